@@ -1,0 +1,182 @@
+"""The work of `stemline batch`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from stemline.cli.exporting import check_formats, export_results
+from stemline.cli.output import print_clips, print_json, progress_bar, say_notices
+from stemline.clips import Prompt, StemRequest
+from stemline.errors import UsageError
+from stemline.hosts.base import Selection
+from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
+from stemline.plan import PlanSettings, safe_part
+from stemline.prompts import check_requests, parse_stem, parse_time
+from stemline.report import render_page, report_of
+from stemline.report.build import skip_of, summary_of
+from stemline.timebase import snap_rate
+from stemline.workflow import EditNamer, Hooks, Prepared, RunResult, RunSettings, prepare, run_prepared
+from stemline.workflow.estimate import check_room, estimate, remember_speed
+from stemline.workflow.naming import relative_to
+from stemline.workflow.outputs import OutputNotebook
+from stemline.workflow.record import write_json, write_text
+from stemline.workflow.settings import Estimate
+
+_DME = (("dialogue", "speech"), ("music", "music"))
+
+
+def batch(args: argparse.Namespace) -> int:
+    """Reads, plans, says what it will take, separates, writes, reports."""
+    stems = _stems(args)
+    check_formats(args)
+    settings = _settings(args)
+    edit = Path(args.edit).absolute()
+    folder = settings.output_dir
+    notebook = OutputNotebook(folder)
+    recipe = _recipe(stems, settings, args)
+    target = notebook.choose(safe_part(edit.stem, 120), ".stems.otio", recipe, overwrite=settings.overwrite)
+    host = open_edit(edit, OtioTarget(target, Dialect(args.dialect)), _links(args, edit), _reading(args, edit, folder))
+    prepared = prepare(host, stems, settings)
+    expected = estimate(prepared, settings, settings.model or "embedded")
+    if args.dry_run:
+        return _say_plan(args, prepared, expected)
+    check_room(expected, folder)
+    if not args.json:
+        sys.stderr.write(_expectation(prepared, expected) + "\n")
+    with progress_bar(edit.name) as show:
+        result = run_prepared(host, prepared, settings, EditNamer(folder), Hooks(show, lambda: False))
+    exports: tuple[str, ...] = ()
+    if result.output:
+        notebook.note(target, recipe)
+        result, exports = export_results(args, result, notebook, recipe)
+    remember_speed(result.model, result.audio_s, result.engine_s)
+    report = report_of(str(edit), result, stems, settings)
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", render_page(report))
+    _tell(args, str(edit), result, exports)
+    return 1 if result.failed else 0
+
+
+def _tell(args: argparse.Namespace, edit: str, result: RunResult, exports: tuple[str, ...]) -> None:
+    folder = Path(args.output).absolute() / ("audition" if args.audition else "")
+    if args.json:
+        failed = [{"input": f.clip, "code": str(f.code), "message": f.message} for f in result.failed]
+        print_json([{**summary_of(edit, result), "exports": list(exports)}], failed)
+        return
+    print_clips(result.clips, folder)
+    say_notices(result)
+    for path in (result.output, *exports) if result.output else ():
+        sys.stdout.write(f"{relative_to(Path.cwd(), path)}\n")
+    sys.stdout.write(f"{relative_to(Path.cwd(), str(folder / 'report.html'))}\n")
+
+
+def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:
+    pairs = [parse_stem(stem) for stem in args.stem]
+    if args.dme:
+        if pairs:
+            raise UsageError("--dme names the stems itself.", advice="Give either --dme or --stem.")
+        pairs = list(_DME)
+    stems = tuple(StemRequest(name, Prompt(text)) for name, text in pairs)
+    check_requests(stems)
+    return stems
+
+
+def _settings(args: argparse.Namespace) -> RunSettings:
+    handle = parse_time(args.handles).seconds
+    if handle is None or handle > 600:
+        raise UsageError("--handles takes seconds, at most 600.")
+    if args.audition < 0:
+        raise UsageError("--audition takes whole seconds above 0.")
+    tracks = () if args.tracks == "all" else tuple(name.strip() for name in args.tracks.split(",") if name.strip())
+    folder = Path(args.output).absolute()
+    return RunSettings(
+        output_dir=folder / "audition" if args.audition else folder,
+        selection=Selection(tracks),
+        plan=PlanSettings(handle=Fraction(handle)),
+        server=args.server,
+        model=args.model,
+        seed=args.seed,
+        quality=args.quality,
+        channels=args.channels,
+        sample_format=args.format,
+        chain=args.chain,
+        play=args.play,
+        disable_originals=args.originals == "disable",
+        overwrite=args.overwrite,
+        audition_s=args.audition,
+    )
+
+
+def _links(args: argparse.Namespace, edit: Path) -> LinkRules:
+    maps = []
+    for pair in args.path_map:
+        old, equals, new = pair.partition("=")
+        if not (old and equals):
+            raise UsageError(
+                f"--path-map takes FROM=TO, not {pair[:80]!r}.", advice=r"For example 'Z:\Show=/mnt/show'."
+            )
+        maps.append((old, new))
+    roots = tuple(Path(root).absolute() for root in args.media_root)
+    for root in roots:
+        if not root.is_dir():
+            raise UsageError(f"The media root {root} is not a folder.")
+    return LinkRules(edit.parent, tuple(maps), roots)
+
+
+def _reading(args: argparse.Namespace, edit: Path, folder: Path) -> ReadOptions:
+    rate = snap_rate(args.rate) if args.rate else None
+    if rate is not None and not 1 <= rate <= 1000:
+        raise UsageError(f"--rate takes frames per second, not {args.rate}.", advice="For example --rate 25.")
+    return ReadOptions(rate, folder / f"{safe_part(edit.stem, 120)}.media")
+
+
+def _recipe(stems: Sequence[StemRequest], settings: RunSettings, args: argparse.Namespace) -> str:
+    """A digest of what the user asked for: the same command writes the same edit again."""
+    asked = [
+        [[stem.name, stem.prompt.text] for stem in stems],
+        [settings.model, settings.seed, settings.quality, settings.channels, settings.chain, settings.sample_format],
+        [str(settings.plan.handle), settings.play, settings.disable_originals, settings.selection.tracks, args.dialect],
+    ]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _expectation(prepared: Prepared, expected: Estimate) -> str:
+    time = f"about {max(1, round(expected.engine_s))} s of computing" if expected.engine_s else "time not known yet"
+    return (
+        f"{len(prepared.clips)} clips, {expected.audio_s:.0f} s of sound to separate ({time}), "
+        f"{expected.files} files of {expected.output_bytes / 1e6:.0f} MB; {len(prepared.skipped)} clips skipped."
+    )
+
+
+def _say_plan(args: argparse.Namespace, prepared: Prepared, expected: Estimate) -> int:
+    if args.json:
+        plan = {
+            "edit": str(Path(args.edit).absolute()),
+            "dry_run": True,
+            "clips": len(prepared.clips),
+            "skipped": [skip_of(skip) for skip in prepared.skipped],
+            "jobs": expected.jobs,
+            "files": expected.files,
+            "audio_s": round(expected.audio_s, 3),
+            "estimated_engine_s": None if expected.engine_s is None else round(expected.engine_s, 1),
+            "output_bytes": expected.output_bytes,
+            "cache_bytes": expected.cache_bytes,
+            "free_bytes": expected.free_bytes,
+        }
+        print_json([plan], [])
+        return 0
+    sys.stdout.write(_expectation(prepared, expected) + "\n")
+    for cut in prepared.plan.cuts:
+        rate = prepared.facts[cut.source].sample_rate
+        sys.stdout.write(
+            f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s\n"
+        )
+    for skip in prepared.skipped:
+        sys.stdout.write(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]\n")
+    return 0

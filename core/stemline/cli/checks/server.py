@@ -1,0 +1,80 @@
+"""The server: the one the user names, or the private one, and whether programs here may talk to each other."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+from stemline import paths
+from stemline._version import __version__
+from stemline.cli.checks.check import Check, Status
+from stemline.errors import StemlineError
+
+_CONNECT_TIMEOUT_S = 5.0
+
+
+def server_checks() -> Iterator[Check]:
+    yield _loopback()
+    address = os.environ.get("STEMLINE_SERVER", "")
+    try:
+        yield _serve_port()
+        yield _named(address) if address else _private()
+    except ImportError as error:  # the packages above say which, and what to do
+        yield Check("server", Status.FAIL, f"cannot be asked ({error})", "See the packages that cannot be loaded.")
+
+
+def _loopback() -> Check:
+    """A program of this machine listening, another talking to it: what the client and the private server do."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = listener.getsockname()
+            with socket.create_connection(address, _CONNECT_TIMEOUT_S):
+                pass
+    except OSError as error:
+        advice = "Let the firewall allow connections to 127.0.0.1."
+        return Check("local ports", Status.FAIL, f"no connection within this machine ({error.strerror})", advice)
+    return Check("local ports", Status.OK, "programs of this machine can talk to each other")
+
+
+def _serve_port() -> Check:
+    """Whether `stemline serve` could listen where it does by default."""
+    from stemline.client.private import token_of_local_server
+    from stemline_server.config import DEFAULT_PORT
+
+    name = f"port {DEFAULT_PORT}"
+    try:
+        with socket.create_server(("127.0.0.1", DEFAULT_PORT)):
+            return Check(name, Status.OK, "free for `stemline serve`")
+    except OSError as error:
+        if token_of_local_server(DEFAULT_PORT):
+            return Check(name, Status.OK, "a `stemline serve` listens there")
+        advice = "Give `stemline serve` another port with --listen 127.0.0.1:PORT."
+        return Check(name, Status.WARN, f"not free for `stemline serve` ({error.strerror})", advice)
+
+
+def _named(address: str) -> Check:
+    from stemline.client import connect
+
+    name = "server"
+    try:
+        with connect(address) as client:
+            info = client.server_info()
+    except StemlineError as error:
+        return Check(name, Status.FAIL, f"STEMLINE_SERVER={address}: {error.message}", error.advice)
+    return Check(name, Status.OK, f"{address}: Stemline {info.version} on {', '.join(info.devices)}")
+
+
+def _private() -> Check:
+    from stemline.client.private import find_private, last_words
+
+    name = "private server"
+    running = find_private()
+    if running is not None:
+        return Check(name, Status.OK, f"runs at {running.endpoint.address} (process {running.pid})")
+    state = paths.server_state_dir(__version__)
+    if not (state / "endpoint.json").exists():
+        return Check(name, Status.OK, "not running; it starts when it is needed")
+    said = last_words(state)
+    message = f"has died{f' ({said})' if said else ''}; it starts again when it is needed, and goes on with its jobs"
+    return Check(name, Status.WARN, message, f"If it dies again, look into {state / 'server.log'}.")

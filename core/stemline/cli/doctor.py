@@ -1,0 +1,37 @@
+"""`stemline doctor`: what works here, what does not, and the one thing to do about it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from stemline.cli.answers import add_json_option, write_json, write_table
+
+if TYPE_CHECKING:
+    from stemline.cli.checks import Check
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("doctor", help="what works, what does not, and what to do", description=__doc__)
+    add_json_option(parser)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when all that is needed works, 1 otherwise."""
+    from stemline.cli.checks import Status, all_checks
+
+    checks = list(all_checks())
+    if args.json:
+        write_json([_facts(check) for check in checks])
+    else:
+        write_table(("", "what", "found", "what to do"), map(_row, checks))
+    return 1 if any(check.status is Status.FAIL for check in checks) else 0
+
+
+def _row(check: Check) -> tuple[str, ...]:
+    return check.status, check.name, check.message, check.advice
+
+
+def _facts(check: Check) -> dict[str, object]:
+    return {"check": check.name, "status": check.status, "message": check.message, "advice": check.advice}

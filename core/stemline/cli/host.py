@@ -1,0 +1,36 @@
+"""`stemline host`: the companion of a host program, started by it and talking over standard input and output."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "host",
+        help="the companion of a host script",
+        description="Started by Stemline's bridge inside a host program: speaks JSON-RPC over standard input and "
+        "output (docs/host-protocol.md), and ends when its input ends.",
+    )
+    parser.add_argument("--server", metavar="ADDR", help="the server to use (default: this user's private one)")
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Claims the standard streams before anything is imported that might print. Exit code 0 once the host is gone."""
+    import sys
+
+    from stemline.errors import UsageError
+    from stemline.hosts.stdio import claim_standard_streams
+
+    if sys.stdin is None or sys.stdout is None or sys.stdin.isatty():
+        raise UsageError(
+            "`stemline host` is started by a host program, not by hand.",
+            advice="Use `stemline install` to put the bridge into your host, or `stemline separate` for files.",
+        )
+    incoming, outgoing = claim_standard_streams()
+
+    from stemline.hosts.companion import Companion, serve
+    from stemline.hosts.services import EditServices
+
+    return serve(Companion(incoming, outgoing, EditServices(args.server)))

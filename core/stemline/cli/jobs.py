@@ -1,0 +1,118 @@
+"""`stemline jobs`: what the server works on; cancel it, or try again what failed."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from stemline.cli.answers import add_json_option, add_server_option, write_json, write_line, write_table
+from stemline.errors import StemlineError, UsageError
+
+if TYPE_CHECKING:
+    from stemline.client import Client, Job
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("jobs", help="list, cancel and retry jobs", description=__doc__)
+    parser.add_argument("action", nargs="?", choices=("list", "cancel", "retry"), default="list")
+    parser.add_argument("names", nargs="*", metavar="JOB", help="names of jobs, as `stemline jobs` lists them")
+    parser.add_argument("--batch", default="", metavar="ID", help="all jobs of this batch")
+    parser.add_argument("--all", action="store_true", help="all jobs; when listing, ended ones of long ago too")
+    add_server_option(parser)
+    add_json_option(parser)
+    parser.set_defaults(func=run)
+
+
+_SHOWN = 50
+
+
+def run(args: argparse.Namespace) -> int:
+    from stemline.client import connect
+
+    if args.action != "list" and not (args.names or args.batch or args.all):
+        raise UsageError(f"Which jobs should I {args.action}?", advice="Give their names, --batch ID or --all.")
+    with connect(args.server) as client:
+        if args.action == "cancel":
+            jobs, errors = _cancel(client, args)
+        elif args.action == "retry":
+            jobs, errors = _retry(client, args)
+        else:
+            jobs, errors = _chosen(client, args)
+    if args.json:
+        write_json([_facts(job) for job in jobs], errors)
+    else:
+        _show(jobs, errors, more=not args.all and args.action == "list" and len(jobs) > _SHOWN)
+    return 1 if errors else 0
+
+
+_Jobs = tuple[list["Job"], list[tuple[str, StemlineError]]]
+
+
+def _chosen(client: Client, args: argparse.Namespace) -> _Jobs:
+    """The jobs that the arguments name, and what could not be found."""
+    if not args.names:
+        everything = args.all or args.json or args.action != "list"
+        return list(islice(client.jobs(args.batch), None if everything else _SHOWN + 1)), []
+    jobs: list[Job] = []
+    errors: list[tuple[str, StemlineError]] = []
+    for name in args.names:
+        try:
+            jobs.append(client.job(name if name.startswith("jobs/") else f"jobs/{name}"))
+        except StemlineError as error:
+            errors.append((name, error))
+    return jobs, errors
+
+
+def _cancel(client: Client, args: argparse.Namespace) -> _Jobs:
+    jobs, errors = _chosen(client, args)
+    return client.cancel([job.name for job in jobs if not job.ended]), errors
+
+
+def _retry(client: Client, args: argparse.Namespace) -> _Jobs:
+    from stemline.client import JobState
+
+    jobs, errors = _chosen(client, args)
+    again = [job.request for job in jobs if job.state in (JobState.FAILED, JobState.CANCELLED)]
+    return client.create_jobs(again), errors
+
+
+def _show(jobs: list[Job], errors: list[tuple[str, StemlineError]], *, more: bool) -> None:
+    columns = ("job", "state", "done", "model", "prompt", "batch", "note")
+    write_table(columns, map(_row, jobs[:_SHOWN] if more else jobs))
+    if more:
+        write_line("There are older ones: see them with --all.")
+    for about, error in errors:
+        write_line(f"{about}: {error}")
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    prompt = job.request.prompt
+    spans = len(prompt.plus) + len(prompt.minus)
+    note = f"{job.error.message} {job.error.advice}".strip() if job.error else job.stage
+    return (
+        job.name.removeprefix("jobs/"),
+        job.state,
+        "100 %" if job.state == "succeeded" else f"{job.fraction:.0%}",
+        job.model or job.request.model,
+        prompt.text[:60] or f"{spans} spans",
+        job.request.batch_id,
+        note,
+    )
+
+
+def _facts(job: Job) -> dict[str, object]:
+    return {
+        "job": job.name,
+        "batch": job.request.batch_id,
+        "state": job.state,
+        "fraction": job.fraction,
+        "attempt": job.attempt,
+        "model": job.model or job.request.model,
+        "prompt": job.request.prompt.text,
+        "media": job.request.media,
+        "stem": job.stem.media if job.stem else None,
+        "engine_s": job.engine_s,
+        "created": job.created.isoformat() if job.created else None,
+        "error": {"code": job.error.reason, "message": job.error.message} if job.error else None,
+    }

@@ -1,0 +1,36 @@
+"""Options that several commands share. Imports argparse alone."""
+
+from __future__ import annotations
+
+import argparse
+
+FORMATS = ("wav24", "wav32f", "flac")
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that separates."""
+    parser.add_argument("--server", metavar="ADDR", help="server to use (default: a private one, started on demand)")
+    parser.add_argument("--model", metavar="ID", default="", help="model to use; `stemline models` lists them")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of models that draw noise (default 0)")
+    parser.add_argument("--quality", choices=("fast", "standard", "best"), default="standard")
+    parser.add_argument("--format", choices=FORMATS, help="of the stems (default wav24; wav32f for deeper media)")
+    parser.add_argument(
+        "--channels",
+        choices=("linked", "each", "mono"),
+        default="linked",
+        help="one estimate carried to all channels, every channel by itself, or a fold-down to mono",
+    )
+    parser.add_argument("--chain", action="store_true", help="take each stem from what the ones before it left")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    add_json(parser)
+    parser.add_argument("-o", "--output", metavar="DIR", default=".", help="folder for the results (default: here)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError("a seed is a whole number from 0 to 18446744073709551615")
+    return int(text)

@@ -1,0 +1,103 @@
+"""What commands print: one JSON object on stdout, or tables and a progress bar for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stemline.workflow.naming import relative_to
+from stemline.workflow.settings import ClipOutcome, Progress, RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def print_json(results: Sequence[Mapping[str, Any]], errors: Sequence[Mapping[str, str]]) -> None:
+    """The one object of `--json`."""
+    json.dump({"version": 1, "results": list(results), "errors": list(errors)}, sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar on stderr where that is a terminal; a line for each tenth where it is not."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(title)
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.fraction, description=f"{title}: {progress.stage}")
+
+        yield show
+
+
+_WIDE = 200
+
+
+class _Lines:
+    """Progress for a log: says when another tenth is done."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._tenth = 0
+
+    def __call__(self, progress: Progress) -> None:
+        tenth = int(progress.fraction * 10)
+        if tenth > self._tenth:
+            self._tenth = tenth
+            sys.stderr.write(f"{self._title}: {tenth * 10} %, {progress.stage}\n")
+            sys.stderr.flush()
+
+
+def print_clips(clips: Sequence[ClipOutcome], folder: Path) -> None:
+    """The table of a run: clip, stem, file, null, speed. Nothing where there is no clip."""
+    if not clips:
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("clip", "stem", "file"):
+        table.add_column(title, overflow="fold")
+    for title in ("null dBFS", "speed"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for clip in clips:
+        rows = [(f"{stem.stem}{'' if stem.found else ' (not found)'}", stem.path) for stem in clip.stems]
+        rows.append(("residual", clip.residual))
+        for i, (stem, path) in enumerate(rows):
+            shown = relative_to(folder, path)
+            first = (clip.name, f"{clip.null.dbfs:g}", _speed(clip)) if i == 0 else ("", "", "")
+            table.add_row(Text(first[0]), Text(stem), Text(shown), first[1], first[2])
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+def _speed(clip: ClipOutcome) -> str:
+    if clip.reused:
+        return "reused"
+    return f"{clip.speed:.1f}x" if clip.speed else "-"
+
+
+def say_notices(result: RunResult) -> None:
+    """Warnings, skipped and failed clips, on stderr."""
+    for notice in result.notices:
+        sys.stderr.write(f"note: {notice.clip}: {notice.message}\n")
+    for note in result.notes:
+        sys.stderr.write(f"note: {note}\n")
+    for skip in result.skipped:
+        sys.stderr.write(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]\n")
+    for failure in result.failed:
+        sys.stderr.write(f"failed: {failure.clip} on {failure.track}: {failure.message} [{failure.code}]\n")

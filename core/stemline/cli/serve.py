@@ -1,0 +1,31 @@
+"""`stemline serve`: runs the gRPC server in the foreground, for programs of this machine or, with TLS, of others."""
+
+from __future__ import annotations
+
+import argparse
+
+from stemline.errors import NoServerError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("serve", help="run the gRPC server", description=__doc__)
+    try:
+        from stemline_server.config import add_arguments  # imports no more than argparse
+    except ModuleNotFoundError:
+        parser.add_argument("options", nargs="*")
+    else:
+        add_arguments(parser)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns when the server has been told to stop. Raises NoServerError when it is not installed or cannot listen."""
+    try:
+        from stemline_server.app import serve
+        from stemline_server.config import from_arguments
+    except ModuleNotFoundError as error:
+        raise NoServerError(
+            f"The separation server is not installed here ({error.name} is missing).",
+            advice="Run `pip install 'stemline[server]'`.",
+        ) from error
+    return serve(from_arguments(args))

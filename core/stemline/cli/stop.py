@@ -1,0 +1,24 @@
+"""`stemline stop`: stops the private server. Its jobs stay and go on with the next one."""
+
+from __future__ import annotations
+
+import argparse
+
+from stemline.cli.answers import add_json_option, write_json, write_line
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("stop", help="stop the private server", description=__doc__)
+    add_json_option(parser)
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from stemline.client import stop_private
+
+    stopped = stop_private()
+    if args.json:
+        write_json([{"stopped": stopped}])
+    else:
+        write_line("The private server is stopped." if stopped else "No private server is running.")
+    return 0

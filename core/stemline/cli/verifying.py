@@ -1,0 +1,36 @@
+"""The work of `stemline verify`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from stemline.cli.output import print_json
+from stemline.errors import Code, StemlineError
+from stemline.workflow.verify import verify_file
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Checks each file by itself; 1 when one is not what it was, 2 when one cannot be read."""
+    results: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
+    code = 0
+    for file in args.files:
+        try:
+            checked = verify_file(file)
+        except StemlineError as error:
+            errors.append({"input": file, "code": str(error.code), "message": str(error)})
+            code = max(code, error.exit_code)
+            continue
+        results.append(checked.as_dict())
+        if not checked.intact:
+            errors.append({"input": file, "code": str(Code.OUTPUT_DAMAGED), "message": checked.sentence})
+            code = max(code, 1)
+        if not args.json:
+            sys.stdout.write(checked.as_text() + "\n")
+    if args.json:
+        print_json(results, errors)
+    for damage in errors:
+        sys.stderr.write(f"stemline: {damage['input']}: {damage['message']}\n")
+    return code

@@ -1,0 +1,44 @@
+"""The sync client of the separation server: `connect()`, then media in, jobs, stems out."""
+
+from __future__ import annotations
+
+import os
+
+# gRPC's C core writes its own log to stderr, where our one clear sentence should stand alone
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from stemline.client.client import Client, connect
+from stemline.client.fetching import MediaReader
+from stemline.client.private import find_private, stop_private
+from stemline.client.values import (
+    Job,
+    JobFailure,
+    JobPrompt,
+    JobRequest,
+    JobState,
+    JobWarning,
+    Media,
+    Model,
+    Progress,
+    ServerInfo,
+    Stem,
+)
+
+__all__ = [
+    "Client",
+    "Job",
+    "JobFailure",
+    "JobPrompt",
+    "JobRequest",
+    "JobState",
+    "JobWarning",
+    "Media",
+    "MediaReader",
+    "Model",
+    "Progress",
+    "ServerInfo",
+    "Stem",
+    "connect",
+    "find_private",
+    "stop_private",
+]

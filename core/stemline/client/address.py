@@ -1,0 +1,116 @@
+"""Where a server is and how to talk to it: address, token, TLS."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+
+from stemline.errors import UsageError
+
+_CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),  # a page of jobs with long prompts
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server. `tls` off is for this machine alone; `ca_file` empty means the system's roots."""
+
+    address: str
+    token: str = ""
+    tls: bool = False
+    ca_file: str = ""
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+
+    def open_channel(self) -> grpc.Channel:
+        """A channel that is not connected yet. Raises UsageError for a CA file that cannot be read."""
+        if not self.tls:
+            options = (*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0))
+            return grpc.insecure_channel(self.address, options=options)
+        credentials = grpc.ssl_channel_credentials(root_certificates=_roots(self.ca_file))
+        return grpc.secure_channel(self.address, credentials, options=_CHANNEL_OPTIONS)
+
+
+def parse_server(server: str, *, token: str | None = None, ca_file: str | None = None) -> Endpoint:
+    """`HOST:PORT` of this machine, or `https://HOST:PORT`. Raises UsageError for anything else, plaintext to others
+    included.
+
+    The token: the argument, else STEMLINE_TOKEN, else what the file STEMLINE_TOKEN_FILE holds. CA: the argument,
+    else STEMLINE_CA.
+    """
+    tls = server.startswith("https://")
+    scheme, _, rest = server.rpartition("://")
+    if scheme not in ("", "https"):
+        raise UsageError(f"{server!r} is not a server address.", advice="Write HOST:PORT or https://HOST:PORT.")
+    host, port = _split(server, rest)
+    if not tls and not is_loopback(host):
+        raise UsageError(
+            f"{server!r} is another machine, and what is sent there must be encrypted.",
+            advice=f"Write https://{rest} and let that server have a certificate.",
+        )
+    shown_host = f"[{host}]" if ":" in host else host
+    ca = ca_file or os.environ.get("STEMLINE_CA", "")
+    shown = _token_of_user() if token is None else token
+    if not (shown.isascii() and shown.isprintable()):
+        raise UsageError("The token has characters that no token has.", advice="Check STEMLINE_TOKEN or its file.")
+    return Endpoint(f"{shown_host}:{port}", shown, tls, ca)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(server: str, rest: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parts.path or parts.query or parts.username:
+        raise UsageError(f"{server!r} is not a server address.", advice="Write HOST:PORT or https://HOST:PORT.")
+    return host, port
+
+
+def _token_of_user() -> str:
+    token = os.environ.get("STEMLINE_TOKEN", "")
+    path = os.environ.get("STEMLINE_TOKEN_FILE", "")
+    if token or not path:
+        return token.strip()
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The token file {path} cannot be read.", advice="Check STEMLINE_TOKEN_FILE.") from error
+
+
+def _roots(ca_file: str) -> bytes | None:
+    """PEM roots: those of the file, else of the system; None (grpc's own) where the system gives none."""
+    if ca_file:
+        try:
+            return Path(ca_file).read_bytes()
+        except OSError as error:
+            raise UsageError(f"The CA file {ca_file} cannot be read.", advice="Check STEMLINE_CA.") from error
+    certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in certificates).encode() or None

@@ -1,0 +1,127 @@
+"""Reads the sound of a media of the server: its own file where the two share a disk, else a temporary copy."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from stemline.client.link import Link
+from stemline.client.values import Media, Progress, media_of
+from stemline.errors import Code, OutputError, SeparationError
+from stemline.v1 import media_pb2
+
+_SAMPLE_BYTES = 4
+_SILENCE_TIMEOUT_S = 120.0
+_SLOWEST_SAMPLES_PER_S = 50_000
+
+
+class MediaReader:
+    """Random access to a media's sound. A context manager; reading keeps nothing in memory."""
+
+    def __init__(self, media: Media, file: IO[bytes]) -> None:
+        self.media = media
+        self._file = file
+
+    @property
+    def sample_rate(self) -> int:
+        return self.media.sample_rate
+
+    @property
+    def channels(self) -> int:
+        return self.media.channels
+
+    @property
+    def length_samples(self) -> int:
+        return self.media.length_samples
+
+    def read(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
+        """float32 [channels, end-start]. The range must lie within the media. Raises SeparationError for a file cut
+        short.
+        """
+        if not 0 <= start_sample <= end_sample <= self.length_samples:
+            raise ValueError(f"[{start_sample}, {end_sample}) is not within {self.length_samples} samples")
+        frame_bytes = _SAMPLE_BYTES * self.channels
+        size = (end_sample - start_sample) * frame_bytes
+        self._file.seek(start_sample * frame_bytes)
+        data = self._file.read(size)
+        if len(data) != size:
+            raise SeparationError(
+                f"The stem {self.media.name} is cut short on the disk.",
+                code=Code.OUTPUT_DAMAGED,
+                advice="Run `stemline cache clear` and separate again.",
+            )
+        frames = np.frombuffer(data, dtype="<f4").reshape(-1, self.channels)
+        return np.ascontiguousarray(frames.T, dtype=np.float32)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> MediaReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_media(link: Link, name: str, progress: Progress | None = None) -> MediaReader:
+    """Raises MediaError (MEDIA_UNKNOWN) where the server does not hold it, OutputError (DISK_FULL) where a copy has
+    no room.
+    """
+    media = media_of(link.call(lambda stubs: stubs.media.GetMedia, media_pb2.GetMediaRequest(name=name)))
+    if media.local_path:
+        try:
+            return MediaReader(media, Path(media.local_path).open("rb"))
+        except OSError:
+            pass  # not the same disk after all (a container, another user): fetch it
+    with ExitStack() as undo:
+        spool = undo.enter_context(tempfile.TemporaryFile(prefix="stemline-"))
+        _download(link, media, spool, progress)
+        undo.pop_all()  # the reader closes it from here on
+    return MediaReader(media, spool)
+
+
+def _download(link: Link, media: Media, spool: IO[bytes], progress: Progress | None) -> None:
+    frame_bytes = _SAMPLE_BYTES * media.channels
+    attempt = 0
+    while True:
+        done = spool.tell() // frame_bytes
+        spool.seek(done * frame_bytes)
+        if done >= media.length_samples:
+            return
+        stubs = link.stubs
+        request = media_pb2.DownloadMediaRequest(name=media.name, start_sample=done)
+        timeout_s = _SILENCE_TIMEOUT_S + media.length_samples / _SLOWEST_SAMPLES_PER_S
+        try:
+            for chunk in stubs.media.DownloadMedia(request, timeout=timeout_s, metadata=stubs.endpoint.metadata):
+                _write(spool, chunk.data)
+                if progress is not None:
+                    progress(spool.tell() // frame_bytes, media.length_samples)
+        except grpc.RpcError as error:
+            attempt = 1 if spool.tell() // frame_bytes > done else attempt + 1
+            link.recover(error, attempt, stubs)
+        else:
+            if spool.tell() // frame_bytes < media.length_samples:
+                raise SeparationError(f"The server sent less of {media.name} than it holds.", code=Code.INTERNAL)
+
+
+def _write(spool: IO[bytes], data: bytes) -> None:
+    try:
+        spool.write(data)
+    except OSError as error:
+        raise OutputError(
+            f"A stem cannot be fetched: {error.strerror} in {tempfile.gettempdir()}.",
+            code=Code.DISK_FULL,
+            advice="Free some room there, or set TMPDIR.",
+        ) from error

@@ -1,0 +1,142 @@
+"""One connection to one server: calls with bounded retries, and a private server that is started again when it
+dies.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+
+from stemline._version import __version__
+from stemline.client.address import Endpoint
+from stemline.client.private import START_TIMEOUT_S, ensure_private
+from stemline.client.status import details_of, error_of, status_of
+from stemline.errors import Code, NoServerError
+from stemline.v1 import media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+ATTEMPTS = 9
+_FIRST_ATTEMPTS = 4
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 2.0
+_LONGEST_ASKED_WAIT_S = 10.0
+CALL_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """The three services on one channel, and what every call on it carries."""
+
+    channel: grpc.Channel
+    endpoint: Endpoint
+    media: media_pb2_grpc.MediaServiceStub
+    jobs: separation_pb2_grpc.SeparationServiceStub
+    models: models_pb2_grpc.ModelServiceStub
+
+    @staticmethod
+    def open(endpoint: Endpoint) -> Stubs:
+        channel = endpoint.open_channel()
+        return Stubs(
+            channel,
+            endpoint,
+            media_pb2_grpc.MediaServiceStub(channel),
+            separation_pb2_grpc.SeparationServiceStub(channel),
+            models_pb2_grpc.ModelServiceStub(channel),
+        )
+
+
+class Link:
+    """Calls to the server at `endpoint`, or (None) to the private one. May be used from several threads."""
+
+    def __init__(self, endpoint: Endpoint | None, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        self._private = endpoint is None
+        self._start_timeout_s = start_timeout_s
+        self._lock = threading.Lock()
+        self._closed = False
+        self._retired: list[grpc.Channel] = []
+        self._stubs = Stubs.open(endpoint or ensure_private(start_timeout_s).endpoint)
+
+    @property
+    def private(self) -> bool:
+        return self._private
+
+    @property
+    def stubs(self) -> Stubs:
+        return self._stubs
+
+    def close(self) -> None:
+        self._closed = True
+        for channel in (*self._retired, self._stubs.channel):
+            channel.close()
+
+    def check_version(self) -> models_pb2.ServerInfo:
+        """Raises NoServerError (SERVER_VERSION) unless the server is of this version."""
+        request = models_pb2.GetServerInfoRequest()
+        info = self.call(lambda stubs: stubs.models.GetServerInfo, request, attempts=_FIRST_ATTEMPTS)
+        if info.version != __version__:
+            theirs = info.version or "of an unknown version"
+            raise NoServerError(
+                f"The server at {self._stubs.endpoint.address} is Stemline {theirs}, and this is {__version__}.",
+                code=Code.SERVER_VERSION,
+                advice="Install the same version on both sides.",
+            )
+        return info
+
+    def call(
+        self,
+        method: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[_Request, _Response]],
+        request: _Request,
+        timeout_s: float = CALL_TIMEOUT_S,
+        attempts: int = ATTEMPTS,
+    ) -> _Response:
+        """One unary call. All of ours may be repeated: an unreachable server is tried again. Raises StemlineError."""
+        attempt = 0
+        while True:
+            stubs = self._stubs
+            try:
+                return method(stubs)(request, timeout=timeout_s, metadata=stubs.endpoint.metadata)
+            except grpc.RpcError as error:
+                attempt += 1
+                self.recover(error, attempt, stubs, attempts)
+
+    def recover(self, error: grpc.RpcError, attempt: int, used: Stubs, attempts: int = ATTEMPTS) -> None:
+        """Waits, and brings a private server back, when trying again may help; else raises what `error` means.
+
+        `attempt` counts from 1 for the first failure; `used` is what the failed call ran on.
+        """
+        if self._closed or attempt >= attempts or not self._may_recover(error):
+            raise error_of(error) from error
+        asked_s = details_of(error).retry_after_s
+        if asked_s is None:
+            wait_s = min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S)
+        else:
+            wait_s = min(asked_s, _LONGEST_ASKED_WAIT_S)
+        time.sleep(wait_s * random.uniform(0.8, 1.2))  # noqa: S311 - only spreads the retries of several clients
+        if self._private:
+            self._revive(used)
+
+    def _may_recover(self, error: grpc.RpcError) -> bool:
+        status = status_of(error)
+        if status is grpc.StatusCode.UNAVAILABLE:
+            return True
+        if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return details_of(error).retry_after_s is not None
+        # a private server that was started anew has a new token, and its old port may be another's by now
+        return self._private and status is grpc.StatusCode.UNAUTHENTICATED
+
+    def _revive(self, used: Stubs) -> None:
+        with self._lock:
+            if self._stubs is not used:
+                return
+            endpoint = ensure_private(self._start_timeout_s).endpoint
+            if endpoint != used.endpoint:
+                self._retired.append(used.channel)  # other threads may still be in a call on it
+                self._stubs = Stubs.open(endpoint)

@@ -1,0 +1,243 @@
+"""The private server: one per user and version, started when it is needed, gone by itself when it is not.
+
+It writes `endpoint.json` into its state folder once it listens. Whoever comes first starts it; the server's own
+lock lets only
+one of several that were started together live on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from stemline import paths
+from stemline._version import __version__
+from stemline.client.address import Endpoint
+from stemline.client.process import is_alive
+from stemline.client.settings import store_limit_bytes
+from stemline.errors import NoServerError
+from stemline.v1 import models_pb2, models_pb2_grpc
+
+IDLE_TIMEOUT_S = 600
+START_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+_GIB = 1 << 30
+_ANSWER_TIMEOUT_S = 5.0
+_STOP_TIMEOUT_S = 20.0
+_GIVE_WAY_S = 1.0
+_INSTALL = "Run `pip install 'stemline[server]'`, or name a server with --server."
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateServer:
+    """A private server that answers."""
+
+    version: str
+    pid: int
+    endpoint: Endpoint
+
+
+def find_private(state: Path | None = None) -> PrivateServer | None:
+    """The running private server of this version, or None. Never starts one."""
+    found = _recorded(state or paths.server_state_dir(__version__))
+    return found if found is not None and _answers(found) else None
+
+
+def ensure_private(start_timeout_s: float = START_TIMEOUT_S) -> PrivateServer:
+    """The private server, started if need be. Raises NoServerError with the reason when it does not come up."""
+    state = paths.server_state_dir(__version__)
+    found = find_private(state)
+    if found is not None:
+        return found
+    _check_installed()
+    _make_state(state)
+    start = _Start(state)
+    deadline = time.monotonic() + start_timeout_s
+    while time.monotonic() < deadline:
+        found = find_private(state)
+        if found is not None:
+            return found
+        start.look_after()
+        time.sleep(_POLL_S)
+    raise start.failed(f"it did not answer within {start_timeout_s:g} s")
+
+
+def stop_private(timeout_s: float = _STOP_TIMEOUT_S) -> bool:
+    """Stops the private server and waits until it is gone; False when none runs. Its jobs stay and go on with the
+    next one.
+
+    One that does not end in time is killed: jobs and stems are durable. Raises NoServerError when even that does
+    not help.
+    """
+    found = find_private()
+    if found is None:
+        return False
+    _end(found.pid, timeout_s)
+    return True
+
+
+def token_of_local_server(port: int) -> str:
+    """The token of a server of this user that listens on that port of this machine; empty where none says so."""
+    for record in paths.cache_dir().glob("server-*/endpoint.json"):
+        server = _recorded(record.parent)
+        if server is not None and server.endpoint.address.rpartition(":")[2] == str(port):
+            return server.endpoint.token
+    return ""
+
+
+def last_words(state: Path, start: int = 0) -> str:
+    """The last line that the server logged past byte `start`, without its full stop, at most 300 characters."""
+    try:
+        with (state / "server.log").open("rb") as file:
+            file.seek(max(start, file.seek(0, os.SEEK_END) - 8192))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip()[-300:].rstrip(".") for line in reversed(lines) if line.strip()), "")
+
+
+def _recorded(state: Path) -> PrivateServer | None:
+    """What `endpoint.json` says, as long as that process lives and is of this version."""
+    try:
+        record = json.loads((state / "endpoint.json").read_text(encoding="utf-8"))
+        token_file = Path(record["token_file"]) if record.get("token_file") else state / "token"
+        token = token_file.read_text(encoding="utf-8").strip()
+        server = PrivateServer(str(record["version"]), int(record["pid"]), Endpoint(str(record["address"]), token))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return server if server.version == __version__ and is_alive(server.pid) else None
+
+
+def _answers(server: PrivateServer) -> bool:
+    """Whether it is what it says: a process id can be another's by now, and a port too."""
+    with server.endpoint.open_channel() as channel:
+        stub = models_pb2_grpc.ModelServiceStub(channel)
+        try:
+            info = stub.GetServerInfo(
+                models_pb2.GetServerInfoRequest(),
+                timeout=_ANSWER_TIMEOUT_S,
+                metadata=server.endpoint.metadata,
+            )
+        except grpc.RpcError:
+            return False
+    return info.version == server.version
+
+
+def _check_installed() -> None:
+    for module in ("stemline_server", "grpc_reflection", "torch"):
+        if importlib.util.find_spec(module) is None:
+            raise NoServerError(f"The separation server is not installed here ({module} is missing).", advice=_INSTALL)
+
+
+def _make_state(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoServerError(
+            f"The folder {state} cannot be made ({error.strerror}).", advice="Set STEMLINE_CACHE to one that can."
+        ) from error
+
+
+def _spawn(state: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A process of its own session that holds none of our streams: a shell waiting for our output does not wait for
+    it.
+    """
+    # -P, and a working folder of its own: nothing is imported from the folder the user happens to stand in
+    command = [sys.executable, "-P", "-m", "stemline_server", "--private", "--state", str(state)]
+    command += ["--idle-timeout-s", str(IDLE_TIMEOUT_S)]
+    limit = store_limit_bytes()
+    if limit is not None:
+        command += ["--store-limit", str(limit / _GIB)]
+    folders = {
+        "STEMLINE_CACHE": str(paths.cache_dir()),
+        "STEMLINE_MODELS": str(paths.models_dir()),
+        "STEMLINE_HOME": str(paths.home_dir()),
+    }
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=state,
+                env={**os.environ, **folders},
+                start_new_session=True,
+                creationflags=_creation_flags(),
+            )
+    except OSError as error:
+        raise NoServerError(
+            f"The private server cannot be started ({error.strerror}: {error.filename or log}).",
+            advice="Run `stemline doctor`.",
+        ) from error
+    # whoever stops the server from another process must not find it a zombie of ours
+    threading.Thread(target=process.wait, name="server-reaper", daemon=True).start()
+    return process
+
+
+def _creation_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NO_WINDOW | subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+    return 0
+
+
+class _Start:
+    """One try to bring a private server up, with what it says on the way."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._log = state / "server.log"
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        self._begin()
+
+    def look_after(self) -> None:
+        """Raises NoServerError when the process failed. When it gave way to another that then went, it is started
+        again.
+        """
+        code = self._process.poll()
+        if code is None:
+            return
+        if code:
+            raise self.failed(f"it ended with code {code}")
+        if time.monotonic() - self._begun_s > _GIVE_WAY_S and _recorded(self._state) is None:
+            self._begin()
+
+    def failed(self, what: str) -> NoServerError:
+        reason = last_words(self._state, self._log_start)
+        return NoServerError(
+            f"The private server did not start: {what}{f' ({reason})' if reason else ''}.",
+            advice=f"Run `stemline doctor`; the whole story is in {self._log}.",
+        )
+
+    def _begin(self) -> None:
+        self._process = _spawn(self._state, self._log)
+        self._begun_s = time.monotonic()
+
+
+def _end(pid: int, timeout_s: float) -> None:
+    for signal_number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with contextlib.suppress(OSError):  # it has gone by itself
+            os.kill(pid, signal_number)
+        if _wait_gone(pid, timeout_s):
+            return
+    raise NoServerError(f"The private server (process {pid}) does not end.", advice="End that process by hand.")
+
+
+def _wait_gone(pid: int, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not is_alive(pid):
+            return True
+        time.sleep(_POLL_S)
+    return False

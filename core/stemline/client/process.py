@@ -1,0 +1,72 @@
+"""Processes and the lock they hold, without a third-party package."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that id exists. It may be another one by now: ids are used again."""
+    if pid <= 0:
+        return False
+    if sys.platform == "win32":
+        return _is_alive_on_windows(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def lock_state(state: Path) -> Iterator[bool]:
+    """Holds the lock of a server's state folder, so that no server starts there; gives False where one runs."""
+    try:
+        handle = (state / "lock").open("ab")
+    except FileNotFoundError:
+        yield False
+        return
+    with handle:
+        yield _try_lock(handle)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(handle: IO[bytes]) -> bool:
+        handle.seek(0)
+        try:
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _is_alive_on_windows(pid: int) -> bool:
+        """os.kill(pid, 0) would end the process there."""
+        synchronize, wait_timeout = 0x00100000, 0x00000102
+        kernel = ctypes.windll.kernel32
+        handle = kernel.OpenProcess(synchronize, False, pid)
+        if not handle:
+            return False
+        try:
+            return bool(kernel.WaitForSingleObject(handle, 0) == wait_timeout)
+        finally:
+            kernel.CloseHandle(handle)
+
+else:
+    import fcntl
+
+    def _try_lock(handle: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

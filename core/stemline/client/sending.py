@@ -1,0 +1,187 @@
+"""Brings the sound of a range to the server: by its path where the two share a disk, else by sending what is not
+there yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from stemline import paths
+from stemline.client.link import ATTEMPTS, CALL_TIMEOUT_S, Link
+from stemline.client.status import details_of
+from stemline.client.values import Media, Progress, media_of
+from stemline.clips import MediaSource, SampleRange
+from stemline.errors import Code, InputError, MediaError, StemlineError
+from stemline.media import MediaHasher, PcmCache, open_audio
+from stemline.v1 import media_pb2
+
+CHUNK_BYTES = 512 * 1024
+_SAMPLE_BYTES = 4
+_OTHER_SENDER_S = 1.0
+# slower than any disk or decoder that a user would wait for: only a server that hangs takes longer
+_SLOWEST_SAMPLES_PER_S = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """A range of a file's sound, and its name by content."""
+
+    source: MediaSource
+    range: SampleRange
+    name: str
+    sample_rate: int
+    channels: int
+
+    @property
+    def frame_bytes(self) -> int:
+        return _SAMPLE_BYTES * self.channels
+
+    def header(self, offset: int) -> media_pb2.UploadMediaRequest:
+        return media_pb2.UploadMediaRequest(
+            header=media_pb2.UploadHeader(
+                name=self.name,
+                sample_rate=self.sample_rate,
+                channels=self.channels,
+                length_samples=self.range.length,
+                offset=offset,
+            )
+        )
+
+
+def pcm_cache() -> PcmCache:
+    """Decoded sound of media whose decoder does not repeat itself."""
+    return PcmCache(paths.cache_dir() / "pcm")
+
+
+def register_path(link: Link, source: MediaSource, extent: SampleRange) -> Media | None:
+    """The media as the server reads it itself; None where it may not read that path. Raises MediaError for a bad
+    file.
+    """
+    request = media_pb2.RegisterPathRequest(
+        path=str(Path(source.path).absolute()),
+        stream=source.stream,
+        channels=source.channels,
+        mono=source.mono,
+        start_sample=extent.start_sample,
+        end_sample=extent.end_sample,
+    )
+    try:
+        return media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, _patience_s(extent.length)))
+    except InputError as error:
+        if error.code is Code.PATH_NOT_ALLOWED:
+            return None
+        raise
+
+
+def send(link: Link, source: MediaSource, extent: SampleRange, progress: Progress | None) -> Media:
+    """Reads, names and, where the server does not hold it, sends the sound. Memory stays flat. Raises MediaError."""
+    named = _name(source, extent)
+    held = _held(link, named.name)
+    if held is not None:
+        return held
+    attempt = 0
+    while True:
+        stubs = link.stubs
+        upload = _Upload(named, _committed(link, named.name), progress)
+        try:
+            return media_of(
+                stubs.media.UploadMedia(
+                    upload.parts(), timeout=_patience_s(extent.length), metadata=stubs.endpoint.metadata
+                )
+            )
+        except grpc.RpcError as error:
+            if upload.failure is not None:
+                raise upload.failure from error
+            attempt = 1 if upload.moved else attempt + 1
+            if attempt < ATTEMPTS and details_of(error).reason == Code.UPLOAD_MISMATCH:
+                held = _sent_by_another(link, named.name)
+                if held is not None:
+                    return held
+            else:
+                link.recover(error, attempt, stubs)
+
+
+def _sent_by_another(link: Link, name: str) -> Media | None:
+    """Waits while another client sends the same sound; None when it stopped short and it is our turn."""
+    arrived = -1
+    while (committed := _committed(link, name)) > arrived:
+        arrived = committed
+        time.sleep(_OTHER_SENDER_S)
+    return _held(link, name)
+
+
+class _Upload:
+    """One try at sending, from byte `offset` on. gRPC pulls the parts from a thread of its own."""
+
+    def __init__(self, extent: _Extent, offset: int, progress: Progress | None) -> None:
+        self._extent = extent
+        self._offset = offset
+        self._progress = progress
+        self.failure: StemlineError | None = None
+        self.moved = False
+
+    def parts(self) -> Iterator[media_pb2.UploadMediaRequest]:
+        """The header, then the data. A failure to read ends it early and is kept for the caller's thread."""
+        yield self._extent.header(self._offset)
+        first, skip = divmod(self._offset, self._extent.frame_bytes)
+        rest = SampleRange(self._extent.range.start_sample + first, self._extent.range.end_sample)
+        try:
+            for block in _blocks(self._extent.source, rest):
+                data = np.ascontiguousarray(block.T, dtype="<f4").tobytes()
+                yield media_pb2.UploadMediaRequest(data=data[skip:])
+                skip = 0
+                first += block.shape[1]
+                self.moved = True
+                if self._progress is not None:
+                    self._progress(first, self._extent.range.length)
+        except StemlineError as error:
+            self.failure = error
+            raise
+
+
+def _name(source: MediaSource, extent: SampleRange) -> _Extent:
+    with open_audio(source, cache=pcm_cache()) as reader:
+        rate, channels = reader.sample_rate, reader.channels
+        hasher = MediaHasher(rate, channels)
+        for block in reader.blocks(extent.start_sample, extent.end_sample, _block_samples(channels)):
+            hasher.update(block)
+    return _Extent(source, extent, hasher.name(), rate, channels)
+
+
+def _blocks(source: MediaSource, extent: SampleRange) -> Iterator[npt.NDArray[np.float32]]:
+    with open_audio(source, cache=pcm_cache()) as reader:
+        yield from reader.blocks(extent.start_sample, extent.end_sample, _block_samples(reader.channels))
+
+
+def _block_samples(channels: int) -> int:
+    return max(1, CHUNK_BYTES // (_SAMPLE_BYTES * channels))
+
+
+def _held(link: Link, name: str) -> Media | None:
+    try:
+        return media_of(link.call(lambda stubs: stubs.media.GetMedia, media_pb2.GetMediaRequest(name=name)))
+    except MediaError as error:
+        if error.code is Code.MEDIA_UNKNOWN:
+            return None
+        raise
+
+
+def _committed(link: Link, name: str) -> int:
+    try:
+        request = media_pb2.GetUploadRequest(name=name)
+        return link.call(lambda stubs: stubs.media.GetUpload, request).committed_size
+    except MediaError as error:
+        if error.code is Code.MEDIA_UNKNOWN:
+            return 0
+        raise
+
+
+def _patience_s(length_samples: int) -> float:
+    return CALL_TIMEOUT_S + length_samples / _SLOWEST_SAMPLES_PER_S

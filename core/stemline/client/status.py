@@ -1,0 +1,224 @@
+"""gRPC status -> our errors.
+
+The rich status (`grpc-status-details-bin`) is read with a few lines of protobuf wire format: the generated
+google.rpc messages
+need a newer protobuf than the environments Stemline runs in can promise. Layouts: google/rpc/status.proto,
+error_details.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+
+from stemline.errors import (
+    Cancelled,
+    Code,
+    EditError,
+    HostError,
+    InputError,
+    MediaError,
+    NoServerError,
+    OutputError,
+    SeparationError,
+    StemlineError,
+    UsageError,
+)
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+_CLASSES: dict[type[StemlineError], tuple[Code, ...]] = {
+    UsageError: (
+        Code.INVALID_ARGUMENT,
+        Code.PROMPT_EMPTY,
+        Code.PROMPT_TOO_LONG,
+        Code.PROMPT_UNKNOWN,
+        Code.PROMPT_UNSUPPORTED,
+        Code.MODEL_UNKNOWN,
+    ),
+    MediaError: (
+        Code.MEDIA_MISSING,
+        Code.MEDIA_UNREADABLE,
+        Code.MEDIA_NO_AUDIO,
+        Code.MEDIA_EMPTY,
+        Code.MEDIA_CHANGED,
+        Code.MEDIA_OUT_OF_RANGE,
+        Code.MEDIA_UNKNOWN,
+        Code.MEDIA_UNSUPPORTED,
+        Code.STREAM_UNKNOWN,
+        Code.CHANNEL_UNKNOWN,
+    ),
+    EditError: (
+        Code.EDIT_UNREADABLE,
+        Code.EDIT_SCHEMA_UNSUPPORTED,
+        Code.EDIT_CYCLIC,
+        Code.EDIT_NO_CLIPS,
+    ),
+    NoServerError: (
+        Code.SERVER_UNREACHABLE,
+        Code.SERVER_VERSION,
+        Code.UNAUTHENTICATED,
+        Code.PORT_TAKEN,
+    ),
+    OutputError: (
+        Code.DISK_FULL,
+        Code.DISK_QUOTA,
+        Code.OUTPUT_EXISTS,
+        Code.OUTPUT_UNWRITABLE,
+        Code.OUTPUT_DAMAGED,
+    ),
+    SeparationError: (
+        Code.JOB_UNKNOWN,
+        Code.JOB_FAILED,
+        Code.POISONED_INPUT,
+        Code.QUEUE_FULL,
+        Code.MODEL_UNAVAILABLE,
+        Code.DEVICE_OUT_OF_MEMORY,
+    ),
+    InputError: (Code.PATH_NOT_ALLOWED, Code.REQUEST_ID_REUSED, Code.UPLOAD_MISMATCH),
+    HostError: (Code.HOST_PROTOCOL, Code.HOST_GONE, Code.HOST_UNSUPPORTED),
+}
+_CLASS_OF = {code: kind for kind, codes in _CLASSES.items() for code in codes}
+
+_CODE_OF_STATUS = {
+    grpc.StatusCode.INVALID_ARGUMENT: Code.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE: Code.INVALID_ARGUMENT,
+    grpc.StatusCode.UNAUTHENTICATED: Code.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED: Code.UNAUTHENTICATED,
+    grpc.StatusCode.UNAVAILABLE: Code.SERVER_UNREACHABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Code.SERVER_UNREACHABLE,
+    grpc.StatusCode.UNIMPLEMENTED: Code.SERVER_VERSION,
+    # without a reason of ours it is gRPC that refuses a message for its size
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Code.INVALID_ARGUMENT,
+    grpc.StatusCode.CANCELLED: Code.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDetails:
+    """What the server said beyond the status code. Empty where it said nothing."""
+
+    reason: str = ""
+    advice: str = ""
+    retry_after_s: float | None = None
+
+
+def error_for(reason: str, message: str, advice: str = "") -> StemlineError:
+    """The error that a stable reason stands for; an unknown reason gives SeparationError with code INTERNAL."""
+    if reason == Code.CANCELLED:
+        return Cancelled(message or "Stopped.")
+    if reason not in Code.__members__:
+        return SeparationError(message, code=Code.INTERNAL, advice=advice)
+    code = Code(reason)
+    return _CLASS_OF.get(code, StemlineError)(message, code=code, advice=advice)
+
+
+def error_of(error: grpc.RpcError) -> StemlineError:
+    """The same failure in our terms. Never raises: a detail that cannot be read is left out."""
+    status = status_of(error)
+    details = details_of(error)
+    call = _call_of(error)
+    message = (call.details() if call else "") or f"The server answered {status.name}."
+    if details.reason:
+        return error_for(details.reason, message, details.advice)
+    code = _CODE_OF_STATUS.get(status, Code.INTERNAL)
+    if code is Code.SERVER_UNREACHABLE:
+        return NoServerError(f"The server does not answer ({message.rstrip('.')}).", advice="Run `stemline doctor`.")
+    return error_for(code, message)
+
+
+def status_of(error: grpc.RpcError) -> grpc.StatusCode:
+    call = _call_of(error)
+    return call.code() if call else grpc.StatusCode.UNKNOWN
+
+
+def details_of(error: grpc.RpcError) -> StatusDetails:
+    """Reason, advice and retry delay out of the trailing metadata."""
+    call = _call_of(error)
+    for key, value in (call.trailing_metadata() if call else None) or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return _read_status(value)
+            except (ValueError, IndexError):
+                break
+    return StatusDetails()
+
+
+def _call_of(error: object) -> grpc.Call | None:
+    """What gRPC raises is also the call that failed, though its type does not say so."""
+    return error if isinstance(error, grpc.Call) else None
+
+
+def _read_status(data: bytes) -> StatusDetails:
+    reason, advice, retry_after_s = "", "", None
+    for number, packed in _fields(data):
+        if number != 3 or not isinstance(packed, bytes):
+            continue
+        detail = dict(_fields(packed))
+        type_url, value = detail.get(1, b""), detail.get(2, b"")
+        if not isinstance(type_url, bytes) or not isinstance(value, bytes):
+            continue
+        if type_url.endswith(b"/google.rpc.ErrorInfo"):
+            reason, advice = _read_error_info(value)
+        elif type_url.endswith(b"/google.rpc.RetryInfo"):
+            retry_after_s = _read_retry_info(value)
+    return StatusDetails(reason, advice, retry_after_s)
+
+
+def _read_error_info(data: bytes) -> tuple[str, str]:
+    reason, metadata = "", {}
+    for number, value in _fields(data):
+        if not isinstance(value, bytes):
+            continue
+        if number == 1:
+            reason = value.decode()
+        elif number == 3:
+            entry = dict(_fields(value))
+            metadata[entry.get(1, b"")] = entry.get(2, b"")
+    advice = metadata.get(b"advice", b"")
+    return reason, advice.decode() if isinstance(advice, bytes) else ""
+
+
+def _read_retry_info(data: bytes) -> float:
+    delay = dict(_fields(data)).get(1, b"")
+    parts = dict(_fields(delay)) if isinstance(delay, bytes) else {}
+    seconds, nanos = parts.get(1, 0), parts.get(2, 0)
+    return (seconds + nanos / 1e9) if isinstance(seconds, int) and isinstance(nanos, int) else 0.0
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """(field number, value) of one message. Raises ValueError or IndexError where the bytes are no message."""
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        kind = tag & 7
+        if kind == _VARINT:
+            value, position = _varint(data, position)
+            yield tag >> 3, value
+            continue
+        if kind == _BYTES:
+            size, position = _varint(data, position)
+        elif kind in (_FIXED64, _FIXED32):
+            size = 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if position + size > len(data):
+            raise ValueError("truncated")
+        yield tag >> 3, data[position : position + size]
+        position += size
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if byte < 0x80:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise ValueError("varint too long")

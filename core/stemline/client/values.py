@@ -1,0 +1,305 @@
+"""What the client takes and gives: plain values, so that no gRPC type travels through the rest of the core."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from stemline.client.status import error_for
+from stemline.clips import SampleRange
+from stemline.errors import StemlineError
+from stemline.v1 import media_pb2, models_pb2, separation_pb2
+
+Progress = Callable[[int, int], None]
+"""Called with (samples done, samples in all), from any thread."""
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+_STATES = {
+    separation_pb2.STATE_QUEUED: JobState.QUEUED,
+    separation_pb2.STATE_RUNNING: JobState.RUNNING,
+    separation_pb2.STATE_SUCCEEDED: JobState.SUCCEEDED,
+    separation_pb2.STATE_FAILED: JobState.FAILED,
+    separation_pb2.STATE_CANCELLING: JobState.CANCELLING,
+    separation_pb2.STATE_CANCELLED: JobState.CANCELLED,
+}
+_STATE_NUMBERS = {state: number for number, state in _STATES.items()}
+
+_CHANNELS = {
+    "": separation_pb2.CHANNEL_POLICY_UNSPECIFIED,
+    "linked": separation_pb2.CHANNEL_POLICY_LINKED,
+    "each": separation_pb2.CHANNEL_POLICY_EACH,
+}
+_CHANNEL_NAMES = {number: name for name, number in _CHANNELS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A sound that the server holds. `name` is "media/<sha256>"; `local_path` is set where client and server share
+    a disk.
+    """
+
+    name: str
+    sample_rate: int
+    channels: int
+    length_samples: int
+    local_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobPrompt:
+    """A prompt as a job has it: spans are samples of the job's media."""
+
+    text: str = ""
+    plus: tuple[SampleRange, ...] = ()
+    minus: tuple[SampleRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One extent (`media`: its name) and one prompt. `channels` is "linked" or "each"; empty `model` and `quality`:
+    the server's own.
+
+    The same `request_id` asks for the same job again; after a failure or a cancel that starts a new attempt of it.
+    """
+
+    media: str
+    prompt: JobPrompt
+    model: str = ""
+    seed: int = 0
+    channels: str = "linked"
+    quality: str = ""
+    subtract: tuple[str, ...] = ()
+    origin_sample: int = 0
+    batch_id: str = ""
+    priority: int = 0
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+@dataclass(frozen=True, slots=True)
+class JobWarning:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """What a job found. `media` names its sound, of the same shape as the job's media."""
+
+    media: str
+    found: bool
+    confidence: float
+    matched: str
+    warnings: tuple[JobWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """Why a job failed: a stable reason, one sentence, and what to do."""
+
+    reason: str
+    message: str
+    advice: str = ""
+
+    def error(self) -> StemlineError:
+        return error_for(self.reason, self.message, self.advice)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the server last told of it."""
+
+    name: str
+    request: JobRequest
+    state: JobState
+    fraction: float = 0.0
+    stage: str = ""
+    last_sequence: int = 0
+    attempt: int = 0
+    error: JobFailure | None = None
+    stem: Stem | None = None
+    key: str = ""
+    model: str = ""
+    revision: str = ""
+    engine_s: float = 0.0
+    created: datetime | None = None
+    started: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of the server. `id` is what `--model` takes; `note` says what is missing, or what it can and cannot
+    do.
+    """
+
+    id: str
+    title: str
+    revision: str
+    sample_rate: int
+    multichannel: bool
+    takes_spans: bool
+    takes_free_text: bool
+    available: bool
+    loaded: bool
+    note: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server as it is now."""
+
+    version: str
+    default_model: str
+    devices: tuple[str, ...]
+    pipeline_version: int
+    store_bytes: int
+    store_limit_bytes: int
+    queued_jobs: int
+    running_jobs: int
+    shares_disk: bool
+    uptime_s: float
+
+
+def media_of(message: media_pb2.Media) -> Media:
+    return Media(message.name, message.sample_rate, message.channels, message.length_samples, message.local_path)
+
+
+def request_message(request: JobRequest) -> separation_pb2.CreateJobRequest:
+    prompt = separation_pb2.Prompt(
+        text=request.prompt.text,
+        plus=[_range_message(span) for span in request.prompt.plus],
+        minus=[_range_message(span) for span in request.prompt.minus],
+    )
+    spec = separation_pb2.SeparationSpec(
+        media=request.media,
+        prompt=prompt,
+        model=request.model,
+        seed=request.seed,
+        channels=_CHANNELS[request.channels],
+        quality=request.quality,
+        subtract=request.subtract,
+        origin_sample=request.origin_sample,
+    )
+    return separation_pb2.CreateJobRequest(
+        request_id=request.request_id, spec=spec, batch_id=request.batch_id, priority=request.priority
+    )
+
+
+def job_of(message: separation_pb2.Job) -> Job:
+    return Job(
+        name=message.name,
+        request=_request_of(message),
+        state=_STATES.get(message.state, JobState.QUEUED),
+        fraction=message.progress.fraction,
+        stage=message.progress.stage,
+        last_sequence=message.last_sequence,
+        attempt=message.attempt,
+        error=_failure_of(message),
+        stem=_stem_of(message.stem) if message.HasField("stem") else None,
+        key=message.key,
+        model=message.model,
+        revision=message.revision,
+        engine_s=message.engine_s,
+        created=_time_of(message.create_time) if message.HasField("create_time") else None,
+        started=_time_of(message.start_time) if message.HasField("start_time") else None,
+        ended_at=_time_of(message.end_time) if message.HasField("end_time") else None,
+    )
+
+
+def state_numbers(states: tuple[JobState, ...]) -> list[separation_pb2.State.ValueType]:
+    return [_STATE_NUMBERS[state] for state in states]
+
+
+def model_of(message: models_pb2.Model) -> Model:
+    return Model(
+        id=message.name.removeprefix("models/"),
+        title=message.title,
+        revision=message.revision,
+        sample_rate=message.sample_rate,
+        multichannel=message.multichannel,
+        takes_spans=message.takes_spans,
+        takes_free_text=message.takes_free_text,
+        available=message.available,
+        loaded=message.loaded,
+        note=message.note,
+        licence=message.licence,
+    )
+
+
+def server_info_of(message: models_pb2.ServerInfo) -> ServerInfo:
+    return ServerInfo(
+        version=message.version,
+        default_model=message.default_model,
+        devices=tuple(message.devices),
+        pipeline_version=message.pipeline_version,
+        store_bytes=message.store_bytes,
+        store_limit_bytes=message.store_limit_bytes,
+        queued_jobs=message.queued_jobs,
+        running_jobs=message.running_jobs,
+        shares_disk=message.shares_disk,
+        uptime_s=message.uptime_s,
+    )
+
+
+def _request_of(message: separation_pb2.Job) -> JobRequest:
+    spec = message.spec
+    prompt = JobPrompt(
+        spec.prompt.text,
+        tuple(SampleRange(span.start_sample, span.end_sample) for span in spec.prompt.plus),
+        tuple(SampleRange(span.start_sample, span.end_sample) for span in spec.prompt.minus),
+    )
+    return JobRequest(
+        media=spec.media,
+        prompt=prompt,
+        model=spec.model,
+        seed=spec.seed,
+        channels=_CHANNEL_NAMES.get(spec.channels, ""),
+        quality=spec.quality,
+        subtract=tuple(spec.subtract),
+        origin_sample=spec.origin_sample,
+        batch_id=message.batch_id,
+        priority=message.priority,
+        request_id=message.request_id,
+    )
+
+
+def _failure_of(message: separation_pb2.Job) -> JobFailure | None:
+    if not message.HasField("error"):
+        return None
+    return JobFailure(message.error.reason, message.error.message, message.error.advice)
+
+
+def _stem_of(message: separation_pb2.Stem) -> Stem:
+    warnings = tuple(JobWarning(warning.code, warning.message) for warning in message.warnings)
+    return Stem(message.media, message.found, message.confidence, message.matched, warnings)
+
+
+def _range_message(span: SampleRange) -> separation_pb2.SampleRange:
+    return separation_pb2.SampleRange(start_sample=span.start_sample, end_sample=span.end_sample)
+
+
+def _time_of(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,162 @@
+"""The nouns of an edit, as every host gives them and every part of the core passes them on. All are plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from stemline.errors import Code
+
+RESIDUAL = "residual"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SampleRange:
+    """Half-open range of samples."""
+
+    start_sample: int
+    end_sample: int
+
+    @property
+    def length(self) -> int:
+        return self.end_sample - self.start_sample
+
+    def contains(self, other: SampleRange) -> bool:
+        return self.start_sample <= other.start_sample and other.end_sample <= self.end_sample
+
+    def intersect(self, other: SampleRange) -> SampleRange:
+        """What both hold; empty (length 0) where they do not meet."""
+        start = max(self.start_sample, other.start_sample)
+        return SampleRange(start, max(start, min(self.end_sample, other.end_sample)))
+
+    def shift(self, samples: int) -> SampleRange:
+        return SampleRange(self.start_sample + samples, self.end_sample + samples)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TimeRange:
+    """Half-open range of exact seconds."""
+
+    start: Fraction
+    end: Fraction
+
+    @property
+    def duration(self) -> Fraction:
+        return self.end - self.start
+
+    def overlaps(self, other: TimeRange) -> bool:
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MediaSource:
+    """Which sound of which file: an absolute path, the n-th audio stream, and of that the channels (empty: all of
+    them).
+
+    `mono` asks for the fold-down of those channels (their mean) instead of the channels themselves.
+    """
+
+    path: str
+    stream: int = 0
+    channels: tuple[int, ...] = ()
+    mono: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What planning must know of a `MediaSource`. `channels` counts those chosen by the source.
+
+    `timecode_sample` is where the file's own timecode puts its first sample, counted in samples since midnight.
+    """
+
+    sample_rate: int
+    channels: int
+    length_samples: int
+    timecode_sample: Fraction = Fraction(0)
+    frame_rate: Fraction | None = None
+    drop_frame: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to pull out: words, spans where it sounds (`plus`), spans where it does not (`minus`), or both.
+
+    Spans are seconds of the *record* timeline of the host (for a plain file that is the file's own time).
+    """
+
+    text: str = ""
+    plus: tuple[TimeRange, ...] = ()
+    minus: tuple[TimeRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StemRequest:
+    """A stem to make: its name and its prompt."""
+
+    name: str
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRange:
+    """A use of media on a timeline, in a form that any host can give.
+
+    `source_range` counts seconds from the media's first sample (source timecode already taken off); `record_range`
+    counts seconds from the start of the host's timeline. Both have the same duration. `frame_rate` is the grid that
+    the host cuts the media on; None where it cuts on samples. `carry` holds what the host needs back to place stems
+    as the original is placed (fades, transitions, markers ...); the core does not look into it.
+    """
+
+    clip_id: str
+    name: str
+    track: str
+    source: MediaSource
+    source_range: TimeRange
+    record_range: TimeRange
+    frame_rate: Fraction | None = None
+    carry: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something of the edit that is not separated, and why. `record_start` is in seconds of the host's timeline."""
+
+    clip: str
+    track: str
+    record_start: Fraction
+    code: Code
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StemClip:
+    """A stem file's place on the timeline: where it plays, and from which of its samples.
+
+    `path` is the stem file; `file_start` is where in the file the record range begins, in exact seconds on the
+    media's frame grid; `file_range` is the range of the media that the file holds. `metadata` is what goes under the
+    key `stemline`.
+    """
+
+    clip_id: str
+    name: str
+    path: str
+    record_range: TimeRange
+    file_start: Fraction
+    file_range: SampleRange
+    sample_rate: int
+    metadata: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StemTrack:
+    """A new track: one stem of one source track. `lane` counts up from 0 where clips of that track overlap in time."""
+
+    name: str
+    stem: str
+    source_track: str
+    lane: int
+    channels: int
+    enabled: bool
+    clips: tuple[StemClip, ...]
+    metadata: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)

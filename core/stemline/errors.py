@@ -1,0 +1,142 @@
+"""Every error that Stemline raises on purpose.
+
+    StemlineError              has a stable `code`, one clear sentence, and advice
+    ├── UsageError             wrong command, option or argument                     (exit 2)
+    ├── InputError             something the user gave cannot be used                 (exit 2)
+    │   ├── MediaError         a media file: missing, unreadable, no audio, ...
+    │   └── EditError          an edit: not readable, cyclic, newer schema, ...
+    ├── NoServerError          no inference server can be reached or started          (exit 3)
+    ├── SeparationError        a job failed on the server                             (exit 1)
+    ├── OutputError            a result cannot be written: full disk, no permission   (exit 1)
+    ├── HostError              a host program broke the protocol or went away         (exit 1)
+    └── Cancelled              the user stopped it                                    (exit 130)
+
+Codes are part of the public surface: scripts, reports and gRPC `ErrorInfo.reason` carry them. `docs/errors.md` lists
+them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Stable reasons. Once published a code keeps its meaning; it is never reused."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    INTERNAL = "INTERNAL"
+    CANCELLED = "CANCELLED"
+    # prompts
+    PROMPT_EMPTY = "PROMPT_EMPTY"
+    PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    PROMPT_UNKNOWN = "PROMPT_UNKNOWN"
+    PROMPT_UNSUPPORTED = "PROMPT_UNSUPPORTED"
+    # media
+    MEDIA_MISSING = "MEDIA_MISSING"
+    MEDIA_UNREADABLE = "MEDIA_UNREADABLE"
+    MEDIA_NO_AUDIO = "MEDIA_NO_AUDIO"
+    MEDIA_EMPTY = "MEDIA_EMPTY"
+    MEDIA_CHANGED = "MEDIA_CHANGED"
+    MEDIA_OUT_OF_RANGE = "MEDIA_OUT_OF_RANGE"
+    MEDIA_UNKNOWN = "MEDIA_UNKNOWN"
+    MEDIA_UNSUPPORTED = "MEDIA_UNSUPPORTED"
+    STREAM_UNKNOWN = "STREAM_UNKNOWN"
+    CHANNEL_UNKNOWN = "CHANNEL_UNKNOWN"
+    # edits and their clips
+    EDIT_UNREADABLE = "EDIT_UNREADABLE"
+    EDIT_SCHEMA_UNSUPPORTED = "EDIT_SCHEMA_UNSUPPORTED"
+    EDIT_CYCLIC = "EDIT_CYCLIC"
+    EDIT_NO_CLIPS = "EDIT_NO_CLIPS"
+    EDIT_FORMAT_UNKNOWN = "EDIT_FORMAT_UNKNOWN"
+    EDIT_ADAPTER_MISSING = "EDIT_ADAPTER_MISSING"
+    CLIP_DISABLED = "CLIP_DISABLED"
+    CLIP_NOT_MEDIA = "CLIP_NOT_MEDIA"
+    CLIP_RETIMED = "CLIP_RETIMED"
+    CLIP_TIME_AMBIGUOUS = "CLIP_TIME_AMBIGUOUS"
+    CLIP_EMPTY = "CLIP_EMPTY"
+    # server and jobs
+    SERVER_UNREACHABLE = "SERVER_UNREACHABLE"
+    SERVER_VERSION = "SERVER_VERSION"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    PORT_TAKEN = "PORT_TAKEN"
+    JOB_UNKNOWN = "JOB_UNKNOWN"
+    JOB_FAILED = "JOB_FAILED"
+    POISONED_INPUT = "POISONED_INPUT"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    QUEUE_FULL = "QUEUE_FULL"
+    MODEL_UNKNOWN = "MODEL_UNKNOWN"
+    MODEL_UNAVAILABLE = "MODEL_UNAVAILABLE"
+    DEVICE_OUT_OF_MEMORY = "DEVICE_OUT_OF_MEMORY"
+    UPLOAD_MISMATCH = "UPLOAD_MISMATCH"
+    PATH_NOT_ALLOWED = "PATH_NOT_ALLOWED"
+    # output
+    DISK_FULL = "DISK_FULL"
+    DISK_QUOTA = "DISK_QUOTA"
+    OUTPUT_EXISTS = "OUTPUT_EXISTS"
+    OUTPUT_UNWRITABLE = "OUTPUT_UNWRITABLE"
+    OUTPUT_DAMAGED = "OUTPUT_DAMAGED"
+    # hosts
+    HOST_PROTOCOL = "HOST_PROTOCOL"
+    HOST_GONE = "HOST_GONE"
+    HOST_TIMEOUT = "HOST_TIMEOUT"
+    HOST_UNSUPPORTED = "HOST_UNSUPPORTED"
+    HOST_VERSION = "HOST_VERSION"
+
+
+class StemlineError(Exception):
+    """`message` is one sentence that says what is wrong; `advice` (may be empty) says what to do."""
+
+    exit_code = 1
+    default_code = Code.INTERNAL
+
+    def __init__(self, message: str, *, code: Code | None = None, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.advice}".rstrip()
+
+
+class UsageError(StemlineError):
+    exit_code = 2
+    default_code = Code.INVALID_ARGUMENT
+
+
+class InputError(StemlineError):
+    exit_code = 2
+    default_code = Code.INVALID_ARGUMENT
+
+
+class MediaError(InputError):
+    default_code = Code.MEDIA_UNREADABLE
+
+
+class EditError(InputError):
+    default_code = Code.EDIT_UNREADABLE
+
+
+class NoServerError(StemlineError):
+    exit_code = 3
+    default_code = Code.SERVER_UNREACHABLE
+
+
+class SeparationError(StemlineError):
+    default_code = Code.JOB_FAILED
+
+
+class OutputError(StemlineError):
+    default_code = Code.OUTPUT_UNWRITABLE
+
+
+class HostError(StemlineError):
+    default_code = Code.HOST_PROTOCOL
+
+
+class Cancelled(StemlineError):
+    exit_code = 130
+    default_code = Code.CANCELLED
+
+    def __init__(self, message: str = "Stopped.") -> None:
+        super().__init__(message)

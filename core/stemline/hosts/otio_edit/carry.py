@@ -1,0 +1,49 @@
+"""What an original clip has beside its media, copied to its stems where they still add up to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import opentimelineio as otio
+
+from stemline.hosts.otio_edit.effects import effect_name, is_carried, is_idle
+from stemline.hosts.otio_edit.exact import Ticks, rational_time, ticks_of
+
+
+def copy_effects(original: otio.core.Item) -> tuple[list[otio.schema.Effect], list[str]]:
+    """Copies of the effects that stems can take, and the names of those that they cannot."""
+    copies: list[otio.schema.Effect] = []
+    left: list[str] = []
+    if not len(original.effects):
+        return copies, left
+    for effect in original.effects:
+        if is_carried(effect):
+            copies.append(copy.deepcopy(effect))
+        elif effect.enabled:
+            left.append(effect_name(effect))
+    return copies, left
+
+
+def effects_of_nests(clip: otio.core.Composable) -> Iterator[str]:
+    """Names of effects on the nested sequences around a clip, which flattened stems do not get."""
+    parent = clip.parent()
+    while parent is not None and parent.parent() is not None and parent.parent().parent() is not None:
+        for effect in parent.effects:
+            if effect.enabled and not is_idle(effect):
+                yield effect_name(effect)
+        parent = parent.parent()
+
+
+def copy_markers(original: otio.core.Item, shift: Ticks) -> list[otio.schema.Marker]:
+    """Copies of the markers, moved by the difference between the clip's time and its stem's."""
+    markers: list[otio.schema.Marker] = []
+    if not len(original.markers):
+        return markers
+    for marker in original.markers:
+        twin = copy.deepcopy(marker)
+        span = marker.marked_range
+        start = rational_time(ticks_of(span.start_time) + shift, span.start_time.rate)
+        twin.marked_range = otio.opentime.TimeRange(start, span.duration)
+        markers.append(twin)
+    return markers

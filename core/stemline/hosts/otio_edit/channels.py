@@ -1,0 +1,86 @@
+"""Which channels of its media a clip plays, as each editor's metadata says it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import opentimelineio as otio
+
+from stemline.clips import MediaSource
+from stemline.errors import Code, MediaError
+from stemline.hosts.otio_edit.effects import RESOLVE_KEY
+from stemline.hosts.otio_edit.facts import fcp_facts
+from stemline.media import MediaInfo
+
+_PREMIERE_CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
+
+
+def chosen_sources(clip: otio.schema.Clip, info: MediaInfo) -> tuple[MediaSource, ...]:
+    """The sources that the clip itself chooses, one per stream; empty where it says nothing.
+
+    Raises MediaError (STREAM_UNKNOWN, CHANNEL_UNKNOWN) for what the media does not have.
+    """
+    if not len(clip.metadata):
+        return ()
+    chosen = _resolve_channels(clip) or _in_streams(_fcp_channels(clip), info)
+    return tuple(_chosen_source(info, stream, channels) for stream, channels in chosen.items())
+
+
+def _chosen_source(info: MediaInfo, stream: int, channels: tuple[int, ...]) -> MediaSource:
+    if stream >= len(info.streams):
+        raise MediaError(
+            f"The clip plays audio stream {stream}, but its media has {len(info.streams)}.", code=Code.STREAM_UNKNOWN
+        )
+    present = info.streams[stream].channels
+    if max(channels) >= present:
+        raise MediaError(
+            f"The clip plays channel {max(channels)}, but its media has {present}.", code=Code.CHANNEL_UNKNOWN
+        )
+    return MediaSource(info.path, stream, () if channels == tuple(range(present)) else channels)
+
+
+def _resolve_channels(clip: otio.schema.Clip) -> dict[int, tuple[int, ...]]:
+    """Channels by stream from Resolve's metadata; empty where the clip says nothing (usable) of it."""
+    listed = _mapping(clip.metadata.get(RESOLVE_KEY)).get("Channels")
+    chosen: dict[int, list[int]] = defaultdict(list)
+    for entry in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
+        stream, channel = _mapping(entry).get("Source Track ID"), _mapping(entry).get("Source Channel ID")
+        if isinstance(stream, int) and isinstance(channel, int) and stream >= 0 and channel >= 0:
+            chosen[stream].append(channel)
+    return {stream: tuple(dict.fromkeys(channels)) for stream, channels in chosen.items()}
+
+
+def _fcp_channels(clip: otio.schema.Clip) -> range:
+    """Channels counted through the whole file from Final Cut 7 XML's `sourcetrack`.
+
+    Each of its audio clips plays one. Premiere writes a stereo or 5.1 clip once per channel, and the adapter keeps the
+    first, which then stands for all of them.
+    """
+    facts = fcp_facts(clip)
+    first = str(_mapping(facts.get("sourcetrack")).get("trackindex", ""))
+    if not first.isdecimal() or int(first) < 1 or _mapping(facts.get("sourcetrack")).get("mediatype") != "audio":
+        return range(0)
+    width = _PREMIERE_CHANNELS.get(str(facts.get("@premiereChannelType", "")).lower(), 1)
+    return range(int(first) - 1, int(first) - 1 + width)
+
+
+def _in_streams(channels: range, info: MediaInfo) -> dict[int, tuple[int, ...]]:
+    """Channels counted through the whole file, by stream."""
+    chosen: dict[int, tuple[int, ...]] = {}
+    first = 0
+    for number, stream in enumerate(info.streams):
+        here = tuple(channel - first for channel in channels if first <= channel < first + stream.channels)
+        if here:
+            chosen[number] = here
+        first += stream.channels
+    if len(channels) and channels[-1] >= first:
+        raise MediaError(
+            f"The clip plays channel {channels[-1] + 1}, but its media has {first}.", code=Code.CHANNEL_UNKNOWN
+        )
+    return chosen
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

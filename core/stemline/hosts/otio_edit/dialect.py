@@ -1,0 +1,119 @@
+"""How the programs that open the result want links, ranges and tracks spelled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import opentimelineio as otio
+
+from stemline.errors import MediaError
+from stemline.hosts.otio_edit.effects import RESOLVE_KEY
+from stemline.hosts.otio_edit.exact import Span, Ticks, frame_ticks, rational_range
+from stemline.hosts.otio_edit.links import existing_file, is_relative_link, is_windows_path, plain_path
+from stemline.hosts.otio_edit.reading import Placed
+
+_AUDIO_TYPES = {1: "Mono", 2: "Stereo", 6: "5.1", 8: "7.1"}
+
+
+class Dialect(StrEnum):
+    """`generic` is OTIO as written; `resolve` is what DaVinci Resolve's importer takes, which rejects other documents
+    without a word: bare absolute paths, an available range and a source range in the file's timecode everywhere, a
+    global start time, named tracks, and its own metadata for channels."""
+
+    GENERIC = "generic"
+    RESOLVE = "resolve"
+
+
+def link_to(path: Path, folder: Path, dialect: Dialect) -> str:
+    """What a document in `folder` calls the file `path`."""
+    if dialect is Dialect.RESOLVE:
+        return str(path)
+    try:
+        relative = Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # another drive
+        return path.as_uri()
+    return quote(relative, safe="/~!$&'()*+,;=@")
+
+
+def file_zero(placed: Placed, dialect: Dialect) -> Ticks | None:
+    """The time that stands for the media's first sample in stem clips; None: a stem file counts from its own start."""
+    if dialect is Dialect.RESOLVE:
+        return placed.clock.timecode
+    return placed.clock.zero or None
+
+
+def relink_originals(timeline: otio.schema.Timeline, folder: Path, output: Path, dialect: Dialect) -> None:
+    """Links that stand on the edit's folder must lead to the same files from the result's; others stay as they are."""
+    for reference in _references(timeline):
+        sequence = isinstance(reference, otio.schema.ImageSequenceReference)
+        link = reference.target_url_base if sequence else reference.target_url
+        if link and "\0" not in link:
+            moved = _moved(link, folder, output, dialect)
+            if sequence:
+                reference.target_url_base = moved + ("/" if link.endswith("/") and not moved.endswith("/") else "")
+            else:
+                reference.target_url = moved
+
+
+def _moved(link: str, folder: Path, output: Path, dialect: Dialect) -> str:
+    if is_relative_link(link):
+        if dialect is Dialect.GENERIC and folder == output:
+            return link
+        spelled = link if existing_file(folder / link) else unquote(link)
+        return link_to(Path(os.path.normpath(folder / spelled)), output, dialect)
+    if dialect is Dialect.RESOLVE and not is_windows_path(link):
+        try:
+            return plain_path(link)
+        except MediaError:  # a web address stays one
+            return link
+    return link
+
+
+def _references(
+    timeline: otio.schema.Timeline,
+) -> Iterator[otio.schema.ExternalReference | otio.schema.ImageSequenceReference]:
+    for clip in timeline.find_clips():
+        for reference in clip.media_references().values():
+            if isinstance(reference, otio.schema.ExternalReference | otio.schema.ImageSequenceReference):
+                yield reference
+
+
+def shape_for_resolve(timeline: otio.schema.Timeline, rate: float) -> None:
+    """The parts of the document itself that Resolve's importer asks for."""
+    if timeline.global_start_time is None:
+        timeline.global_start_time = otio.opentime.RationalTime(0, rate)
+    counts: dict[str, int] = {}
+    for track in timeline.tracks:
+        if isinstance(track, otio.schema.Track):
+            counts[track.kind] = counts.get(track.kind, 0) + 1
+            track.name = track.name or f"{track.kind} {counts[track.kind]}"
+
+
+def shape_original_for_resolve(clip: otio.schema.Clip, placed: Placed) -> None:
+    """Gives a clip that says nothing of its media's range the one that was read from the file."""
+    reference = clip.media_reference
+    if reference is not None and reference.available_range is None:
+        rate, zero = placed.clock.rate, placed.clock.zero
+        frame = frame_ticks(rate)
+        reference.available_range = rational_range(Span(zero, zero + placed.media_length // frame * frame), rate)
+        clip.source_range = clip.source_range or reference.available_range
+
+
+def shape_stem_clip(clip: otio.schema.Clip, channels: int) -> None:
+    """Without its channel list Resolve takes the first channel alone."""
+    clip.metadata[RESOLVE_KEY] = {
+        "Channels": [{"Source Channel ID": channel, "Source Track ID": 0} for channel in range(channels)]
+    }
+
+
+def shape_stem_track(track: otio.schema.Track, channels: int) -> None:
+    """A track without a type comes in as mono."""
+    track.metadata[RESOLVE_KEY] = {
+        "Audio Type": _AUDIO_TYPES.get(channels, f"Adaptive {channels}"),
+        "Locked": False,
+        "SoloOn": False,
+    }

@@ -1,0 +1,165 @@
+"""An .otio file in, checked before the native parser sees it; an .otio file out, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import opentimelineio as otio
+
+from stemline.errors import Code, EditError, OutputError
+
+# OpenTimelineIO's parser and its copying recurse in native code: text nested some ten thousand deep ends the process.
+_MAX_JSON_DEPTH = 1000
+_MAX_NESTING = 64
+_NOT_MARKS = bytes(sorted(set(range(256)) - set(b'{}[]"')))
+_NUMBER_LINE = re.compile(r'^(\s*(?:"(?:[^"\\]|\\.)*"\s*:\s*)?)(-?\d[\d.eE+-]*)(,?)$')
+_SCHEMA = re.compile(r'"OTIO_SCHEMA"\s*:\s*"([A-Za-z_]\w*)\.(\d+)"')
+
+
+def read_timeline(path: Path) -> otio.schema.Timeline:
+    """The timeline of an .otio file.
+
+    Raises EditError in one sentence for a file that is missing, no OTIO, of a newer schema, nested without end, or
+    without exactly one timeline.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EditError(f"The edit {path} cannot be read: {error.strerror or error}.") from error
+    _refuse_deep_json(data, path)
+    try:
+        text = data.decode("utf-8-sig")
+        root = otio.core.deserialize_json_from_string(text)
+    except UnicodeDecodeError as error:
+        raise EditError(f"{path} is not an OTIO file: it is not UTF-8 text.") from error
+    except otio.exceptions.UnsupportedSchemaError as error:
+        raise EditError(
+            f"{path} is of a newer OTIO schema ({_newer_schemas(text)}) than OpenTimelineIO {otio.__version__} reads.",
+            code=Code.EDIT_SCHEMA_UNSUPPORTED,
+            advice="Export it for an older OTIO version, or update OpenTimelineIO.",
+        ) from error
+    except (otio.exceptions.OTIOError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EditError(f"{path} is not a readable OTIO file ({reason}).", advice="Export it again.") from error
+    return only_timeline(root, path)
+
+
+def refuse_endless_nesting(timeline: otio.schema.Timeline) -> None:
+    """Raises EditError (EDIT_CYCLIC) where a composition holds itself or nests deeper than any editor does.
+
+    Must run before anything asks such an object for its duration, which would recurse in native code without end.
+    """
+    # An explicit stack of iterators, so that depth is what is counted here and not Python's own frames.
+    pending: list[Iterator[Any]] = [iter([timeline.tracks])]
+    while pending:
+        child = next(pending[-1], None)
+        if child is None:
+            pending.pop()
+        elif isinstance(child, otio.core.Composition):
+            if len(pending) > _MAX_NESTING:
+                raise EditError(
+                    f"The edit nests sequences more than {_MAX_NESTING} deep, or one inside itself.",
+                    code=Code.EDIT_CYCLIC,
+                    advice="Take the sequence out of itself, or render the nest, and export again.",
+                )
+            pending.append(iter(list(child)))
+
+
+def save_timeline(
+    timeline: otio.schema.Timeline, path: Path, is_right: Callable[[otio.schema.Timeline], bool]
+) -> otio.schema.Timeline:
+    """Writes `timeline` beside its target, reads it back, compares, then puts it in place; gives what was read.
+
+    `is_right` judges what was read by other means than those that built it.
+
+    Raises OutputError (DISK_FULL, OUTPUT_UNWRITABLE, OUTPUT_DAMAGED); then no file of that name is new or changed.
+    """
+    spool = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = otio.core.serialize_json_to_string(timeline, {}, 4)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with spool.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        back = otio.core.deserialize_json_from_string(spool.read_text(encoding="utf-8"))
+        if not _is_same(text, otio.core.serialize_json_to_string(back, {}, 4)) or not is_right(back):
+            raise OutputError(f"{path} did not read back as it was written.", code=Code.OUTPUT_DAMAGED)
+        spool.replace(path)
+    except OSError as error:
+        code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.OUTPUT_UNWRITABLE
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}.", code=code) from error
+    finally:
+        with contextlib.suppress(OSError):
+            spool.unlink(missing_ok=True)
+    return back
+
+
+def _is_same(written: str, back: str) -> bool:
+    """Whether two documents say the same.
+
+    As text, because NaN in somebody's metadata is not equal to itself as an object; numbers within a last digit or two,
+    which the native parser does not always get right.
+    """
+    if written == back:
+        return True
+    one, other = written.split("\n"), back.split("\n")
+    return len(one) == len(other) and all(a == b or _is_same_number(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _is_same_number(one: str, other: str) -> bool:
+    a, b = _NUMBER_LINE.match(one), _NUMBER_LINE.match(other)
+    if a is None or b is None or (a[1], a[3]) != (b[1], b[3]):
+        return False
+    return math.isclose(float(a[2]), float(b[2]), rel_tol=1e-14)
+
+
+def _refuse_deep_json(data: bytes, path: Path) -> None:
+    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = np.frombuffer(unescaped.translate(None, _NOT_MARKS), dtype=np.uint8)
+    outside = np.cumsum(marks == ord('"')) % 2 == 0
+    opens = outside & ((marks == ord("{")) | (marks == ord("[")))
+    closes = outside & ((marks == ord("}")) | (marks == ord("]")))
+    depth = np.cumsum(opens.astype(np.int8) - closes, dtype=np.int64).max(initial=0)
+    if depth > _MAX_JSON_DEPTH:
+        raise EditError(
+            f"{path} is nested {depth} levels deep, which no edit is.",
+            code=Code.EDIT_CYCLIC,
+            advice="Take the sequence out of itself and export again.",
+        )
+
+
+def _newer_schemas(text: str) -> str:
+    known = otio.core.type_version_map()
+    newer = {
+        f"{name}.{version}" for name, version in _SCHEMA.findall(text) if int(version) > known.get(name, int(version))
+    }
+    return ", ".join(sorted(newer)[:5]) or "unknown"
+
+
+def only_timeline(root: object, path: Path) -> otio.schema.Timeline:
+    if isinstance(root, otio.schema.SerializableCollection):
+        timelines = [child for child in root if isinstance(child, otio.schema.Timeline)]
+        if len(timelines) != 1:
+            raise EditError(
+                f"{path} is a collection of {len(timelines)} timelines.",
+                advice="Export the one that is meant by itself.",
+            )
+        root = timelines[0]
+    if not isinstance(root, otio.schema.Timeline):
+        raise EditError(f"{path} holds no timeline but {_kind(root)}.", advice="Export the whole timeline.")
+    if root.tracks is None:
+        raise EditError(f"{path} holds a timeline without tracks.", code=Code.EDIT_NO_CLIPS)
+    return root
+
+
+def _kind(root: object) -> str:
+    return f"a {root.schema_name()}" if isinstance(root, otio.core.SerializableObject) else "plain data"

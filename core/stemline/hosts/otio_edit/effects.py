@@ -1,0 +1,63 @@
+"""What the effects in an edit are, where OTIO itself only says that there is one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import opentimelineio as otio
+
+RESOLVE_KEY = "Resolve_OTIO"
+# Linear in the sound: applied to each stem they add up to the effect on the original.
+_LINEAR_NAME = re.compile(r"\b(volume|gain|level|fades?|pan(ner|ning)?|balance|mute)\b", re.IGNORECASE)
+_LINEAR_RESOLVE = frozenset(
+    {
+        "Fairlight Clip Volume and Fades",
+        "Fairlight Clip Pan",
+        "Fairlight Clip Equaliser",
+        "Fairlight Equaliser Band",
+    }
+)
+_SPEED_NAME = re.compile(r"\b(retim(e|ing)|time ?(warp|remap(ping)?)|speed)\b", re.IGNORECASE)
+
+
+def effect_name(effect: otio.schema.Effect) -> str:
+    """The name that tells most."""
+    named = _resolve_settings(effect).get("Effect Name")
+    return str(named or effect.effect_name or effect.name or effect.schema_name())
+
+
+def is_idle(effect: otio.schema.Effect) -> bool:
+    """Resolve lists every effect that a clip could have; those without parameters or switched off do nothing."""
+    settings = _resolve_settings(effect)
+    return bool(settings) and not (settings.get("Enabled", True) and settings.get("Parameters"))
+
+
+def is_carried(effect: otio.schema.Effect) -> bool:
+    """Whether stems can take a copy."""
+    if isinstance(effect, otio.schema.TimeEffect):
+        return isinstance(effect, otio.schema.LinearTimeWarp)
+    if _resolve_settings(effect):
+        return is_idle(effect) or effect_name(effect) in _LINEAR_RESOLVE
+    return bool(_LINEAR_NAME.search(_words(effect)))
+
+
+def is_speed_curve(effect: otio.schema.Effect) -> bool:
+    """Whether an effect that is no OTIO time effect changes the speed along the clip."""
+    if not _SPEED_NAME.search(_words(effect)):
+        return False
+    settings = _resolve_settings(effect)
+    if not settings:
+        return True
+    parameters: Any = settings.get("Parameters") or ()
+    return not is_idle(effect) and any(isinstance(p, Mapping) and p.get("Key Frames") for p in parameters)
+
+
+def _words(effect: otio.schema.Effect) -> str:
+    return f"{effect_name(effect)} {effect.effect_name} {effect.name}".replace("_", " ")
+
+
+def _resolve_settings(effect: otio.schema.Effect) -> Mapping[str, Any]:
+    settings = effect.metadata.get(RESOLVE_KEY) if len(effect.metadata) else None
+    return settings if isinstance(settings, Mapping) else {}

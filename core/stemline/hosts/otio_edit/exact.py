@@ -1,0 +1,114 @@
+"""OpenTimelineIO's floating-point times as exact numbers, and back.
+
+Inside this host a time is a count of ticks of 1/705,600,000 s, the unit that Facebook's "flicks" (2018) made known. One
+frame at 24, 25, 30, 48, 50, 60, 100 or 120 frames per second and at their 1000/1001 rates, and one sample at the usual
+sample rates, is a whole number of them, so nearly all sums are sums of integers. What is no whole number of ticks is a
+Fraction of them: slower, and as exact.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+import opentimelineio as otio
+
+from stemline.clips import TimeRange
+from stemline.errors import EditError, UsageError
+from stemline.timebase import snap_rate
+
+TICKS_PER_SECOND = 705_600_000
+Ticks = int | Fraction
+_WHOLE_TOLERANCE = 1e-6
+_MAX_DENOMINATOR = 1_000_000
+
+
+class Span(NamedTuple):
+    """Half-open range of ticks."""
+
+    start: Ticks
+    end: Ticks
+
+    @property
+    def duration(self) -> Ticks:
+        return self.end - self.start
+
+    def overlaps(self, other: Span) -> bool:
+        return self.start < other.end and other.start < self.end
+
+    def seconds(self) -> TimeRange:
+        return TimeRange(to_seconds(self.start), to_seconds(self.end))
+
+
+@lru_cache(maxsize=256)
+def exact_rate(rate: float) -> Fraction:
+    """The rate that a file's float stands for. Raises EditError for zero, negative and not-a-number."""
+    try:
+        return snap_rate(rate)
+    except UsageError as error:
+        raise EditError(f"The edit holds a time with the impossible rate {rate}.", advice="Export it again.") from error
+
+
+@lru_cache(maxsize=256)
+def frame_ticks(rate: float) -> Ticks:
+    """The length of one frame (or sample) at a rate as a file spells it."""
+    length = TICKS_PER_SECOND / exact_rate(rate)
+    return length.numerator if length.denominator == 1 else length
+
+
+def ticks_of(time: otio.opentime.RationalTime) -> Ticks:
+    """Frames are made exact first and multiplied by the exact frame after: absolute timecode loses nothing."""
+    value: float = time.value
+    frame = frame_ticks(time.rate)
+    if value.is_integer():
+        return int(value) * frame
+    if not math.isfinite(value):
+        raise EditError("The edit holds a time that is no number.", advice="Export it again.")
+    whole = round(value)
+    if abs(value - whole) < _WHOLE_TOLERANCE:
+        return whole * frame
+    return Fraction(value).limit_denominator(_MAX_DENOMINATOR) * frame
+
+
+def span_of(time_range: otio.opentime.TimeRange) -> Span:
+    """Raises EditError for a negative duration."""
+    start = ticks_of(time_range.start_time)
+    duration = ticks_of(time_range.duration)
+    if duration < 0:
+        raise EditError("The edit holds a negative duration.", advice="Export it again.")
+    return Span(start, start + duration)
+
+
+def to_ticks(seconds: Fraction) -> Ticks:
+    whole, rest = divmod(seconds.numerator * TICKS_PER_SECOND, seconds.denominator)
+    return whole if not rest else seconds * TICKS_PER_SECOND
+
+
+def samples_to_ticks(samples: int, sample_rate: int) -> Ticks:
+    whole, rest = divmod(samples * TICKS_PER_SECOND, sample_rate)
+    return whole if not rest else Fraction(samples * TICKS_PER_SECOND, sample_rate)
+
+
+def to_seconds(ticks: Ticks) -> Fraction:
+    return Fraction(ticks, TICKS_PER_SECOND)
+
+
+def nearest_frame(ticks: Ticks, frame: Ticks) -> Ticks:
+    """The whole frame that lies nearest, halves up."""
+    return (2 * ticks + frame) // (2 * frame) * frame
+
+
+def rational_time(ticks: Ticks, rate: float) -> otio.opentime.RationalTime:
+    """`ticks` at the rate *as the file spells it* (23.976 stays 23.976).
+
+    A player that takes such a rate literally then treats the stem as it treats its original.
+    """
+    frame = frame_ticks(rate)
+    value = ticks / frame if isinstance(ticks, int) and isinstance(frame, int) else float(Fraction(ticks) / frame)
+    return otio.opentime.RationalTime(value, rate)
+
+
+def rational_range(span: Span, rate: float) -> otio.opentime.TimeRange:
+    return otio.opentime.TimeRange(rational_time(span.start, rate), rational_time(span.duration, rate))

@@ -1,0 +1,193 @@
+"""The stem tracks of a written edit on one frame grid: what formats without OTIO's freedom can say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import opentimelineio as otio
+
+from stemline.errors import MediaError, UsageError
+from stemline.hosts.otio_edit.exact import (
+    TICKS_PER_SECOND,
+    Ticks,
+    exact_rate,
+    frame_ticks,
+    nearest_frame,
+    span_of,
+    ticks_of,
+)
+from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
+from stemline.hosts.otio_edit.walk import speed_of
+from stemline.media import AudioStream, probe
+
+_SAMPLE_RATES = 1000
+_STEMLINE = "stemline"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One stem clip in whole frames: `start` and `length` on the timeline, `file_start` in its file.
+
+    `clip` is the clip as the written edit has it, `file_frames` and `stream` are what its file holds, `off_by` is how
+    far the frame grid moves it in its file.
+    """
+
+    clip: otio.schema.Clip
+    path: Path
+    start: int
+    length: int
+    file_start: int
+    file_frames: int
+    stream: AudioStream
+    off_by: Ticks
+
+    @property
+    def exact(self) -> str:
+        """Where its sound comes from, to the sample, for people and for a comment in the format."""
+        source = self.clip.metadata[_STEMLINE].get("source", {})
+        return (
+            f"stemline: samples {source.get('start_sample')} to {source.get('end_sample')} "
+            f"of {Path(str(source.get('media', ''))).name} at {source.get('sample_rate')} Hz"
+        )
+
+
+@dataclass(slots=True)
+class SequenceTrack:
+    """A stem track. `channels` is what its files hold."""
+
+    name: str
+    enabled: bool
+    channels: int
+    items: list[Item] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Sequence:
+    """All of it. `start` and `length` are those of the edit, in frames of `rate`; `notes` say what is not carried."""
+
+    name: str
+    rate: Fraction
+    start: int
+    length: int
+    drop_frame: bool
+    tracks: list[SequenceTrack] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class _Files:
+    """Finds and probes each stem file once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._finder = MediaFinder(LinkRules(folder))
+        self._known: dict[str, tuple[Path, AudioStream]] = {}
+
+    def find(self, link: str) -> tuple[Path, AudioStream]:
+        """Raises MediaError where there is none."""
+        if link not in self._known:
+            path = Path(self._finder.find(link))
+            self._known[link] = path, probe(path).streams[0]
+        return self._known[link]
+
+
+def sequence_of(
+    timeline: otio.schema.Timeline, folder: Path, names: Collection[str], rate: Fraction | None
+) -> Sequence:
+    """The tracks called `names`. Relative links stand on `folder`.
+
+    Raises UsageError when neither the edit nor `rate` says how many frames a second has.
+    """
+    rate = rate or _frame_rate(timeline)
+    frame = frame_ticks(float(rate))
+    begin = timeline.global_start_time
+    whole: Ticks = 0
+    for track in timeline.tracks:
+        length = _length(track)
+        whole = length if length > whole else whole
+    sequence = Sequence(
+        name=f"{timeline.name or 'edit'} stems",
+        rate=rate,
+        start=_frames(ticks_of(begin), frame) if begin is not None else 0,
+        length=int(-(-whole // frame)),
+        drop_frame=_drop_frame(timeline),
+    )
+    files = _Files(folder)
+    for track in timeline.tracks:
+        if track.name in names and _STEMLINE in track.metadata:
+            sequence.tracks.append(_track(track, files, frame, sequence.notes))
+    return sequence
+
+
+def _track(track: otio.schema.Track, files: _Files, frame: Ticks, notes: list[str]) -> SequenceTrack:
+    made = SequenceTrack(track.name, track.enabled, 1)
+    if any(isinstance(item, otio.schema.Transition) for item in track):
+        notes.append(f"The transitions of {track.name} are only in the .otio: its clips are cut hard.")
+    worst: Ticks = 0
+    for clip, at, length in _clips(track):
+        if speed_of(clip) != 1:
+            notes.append(f"{clip.name} changes its speed, so its stem is only in the .otio.")
+            continue
+        try:
+            file = files.find(clip.media_reference.target_url)
+        except MediaError as error:
+            notes.append(f"{clip.name} is left out: {error.message}")
+            continue
+        item = _item(clip, file, (at, at + length), frame)
+        off_by: Ticks = item.off_by if item.off_by >= 0 else -item.off_by
+        worst = off_by if off_by > worst else worst
+        made.channels = max(made.channels, item.stream.channels)
+        if item.length > 0:
+            made.items.append(item)
+    if worst:
+        notes.append(
+            f"Stems of {track.name} lie up to {float(worst / TICKS_PER_SECOND) * 1000:.2f} ms off: their media is "
+            "counted at another frame rate. The .otio is exact."
+        )
+    return made
+
+
+def _item(clip: otio.schema.Clip, file: tuple[Path, AudioStream], record: tuple[Ticks, Ticks], frame: Ticks) -> Item:
+    available = span_of(clip.media_reference.available_range)
+    start, end = (_frames(time, frame) for time in record)
+    inside = ticks_of(clip.source_range.start_time) - available.start
+    file_start = max(0, _frames(inside, frame))
+    drift = (file_start * frame - inside) - (start * frame - record[0])
+    file_frames = int(available.duration // frame)
+    return Item(clip, file[0], start, end - start, file_start, file_frames, file[1], drift)
+
+
+def _clips(track: otio.schema.Track) -> Iterator[tuple[otio.schema.Clip, Ticks, Ticks]]:
+    cursor: Ticks = 0
+    for item in track:
+        if isinstance(item, otio.schema.Transition):
+            continue
+        length = span_of(item.trimmed_range()).duration
+        if isinstance(item, otio.schema.Clip):
+            yield item, cursor, length
+        cursor += length
+
+
+def _length(track: otio.core.Composable) -> Ticks:
+    return span_of(track.trimmed_range()).duration if len(track) else 0
+
+
+def _frames(time: Ticks, frame: Ticks) -> int:
+    return int(nearest_frame(time, frame) // frame)
+
+
+def _frame_rate(timeline: otio.schema.Timeline) -> Fraction:
+    """The edit's own: that of its start time, else of the first clip that counts frames."""
+    rates = [timeline.global_start_time.rate] if timeline.global_start_time is not None else []
+    rates += [clip.source_range.duration.rate for clip in timeline.find_clips() if clip.source_range is not None]
+    found = next((exact for rate in rates if (exact := exact_rate(rate)) <= _SAMPLE_RATES), None)
+    if found is None:
+        raise UsageError("The edit does not say its frame rate.", advice="Give --rate, for example --rate 25.")
+    return found
+
+
+def _drop_frame(timeline: otio.schema.Timeline) -> bool:
+    facts = timeline.metadata.get("fcp_xml")
+    timecode = facts.get("timecode") if isinstance(facts, Mapping) else None
+    return isinstance(timecode, Mapping) and timecode.get("displayformat") == "DF"

@@ -1,0 +1,187 @@
+"""Edits in the formats people have, as one OpenTimelineIO timeline whose tracks say what the format knew of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import opentimelineio as otio
+
+from stemline.errors import Code, EditError
+from stemline.hosts.otio_edit.bundles import unpack_bundle
+from stemline.hosts.otio_edit.document import only_timeline, read_timeline
+from stemline.hosts.otio_edit.edl import read_edl
+from stemline.hosts.otio_edit.facts import settle_aaf, settle_fcp
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format that needs an adapter: its name for people, the adapter's name in OpenTimelineIO, its package."""
+
+    title: str
+    adapter: str
+    package: str
+
+
+FCP_XML = Format("Final Cut 7 XML", "fcp_xml", "otio-fcp-adapter")
+AAF = Format("AAF", "AAF", "otio-aaf-adapter")
+EDL = Format("EDL", "cmx_3600", "otio-cmx3600-adapter")
+BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF, ".edl": EDL}
+_COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
+_OTHERS = {".fcpxml": "export the sequence as .otio or as Final Cut 7 XML", ".drp": "export the timeline as .otio"}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """`rate` is the frame rate of an EDL, which does not say it. `unpack_to` is where the media of a bundle goes."""
+
+    rate: Fraction | None = None
+    unpack_to: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EditDocument:
+    """A timeline as read. Relative links of its media stand on `folder`; `notes` say what had to be assumed."""
+
+    timeline: otio.schema.Timeline
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
+def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
+    """The edit in a file (or .otiod folder) of any readable format, told by its suffix.
+
+    Raises EditError in one sentence: missing or damaged file, no such format, no adapter for it, not one timeline.
+    """
+    options = options or ReadOptions()
+    suffix = path.suffix.lower()
+    folder = path.absolute().parent
+    if suffix in (".otioz", ".otiod"):
+        content = unpack_bundle(path, options.unpack_to or folder / f"{path.name}.media")
+        return EditDocument(read_timeline(content), content.parent)
+    if suffix == ".otio":
+        return EditDocument(read_timeline(path), folder)
+    _check_readable(path)
+    known = BY_SUFFIX.get(suffix)
+    if known is None:
+        return _read_other(path, suffix)
+    require_adapter(known)
+    if known is EDL:
+        timeline, notes = read_edl(path, options.rate, lambda text, **more: _parse(known, path, text, **more))
+        return EditDocument(timeline, folder, notes)
+    timeline = only_timeline(call_adapter(known, path, lambda adapter: adapter.read_from_file(str(path))), path)
+    (settle_fcp if known is FCP_XML else settle_aaf)(timeline)
+    return EditDocument(timeline, folder)
+
+
+def require_adapter(wanted: Format) -> None:
+    """Raises EditError (EDIT_ADAPTER_MISSING) with the command that installs what is missing."""
+    if wanted.adapter not in otio.adapters.available_adapter_names():
+        raise EditError(
+            f"{wanted.title} edits need the package {wanted.package}, which is not installed.",
+            code=Code.EDIT_ADAPTER_MISSING,
+            advice="Run: pip install 'stemline[otio]'",
+        )
+
+
+def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapter], _Result]) -> _Result:
+    """What `work` gives with the adapter, which says nothing on its own. Raises EditError for whatever it raises."""
+    adapter = otio.adapters.from_name(wanted.adapter)
+    with _quiet():
+        try:
+            return work(adapter)
+        except _adapter_failures() as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise EditError(
+                f"{path.name} is not {wanted.title} that {wanted.package} understands ({reason}).",
+                advice="Export it again, or as .otio.",
+            ) from error
+
+
+def _parse(wanted: Format, path: Path, text: str, **more: object) -> otio.core.SerializableObject:
+    return call_adapter(wanted, path, lambda adapter: adapter.read_from_string(text, **more))
+
+
+def _read_other(path: Path, suffix: str) -> EditDocument:
+    """Through whatever adapter is installed for the suffix; nobody tested it."""
+    suffixes = otio.adapters.suffixes_with_defined_adapters(read=True)
+    if suffix[1:] not in suffixes:
+        shown = suffix or "a name without suffix"
+        raise EditError(
+            f"{path.name}: {shown} is no edit format that can be read here.",
+            code=Code.EDIT_FORMAT_UNKNOWN,
+            advice=f"Please {_OTHERS.get(suffix, 'export the edit as .otio, Final Cut 7 XML, AAF or EDL')}.",
+        )
+    adapter = otio.adapters.from_filepath(str(path))
+    known = Format(f"{suffix[1:].upper()}", adapter.name, f"the adapter {adapter.name}")
+    timeline = only_timeline(call_adapter(known, path, lambda found: found.read_from_file(str(path))), path)
+    note = f"{path.name} was read by the adapter {adapter.name}, which is untested here: check the result by ear."
+    return EditDocument(timeline, path.absolute().parent, (note,))
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise EditError(f"The edit {path} cannot be read: {error.strerror or error}.") from error
+    if not head:
+        raise EditError(f"The edit {path} is empty.", advice="Export it again.")
+    if path.suffix.lower() == ".aaf" and not (head.startswith(_COMPOUND_FILE) and head[28:30] == b"\xfe\xff"):
+        raise EditError(f"{path.name} is not an AAF file.", advice="Export it again.")
+    if path.suffix.lower() == ".xml" and b"<fcpxml" in head:
+        raise EditError(
+            f"{path.name} is FCPXML of Final Cut Pro X, which cannot be read.",
+            code=Code.EDIT_FORMAT_UNKNOWN,
+            advice="Export the sequence as .otio or as Final Cut 7 XML.",
+        )
+
+
+def _adapter_failures() -> tuple[type[BaseException], ...]:
+    """Whatever an adapter may raise over a file that it does not understand."""
+    known: list[type[BaseException]] = [
+        ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, NameError,
+        OSError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError, otio.exceptions.OTIOError,
+        struct.error, zlib.error,
+    ]  # fmt: skip
+    aaf = sys.modules.get("aaf2.exceptions")
+    if aaf is not None:
+        known.append(aaf.AAFError)
+    return tuple(known)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the prints, log lines and warnings of adapters off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _no_default_linker():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _no_default_linker() -> Iterator[None]:
+    """Media is linked by our rules alone, whatever linker the user's environment asks of OpenTimelineIO."""
+    linker = os.environ.pop("OTIO_DEFAULT_MEDIA_LINKER", None)
+    try:
+        yield
+    finally:
+        if linker is not None:
+            os.environ["OTIO_DEFAULT_MEDIA_LINKER"] = linker

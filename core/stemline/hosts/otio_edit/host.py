@@ -1,0 +1,190 @@
+"""An OTIO timeline as a host: clips are read from it, and a new timeline with stem tracks is written beside it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import opentimelineio as otio
+
+from stemline._version import __version__
+from stemline.clips import StemTrack
+from stemline.errors import Code, EditError, HostError, OutputError
+from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
+from stemline.hosts.otio_edit.dialect import (
+    Dialect,
+    relink_originals,
+    shape_for_resolve,
+    shape_original_for_resolve,
+)
+from stemline.hosts.otio_edit.document import refuse_endless_nesting, save_timeline
+from stemline.hosts.otio_edit.exact import ticks_of
+from stemline.hosts.otio_edit.formats import ReadOptions, read_edit
+from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
+from stemline.hosts.otio_edit.reading import (
+    STEMLINE,
+    Placed,
+    Reading,
+    read_timeline_clips,
+    source_tracks,
+)
+from stemline.hosts.otio_edit.sources import SoundFinder
+from stemline.hosts.otio_edit.writing import METADATA_VERSION, TrackBuilder, plain, stands_right
+
+_log = logging.getLogger(__name__)
+_DEFAULT_RATE = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class OtioTarget:
+    """Where the result goes and for which program."""
+
+    path: Path
+    dialect: Dialect = Dialect.GENERIC
+
+
+class OtioEdit:
+    """Implements `stemline.hosts.base.Host` on one timeline, which stays as it is.
+
+    For a retimed clip `source_range` is the media it consumes (its record duration times its speed); `record_range` is
+    what it fills on the timeline. For a clip at a transition both include the part that shows beyond the cut.
+    """
+
+    def __init__(
+        self, timeline: otio.schema.Timeline, links: LinkRules, target: OtioTarget, notes: Sequence[str] = ()
+    ) -> None:
+        refuse_endless_nesting(timeline)
+        self._timeline = timeline
+        self._links = links
+        self._target = target
+        self._sounds = SoundFinder(MediaFinder(links))
+        self._placed: Mapping[str, Placed] | None = None
+        self._notes = tuple(notes)
+
+    @property
+    def capabilities(self) -> HostCapabilities:
+        return HostCapabilities("otio", __version__, disables_clips=True, carries_metadata=True)
+
+    @property
+    def timeline(self) -> otio.schema.Timeline:
+        return self._timeline
+
+    def read_clips(self, selection: Selection) -> ReadClips:
+        reading = self._read(selection)
+        for note in reading.notes:
+            _log.info("%s", note)
+        reading.notes[:0] = [*self._notes, *self._sounds.guessed]
+        return reading.public()
+
+    def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
+        if self._placed is None:
+            self._read(Selection(include_disabled=True))
+        placed = self._placed or {}
+        try:
+            result: otio.schema.Timeline = copy.deepcopy(self._timeline)
+        except ValueError as error:
+            raise EditError("The edit's metadata holds the edit itself.", code=Code.EDIT_CYCLIC) from error
+        folder = self._target.path.absolute().parent
+        sources = {track.name: self._timeline.tracks[track.index] for track in source_tracks(self._timeline)}
+        stack_range = self._timeline.tracks.source_range
+        builder = TrackBuilder(
+            placed=placed,
+            folder=folder,
+            dialect=self._target.dialect,
+            zero=ticks_of(stack_range.start_time) if stack_range is not None else 0,
+            rate=self._gap_rate(),
+            source_tracks=sources,
+        )
+        built = builder.tracks(tracks)
+        notes = list(builder.notes) + _disable(result, placed, options.disable_clips)
+        relink_originals(result, self._links.folder.absolute(), folder, self._target.dialect)
+        _insert(result, built)
+        result.metadata[STEMLINE] = plain({"version": METADATA_VERSION, **options.metadata})
+        if self._target.dialect is Dialect.RESOLVE:
+            shape_for_resolve(result, builder.rate)
+            for known in placed.values():
+                shape_original_for_resolve(_at(result, known.use.path), known)
+        places = {track.name: where for track, where in zip(built, builder.places, strict=True)}
+        back = save_timeline(
+            result,
+            self._target.path.absolute(),
+            lambda read: all(stands_right(track, places[track.name]) for track in read.tracks if track.name in places),
+        )
+        names = tuple(track.name for track in back.tracks if STEMLINE in track.metadata)
+        return Written(names[-len(built) :] if built else (), str(self._target.path), tuple(notes))
+
+    def _read(self, selection: Selection) -> Reading:
+        reading = read_timeline_clips(self._timeline, selection, self._sounds)
+        self._placed = reading.placed
+        return reading
+
+    def _gap_rate(self) -> float:
+        """The rate the edit itself counts in: its start time's, else that of the first thing on its tracks."""
+        start = self._timeline.global_start_time
+        if start is not None and start.rate > 0:
+            return float(start.rate)
+        for track in self._timeline.tracks:
+            for item in track if isinstance(track, otio.schema.Track) else [track]:
+                span = item.source_range if isinstance(item, otio.core.Item) else None
+                if span is not None and span.duration.rate > 0:
+                    return float(span.duration.rate)
+        return _DEFAULT_RATE
+
+
+def open_edit(
+    path: Path, target: OtioTarget, links: LinkRules | None = None, options: ReadOptions | None = None
+) -> OtioEdit:
+    """The edit in a file of any readable format. Raises EditError, and OutputError where the result would replace the
+    edit itself."""
+    if target.path.absolute() == path.absolute() or (target.path.exists() and target.path.samefile(path)):
+        raise OutputError(
+            f"The result would replace the edit {path} itself.",
+            code=Code.OUTPUT_EXISTS,
+            advice="Choose another folder with -o.",
+        )
+    read = read_edit(path, options)
+    rules = dataclasses.replace(links, folder=read.folder) if links else LinkRules(read.folder)
+    return OtioEdit(read.timeline, rules, target, read.notes)
+
+
+def _insert(timeline: otio.schema.Timeline, tracks: Sequence[otio.schema.Track]) -> None:
+    """After the last audio track, under names that no other track has."""
+    children = list(timeline.tracks)
+    taken = {child.name for child in children}
+    position = len(children)
+    for index, child in enumerate(children, 1):
+        if isinstance(child, otio.schema.Track) and child.kind == otio.schema.TrackKind.Audio:
+            position = index
+    for offset, track in enumerate(tracks):
+        base, count = track.name, 2
+        while track.name in taken:
+            track.name = f"{base} ({count})"
+            count += 1
+        taken.add(track.name)
+        timeline.tracks.insert(position + offset, track)
+
+
+def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_ids: Sequence[str]) -> list[str]:
+    """Disables those clips alone. A clip with a picture stays: disabling it would take the picture too."""
+    notes = []
+    for clip_id in clip_ids:
+        if clip_id not in placed:
+            raise HostError(f"The edit has no clip {clip_id!r}.", code=Code.HOST_PROTOCOL)
+        clip = _at(timeline, placed[clip_id].use.path)
+        track = clip.parent()
+        if isinstance(track, otio.schema.Track) and track.kind == otio.schema.TrackKind.Video:
+            notes.append(f"{clip.name} is a clip with a picture and was left enabled: mute its sound by hand.")
+        else:
+            clip.enabled = False
+    return notes
+
+
+def _at(timeline: otio.schema.Timeline, path: Sequence[int]) -> otio.schema.Clip:
+    item = timeline.tracks
+    for index in path:
+        item = item[index]
+    return item

@@ -1,0 +1,184 @@
+"""An edit's clips as clip ranges, and everything else of it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import opentimelineio as otio
+
+from stemline.clips import ClipRange, MediaSource, Skip
+from stemline.errors import Code, MediaError, UsageError
+from stemline.hosts.base import ReadClips, Selection
+from stemline.hosts.otio_edit.exact import Span, Ticks, frame_ticks, to_seconds
+from stemline.hosts.otio_edit.sources import Clock, Sound, SoundFinder
+from stemline.hosts.otio_edit.walk import Speed, Use, Walk, sounding, speed_of
+
+STEMLINE = "stemline"
+_MAX_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTrack:
+    """A track that clips are read from. `name` is unique in the edit; `label` counts them (A1, A2 ...)."""
+
+    index: int
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What placing the stems of a clip needs to know of the original."""
+
+    use: Use
+    source: MediaSource
+    clock: Clock
+    speed: Speed
+    media_length: Ticks
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a reading found: the public part, and `placed` by clip id for the way back."""
+
+    clips: list[ClipRange] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    placed: dict[str, Placed] = field(default_factory=dict)
+
+    def public(self) -> ReadClips:
+        return ReadClips(tuple(self.clips), tuple(self.skipped), tuple(self.notes))
+
+
+def source_tracks(timeline: otio.schema.Timeline) -> list[SourceTrack]:
+    """The tracks that hold the edit's sound: its audio tracks, or the video tracks where it has no audio track.
+
+    Tracks of stems from an earlier run are results, not sources.
+    """
+    children = list(timeline.tracks)
+    found: list[SourceTrack] = []
+    taken: set[str] = set()
+    for number, index in enumerate(sounding(children), 1):
+        child = children[index]
+        is_audio = isinstance(child, otio.schema.Track) and child.kind == otio.schema.TrackKind.Audio
+        label = f"{'A' if is_audio else 'V'}{number}"
+        name = printable_name(child.name) or label
+        name = name if name not in taken else f"{name} ({label})"
+        taken.add(name)
+        if STEMLINE not in child.metadata:
+            found.append(SourceTrack(index, name, label))
+    return found
+
+
+def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, sounds: SoundFinder) -> Reading:
+    """Raises UsageError for a track that is not there, EditError for times that are no times."""
+    tracks = _selected(source_tracks(timeline), selection.tracks)
+    names = {track.index: track.name for track in tracks}
+    reading = Reading()
+    children = timeline.tracks
+    if tracks and not _is_audio(children[tracks[0].index]):
+        reading.notes.append("The edit has no audio tracks: the sound of its video clips is used.")
+    for use in Walk(timeline, sounds.length_of).uses([track.index for track in tracks]):
+        _read_use(use, names[use.track], selection, sounds, reading)
+    return reading
+
+
+def printable_name(name: str) -> str:
+    """A name from a file, fit for a terminal and a report: no control characters, no novels."""
+    short = name[:_MAX_NAME]
+    return (short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)).strip()
+
+
+def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, reading: Reading) -> None:
+    name = printable_name(use.clip.name) or f"clip {use.path[-1] + 1}"
+
+    def skip(code: Code, reason: str) -> None:
+        reading.skipped.append(Skip(name, track, to_seconds(use.record.start), code, reason))
+
+    blocked = use.blocked
+    if blocked is not None and not (blocked.code is Code.CLIP_DISABLED and selection.include_disabled):
+        skip(blocked.code, blocked.reason)
+        return
+    speed = speed_of(use.clip)
+    if speed is None:
+        skip(Code.CLIP_RETIMED, "Its speed is reversed, frozen or changes along the clip.")
+        return
+    try:
+        sound = sounds.sound_of(use.clip, speed)
+    except MediaError as error:
+        skip(error.code, error.message)
+        return
+    if use.record.duration <= 0:
+        skip(Code.CLIP_EMPTY, "Nothing of it shows on the timeline.")
+        return
+    if sound.note:
+        reading.notes.append(f"{track}: {name}: {sound.note}.")
+    if use.lost:
+        reading.notes.append(f"{track}: {name}: {use.lost} shows only in part and is not carried to the stems.")
+    _add_ranges(use, name, track, sound, speed, reading)
+
+
+def _add_ranges(use: Use, name: str, track: str, sound: Sound, speed: Speed, reading: Reading) -> None:
+    visible = _on_media(use, sound, speed)
+    media = Span(*(sound.start + (time - use.origin) * speed for time in visible)).seconds()
+    record = visible.seconds()
+    for source in sound.sources:
+        clip_id = ".".join(map(str, use.path))
+        if len(sound.sources) > 1:
+            clip_id += f"#{source.stream}"
+        reading.placed[clip_id] = Placed(use, source, sound.clock, speed, sound.length)
+        reading.clips.append(
+            ClipRange(
+                clip_id=clip_id,
+                name=name,
+                track=track,
+                source=source,
+                source_range=media,
+                record_range=record,
+                frame_rate=sound.clock.frame_rate,
+                carry=_carry(use, speed),
+            )
+        )
+
+
+def _on_media(use: Use, sound: Sound, speed: Speed) -> Span:
+    """The visible range, its transition overlaps kept to the frames that have any media behind them."""
+    if use.visible == use.record:
+        return use.record
+    frame = frame_ticks(sound.clock.rate)
+    before = use.record.start - use.origin + Fraction(sound.start) / speed
+    after = Fraction(sound.length - sound.start) / speed - (use.record.end - use.origin)
+    start = use.record.start - max(0, -(-before // frame) * frame)
+    end = use.record.end + max(0, -(-after // frame) * frame)
+    return Span(max(use.visible.start, start), min(use.visible.end, end))
+
+
+def _carry(use: Use, speed: Speed) -> dict[str, object]:
+    """What the original has that its stems get too, for reports; the writing itself copies from the timeline."""
+    carry: dict[str, object] = {}
+    if speed != 1:
+        carry["speed"] = str(speed)
+    blends = [blend.transition.name or "transition" for blend in (use.head, use.tail) if blend is not None]
+    if blends:
+        carry["transitions"] = blends
+    return carry
+
+
+def _selected(tracks: Sequence[SourceTrack], wanted: Sequence[str]) -> list[SourceTrack]:
+    if not wanted:
+        return list(tracks)
+    chosen = []
+    for name in wanted:
+        key = name.strip().casefold()
+        matches = [track for track in tracks if key in (track.name.casefold(), track.label.casefold())]
+        if not matches:
+            known = ", ".join(track.name for track in tracks) or "none"
+            raise UsageError(f"The edit has no track {printable_name(name)!r}.", advice=f"It has: {known}.")
+        chosen += [track for track in matches if track not in chosen]
+    return sorted(chosen, key=lambda track: track.index)
+
+
+def _is_audio(child: otio.core.Composable) -> bool:
+    return isinstance(child, otio.schema.Track) and child.kind == otio.schema.TrackKind.Audio

@@ -1,0 +1,223 @@
+"""Which sound of which file a clip plays, and where in that file it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import opentimelineio as otio
+
+from stemline.clips import MediaSource
+from stemline.errors import Code, MediaError
+from stemline.hosts.otio_edit.channels import chosen_sources
+from stemline.hosts.otio_edit.effects import RESOLVE_KEY
+from stemline.hosts.otio_edit.exact import (
+    TICKS_PER_SECOND,
+    Span,
+    Ticks,
+    exact_rate,
+    frame_ticks,
+    nearest_frame,
+    span_of,
+    ticks_of,
+    to_ticks,
+)
+from stemline.hosts.otio_edit.hints import MediaGuesser, hints_of
+from stemline.hosts.otio_edit.links import MediaFinder
+from stemline.hosts.otio_edit.walk import Speed
+from stemline.media import MediaInfo, media_facts, probe
+
+_SAMPLE_RATES = 1000  # a time whose rate is above this counts samples, not frames
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How a clip counts its media.
+
+    `zero` is the clip's own time of the media's first sample; `timecode` is what the file itself says of it, on the
+    clip's frames. `rate` is as the file spells it; `frame_rate` is None where the edit cuts on samples.
+    """
+
+    rate: float
+    frame_rate: Fraction | None
+    zero: Ticks
+    timecode: Ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The streams a clip plays, and where: `start` is the media time of its own first frame, `length` all there is.
+
+    `note` says what was assumed where the edit does not say.
+    """
+
+    sources: tuple[MediaSource, ...]
+    start: Ticks
+    length: Ticks
+    clock: Clock
+    note: str = ""
+
+
+class _Media:
+    """A probed file with what its clips ask for again and again."""
+
+    def __init__(self, info: MediaInfo) -> None:
+        self.info = info
+        self.length = to_ticks(max(Fraction(s.length_samples, s.sample_rate) for s in info.streams))
+        self.sample_rate = info.streams[0].sample_rate
+        all_mono = all(stream.channels == 1 for stream in info.streams)
+        streams = info.streams if all_mono else info.streams[:1]
+        self.whole = tuple(MediaSource(info.path, stream.index) for stream in streams)
+        self._timecodes: dict[float, Ticks] = {}
+
+    def timecode(self, rate: float) -> Ticks:
+        """What the file itself says its first sample is. A stamp that is no whole frame belongs to the nearest one:
+        so do editors label it.
+        """
+        if rate not in self._timecodes:
+            stamp, timecode = self.info.time_reference_sample, self.info.timecode
+            if stamp is None and timecode is not None:
+                seconds = Fraction(timecode.frame) / timecode.rate
+            else:
+                seconds = Fraction(stamp or 0, self.sample_rate)
+            self._timecodes[rate] = nearest_frame(to_ticks(seconds), frame_ticks(rate))
+        return self._timecodes[rate]
+
+
+class SoundFinder:
+    """Finds and probes each file once. Everything it cannot use raises MediaError with a stable code.
+
+    `guessed` says, once for each file, by what media without a link was found.
+    """
+
+    def __init__(self, finder: MediaFinder) -> None:
+        self._finder = finder
+        self._guesser = MediaGuesser(finder)
+        self.guessed: dict[str, None] = {}
+        self._known: dict[str, _Media | MediaError] = {}
+
+    def length_of(self, clip: otio.schema.Clip) -> Ticks | None:
+        """The length of the media of a clip that names no range; None where there is no such media."""
+        try:
+            return self._media(self._path(clip)).length
+        except MediaError:
+            return None
+
+    def sound_of(self, clip: otio.schema.Clip, speed: Speed) -> Sound:
+        """Raises MediaError: MEDIA_*, STREAM_UNKNOWN, CHANNEL_UNKNOWN, CLIP_NOT_MEDIA, CLIP_TIME_AMBIGUOUS."""
+        media = self._media(self._path(clip))
+        sources = _sources(clip, media)
+        available = clip.media_reference.available_range
+        span = clip.source_range or available
+        rate = span.duration.rate if span is not None else float(media.info.video_frame_rate or media.sample_rate)
+        exact = exact_rate(rate)
+        frame_rate = exact if exact <= _SAMPLE_RATES else None
+        timecode = media.timecode(rate)
+        if span is None:
+            return Sound(sources, 0, media.length, Clock(rate, frame_rate, 0, timecode))
+        used = span_of(span)
+        used = Span(used.start, used.start + used.duration * speed)
+        zero, note = _zero(used, available, timecode, media.length)
+        start = _snapped(used.start - zero, frame_ticks(rate), media.sample_rate)
+        return Sound(sources, start, media.length, Clock(rate, frame_rate, zero, timecode), note)
+
+    def _media(self, path: str) -> _Media:
+        media = self._known.get(path)
+        if media is None:
+            try:
+                media = _probed(path)
+            except MediaError as error:
+                media = error
+            self._known[path] = media
+        if isinstance(media, MediaError):
+            raise media
+        return media
+
+    def _path(self, clip: otio.schema.Clip) -> str:
+        reference = clip.media_reference
+        if isinstance(reference, otio.schema.GeneratorReference):
+            raise MediaError("The clip is made by a generator.", code=Code.CLIP_NOT_MEDIA)
+        if isinstance(reference, otio.schema.ImageSequenceReference):
+            raise MediaError("The clip is an image sequence, which has no sound.", code=Code.CLIP_NOT_MEDIA)
+        link = _link_of(reference)
+        try:
+            if link:
+                return self._finder.find(link)
+        except MediaError as missing:
+            if missing.code is not Code.MEDIA_MISSING or not self._finder.media_files():
+                raise
+            try:
+                return self._guess(clip)
+            except MediaError:
+                raise missing from None
+        return self._guess(clip)
+
+    def _guess(self, clip: otio.schema.Clip) -> str:
+        path, how = self._guesser.find(hints_of(clip))
+        self.guessed[f"{Path(path).name} was found by {how}: no link leads to it."] = None
+        return path
+
+
+def _link_of(reference: otio.core.MediaReference | None) -> str:
+    if isinstance(reference, otio.schema.ExternalReference):
+        return str(reference.target_url)
+    # Resolve keeps the path of offline media in its metadata.
+    link = _mapping(_mapping(reference.metadata if reference else {}).get(RESOLVE_KEY)).get("Media Url")
+    return link if isinstance(link, str) else ""
+
+
+def _probed(path: str) -> _Media:
+    info = probe(path)
+    if not info.streams:
+        raise MediaError("The media has a picture but no sound.", code=Code.MEDIA_NO_AUDIO)
+    if not any(stream.length_samples for stream in info.streams):
+        media_facts(MediaSource(path))  # says why there is nothing
+    return _Media(info)
+
+
+def _zero(used: Span, available: otio.opentime.TimeRange | None, timecode: Ticks, length: Ticks) -> tuple[Ticks, str]:
+    """The clip time of the media's first sample, and what had to be assumed for it.
+
+    OTIO does not say what clip time counts from when `available_range` is null: then timecode, if the clip begins
+    inside it, else the file's first sample. An available range that the clip does not meet (AAF conversions give wrong
+    ones) is held against the same two.
+    """
+    inside_timecode = timecode <= used.start < timecode + length
+    inside_file = 0 <= used.start < length
+    if available is not None:
+        zero = ticks_of(available.start_time)
+        if used.overlaps(Span(zero, zero + length)):
+            return zero, ""
+        if inside_timecode:
+            return timecode, "its available range does not fit its media, the file's own timecode does and was used"
+        raise MediaError("The clip lies wholly outside its media.", code=Code.MEDIA_OUT_OF_RANGE)
+    if inside_timecode:
+        return (
+            timecode,
+            "it has no available range, so its source range was read as the file's timecode" if timecode else "",
+        )
+    if inside_file:
+        return 0, "it has no available range, so its source range was counted from the start of the file"
+    raise MediaError(
+        "The clip has no available range and its source range fits neither the file's timecode nor its length.",
+        code=Code.CLIP_TIME_AMBIGUOUS,
+    )
+
+
+def _sources(clip: otio.schema.Clip, media: _Media) -> tuple[MediaSource, ...]:
+    """The clip's own channel choice; else a file of mono streams (camera MXF) whole, and of other files the first."""
+    return chosen_sources(clip, media.info) or media.whole
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _snapped(start: Ticks, frame: Ticks, sample_rate: int) -> Ticks:
+    """Where ranges of two rates (frames, samples) meet, the rounding of the one must not leave a split frame."""
+    on_frames = nearest_frame(start, frame)
+    samples = (on_frames - start) * sample_rate
+    return on_frames if -TICKS_PER_SECOND < samples < TICKS_PER_SECOND else start

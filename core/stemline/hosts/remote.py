@@ -1,0 +1,116 @@
+"""A host in another process, reached over JSON-RPC: the seam's `Host`, told and checked on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stemline.clips import ClipRange, Skip, StemTrack
+from stemline.errors import Code, HostError
+from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Selection, WriteOptions, Written
+from stemline.hosts.jsonrpc import Peer
+from stemline.hosts.wire import from_wire, to_wire
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """How long a host may take: people move dialogs, and hosts write slowly."""
+
+    read_s: float = 120.0
+    write_s: float = 900.0
+    render_s: float = 7200.0
+
+
+class RemoteHost:
+    """Calls go to `peer` one at a time, with the `tag` of the run they serve.
+
+    Reading and rendering are given up when `cancelled` says so; a write never is.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        capabilities: HostCapabilities,
+        *,
+        times: CallTimes | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        tag: str = "",
+    ) -> None:
+        self._peer = peer
+        self._capabilities = capabilities
+        self._times = times or CallTimes()
+        self._cancelled = cancelled
+        self._tag = tag
+
+    @property
+    def capabilities(self) -> HostCapabilities:
+        return self._capabilities
+
+    def read_clips(self, selection: Selection) -> ReadClips:
+        """Clips that break the seam's rules are skipped by name. Raises HostError for an answer that makes no sense."""
+        answer = self._peer.call(
+            "read_clips", {"selection": to_wire(selection), "tag": self._tag}, self._times.read_s, self._cancelled
+        )
+        read = from_wire(ReadClips, answer, "read_clips")
+        _refuse_doubles(read.clips)
+        skips = [_fault(clip) for clip in read.clips]
+        clips = tuple(clip for clip, skip in zip(read.clips, skips, strict=True) if skip is None)
+        return replace(read, clips=clips, skipped=(*read.skipped, *(skip for skip in skips if skip is not None)))
+
+    def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
+        """Raises HostError when the host cannot write tracks, or does not say what it wrote."""
+        self._need(self._capabilities.writes_tracks, "take new tracks")
+        params = {"tracks": to_wire(tuple(tracks)), "options": to_wire(options), "tag": self._tag}
+        return from_wire(Written, self._peer.call("write_tracks", params, self._times.write_s), "write_tracks")
+
+    def render_range(self, request: RangeToRender) -> ClipRange:
+        """The rendered sound as a clip of its own file, at the record range asked for."""
+        self._need(self._capabilities.renders_ranges, "render a range of its timeline")
+        answer = self._peer.call(
+            "render_range", to_wire(request) | {"tag": self._tag}, self._times.render_s, self._cancelled
+        )
+        clip = from_wire(ClipRange, answer, "render_range")
+        skip = _fault(clip)
+        if skip is not None or clip.record_range != request.record_range:
+            raise HostError(f"{self._capabilities.name} rendered another range than it was asked for.")
+        return clip
+
+    def remove_result(self, result: str) -> tuple[str, ...]:
+        """Takes back what `Written.result` names; notes say what stayed and why."""
+        self._need(self._capabilities.removes_results, "take a result back")
+        answer = self._peer.call("remove_result", {"result": result}, self._times.write_s)
+        return from_wire(Removed, answer, "remove_result").notes
+
+    def _need(self, able: bool, what: str) -> None:
+        if not able:
+            raise HostError(f"{self._capabilities.name} cannot {what}.", code=Code.HOST_UNSUPPORTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a host answers to `remove_result`."""
+
+    notes: tuple[str, ...] = ()
+
+
+def _refuse_doubles(clips: Sequence[ClipRange]) -> None:
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.clip_id in seen:
+            raise HostError(f"read_clips: two clips have the id {clip.clip_id!r}.")
+        seen.add(clip.clip_id)
+
+
+def _fault(clip: ClipRange) -> Skip | None:
+    """Why a clip cannot be worked on, where the host gave one that no host should."""
+    source, record = clip.source_range, clip.record_range
+    if not Path(clip.source.path).is_absolute() or "\0" in clip.source.path:
+        code, reason = Code.MEDIA_MISSING, f"The host gave no absolute path, but {clip.source.path!r}."
+    elif record.duration <= 0 or source.duration <= 0:
+        code, reason = Code.CLIP_EMPTY, "The clip has no length."
+    elif source.duration != record.duration:
+        code, reason = Code.CLIP_RETIMED, "The clip plays at another speed than its media."
+    else:
+        return None
+    return Skip(clip.name, clip.track, record.start, code, reason)

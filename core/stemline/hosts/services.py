@@ -1,0 +1,81 @@
+"""What Stemline does for a host that talks over the wire: separate its edit, list models, look at its own health."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stemline.cli.checks import Status, all_checks
+from stemline.client import connect
+from stemline.clips import StemRequest
+from stemline.errors import UsageError
+from stemline.hosts.base import Host, Selection
+from stemline.hosts.companion import Separation
+from stemline.hosts.jsonrpc import Params
+from stemline.hosts.runs import Report
+from stemline.hosts.wire import from_wire, to_wire
+from stemline.prompts import check_requests
+from stemline.workflow import Progress, RunResult, RunSettings, run_edit
+
+_PICTURES = ("waveform", "mix_waveform", "residual_waveform")
+
+
+@dataclass(frozen=True, slots=True)
+class SeparateParams:
+    """The params of `separate`."""
+
+    stems: tuple[StemRequest, ...]
+    settings: RunSettings
+    selection: Selection = field(default_factory=Selection)
+
+
+class EditServices:
+    """Runs `stemline.workflow` against the host. `server` is used where a host names none."""
+
+    def __init__(self, server: str | None = None) -> None:
+        self._server = server
+
+    def prepare(self, params: Params) -> Separation:
+        """Raises UsageError or HostError for stems or settings that no run could take."""
+        asked = from_wire(SeparateParams, dict(params), "separate")
+        check_requests(asked.stems)
+        settings = dataclasses.replace(
+            asked.settings, selection=asked.selection, server=asked.settings.server or self._server
+        )
+        if not settings.output_dir.is_absolute():
+            raise UsageError(f"settings.output_dir must be an absolute path, not {str(settings.output_dir)!r}.")
+
+        def separation(host: Host, report: Report, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+            def on_progress(progress: Progress) -> None:
+                report(to_wire(progress))
+
+            return _summary(run_edit(host, asked.stems, settings, on_progress, cancelled))
+
+        return separation
+
+    def models(self) -> Mapping[str, Any]:
+        """Starts the private server where none runs. Raises NoServerError."""
+        with connect(self._server) as client:
+            return {"models": to_wire(client.models()), "default": client.server_info().default_model}
+
+    def doctor(self) -> Mapping[str, Any]:
+        """Every finding, and the first thing to do."""
+        checks = list(all_checks())
+        worst = [check for status in (Status.FAIL, Status.WARN) for check in checks if check.status is status]
+        return {
+            "works": all(check.status is not Status.FAIL for check in checks),
+            "advice": next((check.advice for check in worst if check.advice), ""),
+            "checks": to_wire(checks),
+        }
+
+
+def _summary(result: RunResult) -> dict[str, Any]:
+    """The result without the pictures of its sound, which would be most of the message."""
+    wire: dict[str, Any] = to_wire(result)
+    for clip in wire["clips"]:
+        for part in (clip, *clip["stems"]):
+            for name in _PICTURES:
+                part.pop(name, None)
+    return wire | {"null": to_wire(result.null)}

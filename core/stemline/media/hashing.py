@@ -1,0 +1,26 @@
+"""The name of a sound: the hash that addresses it on the server."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from stemline.media.samples import FloatBlock
+
+
+class MediaHasher:
+    """SHA-256 of "{sample_rate}:{channels}:" and the samples, interleaved little-endian float32 (`Media.name`)."""
+
+    def __init__(self, sample_rate: int, channels: int) -> None:
+        self._channels = channels
+        self._sha = hashlib.sha256(f"{sample_rate}:{channels}:".encode())
+
+    def update(self, block: FloatBlock) -> None:
+        """Takes the next samples, [channels, n]."""
+        if block.shape[0] != self._channels:
+            raise ValueError(f"a block of {block.shape[0]} channels, expected {self._channels}")
+        self._sha.update(np.ascontiguousarray(block.T, dtype="<f4").data)
+
+    def name(self) -> str:
+        return f"media/{self._sha.hexdigest()}"

@@ -1,0 +1,98 @@
+"""The `iXML` chunk (ixml.info, version 1.61): what recorders and editors read of a take, and Stemline's own block."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stemline.media.tags import StemTags
+
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+BLOCK = "STEMLINE"
+
+
+@dataclass(frozen=True, slots=True)
+class Ixml:
+    """What an `iXML` chunk says. `metadata` is Stemline's JSON object, empty in files of others."""
+
+    project: str
+    scene: str
+    take: str
+    note: str
+    track_names: tuple[str, ...]
+    metadata: Mapping[str, object]
+
+
+def encode_ixml(tags: StemTags, sample_rate: int, channels: int, metadata: Mapping[str, object]) -> bytes:
+    """The document as UTF-8. Characters that XML cannot hold are left out of fields; the JSON keeps them escaped."""
+    root = ET.Element("BWFXML")
+    _add(root, "IXML_VERSION", "1.61")
+    for name, text in (("PROJECT", tags.project), ("SCENE", tags.scene), ("TAKE", tags.take), ("NOTE", tags.note)):
+        _add(root, name, text)
+    _add_speed(root, tags, sample_rate)
+    bext = ET.SubElement(root, "BEXT")
+    _add(bext, "BWF_DESCRIPTION", tags.description)
+    _add(bext, "BWF_ORIGINATOR_REFERENCE", tags.reference)
+    _add(bext, "BWF_TIME_REFERENCE_LOW", str(tags.time_reference_sample & 0xFFFFFFFF))
+    _add(bext, "BWF_TIME_REFERENCE_HIGH", str(tags.time_reference_sample >> 32))
+    tracks = ET.SubElement(root, "TRACK_LIST")
+    _add(tracks, "TRACK_COUNT", str(channels))
+    for number in range(channels):
+        track = ET.SubElement(tracks, "TRACK")
+        _add(track, "CHANNEL_INDEX", str(number + 1))
+        _add(track, "INTERLEAVE_INDEX", str(number + 1))
+        _add(track, "NAME", tags.track_names[number] if number < len(tags.track_names) else "")
+    _add(ET.SubElement(root, "USER"), BLOCK, json.dumps(metadata, sort_keys=True, ensure_ascii=True))
+    document: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return document
+
+
+def _add_speed(root: ET.Element, tags: StemTags, sample_rate: int) -> None:
+    speed = ET.SubElement(root, "SPEED")
+    if tags.frame_rate is not None:
+        rate = Fraction(tags.frame_rate)
+        _add(speed, "TIMECODE_RATE", f"{rate.numerator}/{rate.denominator}")
+        _add(speed, "TIMECODE_FLAG", "DF" if tags.drop_frame else "NDF")
+    _add(speed, "FILE_SAMPLE_RATE", str(sample_rate))
+    _add(speed, "TIMESTAMP_SAMPLE_RATE", str(sample_rate))
+    _add(speed, "TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_LO", str(tags.time_reference_sample & 0xFFFFFFFF))
+    _add(speed, "TIMESTAMP_SAMPLES_SINCE_MIDNIGHT_HI", str(tags.time_reference_sample >> 32))
+
+
+def _add(parent: ET.Element, name: str, text: str) -> None:
+    ET.SubElement(parent, name).text = _NOT_XML.sub("", text)
+
+
+def decode_ixml(body: bytes) -> Ixml | None:
+    """Reads the document; None where it is no XML, or carries a document type (entities are never expanded)."""
+    try:
+        text = body.rstrip(b"\0 \r\n").decode("utf-8-sig")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            return None
+        root = ET.fromstring(text)  # noqa: S314 - no document type gets here, so nothing can be expanded
+    except (ET.ParseError, ValueError, LookupError):
+        return None
+    return Ixml(
+        project=_field(root, "PROJECT"),
+        scene=_field(root, "SCENE"),
+        take=_field(root, "TAKE"),
+        note=_field(root, "NOTE"),
+        track_names=tuple(track.findtext("NAME") or "" for track in root.iterfind("TRACK_LIST/TRACK")),
+        metadata=_json(_field(root, f"USER/{BLOCK}")),
+    )
+
+
+def _field(root: ET.Element, path: str) -> str:
+    return root.findtext(path) or ""
+
+
+def _json(text: str) -> Mapping[str, object]:
+    try:
+        value = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,154 @@
+"""Sound decoded once, from the start of its stream, for media that no seek can read truly."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+
+from stemline.media.decoding import FrameDecoder
+from stemline.media.file_lock import file_lock
+from stemline.media.measuring import StreamFacts
+from stemline.media.opening import stat_media, unreadable
+from stemline.media.range_decoder import RangeDecoder
+from stemline.media.samples import FloatBlock
+from stemline.media.stem_writer import disk_errors
+
+_BLOCK_SAMPLES = 1 << 17
+_ABANDONED_S = 86_400
+DEFAULT_LIMIT_BYTES = 40 << 30
+
+Progress = Callable[[int, int], None]
+
+
+class DecodedSound:
+    """A stream as bare interleaved float32, open for reading ranges."""
+
+    def __init__(self, path: Path, channels: int) -> None:
+        self._file = path.open("rb")
+        self._channels = channels
+
+    def read(self, start_sample: int, out: FloatBlock) -> None:
+        """Fills `out` [channels, n] from `start_sample` on; zeros past the end."""
+        stride = 4 * self._channels
+        for first in range(0, out.shape[1], _BLOCK_SAMPLES):
+            part = out[:, first : first + _BLOCK_SAMPLES]
+            self._file.seek((start_sample + first) * stride)
+            got = np.frombuffer(self._file.read(part.shape[1] * stride), "<f4").reshape(-1, self._channels)
+            part[:, : len(got)] = got.T
+            part[:, len(got) :] = 0
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class PcmCache:
+    """A folder of decoded streams: each a `.f32` beside a small `.json`, which is written last and makes it count.
+
+    Several processes may share the folder. Past `limit_bytes` the entries not used for longest go. `progress` hears
+    (samples done, samples in all) while a stream is decoded.
+    """
+
+    def __init__(
+        self, folder: str | Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, progress: Progress | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self._limit_bytes = limit_bytes
+        self._progress = progress
+
+    def open(self, path: str, facts: StreamFacts) -> DecodedSound:
+        """The whole stream, decoded now if it is not here yet. Raises MediaError, OutputError (full disk)."""
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        key, about = _identity(path, facts)
+        with disk_errors(self.folder), file_lock(self.folder / f"{key}.lock"):
+            sound = self.folder / f"{key}.f32"
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(sound)  # in use: the last to be dropped by others
+            if not self._holds(key, facts):
+                self._decode(key, path, facts, about)
+            return DecodedSound(sound, facts.stream.channels)
+
+    def _holds(self, key: str, facts: StreamFacts) -> bool:
+        try:
+            size = (self.folder / f"{key}.f32").stat().st_size
+            json.loads((self.folder / f"{key}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return False
+        return size == _size_bytes(facts)
+
+    def _decode(self, key: str, path: str, facts: StreamFacts, about: dict[str, object]) -> None:
+        self._make_room(_size_bytes(facts))
+        sound = self.folder / f"{key}.f32"
+        part = self.folder / f".{key}.{os.getpid()}-{secrets.token_hex(4)}.part"
+        try:
+            self._write_sound(part, path, facts)
+            part.replace(sound)
+            part.write_text(json.dumps(about, sort_keys=True), "utf-8")
+            part.replace(sound.with_suffix(".json"))
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _write_sound(self, part: Path, path: str, facts: StreamFacts) -> None:
+        stream = facts.stream
+        if facts.anchor is None:
+            raise unreadable(path)
+        block = np.empty((stream.channels, _BLOCK_SAMPLES), np.float32)
+        with FrameDecoder(path, stream.index, facts.anchor) as decoder, part.open("xb") as file:
+            ranges = RangeDecoder(decoder, stream.sample_rate)
+            for start in range(0, stream.length_samples, _BLOCK_SAMPLES):
+                here = block[:, : min(_BLOCK_SAMPLES, stream.length_samples - start)]
+                ranges.read(start, here)
+                file.write(np.ascontiguousarray(here.T, "<f4").data)
+                if self._progress is not None:
+                    self._progress(start + here.shape[1], stream.length_samples)
+
+    def _make_room(self, wanted_bytes: int) -> None:
+        """Drops what is left half done, then the entries unused for longest until `wanted_bytes` more fit the limit."""
+        for part in self.folder.glob(".*.part"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                    part.unlink()
+        entries: list[tuple[int, int, Path]] = []
+        for sound in self.folder.glob("*.f32"):
+            with contextlib.suppress(OSError):
+                facts = sound.stat()
+                entries.append((facts.st_mtime_ns, facts.st_size, sound))
+        held = sum(size for _, size, _ in entries)
+        for _, size, sound in sorted(entries):
+            if held + wanted_bytes <= self._limit_bytes:
+                return
+            with contextlib.suppress(OSError):  # open in another process, where the system minds that
+                sound.with_suffix(".json").unlink(missing_ok=True)
+                sound.unlink()
+                held -= size
+
+
+def _size_bytes(facts: StreamFacts) -> int:
+    return facts.stream.length_samples * facts.stream.channels * 4
+
+
+def _identity(path: str, facts: StreamFacts) -> tuple[str, dict[str, object]]:
+    """A key that changes with the file and with the decoder, and what it was made of."""
+    size, mtime_ns, inode = stat_media(path)
+    about: dict[str, object] = {
+        "version": 1,
+        "path": os.fsencode(Path(path).absolute()).hex(),
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "inode": inode,
+        "stream": facts.stream.index,
+        "channels": facts.stream.channels,
+        "sample_rate": facts.stream.sample_rate,
+        "length_samples": facts.stream.length_samples,
+        "decoder": [facts.stream.codec, *map(list, sorted(av.library_versions.items()))],
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest(), about

@@ -1,0 +1,85 @@
+"""What a media file holds, asked once and cheaply."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+from stemline.clips import MediaFacts, MediaSource
+from stemline.errors import Code, MediaError
+from stemline.media.measuring import StreamFacts, all_streams, moving_video, stream_facts
+from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
+from stemline.media.opening import open_container, printable, stat_media, unreadable
+from stemline.media.timecode import source_timecode, time_reference, video_frame_rate
+
+
+def probe(path: str | Path) -> MediaInfo:
+    """Every audio stream of a file with its true length, and the file's timecode. Raises MediaError."""
+    count, info = _container_facts(str(path), stat_media(path))
+    streams = tuple(facts.stream for facts in all_streams(path, count))
+    return MediaInfo(
+        info.path, info.has_video, info.video_frame_rate, streams, info.timecode, info.time_reference_sample
+    )
+
+
+@lru_cache(maxsize=4096)
+def _container_facts(path: str, _state: tuple[int, int, int]) -> tuple[int, MediaInfo]:
+    """The number of audio streams, and all that the container alone tells."""
+    with open_container(path) as container:
+        rate = video_frame_rate(container)
+        info = MediaInfo(
+            path=path,
+            has_video=moving_video(container) is not None,
+            video_frame_rate=rate,
+            streams=(),
+            timecode=source_timecode(container, rate),
+            time_reference_sample=time_reference(container),
+        )
+        return len(container.streams.audio), info
+
+
+def media_facts(source: MediaSource) -> MediaFacts:
+    """What planning must know of a source. Raises MediaError: missing, unreadable, empty, no such stream or channel."""
+    _, info = _container_facts(source.path, stat_media(source.path))
+    facts = usable_stream(source)
+    return MediaFacts(
+        sample_rate=facts.stream.sample_rate,
+        channels=len(chosen_channels(source, facts.stream)) if not source.mono else 1,
+        length_samples=facts.stream.length_samples,
+        timecode_sample=_timecode_sample(info, facts.stream.sample_rate),
+        frame_rate=info.video_frame_rate or (info.timecode.rate if info.timecode else None),
+        drop_frame=info.timecode.drop_frame if info.timecode else False,
+    )
+
+
+def _timecode_sample(info: MediaInfo, sample_rate: int) -> Fraction:
+    if info.time_reference_sample is not None:
+        return Fraction(info.time_reference_sample)
+    timecode: SourceTimecode | None = info.timecode
+    return Fraction(timecode.frame) / timecode.rate * sample_rate if timecode else Fraction(0)
+
+
+def usable_stream(source: MediaSource) -> StreamFacts:
+    """The facts of the source's stream. Raises MediaError where it holds no sample that decodes."""
+    facts = stream_facts(source.path, source.stream)
+    if facts.anchor is None and facts.claims_audio:
+        raise unreadable(source.path)
+    if facts.stream.length_samples == 0:
+        raise MediaError(
+            f"{printable(source.path)} holds no samples in audio stream {source.stream}.", code=Code.MEDIA_EMPTY
+        )
+    return facts
+
+
+def chosen_channels(source: MediaSource, stream: AudioStream) -> tuple[int, ...]:
+    """The channels that the source names, or all of them. Raises MediaError for one that is not there."""
+    for channel in source.channels:
+        if not 0 <= channel < stream.channels:
+            raise MediaError(
+                f"{printable(source.path)} has {stream.channels} channel(s) in stream {source.stream}; "
+                f"there is no channel {channel}.",
+                advice="Channels are counted from 0.",
+                code=Code.CHANNEL_UNKNOWN,
+            )
+    return source.channels or tuple(range(stream.channels))

@@ -1,0 +1,92 @@
+"""Reads exact ranges of a media file's sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from stemline.clips import MediaSource
+from stemline.media.decoding import FrameDecoder
+from stemline.media.measuring import StreamFacts
+from stemline.media.pcm_cache import PcmCache
+from stemline.media.probing import chosen_channels, usable_stream
+from stemline.media.range_decoder import RangeDecoder
+from stemline.media.samples import FloatBlock, zero_nonfinite
+from stemline.media.true_ranges import TrueRanges
+from stemline.paths import cache_dir
+
+BLOCK_SAMPLES = 1 << 16
+
+
+class AudioReader:
+    """The sound of a `MediaSource`: its stream, its channels in the order asked for, folded down for `mono`.
+
+    `sample_format` is the grid of the samples (see `AudioStream`); `nonfinite_samples` counts NaN and infinities that
+    were replaced by zero so far. One reader serves one thread.
+    """
+
+    def __init__(self, source: MediaSource, facts: StreamFacts, ranges: TrueRanges) -> None:
+        self._channels = chosen_channels(source, facts.stream)
+        self._mono = source.mono
+        self._ranges = ranges
+        self._all = self._channels == tuple(range(facts.stream.channels)) and not source.mono
+        self._stream_channels = facts.stream.channels
+        self._float = facts.stream.sample_format.startswith("f")
+        self.sample_rate = facts.stream.sample_rate
+        self.channels = 1 if source.mono else len(self._channels)
+        self.length_samples = facts.stream.length_samples
+        self.sample_format = facts.stream.sample_format
+        self.layout = facts.stream.layout if self._all else ""
+        self.nonfinite_samples = 0
+
+    def read(self, start_sample: int, end_sample: int) -> FloatBlock:
+        """Samples [start, end) as float32 [channels, n], full scale 1.0; zeros before the first and past the last."""
+        if end_sample < start_sample:
+            raise ValueError(f"a range cannot end ({end_sample}) before it starts ({start_sample})")
+        block = np.empty((self._stream_channels, end_sample - start_sample), np.float32)
+        first, last = max(0, start_sample), min(end_sample, self.length_samples)
+        if first < last:
+            block[:, : first - start_sample] = 0
+            self._ranges.read(first, block[:, first - start_sample : last - start_sample])
+            block[:, last - start_sample :] = 0
+        else:
+            block[...] = 0
+        if self._float:
+            self.nonfinite_samples += zero_nonfinite(block)
+        if self._all:
+            return block
+        picked = block[list(self._channels)]
+        return picked.mean(axis=0, keepdims=True, dtype=np.float32) if self._mono else picked
+
+    def blocks(self, start_sample: int, end_sample: int, block_samples: int = BLOCK_SAMPLES) -> Iterator[FloatBlock]:
+        """The range in order, in blocks of `block_samples` (the last may be shorter): one pass, memory of one block."""
+        for start in range(start_sample, end_sample, block_samples):
+            yield self.read(start, min(end_sample, start + block_samples))
+
+    def close(self) -> None:
+        self._ranges.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_audio(source: MediaSource, *, cache: PcmCache | None = None) -> AudioReader:
+    """Opens the sound of a source for exact reads. Raises MediaError as `media_facts` does.
+
+    `cache` (default: the user's) serves media whose decoder does not repeat itself; OutputError where it cannot be
+    written.
+    """
+    facts = usable_stream(source)
+    if facts.anchor is None:
+        raise AssertionError("a stream with samples has an anchor")
+    decoder = FrameDecoder(source.path, source.stream, facts.anchor)
+    ranges = RangeDecoder(decoder, facts.stream.sample_rate)
+    return AudioReader(source, facts, TrueRanges(source.path, facts, ranges, cache or PcmCache(cache_dir() / "pcm")))

@@ -1,0 +1,113 @@
+"""The frame of WAVE files: RIFF, and RF64 (EBU Tech 3306) where sizes pass 32 bits."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import av
+
+from stemline.media.samples import SampleFormat
+
+RIFF_LIMIT = 0xFFFFFFFF
+_UNKNOWN = 0xFFFFFFFF
+_DS64 = struct.Struct("<QQQI")
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+_SPEAKERS = (  # in the bit order of WAVEFORMATEXTENSIBLE
+    "FL",
+    "FR",
+    "FC",
+    "LFE",
+    "BL",
+    "BR",
+    "FLC",
+    "FRC",
+    "BC",
+    "SL",
+    "SR",
+    "TC",
+    "TFL",
+    "TFC",
+    "TFR",
+    "TBL",
+    "TBC",
+    "TBR",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk's name and where its body lies. A body that passes the end of the file is `cut`."""
+
+    name: bytes
+    offset: int
+    size: int
+    cut: bool = False
+
+
+def speaker_mask(layout: str, channels: int) -> int:
+    """The channel mask of a layout by FFmpeg's name ("5.1": 0x3f); 0 where it has none, or not this many channels."""
+    if not layout:
+        return 0
+    try:
+        names = [channel.name for channel in av.AudioLayout(layout).channels]
+    except ValueError:
+        return 0
+    if len(names) != channels or any(name not in _SPEAKERS for name in names):
+        return 0
+    bits = [_SPEAKERS.index(name) for name in names]
+    return sum(1 << bit for bit in bits) if bits == sorted(bits) else 0
+
+
+def fmt_body(sample_format: SampleFormat, sample_rate: int, channels: int, layout: str) -> bytes:
+    """The `fmt ` chunk: plain for mono and stereo, which every program reads; extensible, with its mask, above."""
+    bits = 32 if sample_format.is_float else 24
+    tag = _FLOAT if sample_format.is_float else _PCM
+    frame = channels * bits // 8
+    fixed = (channels, sample_rate, sample_rate * frame, frame, bits)
+    if channels <= 2:
+        return struct.pack("<HHIIHH", tag, *fixed) + (struct.pack("<H", 0) if sample_format.is_float else b"")
+    extension = struct.pack("<HHIH", 22, bits, speaker_mask(layout, channels), tag) + _GUID_TAIL
+    return struct.pack("<HHIIHH", _EXTENSIBLE, *fixed) + extension
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """A whole chunk, padded to an even length."""
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
+
+
+def riff_head(sizes: tuple[int, int, int], limit: int = RIFF_LIMIT) -> bytes:
+    """The first 48 bytes for (riff size, data size, samples): RIFF with room kept, RF64 past `limit`."""
+    riff_size, data_size, samples = sizes
+    if max(riff_size, data_size) <= limit:
+        return b"RIFF" + struct.pack("<I", riff_size) + b"WAVE" + chunk(b"JUNK", bytes(_DS64.size))
+    return (
+        b"RF64" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk(b"ds64", _DS64.pack(riff_size, data_size, samples, 0))
+    )
+
+
+def data_head(data_size: int, *, is_rf64: bool) -> bytes:
+    return b"data" + struct.pack("<I", _UNKNOWN if is_rf64 else data_size)
+
+
+def chunks(file: BinaryIO) -> Iterator[Chunk]:
+    """The chunks of a WAVE file in order; nothing for a file that is none. None reaches past the end of the file."""
+    length = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(12)
+    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
+        return
+    position, data_size = 12, None
+    while position + 8 <= length:
+        file.seek(position)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name == b"ds64" and size >= _DS64.size:
+            data_size = _DS64.unpack(file.read(_DS64.size))[1] if position + 8 + _DS64.size <= length else None
+        elif name == b"data" and size == _UNKNOWN and data_size is not None:
+            size = data_size
+        body = position + 8
+        yield Chunk(name, body, min(size, length - body), cut=body + size > length)
+        position = body + size + (size & 1)

@@ -1,0 +1,91 @@
+"""Ranges of a stream that are the same whenever, and in whatever order, they are read."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+
+from stemline.media.decoding import Unseekable
+from stemline.media.measuring import StreamFacts
+from stemline.media.pcm_cache import DecodedSound, PcmCache
+from stemline.media.range_decoder import RangeDecoder
+from stemline.media.samples import FloatBlock
+
+_CHECKED_S = 5
+_EXACT_CODECS = frozenset(("flac", "alac", "wavpack", "mp3", "mp3float", "opus"))
+
+
+class Repeats(Enum):
+    """Whether a decoder gives a range the same samples wherever it started. Measured for each codec, never assumed."""
+
+    ALWAYS = "always"
+    SOMETIMES = "sometimes"  # AAC: not where bands of noise come from the decoder's own generator
+    NEVER = "never"
+
+
+def repeats(facts: StreamFacts) -> Repeats:
+    """HE-AAC is left out: its noise index runs over 512 places, so that decoding twice can agree by chance."""
+    codec = facts.stream.codec
+    if not facts.seekable:
+        return Repeats.NEVER
+    if codec.startswith("pcm_") or codec in _EXACT_CODECS:
+        return Repeats.ALWAYS
+    return Repeats.SOMETIMES if codec == "aac" and facts.profile == "LC" else Repeats.NEVER
+
+
+class TrueRanges:
+    """Any range as decoding the whole stream from its start gives it.
+
+    Reading on from the start is that by itself. Elsewhere a decoder that repeats is sought; one that may not is asked
+    twice, the second time with its state moved on: equal answers cannot depend on the state. All else comes from the
+    cache, into which the stream is decoded once from its start.
+    """
+
+    def __init__(self, path: str, facts: StreamFacts, ranges: RangeDecoder, cache: PcmCache) -> None:
+        self._path, self._facts, self._ranges, self._cache = path, facts, ranges, cache
+        self._repeats = repeats(facts)
+        self._decoded: DecodedSound | None = None
+        self._checked = (0, np.empty((facts.stream.channels, 0), np.float32))
+
+    def read(self, start_sample: int, out: FloatBlock) -> None:
+        """Fills `out` [channels, n] from `start_sample` on; the range lies within the stream."""
+        if self._decoded is None:
+            try:
+                self._read_decoder(start_sample, out)
+                return
+            except Unseekable:
+                self._decoded = self._cache.open(self._path, self._facts)
+        self._decoded.read(start_sample, out)
+
+    def _read_decoder(self, start_sample: int, out: FloatBlock) -> None:
+        if self._repeats is Repeats.ALWAYS or self._ranges.true_from(start_sample):
+            self._ranges.read(start_sample, out)
+        elif self._repeats is Repeats.SOMETIMES:
+            self._read_checked(start_sample, out)
+        else:
+            raise Unseekable
+
+    def _read_checked(self, start_sample: int, out: FloatBlock) -> None:
+        begin, block = self._checked
+        end_sample = start_sample + out.shape[1]
+        if not begin <= start_sample or end_sample > begin + block.shape[1]:
+            stream = self._facts.stream
+            wanted = max(out.shape[1], _CHECKED_S * stream.sample_rate)
+            begin, block = start_sample, self._twice(start_sample, min(wanted, stream.length_samples - start_sample))
+            self._checked = begin, block
+        out[...] = block[:, start_sample - begin : end_sample - begin]
+
+    def _twice(self, start_sample: int, length_samples: int) -> FloatBlock:
+        first = np.empty((self._facts.stream.channels, length_samples), np.float32)
+        again = np.empty_like(first)
+        self._ranges.read(start_sample, first)
+        self._ranges.read_again(start_sample, again)
+        if not np.array_equal(first.view(np.uint32), again.view(np.uint32)):
+            raise Unseekable
+        return first
+
+    def close(self) -> None:
+        self._ranges.close()
+        if self._decoded is not None:
+            self._decoded.close()

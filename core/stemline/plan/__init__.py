@@ -1,0 +1,21 @@
+"""From clip ranges to work, and from finished work to tracks: pure functions, no I/O."""
+
+from stemline.plan.naming import plain_part, safe_part, stem_file_name
+from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
+from stemline.plan.separation import Cut, Extent, Finished, PlannedJob, PlanSettings, SeparationPlan, plan_separation
+
+__all__ = [
+    "Cut",
+    "Extent",
+    "Finished",
+    "PlacedStem",
+    "PlanSettings",
+    "PlannedJob",
+    "SeparationPlan",
+    "TrackOptions",
+    "place_stems",
+    "plain_part",
+    "plan_separation",
+    "safe_part",
+    "stem_file_name",
+]

@@ -1,0 +1,50 @@
+"""Names of stem files: readable, unique over a whole edit, safe on every file system."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+from pathlib import PurePath
+
+from stemline.clips import MediaFacts, MediaSource
+from stemline.timebase import format_timecode, round_half_up
+
+_UNSAFE = re.compile(r"[^\w.\-]+")
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_RESERVED = frozenset(
+    ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))]
+)
+
+
+def safe_part(text: str, limit: int = 48) -> str:
+    """`text` as part of a file name: letters of any script, digits, `.`, `-`, `_`; never empty, hidden or a device
+    name.
+    """
+    part = _UNSAFE.sub("-", unicodedata.normalize("NFC", text)).strip("-. ")
+    while len(part.encode()) > limit:
+        part = part[:-1]
+    part = part.strip("-. ")
+    if not part or part.split(".")[0].lower() in _RESERVED:
+        part = f"x{part}"
+    return part
+
+
+def plain_part(text: str, limit: int = 160) -> str:
+    """`text` as it stands, but for what some file system forbids; never empty, hidden or a device name."""
+    part = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", text).encode(errors="replace").decode())
+    while len(part.encode()) > limit:
+        part = part[:-1]
+    part = part.strip(". ")
+    return f"x{part}" if not part or part.split(".")[0].lower() in _RESERVED else part
+
+
+def stem_file_name(stem: str, source: MediaSource, start_sample: int, facts: MediaFacts, digest: str) -> str:
+    """`<stem>_<source>_<tcin>_<hash8>`, without extension.
+
+    tcin is the source timecode of the file's first sample, digits only.
+    """
+    rate = facts.frame_rate or Fraction(25)
+    position = (facts.timecode_sample + start_sample) / facts.sample_rate
+    tcin = re.sub(r"\D", "", format_timecode(round_half_up(position * rate), rate, drop_frame=facts.drop_frame))
+    return f"{safe_part(stem)}_{safe_part(PurePath(source.path).stem)}_{tcin}_{digest[:8]}"

@@ -1,0 +1,106 @@
+"""Where finished stems go: the same record positions as their originals, on new tracks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from stemline.clips import RESIDUAL, ClipRange, MediaFacts, SampleRange, StemClip, StemTrack
+
+PLAY_ALL = "all"
+PLAY_RESIDUAL = "residual"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedStem:
+    """A finished file of one stem for one clip. `range` is what it holds of the media."""
+
+    clip_id: str
+    stem: str
+    path: str
+    range: SampleRange
+    metadata: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """`play` says which of the new tracks sound: all, the stems, or the residual ("remove it")."""
+
+    play: str = PLAY_ALL
+
+
+def place_stems(
+    clips: Sequence[ClipRange],
+    placed: Sequence[PlacedStem],
+    facts: Mapping[str, MediaFacts],
+    options: TrackOptions,
+) -> tuple[StemTrack, ...]:
+    """New tracks for `placed`, one per stem, source track and channel count, in the order stems first appear,
+    residual last.
+
+    `facts` is by clip id. Clips of one source track that overlap in record time (from flattened nests, say) go to
+    further lanes, first fit. Clips without a placed stem leave their gap.
+    """
+    by_id = {clip.clip_id: clip for clip in clips}
+    groups: dict[tuple[str, str, int], list[StemClip]] = defaultdict(list)
+    for stem in placed:
+        clip = by_id[stem.clip_id]
+        media = facts[stem.clip_id]
+        groups[stem.stem, clip.track, media.channels].append(_stem_clip(clip, stem, media))
+
+    stem_order = {
+        name: i for i, name in enumerate(dict.fromkeys(stem.stem for stem in placed if stem.stem != RESIDUAL))
+    }
+    stem_order[RESIDUAL] = len(stem_order)
+    track_order = {name: i for i, name in enumerate(dict.fromkeys(clip.track for clip in clips))}
+    first_format = {(stem, track): channels for stem, track, channels in reversed(groups)}
+    tracks = []
+    for stem_name, track, channels in sorted(groups, key=lambda g: (stem_order[g[0]], track_order[g[1]])):
+        group = groups[stem_name, track, channels]
+        suffix = "" if first_format[stem_name, track] == channels else f" {channels}ch"
+        for lane, members in enumerate(_lanes(group)):
+            lane_suffix = f" {chr(ord('a') + lane)}" if 0 < lane < 26 else f" {lane}" if lane else ""
+            tracks.append(
+                StemTrack(
+                    name=f"{stem_name} {track}{suffix}{lane_suffix}",
+                    stem=stem_name,
+                    source_track=track,
+                    lane=lane,
+                    channels=channels,
+                    enabled=_plays(stem_name, options.play),
+                    clips=tuple(members),
+                )
+            )
+    return tuple(tracks)
+
+
+def _plays(stem: str, play: str) -> bool:
+    return play == PLAY_ALL or (play == PLAY_RESIDUAL) == (stem == RESIDUAL)
+
+
+def _stem_clip(clip: ClipRange, stem: PlacedStem, media: MediaFacts) -> StemClip:
+    return StemClip(
+        clip_id=clip.clip_id,
+        name=f"{clip.name} {stem.stem}",
+        path=stem.path,
+        record_range=clip.record_range,
+        file_start=clip.source_range.start - Fraction(stem.range.start_sample, media.sample_rate),
+        file_range=stem.range,
+        sample_rate=media.sample_rate,
+        metadata=stem.metadata,
+    )
+
+
+def _lanes(group: Sequence[StemClip]) -> list[list[StemClip]]:
+    """Clips in record order on as few lanes as first fit needs; no two on a lane overlap."""
+    lanes: list[list[StemClip]] = []
+    for clip in sorted(group, key=lambda c: (c.record_range.start, c.record_range.end)):
+        for lane in lanes:
+            if lane[-1].record_range.end <= clip.record_range.start:
+                lane.append(clip)
+                break
+        else:
+            lanes.append([clip])
+    return lanes

@@ -1,0 +1,316 @@
+"""Which ranges of which media must be separated so that every clip gets its stems, with nothing done twice.
+
+Each clip needs a *cut*: the media it uses plus handles, on the frame grid, which becomes one file per stem. Cuts of
+the same media lie in *extents*: merged, and rounded outward to an absolute grid of the media, so that a trimmed clip
+falls into the same extents and finds its separation done. One *job* is one extent and one prompt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from types import MappingProxyType
+
+from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, Skip, StemRequest, TimeRange
+from stemline.errors import Code
+from stemline.timebase import Grid, ceil_to, floor_to, grid_of, round_half_up
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """`handle` and `context` are seconds on each side: handles are kept in the stem files, context is only heard by
+    the engine.
+
+    `extent_grid_s` is the absolute grid of extents in whole seconds of media; 0 gives each extent exactly what its
+    cuts need.
+    """
+
+    handle: Fraction = Fraction(2)
+    context: Fraction = Fraction(1)
+    extent_grid_s: int = 5
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Extent:
+    """The media range that one job works on; always inside the media."""
+
+    source: MediaSource
+    range: SampleRange
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One stem file to be: `range` is what it holds of the media, `used` what clips play of it.
+
+    `range` may reach past the media's ends (a host that wants whole frames, a clip longer than its sound); there the
+    file holds zeros. `extent` covers all of it that exists.
+    """
+
+    source: MediaSource
+    used: SampleRange
+    range: SampleRange
+    extent: Extent
+    clip_ids: tuple[str, ...]
+
+    def pad_samples(self, length_samples: int) -> int:
+        """How many samples of the file stand past the media's end."""
+        return max(0, self.range.end_sample - max(length_samples, self.range.start_sample))
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A set of stem files that an earlier run made: the media range they hold, and the extent they were taken from."""
+
+    range: SampleRange
+    extent: SampleRange
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """One extent, one prompt. Spans are samples of the extent (0 is its first)."""
+
+    extent: Extent
+    stem: str
+    text: str
+    plus: tuple[SampleRange, ...]
+    minus: tuple[SampleRange, ...]
+
+    @property
+    def says_nothing(self) -> bool:
+        """A prompt of spans alone, none of which fall into this extent: the stem is silent here and needs no engine."""
+        return not (self.text or self.plus or self.minus)
+
+
+@dataclass(frozen=True, slots=True)
+class SeparationPlan:
+    extents: tuple[Extent, ...]
+    cuts: tuple[Cut, ...]
+    jobs: tuple[PlannedJob, ...]
+    skipped: tuple[Skip, ...]
+
+    def cut_of(self) -> dict[str, Cut]:
+        """Each planned clip's cut, by clip id."""
+        return {clip_id: cut for cut in self.cuts for clip_id in cut.clip_ids}
+
+    def jobs_of(self) -> dict[Extent, tuple[PlannedJob, ...]]:
+        """Each extent's jobs, in the order of the stems."""
+        found: dict[Extent, list[PlannedJob]] = {extent: [] for extent in self.extents}
+        for job in self.jobs:
+            found[job.extent].append(job)
+        return {extent: tuple(jobs) for extent, jobs in found.items()}
+
+
+def plan_separation(
+    clips: Sequence[ClipRange],
+    facts: Mapping[MediaSource, MediaFacts],
+    stems: Sequence[StemRequest],
+    settings: PlanSettings,
+    finished: Mapping[MediaSource, Sequence[Finished]] = MappingProxyType({}),
+) -> SeparationPlan:
+    """The work for `clips`.
+
+    `facts` has every clip's source. Clips that play nothing of their media are skipped by name. A clip whose range lies
+    in `finished` files takes those, one whose range lies in their extent is cut from that: an edit that was recut asks
+    only for what no earlier run covered. That is a matter of ranges alone; whether the sound is still the same is found
+    by its hash.
+    """
+    wanted: dict[MediaSource, dict[SampleRange, list[tuple[SampleRange, str]]]] = defaultdict(lambda: defaultdict(list))
+    skipped: list[Skip] = []
+    known = {source: [f for f in sets if _fits(f, facts[source])] for source, sets in finished.items()}
+    for clip in clips:
+        media = facts[clip.source]
+        used = used_samples(clip, media)
+        if used.length <= 0:
+            skipped.append(_skip(clip, Code.CLIP_EMPTY, "The clip plays no sample of its media."))
+        elif used.intersect(SampleRange(0, media.length_samples)).length == 0:
+            skipped.append(_skip(clip, Code.MEDIA_OUT_OF_RANGE, "The clip lies wholly outside the sound of its media."))
+        else:
+            needed = _cut_range(used, clip, media, settings)
+            held = _finished_range(needed, clip, media, known.get(clip.source, ()))
+            wanted[clip.source][held].append((used, clip.clip_id))
+
+    extents: list[Extent] = []
+    cuts: list[Cut] = []
+    for source, ranges in wanted.items():
+        own = _extent_of_each(source, ranges, facts[source], settings, known.get(source, ()))
+        extents += sorted(set(own.values()))
+        cuts += _cuts(source, ranges, own, facts[source])
+    spans = _SpanFinder(clips, facts)
+    jobs = [_job(extent, stem, spans) for extent in extents for stem in stems]
+    return SeparationPlan(tuple(extents), tuple(cuts), tuple(jobs), tuple(skipped))
+
+
+def used_samples(clip: ClipRange, media: MediaFacts) -> SampleRange:
+    """The samples that a player which rounds positions to the nearest sample can play for this clip.
+
+    It rounds where the clip begins in the media, and apart from that where the clip begins and ends on the timeline:
+    what it plays may be a sample longer than the source range rounded.
+    """
+    rate = media.sample_rate
+    start = round_half_up(clip.source_range.start * rate)
+    longest = math.ceil(clip.source_range.duration * rate)
+    return SampleRange(start, max(round_half_up(clip.source_range.end * rate), start + longest))
+
+
+def _skip(clip: ClipRange, code: Code, reason: str) -> Skip:
+    return Skip(clip.name, clip.track, clip.record_range.start, code, reason)
+
+
+def _cut_range(used: SampleRange, clip: ClipRange, media: MediaFacts, settings: PlanSettings) -> SampleRange:
+    """Used range plus handles.
+
+    It starts where frames and samples meet, counted from the media's first sample, and ends on a whole frame.
+    """
+    rate = media.sample_rate
+    handle = math.ceil(settings.handle * rate)
+    start = min(used.start_sample, max(0, used.start_sample - handle))
+    end = max(used.end_sample, min(media.length_samples, used.end_sample + handle))
+    if clip.frame_rate is None:
+        return SampleRange(start, end)
+    grid: Grid = grid_of(clip.frame_rate, rate)
+    per_frame = Fraction(rate) / clip.frame_rate
+    whole_frames_end = math.ceil(math.ceil(end / per_frame) * per_frame)
+    return SampleRange(floor_to(start, grid.samples), whole_frames_end)
+
+
+def _extents(
+    source: MediaSource, ranges: Iterable[SampleRange], media: MediaFacts, settings: PlanSettings
+) -> list[Extent]:
+    """Cut ranges widened by the context and rounded outward to the media's extent grid; those that overlap are one."""
+    step = settings.extent_grid_s * media.sample_rate or 1
+    context = math.ceil(settings.context * media.sample_rate)
+    whole = SampleRange(0, media.length_samples)
+    merged: list[SampleRange] = []
+    for needed in sorted(needed.intersect(whole) for needed in ranges):
+        wide = SampleRange(
+            floor_to(needed.start_sample - context, step), ceil_to(needed.end_sample + context, step)
+        ).intersect(whole)
+        if merged and wide.start_sample < merged[-1].end_sample:
+            merged[-1] = SampleRange(merged[-1].start_sample, max(merged[-1].end_sample, wide.end_sample))
+        else:
+            merged.append(wide)
+    return [Extent(source, extent) for extent in merged]
+
+
+def _extent_of_each(
+    source: MediaSource,
+    ranges: Iterable[SampleRange],
+    media: MediaFacts,
+    settings: PlanSettings,
+    finished: Sequence[Finished],
+) -> dict[SampleRange, Extent]:
+    """The extent of each cut range: an earlier run's where one holds it, else a new one."""
+    whole = SampleRange(0, media.length_samples)
+    found: dict[SampleRange, Extent] = {}
+    fresh = []
+    own = {f.range: f.extent for f in finished}
+    extents = sorted({f.extent for f in finished}, key=lambda extent: extent.length)
+    for wanted in ranges:
+        needed = wanted.intersect(whole)
+        held = next((extent for extent in (own.get(wanted), *extents) if extent and extent.contains(needed)), None)
+        if held is not None:
+            found[wanted] = Extent(source, held)
+        else:
+            fresh.append(wanted)
+    made = _extents(source, fresh, media, settings)
+    for wanted in fresh:
+        needed = wanted.intersect(whole)
+        found[wanted] = next(extent for extent in made if extent.range.contains(needed))
+    return found
+
+
+def _finished_range(
+    needed: SampleRange, clip: ClipRange, media: MediaFacts, finished: Sequence[Finished]
+) -> SampleRange:
+    """The smallest finished range that holds `needed` and stands on the clip's own grid; else `needed` itself."""
+    shortest = needed
+    for one in finished:
+        held = one.range
+        if held == needed:
+            return needed
+        if held.contains(needed) and (shortest == needed or held.length < shortest.length):
+            shortest = held if _on_grid(held, clip, media) else shortest
+    return shortest
+
+
+def _fits(finished: Finished, media: MediaFacts) -> bool:
+    """Whether a record can be of this media: its files may reach past the ends by a frame or so, its extent never."""
+    whole = SampleRange(0, media.length_samples)
+    near = SampleRange(-media.sample_rate, media.length_samples + media.sample_rate)
+    held = finished.range.intersect(whole)
+    return near.contains(finished.range) and whole.contains(finished.extent) and finished.extent.contains(held)
+
+
+def _on_grid(found: SampleRange, clip: ClipRange, media: MediaFacts) -> bool:
+    if clip.frame_rate is None:
+        return True
+    per_frame = Fraction(media.sample_rate) / clip.frame_rate
+    on_start = found.start_sample % grid_of(clip.frame_rate, media.sample_rate).samples == 0
+    return on_start and found.end_sample == math.ceil(found.end_sample // per_frame * per_frame)
+
+
+def _cuts(
+    source: MediaSource,
+    ranges: Mapping[SampleRange, Sequence[tuple[SampleRange, str]]],
+    extents: Mapping[SampleRange, Extent],
+    media: MediaFacts,
+) -> list[Cut]:
+    cuts = []
+    whole = SampleRange(0, media.length_samples)
+    for file_range in sorted(ranges, key=lambda r: r.intersect(whole)):
+        users = ranges[file_range]
+        used = SampleRange(min(u.start_sample for u, _ in users), max(u.end_sample for u, _ in users))
+        ids = tuple(clip_id for _, clip_id in users)
+        cuts.append(Cut(source, used, file_range, extents[file_range], ids))
+    return cuts
+
+
+class _SpanFinder:
+    """Carries spans of the record timeline into the media, through every clip that plays there."""
+
+    def __init__(self, clips: Sequence[ClipRange], facts: Mapping[MediaSource, MediaFacts]) -> None:
+        self._facts = facts
+        self._clips: dict[MediaSource, list[ClipRange]] = defaultdict(list)
+        for clip in clips:
+            self._clips[clip.source].append(clip)
+
+    def in_extent(self, extent: Extent, spans: Sequence[TimeRange]) -> tuple[SampleRange, ...]:
+        """`spans` as disjoint sample ranges of `extent`, in order."""
+        if not spans:
+            return ()
+        found = []
+        for clip in self._clips[extent.source]:
+            for span in spans:
+                if span.overlaps(clip.record_range):
+                    found.append(self._to_media(clip, span).intersect(extent.range))
+        merged: list[SampleRange] = []
+        for part in sorted(part for part in found if part.length > 0):
+            if merged and part.start_sample <= merged[-1].end_sample:
+                merged[-1] = SampleRange(merged[-1].start_sample, max(merged[-1].end_sample, part.end_sample))
+            else:
+                merged.append(part)
+        return tuple(part.shift(-extent.range.start_sample) for part in merged)
+
+    def _to_media(self, clip: ClipRange, span: TimeRange) -> SampleRange:
+        start = max(span.start, clip.record_range.start) - clip.record_range.start
+        end = min(span.end, clip.record_range.end) - clip.record_range.start
+        speed = clip.source_range.duration / clip.record_range.duration
+        rate = self._facts[clip.source].sample_rate
+        return SampleRange(
+            round_half_up((clip.source_range.start + start * speed) * rate),
+            round_half_up((clip.source_range.start + end * speed) * rate),
+        )
+
+
+def _job(extent: Extent, stem: StemRequest, spans: _SpanFinder) -> PlannedJob:
+    prompt = stem.prompt
+    return PlannedJob(
+        extent,
+        stem.name,
+        prompt.text,
+        spans.in_extent(extent, prompt.plus),
+        spans.in_extent(extent, prompt.minus),
+    )

@@ -1,0 +1,191 @@
+"""What a user types about a sound, checked once, before anything else sees it."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stemline.clips import RESIDUAL, MediaFacts, Prompt, StemRequest, TimeRange
+from stemline.errors import Code, UsageError
+from stemline.timebase import parse_timecode
+
+MAX_TEXT_CHARACTERS = 1000
+MAX_NAME_CHARACTERS = 64
+_NUMBER = re.compile(r"^\d{1,9}(\.\d{1,12})?$")
+
+
+def clean_text(text: str) -> str:
+    """The prompt in one line of single spaces.
+
+    Raises UsageError when nothing is left, it is too long, or it holds control characters.
+    """
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise UsageError(
+            f"A prompt may have {MAX_TEXT_CHARACTERS} characters; this one has {len(text)}.",
+            code=Code.PROMPT_TOO_LONG,
+            advice="Name the sound in a few words, such as 'dog barking'.",
+        )
+    line = " ".join(unicodedata.normalize("NFC", text).split())
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in line):
+        raise UsageError("A prompt cannot hold control characters.", advice="Type plain words.")
+    if not line:
+        raise UsageError(
+            "The prompt is empty.", code=Code.PROMPT_EMPTY, advice="Say what to pull out, such as 'speech'."
+        )
+    return line
+
+
+def clean_name(name: str) -> str:
+    """A stem name that is safe as a track name and as part of a file name. Raises UsageError when it is not one."""
+    name = " ".join(unicodedata.normalize("NFC", name).split())
+    if not name or len(name) > MAX_NAME_CHARACTERS:
+        raise UsageError(
+            f"A stem name needs 1 to {MAX_NAME_CHARACTERS} characters.", advice="Use a word such as dialogue."
+        )
+    if name.lower() == RESIDUAL:
+        raise UsageError(f"'{RESIDUAL}' is the name of what is left over.", advice="Choose another stem name.")
+    if name.startswith(".") or any(not (c.isalnum() or c in " -_.") for c in name):
+        raise UsageError(
+            f"The stem name {name!r} has characters that cannot stand in a file name.",
+            advice="Use letters, digits, spaces, '-', '_' and '.'.",
+        )
+    return name
+
+
+def name_from_text(text: str) -> str:
+    """A stem name for a prompt that was given none: its words, shortened."""
+    words = re.sub(r"[^\w\s-]", " ", clean_text(text)).split()
+    name = ""
+    for word in words:
+        if name and len(name) + 1 + len(word) > 32:
+            break
+        name = f"{name} {word}".strip()
+    name = name[:MAX_NAME_CHARACTERS].strip() or "stem"
+    return f"{name} stem" if name.lower() == RESIDUAL else name
+
+
+def parse_stem(argument: str) -> tuple[str, str]:
+    """`NAME=TEXT` -> (name, text); the text may be empty when spans are to say what is meant."""
+    name, equals, text = argument.partition("=")
+    if not equals:
+        raise UsageError(
+            f"--stem takes NAME=TEXT, not {argument[:80]!r}.", advice="For example --stem dialogue=speech."
+        )
+    return clean_name(name), clean_text(text) if text.strip() else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePoint:
+    """A place in a file as typed: seconds from its start, or a label of its timecode."""
+
+    seconds: Fraction | None
+    timecode: str = ""
+
+    def resolve(self, facts: MediaFacts) -> Fraction:
+        """Seconds from the first sample.
+
+        Raises UsageError when a timecode is given and the file has no frame rate to read it by.
+        """
+        if self.seconds is not None:
+            return self.seconds
+        if facts.frame_rate is None:
+            raise UsageError(
+                f"{self.timecode} is a timecode, but this file has no frame rate.",
+                advice="Give seconds from the file's start.",
+            )
+        label = self.timecode.replace(":", ";") if facts.drop_frame and ";" not in self.timecode else self.timecode
+        head, _, frames = label.rpartition(";") if ";" in label else label.rpartition(":")
+        separator = ";" if ";" in label else ":"
+        frame = parse_timecode(f"{head.replace(';', ':')}{separator}{frames}", facts.frame_rate)
+        return frame / facts.frame_rate - facts.timecode_sample / facts.sample_rate
+
+
+def parse_time(text: str) -> TimePoint:
+    """Seconds such as `12.5`, or a timecode such as `10:00:12:05`."""
+    text = text.strip()
+    if _NUMBER.match(text):
+        return TimePoint(Fraction(text))
+    if text.count(":") + text.count(";") == 3 and len(text) <= 16:
+        return TimePoint(None, text)
+    raise UsageError(f"{text[:40]!r} is not a time.", advice="Give seconds (12.5) or source timecode (HH:MM:SS:FF).")
+
+
+@dataclass(frozen=True, slots=True)
+class TypedSpan:
+    """`[NAME=]START..END` as typed; `stem` is empty when it belongs to the only stem."""
+
+    stem: str
+    start: TimePoint
+    end: TimePoint
+
+    def resolve(self, facts: MediaFacts) -> TimeRange:
+        span = TimeRange(self.start.resolve(facts), self.end.resolve(facts))
+        if span.duration <= 0:
+            raise UsageError("A span must end after it starts.", advice="Write START..END in seconds.")
+        return span
+
+
+def parse_span(argument: str) -> TypedSpan:
+    name, equals, times = argument.partition("=")
+    if not equals:
+        name, times = "", argument
+    start, dots, end = times.partition("..")
+    if not dots:
+        raise UsageError(f"{argument[:80]!r} is not a span.", advice="Write [NAME=]START..END, for example 3.5..4.2.")
+    return TypedSpan(clean_name(name) if name else "", parse_time(start), parse_time(end))
+
+
+def merge_ranges(spans: list[TimeRange]) -> tuple[TimeRange, ...]:
+    """The same times as disjoint ranges in order."""
+    merged: list[TimeRange] = []
+    for span in sorted(spans):
+        if merged and span.start <= merged[-1].end:
+            merged[-1] = TimeRange(merged[-1].start, max(merged[-1].end, span.end))
+        else:
+            merged.append(span)
+    return tuple(merged)
+
+
+def check_requests(stems: tuple[StemRequest, ...]) -> None:
+    """Raises UsageError unless there is at least one stem, every name stands once, and every prompt says something."""
+    if not stems:
+        raise UsageError(
+            "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Give --prompt TEXT or --stem NAME=TEXT."
+        )
+    seen: set[str] = set()
+    for stem in stems:
+        if stem.name.lower() in seen:
+            raise UsageError(f"The stem name {stem.name!r} stands twice.", advice="Give every stem its own name.")
+        seen.add(stem.name.lower())
+        if not (stem.prompt.text or stem.prompt.plus or stem.prompt.minus):
+            raise UsageError(
+                f"The stem {stem.name!r} has no prompt.",
+                code=Code.PROMPT_EMPTY,
+                advice="Say what it is, or mark where it sounds.",
+            )
+
+
+def decibels(peak: float) -> float:
+    """dBFS of a peak, floored at -240."""
+    return round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0
+
+
+__all__ = [
+    "MAX_NAME_CHARACTERS",
+    "MAX_TEXT_CHARACTERS",
+    "Prompt",
+    "TimePoint",
+    "TypedSpan",
+    "check_requests",
+    "clean_name",
+    "clean_text",
+    "decibels",
+    "merge_ranges",
+    "name_from_text",
+    "parse_span",
+    "parse_stem",
+    "parse_time",
+]

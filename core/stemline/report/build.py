@@ -1,0 +1,110 @@
+"""The report of a run as plain data. Paths in it are relative to the report's folder."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from stemline._version import __version__
+from stemline.clips import RESIDUAL, Skip, StemRequest
+from stemline.workflow import ClipOutcome, RunResult, RunSettings
+from stemline.workflow.naming import relative_to
+
+
+def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], settings: RunSettings) -> dict[str, Any]:
+    """One result as in `--json`, and beside it what was asked and every clip with its files."""
+    folder = settings.output_dir
+    return {
+        "version": 1,
+        "stemline": __version__,
+        "result": summary_of(edit, result),
+        "asked": {
+            "stems": [{"name": stem.name, "text": stem.prompt.text} for stem in stems],
+            "model": result.model,
+            "seed": settings.seed,
+            "quality": settings.quality,
+            "channels": settings.channels,
+            "chain": settings.chain,
+        },
+        "clips": [_clip(clip, folder) for clip in result.clips],
+        "notices": [
+            {"clip": n.clip, "stem": n.stem, "code": str(n.code), "message": n.message} for n in result.notices
+        ],
+        "failed": [
+            {"clip": f.clip, "track": f.track, "record_start": f.record_start, "code": str(f.code), "reason": f.message}
+            for f in result.failed
+        ],
+        "notes": list(result.notes),
+    }
+
+
+def summary_of(edit: str, result: RunResult) -> dict[str, Any]:
+    """The one result of `stemline batch --json`. `record_start` is exact seconds of the timeline as a fraction."""
+    separated = [clip for clip in result.clips if not clip.reused]
+    return {
+        "edit": edit,
+        "output": result.output,
+        "tracks_added": list(result.tracks),
+        "clips": {
+            "total": len(result.clips) + len(result.skipped) + len(result.failed),
+            "separated": len(separated),
+            "reused": len(result.clips) - len(separated),
+            "skipped": len(result.skipped),
+            "failed": len(result.failed),
+        },
+        "skipped": [skip_of(skip) for skip in result.skipped],
+        "null": result.null.as_dict(),
+        "audio_s": round(result.audio_s, 3),
+        "elapsed_s": round(result.elapsed_s, 3),
+        "engine_s": round(result.engine_s, 3),
+    }
+
+
+def skip_of(skip: Skip) -> dict[str, str]:
+    """A clip that is left out, and why."""
+    return {
+        "clip": skip.clip,
+        "track": skip.track,
+        "record_start": str(skip.record_start),
+        "code": str(skip.code),
+        "reason": skip.reason,
+    }
+
+
+def _clip(clip: ClipOutcome, folder: Path) -> dict[str, Any]:
+    files = [
+        {
+            "stem": stem.stem,
+            "prompt": stem.prompt,
+            "file": relative_to(folder, stem.path),
+            "found": stem.found,
+            "confidence": round(stem.confidence, 3),
+            "matched": stem.matched,
+            "waveform": list(stem.waveform),
+        }
+        for stem in clip.stems
+    ]
+    files.append(
+        {
+            "stem": RESIDUAL,
+            "file": relative_to(folder, clip.residual),
+            "waveform": list(clip.residual_waveform),
+        }
+    )
+    return {
+        "clip": clip.name,
+        "track": clip.track,
+        "record_start": clip.record_start,
+        "record_start_s": round(float(Fraction(clip.record_start)), 6),
+        "media": clip.media,
+        "sample_rate": clip.sample_rate,
+        "channels": clip.channels,
+        "length_samples": clip.length_samples,
+        "null": clip.null.as_dict(),
+        "reused": clip.reused,
+        "speed": round(clip.speed, 2),
+        "engine_s": round(clip.engine_s, 3),
+        "mix_waveform": list(clip.mix_waveform),
+        "files": files,
+    }

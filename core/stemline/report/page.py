@@ -1,0 +1,47 @@
+"""The report as one page that needs nothing else: styles and pictures inside, names escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader
+
+_WIDTH, _HEIGHT = 600, 48
+
+
+def render_page(report: Mapping[str, Any]) -> str:
+    """HTML of a report made by `report_of`. Everything that came from the edit is escaped."""
+    environment = Environment(
+        loader=PackageLoader("stemline.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["wave"] = wave_path
+    environment.filters["loudest"] = loudest
+    environment.filters["clock"] = clock
+    environment.filters["url"] = quote
+    environment.filters["basename"] = lambda path: PurePath(path).name
+    return environment.get_template("report.html").render(report=report, width=_WIDTH, height=_HEIGHT)
+
+
+def loudest(clip: Mapping[str, Any]) -> int:
+    """The highest peak of a clip's waveforms: all of them are drawn to one scale."""
+    return max(1, *map(int, clip["mix_waveform"]), *(int(peak) for file in clip["files"] for peak in file["waveform"]))
+
+
+def wave_path(columns: Sequence[int], full: int) -> str:
+    """An SVG path around the peaks (thousandths of full scale): up along the top, back along the bottom."""
+    if not columns:
+        return ""
+    middle, step = _HEIGHT / 2, _WIDTH / len(columns)
+    heights = [max(0.4, value / full * middle) for value in columns]
+    tops = [f"{i * step:.1f},{middle - height:.1f}" for i, height in enumerate(heights)]
+    bottoms = [f"{i * step:.1f},{middle + height:.1f}" for i, height in enumerate(heights)]
+    return f"M{' L'.join(tops)} L{' L'.join(reversed(bottoms))} Z"
+
+
+def clock(seconds: float) -> str:
+    """`0:03:07.25`"""
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes) // 60}:{int(minutes) % 60:02d}:{rest:05.2f}"

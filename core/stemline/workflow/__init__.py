@@ -1,0 +1,34 @@
+"""Runs: from a host's clips and a list of prompts to finished stem tracks."""
+
+from stemline.workflow.naming import EditNamer, FileNamer
+from stemline.workflow.prepare import Prepared, prepare
+from stemline.workflow.progress import Hooks
+from stemline.workflow.run import run_edit, run_prepared
+from stemline.workflow.settings import (
+    ClipOutcome,
+    Failure,
+    Notice,
+    Null,
+    Progress,
+    RunResult,
+    RunSettings,
+    StemOutcome,
+)
+
+__all__ = [
+    "ClipOutcome",
+    "EditNamer",
+    "Failure",
+    "FileNamer",
+    "Hooks",
+    "Notice",
+    "Null",
+    "Prepared",
+    "Progress",
+    "RunResult",
+    "RunSettings",
+    "StemOutcome",
+    "prepare",
+    "run_edit",
+    "run_prepared",
+]

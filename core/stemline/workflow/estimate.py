@@ -1,0 +1,88 @@
+"""What a run would take: time from how fast this machine was before, disk from the plan."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from stemline.errors import Code, OutputError, StemlineError
+from stemline.paths import cache_dir
+from stemline.workflow.prepare import Prepared
+from stemline.workflow.record import write_json
+from stemline.workflow.settings import Estimate, RunSettings
+
+_BYTES_PER_SAMPLE = {"wav24": 3, "wav32f": 4, "flac": 3}
+_RESERVE_BYTES = 1 << 20
+
+
+def estimate(prepared: Prepared, settings: RunSettings, model: str) -> Estimate:
+    """Counts work and bytes; `engine_s` from this machine's earlier runs of `model`. A silent prompt is counted as
+    work.
+    """
+    width = _BYTES_PER_SAMPLE[settings.sample_format or "wav24"]
+    sets = len(prepared.stems) + 1
+    facts = prepared.facts
+    written = sum(cut.range.length * facts[cut.source].channels * width * sets for cut in prepared.plan.cuts)
+    kept = sum(job.extent.range.length * facts[job.extent.source].channels * 4 for job in prepared.plan.jobs)
+    speed = known_speed(model)
+    return Estimate(
+        audio_s=prepared.audio_s,
+        jobs=len(prepared.plan.jobs),
+        files=len(prepared.plan.cuts) * sets,
+        output_bytes=written,
+        cache_bytes=kept,
+        free_bytes=_free_bytes(settings.output_dir),
+        engine_s=prepared.audio_s / speed if speed else None,
+        skipped=prepared.skipped,
+    )
+
+
+def check_room(expected: Estimate, folder: Path) -> None:
+    """Raises OutputError (DISK_FULL) when the results can never fit, before any work is done."""
+    if expected.output_bytes + _RESERVE_BYTES > expected.free_bytes:
+        raise OutputError(
+            f"The stems need {_gigabytes(expected.output_bytes)}, "
+            f"but {folder} has {_gigabytes(expected.free_bytes)} free.",
+            code=Code.DISK_FULL,
+            advice="Free some space, or choose another disk with -o.",
+        )
+
+
+def known_speed(model: str) -> float:
+    """Seconds of media per second of computing in the latest run of `model` here; 0 when there was none."""
+    speed = _speeds().get(model, 0.0)
+    return float(speed) if isinstance(speed, int | float) and speed > 0 else 0.0
+
+
+def remember_speed(model: str, audio_s: float, engine_s: float) -> None:
+    """Notes how fast `model` was. Losing the note does no harm."""
+    if engine_s <= 0 or audio_s <= 0:
+        return
+    try:
+        write_json(_place(), {**_speeds(), model: round(audio_s / engine_s, 3)})
+    except StemlineError:
+        return
+
+
+def _place() -> Path:
+    return cache_dir() / "speeds.json"
+
+
+def _speeds() -> dict[str, Any]:
+    try:
+        speeds = json.loads(_place().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return speeds if isinstance(speeds, dict) else {}
+
+
+def _free_bytes(folder: Path) -> int:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.1f} MB"

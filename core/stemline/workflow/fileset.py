@@ -1,0 +1,227 @@
+"""The files of one cut: stems on the file's grid first, the residual is what remains, and the null is read back from
+disk.
+
+    mix == sum(stems) + residual
+
+holds sample by sample because every stem is rounded to multiples of 2**-23 before the residual is taken. Media of up
+to 24 bits lie on that grid themselves, so nothing is rounded after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.clips import RESIDUAL, MediaSource, SampleRange
+from stemline.errors import Cancelled, Code, OutputError
+from stemline.media import (
+    AudioFormat,
+    AudioReader,
+    SampleFormat,
+    StemTags,
+    StemWriter,
+    fits,
+    open_audio,
+    open_writer,
+    quantise,
+)
+from stemline.prompts import decibels
+from stemline.workflow.settings import Null
+
+Block = npt.NDArray[np.float32]
+BLOCK_SAMPLES = 1 << 17
+WAVEFORM_COLUMNS = 600
+_PICTURE_STRIDE = 16
+_TOLERATED_NULL = 2.0**-20
+_OVERLAP_STRIDE = 16
+_OVERLAP_LIMIT = 0.1
+
+
+class Readable(Protocol):
+    def read(self, start_sample: int, end_sample: int) -> Block: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SetRequest:
+    """What to write. `targets` are read in samples of the media; a None target is silence. `paths` have no suffix.
+
+    `tags` makes what a file says of itself from its stem name; it is called when the file is opened.
+    """
+
+    source: MediaSource
+    range: SampleRange
+    targets: Mapping[str, Readable | None]
+    paths: Mapping[str, Path]
+    sample_format: SampleFormat
+    tags: Callable[[str], StemTags | None]
+    cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass(slots=True)
+class WrittenFile:
+    path: Path
+    audio_sha256: str
+    waveform: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class WrittenSet:
+    files: dict[str, WrittenFile]
+    mix_waveform: tuple[int, ...]
+    sample_format: SampleFormat
+    overlapping: bool = False
+    nonfinite_samples: int = 0
+    null: Null = field(default=Null(0.0, -240.0))
+
+
+class _LeavesFullScaleError(Exception):
+    """A sample of the set does not fit integers."""
+
+
+def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
+    """Writes all stems and the residual, then opens them again and measures the null against a fresh decode of the
+    media.
+
+    A set with a sample outside full scale is written as 32-bit float instead. Raises OutputError when a file cannot be
+    written or does not hold what was put in.
+    """
+    wanted = [request.sample_format]
+    if request.sample_format is not SampleFormat.WAV32F:
+        wanted.append(SampleFormat.WAV32F)
+    for sample_format in wanted:
+        try:
+            written = _write(request, mix, AudioFormat(sample_format, mix.sample_rate, mix.channels, mix.layout))
+        except _LeavesFullScaleError:
+            continue
+        written.nonfinite_samples = mix.nonfinite_samples
+        written.null = measure_null(request, [file.path for file in written.files.values()], sample_format)
+        if written.null.peak > _TOLERATED_NULL:
+            raise OutputError(
+                f"The stems of {Path(request.source.path).name} do not add up to it ({written.null.dbfs} dBFS).",
+                code=Code.OUTPUT_DAMAGED,
+                advice="The media or the disk changed while they were written; run again.",
+            )
+        return written
+    raise AssertionError("32-bit float holds every sample")
+
+
+def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> WrittenSet:
+    meters = {name: _Meter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
+    fits_integers = audio_format.sample_format is SampleFormat.WAV32F
+    overlap = _Overlap()
+    with ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(open_writer(_with_suffix(path, audio_format), audio_format, request.tags(name)))
+            for name, path in request.paths.items()
+        }
+        for part in blocks(request.range):
+            if request.cancelled():
+                raise Cancelled
+            whole = mix.read(part.start_sample, part.end_sample)
+            meters[""].add(whole)
+            rest = whole.astype(np.float64) if len(request.targets) > 1 else whole.copy()
+            for name, target in request.targets.items():
+                stem = (
+                    quantise(target.read(part.start_sample, part.end_sample), SampleFormat.WAV24)
+                    if target
+                    else np.zeros_like(whole)
+                )
+                rest -= stem
+                _put(writers[name], meters[name], stem)
+            if not fits_integers:
+                rest = quantise(rest.astype(np.float32), SampleFormat.WAV24)
+            if len(request.targets) > 1:
+                overlap.add(whole, rest)
+            _put(writers[RESIDUAL], meters[RESIDUAL], rest.astype(np.float32, copy=False))
+    files = {
+        name: WrittenFile(_with_suffix(path, audio_format), writers[name].audio_sha256, meters[name].columns())
+        for name, path in request.paths.items()
+    }
+    return WrittenSet(files, meters[""].columns(), audio_format.sample_format, overlap.found)
+
+
+def _put(writer: StemWriter, meter: _Meter, block: Block) -> None:
+    if not fits(block, writer.audio_format.sample_format):
+        raise _LeavesFullScaleError
+    meter.add(block)
+    writer.write(block)
+
+
+def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFormat) -> Null:
+    """The largest absolute sample of mix - sum(files), all of them decoded anew.
+
+    Files of integers are added up in float32, where their sums are exact; others in float64.
+    """
+    peak = 0.0
+    wide = sample_format is SampleFormat.WAV32F
+    with ExitStack() as stack:
+        mix = stack.enter_context(open_audio(request.source))
+        parts = [stack.enter_context(open_audio(MediaSource(str(path)))) for path in paths]
+        start = request.range.start_sample
+        for span in blocks(request.range):
+            if request.cancelled():
+                raise Cancelled
+            whole = mix.read(span.start_sample, span.end_sample)
+            rest: npt.NDArray[np.floating] = whole.astype(np.float64) if wide else whole
+            for part in parts:
+                np.subtract(rest, part.read(span.start_sample - start, span.end_sample - start), out=rest)
+            peak = max(peak, float(rest.max()), -float(rest.min()))
+    return Null(peak, decibels(peak))
+
+
+def blocks(whole: SampleRange) -> Iterator[SampleRange]:
+    """`whole` in consecutive parts small enough to hold in memory."""
+    for start in range(whole.start_sample, whole.end_sample, BLOCK_SAMPLES):
+        yield SampleRange(start, min(start + BLOCK_SAMPLES, whole.end_sample))
+
+
+def _with_suffix(path: Path, audio_format: AudioFormat) -> Path:
+    return path.with_name(path.name + audio_format.sample_format.suffix)
+
+
+class _Overlap:
+    """Whether stems took the same sound twice: then the residual holds it inverted and correlates against them."""
+
+    def __init__(self) -> None:
+        self._against = self._of_stems = 0.0
+
+    def add(self, mix: Block, residual: npt.NDArray[np.floating]) -> None:
+        rest = residual[:, ::_OVERLAP_STRIDE].astype(np.float64)
+        stems = mix[:, ::_OVERLAP_STRIDE] - rest
+        self._against -= float(np.vdot(rest, stems))
+        self._of_stems += float(np.vdot(stems, stems))
+
+    @property
+    def found(self) -> bool:
+        return self._against > _OVERLAP_LIMIT * self._of_stems
+
+
+class _Meter:
+    """The largest absolute sample of each column of a picture, over all channels, in thousandths of full scale."""
+
+    def __init__(self, length: int) -> None:
+        self._columns = np.zeros(min(WAVEFORM_COLUMNS, max(1, length)), np.float32)
+        self._length = max(1, length)
+        self._at = 0
+
+    def add(self, block: Block) -> None:
+        """Takes in the next block. Of long files it looks at every few samples: a picture needs no more."""
+        size = block.shape[1]
+        stride = max(1, min(_PICTURE_STRIDE, self._length // (8 * len(self._columns))))
+        seen = block[:, ::stride]
+        columns = np.arange(self._at, self._at + size, stride) * len(self._columns) // self._length
+        starts = np.flatnonzero(np.diff(columns, prepend=-1))
+        peaks = np.maximum.reduceat(np.abs(seen).max(axis=0), starts)
+        held = self._columns[columns[starts]]
+        self._columns[columns[starts]] = np.maximum(held, peaks)
+        self._at += size
+
+    def columns(self) -> tuple[int, ...]:
+        per_mille: list[int] = np.rint(self._columns * 1000).astype(int).tolist()
+        return tuple(per_mille)

@@ -1,0 +1,53 @@
+"""Which file a run may write its edit to: its own of the same recipe again, never one that somebody changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from stemline.workflow.record import write_json
+
+_NOTEBOOK = ".stemline.json"
+
+
+class OutputNotebook:
+    """Remembers, in the output folder, what each written edit was made from and what it looked like."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _NOTEBOOK
+        self._folder = folder
+
+    def choose(self, base: str, suffix: str, recipe: str, *, overwrite: bool) -> Path:
+        """`<base><suffix>`, or with -2, -3 ... before the suffix where a file stands that is not this recipe's own,
+        untouched.
+        """
+        known = self._read()
+        number = 1
+        while True:
+            name = f"{base}{suffix}" if number == 1 else f"{base}-{number}{suffix}"
+            path = self._folder / name
+            entry = known.get(name)
+            untouched = entry == {"recipe": recipe, "sha256": _sha256(path)}
+            if overwrite or not path.exists() or untouched:
+                return path
+            number += 1
+
+    def note(self, path: Path, recipe: str) -> None:
+        """What was just written."""
+        write_json(self._path, {**self._read(), path.name: {"recipe": recipe, "sha256": _sha256(path)}})
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

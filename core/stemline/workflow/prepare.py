@@ -1,0 +1,101 @@
+"""From a host's clips to a plan: what each clip's media is, what is skipped, what work there is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, StemRequest, TimeRange
+from stemline.errors import Code, EditError, MediaError
+from stemline.hosts.base import Host
+from stemline.media import media_facts
+from stemline.plan import SeparationPlan, plan_separation
+from stemline.prompts import check_requests
+from stemline.workflow.earlier import finished_sets
+from stemline.workflow.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A planned run. `clips` are those with work; everything else of the edit stands in `skipped`."""
+
+    clips: tuple[ClipRange, ...]
+    facts: dict[MediaSource, MediaFacts]
+    stems: tuple[StemRequest, ...]
+    plan: SeparationPlan
+    skipped: tuple[Skip, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of media in all jobs."""
+        return sum(job.extent.range.length / self.facts[job.extent.source].sample_rate for job in self.plan.jobs)
+
+
+def prepare(
+    host: Host,
+    stems: Sequence[StemRequest],
+    settings: RunSettings,
+    facts_of: Callable[[MediaSource], MediaFacts] = media_facts,
+) -> Prepared:
+    """Reads the host's clips and plans their separation. Raises EditError (EDIT_NO_CLIPS) when not one clip can be
+    separated.
+    """
+    check_requests(tuple(stems))
+    read = host.read_clips(settings.selection)
+    clips = [_adapt(clip, settings) for clip in read.clips]
+    skipped = list(read.skipped)
+    facts: dict[MediaSource, MediaFacts] = {}
+    broken: dict[MediaSource, MediaError] = {}
+    rates = {clip.source: clip.frame_rate for clip in clips if clip.frame_rate is not None}
+    for source in dict.fromkeys(clip.source for clip in clips):
+        try:
+            facts[source] = _counted_in(rates.get(source), facts_of(source))
+        except MediaError as error:
+            broken[source] = error
+    for clip in clips:
+        if clip.source in broken:
+            reason = broken[clip.source]
+            skipped.append(Skip(clip.name, clip.track, clip.record_range.start, reason.code, str(reason)))
+    finished = finished_sets(settings.output_dir / "stems", facts)
+    plan = plan_separation([clip for clip in clips if clip.source in facts], facts, stems, settings.plan, finished)
+    skipped += plan.skipped
+    planned = plan.cut_of()
+    if not planned:
+        raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
+    working = tuple(clip for clip in clips if clip.clip_id in planned)
+    return Prepared(working, facts, tuple(stems), plan, tuple(skipped), read.notes)
+
+
+def _adapt(clip: ClipRange, settings: RunSettings) -> ClipRange:
+    if settings.channels == "mono":
+        clip = dataclasses.replace(clip, source=dataclasses.replace(clip.source, mono=True))
+    if not settings.audition_s or clip.record_range.duration <= settings.audition_s:
+        return clip
+    keep = Fraction(settings.audition_s) / clip.record_range.duration
+    return dataclasses.replace(
+        clip, source_range=_first(clip.source_range, keep), record_range=_first(clip.record_range, keep)
+    )
+
+
+def _counted_in(frame_rate: Fraction | None, facts: MediaFacts) -> MediaFacts:
+    """Sound without a frame rate of its own is counted in that of the edit it is cut in."""
+    return dataclasses.replace(facts, frame_rate=frame_rate) if facts.frame_rate is None else facts
+
+
+def _first(whole: TimeRange, keep: Fraction) -> TimeRange:
+    return TimeRange(whole.start, whole.start + whole.duration * keep)
+
+
+def _nothing_to_do(skipped: Sequence[Skip]) -> str:
+    if not skipped:
+        return "There is no clip with sound to separate."
+    counts = Counter((skip.code, skip.reason) for skip in skipped)
+    (_, reason), count = counts.most_common(1)[0]
+    others = len(skipped) - count
+    return f"Not one clip can be separated: {count} of {len(skipped)}: {reason}" + (
+        f" The other {others} are skipped for other reasons." if others else ""
+    )

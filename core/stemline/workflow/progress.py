@@ -1,0 +1,78 @@
+"""How a run talks to whoever started it, and hears that it should stop."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from stemline.clips import SampleRange
+from stemline.plan import Cut, Extent
+from stemline.workflow.prepare import Prepared
+from stemline.workflow.settings import Progress
+
+
+class Hooks:
+    """What the caller of a run gave it. `stop` ends the run from within."""
+
+    def __init__(self, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> None:
+        self.on_progress = on_progress
+        self._cancelled = cancelled
+        self._stop = False
+
+    def stop(self) -> None:
+        self._stop = True
+
+    def stopped(self) -> bool:
+        return self._stop or self._cancelled()
+
+
+class Meter:
+    """Adds up the parts of a run. Separating and writing a second of media count the same. Called from several
+    threads.
+    """
+
+    def __init__(self, prepared: Prepared, on_progress: Callable[[Progress], None]) -> None:
+        self._tell = on_progress
+        self._prepared = prepared
+        self._lock = threading.Lock()
+        self._jobs = {(job.extent, job.stem): 0.0 for job in prepared.plan.jobs if not job.says_nothing}
+        self._stems = [stem.name for stem in prepared.stems]
+        self._open_cuts = Counter(cut.extent for cut in prepared.plan.cuts)
+        self._total = sum(self._size(extent, extent.range) for extent, _ in self._jobs)
+        self._total += sum(self._size(cut.extent, cut.range) for cut in prepared.plan.cuts)
+        self._done = 0.0
+
+    def say(self, stage: str) -> None:
+        self._tell(Progress(stage, round(self._done), self._total))
+
+    def job(self, extent: Extent, stem: str, fraction: float, stage: str) -> None:
+        """A job stands at `fraction`; it never goes back."""
+        with self._lock:
+            self._advance(extent, stem, fraction)
+        self.say(stage)
+
+    def cut(self, cut: Cut, stage: str = "writing") -> None:
+        """One cut's files are done."""
+        with self._lock:
+            self._done += self._size(cut.extent, cut.range)
+        self.say(stage)
+
+    def leave_out(self, cut: Cut) -> None:
+        """This cut needs no work; where no cut of its extent does, neither do the extent's jobs."""
+        with self._lock:
+            self._open_cuts[cut.extent] -= 1
+            if not self._open_cuts[cut.extent]:
+                for stem in self._stems:
+                    self._advance(cut.extent, stem, 1.0)
+        self.cut(cut, "reusing")
+
+    def _advance(self, extent: Extent, stem: str, fraction: float) -> None:
+        before = self._jobs.get((extent, stem))
+        if before is not None and fraction > before:
+            self._jobs[extent, stem] = fraction
+            self._done += self._size(extent, extent.range) * (fraction - before)
+
+    def _size(self, extent: Extent, held: SampleRange) -> int:
+        """Milliseconds of media."""
+        return held.length * 1000 // self._prepared.facts[extent.source].sample_rate

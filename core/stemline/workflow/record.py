@@ -1,0 +1,161 @@
+"""What a stem file says of its own making: the metadata under `stemline`, the tags in the file, the sidecar beside
+it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemline._version import __version__
+from stemline.client import Job, Model
+from stemline.clips import RESIDUAL, MediaFacts, SampleRange
+from stemline.errors import Code, OutputError
+from stemline.media import StemTags
+from stemline.plan import Cut, PlannedJob
+from stemline.workflow.settings import RunSettings
+
+METADATA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that makes the stems of one cut what they are. `jobs` are in the order of the stems."""
+
+    cut: Cut
+    facts: MediaFacts
+    jobs: tuple[PlannedJob, ...]
+    media: str
+    model: Model
+    pipeline_version: int
+    settings: RunSettings
+
+    def key(self, stem: str) -> str:
+        """SHA-256 over everything that changes the separation; that of the residual covers every stem's."""
+        if stem == RESIDUAL:
+            return _digest([self.key(job.stem) for job in self.jobs])
+        names = [job.stem for job in self.jobs]
+        at = names.index(stem)
+        job = self.jobs[at]
+        return _digest(
+            {
+                "media": self.media,
+                "origin_sample": self.cut.extent.range.start_sample,
+                "text": job.text,
+                "plus": [[span.start_sample, span.end_sample] for span in job.plus],
+                "minus": [[span.start_sample, span.end_sample] for span in job.minus],
+                "model": self.model.id,
+                "revision": self.model.revision,
+                "seed": self.settings.seed,
+                "quality": self.settings.quality,
+                "channels": self.settings.channels,
+                "after": [self.key(name) for name in names[:at]] if self.settings.chain else [],
+                "pipeline_version": self.pipeline_version,
+            }
+        )
+
+    def work(self, stem: str) -> str:
+        """SHA-256 that names one stem file: how it was separated, the range it holds, and its format."""
+        held = [self.cut.range.start_sample, self.cut.range.end_sample]
+        return _digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
+
+
+def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, object]:
+    """The record of one stem file, without what is known only once it is written (`null`, `audio_sha256`)."""
+    cut, length = recipe.cut, recipe.facts.length_samples
+    planned = next((job for job in recipe.jobs if job.stem == stem), None)
+    base = cut.extent.range.start_sample
+    return {
+        "version": METADATA_VERSION,
+        "stem": stem,
+        "prompt": {
+            "text": planned.text if planned else "",
+            "plus": _pairs(planned.plus, base) if planned else [],
+            "minus": _pairs(planned.minus, base) if planned else [],
+        },
+        "job": job.name if job else "",
+        "key": recipe.key(stem),
+        "source": {
+            "media": Path(cut.source.path).as_uri(),
+            "stream": cut.source.stream,
+            "channels": list(cut.source.channels or range(recipe.facts.channels)),
+            "start_sample": cut.range.start_sample,
+            "end_sample": cut.range.end_sample,
+            "sample_rate": recipe.facts.sample_rate,
+        },
+        "model": recipe.model.id,
+        "weights": job.revision if job else recipe.model.revision,
+        "seed": recipe.settings.seed,
+        "settings": {
+            "channels": recipe.settings.channels,
+            "quality": recipe.settings.quality,
+            "chain": recipe.settings.chain,
+            "pipeline_version": recipe.pipeline_version,
+        },
+        "engine_version": __version__,
+        "handle_samples": [
+            cut.used.start_sample - cut.range.start_sample,
+            max(0, cut.range.end_sample - cut.used.end_sample),
+        ],
+        "pad_samples": cut.pad_samples(length),
+    }
+
+
+def stem_tags(recipe: Recipe, stem: str, metadata: Mapping[str, object], work: str) -> StemTags:
+    """The tags of one file. The time reference is the source timecode of its first sample, rounded to a sample."""
+    position = recipe.facts.timecode_sample + recipe.cut.range.start_sample
+    prompt = metadata["prompt"]
+    text = prompt["text"] if isinstance(prompt, dict) else ""
+    count = recipe.facts.channels
+    return StemTags(
+        description=f"{stem}: {text}" if text else stem,
+        reference=work[:32],
+        time_reference_sample=max(0, round(position)),
+        scene=Path(recipe.cut.source.path).stem,
+        note=f"Made by Stemline {__version__} with the model {recipe.model.id}.",
+        track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
+        frame_rate=recipe.facts.frame_rate,
+        drop_frame=recipe.facts.drop_frame,
+        metadata=dict(metadata),
+    )
+
+
+def sidecar_path(path: Path) -> Path:
+    """The sidecar of a stem path (without suffix)."""
+    return path.with_name(f"{path.name}.json")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes `value` in one step: a reader sees the old file or the new one. Raises OutputError."""
+    write_text(path, json.dumps(value, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text in one step. Raises OutputError (DISK_FULL, OUTPUT_UNWRITABLE) and leaves nothing half done."""
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            code=Code.DISK_FULL if full else Code.OUTPUT_UNWRITABLE,
+            advice="Free some space and run again; what is done is kept." if full else "Choose another folder with -o.",
+        ) from error
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _pairs(spans: Sequence[SampleRange], base: int) -> list[list[int]]:
+    return [[span.start_sample + base, span.end_sample + base] for span in spans]

@@ -1,0 +1,173 @@
+"""The one way from an edit to stems: plan, fetch sound, separate, place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from stemline._version import __version__
+from stemline.client import connect
+from stemline.clips import RESIDUAL, ClipRange, StemRequest
+from stemline.errors import Cancelled
+from stemline.hosts.base import Host, WriteOptions, Written
+from stemline.plan import PlacedStem, TrackOptions, place_stems
+from stemline.workflow.naming import EditNamer, Namer
+from stemline.workflow.prepare import Prepared, prepare
+from stemline.workflow.progress import Hooks
+from stemline.workflow.record import METADATA_VERSION
+from stemline.workflow.resume import null_of
+from stemline.workflow.separation import CutResult, Separation
+from stemline.workflow.settings import (
+    ClipOutcome,
+    Failure,
+    Notice,
+    Progress,
+    RunResult,
+    RunSettings,
+    StemOutcome,
+)
+
+_METADATA_KEYS = (
+    "version", "stem", "prompt", "job", "key", "source", "model", "weights", "seed", "settings",
+    "engine_version", "handle_samples", "pad_samples", "null", "audio_sha256",
+)  # fmt: skip
+
+
+def run_edit(
+    host: Host,
+    stems: Sequence[StemRequest],
+    settings: RunSettings,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Separates the host's clips and writes the stem tracks back to it. Finished work of earlier runs is used again.
+
+    A clip that fails is listed and the others go on. Raises StemlineError for what stops everything: no server, a
+    prompt that the model refuses, a full disk, nothing to separate; Cancelled when `cancelled` said so (what is done
+    is kept).
+    """
+    return run_prepared(
+        host, prepare(host, stems, settings), settings, EditNamer(settings.output_dir), Hooks(on_progress, cancelled)
+    )
+
+
+def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: Namer, hooks: Hooks) -> RunResult:
+    """`run_edit` for a plan that is made already, with other file names."""
+    started = time.monotonic()
+    with connect(settings.server) as client:
+        separation = Separation(client, prepared, settings, namer, hooks)
+        results = separation.run()
+    if hooks.stopped():
+        raise Cancelled
+    by_clip = {clip_id: result for result in results for clip_id in result.cut.clip_ids}
+    done = [clip for clip in prepared.clips if by_clip[clip.clip_id].error is None]
+    written = Written(())
+    if done and not settings.audition_s:
+        hooks.on_progress(Progress("placing", 1, 1))
+        written = _write_tracks(host, prepared, by_clip, done, settings)
+    return RunResult(
+        clips=tuple(_outcome(clip, by_clip[clip.clip_id], prepared, settings) for clip in done),
+        skipped=prepared.skipped,
+        failed=tuple(
+            Failure(clip.name, clip.track, str(clip.record_range.start), error.code, str(error))
+            for clip in prepared.clips
+            if (error := by_clip[clip.clip_id].error) is not None
+        ),
+        notices=_notices(done, by_clip),
+        tracks=written.tracks,
+        output=written.output,
+        notes=(*prepared.notes, *written.notes),
+        host_result=written.result,
+        model=separation.model.id,
+        audio_s=sum(_length_s(result, prepared) for result in results if result.error is None),
+        elapsed_s=time.monotonic() - started,
+        engine_s=sum(result.engine_s for result in results),
+    )
+
+
+def _write_tracks(
+    host: Host,
+    prepared: Prepared,
+    by_clip: dict[str, CutResult],
+    done: list[ClipRange],
+    settings: RunSettings,
+) -> Written:
+    placed = []
+    for name in [*(stem.name for stem in prepared.stems), RESIDUAL]:
+        for clip in done:
+            file = by_clip[clip.clip_id].files[name]
+            metadata = {key: file.record[key] for key in _METADATA_KEYS}
+            placed.append(PlacedStem(clip.clip_id, name, str(file.path), by_clip[clip.clip_id].cut.range, metadata))
+    facts = {clip.clip_id: prepared.facts[clip.source] for clip in done}
+    tracks = place_stems(done, placed, facts, TrackOptions(settings.play))
+    disable = tuple(clip.clip_id for clip in done) if settings.disable_originals else ()
+    run = {
+        "version": METADATA_VERSION,
+        "engine_version": __version__,
+        "stems": [{"name": stem.name, "text": stem.prompt.text} for stem in prepared.stems],
+        "settings": {
+            "model": settings.model,
+            "seed": settings.seed,
+            "quality": settings.quality,
+            "channels": settings.channels,
+            "chain": settings.chain,
+            "play": settings.play,
+        },
+        "report": "report.json",
+    }
+    return host.write_tracks(tracks, WriteOptions(disable, run))
+
+
+def _outcome(clip: ClipRange, result: CutResult, prepared: Prepared, settings: RunSettings) -> ClipOutcome:
+    facts = prepared.facts[clip.source]
+    residual = result.files[RESIDUAL]
+    return ClipOutcome(
+        clip_id=clip.clip_id,
+        name=clip.name,
+        track=clip.track,
+        record_start=str(clip.record_range.start),
+        media=clip.source.path,
+        sample_rate=facts.sample_rate,
+        channels=facts.channels,
+        length_samples=result.cut.range.length,
+        seed=settings.seed,
+        model=residual.record["model"],
+        null=null_of(result.files),
+        stems=tuple(_stem(stem, result) for stem in prepared.stems),
+        residual=str(residual.path),
+        mix_waveform=tuple(residual.record["mix_waveform"]),
+        residual_waveform=tuple(residual.record["waveform"]),
+        reused=result.reused,
+        engine_s=result.engine_s,
+        elapsed_s=result.elapsed_s,
+    )
+
+
+def _stem(stem: StemRequest, result: CutResult) -> StemOutcome:
+    file = result.files[stem.name]
+    record = file.record
+    return StemOutcome(
+        stem=stem.name,
+        prompt=stem.prompt.text,
+        path=str(file.path),
+        found=record["found"],
+        confidence=record["confidence"],
+        matched=record["matched"],
+        waveform=tuple(record["waveform"]),
+    )
+
+
+def _notices(done: list[ClipRange], by_clip: dict[str, CutResult]) -> tuple[Notice, ...]:
+    """Every warning of every stem, and every stem whose sound was not found."""
+    notices = []
+    for clip in done:
+        for name, file in by_clip[clip.clip_id].files.items():
+            for warning in file.record["warnings"]:
+                notices.append(Notice(clip.name, name, warning["code"], warning["message"]))
+            if name != RESIDUAL and not file.record["found"]:
+                notices.append(Notice(clip.name, name, "NOT_FOUND", f"{name} was not heard here; its stem is silent."))
+    return tuple(dict.fromkeys(notices))
+
+
+def _length_s(result: CutResult, prepared: Prepared) -> float:
+    return result.cut.range.length / prepared.facts[result.cut.source].sample_rate

@@ -1,0 +1,163 @@
+"""What a run is asked to do, what it says on the way, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stemline.clips import Skip
+from stemline.hosts.base import Selection
+from stemline.plan import PlanSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Everything but the host and the stems.
+
+    `channels` is "linked", "each" or "mono"; `sample_format` "wav24", "wav32f" or "flac" (None: wav24, but wav32f for
+    media that hold more than 24 bits). `model` empty means the server's default; `server` None means the private one.
+    `audition_s` above 0 separates only so many seconds from the start of each clip and writes no tracks.
+    """
+
+    output_dir: Path
+    selection: Selection = field(default_factory=Selection)
+    plan: PlanSettings = field(default_factory=PlanSettings)
+    server: str | None = None
+    model: str = ""
+    seed: int = 0
+    quality: str = "standard"
+    channels: str = "linked"
+    sample_format: str | None = None
+    chain: bool = False
+    play: str = "all"
+    disable_originals: bool = True
+    overwrite: bool = False
+    audition_s: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `done` and `total` count samples of stems to be separated; `stage` is for people."""
+
+    stage: str
+    done: int
+    total: int
+    speed: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """What is left of mix - sum(stems) - residual, read from the files: the largest absolute sample, and that in
+    dBFS.
+    """
+
+    peak: float
+    dbfs: float
+
+    def as_dict(self) -> dict[str, float]:
+        return {"peak": self.peak, "dbfs": self.dbfs}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know about one stem of one clip; the work went on."""
+
+    clip: str
+    stem: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StemOutcome:
+    """One stem file of one clip. `waveform` is the largest absolute sample per column of a picture, in
+    thousandths of full scale."""
+
+    stem: str
+    prompt: str
+    path: str
+    found: bool
+    confidence: float
+    matched: str
+    waveform: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOutcome:
+    """One clip's set of files. `speed` is seconds of media per second of engine time; 0 where nothing was computed."""
+
+    clip_id: str
+    name: str
+    track: str
+    record_start: str
+    media: str
+    sample_rate: int
+    channels: int
+    length_samples: int
+    seed: int
+    model: str
+    null: Null
+    stems: tuple[StemOutcome, ...]
+    residual: str
+    mix_waveform: tuple[int, ...]
+    residual_waveform: tuple[int, ...]
+    reused: bool
+    engine_s: float
+    elapsed_s: float
+
+    @property
+    def speed(self) -> float:
+        return self.length_samples / self.sample_rate / self.engine_s if self.engine_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A clip that should have been separated and was not."""
+
+    clip: str
+    track: str
+    record_start: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """`host_result` is the host's handle of what it wrote, for taking it back; empty where it cannot."""
+
+    clips: tuple[ClipOutcome, ...]
+    skipped: tuple[Skip, ...]
+    failed: tuple[Failure, ...]
+    notices: tuple[Notice, ...]
+    tracks: tuple[str, ...]
+    output: str
+    notes: tuple[str, ...]
+    host_result: str
+    model: str
+    audio_s: float
+    elapsed_s: float
+    engine_s: float
+
+    @property
+    def null(self) -> Null:
+        """The worst of all clips."""
+        return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null(0.0, -240.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would take. `engine_s` is None when this server has never run the model."""
+
+    audio_s: float
+    jobs: int
+    files: int
+    output_bytes: int
+    cache_bytes: int
+    free_bytes: int
+    engine_s: float | None = None
+    skipped: tuple[Skip, ...] = field(default=())

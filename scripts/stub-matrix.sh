@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Loads the checked-in stubs and sends every kind of field through them under each protobuf that host programs may hold,
+# each in a virtual environment of its own under $STEMLINE_STUB_VENVS (kept for the next run).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+base=${STEMLINE_STUB_VENVS:-.venv-stubs}
+for version in ${*:-4.25 5.29 6.33 7}; do
+    venv=$base/$version
+    if [ ! -x "$venv/bin/python" ]; then
+        "${PYTHON:-python3}" -m venv "$venv"
+        "$venv/bin/pip" install -q --disable-pip-version-check --no-deps "protobuf==$version.*" grpcio typing_extensions
+    fi
+    PYTHONPATH=core "$venv/bin/python" scripts/stub_check.py
+done

@@ -1,0 +1,1 @@
+"""The inference server: services, jobs, the separation pipeline, engines. It knows no timeline."""

@@ -1,0 +1,26 @@
+"""`python -m stemline_server`: what `stemline serve` runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from stemline.errors import StemlineError
+from stemline_server.config import add_arguments, from_arguments
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="stemline serve", description="The gRPC server that separates sound.")
+    add_arguments(parser)
+    try:
+        config = from_arguments(parser.parse_args())
+        from stemline_server.app import serve  # noqa: PLC0415 - only now is it worth the time
+
+        return serve(config)
+    except StemlineError as error:
+        sys.stderr.write(f"stemline: {error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

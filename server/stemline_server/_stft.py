@@ -1,0 +1,39 @@
+"""Short-time Fourier transform with perfect reconstruction, for sound that is worked on in pieces.
+
+Root-Hann windows on both sides, hops of a quarter of the frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline_server.engines.base import Waveform
+
+Spectrum = npt.NDArray[np.complex64]
+"""complex64, [..., frames, bins]."""
+
+OVERLAP = 4
+"""Hops in a frame."""
+
+
+def stft(samples: Waveform, size: int) -> Spectrum:
+    """[..., n] to [..., frames, size/2+1]: frame i begins at sample i * size/4. Only whole frames."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size, axis=-1)[..., :: size // OVERLAP, :]
+    return np.fft.rfft(frames * _window(size)).astype(np.complex64, copy=False)
+
+
+def istft(spectrum: Spectrum, size: int) -> Waveform:
+    """[..., frames, size/2+1] to [..., n]: inverts `stft` except where less than all frames meet, at both ends."""
+    hop = size // OVERLAP
+    frames = np.fft.irfft(spectrum, size).astype(np.float32, copy=False) * (_window(size) * np.float32(2 / OVERLAP))
+    count = spectrum.shape[-2]
+    samples = np.zeros((*spectrum.shape[:-2], (count + OVERLAP - 1) * hop), np.float32)
+    for part in range(OVERLAP):
+        piece = np.ascontiguousarray(frames[..., part * hop : (part + 1) * hop])
+        samples[..., part * hop : (part + count) * hop] += piece.reshape(*piece.shape[:-2], -1)
+    return samples
+
+
+def _window(size: int) -> npt.NDArray[np.float32]:
+    return np.sin(np.pi * np.arange(size) / size).astype(np.float32)

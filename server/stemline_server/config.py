@@ -1,0 +1,145 @@
+"""How a server is to run: the options of the command line, checked."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemline.errors import UsageError
+
+_GIB = 1 << 30
+DEFAULT_PORT = 7861
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files. With `client_ca` only clients that it has signed are let in."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """`media_roots` None: every file of this user may be registered (private servers); empty: none.
+
+    `idle_timeout_s` 0 means never. `devices` empty: whatever is there. `model` empty: the default of the registry.
+    """
+
+    state: Path
+    listen: str = "127.0.0.1:0"
+    private: bool = False
+    idle_timeout_s: float = 0.0
+    media_roots: tuple[Path, ...] | None = ()
+    store_limit_bytes: int = 50 * _GIB
+    token_file: Path | None = None
+    tls: Tls | None = None
+    devices: tuple[str, ...] = ()
+    model: str = ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only programs of this machine can connect."""
+        return is_loopback(self.listen)
+
+
+def is_loopback(address: str) -> bool:
+    """Of HOST:PORT. A name other than localhost is taken for the world."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `stemline serve` and `python -m stemline_server`."""
+    parser.add_argument("--listen", metavar="HOST:PORT", help=f"where to listen (default 127.0.0.1:{DEFAULT_PORT})")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="folder of the job table, the store and the token")
+    parser.add_argument("--model", default="", metavar="ID", help="model for jobs that name none")
+    parser.add_argument("--device", action="append", default=[], metavar="DEV", help="cpu, cuda:0 ... (repeatable)")
+    parser.add_argument(
+        "--media-root",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="programs of this machine may name files in it",
+    )
+    parser.add_argument(
+        "--store-limit", type=float, default=50.0, metavar="GIB", help="how much sound to keep (default 50)"
+    )
+    parser.add_argument(
+        "--token-file", type=Path, metavar="FILE", help="token that callers must show (made when missing)"
+    )
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its private key")
+    parser.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="let in only clients that it has signed")
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow other machines without TLS: anyone between can listen"
+    )
+    parser.add_argument("--private", action="store_true", help="the server of one user's own programs")
+    parser.add_argument(
+        "--idle-timeout-s",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="stop when nobody asked for anything so long (0: never)",
+    )
+
+
+def from_arguments(args: argparse.Namespace) -> ServerConfig:
+    """Raises UsageError for options that do not go together."""
+    listen = args.listen or ("127.0.0.1:0" if args.private else f"127.0.0.1:{DEFAULT_PORT}")
+    _check_address(listen)
+    tls = _tls(args)
+    if args.private and not is_loopback(listen):
+        raise UsageError("A private server listens on this machine only.", advice="Leave out --private or --listen.")
+    if not is_loopback(listen) and tls is None and not args.insecure:
+        raise UsageError(
+            f"Listening on {listen} without TLS would let anyone on the network read the sound and the token.",
+            advice="Give --tls-cert and --tls-key, or --insecure if the network is yours.",
+        )
+    if not args.store_limit > 0:
+        raise UsageError("--store-limit must be above zero.", advice="Give it in GiB.")
+    return ServerConfig(
+        state=(args.state or _default_state(listen, private=args.private)).absolute(),
+        listen=listen,
+        private=args.private,
+        idle_timeout_s=max(args.idle_timeout_s, 0.0),
+        media_roots=None if args.private and not args.media_root else tuple(args.media_root),
+        store_limit_bytes=int(args.store_limit * _GIB),
+        token_file=args.token_file,
+        tls=tls,
+        devices=tuple(args.device),
+        model=args.model,
+    )
+
+
+def _check_address(listen: str) -> None:
+    host, colon, port = listen.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise UsageError(f"{listen!r} is not HOST:PORT.", advice=f"Write for example 127.0.0.1:{DEFAULT_PORT}.")
+
+
+def _tls(args: argparse.Namespace) -> Tls | None:
+    if args.tls_cert is None and args.tls_key is None and args.tls_client_ca is None:
+        return None
+    if args.tls_cert is None or args.tls_key is None:
+        raise UsageError("TLS needs both a certificate and its key.", advice="Give --tls-cert and --tls-key.")
+    return Tls(args.tls_cert, args.tls_key, args.tls_client_ca)
+
+
+def _default_state(listen: str, *, private: bool) -> Path:
+    from stemline import paths  # noqa: PLC0415 - keeps the command line's --help fast
+    from stemline._version import __version__  # noqa: PLC0415
+
+    if private:
+        return paths.server_state_dir(__version__)
+    port = listen.rpartition(":")[2]
+    return paths.cache_dir() / f"server-{__version__}-port-{port}"

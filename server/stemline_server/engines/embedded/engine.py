@@ -1,0 +1,121 @@
+"""The engine `embedded`: what Stemline can do with nothing but itself installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from stemline.errors import Code, SeparationError
+from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
+from stemline_server.engines.embedded import deepfilter
+from stemline_server.engines.embedded.combine import combine
+from stemline_server.engines.embedded.marked import NothingToCompareError
+from stemline_server.engines.embedded.means import Means
+from stemline_server.engines.embedded.net import Net, load_net
+from stemline_server.engines.embedded.routes import Route, route, settled
+from stemline_server.engines.embedded.speech import Speech
+from stemline_server.engines.embedded.tally import Tally, warnings
+from stemline_server.engines.embedded.weights import net_classes, net_digest
+
+_VERSION = 1
+
+
+class EmbeddedEngine:
+    """Speech by words, other sounds by words as far as the net knows them, and any sound by marking where it is."""
+
+    def __init__(self) -> None:
+        self._net: Net | None = None
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            id="embedded",
+            title="Embedded: speech, sounds by name, any sound you mark",
+            revision=f"embedded-{_VERSION}+{net_digest()}",
+            sample_rate=deepfilter.SAMPLE_RATE,
+            spans=True,
+            licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0",
+            note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest.",
+        )
+
+    def availability(self) -> str:
+        return deepfilter.availability()
+
+    def check(self, prompt: EnginePrompt) -> None:
+        """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED)."""
+        route(prompt, net_classes())
+
+    def load(self, device: str) -> None:
+        """The net comes in when a prompt first needs it. It is small: it stays on the CPU whatever `device` is."""
+
+    def unload(self) -> None:
+        self._net = None
+
+    def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
+        """Blocks [prompts, 1, n] of at most a second.
+
+        Raises UsageError as `check` does, and SeparationError (PROMPT_UNSUPPORTED) for marks that leave nothing to
+        compare with.
+        """
+        length = request.audio.length_samples
+        routes = [settled(route(prompt, net_classes()), length) for prompt in request.prompts]
+        progress = _Progress(control, length)
+        # Its products are small: more threads only wait for each other, and take the cores from the editing program.
+        with threadpool_limits(1), Speech(request.audio, progress.tick) as speech:
+            means = Means(request, routes, speech, self._net_for(routes), progress)
+            tallies = [Tally(chosen) for chosen in routes]
+            try:
+                for start_sample, parts in means.in_step():
+                    heard = [means.heard(number, parts, start_sample) for number in range(len(routes))]
+                    block = np.stack([combine(chosen, part) for chosen, part in zip(routes, heard, strict=True)])
+                    for tally, part, target in zip(tallies, heard, block, strict=True):
+                        tally.add(part, target)
+                    progress.advance(block.shape[1])
+                    yield block[:, None]
+            except NothingToCompareError as error:
+                raise _nothing_to_compare() from error
+            for number, tally in enumerate(tallies):
+                finding = tally.finding(speech.confidence, means.presence(number))
+                control.find(number, finding)
+                for code, message in warnings(routes[number], finding):
+                    control.warn(number, code, message)
+
+    def _net_for(self, routes: Sequence[Route]) -> Net | None:
+        if self._net is None and any(chosen.net_class for chosen in routes):
+            self._net = load_net()
+        return self._net
+
+
+def _nothing_to_compare() -> SeparationError:
+    return SeparationError(
+        "The marks leave no sound to compare with.",
+        code=Code.PROMPT_UNSUPPORTED,
+        advice="Leave a second or more without the sound unmarked, or mark where it is not.",
+    )
+
+
+class _Progress:
+    """A control for the parts: whatever they count, what is told is how much of the sound is through."""
+
+    def __init__(self, control: Control, length_samples: int) -> None:
+        self._control = control
+        self._length = length_samples
+        self.done = 0
+
+    def advance(self, samples: int) -> None:
+        self.done += samples
+        self.tick()
+
+    def tick(self) -> None:
+        self._control.step(self.done, self._length)
+
+    def step(self, done: int, total: int) -> None:
+        self.tick()
+
+    def warn(self, prompt: int, code: str, message: str) -> None:
+        self._control.warn(prompt, code, message)
+
+    def find(self, prompt: int, finding: Finding) -> None:
+        """What a part finds becomes part of the tally."""

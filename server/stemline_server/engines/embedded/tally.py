@@ -1,0 +1,58 @@
+"""What can be said of a target once all of it is through."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stemline_server.engines.base import Finding
+from stemline_server.engines.embedded.combine import Heard, Samples
+from stemline_server.engines.embedded.routes import Route
+
+LOW_CONFIDENCE = "LOW_CONFIDENCE"
+ROUGH_BY_WORDS = "ROUGH_BY_WORDS"
+_MOST_BY_WORDS = 0.5
+"""Measured, the net is as sure of animals and effects that are not there as of those that are."""
+_UNSURE_BELOW = 0.3
+_FAINT = 1e-6
+"""A target 60 dB under the mix is not there."""
+
+
+class Tally:
+    """Energies of one prompt's target and of the mix around it."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._mix = 0.0
+        self._mix_with_target = 0.0
+        self._target = 0.0
+
+    def add(self, heard: Heard, target: Samples) -> None:
+        mix = np.square(heard.mix, dtype=np.float64)
+        self._mix += float(mix.sum())
+        self._mix_with_target += float(mix[target != 0].sum())
+        self._target += float(np.square(target, dtype=np.float64).sum())
+
+    def finding(self, speech: float, presence: float) -> Finding:
+        """`speech` and `presence` are how sure DeepFilterNet3 and the net were, 0..1, where the prompt asked them."""
+        if self._target <= _FAINT * self._mix:
+            return Finding(found=False, confidence=0.0, matched=self._route.matched)
+        if self._route.speech or self._route.not_speech:
+            sure = speech
+        elif self._route.net_class:
+            sure = presence * (_MOST_BY_WORDS if self._route.is_rough and not self._route.marked else 1.0)
+        else:  # how much of the amplitude where it is marked is more than background
+            sure = min(1.0, (self._target / self._mix_with_target) ** 0.5)
+        return Finding(found=True, confidence=round(self._route.confidence * sure, 3), matched=self._route.matched)
+
+
+def warnings(route: Route, finding: Finding) -> list[tuple[str, str]]:
+    """Codes and sentences for a target that may be worse than the mix."""
+    if not finding.found:
+        return []
+    if route.net_class and not route.marked and route.is_rough:
+        said = f"By words alone {finding.matched} is found roughly: mark where it sounds for a far better stem."
+        return [(ROUGH_BY_WORDS, said)]
+    if finding.confidence < _UNSURE_BELOW:
+        said = f"It is not sure that {finding.matched} is in this sound: listen before you use this stem."
+        return [(LOW_CONFIDENCE, said)]
+    return []

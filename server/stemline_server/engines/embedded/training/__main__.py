@@ -1,0 +1,70 @@
+"""`python -m stemline_server.engines.embedded.training WORK`: the shipped net again, from nothing.
+
+Fetches the packages of packages.toml by name (hash-checked; Debian bookworm; about 7 GB), decodes and labels them,
+renders and synthesises the rest (needs fluidsynth), trains for `--minutes` and writes the weights into the package.
+What is already in WORK is used again. `--evaluation MANIFEST` leaves out every file that an evaluation set names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import corpus, fetch, render, synth
+from .export import SHIPPED, export
+from .learn import Plan, learn
+
+SEEDS = (1, 2)
+
+
+def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[Path, ...]:
+    """Recordings, renders and synthesised sounds, each a corpus folder under `work`."""
+    recordings, synthesised = work / "recordings", work / "synthesised"
+    if not (recordings / "index.json").is_file():
+        corpus.build(extracted, recordings, manifest)
+    if not (synthesised / "index.json").is_file():
+        writer = corpus.CorpusWriter(synthesised)
+        synth.add_synthesised(writer, "train", 1, seed=1)
+        synth.add_synthesised(writer, "unseen", 0.08, seed=2)
+        writer.close()
+    folders = [recordings, synthesised]
+    for name, package in corpus.packages().items():
+        if package.get("kind") == "soundfont" and (extracted / name).is_dir():
+            folders.append(render_soundfont(work, extracted / name, name, bool(package.get("held_out"))))
+    return tuple(folders)
+
+
+def render_soundfont(work: Path, extracted: Path, name: str, held_out: bool) -> Path:
+    """A corpus folder of what one soundfont plays."""
+    folder = work / f"rendered-{name}"
+    if (folder / "index.json").is_file():
+        return folder
+    soundfont = next(p for p in sorted(extracted.rglob("*.sf[23]")) if not p.is_symlink())
+    writer = corpus.CorpusWriter(folder)
+    for seed in (11,) if held_out else SEEDS:
+        rendered = render.render(soundfont, 82 if held_out else 330, seed, folder)
+        render.add_renders(writer, name, "held" if held_out else "train", rendered)
+        rendered[0][1].unlink()
+    writer.close()
+    return folder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Trains the embedded net from scratch.")
+    parser.add_argument("work", type=Path, help="folder for downloads, sounds and checkpoints (about 25 GB)")
+    parser.add_argument("--minutes", type=float, default=180, help="time to train (default 180)")
+    parser.add_argument("--workers", type=int, default=2, help="training processes, one thread each (default 2)")
+    parser.add_argument("--evaluation", type=Path, help="manifest.json of an evaluation set whose files to leave out")
+    parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
+    parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
+    parser.add_argument("--output", type=Path, default=SHIPPED, help="the weights file to write")
+    options = parser.parse_args(arguments)
+    extracted = fetch.fetch(options.work, options.licences, any_version=options.any_version)
+    folders = build_corpora(options.work, extracted, options.evaluation)
+    plan = Plan(folders, options.work / "run", options.minutes * 60, workers=options.workers)
+    print(export(learn(plan), options.output))  # noqa: T201 - the output of a command-line tool
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

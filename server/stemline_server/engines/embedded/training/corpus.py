@@ -1,0 +1,199 @@
+"""Turns the files of the packages into one labelled corpus: int16 mono at 32 kHz in `audio.i16`, and its index.
+
+`index.json` is a list of `Recording`s as dicts. Split "held" is every recording of a held-out package, "unseen" about
+6 % of the others (whole takes: files whose names differ only in a number go together), "train" the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import tomllib
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Wave = npt.NDArray[np.float32]
+RATE = 32_000
+AUDIO_SUFFIXES = {".ogg", ".oga", ".wav", ".flac", ".mp3", ".opus", ".g722", ".aif", ".aiff", ".wv"}
+LONGEST_S = {"song": 75, "speech": 15}
+LONGEST_OTHER_S = 40
+PACKAGE_LIMIT_S = {"song": 2400, "speech": 1200}
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One sound of the corpus; `offset` and `length` are samples of `audio.i16` at 32 kHz."""
+
+    package: str
+    path: str
+    label: str
+    split: str
+    offset: int
+    length: int
+
+
+@cache
+def packages() -> dict[str, dict[str, Any]]:
+    """The table of packages.toml by name."""
+    table = tomllib.loads((HERE / "packages.toml").read_text())
+    reserved = set(table["reserved"])
+    found = {entry["name"]: entry for entry in table["package"]}
+    if reserved & set(found):
+        raise ValueError(f"reserved for the evaluation sets: {', '.join(sorted(reserved & set(found)))}")
+    return found
+
+
+@cache
+def label_rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    rules = tomllib.loads((HERE / "labels.toml").read_text())["rules"]
+    return tuple((re.compile(pattern), label) for pattern, label in rules)
+
+
+@cache
+def groups() -> dict[str, tuple[str, ...]]:
+    """Names of groups (music, animal ...) and the labels they hold."""
+    return {name: tuple(v) for name, v in tomllib.loads((HERE / "labels.toml").read_text())["groups"].items()}
+
+
+def label_of(package: dict[str, Any], path: str) -> str:
+    """The label of a file of a package, or "" to leave it out."""
+    lower = path.lower()
+    for pattern, label in package.get("labels", ()):
+        if re.search(pattern, lower):
+            return str(label)
+    tail = "/".join(lower.split("/")[-2:])
+    for rule, label in label_rules():
+        if rule.search(tail):
+            return label
+    return str(package.get("otherwise", ""))
+
+
+def split_of(package: dict[str, Any], path: str) -> str:
+    if package.get("held_out"):
+        return "held"
+    take = re.sub(r"[\d_\-. ]+$", "", path.rsplit(".", 1)[0].lower())
+    return "unseen" if hashlib.sha256(take.encode()).digest()[0] < 15 else "train"
+
+
+def decode(path: Path, longest_s: float) -> Wave:
+    """Mono at 32 kHz; a file longer than `longest_s` from its third second on."""
+    pieces: list[Wave] = []
+    have, limit = 0, int((longest_s + 3) * RATE)
+    with av.open(str(path), format="g722" if path.suffix == ".g722" else None) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        for frame in container.decode(audio=0):
+            frame.pts = None
+            for out in resampler.resample(frame):
+                pieces.append(out.to_ndarray()[0])
+                have += len(pieces[-1])
+            if have > limit:
+                break
+    wave = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    return wave[3 * RATE : int((longest_s + 3) * RATE)] if len(wave) > longest_s * RATE else wave
+
+
+def without_rumble(wave: Wave) -> Wave:
+    """Without what lies below 25 Hz: offsets and rumble of real recordings ruin level and score."""
+    n = 1 << max(len(wave) - 1, 1).bit_length()
+    spectrum = np.fft.rfft(wave, n)
+    spectrum[: round(25 * n / RATE)] = 0
+    return np.fft.irfft(spectrum, n)[: len(wave)].astype(np.float32)
+
+
+def trimmed(wave: Wave) -> Wave:
+    """Without silence at the ends; empty when there is nothing but silence."""
+    if len(wave) < 800:
+        return wave[:0]
+    frames = len(wave) // 160
+    level = np.sqrt((wave[: frames * 160].reshape(frames, 160) ** 2).mean(1))
+    loud = np.flatnonzero(level > max(level.max() * 0.006, 2e-4))
+    return wave[loud[0] * 160 : (loud[-1] + 1) * 160] if len(loud) else wave[:0]
+
+
+def wanted_files(package: dict[str, Any], folder: Path, refused: frozenset[str]) -> list[tuple[Path, str, str]]:
+    """(path, label, split) of the files of one package that are used; refused: "package:path" of evaluation sources."""
+    found: list[tuple[Path, str, str]] = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in AUDIO_SUFFIXES or path.is_symlink() or not path.is_file():
+            continue
+        inside = str(path.relative_to(folder))
+        label = label_of(package, inside)
+        if label and f"{package['name']}:{inside}" not in refused and path.stat().st_size > 1000:
+            found.append((path, label, split_of(package, inside)))
+    random.Random(1).shuffle(found)  # noqa: S311 - which files a limit leaves out, no secret
+    return found
+
+
+def package_sounds(name: str, folder: Path, refused: frozenset[str]) -> list[tuple[str, str, str, Wave]]:
+    """All labelled sounds of one package: (path, label, split, wave). Files that do not decode are left out."""
+    package, sounds = packages()[name], []
+    used_s: dict[str, float] = defaultdict(float)
+    for path, label, split in wanted_files(package, folder, refused):
+        if used_s[label] > PACKAGE_LIMIT_S.get(label, 1e9):
+            continue
+        try:
+            wave = trimmed(without_rumble(decode(path, LONGEST_S.get(label, LONGEST_OTHER_S))))
+        except (av.FFmpegError, ValueError, IndexError):
+            continue
+        if len(wave) >= RATE // 20:
+            used_s[label] += len(wave) / RATE
+            sounds.append((str(path.relative_to(folder)), label, split, wave))
+    return sounds
+
+
+class CorpusWriter:
+    """Appends recordings to `audio.i16` and writes the index at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._audio = (folder / "audio.i16").open("wb")
+        self._offset = 0
+        self._index: list[Recording] = []
+
+    def add(self, package: str, path: str, label: str, split: str, wave: Wave) -> None:
+        peak = float(np.abs(wave).max()) or 1.0
+        self._audio.write((wave * (29000 / peak)).astype("<i2").tobytes())
+        self._index.append(Recording(package, path, label, split, self._offset, len(wave)))
+        self._offset += len(wave)
+
+    def close(self) -> None:
+        self._audio.close()
+        (self._folder / "index.json").write_text(json.dumps([asdict(r) for r in self._index]))
+
+
+def read_index(folder: Path) -> list[Recording]:
+    return [Recording(**entry) for entry in json.loads((folder / "index.json").read_text())]
+
+
+def evaluation_sources(manifest: Path | None) -> frozenset[str]:
+    """ "package:path" of every file an evaluation set was made of."""
+    if manifest is None:
+        return frozenset()
+    items = json.loads(manifest.read_text())
+    return frozenset(f"{s['package']}:{s['path']}" for item in items for s in item["sources"])
+
+
+def build(extracted: Path, corpus: Path, manifest: Path | None, workers: int = 2) -> None:
+    """Decodes every extracted package (folder = its name) and renders nothing: see render.py and synth.py for those."""
+    refused = evaluation_sources(manifest)
+    names = [n for n, p in packages().items() if p.get("kind", "audio") == "audio" and (extracted / n).is_dir()]
+    writer = CorpusWriter(corpus)
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(package_sounds, name, extracted / name, refused) for name in names]
+        for name, job in zip(names, jobs, strict=True):
+            for path, label, split, wave in job.result():
+                writer.add(name, path, label, split, wave)
+            print(name, flush=True)  # noqa: T201 - the progress of a command-line tool
+    writer.close()

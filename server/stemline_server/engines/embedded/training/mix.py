@@ -1,0 +1,262 @@
+"""Mixtures made on the fly from a corpus: sources, what is asked of them, and what the answer should be.
+
+Everything the net learns from is band sums of short-time spectra, so a batch is small: mixture power, and for each
+query the power of its target and the cross power of target and mixture.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..network import BINS, Query, sum_bands
+from .corpus import RATE, Recording, Wave, groups, read_index
+
+WINDOW, HOP = 1280, 640
+ANY = "any"
+HIDDEN_WORDS = {"song", "other effect", "impact", "beast"}
+"""Labels whose files are too mixed to ask for by name: they are heard in groups, in spans, or as the other sound."""
+CONTINUOUS = {"song", "rain", "wind", "noise", "hum", "waves", "water", "engine", "crowd", "machine", "fire", "cricket"}
+CATEGORY_SHARE = {
+    "speech": 0.2,
+    "song": 0.17,
+    "instrument": 0.2,
+    "animal": 0.15,
+    "sound effect": 0.18,
+    "ambience": 0.13,
+}
+
+
+def words() -> list[str]:
+    """What the net can be asked for, in the order of its embedding."""
+    labels = sorted({label for members in groups().values() for label in members} | {"speech"})
+    return [ANY, *sorted(groups()), *(label for label in labels if label not in HIDDEN_WORDS and label not in groups())]
+
+
+def category(label: str) -> str:
+    if label in ("speech", "song"):
+        return label
+    if label in groups()["music"]:
+        return "instrument"
+    if label in ("rain", "wind", "noise", "hum", "water", "waves", "crowd", "applause"):
+        return "ambience"
+    return "animal" if label in groups()["animal"] else "sound effect"
+
+
+class Corpus:
+    """The recordings of one split of one or more corpus folders, drawn at random by category, label and package."""
+
+    def __init__(self, folders: Sequence[Path], split: str) -> None:
+        self._sounds: dict[str, dict[str, dict[str, list[npt.NDArray[np.int16]]]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(list))
+        )
+        for folder in folders:
+            audio = np.memmap(folder / "audio.i16", np.int16, "r")
+            for r in read_index(folder):
+                if r.split == split:
+                    self._add(r, audio)
+        self.categories = [c for c in CATEGORY_SHARE if c in self._sounds]
+
+    def _add(self, r: Recording, audio: npt.NDArray[np.int16]) -> None:
+        sound = audio[r.offset : r.offset + r.length]
+        self._sounds[category(r.label)][r.label][r.package].append(sound)
+
+    def label(self, rng: np.random.Generator, kind: str) -> str:
+        labels = self._sounds[kind]
+        size = np.array([sum(len(p) for p in labels[name].values()) ** 0.35 for name in labels])
+        return str(rng.choice(list(labels), p=size / size.sum()))
+
+    def takes(self, rng: np.random.Generator, label: str) -> list[npt.NDArray[np.int16]]:
+        """All recordings of a label in one package."""
+        found = self._sounds[category(label)][label]
+        size = np.array([len(takes) ** 0.5 for takes in found.values()])
+        return found[str(rng.choice(list(found), p=size / size.sum()))]
+
+
+def stretch(rng: np.random.Generator, wave: Wave, amount: float) -> Wave:
+    """Played faster or slower by up to `amount`: pitch and time change together."""
+    factor = float(np.exp(rng.uniform(-amount, amount)))
+    places = np.arange(0, len(wave) - 1, factor)
+    return np.asarray(np.interp(places, np.arange(len(wave)), wave), np.float32)
+
+
+def reverberated(rng: np.random.Generator, wave: Wave) -> Wave:
+    """With a synthetic room: decaying noise after the direct sound."""
+    decay_s = rng.uniform(0.05, 0.35)
+    tail = rng.standard_normal(int(4 * decay_s * RATE)) * np.exp(-np.arange(int(4 * decay_s * RATE)) / decay_s / RATE)
+    tail *= rng.uniform(0.1, 0.6) / np.sqrt((tail**2).sum())
+    tail[0] += 1
+    n = 1 << int(np.ceil(np.log2(len(wave) + len(tail))))
+    return np.fft.irfft(np.fft.rfft(wave, n) * np.fft.rfft(tail, n), n)[: len(wave)].astype(np.float32)
+
+
+def source(rng: np.random.Generator, corpus: Corpus, label: str, n: int) -> Wave:
+    """`n` samples of a label: a cut of a long recording, or takes one after another with pauses."""
+    takes = corpus.takes(rng, label)
+    amount = 0.06 if label in ("speech", "song") else 0.22
+    wave = np.zeros(n, np.float32)
+    pause = rng.uniform(0.05, 1.2) if rng.random() < 0.85 else 0.02
+    at = int(rng.uniform(0, 0.6 if label == "speech" else 1.2) * RATE) if rng.random() < 0.7 else 0
+    at = 0 if label in CONTINUOUS else at
+    event = takes[rng.integers(len(takes))]
+    while at < n - 800:
+        if rng.random() < 0.5:
+            event = takes[rng.integers(len(takes))]
+        need = int((n - at) * 1.3) + 10
+        start = int(rng.integers(0, len(event) - need + 1)) if len(event) > need else 0
+        piece = event[start : start + need].astype(np.float32)
+        if rng.random() < 0.7 and len(piece) > 100:
+            piece = stretch(rng, piece, amount)
+        piece = piece[: n - at] * rng.uniform(0.6, 1)
+        wave[at : at + len(piece)] += piece
+        at += len(piece) + (0 if label in CONTINUOUS else int(rng.exponential(pause) * RATE))
+    return reverberated(rng, wave) if rng.random() < 0.12 else wave
+
+
+def coloured(rng: np.random.Generator, label: str) -> npt.NDArray[np.float32]:
+    """A recording chain: gains of the bins, a smooth equaliser, sometimes a low or high pass."""
+    hertz = np.arange(BINS) * 25.0
+    log = np.log2(np.maximum(hertz, 25) / 25)
+    gain = np.zeros(BINS)
+    if rng.random() < 0.7:
+        gain += np.interp(log, np.linspace(0, 9.4, 8), rng.normal(0, 3.5, 8))
+    if rng.random() < (0.45 if label == "speech" else 0.3):
+        gain -= 24 * np.maximum(np.log2(np.maximum(hertz, 25) / rng.uniform(3000, 12000)), 0) * rng.uniform(0.5, 3)
+    if rng.random() < 0.2:
+        gain -= 12 * np.maximum(np.log2(rng.uniform(50, 300) / np.maximum(hertz, 25)), 0)
+    return (10 ** (np.maximum(gain, -80) / 20)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """power [B, T, BANDS]; of each query target and cross power [Q, T, BANDS], and whether it is there."""
+
+    power: Tensor
+    query: Query
+    target: Tensor
+    cross: Tensor
+    present: Tensor
+    kinds: tuple[str, ...]
+
+
+def short_time_spectra(waves: npt.NDArray[np.float32]) -> Tensor:
+    """[N, samples] to complex [N, T, BINS]."""
+    window = torch.hann_window(WINDOW).sqrt()
+    return torch.stft(torch.from_numpy(waves), WINDOW, HOP, window=window, return_complex=True).transpose(1, 2)
+
+
+def band_product(one: Tensor, other: Tensor) -> Tensor:
+    """Sums over each band of Re(one * conj(other)): [..., T, BANDS]."""
+    return sum_bands(one.real * other.real + one.imag * other.imag)
+
+
+def draw_labels(rng: np.random.Generator, corpus: Corpus) -> list[str]:
+    """Two to four sounds, mostly of different categories; instruments often play together."""
+    count = int(rng.choice([1, 2, 3, 4], p=[0.04, 0.66, 0.24, 0.06]))
+    share = np.array([CATEGORY_SHARE[c] for c in corpus.categories])
+    kinds = list(rng.choice(corpus.categories, count, replace=False, p=share / share.sum()))
+    if "instrument" in kinds and rng.random() < 0.5:
+        kinds = ["instrument"] * max(count, 2)
+    labels = list(dict.fromkeys(corpus.label(rng, kind) for kind in kinds))
+    if "song" in labels:
+        labels = [label for label in labels if label == "song" or category(label) != "instrument"]
+    return labels
+
+
+def draw_queries(rng: np.random.Generator, labels: list[str], limit: int) -> list[tuple[str, list[int]]]:
+    """(word, numbers of the sources that are meant): every nameable source, a group, and something absent."""
+    asked = [(label, [i]) for i, label in enumerate(labels) if label not in HIDDEN_WORDS]
+    asked += [(ANY, [i]) for i, label in enumerate(labels) if label in HIDDEN_WORDS - {"song"}]
+    about = [name for name, members in groups().items() if set(members) & set(labels)]
+    if about:
+        name = "music" if "song" in labels else str(rng.choice(about))
+        asked.append((name, [i for i, label in enumerate(labels) if label in groups()[name]]))
+    rng.shuffle(asked)
+    asked = asked[: limit - 1]
+    if rng.random() < 0.5:
+        vague = "song" in labels or "other effect" in labels or "machine" in labels
+        others = [w for w in words()[1:] if w not in groups() and w not in labels]
+        others = [w for w in others if not vague or category(w) in ("animal", "speech")]
+        asked.append((str(rng.choice(others)), []))
+    return asked
+
+
+def draw_spans(rng: np.random.Generator, active: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """[T, 4] span channels for a target heard in the `active` frames: exact, wider, partial, negative or none."""
+    spans = np.zeros((len(active), 4), np.float32)
+    grown = np.convolve(active, np.ones(int(rng.integers(1, 22))), "same") > 0
+    way = rng.random()
+    if active.all() or way > 0.55:
+        if (~grown).any() and way > 0.9:
+            spans[~grown, 1] = 1
+            spans[:, 3] = 1
+        return spans
+    spans[grown, 0] = 1
+    if way < 0.08:  # only some of the places are marked
+        start = int(rng.integers(0, len(active)))
+        spans[start : start + len(active) // 2, 0] = 0
+    if way > 0.45:
+        spans[~grown, 1] = 1
+    spans[:, 2], spans[:, 3] = spans[:, 0].max(), spans[:, 1].max()
+    return spans
+
+
+def activity(power: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """[T, BANDS] to [T]: within 32 dB of the loudest frame."""
+    level = power.sum(-1)
+    return np.asarray((level > level.max() * 10**-3.2) & (level > 0))
+
+
+class Mixer:
+    """Draws batches from a corpus."""
+
+    def __init__(self, corpus: Corpus, seed: int, seconds: float = 3.2) -> None:
+        self._corpus = corpus
+        self._rng = np.random.default_rng(seed)
+        self._n = int(seconds * RATE)
+        self._word = {word: i for i, word in enumerate(words())}
+
+    def _sources(self) -> tuple[list[str], Tensor]:
+        """Labels and complex spectra [sources, T, BINS] of one mixture, levels set, each through its own chain."""
+        rng = self._rng
+        labels = draw_labels(rng, self._corpus)
+        waves = np.stack([source(rng, self._corpus, label, self._n) for label in labels])
+        spectra = short_time_spectra(waves)
+        spectra = spectra * torch.from_numpy(np.stack([coloured(rng, label) for label in labels]))[:, None]
+        level = torch.view_as_real(spectra).square().mean((1, 2, 3)).sqrt() + 1e-9
+        gain = torch.from_numpy(10 ** (rng.uniform(-6, 6, len(labels)) / 20)).float()
+        return labels, spectra * (gain / level)[:, None, None]
+
+    def batch(self, mixtures: int, limit: int = 4) -> Batch:
+        """`mixtures` mixtures and up to `limit` queries of each."""
+        power, target, cross, spans, rows, asked, present, kinds = [], [], [], [], [], [], [], []
+        for row in range(mixtures):
+            labels, spectra = self._sources()
+            mixed = spectra.sum(0)
+            if self._rng.random() < 0.4:
+                mixed = mixed + torch.randn_like(mixed) * float(10 ** (self._rng.uniform(-55, -28) / 20))
+            power.append(band_product(mixed, mixed))
+            with_mix = band_product(spectra, mixed)
+            for word, meant in draw_queries(self._rng, labels, limit):
+                wanted = spectra[meant].sum(0)
+                target.append(band_product(wanted, wanted))
+                cross.append(with_mix[meant].sum(0))
+                spans.append(
+                    draw_spans(self._rng, activity(target[-1].numpy())) if meant else np.zeros((len(mixed), 4))
+                )
+                named = word if not spans[-1].any() or self._rng.random() < 0.8 else ANY
+                asked.append(self._word[named if meant else word])
+                rows.append(row)
+                present.append(float(bool(meant)))
+                kinds.append(category(labels[meant[0]]) if meant else "absent")
+        query = Query(torch.tensor(rows), torch.tensor(asked), torch.from_numpy(np.stack(spans)).float())
+        return Batch(
+            torch.stack(power), query, torch.stack(target), torch.stack(cross), torch.tensor(present), tuple(kinds)
+        )

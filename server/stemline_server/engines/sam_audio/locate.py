@@ -1,0 +1,186 @@
+"""Where the weights are. Nothing here imports PyTorch, so that listing models stays quick."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from stemline.errors import Code, SeparationError
+from stemline.paths import models_dir
+from stemline_server.engines.sam_audio.settings import Settings
+
+WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
+PUBLISHED = (
+    "sam-audio-small",
+    "sam-audio-base",
+    "sam-audio-large",
+    "sam-audio-small-tv",
+    "sam-audio-base-tv",
+    "sam-audio-large-tv",
+)
+_FOLDER_PREFIX = "sam-audio-"
+_HUB_OWNER = "facebook"
+_TEXT_ENCODER_FOLDER, _TEXT_ENCODER_HUB = "t5-base", "google-t5/t5-base"
+_DOWNLOADED = ("config.json", *WEIGHT_FILES, "LICENSE*")
+_FINGERPRINT_BLOCKS, _FINGERPRINT_BLOCK_BYTES = 128, 65536
+
+
+def weights_file(folder: Path) -> Path | None:
+    """The checkpoint in `folder`, or None."""
+    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether `folder` holds weights beside a config of this kind of model."""
+    if weights_file(folder) is None:
+        return False
+    try:
+        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and "transformer" in document and "audio_codec" in document
+
+
+def checkpoints() -> dict[str, Path]:
+    """Name -> folder of every checkpoint on this machine: the models folder, then the hub's own cache. Published
+    order first.
+    """
+    folder = models_dir()
+    there = sorted(p for p in folder.iterdir() if is_checkpoint(p)) if folder.is_dir() else []
+    found = {path.name: path for path in there}
+    for name in PUBLISHED:
+        if name not in found:
+            found.update((name, path) for path in _cached(f"{_HUB_OWNER}/{name}"))
+    return dict(sorted(found.items(), key=lambda item: (_rank(item[0]), item[0])))
+
+
+def short_names() -> tuple[str, ...]:
+    """What the checkpoints on this machine are called for short: `small`, `large-tv`, or the folder's own name."""
+    return tuple(name.removeprefix(_FOLDER_PREFIX) for name in checkpoints())
+
+
+def name_of(folder: Path) -> str:
+    """The short name of a checkpoint's folder."""
+    names = dict(zip(checkpoints().values(), short_names(), strict=True))
+    return names.get(folder, folder.name)
+
+
+def find_checkpoint(settings: Settings, variant: str = "") -> Path | None:
+    """The folder of the checkpoint to use, or None. `variant` names one of `checkpoints()`, and wins over the
+    settings.
+    """
+    known = checkpoints()
+    wanted = variant or settings.model
+    if not wanted:
+        return next(iter(known.values()), None)
+    for name in (wanted, _FOLDER_PREFIX + wanted):
+        if name in known:
+            return known[name]
+    folder = Path(wanted).expanduser()
+    if is_checkpoint(folder):
+        return folder
+    return next(_cached(wanted), None) if "/" in wanted else None
+
+
+def missing(settings: Settings, variant: str = "") -> str:
+    """'' when a checkpoint is here or may be fetched by the name that was set, else one sentence on how to get one."""
+    if find_checkpoint(settings, variant) is not None:
+        return ""
+    wanted = variant or settings.model
+    if _is_hub_name(wanted) and importlib.util.find_spec("huggingface_hub") is not None:
+        return ""
+    name = next((n for n in PUBLISHED if wanted in (n, n.removeprefix(_FOLDER_PREFIX))), PUBLISHED[0])
+    return (
+        f"SAM Audio's weights are gated, so fetch them with your own account: accept the SAM License at "
+        f"https://huggingface.co/{_HUB_OWNER}/{name}, then run `hf auth login` and "
+        f"`hf download {_HUB_OWNER}/{name} --local-dir {models_dir() / name}`."
+    )
+
+
+def fetch_checkpoint(settings: Settings, variant: str = "") -> Path:
+    """The checkpoint's folder, downloaded if it was set by its name on the hub and is not here yet.
+
+    Raises SeparationError (MODEL_UNAVAILABLE) without access.
+    """
+    here = find_checkpoint(settings, variant)
+    if here is not None:
+        return here
+    problem = missing(settings, variant)
+    if problem:
+        raise SeparationError(problem, code=Code.MODEL_UNAVAILABLE)
+    name = variant or settings.model
+    import huggingface_hub  # noqa: PLC0415 - optional
+    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=list(_DOWNLOADED)))
+    except (OSError, HfHubHTTPError) as error:
+        raise SeparationError(
+            f"{name} cannot be downloaded: {str(error).partition(chr(10))[0]}.",
+            code=Code.MODEL_UNAVAILABLE,
+            advice=f"Accept the licence at https://huggingface.co/{name} and run `hf auth login`.",
+        ) from error
+
+
+def text_encoder_source(settings: Settings) -> str:
+    """The T5 encoder's folder, or its name on the hub."""
+    if settings.text_encoder:
+        return settings.text_encoder
+    folder = models_dir() / _TEXT_ENCODER_FOLDER
+    return str(folder) if folder.is_dir() else _TEXT_ENCODER_HUB
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hex digits that tell checkpoints apart: SHA-256 over the config, the file's size and blocks spread over all
+    of it.
+
+    Not every byte is read, so that listing models stays quick.
+    """
+    path = weights_file(folder)
+    if path is None:
+        return ""
+    stat = path.stat()
+    return _fingerprint(folder / "config.json", path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(config: Path, weights: Path, size_bytes: int, _changed_ns: int) -> str:
+    digest = hashlib.sha256(config.read_bytes())
+    digest.update(str(size_bytes).encode())
+    with weights.open("rb", buffering=0) as file:
+        for block in range(_FINGERPRINT_BLOCKS):
+            file.seek(max(0, size_bytes - _FINGERPRINT_BLOCK_BYTES) * block // (_FINGERPRINT_BLOCKS - 1))
+            digest.update(file.read(_FINGERPRINT_BLOCK_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _rank(name: str) -> int:
+    return PUBLISHED.index(name) if name in PUBLISHED else len(PUBLISHED)
+
+
+def _is_hub_name(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not Path(name).exists()
+
+
+def _cached(name: str) -> Iterator[Path]:
+    """The folder in which the hub's client keeps `name`, when it has been downloaded there. Never goes online."""
+    if not _is_hub_name(name) or not (_hub_cache() / f"models--{name.replace('/', '--')}").is_dir():
+        return
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - optional, and slow to import
+
+    config = try_to_load_from_cache(name, "config.json")
+    if isinstance(config, str) and is_checkpoint(Path(config).parent):
+        yield Path(config).parent
+
+
+def _hub_cache() -> Path:
+    """Where the hub's client keeps what it downloads, by its own variables."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub")

@@ -1,0 +1,245 @@
+"""How each of our tensors is made from those of a published checkpoint.
+
+Weight norm is folded (no change of result), gate and up matrices and query, key and value matrices are stacked, head
+rows are put into the ordinary order, and what is constant at inference is multiplied out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stemline_server.engines.sam_audio.config import SamAudioConfig
+
+Build = Callable[[Sequence[Tensor]], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The published keys that one tensor comes from, and how."""
+
+    sources: tuple[str, ...]
+    build: Build
+
+
+def recipe(name: str, config: SamAudioConfig) -> Recipe:
+    """The recipe of our parameter `name`. Raises KeyError for a name that the model does not have."""
+    part, rest = name.split(".", 1)
+    if part == "dit":
+        return _dit_recipe(rest, config)
+    if part == "conditioning":
+        return _CONDITIONING[rest](config)
+    key = _codec_key(name, config)
+    rows = config.audio_codec.codebook_dim if rest.startswith("to_mean.") else None
+    if part == "watermark" and name.endswith(".up.weight"):
+        return Recipe((key,), lambda tensors: phase_rows(tensors[0]))
+    if part == "watermark" or not name.endswith(".weight"):
+        return Recipe((key,), lambda tensors: tensors[0][:rows].clone() if rows else tensors[0])
+    stem = key.removesuffix("weight")
+    upwards = name.endswith(".up.weight")
+
+    def fold(tensors: Sequence[Tensor]) -> Tensor:
+        weight = fold_weight_norm([tensor[:rows] for tensor in tensors])
+        return phase_rows(weight) if upwards else weight
+
+    return Recipe((f"{stem}weight_g", f"{stem}weight_v"), fold)
+
+
+def fold_weight_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Gain and direction to the weight they stand for: g * v / |v|, norms over all dimensions but the first. The memory
+    of the direction becomes the weight's.
+    """
+    gain, direction = tensors
+    norm = direction.flatten(1).norm(dim=1).view(-1, *[1] * (direction.dim() - 1))
+    return direction.mul_(gain / norm)
+
+
+def phase_rows(weight: Tensor) -> Tensor:
+    """A transposed convolution's [in, out, 2*stride] to the matrix [2 * out * stride, in] that `UpConv` multiplies
+    by.
+    """
+    width_in, width_out, kernel = weight.shape
+    return weight.view(width_in, width_out, 2, kernel // 2).permute(2, 1, 3, 0).reshape(-1, width_in)
+
+
+def head_order(heads: int, head_dim: int, *, rotary: bool) -> Tensor:
+    """Which published row [heads*head_dim] stands where: there the head index runs fastest, here the position.
+
+    `rotary`: pairs (2i, 2i+1) come apart into halves.
+    """
+    position = torch.arange(head_dim)
+    if rotary:
+        position = pair_order(head_dim)
+    return (position[None, :] * heads + torch.arange(heads)[:, None]).flatten()
+
+
+def pair_order(head_dim: int) -> Tensor:
+    """The even positions of a head, then the odd ones."""
+    return torch.arange(head_dim).view(-1, 2).t().flatten()
+
+
+def _copy(source: str) -> Recipe:
+    return Recipe((source,), lambda tensors: tensors[0])
+
+
+def _stack(*sources: str) -> Recipe:
+    return Recipe(sources, lambda tensors: torch.cat(list(tensors)))
+
+
+def _conditioning_recipes() -> dict[str, Callable[[SamAudioConfig], Recipe]]:
+    def block(config: SamAudioConfig, part: Callable[[Tensor, int], Tensor]) -> Recipe:
+        width = config.audio_codec.codebook_dim
+        return Recipe(("proj.weight",), lambda tensors: part(tensors[0], width))
+
+    spans = Recipe(
+        ("embed_anchors.embed.weight", "embed_anchors.proj.weight", "embed_anchors.gate"),
+        lambda tensors: (tensors[0].float() @ tensors[1].float().t()) * tensors[2].float().tanh(),
+    )
+    pictures = "align_masked_video"
+    return {
+        "state.weight": lambda config: block(config, lambda weight, c: weight[:, : 2 * c].clone()),
+        "mixture.weight": lambda config: block(
+            config, lambda weight, c: weight[:, 4 * c : 5 * c] + weight[:, 5 * c : 6 * c]
+        ),
+        "mixture.bias": lambda _: _copy("proj.bias"),
+        "span_table": lambda _: spans,
+        "pictures.project.weight": lambda _: Recipe(
+            (f"{pictures}.conv.weight",), lambda tensors: tensors[0].squeeze(-1)
+        ),
+        "pictures.project.bias": lambda _: _copy(f"{pictures}.conv.bias"),
+        "pictures.norm.weight": lambda _: _copy(f"{pictures}.layer_norm.weight"),
+        "pictures.norm.bias": lambda _: _copy(f"{pictures}.layer_norm.bias"),
+        "pictures.gate": lambda _: _copy(f"{pictures}.gate"),
+        "text.weight": lambda _: _copy("memory_proj.weight"),
+        "text.bias": lambda _: _copy("memory_proj.bias"),
+    }
+
+
+_CONDITIONING = _conditioning_recipes()
+
+
+def _dit_recipe(name: str, config: SamAudioConfig) -> Recipe:
+    layer = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
+    if layer is not None:
+        return _layer_recipe(f"transformer.layers.{layer[1]}.", layer[2], config)
+    frame = re.fullmatch(r"frame_embedder\.(norms|convs)\.(\d)\.(weight|bias)", name)
+    if frame is not None:
+        kind = "groupnorm" if frame[1] == "norms" else "project"
+        return _copy(f"transformer.x_embedder.block.block{int(frame[2]) + 1}.{kind}.{frame[3]}")
+    for ours, published in (("word_embedder", "y_embedder"), ("time_embedder", "t_embedder")):
+        if name.startswith(ours):
+            return _gated_recipe(f"transformer.{published}.projection.", name.removeprefix(f"{ours}."))
+    return _copy(
+        {
+            "time_block.weight": "transformer.t_block.weight",
+            "time_block.bias": "transformer.t_block.bias",
+            "final_norm": "transformer.norm.weight",
+            "final_modulation": "transformer.final_layer_scale_shift_table",
+            "output.weight": "transformer.output.weight",
+        }[name]
+    )
+
+
+def _gated_recipe(prefix: str, name: str) -> Recipe:
+    if name == "gate_up.weight":
+        return _stack(f"{prefix}w1.weight", f"{prefix}w3.weight")
+    return _copy(f"{prefix}w2.weight")
+
+
+def _layer_recipe(prefix: str, name: str, config: SamAudioConfig) -> Recipe:
+    if name.startswith("feed_forward."):
+        return _gated_recipe(f"{prefix}feed_forward.", name.removeprefix("feed_forward."))
+    heads, width = config.transformer.n_heads, config.transformer.head_dim
+    plain, rotary = head_order(heads, width, rotary=False), head_order(heads, width, rotary=True)
+    pairs = pair_order(width)
+    attention, cross = f"{prefix}attention.", f"{prefix}cross_attention."
+    reordered: dict[str, tuple[tuple[str, ...], tuple[Tensor, ...]]] = {
+        "qkv.weight": (tuple(f"{attention}w{part}.weight" for part in "qkv"), (rotary, rotary, plain)),
+        "q_norm.weight": ((f"{attention}q_norm.weight",), (pairs,)),
+        "k_norm.weight": ((f"{attention}k_norm.weight",), (pairs,)),
+        "cross_q.weight": ((f"{cross}wq.weight",), (plain,)),
+        "cross_kv.weight": ((f"{cross}wk.weight", f"{cross}wv.weight"), (plain, plain)),
+    }
+    if name in reordered:
+        sources, orders = reordered[name]
+        return Recipe(sources, lambda tensors: torch.cat([t[o] for t, o in zip(tensors, orders, strict=True)]))
+    return _copy(
+        {
+            "modulation": f"{prefix}scale_shift_table",
+            "attention_norm": f"{prefix}attention_norm.weight",
+            "ffn_norm": f"{prefix}ffn_norm.weight",
+            "out.weight": f"{attention}wo.weight",
+            "cross_out.weight": f"{cross}wo.weight",
+            "cross_q_norm.weight": f"{cross}q_norm.weight",
+            "cross_k_norm.weight": f"{cross}k_norm.weight",
+        }[name]
+    )
+
+
+_UNIT = {"snake_in": 0, "dilated": 1, "snake_mid": 2, "pointwise": 3}
+
+
+def _encoder_unit(match: re.Match[str]) -> str:
+    return f"encoder.block.{int(match[1]) + 1}.block.{match[2]}.block.{_UNIT[match[3]]}"
+
+
+def _decoder_unit(match: re.Match[str]) -> str:
+    return f"decoder.model.{int(match[1]) + 1}.block.{(4, 5, 8)[int(match[2])]}.block.{_UNIT[match[3]]}"
+
+
+def _stage(pattern: str) -> Callable[[re.Match[str]], str]:
+    return lambda match: pattern.format(int(match[1]) + 1)
+
+
+def _elu_unit(slot: int) -> Callable[[re.Match[str]], str]:
+    layers = {"narrow": 1, "widen": 3}
+    return lambda match: f"decoder.model.{int(match[1]) + 1}.block.{slot}.block.{layers[match[2]]}"
+
+
+_MARK = "decoder.wm_model"
+_CODEC_NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"encoder\.stem", "encoder.block.0"),
+    (r"encoder\.stages\.(\d+)\.units\.(\d)\.(\w+)", _encoder_unit),
+    (r"encoder\.stages\.(\d+)\.snake", _stage("encoder.block.{}.block.3")),
+    (r"encoder\.stages\.(\d+)\.down", _stage("encoder.block.{}.block.4")),
+    (r"encoder\.to_mean", "quantizer.in_proj"),
+    (r"decoder\.from_latent", "quantizer.out_proj"),
+    (r"decoder\.stem", "decoder.model.0"),
+    (r"decoder\.stages\.(\d+)\.snake", _stage("decoder.model.{}.block.0")),
+    (r"decoder\.stages\.(\d+)\.up", _stage("decoder.model.{}.block.1")),
+    (r"decoder\.stages\.(\d+)\.units\.(\d)\.(\w+)", _decoder_unit),
+    (r"decoder\.snake", f"{_MARK}.encoder_block.pre.0"),
+    (r"decoder\.head", f"{_MARK}.encoder_block.pre.1"),
+    (r"watermark\.stem", f"{_MARK}.encoder_block.pre.3"),
+    (r"watermark\.downs\.(\d+)\.unit\.(\w+)", _elu_unit(7)),
+    (r"watermark\.downs\.(\d+)\.down", _stage("decoder.model.{}.block.11")),
+    (r"watermark\.down_lstm", f"{_MARK}.encoder_block.post.0"),
+    (r"watermark\.to_code", f"{_MARK}.encoder_block.post.2"),
+    (r"watermark\.bits", f"{_MARK}.msg_processor.msg_processor"),
+    (r"watermark\.from_code", f"{_MARK}.decoder_block.pre.0"),
+    (r"watermark\.up_lstm", f"{_MARK}.decoder_block.pre.1"),
+    (r"watermark\.ups\.(\d+)\.up", _stage("decoder.model.{}.block.3")),
+    (r"watermark\.ups\.(\d+)\.unit\.(\w+)", _elu_unit(6)),
+    (r"watermark\.head", f"{_MARK}.decoder_block.post.1"),
+)
+
+
+def _codec_key(name: str, config: SamAudioConfig) -> str:
+    """Our codec parameter's published key (a weight that is weight-normed there: with `weight` for its two parts)."""
+    stages = len(config.audio_codec.encoder_rates)
+    tail = ((r"encoder\.snake", f"encoder.block.{stages + 1}"), (r"encoder\.head", f"encoder.block.{stages + 2}"))
+    for pattern, published in (*_CODEC_NAMES, *tail):
+        match = re.match(rf"{pattern}\.(?=\w)", name)
+        if match is not None:
+            prefix = published if isinstance(published, str) else published(match)
+            return f"audio_codec.{prefix}.{name[match.end() :]}"
+    raise KeyError(name)
+
+
+def published_keys(names: Sequence[str], config: SamAudioConfig) -> set[str]:
+    """All published keys that the parameters `names` are made from."""
+    return {source for name in names for source in recipe(name, config).sources}

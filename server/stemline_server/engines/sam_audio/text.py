@@ -1,0 +1,83 @@
+"""The words of a prompt as the T5 encoder sees them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stemline.errors import Code, SeparationError, UsageError
+from stemline_server._torchaudio import torchaudio_transforms
+from stemline_server.engines.sam_audio.config import TextConfig
+
+_CACHED_PROMPTS = 256
+
+
+def normalise(text: str) -> str:
+    """Trimmed and lower-cased, nothing else: the model was trained on lower-case phrases."""
+    return text.strip().lower()
+
+
+class TextEncoder:
+    """T5 encoder and its tokenizer, from a local folder or (a name with a slash) from the hub. Results are cached by
+    prompt.
+    """
+
+    def __init__(self, source: str, config: TextConfig, device: torch.device) -> None:
+        """Raises SeparationError (MODEL_UNAVAILABLE) when it cannot be loaded or does not fit the checkpoint."""
+        torchaudio_transforms()  # transformers imports torchaudio where it is installed
+        from transformers import AutoTokenizer, T5EncoderModel  # noqa: PLC0415 - takes seconds to import
+
+        local = Path(source).is_dir()
+        try:
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=local)
+            self._encoder: Any = T5EncoderModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
+        except (OSError, ValueError) as error:
+            raise _unavailable(source, str(error).partition("\n")[0]) from error
+        if self._encoder.config.d_model != config.dim:
+            raise _unavailable(source, f"its width is {self._encoder.config.d_model}, the checkpoint's {config.dim}")
+        self._encoder.eval().requires_grad_(False).to(device)
+        self._config, self._device = config, device
+        self._cache: OrderedDict[str, Tensor] = OrderedDict()
+
+    def encode(self, text: str) -> Tensor:
+        """[L, dim] of one prompt. Raises UsageError (PROMPT_TOO_LONG)."""
+        words = normalise(text)
+        if words in self._cache:
+            self._cache.move_to_end(words)
+            return self._cache[words]
+        ids = self._tokenizer(words, return_tensors="pt", truncation=False)["input_ids"]
+        if ids.shape[1] > self._config.max_length:
+            raise UsageError(
+                f"The prompt has {ids.shape[1]} tokens, SAM Audio reads {self._config.max_length} at most.",
+                code=Code.PROMPT_TOO_LONG,
+                advice="Use a short phrase such as 'dog barking'.",
+            )
+        with torch.inference_mode():
+            states: Tensor = self._encoder(input_ids=ids.to(self._device)).last_hidden_state[0]
+        self._cache[words] = states
+        if len(self._cache) > _CACHED_PROMPTS:
+            self._cache.popitem(last=False)
+        return states
+
+    def encode_all(self, texts: tuple[str, ...]) -> tuple[Tensor, Tensor | None]:
+        """[P, L, dim], zero behind shorter prompts, and which tokens count [P, L] (None: all do)."""
+        encoded = [self.encode(text) for text in texts]
+        longest = max(len(tokens) for tokens in encoded)
+        features = encoded[0].new_zeros((len(encoded), longest, encoded[0].shape[1]))
+        mask = torch.zeros((len(encoded), longest), dtype=torch.bool, device=features.device)
+        for row, tokens in enumerate(encoded):
+            features[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = True
+        return features, None if bool(mask.all()) else mask
+
+
+def _unavailable(source: str, why: str) -> SeparationError:
+    return SeparationError(
+        f"The text encoder of SAM Audio cannot be loaded from {source}: {why}.",
+        code=Code.MODEL_UNAVAILABLE,
+        advice="Put t5-base into the models folder (hf download google-t5/t5-base --local-dir MODELS/t5-base).",
+    )

@@ -1,0 +1,91 @@
+"""Jobs as the services use them: the table, the workers and the news in one place."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+
+from stemline.errors import Code, SeparationError
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs import table
+from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.record import JobRecord
+from stemline_server.jobs.worker import Worker
+from stemline_server.store.content import ContentStore
+from stemline_server.store.database import Database
+
+_MAX_QUEUED = 200_000
+
+
+class JobBoard:
+    """Every change is committed before the caller hears of it."""
+
+    def __init__(self, database: Database, hub: EventHub, store: ContentStore, workers: Sequence[Worker]) -> None:
+        self.hub = hub
+        self.workers = tuple(workers)
+        self._database = database
+        self._store = store
+
+    async def create(self, requests: Sequence[table.NewJob]) -> list[JobRecord]:
+        """All or, when one is refused, none. Raises InputError (REQUEST_ID_REUSED), SeparationError (QUEUE_FULL)."""
+
+        def work(connection: sqlite3.Connection) -> list[table.Change]:
+            queued, _ = table.counts(connection)
+            if queued + len(requests) > _MAX_QUEUED:
+                raise SeparationError(
+                    f"The server has {queued} jobs waiting.",
+                    code=Code.QUEUE_FULL,
+                    advice="Try again when some are done.",
+                )
+            return [table.create(connection, request, self._store.has_file) for request in requests]
+
+        changes = await self._database.run(work, after=self._publish)
+        for worker in self.workers:
+            worker.wake()
+        return [change.job for change in changes]
+
+    async def get(self, name: str) -> JobRecord:
+        return await self._database.run(lambda connection: table.get(connection, name))
+
+    async def newest(self, wanted: table.Filter, before_id: int, limit: int) -> list[JobRecord]:
+        return await self._database.run(lambda connection: table.newest(connection, wanted, before_id, limit))
+
+    async def check_known(self, names: Iterable[str]) -> None:
+        """Raises SeparationError (JOB_UNKNOWN) for the first that is not."""
+        await self._database.run(lambda connection: [table.get(connection, name) for name in names])
+
+    async def changed_after(self, batch_id: str, sequence: int, limit: int) -> list[JobRecord]:
+        return await self._database.run(lambda connection: table.changed_after(connection, batch_id, sequence, limit))
+
+    async def cancel(self, name: str) -> JobRecord:
+        """The engine of a running job is told before this returns."""
+
+        def tell(change: table.Change) -> None:
+            self._publish([change])
+            if change.job.state == pb.STATE_CANCELLING:
+                for worker in self.workers:
+                    worker.stop_group(change.job.claim)
+
+        change = await self._database.run(lambda connection: table.cancel(connection, name), after=tell)
+        return change.job
+
+    async def delete(self, name: str) -> None:
+        await self._database.run(lambda connection: table.delete(connection, name))
+
+    async def counts(self) -> tuple[int, int]:
+        """(queued, running)."""
+        return await self._database.run(table.counts)
+
+    def loaded_models(self) -> frozenset[str]:
+        return frozenset(worker.loaded_model for worker in self.workers)
+
+    def load(self, model: str) -> list[Future[object]]:
+        """Has every device load it, between jobs."""
+        return [worker.load(model) for worker in self.workers]
+
+    def unload(self, model: str) -> list[Future[object]]:
+        return [worker.unload(model) for worker in self.workers]
+
+    def _publish(self, changes: Sequence[table.Change]) -> None:
+        self.hub.publish([change.job for change in changes if change.changed])

@@ -1,0 +1,66 @@
+"""Which jobs a free worker takes next: the first in turn, with others that differ from it only in the prompt."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs import table
+from stemline_server.jobs.keys import claim_name
+from stemline_server.jobs.record import JobRecord
+
+MAX_PROMPTS = 8  # at once: what an engine holds grows with it
+_LEASES_SHARED = 2  # a job that lost this many leases runs alone: one of the group may be what kills the server
+_FREE = "state = ? AND key NOT IN (SELECT key FROM jobs WHERE state IN (?, ?))"
+_FREE_VALUES = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Jobs leased together. `keys` has one entry per computation, so one per prompt; several jobs may share one.
+
+    `name` is the same whenever the same computations meet again.
+    """
+
+    name: str
+    jobs: tuple[JobRecord, ...]
+    keys: tuple[str, ...]
+
+    def first(self, key: str) -> JobRecord:
+        """A job that stands for the computation."""
+        return next(job for job in self.jobs if job.key == key)
+
+
+def next_group(connection: sqlite3.Connection, owner: str) -> Group | None:
+    """Leases the jobs of the next group to `owner`; None when nothing waits.
+
+    Priority goes first, then age. A group that was interrupted comes together again: its scratch folder still fits.
+    """
+    row = connection.execute(
+        f"SELECT * FROM jobs WHERE {_FREE} ORDER BY priority DESC, id LIMIT 1",  # noqa: S608
+        _FREE_VALUES,
+    ).fetchone()
+    if row is None:
+        return None
+    first = JobRecord.of(row)
+    chosen: dict[str, list[JobRecord]] = {}
+    for job in _company(connection, first):
+        if job.key in chosen or len(chosen) < MAX_PROMPTS:
+            chosen.setdefault(job.key, []).append(job)
+    keys = tuple(sorted(chosen))
+    name = claim_name(list(keys))
+    jobs = tuple(table.take_lease(connection, job, owner, name) for key in keys for job in chosen[key])
+    return Group(name, jobs, keys)
+
+
+def _company(connection: sqlite3.Connection, first: JobRecord) -> list[JobRecord]:
+    """The free jobs that may run with `first`, itself included, in turn."""
+    if first.solo or first.lost_leases >= _LEASES_SHARED:
+        return [first]
+    rows = connection.execute(
+        f"SELECT * FROM jobs WHERE {_FREE} AND group_key = ? AND claim = ? AND solo = 0 AND lost_leases < ?"  # noqa: S608
+        " ORDER BY priority DESC, id",
+        (*_FREE_VALUES, first.group_key, first.claim, _LEASES_SHARED),
+    )
+    return [JobRecord.of(row) for row in rows]

@@ -1,0 +1,58 @@
+"""The engine's line to the jobs it works for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from stemline.errors import Cancelled
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.engines.base import Finding
+from stemline_server.jobs.claims import Group
+from stemline_server.jobs.events import EventHub
+
+_REPORT_EVERY_S = 0.1
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the engine said about one prompt."""
+
+    finding: Finding = field(default_factory=lambda: Finding(found=True, confidence=0.0))
+    warnings: list[pb.Warning] = field(default_factory=list)
+
+
+class GroupControl:
+    """One per run of a group. `stop` may be called from any thread; the engine notices at its next step."""
+
+    def __init__(self, group: Group, hub: EventHub) -> None:
+        self.group = group
+        self.outcomes = [Outcome() for _ in group.keys]
+        self._hub = hub
+        self._stopped = threading.Event()
+        self._reported_s = 0.0
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def stage(self, name: str) -> None:
+        """Says what goes on before the engine's own steps. Raises Cancelled."""
+        if self._stopped.is_set():
+            raise Cancelled
+        self._hub.report(self.group.jobs, pb.Progress(stage=name))
+
+    def step(self, done: int, total: int) -> None:
+        if self._stopped.is_set():
+            raise Cancelled
+        now_s = time.monotonic()
+        if now_s - self._reported_s >= _REPORT_EVERY_S:
+            self._reported_s = now_s
+            fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+            self._hub.report(self.group.jobs, pb.Progress(fraction=fraction, stage="separating"))
+
+    def warn(self, prompt: int, code: str, message: str) -> None:
+        self.outcomes[prompt].warnings.append(pb.Warning(code=code, message=message))
+
+    def find(self, prompt: int, finding: Finding) -> None:
+        self.outcomes[prompt].finding = finding

@@ -1,0 +1,105 @@
+"""A job as the table holds it, and as the wire shows it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from stemline.v1 import separation_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One row. Moments are microseconds since 1970; `id` grows with age."""
+
+    id: int
+    name: str
+    request_id: str
+    batch_id: str
+    priority: int
+    packed_spec: bytes
+    key: str
+    group_key: str
+    model: str
+    revision: str
+    state: pb.State.ValueType
+    sequence: int
+    attempt: int
+    lost_leases: int
+    claim: str
+    solo: bool
+    packed_error: bytes | None
+    packed_stem: bytes | None
+    engine_s: float
+    create_us: int
+    start_us: int | None
+    end_us: int | None
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> JobRecord:
+        return cls(
+            id=row["id"],
+            name=row["name"],
+            request_id=row["request_id"],
+            batch_id=row["batch_id"],
+            priority=row["priority"],
+            packed_spec=row["spec"],
+            key=row["key"],
+            group_key=row["group_key"],
+            model=row["model"],
+            revision=row["revision"],
+            state=row["state"],
+            sequence=row["sequence"],
+            attempt=row["attempt"],
+            lost_leases=row["lost_leases"],
+            claim=row["claim"],
+            solo=bool(row["solo"]),
+            packed_error=row["error"],
+            packed_stem=row["stem"],
+            engine_s=row["engine_s"],
+            create_us=row["create_us"],
+            start_us=row["start_us"],
+            end_us=row["end_us"],
+        )
+
+    @property
+    def spec(self) -> pb.SeparationSpec:
+        return pb.SeparationSpec.FromString(self.packed_spec)
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (pb.STATE_SUCCEEDED, pb.STATE_FAILED, pb.STATE_CANCELLED)
+
+    def message(self, progress: pb.Progress | None = None) -> pb.Job:
+        """The job for the wire; `progress` is what is known beyond the table of a running one."""
+        job = pb.Job(
+            name=self.name,
+            request_id=self.request_id,
+            batch_id=self.batch_id,
+            spec=self.spec,
+            state=self.state,
+            progress=pb.Progress(fraction=1.0) if self.state == pb.STATE_SUCCEEDED else progress,
+            last_sequence=self.sequence,
+            priority=self.priority,
+            attempt=self.attempt,
+            key=self.key,
+            model=self.model,
+            revision=self.revision,
+            engine_s=self.engine_s,
+            create_time=_timestamp(self.create_us),
+            start_time=_timestamp(self.start_us),
+            end_time=_timestamp(self.end_us),
+        )
+        if self.packed_error is not None:
+            job.error.MergeFromString(self.packed_error)
+        if self.packed_stem is not None:
+            job.stem.MergeFromString(self.packed_stem)
+        return job
+
+
+def _timestamp(moment_us: int | None) -> Timestamp | None:
+    if moment_us is None:
+        return None
+    return Timestamp(seconds=moment_us // 1_000_000, nanos=moment_us % 1_000_000 * 1000)

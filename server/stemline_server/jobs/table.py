@@ -1,0 +1,339 @@
+"""The job table: every change of state, as functions of the open transaction.
+
+A lease lasts as long as the server process that took it: the lock of the state folder admits one, so a lease whose
+owner is another process has expired. A job that lost three is not tried again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from stemline.errors import Code, InputError, SeparationError
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs.keys import JobKeys
+from stemline_server.jobs.record import JobRecord
+from stemline_server.store.media_table import now_us
+
+MAX_LOST_LEASES = 3
+_LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
+_ENDED_BADLY = (pb.STATE_FAILED, pb.STATE_CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A checked request to create a job. `spec` is what the caller sent, byte for byte comparable."""
+
+    request_id: str
+    batch_id: str
+    priority: int
+    spec: pb.SeparationSpec
+    keys: JobKeys
+    model: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The job that answers a request, and whether the request changed anything."""
+
+    job: JobRecord
+    changed: bool
+
+
+def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> Change:
+    """Idempotent by request id. Raises InputError (REQUEST_ID_REUSED). `in_store`: whether a stem is still at hand."""
+    row = connection.execute("SELECT * FROM jobs WHERE request_id = ?", (new.request_id,)).fetchone()
+    if row is None:
+        return Change(_insert(connection, new, in_store), changed=True)
+    job = JobRecord.of(row)
+    if job.spec != new.spec:
+        raise InputError(
+            f"The request id {new.request_id!r} was used for another job.",
+            code=Code.REQUEST_ID_REUSED,
+            advice="Choose a new request id for each job.",
+        )
+    if job.state in _ENDED_BADLY or (
+        job.state == pb.STATE_SUCCEEDED and _result(connection, job.key, in_store) is None
+    ):
+        return Change(_restart(connection, job, new, in_store), changed=True)
+    return Change(job, changed=False)
+
+
+def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
+    cursor = connection.execute(
+        "INSERT INTO jobs (name, request_id, batch_id, priority, spec, key, group_key, model, revision, state,"
+        " sequence, create_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            f"jobs/{uuid.uuid4().hex}",
+            new.request_id,
+            new.batch_id,
+            new.priority,
+            new.spec.SerializeToString(deterministic=True),
+            new.keys.key,
+            new.keys.group,
+            new.model,
+            new.revision,
+            pb.STATE_QUEUED,
+            _next_sequence(connection),
+            now_us(),
+        ),
+    )
+    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
+    return _enter(connection, cursor.lastrowid, new, in_store)
+
+
+def _restart(connection: sqlite3.Connection, job: JobRecord, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
+    connection.execute(
+        "UPDATE jobs SET state = ?, attempt = attempt + 1, lost_leases = 0, solo = 0, claim = '', error = NULL,"
+        " stem = NULL, start_us = NULL, end_us = NULL, engine_s = 0, key = ?, group_key = ?, model = ?, revision = ?,"
+        " priority = ?, sequence = ? WHERE id = ?",
+        (
+            pb.STATE_QUEUED,
+            new.keys.key,
+            new.keys.group,
+            new.model,
+            new.revision,
+            new.priority,
+            _next_sequence(connection),
+            job.id,
+        ),
+    )
+    return _enter(connection, job.id, new, in_store)
+
+
+def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
+    """A job that enters the queue pins its media, unless its result is there already: then it never queues."""
+    result = _result(connection, new.keys.key, in_store)
+    if result is not None:
+        connection.execute(
+            "UPDATE jobs SET state = ?, stem = ?, revision = ?, end_us = ? WHERE id = ?",
+            (pb.STATE_SUCCEEDED, result["stem"], result["revision"], now_us(), job_id),
+        )
+    else:
+        pins = {(name, job_id) for name in (new.spec.media, *new.spec.subtract)}
+        connection.executemany("INSERT INTO pins VALUES (?, ?)", pins)
+    return _by_id(connection, job_id)
+
+
+def get(connection: sqlite3.Connection, name: str) -> JobRecord:
+    """Raises SeparationError (JOB_UNKNOWN)."""
+    row = connection.execute("SELECT * FROM jobs WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise SeparationError(
+            "The server knows no such job.", code=Code.JOB_UNKNOWN, advice="It may have been deleted; create it again."
+        )
+    return JobRecord.of(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a caller asks for; empty fields mean any."""
+
+    names: frozenset[str] = frozenset()
+    batch_id: str = ""
+    states: tuple[int, ...] = ()
+
+    def admits(self, job: JobRecord) -> bool:
+        return (
+            (not self.names or job.name in self.names)
+            and (not self.batch_id or job.batch_id == self.batch_id)
+            and (not self.states or job.state in self.states)
+        )
+
+
+def newest(connection: sqlite3.Connection, wanted: Filter, before_id: int, limit: int) -> list[JobRecord]:
+    """A page of jobs, newest first, with ids below `before_id`."""
+    conditions, values = ["id < ?"], [str(before_id)]
+    if wanted.batch_id:
+        conditions.append("batch_id = ?")
+        values.append(wanted.batch_id)
+    if wanted.states:
+        conditions.append(f"state IN ({_marks(wanted.states)})")
+        values.extend(str(state) for state in wanted.states)
+    query = f"SELECT * FROM jobs WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608
+    return [JobRecord.of(row) for row in connection.execute(query, values)]
+
+
+def changed_after(connection: sqlite3.Connection, batch_id: str, sequence: int, limit: int) -> list[JobRecord]:
+    """Jobs (of a batch, or of all) whose last lasting event is later than `sequence`, in the order of those events."""
+    rows = connection.execute(
+        "SELECT * FROM jobs WHERE sequence > ? AND (? = '' OR batch_id = ?) ORDER BY sequence LIMIT ?",
+        (sequence, batch_id, batch_id, limit),
+    )
+    return [JobRecord.of(row) for row in rows]
+
+
+def cancel(connection: sqlite3.Connection, name: str) -> Change:
+    """Ends a job at once, unless an engine works for it alone: then once that has reached its next step.
+
+    An ended job stays as it is.
+    """
+    job = get(connection, name)
+    if job.state not in (pb.STATE_QUEUED, pb.STATE_RUNNING):
+        return Change(job, changed=False)
+    company = connection.execute(
+        "SELECT 1 FROM jobs WHERE state = ? AND claim = ? AND id != ?", (pb.STATE_RUNNING, job.claim, job.id)
+    ).fetchone()
+    if job.state == pb.STATE_RUNNING and company is None:
+        return Change(_move(connection, job.id, pb.STATE_CANCELLING), changed=True)
+    return Change(_end(connection, job.id, pb.STATE_CANCELLED), changed=True)
+
+
+def delete(connection: sqlite3.Connection, name: str) -> None:
+    """Raises SeparationError (JOB_UNKNOWN), InputError when the job has not ended."""
+    job = get(connection, name)
+    if job.state in _LIVE:
+        raise InputError("A job that has not ended cannot be deleted.", advice="Cancel it first.")
+    connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+
+
+def fail(connection: sqlite3.Connection, jobs: Iterable[JobRecord], error: pb.JobError) -> list[JobRecord]:
+    """Ends those of the jobs that are still running, as FAILED, or as CANCELLED where that was asked for."""
+    return [
+        _end(connection, job.id, pb.STATE_FAILED, error)
+        if job.state == pb.STATE_RUNNING
+        else _end(connection, job.id, pb.STATE_CANCELLED)
+        for job in _running(connection, jobs)
+    ]
+
+
+def requeue(connection: sqlite3.Connection, jobs: Iterable[JobRecord], *, solo: bool) -> list[JobRecord]:
+    """Puts those still running back into the queue; `solo` runs each on its own. Cancelled ones end."""
+    changed = []
+    for job in _running(connection, jobs):
+        if job.state == pb.STATE_CANCELLING:
+            changed.append(_end(connection, job.id, pb.STATE_CANCELLED))
+        else:
+            connection.execute("UPDATE jobs SET owner = '', solo = max(solo, ?) WHERE id = ?", (solo, job.id))
+            changed.append(_move(connection, job.id, pb.STATE_QUEUED))
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a computation gave for one key."""
+
+    key: str
+    stem: pb.Stem
+    engine_s: float
+    revision: str
+
+
+def succeed(connection: sqlite3.Connection, result: Result) -> list[JobRecord]:
+    """Every job of that key that waits or runs has it now, as later ones will; cancelled ones end as such."""
+    packed = result.stem.SerializeToString()
+    connection.execute(
+        "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)",
+        (result.key, result.stem.media, packed, result.engine_s, result.revision),
+    )
+    rows = connection.execute(
+        "SELECT * FROM jobs WHERE key = ? AND state IN (?, ?, ?) ORDER BY id",
+        (result.key, *_LIVE),
+    ).fetchall()
+    changed = []
+    for job in map(JobRecord.of, rows):
+        if job.state == pb.STATE_CANCELLING:
+            changed.append(_end(connection, job.id, pb.STATE_CANCELLED))
+            continue
+        share_s = result.engine_s if job.state == pb.STATE_RUNNING else 0.0
+        connection.execute(
+            "UPDATE jobs SET stem = ?, engine_s = ?, revision = ? WHERE id = ?",
+            (packed, share_s, result.revision, job.id),
+        )
+        changed.append(_end(connection, job.id, pb.STATE_SUCCEEDED))
+    return changed
+
+
+def counts(connection: sqlite3.Connection) -> tuple[int, int]:
+    """(queued, running)."""
+    rows = connection.execute("SELECT state, count(*) FROM jobs WHERE state IN (?, ?, ?) GROUP BY state", _LIVE)
+    found = dict(rows.fetchall())
+    return found.get(pb.STATE_QUEUED, 0), found.get(pb.STATE_RUNNING, 0) + found.get(pb.STATE_CANCELLING, 0)
+
+
+def take_lease(connection: sqlite3.Connection, job: JobRecord, owner: str, claim: str) -> JobRecord:
+    connection.execute(
+        "UPDATE jobs SET owner = ?, claim = ?, start_us = coalesce(start_us, ?) WHERE id = ?",
+        (owner, claim, now_us(), job.id),
+    )
+    return _move(connection, job.id, pb.STATE_RUNNING)
+
+
+def recover(connection: sqlite3.Connection, owner: str) -> None:
+    """Takes up what a server that died had leased. A job it died of for the third time fails."""
+    orphans = connection.execute(
+        "SELECT * FROM jobs WHERE state IN (?, ?) AND owner != ?", (pb.STATE_RUNNING, pb.STATE_CANCELLING, owner)
+    ).fetchall()
+    for job in map(JobRecord.of, orphans):
+        if job.state == pb.STATE_CANCELLING:
+            _end(connection, job.id, pb.STATE_CANCELLED)
+        elif job.lost_leases + 1 >= MAX_LOST_LEASES:
+            _end(connection, job.id, pb.STATE_FAILED, _poisoned())
+        else:
+            connection.execute(
+                "UPDATE jobs SET lost_leases = lost_leases + 1, attempt = attempt + 1, owner = '' WHERE id = ?",
+                (job.id,),
+            )
+            _move(connection, job.id, pb.STATE_QUEUED)
+
+
+def waiting_claims(connection: sqlite3.Connection) -> set[str]:
+    """Names of groups that are to go on: their scratch folders are still wanted."""
+    rows = connection.execute("SELECT DISTINCT claim FROM jobs WHERE state = ? AND claim != ''", (pb.STATE_QUEUED,))
+    return {row["claim"] for row in rows}
+
+
+def forget_ended_before(connection: sqlite3.Connection, moment_us: int) -> None:
+    connection.execute("DELETE FROM jobs WHERE end_us < ?", (moment_us,))
+
+
+def _poisoned() -> pb.JobError:
+    return pb.JobError(
+        reason=Code.POISONED_INPUT,
+        message=f"The server died {MAX_LOST_LEASES} times while it worked on this job.",
+        advice="Look into server.log, and try another model or a shorter range; creating the job again retries it.",
+    )
+
+
+def _end(connection: sqlite3.Connection, job_id: int, state: int, error: pb.JobError | None = None) -> JobRecord:
+    connection.execute("DELETE FROM pins WHERE job = ?", (job_id,))
+    connection.execute(
+        "UPDATE jobs SET owner = '', end_us = ?, error = ? WHERE id = ?",
+        (now_us(), None if error is None else error.SerializeToString(), job_id),
+    )
+    return _move(connection, job_id, state)
+
+
+def _move(connection: sqlite3.Connection, job_id: int, state: int) -> JobRecord:
+    connection.execute(
+        "UPDATE jobs SET state = ?, sequence = ? WHERE id = ?", (state, _next_sequence(connection), job_id)
+    )
+    return _by_id(connection, job_id)
+
+
+def _running(connection: sqlite3.Connection, jobs: Iterable[JobRecord]) -> list[JobRecord]:
+    """The jobs as they are now, without those that have ended or were deleted."""
+    current = (connection.execute("SELECT * FROM jobs WHERE id = ?", (job.id,)).fetchone() for job in jobs)
+    records = [JobRecord.of(row) for row in current if row is not None]
+    return [job for job in records if job.state in (pb.STATE_RUNNING, pb.STATE_CANCELLING)]
+
+
+def _by_id(connection: sqlite3.Connection, job_id: int) -> JobRecord:
+    return JobRecord.of(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+
+
+def _next_sequence(connection: sqlite3.Connection) -> int:
+    row = connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value").fetchone()
+    return int(row[0])
+
+
+def _result(connection: sqlite3.Connection, key: str, in_store: Callable[[str], bool]) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = connection.execute("SELECT * FROM results WHERE key = ?", (key,)).fetchone()
+    return row if row is not None and in_store(row["media"]) else None
+
+
+def _marks(values: Sequence[int]) -> str:
+    return ", ".join("?" * len(values))

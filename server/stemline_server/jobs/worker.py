@@ -1,0 +1,292 @@
+"""One thread per device: takes the next group, runs it, stores its stems."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import queue
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from stemline.clips import SampleRange
+from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.engines import registry
+from stemline_server.engines.base import AudioSource, Engine, EnginePrompt
+from stemline_server.jobs import table
+from stemline_server.jobs.claims import Group, next_group
+from stemline_server.jobs.control import GroupControl
+from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.record import JobRecord
+from stemline_server.pipeline import PipelineTask, separate
+from stemline_server.store import media_table
+from stemline_server.store.content import ContentStore, Draft
+from stemline_server.store.database import Database, disk_full
+from stemline_server.store.media_table import MediaShape
+from stemline_server.store.sources import Remainder, SoundOpener
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_FULL_DISK_WAIT_S = 1.0
+
+# What no smaller group would cure.
+_OF_ALL = frozenset(
+    {
+        Code.DISK_FULL,
+        Code.DISK_QUOTA,
+        Code.MODEL_UNAVAILABLE,
+        Code.MODEL_UNKNOWN,
+        *(c for c in Code if c.startswith("MEDIA_")),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every worker works with. `owner` is this server process."""
+
+    database: Database
+    hub: EventHub
+    store: ContentStore
+    sounds: SoundOpener
+    scratch: Path
+    owner: str
+
+
+class Worker(threading.Thread):
+    """Everything that touches the engine happens on this thread. It holds one loaded engine at a time."""
+
+    def __init__(self, device: str, workshop: Workshop) -> None:
+        super().__init__(name=f"worker-{device}", daemon=True)
+        self.device = device
+        self._shop = workshop
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._control: GroupControl | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def loaded_model(self) -> str:
+        engine = self._engine
+        return engine.info.id if engine is not None else ""
+
+    def wake(self) -> None:
+        """There may be work."""
+        if self._orders.empty():
+            self._orders.put(None)
+
+    def stop_group(self, name: str) -> None:
+        """Makes the engine give up that group at its next step, if this worker runs it."""
+        control = self._control
+        if control is not None and control.group.name == name:
+            control.stop()
+
+    def stop(self) -> None:
+        """Makes the thread end: what runs goes back to the queue at its next step."""
+        self._stopping.set()
+        control = self._control
+        if control is not None:
+            control.stop()
+        self._orders.put(None)
+
+    def load(self, model: str) -> Future[object]:
+        """Brings the model into memory, between groups."""
+        return self._order(lambda: self._use(model))
+
+    def unload(self, model: str) -> Future[object]:
+        return self._order(lambda: self._drop(model))
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            order = self._orders.get()
+            if order is not None:
+                order()
+            while self._orders.empty() and (control := self._claim()) is not None:
+                self._run_group(control)
+
+    def _order(self, action: Callable[[], object]) -> Future[object]:
+        answer: Future[object] = Future()
+
+        def order() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(action())
+                except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the answer
+                    answer.set_exception(error)
+
+        self._orders.put(order)
+        return answer
+
+    def _claim(self) -> GroupControl | None:
+        """Leases a group. The control is in place before anybody can cancel one of its jobs."""
+        if self._stopping.is_set():
+            return None
+        claimed: list[JobRecord] = []
+
+        def work(connection: sqlite3.Connection) -> GroupControl | None:
+            group = next_group(connection, self._shop.owner)
+            if group is None:
+                return None
+            claimed.extend(group.jobs)
+            self._control = GroupControl(group, self._shop.hub)
+            return self._control
+
+        return self._insist(work, after=lambda _: self._shop.hub.publish(claimed))
+
+    def _run_group(self, control: GroupControl) -> None:
+        group = control.group
+        try:
+            self._separate(control)
+        except Cancelled:
+            self._change(lambda connection: table.requeue(connection, group.jobs, solo=False))
+        except StemlineError as error:
+            self._fail(group, error)
+        except MemoryError:
+            self._fail(group, _out_of_memory())
+        except OSError as error:
+            self._fail(group, disk_full() if error.errno == errno.ENOSPC else _internal(group))
+        except BaseException:  # noqa: BLE001 - a worker outlives whatever an engine does, `sys.exit()` included
+            self._fail(group, _internal(group))
+        finally:
+            self._control = None
+            if not self._stopping.is_set():
+                shutil.rmtree(self._shop.scratch / group.name, ignore_errors=True)
+
+    def _fail(self, group: Group, error: StemlineError) -> None:
+        """A group that fails as a whole is tried again one by one: the others need not suffer for one prompt."""
+        if len(group.keys) > 1 and error.code not in _OF_ALL:
+            self._change(lambda connection: table.requeue(connection, group.jobs, solo=True))
+            return
+        reason = pb.JobError(reason=error.code, message=error.message, advice=error.advice)
+        self._change(lambda connection: table.fail(connection, group.jobs, reason))
+
+    def _separate(self, control: GroupControl) -> None:
+        group = control.group
+        specs = [group.first(key).spec for key in group.keys]
+        control.stage("loading")
+        engine = self._use(group.jobs[0].model)
+        scratch = self._shop.scratch / group.name
+        scratch.mkdir(exist_ok=True)
+        with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
+            task = PipelineTask(
+                audio=audio,
+                prompts=tuple(engine_prompt(spec.prompt) for spec in specs),
+                channels="each" if specs[0].channels == pb.CHANNEL_POLICY_EACH else "linked",
+                seed=specs[0].seed,
+                origin_sample=specs[0].origin_sample,
+                quality=specs[0].quality,
+                scratch=scratch,
+            )
+            started_s = time.monotonic()
+            separate(task, engine, control, drafts)
+            share_s = (time.monotonic() - started_s) / len(specs)
+            for number, draft in enumerate(drafts):
+                self._keep(control, number, draft, share_s)
+
+    def _keep(self, control: GroupControl, number: int, draft: Draft, engine_s: float) -> None:
+        outcome, key = control.outcomes[number], control.group.keys[number]
+        stem = pb.Stem(
+            media=draft.close().name,
+            found=outcome.finding.found,
+            confidence=outcome.finding.confidence,
+            matched=outcome.finding.matched,
+            warnings=outcome.warnings,
+        )
+        result = table.Result(key, stem, engine_s, control.group.first(key).revision)
+        self._change(lambda connection: table.succeed(connection, result))
+
+    @contextlib.contextmanager
+    def _sound(self, spec: pb.SeparationSpec) -> Iterator[AudioSource]:
+        """The job's sound, less what is to be subtracted."""
+        with contextlib.ExitStack() as stack:
+            sounds = [stack.enter_context(self._open(name)) for name in (spec.media, *spec.subtract)]
+            yield Remainder(sounds[0], sounds[1:]) if len(sounds) > 1 else sounds[0]
+
+    def _open(self, name: str) -> contextlib.AbstractContextManager[AudioSource]:
+        row, references = self._shop.database.call(
+            lambda connection: (media_table.find(connection, name), media_table.references(connection, name))
+        )
+        if row is None:
+            raise MediaError(
+                "The server no longer holds that sound.",
+                code=Code.MEDIA_UNKNOWN,
+                advice="Send it again, or run it again.",
+            )
+        return self._shop.sounds.open(row, references)
+
+    @contextlib.contextmanager
+    def _drafts(self, audio: AudioSource, count: int) -> Iterator[Sequence[Draft]]:
+        """Files for the stems; whatever is not finished is gone afterwards."""
+        shape = MediaShape(audio.sample_rate, audio.channels, audio.length_samples)
+        with contextlib.ExitStack() as stack:
+            drafts = []
+            for _ in range(count):
+                drafts.append(Draft(self._shop.store, shape))
+                stack.callback(drafts[-1].discard)
+            yield drafts
+
+    def _use(self, model: str) -> Engine:
+        if self._engine is None or self._engine.info.id != model:
+            if self._engine is not None:
+                self._engine.unload()
+                self._engine = None
+            engine = registry.create(model)
+            engine.load(self.device)
+            self._engine = engine
+        return self._engine
+
+    def _drop(self, model: str) -> None:
+        if self._engine is not None and self._engine.info.id == model:
+            self._engine.unload()
+            self._engine = None
+
+    def _change(self, work: Callable[[sqlite3.Connection], list[JobRecord]]) -> None:
+        self._insist(work, after=self._shop.hub.publish)
+
+    def _insist(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None]) -> T:
+        """Commits the work, however long the disk stays full: a job's end is not lost for that. Not while stopping."""
+        while True:
+            try:
+                return self._shop.database.call(work, after)
+            except OutputError:
+                _log.warning("the disk of the job table is full")
+                if self._stopping.wait(_FULL_DISK_WAIT_S):
+                    raise
+
+
+def engine_prompt(prompt: pb.Prompt) -> EnginePrompt:
+    """The prompt in the engine's terms."""
+    return EnginePrompt(
+        text=prompt.text,
+        plus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.plus),
+        minus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.minus),
+    )
+
+
+def _out_of_memory() -> StemlineError:
+    return StemlineError(
+        "The server ran out of memory.",
+        code=Code.DEVICE_OUT_OF_MEMORY,
+        advice="Close other programs, or separate a shorter range.",
+    )
+
+
+def _internal(group: Group) -> StemlineError:
+    """Logs the exception being handled under a number that the caller can quote."""
+    number = secrets.token_hex(4)
+    _log.exception("error %s while running %s", number, ", ".join(job.name for job in group.jobs))
+    return StemlineError(
+        f"The model failed in a way that was not foreseen (error {number}).",
+        code=Code.INTERNAL,
+        advice="Look for that number in server.log.",
+    )

@@ -1,0 +1,153 @@
+"""Runs an engine over a task: the one way from the media's sound to its stems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from stemline.clips import SampleRange
+from stemline.errors import SeparationError
+from stemline_server.engines.base import AudioSource, Control, Engine, EnginePrompt, EngineRequest, Waveform
+from stemline_server.pipeline.carry import carried
+from stemline_server.pipeline.control import Passes
+from stemline_server.pipeline.groups import correlated, one_each
+from stemline_server.pipeline.resample import ResampledSource, Resampler, resampled_blocks
+from stemline_server.pipeline.spool import Spool
+from stemline_server.pipeline.task import PipelineTask, Sink
+from stemline_server.pipeline.views import ChannelView, FoldDown
+
+PIPELINE_VERSION = 1
+_BLOCK_SAMPLES = 1 << 17
+
+
+def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequence[Sink]) -> None:
+    """Writes to each sink the stem of its prompt: exactly the samples of the audio, in order.
+
+    The engine is loaded and has checked the prompts. Raises Cancelled (through `control.step`), SeparationError, and
+    OutputError (DISK_FULL).
+    """
+    if engine.info.multichannel:
+        blocks = _estimates(task, task.audio, engine, control)
+    else:
+        blocks = _by_channels(task, engine, control)
+    for block in blocks:
+        for sink, stem in zip(sinks, block, strict=True):
+            sink.write(stem)
+
+
+def _by_channels(task: PipelineTask, engine: Engine, control: Control) -> Iterator[Waveform]:
+    """A one-channel engine over media of any layout: blocks [prompts, channels, n]."""
+    find_groups = correlated if task.channels == "linked" else one_each
+    groups = find_groups(task.audio, control).groups
+    passes = Passes(control, max(1, len(groups)))
+    with ExitStack() as stack:
+        streams: list[tuple[tuple[int, ...], Spool]] = []
+        for number, group in enumerate(groups[:-1]):
+            passes.current = number
+            spool = stack.enter_context(Spool((len(task.prompts), len(group)), task.scratch))
+            for block in _stems_of_group(task, group, engine, passes):
+                spool.write(block)
+            streams.append((group, spool))
+        passes.current = max(0, len(groups) - 1)
+        last = _stems_of_group(task, groups[-1], engine, passes) if groups else _silence(task)
+        for block in last:
+            stems = np.zeros((len(task.prompts), task.audio.channels, block.shape[-1]), np.float32)
+            for group, spool in streams:
+                stems[:, list(group)] = spool.read(block.shape[-1])
+            if groups:
+                stems[:, list(groups[-1])] = block
+            yield stems
+    passes.tell(len(task.prompts))
+
+
+def _stems_of_group(task: PipelineTask, group: tuple[int, ...], engine: Engine, control: Control) -> Iterator[Waveform]:
+    """One estimate for the fold-down of these channels, carried to each: blocks [prompts, len(group), n]."""
+    channels = ChannelView(task.audio, group)
+    one_pass = replace(task, scratch=_scratch_of(task, group))
+    estimates = _estimates(one_pass, FoldDown(channels), engine, control)
+    return estimates if len(group) == 1 else carried(estimates, channels)
+
+
+def _scratch_of(task: PipelineTask, group: tuple[int, ...]) -> Path | None:
+    if task.scratch is None or len(group) == task.audio.channels:
+        return task.scratch
+    folder = task.scratch / f"channels-{'-'.join(map(str, group))}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _silence(task: PipelineTask) -> Iterator[Waveform]:
+    for start in range(0, task.audio.length_samples, _BLOCK_SAMPLES):
+        samples = min(_BLOCK_SAMPLES, task.audio.length_samples - start)
+        yield np.zeros((len(task.prompts), 0, samples), np.float32)
+
+
+def _estimates(task: PipelineTask, audio: AudioSource, engine: Engine, control: Control) -> Iterator[Waveform]:
+    """What the engine says of `audio`, at the media's rate and length: blocks [prompts, channels, n]."""
+    rate = engine.info.sample_rate or audio.sample_rate
+    shape = (len(task.prompts), audio.channels)
+    request = EngineRequest(
+        audio=audio,
+        prompts=task.prompts,
+        seed=task.seed,
+        origin_sample=task.origin_sample,
+        quality=task.quality,
+        scratch=task.scratch,
+    )
+    if rate == audio.sample_rate:
+        blocks: Iterable[Waveform] = _checked(engine.separate(request, control))
+    else:
+        there = ResampledSource(audio, Resampler(audio.sample_rate, rate))
+        request = replace(
+            request,
+            audio=there,
+            prompts=tuple(_at_rate(prompt, audio.sample_rate, there) for prompt in task.prompts),
+            origin_sample=task.origin_sample * rate // audio.sample_rate,
+        )
+        rows = (block.reshape(-1, block.shape[-1]) for block in _checked(engine.separate(request, control)))
+        back = resampled_blocks(rows, Resampler(rate, audio.sample_rate))
+        blocks = (block.reshape(*shape, -1) for block in back)
+    return _exactly(blocks, shape, audio.length_samples)
+
+
+def _at_rate(prompt: EnginePrompt, rate: int, audio: AudioSource) -> EnginePrompt:
+    """Spans on the engine's grid, rounded outward."""
+
+    def spans(given: tuple[SampleRange, ...]) -> tuple[SampleRange, ...]:
+        return tuple(
+            SampleRange(
+                span.start_sample * audio.sample_rate // rate,
+                min(-(-span.end_sample * audio.sample_rate // rate), audio.length_samples),
+            )
+            for span in given
+        )
+
+    return replace(prompt, plus=spans(prompt.plus), minus=spans(prompt.minus))
+
+
+def _checked(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
+    for block in blocks:
+        if not np.all(np.isfinite(block)):
+            raise SeparationError(
+                "The model's output holds values that are not numbers.",
+                advice="Run it again; if it stays, report it with the media and the prompt.",
+            )
+        yield block
+
+
+def _exactly(blocks: Iterable[Waveform], shape: tuple[int, int], length_samples: int) -> Iterator[Waveform]:
+    """Cut, or filled up with silence, to the length of the media: an engine counts in frames of its own."""
+    left = length_samples
+    for block in blocks:
+        kept = block[..., :left]
+        left -= kept.shape[-1]
+        if kept.shape[-1]:
+            yield kept
+    while left:
+        samples = min(left, _BLOCK_SAMPLES)
+        left -= samples
+        yield np.zeros((*shape, samples), np.float32)

@@ -1,0 +1,55 @@
+"""Sound that waits on disk until the rest of its channels is there."""
+
+from __future__ import annotations
+
+import errno
+import math
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from stemline.errors import Code, OutputError
+from stemline_server.engines.base import Waveform
+
+_SAMPLE_BYTES = 4
+
+
+class Spool:
+    """A first-in first-out of blocks [*shape, n], in a file without a name that goes when the process does."""
+
+    def __init__(self, shape: tuple[int, ...], folder: Path | None) -> None:
+        self._shape = shape
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        self._read_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, block: Waveform) -> None:
+        """Appends. Raises OutputError (DISK_FULL)."""
+        try:
+            self._file.seek(0, 2)
+            self._file.write(np.ascontiguousarray(np.moveaxis(block, -1, 0), np.float32).tobytes())
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OutputError(
+                "The disk is full: the channels of a stem could not be kept until all were done.",
+                code=Code.DISK_FULL,
+                advice="Free some room and run it again.",
+            ) from error
+
+    def read(self, samples: int) -> Waveform:
+        """The next `samples` samples: [*shape, samples]."""
+        self._file.seek(self._read_bytes)
+        data = self._file.read(samples * math.prod(self._shape) * _SAMPLE_BYTES)
+        self._read_bytes += len(data)
+        return np.moveaxis(np.frombuffer(data, np.float32).reshape(samples, *self._shape), 0, -1)

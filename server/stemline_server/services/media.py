@@ -1,0 +1,176 @@
+"""MediaService: sound on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from stemline.clips import MediaSource, SampleRange
+from stemline.errors import Code, InputError, MediaError
+from stemline.v1 import media_pb2 as pb
+from stemline.v1 import media_pb2_grpc
+from stemline_server.engines.base import AudioSource
+from stemline_server.services.callers import is_this_machine
+from stemline_server.store import media_table
+from stemline_server.store.content import ContentStore
+from stemline_server.store.database import Database
+from stemline_server.store.media_table import MediaRow, MediaShape
+from stemline_server.store.names import BYTES_PER_SAMPLE, media_id
+from stemline_server.store.registrar import PathRegistrar
+from stemline_server.store.sources import SoundOpener
+from stemline_server.store.uploads import Upload, UploadHeader, Uploads
+
+if TYPE_CHECKING:
+    from grpc.aio import ServicerContext
+
+    Context = ServicerContext[object, object]
+
+T = TypeVar("T")
+
+_CHUNK_BYTES = 512 * 1024
+
+
+class MediaService(media_pb2_grpc.MediaServiceServicer):
+    """`registrar` None: this server does not share a disk with its callers."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ContentStore,
+        opener: SoundOpener,
+        uploads: Uploads,
+        registrar: PathRegistrar | None,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._opener = opener
+        self._uploads = uploads
+        self._registrar = registrar
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="media")
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def shares_disk(self, context: Context) -> bool:
+        """Whether this caller may name files of the server's machine, and read those of the store."""
+        return self._registrar is not None and is_this_machine(context)
+
+    async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
+        row, references = await self._lookup(request.name)
+        if not references and not self._store.holds(row):
+            raise _unknown(request.name)
+        return self._message(row, context)
+
+    async def RegisterPath(self, request: pb.RegisterPathRequest, context: Context) -> pb.Media:
+        if self._registrar is None or not is_this_machine(context):
+            raise InputError(
+                "This server reads no files of its callers.",
+                code=Code.PATH_NOT_ALLOWED,
+                advice="Send the sound with UploadMedia, or start the server with --media-root.",
+            )
+        source = MediaSource(request.path, request.stream, tuple(request.channels), request.mono)
+        wanted = SampleRange(request.start_sample, request.end_sample)
+        return self._message(await self._registrar.register(source, wanted), context)
+
+    async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
+        first = await anext(request_iterator, None)
+        if first is None or not first.HasField("header"):
+            raise InputError("An upload begins with its header.", advice="Send the header first.")
+        header = _header(first.header)
+        known = await self._database.run(lambda connection: media_table.find(connection, header.name))
+        if known is not None and self._store.holds(known):
+            return self._message(known, context)
+        upload = await self._blocking(self._uploads.begin, header)
+        try:
+            return self._message(await self._receive(upload, request_iterator), context)
+        finally:
+            self._threads.submit(upload.close)
+
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.Upload:
+        media_id(request.name)
+        known = await self._database.run(lambda connection: media_table.find(connection, request.name))
+        if known is not None and self._store.holds(known):
+            return pb.Upload(name=request.name, committed_size=known.shape.size_bytes)
+        return pb.Upload(name=request.name, committed_size=self._uploads.committed_bytes(request.name))
+
+    async def DownloadMedia(self, request: pb.DownloadMediaRequest, context: Context) -> AsyncIterator[pb.MediaChunk]:
+        row, references = await self._lookup(request.name)
+        end_sample = request.end_sample or row.shape.length_samples
+        if not 0 <= request.start_sample <= end_sample <= row.shape.length_samples:
+            raise MediaError(
+                f"The media has {row.shape.length_samples} samples.",
+                code=Code.MEDIA_OUT_OF_RANGE,
+                advice="Ask for a range inside it.",
+            )
+        step = max(1, _CHUNK_BYTES // (BYTES_PER_SAMPLE * row.shape.channels))
+        stack = contextlib.ExitStack()
+        try:
+            sound = await self._blocking(stack.enter_context, self._opener.open(row, references))
+            for start in range(request.start_sample, end_sample, step):
+                yield pb.MediaChunk(data=await self._blocking(_packed, sound, start, min(start + step, end_sample)))
+        finally:
+            self._threads.submit(stack.close)
+
+    async def DeleteMedia(self, request: pb.DeleteMediaRequest, context: Context) -> pb.DeleteMediaResponse:
+        await self._lookup(request.name)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if media_table.is_pinned(connection, request.name):
+                raise InputError("A job that has not ended needs that media.", advice="Cancel the job first.")
+            media_table.forget(connection, request.name)
+            self._store.path(request.name).unlink(missing_ok=True)
+
+        await self._database.run(work)
+        return pb.DeleteMediaResponse()
+
+    async def _receive(self, upload: Upload, parts: AsyncIterator[pb.UploadMediaRequest]) -> MediaRow:
+        async for part in parts:
+            if part.HasField("header"):
+                raise InputError("An upload has one header.", advice="Send only data after it.")
+            await self._blocking(upload.write, part.data)
+        return await self._blocking(upload.finish)
+
+    async def _lookup(self, name: str) -> tuple[MediaRow, list[media_table.MediaReference]]:
+        """Raises InputError for what is no media name, MediaError (MEDIA_UNKNOWN)."""
+        media_id(name)
+        row, references = await self._database.run(
+            lambda connection: (media_table.find(connection, name), media_table.references(connection, name))
+        )
+        if row is None:
+            raise _unknown(name)
+        return row, references
+
+    async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    def _message(self, row: MediaRow, context: Context) -> pb.Media:
+        readable = self.shares_disk(context) and self._store.holds(row)
+        return pb.Media(
+            name=row.name,
+            sample_rate=row.shape.sample_rate,
+            channels=row.shape.channels,
+            length_samples=row.shape.length_samples,
+            create_time=Timestamp(seconds=row.create_us // 1_000_000, nanos=row.create_us % 1_000_000 * 1000),
+            local_path=str(self._store.path(row.name)) if readable else "",
+        )
+
+
+def _header(sent: pb.UploadHeader) -> UploadHeader:
+    media_id(sent.name)
+    return UploadHeader(sent.name, MediaShape(sent.sample_rate, sent.channels, sent.length_samples), sent.offset)
+
+
+def _packed(sound: AudioSource, start_sample: int, end_sample: int) -> bytes:
+    return sound.read(start_sample, end_sample).T.astype("<f4").tobytes()
+
+
+def _unknown(name: str) -> MediaError:
+    return MediaError(
+        f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
+    )

@@ -1,0 +1,88 @@
+"""ModelService: the models that a server holds, and the server itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from stemline._version import __version__
+from stemline.v1 import models_pb2 as pb
+from stemline.v1 import models_pb2_grpc
+from stemline_server.jobs.board import JobBoard
+from stemline_server.jobs.catalog import Catalog, ModelFacts
+from stemline_server.pipeline import PIPELINE_VERSION
+from stemline_server.services.media import MediaService
+from stemline_server.store import media_table
+from stemline_server.store.content import ContentStore
+from stemline_server.store.database import Database
+
+if TYPE_CHECKING:
+    from grpc.aio import ServicerContext
+
+    Context = ServicerContext[object, object]
+
+
+class ModelService(models_pb2_grpc.ModelServiceServicer):
+    """Loading happens on the devices' own threads, between jobs."""
+
+    def __init__(
+        self, board: JobBoard, catalog: Catalog, database: Database, store: ContentStore, media: MediaService
+    ) -> None:
+        self._board = board
+        self._catalog = catalog
+        self._database = database
+        self._store = store
+        self._media = media
+        self._started_s = time.monotonic()
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        return pb.ListModelsResponse(models=[self._message(facts) for facts in await self._catalog.all_facts()])
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
+        return self._message(await self._catalog.facts(_id(request.name)))
+
+    async def LoadModel(self, request: pb.LoadModelRequest, context: Context) -> pb.Model:
+        info = await self._catalog.admit(_id(request.name), ())
+        await asyncio.gather(*map(asyncio.wrap_future, self._board.load(info.id)))
+        return self._message(await self._catalog.facts(info.id))
+
+    async def UnloadModel(self, request: pb.UnloadModelRequest, context: Context) -> pb.Model:
+        facts = await self._catalog.facts(_id(request.name))
+        await asyncio.gather(*map(asyncio.wrap_future, self._board.unload(facts.info.id)))
+        return self._message(facts)
+
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.ServerInfo:
+        queued, running = await self._board.counts()
+        return pb.ServerInfo(
+            version=__version__,
+            default_model=self._catalog.default_model,
+            devices=[worker.device for worker in self._board.workers],
+            pipeline_version=PIPELINE_VERSION,
+            store_bytes=await self._database.run(media_table.stored_bytes),
+            store_limit_bytes=self._store.limit_bytes,
+            queued_jobs=queued,
+            running_jobs=running,
+            shares_disk=self._media.shares_disk(context),
+            uptime_s=time.monotonic() - self._started_s,
+        )
+
+    def _message(self, facts: ModelFacts) -> pb.Model:
+        info = facts.info
+        return pb.Model(
+            name=f"models/{info.id}",
+            title=info.title,
+            revision=info.revision,
+            sample_rate=info.sample_rate or 0,
+            multichannel=info.multichannel,
+            takes_spans=info.spans,
+            takes_free_text=info.free_text,
+            available=not facts.obstacle,
+            note=facts.obstacle or info.note,
+            loaded=info.id in self._board.loaded_models(),
+            licence=info.licence,
+        )
+
+
+def _id(name: str) -> str:
+    return name.removeprefix("models/")

@@ -1,0 +1,149 @@
+"""SeparationService: jobs on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from stemline.errors import Code, InputError, StemlineError
+from stemline.v1 import separation_pb2 as pb
+from stemline.v1 import separation_pb2_grpc
+from stemline_server.engines.base import EngineInfo
+from stemline_server.jobs.board import JobBoard
+from stemline_server.jobs.catalog import Catalog
+from stemline_server.jobs.keys import keys_of
+from stemline_server.jobs.record import JobRecord
+from stemline_server.jobs.table import Filter, NewJob
+from stemline_server.jobs.worker import engine_prompt
+from stemline_server.pipeline import PIPELINE_VERSION
+from stemline_server.services.specs import check_against_media, check_ids, normal_spec
+from stemline_server.store import media_table
+from stemline_server.store.database import Database
+
+if TYPE_CHECKING:
+    from grpc.aio import ServicerContext
+
+    Context = ServicerContext[object, object]
+
+_MAX_WAIT_S = 60.0
+_MAX_PAGE = 1000
+_DEFAULT_PAGE = 100
+_REPLAY_PAGE = 500
+_MAX_BATCH = 20_000
+_NEWEST = 1 << 62
+
+
+class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
+    """Handlers never block: the database, the catalog and the workers have threads of their own."""
+
+    def __init__(self, board: JobBoard, catalog: Catalog, database: Database) -> None:
+        self._board = board
+        self._catalog = catalog
+        self._database = database
+        self.draining = False
+
+    async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
+        (job,) = await self._create([request])
+        return self._message(job)
+
+    async def BatchCreateJobs(self, request: pb.BatchCreateJobsRequest, context: Context) -> pb.BatchCreateJobsResponse:
+        if len(request.requests) > _MAX_BATCH:
+            raise InputError(f"A batch may have {_MAX_BATCH} jobs.", advice="Send several batches with one batch_id.")
+        jobs = await self._create(request.requests)
+        return pb.BatchCreateJobsResponse(jobs=[self._message(job) for job in jobs])
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
+        return self._message(await self._board.get(request.name))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        size = min(request.page_size, _MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE
+        wanted = Filter(batch_id=request.batch_id, states=tuple(request.states))
+        jobs = await self._board.newest(wanted, _page_start(request.page_token), size + 1)
+        token = str(jobs[size - 1].id) if len(jobs) > size else ""
+        return pb.ListJobsResponse(jobs=[self._message(job) for job in jobs[:size]], next_page_token=token)
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
+        return self._message(await self._board.cancel(request.name))
+
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
+        await self._board.delete(request.name)
+        return pb.DeleteJobResponse()
+
+    async def WaitJob(self, request: pb.WaitJobRequest, context: Context) -> pb.Job:
+        timeout_s = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else _MAX_WAIT_S
+        with self._board.hub.watch(Filter(names=frozenset({request.name}))) as watcher:
+            job = await self._board.get(request.name)
+            try:
+                async with asyncio.timeout(min(max(timeout_s, 0.0), _MAX_WAIT_S)):
+                    while not job.ended and await watcher.next_events():
+                        job = await self._board.get(request.name)
+            except TimeoutError:
+                job = await self._board.get(request.name)
+        return self._message(job)
+
+    async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
+        wanted = Filter(names=frozenset(request.names), batch_id=request.batch_id)
+        await self._board.check_known(wanted.names)
+        with self._board.hub.watch(wanted, request.after_sequence) as watcher:
+            sequence = request.after_sequence
+            while page := await self._board.changed_after(wanted.batch_id, sequence, _REPLAY_PAGE):
+                for job in page:
+                    if wanted.admits(job):
+                        yield pb.JobEvent(sequence=job.sequence, job=self._message(job))
+                sequence = page[-1].sequence
+            while events := await watcher.next_events():
+                for event in events:
+                    if event.sequence == 0 or event.sequence > sequence:
+                        yield event
+
+    async def _create(self, requests: Sequence[pb.CreateJobRequest]) -> list[JobRecord]:
+        if self.draining:
+            raise StemlineError(
+                "The server is stopping.", code=Code.SERVER_UNREACHABLE, advice="Try again in a moment."
+            )
+        specs = []
+        for request in requests:
+            check_ids(request)
+            specs.append(normal_spec(request.spec, self._catalog.default_model))
+        names = {name for spec in specs for name in (spec.media, *spec.subtract)}
+        known = await self._database.run(lambda connection: media_table.find_many(connection, names))
+        for spec in specs:
+            check_against_media(spec, known)
+        models = await self._admit(specs)
+        return await self._board.create(
+            [_new_job(request, spec, models[spec.model]) for request, spec in zip(requests, specs, strict=True)]
+        )
+
+    async def _admit(self, specs: Sequence[pb.SeparationSpec]) -> dict[str, EngineInfo]:
+        """Each model is asked once about each different prompt."""
+        prompts: dict[str, dict[bytes, pb.Prompt]] = {}
+        for spec in specs:
+            prompts.setdefault(spec.model, {})[spec.prompt.SerializeToString(deterministic=True)] = spec.prompt
+        return {
+            model: await self._catalog.admit(model, [engine_prompt(prompt) for prompt in different.values()])
+            for model, different in prompts.items()
+        }
+
+    def _message(self, job: JobRecord) -> pb.Job:
+        return job.message(self._board.hub.progress_of(job))
+
+
+def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo) -> NewJob:
+    return NewJob(
+        request_id=request.request_id,
+        batch_id=request.batch_id,
+        priority=request.priority,
+        spec=spec,
+        keys=keys_of(spec, info.id, info.revision, PIPELINE_VERSION),
+        model=info.id,
+        revision=info.revision,
+    )
+
+
+def _page_start(token: str) -> int:
+    if not token:
+        return _NEWEST
+    if not token.isascii() or not token.isdigit() or len(token) > 18:
+        raise InputError("The page token is not one of this server.", advice="Start again without one.")
+    return int(token)

@@ -1,0 +1,83 @@
+"""What callers may ask for, checked before anything else sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stemline.errors import Code, InputError, MediaError, UsageError
+from stemline.prompts import clean_text
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.store.media_table import MediaRow
+from stemline_server.store.names import media_id
+
+MAX_SPANS = 1000
+_MAX_ID_CHARACTERS = 128
+_MAX_SUBTRACT = 64
+_MAX_PRIORITY = 1_000_000
+_MAX_SAMPLE = 1 << 62
+_QUALITIES = ("fast", "standard", "best")
+
+
+def check_ids(request: pb.CreateJobRequest) -> None:
+    """Raises InputError for an id that is missing, too long or not printable ASCII."""
+    for name, value, needed in (("request_id", request.request_id, True), ("batch_id", request.batch_id, False)):
+        printable = value.isascii() and value.isprintable()
+        if not printable or len(value) > _MAX_ID_CHARACTERS or (needed and not value):
+            raise InputError(
+                f"{name} must be 1 to {_MAX_ID_CHARACTERS} printable ASCII characters.", advice="Use a UUID."
+            )
+    if abs(request.priority) > _MAX_PRIORITY:
+        raise InputError(f"A priority lies within ±{_MAX_PRIORITY}.", advice="0 is ordinary; higher goes first.")
+
+
+def normal_spec(sent: pb.SeparationSpec, default_model: str) -> pb.SeparationSpec:
+    """The spec with every default filled in, so that what means the same is the same. Raises InputError, UsageError."""
+    spec = pb.SeparationSpec()
+    spec.CopyFrom(sent)
+    for name in (spec.media, *spec.subtract):
+        media_id(name)
+    spec.model = spec.model.removeprefix("models/") or default_model
+    spec.quality = spec.quality or "standard"
+    spec.channels = spec.channels or pb.CHANNEL_POLICY_LINKED
+    if spec.quality not in _QUALITIES:
+        raise InputError("The quality is not one that exists.", advice=f"Choose one of: {', '.join(_QUALITIES)}.")
+    if spec.channels not in pb.ChannelPolicy.values():
+        raise InputError("The channel policy is not one that exists.", advice="Choose linked or each.")
+    if len(spec.subtract) > _MAX_SUBTRACT:
+        raise InputError(f"At most {_MAX_SUBTRACT} stems can be subtracted.", advice="Subtract fewer.")
+    if not 0 <= spec.origin_sample < _MAX_SAMPLE:
+        raise InputError("origin_sample lies outside any media.", advice="Count from the media's first sample.")
+    _check_prompt(spec.prompt)
+    return spec
+
+
+def _check_prompt(prompt: pb.Prompt) -> None:
+    if prompt.text or not (prompt.plus or prompt.minus):
+        prompt.text = clean_text(prompt.text)
+    if len(prompt.plus) + len(prompt.minus) > MAX_SPANS:
+        raise UsageError(
+            f"A prompt may have {MAX_SPANS} spans; this one has {len(prompt.plus) + len(prompt.minus)}.",
+            code=Code.PROMPT_TOO_LONG,
+            advice="Mark only the clearest places.",
+        )
+
+
+def check_against_media(spec: pb.SeparationSpec, known: Mapping[str, MediaRow]) -> None:
+    """Raises MediaError (MEDIA_UNKNOWN), UsageError (spans outside the media), InputError (stems of another shape)."""
+    for name in (spec.media, *spec.subtract):
+        if name not in known:
+            raise MediaError(
+                f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
+            )
+    shape = known[spec.media].shape
+    for span in (*spec.prompt.plus, *spec.prompt.minus):
+        if not 0 <= span.start_sample < span.end_sample <= shape.length_samples:
+            raise UsageError(
+                f"The span {span.start_sample}..{span.end_sample} lies outside the {shape.length_samples} samples.",
+                advice="Give spans in samples of the job's media.",
+            )
+    if any(known[name].shape != shape for name in spec.subtract):
+        raise InputError(
+            "A stem to subtract has another rate, channel count or length than the media.",
+            advice="Subtract only stems of that media.",
+        )

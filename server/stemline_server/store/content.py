@@ -1,0 +1,168 @@
+"""The store: files of bare samples named by what is in them, under a quota."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from stemline.errors import Code, OutputError
+from stemline_server.engines.base import Waveform
+from stemline_server.store import media_table
+from stemline_server.store.database import Database, disk_full
+from stemline_server.store.media_table import MediaRow, MediaShape
+from stemline_server.store.names import media_id, new_digest
+
+_SPARE_DISK_BYTES = 64 * 1024 * 1024  # left to the database, the log and everybody else
+
+
+class ContentStore:
+    """Files are written under `draft/`, hashed, and only then renamed to `<id>.f32`: what has a final name is whole."""
+
+    def __init__(self, root: Path, database: Database, limit_bytes: int) -> None:
+        self._root = root
+        self._database = database
+        self.limit_bytes = limit_bytes
+        self._reserved_bytes = 0  # of files being written; touched on the database thread only
+        self.drafts = root / "draft"
+        shutil.rmtree(self.drafts, ignore_errors=True)
+        self.drafts.mkdir(parents=True)
+
+    def path(self, name: str) -> Path:
+        """Where the store keeps that media, whether or not it does."""
+        identity = media_id(name)
+        return self._root / identity[:2] / f"{identity}.f32"
+
+    def holds(self, row: MediaRow) -> bool:
+        """Whether the whole file is there. A file that something else has damaged or removed counts as missing."""
+        try:
+            return row.stored_bytes > 0 and self.path(row.name).stat().st_size == row.shape.size_bytes
+        except FileNotFoundError:
+            return False
+
+    def has_file(self, name: str) -> bool:
+        """Whether a file of that name is there; files that are there are whole."""
+        return self.path(name).exists()
+
+    def make_room(self, connection: sqlite3.Connection, wanted_bytes: int) -> None:
+        """Drops the longest unused media until `wanted_bytes` more fit. Raises OutputError (DISK_QUOTA, DISK_FULL)."""
+        wanted_bytes += self._reserved_bytes
+        over = media_table.stored_bytes(connection) + wanted_bytes - self.limit_bytes
+        short = wanted_bytes + _SPARE_DISK_BYTES - shutil.disk_usage(self._root).free
+        for name in media_table.least_recently_used(connection, max(over, short, 0)):
+            self.remove(connection, name)
+        if media_table.stored_bytes(connection) + wanted_bytes > self.limit_bytes:
+            raise OutputError(
+                f"The server's store is full: {wanted_bytes} bytes do not fit into its limit of {self.limit_bytes}.",
+                code=Code.DISK_QUOTA,
+                advice="Raise --store-limit, or wait for the jobs that still need what it holds.",
+            )
+        if shutil.disk_usage(self._root).free < wanted_bytes + _SPARE_DISK_BYTES:
+            raise disk_full()
+
+    def remove(self, connection: sqlite3.Connection, name: str) -> None:
+        """Takes the file out of the store; references to the same sound stay."""
+        media_table.forget_stored(connection, name)
+        self.path(name).unlink(missing_ok=True)
+
+    def reserve(self, size_bytes: int) -> None:
+        """Sets room aside until `release`, for threads. Raises OutputError when there is none."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            self.make_room(connection, size_bytes)
+            self._reserved_bytes += size_bytes
+
+        self._database.call(work)
+
+    def release(self, size_bytes: int) -> None:
+        """Gives up what `reserve` set aside: the file is in the store now, or never will be."""
+
+        def work(_: sqlite3.Connection) -> None:
+            self._reserved_bytes -= size_bytes
+
+        self._database.submit(work)
+
+    def adopt(self, draft: Path, name: str, shape: MediaShape) -> MediaRow:
+        """Gives a whole, verified file its final name and makes it known. For threads."""
+        target = self.path(name)
+
+        def work(connection: sqlite3.Connection) -> MediaRow:
+            target.parent.mkdir(exist_ok=True)
+            draft.replace(target)
+            return media_table.put(connection, name, shape, shape.size_bytes)
+
+        return self._database.call(work)
+
+    def sweep(self) -> None:
+        """Makes files and table agree again after a process that died. For start-up, before anything is served."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            listed = connection.execute("SELECT * FROM media WHERE stored_bytes > 0").fetchall()
+            known = {self.path(row["name"]): (row["name"], row["stored_bytes"]) for row in listed}
+            there = {path: path.stat().st_size for path in self._root.glob("??/*.f32")}
+            for path, (name, size_bytes) in known.items():
+                if there.get(path) != size_bytes:
+                    self.remove(connection, name)
+            for path in there.keys() - known.keys():
+                path.unlink()
+
+        self._database.call(work)
+
+
+class Draft:
+    """A stem being written, from one thread: blocks in, then `close` for its name; `discard` in any case."""
+
+    def __init__(self, store: ContentStore, shape: MediaShape) -> None:
+        self._store = store
+        self._shape = shape
+        self._digest = new_digest(shape.sample_rate, shape.channels)
+        self._written = 0
+        store.reserve(shape.size_bytes)
+        try:
+            with _full_disk_named():
+                self._file: IO[bytes] = tempfile.NamedTemporaryFile(  # noqa: SIM115 - open until `close`
+                    dir=store.drafts, suffix=".f32", delete=False
+                )
+        except BaseException:
+            store.release(shape.size_bytes)
+            raise
+
+    def write(self, block: Waveform) -> None:
+        """Appends [channels, samples]. Raises OutputError (DISK_FULL)."""
+        data = np.ascontiguousarray(block.T, dtype="<f4").data.cast("B")
+        self._digest.update(data)
+        self._written += data.nbytes
+        with _full_disk_named():
+            self._file.write(data)
+
+    def close(self) -> MediaRow:
+        """The finished media. Raises ValueError when it is not as long as it was said to be."""
+        if self._written != self._shape.size_bytes:
+            raise ValueError(f"{self._written} bytes were written of {self._shape.size_bytes}")
+        with _full_disk_named():
+            self._file.close()
+        return self._store.adopt(Path(self._file.name), f"media/{self._digest.hexdigest()}", self._shape)
+
+    def discard(self) -> None:
+        """Leaves nothing behind that has no final name. Once per draft."""
+        self._store.release(self._shape.size_bytes)
+        with contextlib.suppress(OSError):
+            self._file.close()
+        Path(self._file.name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _full_disk_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full() from error
+        raise

@@ -1,0 +1,96 @@
+"""The server's state folder: who holds it, the token that opens it, and where the server listens."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from stemline._version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """Names what lies where in the folder, and makes it for its owner alone."""
+
+    root: Path
+
+    def make(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.store, self.scratch):
+            folder.mkdir(exist_ok=True, mode=0o700)
+
+    @property
+    def database(self) -> Path:
+        return self.root / "jobs.sqlite"
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "server.log"
+
+    @property
+    def token(self) -> Path:
+        return self.root / "token"
+
+    @property
+    def endpoint(self) -> Path:
+        return self.root / "endpoint.json"
+
+    def try_lock(self) -> IO[bytes] | None:
+        """The folder's lock, held until the file is closed or the process dies; None when another process has it."""
+        handle = (self.root / "lock").open("ab")
+        try:
+            _lock(handle)
+        except OSError:
+            handle.close()
+            return None
+        return handle
+
+    def write_endpoint(self, address: str, token_file: Path) -> None:
+        facts = {"version": __version__, "pid": os.getpid(), "address": address, "token_file": str(token_file)}
+        draft = self.root / f"endpoint.{os.getpid()}.tmp"
+        draft.write_text(json.dumps(facts), encoding="utf-8")
+        draft.replace(self.endpoint)
+
+
+def read_or_make_token(path: Path) -> str:
+    """The secret that callers must show. A new one is readable by its owner only."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        token = ""
+    if token:
+        return token
+    token = secrets.token_urlsafe(32)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(token)
+    draft.replace(path)
+    return token
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: IO[bytes]) -> None:
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: IO[bytes]) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,159 @@
+"""What the database knows of media: their shape, whether the store holds them, and where else they can be read."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from stemline.clips import MediaSource, SampleRange
+from stemline_server.store.names import BYTES_PER_SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
+class MediaShape:
+    """Rate in Hz, channel count, samples per channel."""
+
+    sample_rate: int
+    channels: int
+    length_samples: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.length_samples * self.channels * BYTES_PER_SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRow:
+    """A known sound. `stored_bytes` is 0 when only references lead to it."""
+
+    name: str
+    shape: MediaShape
+    stored_bytes: int
+    create_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReference:
+    """A range of a file of this machine, and what told the file from others when its sound was hashed."""
+
+    source: MediaSource
+    range: SampleRange
+    identity: str
+
+
+def now_us() -> int:
+    """Microseconds since 1970: how the database writes moments."""
+    return time.time_ns() // 1000
+
+
+def find(connection: sqlite3.Connection, name: str) -> MediaRow | None:
+    """The media of that name, marked as used now."""
+    row = connection.execute("SELECT * FROM media WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    connection.execute("UPDATE media SET used_us = ? WHERE name = ?", (now_us(), name))
+    return _media(row)
+
+
+def find_many(connection: sqlite3.Connection, names: set[str]) -> dict[str, MediaRow]:
+    """Those of the names that are known, marked as used now."""
+    found = ((name, find(connection, name)) for name in names)
+    return {name: row for name, row in found if row is not None}
+
+
+def put(connection: sqlite3.Connection, name: str, shape: MediaShape, stored_bytes: int) -> MediaRow:
+    """Makes a sound known, or known as stored when it was only referred to."""
+    connection.execute(
+        "INSERT INTO media VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+        " stored_bytes = max(stored_bytes, excluded.stored_bytes), used_us = excluded.used_us",
+        (name, shape.sample_rate, shape.channels, shape.length_samples, stored_bytes, now_us(), now_us()),
+    )
+    return _media(connection.execute("SELECT * FROM media WHERE name = ?", (name,)).fetchone())
+
+
+def put_reference(connection: sqlite3.Connection, media: str, reference: MediaReference) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO media_references VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*_reference_key(reference.source, reference.range), reference.identity, media),
+    )
+
+
+def find_reference(
+    connection: sqlite3.Connection, source: MediaSource, wanted: SampleRange, identity: str
+) -> MediaRow | None:
+    """The media that this very range of this very file was hashed to before; None when the file is another one now."""
+    row = connection.execute(
+        "SELECT media FROM media_references WHERE (path, stream, channels, mono, start_sample, end_sample)"
+        " = (?, ?, ?, ?, ?, ?) AND identity = ?",
+        (*_reference_key(source, wanted), identity),
+    ).fetchone()
+    return None if row is None else find(connection, row["media"])
+
+
+def references(connection: sqlite3.Connection, media: str) -> list[MediaReference]:
+    """Every place where this sound was found, as far as it was not overwritten by a later look."""
+    rows = connection.execute("SELECT * FROM media_references WHERE media = ?", (media,))
+    return [
+        MediaReference(
+            source=MediaSource(
+                row["path"],
+                row["stream"],
+                tuple(int(channel) for channel in row["channels"].split(",") if channel),
+                bool(row["mono"]),
+            ),
+            range=SampleRange(row["start_sample"], row["end_sample"]),
+            identity=row["identity"],
+        )
+        for row in rows
+    ]
+
+
+def forget_stored(connection: sqlite3.Connection, name: str) -> None:
+    """The store no longer holds the file: results that it was are no longer at hand either."""
+    connection.execute("UPDATE media SET stored_bytes = 0 WHERE name = ?", (name,))
+    connection.execute("DELETE FROM results WHERE media = ?", (name,))
+    connection.execute(
+        "DELETE FROM media WHERE name = ? AND NOT EXISTS (SELECT 1 FROM media_references WHERE media = ?)", (name, name)
+    )
+
+
+def forget(connection: sqlite3.Connection, name: str) -> None:
+    """Nothing is known of this sound any more."""
+    connection.execute("DELETE FROM media_references WHERE media = ?", (name,))
+    forget_stored(connection, name)
+
+
+def is_pinned(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a job that has not ended needs it."""
+    return connection.execute("SELECT 1 FROM pins WHERE media = ?", (name,)).fetchone() is not None
+
+
+def stored_bytes(connection: sqlite3.Connection) -> int:
+    """What the store holds in all."""
+    return int(connection.execute("SELECT coalesce(sum(stored_bytes), 0) FROM media").fetchone()[0])
+
+
+def least_recently_used(connection: sqlite3.Connection, wanted_bytes: int) -> list[str]:
+    """Names of stored media that no job needs, the longest unused first, until they make up `wanted_bytes`."""
+    rows = connection.execute(
+        "SELECT name, stored_bytes FROM media WHERE stored_bytes > 0"
+        " AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.media = media.name) ORDER BY used_us"
+    )
+    names, total = [], 0
+    for row in rows:
+        if total >= wanted_bytes:
+            break
+        names.append(row["name"])
+        total += row["stored_bytes"]
+    return names
+
+
+def _reference_key(source: MediaSource, wanted: SampleRange) -> tuple[str, int, str, int, int, int]:
+    channels = ",".join(str(channel) for channel in source.channels)
+    return source.path, source.stream, channels, int(source.mono), wanted.start_sample, wanted.end_sample
+
+
+def _media(row: sqlite3.Row) -> MediaRow:
+    shape = MediaShape(row["sample_rate"], row["channels"], row["length_samples"])
+    return MediaRow(row["name"], shape, row["stored_bytes"], row["create_us"])

@@ -1,0 +1,97 @@
+"""Files of this machine made known as media without a copy: hashed once, recognised ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from stemline.clips import MediaSource, SampleRange
+from stemline.errors import Cancelled, Code, InputError, MediaError
+from stemline_server.store import media_table
+from stemline_server.store.database import Database
+from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
+from stemline_server.store.names import new_digest
+from stemline_server.store.sources import SoundOpener, file_identity
+
+_BLOCK_SAMPLES = 1 << 17
+
+
+class PathRegistrar:
+    """`roots` None: every file that this user can read; else only what lies under one of them, links resolved."""
+
+    def __init__(self, database: Database, opener: SoundOpener, roots: Sequence[Path] | None) -> None:
+        self._database = database
+        self._opener = opener
+        self._roots = None if roots is None else tuple(root.resolve() for root in roots)
+        self._threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="hash")
+
+    async def register(self, source: MediaSource, wanted: SampleRange) -> MediaRow:
+        """The media that this range is. Raises InputError (PATH_NOT_ALLOWED), MediaError."""
+        loop = asyncio.get_running_loop()
+        identity = await loop.run_in_executor(self._threads, self._admit, source, wanted)
+        known = await self._database.run(
+            lambda connection: media_table.find_reference(connection, source, wanted, identity)
+        )
+        if known is not None:
+            return known
+        gone = threading.Event()
+        reference = MediaReference(source, wanted, identity)
+        try:
+            name, shape = await loop.run_in_executor(self._threads, self._hash, reference, gone)
+        finally:
+            gone.set()
+
+        def keep(connection: sqlite3.Connection) -> MediaRow:
+            media_table.put_reference(connection, name, reference)
+            return media_table.put(connection, name, shape, 0)
+
+        return await self._database.run(keep)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _admit(self, source: MediaSource, wanted: SampleRange) -> str:
+        if "\0" in source.path or not os.path.isabs(source.path):  # noqa: PTH117 - kept as the caller spells it
+            raise InputError("The path of a media file must be absolute.", advice="Give the whole path.")
+        if wanted.length <= 0 or wanted.start_sample < 0:
+            raise MediaError("The range holds no sample.", code=Code.MEDIA_EMPTY, advice="Give an end after the start.")
+        if self._roots is not None:
+            resolved = Path(source.path).resolve()
+            if not any(resolved.is_relative_to(root) for root in self._roots):
+                raise InputError(
+                    "The server may not read that path.",
+                    code=Code.PATH_NOT_ALLOWED,
+                    advice="Start it with --media-root for that folder, or let the client send the sound.",
+                )
+        return file_identity(source.path)
+
+    def _hash(self, reference: MediaReference, gone: threading.Event) -> tuple[str, MediaShape]:
+        wanted = reference.range
+        with self._opener.reader(reference) as reader:
+            if wanted.end_sample > reader.length_samples:
+                raise MediaError(
+                    f"{reference.source.path!r} has {reader.length_samples} samples, fewer than {wanted.end_sample}.",
+                    code=Code.MEDIA_OUT_OF_RANGE,
+                    advice="Give a range inside the file.",
+                )
+            shape = MediaShape(reader.sample_rate, reader.channels, wanted.length)
+            digest = new_digest(shape.sample_rate, shape.channels)
+            for start in range(wanted.start_sample, wanted.end_sample, _BLOCK_SAMPLES):
+                if gone.is_set():
+                    raise Cancelled
+                block = reader.read(start, min(start + _BLOCK_SAMPLES, wanted.end_sample))
+                digest.update(np.ascontiguousarray(block.T, dtype="<f4").data.cast("B"))
+        if file_identity(reference.source.path) != reference.identity:
+            raise MediaError(
+                f"{reference.source.path!r} is being changed.",
+                code=Code.MEDIA_CHANGED,
+                advice="Wait until it is whole.",
+            )
+        return f"media/{digest.hexdigest()}", shape

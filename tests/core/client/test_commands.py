@@ -1,0 +1,261 @@
+"""The small commands, against a real private server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.client.sounds import make_request
+from stemline import paths
+from stemline._version import __version__
+from stemline.cli import cache, doctor, jobs, models, serve, stop
+from stemline.cli.answers import size_text, visible
+from stemline.cli.cache import parse_size
+from stemline.cli.checks import Status
+from stemline.cli.checks.places import place_checks
+from stemline.cli.checks.server import server_checks
+from stemline.client import Client, connect, find_private
+from stemline.client.settings import store_limit_bytes
+from stemline.errors import Code, NoServerError, UsageError
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line; gives its exit code and what it wrote to stdout."""
+    parser = argparse.ArgumentParser(prog="stemline")
+    subparsers = parser.add_subparsers(required=True)
+    for module in (cache, doctor, jobs, models, serve, stop):
+        module.add_parser(subparsers)
+
+    def run(*words: str) -> tuple[int, str]:
+        args = parser.parse_args(words)
+        capsys.readouterr()
+        code = args.func(args)
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def results(answer: tuple[int, str]) -> Any:
+    """The results of one JSON object on stdout."""
+    whole = json.loads(answer[1])
+    assert whole["version"] == 1
+    assert set(whole) == {"version", "results", "errors"}
+    return whole["results"]
+
+
+def test_models_are_listed_with_what_they_take(command: Command, client: Client) -> None:
+    listed = {model["model"]: model for model in results(command("models", "--json"))}
+    assert listed["noop"]["available"] is True
+    assert [model for model in listed if listed[model]["default"]] == [client.server_info().default_model]
+    assert "noop" in command("models")[1]
+
+
+def test_jobs_are_listed_cancelled_and_retried(command: Command, own_client: Client, clip: Path) -> None:
+    request = make_request(own_client, clip, "sleep:20", batch_id="batch")
+    (job,) = own_client.create_jobs([request])
+    (listed,) = results(command("jobs", "--json"))
+    assert (listed["job"], listed["prompt"], listed["batch"]) == (job.name, "sleep:20", "batch")
+    assert job.name.removeprefix("jobs/") in command("jobs")[1]
+    command("jobs", "cancel", job.name.removeprefix("jobs/"))
+    *_, ended = own_client.watch([job.name])
+    assert ended.state == "cancelled"
+    (again,) = results(command("jobs", "retry", "--batch", "batch", "--json"))
+    assert (again["job"], again["state"]) == (job.name, "queued")
+    results(command("jobs", "cancel", "--all", "--json"))
+    *_, ended = own_client.watch([job.name])
+    assert ended.state == "cancelled"
+
+
+def test_a_job_that_is_not_there_is_an_error_of_its_own(command: Command, own_client: Client, clip: Path) -> None:
+    (job,) = own_client.create_jobs([make_request(own_client, clip)])
+    code, out = command("jobs", "list", "nothing", job.name, "--json")
+    whole = json.loads(out)
+    assert code == 1
+    assert [error["input"] for error in whole["errors"]] == ["nothing"]
+    assert whole["errors"][0]["code"] == Code.JOB_UNKNOWN
+    assert [entry["job"] for entry in whole["results"]] == [job.name]
+
+
+def test_cancel_needs_to_know_what(command: Command) -> None:
+    with pytest.raises(UsageError, match="Which jobs"):
+        command("jobs", "cancel")
+    assert find_private() is None
+
+
+@pytest.mark.usefixtures("private")
+def test_stop_says_whether_there_was_anything_to_stop(command: Command) -> None:
+    with connect():
+        assert results(command("stop", "--json")) == [{"stopped": True}]
+    assert results(command("stop", "--json")) == [{"stopped": False}]
+    assert command("stop") == (0, "No private server is running.\n")
+
+
+def test_clearing_keeps_what_a_running_job_needs(command: Command, own_client: Client, clip: Path) -> None:
+    request = make_request(own_client, clip)
+    (done,) = own_client.create_jobs([request])
+    *_, done = own_client.watch([done.name])
+    slow = replace(request, prompt=replace(request.prompt, text="sleep:1"), request_id="slow")
+    (waiting,) = own_client.create_jobs([slow])
+    (cleared,) = results(command("cache", "clear", "--json"))
+    assert cleared["kept"] != []
+    *_, ended = own_client.watch([waiting.name])
+    assert ended.state == "succeeded"
+    assert ended.stem is not None
+    with own_client.open_media(ended.stem.media) as stem:
+        assert stem.read(0, 10).shape == (2, 10)
+
+
+def test_clearing_frees_the_disk_when_nothing_runs(command: Command, own_client: Client, clip: Path) -> None:
+    (job,) = own_client.create_jobs([make_request(own_client, clip)])
+    list(own_client.watch([job.name]))
+    old = paths.server_state_dir("0.0.1") / "store"
+    old.mkdir(parents=True)
+    (old.parent / "lock").touch()
+    (old / "stem.f32").write_bytes(bytes(1000))
+    (paths.cache_dir() / "pcm").mkdir(exist_ok=True)
+    (paths.cache_dir() / "pcm" / "sound").write_bytes(bytes(1000))
+    (shown,) = results(command("cache", "--json"))
+    sizes = {part["name"]: part["bytes"] for part in shown["parts"]}
+    assert sizes["pcm"] == 1000
+    assert sizes["server-0.0.1"] == 1000
+    assert sizes[f"server-{__version__}"] > 384_000
+    (cleared,) = results(command("cache", "clear", "--json"))
+    assert cleared["freed_bytes"] > 386_000
+    assert cleared["kept"] == []
+    assert find_private() is None
+    assert not (paths.cache_dir() / "pcm").exists()
+    assert sum(part["bytes"] for part in results(command("cache", "--json"))[0]["parts"]) < 100_000
+
+
+@pytest.mark.usefixtures("private")
+def test_the_limit_reaches_the_server(command: Command) -> None:
+    assert results(command("cache", "limit", "2GB", "--json")) == [
+        {"limit_bytes": 2_000_000_000, "applies_after_restart": False}
+    ]
+    assert store_limit_bytes() == 2_000_000_000
+    with connect() as client:
+        assert client.server_info().store_limit_bytes == 2_000_000_000
+
+
+@pytest.mark.parametrize(("text", "size"), [("20GB", 20e9), ("1.5 TiB", 1.5e12), ("100000000", 1e8), ("200m", 2e8)])
+def test_sizes(text: str, size: float) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-5GB", "10kB", "nanGB", "1e9", "20 GB of it"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+def test_a_limit_needs_a_size_and_nothing_else_takes_one(command: Command) -> None:
+    for words in (("cache", "limit"), ("cache", "clear", "20GB"), ("cache", "show", "20GB")):
+        with pytest.raises(UsageError):
+            command(*words)
+
+
+def test_text_of_others_cannot_steer_the_terminal() -> None:
+    assert visible("a\x1b[31m\r\nb\u202e") == "a\\x1b[31m\\r\\nb\\u202e"
+    assert visible("Größe 20 °") == "Größe 20 °"
+
+
+def test_size_texts() -> None:
+    assert [size_text(n) for n in (0, 999, 1000, 1_500_000, 5 * 10**15)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "1.5 MB",
+        "5000.0 TB",
+    ]
+
+
+def test_serve_without_the_server_package_says_which_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "stemline_server.app", None)
+    with pytest.raises((NoServerError, ImportError)) as caught:
+        command("serve")
+    assert "pip install 'stemline[server]'" in str(caught.value)
+
+
+def checks(answer: tuple[int, str]) -> dict[str, dict[str, str]]:
+    return {check["check"]: check for check in results(answer)}
+
+
+def test_the_doctor_finds_this_machine_well_and_starts_nothing(command: Command) -> None:
+    code, out = command("doctor", "--json")
+    found = checks((code, out))
+    assert code == 0, out
+    assert {"python", "av", "grpcio", "torch", "device", "codecs", "edit formats", "cache folder"} <= set(found)
+    assert found["private server"]["message"].startswith("not running")
+    assert find_private() is None
+    assert all(check["advice"] for check in found.values() if check["status"] != "ok")
+
+
+@pytest.mark.usefixtures("private")
+def test_a_server_that_runs_is_seen_and_one_that_died() -> None:
+    with connect():
+        server = find_private()
+        assert server is not None
+        *_, running = server_checks()
+        assert str(server.pid) in running.message
+        os.kill(server.pid, 9)
+        *_, died = server_checks()
+    assert died.status is Status.WARN
+    assert "has died" in died.message
+
+
+def test_a_folder_that_cannot_be_written_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("STEMLINE_CACHE", str(file / "cache"))
+    broken, *_ = place_checks()
+    assert (broken.name, broken.status) == ("cache folder", Status.FAIL)
+    assert "STEMLINE_CACHE" in broken.advice
+
+
+def test_a_taken_port_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr("stemline_server.config.DEFAULT_PORT", port)
+        _, taken, _ = server_checks()
+    assert (taken.name, taken.status) == (f"port {port}", Status.WARN)
+    assert "--listen" in taken.advice
+
+
+def test_a_named_server_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMLINE_SERVER", "127.0.0.1:9")
+    *_, named = server_checks()
+    assert named.status is Status.FAIL
+    assert "127.0.0.1:9" in named.message
+
+
+def test_the_doctor_outlives_a_package_that_is_broken(tmp_path: Path) -> None:
+    """A broken av, grpc or torch must be the finding, not the end."""
+    for name in ("av", "grpc", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('broken on purpose')")
+    script = (
+        "import argparse\nfrom stemline.cli import doctor\nparser = argparse.ArgumentParser()\n"
+        "doctor.add_parser(parser.add_subparsers())\nargs = parser.parse_args(['doctor', '--json'])\n"
+        "raise SystemExit(args.func(args))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
+    found = checks((done.returncode, done.stdout))
+    assert done.returncode == 1
+    for name in ("av", "grpcio", "torch"):
+        assert found[name]["status"] == "fail"
+        assert "broken on purpose" in found[name]["message"]

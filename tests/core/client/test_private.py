@@ -1,0 +1,188 @@
+"""The private server: one of a kind, out of the way, and back when it is needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stemline import paths
+from stemline._version import __version__
+from stemline.client import Client, connect, find_private, stop_private
+from stemline.client import private as private_module
+from stemline.client.private import PrivateServer
+from stemline.client.process import is_alive, lock_state
+from stemline.errors import NoServerError
+
+pytestmark = pytest.mark.usefixtures("private")
+
+_CONNECT = "from stemline.client import connect, find_private\nwith connect():\n    print(find_private().pid)"
+
+
+def running() -> PrivateServer:
+    found = find_private()
+    assert found is not None
+    return found
+
+
+def test_nothing_is_started_by_asking() -> None:
+    assert find_private() is None
+    assert stop_private() is False
+    assert not paths.server_state_dir(__version__).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_shell_that_waits_for_our_output_does_not_wait_for_the_server() -> None:
+    command = f'answer=$("{sys.executable}" -c "{_CONNECT}" 2>&1); echo "got $answer"'
+    # without detaching, the server would hold the pipe of $(...) until its idle timeout, ten minutes on
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"got {running().pid}\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sessions are POSIX")
+def test_the_server_is_in_a_session_of_its_own(client: Client) -> None:
+    """A Ctrl-C or a closed terminal of the client does not reach it."""
+    assert client.address == running().endpoint.address
+    assert os.getsid(running().pid) == running().pid != os.getsid(0)
+
+
+def test_clients_that_start_together_end_up_on_one_server() -> None:
+    clients = [subprocess.Popen([sys.executable, "-c", _CONNECT], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    pids = {client.communicate(timeout=120)[0] for client in clients}
+    assert [client.returncode for client in clients] == [0] * 3
+    assert pids == {f"{running().pid}\n"}
+
+
+def test_the_token_is_for_its_owner_alone(client: Client) -> None:
+    state = paths.server_state_dir(__version__)
+    assert client.address in (state / "endpoint.json").read_text()
+    assert (state / "token").stat().st_mode & 0o077 == 0
+    assert state.stat().st_mode & 0o077 == 0
+
+
+def test_a_killed_server_is_noticed_and_replaced() -> None:
+    with connect() as client:
+        dead = running()
+        os.kill(dead.pid, signal.SIGKILL)
+        assert client.server_info().version == __version__
+        assert running().pid != dead.pid
+
+
+def test_an_endpoint_of_a_process_that_is_another_by_now_is_not_believed() -> None:
+    """Process ids are used again: this one lives, but is no server."""
+    state = paths.server_state_dir(__version__)
+    state.mkdir(parents=True)
+    (state / "token").write_text("old")
+    record = {"version": __version__, "pid": os.getpid(), "address": "127.0.0.1:9", "token_file": str(state / "token")}
+    (state / "endpoint.json").write_text(json.dumps(record))
+    with connect() as client:
+        assert running().pid != os.getpid()
+        assert client.server_info().version == __version__
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"pid": "x"}', '{"version": 1, "pid": 1, "token_file": 5}'])
+def test_a_damaged_endpoint_is_as_good_as_none(text: str) -> None:
+    state = paths.server_state_dir(__version__)
+    state.mkdir(parents=True)
+    (state / "endpoint.json").write_text(text)
+    assert find_private() is None
+
+
+def test_stop_waits_until_it_is_gone() -> None:
+    with connect():
+        pid = running().pid
+    assert stop_private() is True
+    assert not is_alive(pid)
+    with lock_state(paths.server_state_dir(__version__)) as free:
+        assert free
+
+
+def test_a_server_that_hangs_is_killed() -> None:
+    with connect():
+        found = running()
+    os.kill(found.pid, signal.SIGSTOP)
+    private_module._end(found.pid, timeout_s=0.2)
+    assert not is_alive(found.pid)
+
+
+def test_a_server_that_cannot_start_says_why_in_one_sentence() -> None:
+    state = paths.server_state_dir(__version__)
+    state.mkdir(parents=True)
+    (state / "jobs.sqlite").mkdir()
+    with pytest.raises(NoServerError, match="did not start") as caught:
+        connect()
+    message = caught.value.message
+    assert message.count("\n") == 0
+    assert "stemline doctor" in caught.value.advice
+    assert str(state / "server.log") in caught.value.advice
+
+
+@pytest.mark.parametrize("missing", ["torch", "grpc_reflection", "stemline_server"])
+def test_a_missing_package_is_named_with_the_command_that_brings_it(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
+    with pytest.raises(NoServerError, match=missing) as caught:
+        connect()
+    assert "pip install 'stemline[server]'" in caught.value.advice
+    assert not paths.server_state_dir(__version__).exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("STEMLINE_CACHE", str(file / "cache"))
+    with pytest.raises(NoServerError, match="cannot be made"):
+        connect()
+
+
+def test_where_the_user_stands_decides_the_cache_folder_but_not_what_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grpc.py").write_text("raise SystemExit('imported from the working folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STEMLINE_CACHE", "cache")
+    with connect() as client:
+        assert client.server_info().version == __version__
+        assert (tmp_path / "cache" / f"server-{__version__}" / "endpoint.json").is_file()
+        stop_private()
+
+
+def test_two_versions_live_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect() as client:
+        ours = running()
+        (tmp_path / "sitecustomize.py").write_text("import stemline._version\nstemline._version.__version__ = '9.9.9'")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        other = subprocess.run([sys.executable, "-c", _CONNECT], capture_output=True, text=True, timeout=60, check=True)
+        pid = int(other.stdout)
+        assert is_alive(pid)
+        assert pid != ours.pid
+        assert client.server_info().version == __version__
+        assert json.loads((paths.server_state_dir("9.9.9") / "endpoint.json").read_text())["version"] == "9.9.9"
+        private_module._end(pid, timeout_s=10)
+        assert running() == ours
+
+
+def test_a_python_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(NoServerError, match="/nowhere/python"):
+        connect()
+
+
+def test_stop_works_while_the_process_that_started_the_server_lives(private: None) -> None:
+    """A dead child that nobody waited for looks alive to others."""
+    script = "from stemline.client import connect; import time\n"
+    script += "connect().close(); print('up', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == b"up\n"
+        assert stop_private(timeout_s=20)
+        starter.kill()

@@ -1,0 +1,231 @@
+"""Whatever is put before us: the right answer, or one clear sentence with its code; no file opens but that named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.media.synthesis import Recipe, encode, plain_decode, ramp
+from stemline.clips import MediaSource
+from stemline.errors import Code, MediaError, StemlineError
+from stemline.media import PcmCache, media_facts, open_audio, probe
+
+
+def code_of(path: str | Path, **source: object) -> Code:
+    with pytest.raises(MediaError) as raised:
+        media_facts(MediaSource(str(path), **source))  # type: ignore[arg-type]
+    assert raised.value.message.count("\n") == 0
+    return raised.value.code
+
+
+def wave(path: Path, body: bytes, *, channels: int = 1, rate: int = 48_000, bits: int = 16, tag: int = 1) -> Path:
+    frame = channels * bits // 8
+    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, tag, channels, rate, rate * frame, frame, bits)
+    path.write_bytes(
+        b"RIFF" + struct.pack("<I", 36 + len(body)) + b"WAVE" + fmt + b"data" + struct.pack("<I", len(body)) + body
+    )
+    return path
+
+
+def test_missing_empty_and_not_media(tmp_path: Path) -> None:
+    assert code_of(tmp_path / "none.wav") is Code.MEDIA_MISSING
+    assert code_of(tmp_path) is Code.MEDIA_UNREADABLE
+    (tmp_path / "empty.wav").touch()
+    assert code_of(tmp_path / "empty.wav") is Code.MEDIA_EMPTY
+    (tmp_path / "text.wav").write_text("This is a text.\n" * 500)
+    assert code_of(tmp_path / "text.wav") is Code.MEDIA_UNREADABLE
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(50_000))
+    assert code_of(tmp_path / "noise.mp4") is Code.MEDIA_UNREADABLE
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert code_of(tmp_path / "pipe.wav") is Code.MEDIA_UNREADABLE
+
+
+def test_video_without_sound(tmp_path: Path) -> None:
+    path = encode(tmp_path / "silent.mp4", Recipe("aac", video="mpeg4"), [np.zeros((2, 48_000))])
+    mute = tmp_path / "mute.mp4"
+    keep_video(path, mute)
+    assert probe(mute).streams == ()
+    assert probe(mute).has_video
+    assert code_of(mute) is Code.MEDIA_NO_AUDIO
+
+
+def keep_video(source: Path, target: Path) -> None:
+    import av
+
+    with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
+        stream = reading.streams.video[0]
+        copied = writing.add_stream_from_template(stream)
+        for packet in reading.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copied
+                writing.mux(packet)
+
+
+def test_no_samples_and_one_sample(tmp_path: Path) -> None:
+    nothing = wave(tmp_path / "nothing.wav", b"")
+    assert probe(nothing).streams[0].length_samples == 0
+    assert code_of(nothing) is Code.MEDIA_EMPTY
+    one = wave(tmp_path / "one.wav", struct.pack("<h", -32768))
+    assert media_facts(MediaSource(str(one))).length_samples == 1
+    with open_audio(MediaSource(str(one))) as reader:
+        assert reader.read(-1, 3).tolist() == [[0.0, -1.0, 0.0, 0.0]]
+
+
+def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) -> None:
+    numbers = np.array([0.5, np.nan, -np.inf, np.inf, 0.25], "<f4")
+    path = wave(tmp_path / "nan.wav", numbers.tobytes(), bits=32, tag=3)
+    with open_audio(MediaSource(str(path))) as reader:
+        assert reader.read(0, 5).tolist() == [[0.5, 0.0, 0.0, 0.0, 0.25]]
+        assert reader.nonfinite_samples == 3
+    wide = wave(tmp_path / "wide.wav", np.array([1e300, 0.5], "<f8").tobytes(), bits=64, tag=3)
+    with open_audio(MediaSource(str(wide))) as reader:
+        assert reader.read(0, 2).tolist() == [[0.0, 0.5]]
+        assert reader.nonfinite_samples == 1
+
+
+def test_eight_channels_at_192_khz(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).integers(-(2**15), 2**15, (100_000, 8)).astype("<i2")
+    path = wave(tmp_path / "wide.wav", numbers.tobytes(), channels=8, rate=192_000)
+    with open_audio(MediaSource(str(path))) as reader:
+        assert (reader.sample_rate, reader.channels, reader.length_samples) == (192_000, 8, 100_000)
+        assert np.array_equal(reader.read(50_000, 99_999), numbers[50_000:99_999].T / np.float32(2**15))
+
+
+def test_streams_and_channels_that_are_not_there(tmp_path: Path) -> None:
+    path = wave(tmp_path / "a.wav", bytes(400), channels=2)
+    assert code_of(path, stream=1) is Code.STREAM_UNKNOWN
+    assert code_of(path, stream=-1) is Code.STREAM_UNKNOWN
+    assert code_of(path, channels=(0, 2)) is Code.CHANNEL_UNKNOWN
+    assert code_of(path, channels=(-1,)) is Code.CHANNEL_UNKNOWN
+
+
+NAMES = [
+    "new\nline.wav",
+    "concat:x|y.wav",
+    "http:x.wav",
+    "-y.wav",
+    "%03d.wav",
+    "a b#1?.wav",
+    "*.wav",
+    "data:,x.wav",
+    "é日.wav",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_look_like_something_else_are_just_names(name: str, tmp_path: Path) -> None:
+    path = wave(tmp_path / name, bytes(200))
+    assert probe(path).streams[0].length_samples == 100
+    monkey = Path.cwd()
+    os.chdir(tmp_path)
+    try:
+        assert probe(name).streams[0].length_samples == 100
+    finally:
+        os.chdir(monkey)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b.wav", "http://127.0.0.1:9/a.wav", "concat:a.wav|a.wav", "file:a.wav", "x" * 5000, "\ud800.wav", ""]
+)
+def test_what_is_no_file_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wave(tmp_path / "a.wav", bytes(200))
+    assert code_of(name) in (Code.MEDIA_MISSING, Code.MEDIA_UNREADABLE)
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "list.wav", "list.txt", "list.mp4"])
+@pytest.mark.parametrize(
+    "text",
+    ["#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{0}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{0}'\n"],
+)
+def test_playlists_open_nothing(name: str, text: str, tmp_path: Path) -> None:
+    secret = wave(tmp_path / "secret.wav", bytes(4000))
+    (tmp_path / name).write_text(text.format(secret))
+    assert code_of(tmp_path / name) is Code.MEDIA_UNREADABLE
+
+
+RECIPES = {
+    "a.wav": Recipe("pcm_s24le", "s32"),
+    "a.flac": Recipe("flac", "s32"),
+    "a.mov": Recipe("pcm_s24le", "s32", video="mpeg4"),
+    "a.mkv": Recipe("pcm_s16le", "s16", video="mpeg4"),
+    "a.mp4": Recipe("aac", video="mpeg4"),
+    "a.mp3": Recipe("libmp3lame"),
+    "a.opus": Recipe("libopus", "flt"),
+    "a.ts": Recipe("aac", video="mpeg2video"),
+    "a.mxf": Recipe("pcm_s16le", "s16", video="mpeg2video"),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_cut_files_give_what_is_there_or_say_so(name: str, tmp_path: Path) -> None:
+    """Wherever the file ends, length and ranges agree with a plain decode of what is left."""
+    whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 5 * 48_000, 16)]).read_bytes()
+    for number, size in enumerate(
+        [1, 7, 40, 300, 2000, len(whole) // 3, len(whole) // 2, len(whole) - 1000, len(whole) - 1]
+    ):
+        path = tmp_path / f"{number}-{name}"
+        path.write_bytes(whole[:size])
+        try:
+            length = media_facts(MediaSource(str(path))).length_samples
+        except MediaError as error:
+            allowed = [Code.MEDIA_UNREADABLE, Code.MEDIA_EMPTY, *([Code.MEDIA_NO_AUDIO] if name == "a.ts" else [])]
+            assert error.code in allowed, (size, error.code)
+            continue
+        with open_audio(MediaSource(str(path)), cache=PcmCache(tmp_path / "pcm")) as reader:
+            tail = reader.read(max(0, length - 3000), length)
+            everything = reader.read(0, length)
+        assert np.array_equal(everything[:, -tail.shape[1] :], tail), size
+        if name in ("a.wav", "a.flac", "a.mkv", "a.mxf"):
+            assert np.array_equal(salvaged(path)[:, :length], everything), size
+
+
+def salvaged(path: Path) -> np.ndarray:
+    """What FFmpeg decodes until it meets the cut."""
+    import av
+
+    parts = []
+    with av.open(str(path)) as container:
+        try:
+            for frame in container.decode(audio=0):
+                numbers = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).T
+                parts.append((numbers * 2.0 ** (1 - 8 * numbers.itemsize)).astype(np.float32))
+        except av.FFmpegError:
+            pass
+    return np.concatenate(parts, axis=1)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_damaged_heads_never_crash(name: str, tmp_path: Path) -> None:
+    """Random bytes changed in the first 600: an answer or a StemlineError, never anything else."""
+    whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 24_000, 16)]).read_bytes()
+    random = np.random.default_rng(len(name))
+    path = tmp_path / f"damaged-{name}"
+    for _ in range(15):
+        data = bytearray(whole)
+        for place in random.integers(0, min(600, len(data)), 6):
+            data[place] = random.integers(256)
+        path.write_bytes(data)
+        try:
+            length = media_facts(MediaSource(str(path))).length_samples
+            with open_audio(MediaSource(str(path)), cache=PcmCache(tmp_path / "pcm")) as reader:
+                assert np.isfinite(reader.read(max(0, min(length, 10_000) - 4000), min(length, 10_000))).all()
+        except StemlineError as error:
+            assert str(error)
+
+
+def test_a_changed_file_is_measured_anew(tmp_path: Path) -> None:
+    path = wave(tmp_path / "a.wav", bytes(2000))
+    assert media_facts(MediaSource(str(path))).length_samples == 1000
+    other = wave(tmp_path / "b.wav", bytes(600))
+    shutil.move(other, path)
+    assert media_facts(MediaSource(str(path))).length_samples == 300
+    assert plain_decode(path).shape[1] == 300

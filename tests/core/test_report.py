@@ -1,0 +1,75 @@
+"""The report: names from the edit are text, never markup, and pictures show what was measured."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from stemline.clips import Prompt, Skip, StemRequest
+from stemline.errors import Code
+from stemline.report import render_page, report_of
+from stemline.report.page import clock, wave_path
+from stemline.workflow import ClipOutcome, Notice, Null, RunResult, RunSettings, StemOutcome
+
+HOSTILE = '<script>alert("x")</script> \u202e & "quoted".wav'
+
+
+def a_result(folder: Path) -> RunResult:
+    stem = StemOutcome("dialogue", HOSTILE, str(folder / "stems" / HOSTILE), True, 0.9, HOSTILE, (0, 500, 1000))
+    clip = ClipOutcome(
+        clip_id="c",
+        name=HOSTILE,
+        track=HOSTILE,
+        record_start="1001/30",
+        media=f"/media/{HOSTILE}",
+        sample_rate=48000,
+        channels=2,
+        length_samples=96000,
+        seed=0,
+        model="noop",
+        null=Null(0.0, -240.0),
+        stems=(stem,),
+        residual=str(folder / "stems" / "r.wav"),
+        mix_waveform=(1000, 1000, 1000),
+        residual_waveform=(1000, 500, 0),
+        reused=False,
+        engine_s=0.5,
+        elapsed_s=1.0,
+    )
+    skip = Skip(HOSTILE, "A1", Fraction(1, 3), Code.MEDIA_MISSING, f"There is no file {HOSTILE}.")
+    return RunResult(
+        clips=(clip,),
+        skipped=(skip,),
+        failed=(),
+        notices=(Notice(HOSTILE, "dialogue", "X", HOSTILE),),
+        tracks=("dialogue A1",),
+        output=str(folder / HOSTILE),
+        notes=(HOSTILE,),
+        host_result="",
+        model="noop",
+        audio_s=2.0,
+        elapsed_s=1.0,
+        engine_s=0.5,
+    )
+
+
+def test_names_are_text_and_links_are_encoded(tmp_path: Path) -> None:
+    settings = RunSettings(output_dir=tmp_path)
+    report = report_of(HOSTILE, a_result(tmp_path), (StemRequest("dialogue", Prompt(HOSTILE)),), settings)
+    page = render_page(report)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") > 5
+    for link in re.findall(r'(?:href|src)="([^"]*)"', page):
+        assert not set(link) & set("<> &")
+    assert report["clips"][0]["speed"] == 4.0
+    assert report["result"]["clips"] == {"total": 2, "separated": 1, "reused": 0, "skipped": 1, "failed": 0}
+
+
+def test_waveforms_are_drawn_to_scale() -> None:
+    assert wave_path((1000, 500), 1000) == "M0.0,0.0 L300.0,12.0 L300.0,36.0 L0.0,48.0 Z"
+    assert wave_path((), 1) == ""
+
+
+def test_clock() -> None:
+    assert clock(3727.5) == "1:02:07.50"

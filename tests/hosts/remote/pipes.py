@@ -1,0 +1,35 @@
+"""Two peers in one process, joined by real pipes."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
+
+
+@contextmanager
+def pair(left: Mapping[str, Method], right: Mapping[str, Method], limits: Limits | None = None) -> Iterator[list[Peer]]:
+    """Two started peers whose streams are crossed pipes. Leaving it, every thread must have ended."""
+    to_right, to_left = os.pipe(), os.pipe()
+    streams = [
+        (io.FileIO(to_left[0], "r"), io.FileIO(to_right[1], "w")),
+        (io.FileIO(to_right[0], "r"), io.FileIO(to_left[1], "w")),
+    ]
+    peers = [Peer(*ends, methods, limits) for ends, methods in zip(streams, (left, right), strict=True)]
+    for peer in peers:
+        peer.start()
+    try:
+        yield peers
+    finally:
+        assert [peer.close(10.0) for peer in peers] == [True, True]
+        for incoming, _ in streams:
+            incoming.close()
+        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("stemline-host-")]
+
+
+def echo(params: Params) -> object:
+    return params

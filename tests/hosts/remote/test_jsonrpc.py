@@ -1,0 +1,200 @@
+"""Two peers over real pipes: calls both ways at once, limits, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import pytest
+
+from hosts.remote.pipes import echo, pair
+from stemline.errors import Cancelled, Code, HostError, MediaError
+from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
+from stemline.hosts.lines import TooLong, read_lines
+
+
+def test_both_sides_call_each_other_at_once() -> None:
+    with pair({"echo": Method(echo)}, {"echo": Method(echo, quick=True)}) as (left, right):
+        results: list[object] = []
+
+        def ask(peer: Peer, number: int) -> None:
+            results.append(peer.call("echo", {"n": number, "text": "é\u2028\U0001f3ac\ud800\n"}, 10.0)["n"])
+
+        threads = [threading.Thread(target=ask, args=((left, right)[n % 2], n)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(map(str, results)) == sorted(map(str, range(20)))
+
+
+def test_a_call_may_call_back_before_it_answers() -> None:
+    peers: list[Peer] = []
+    left = {"add": Method(lambda params: params["n"] + 1)}
+    right = {"twice": Method(lambda params: peers[1].call("add", {"n": params["n"]}, 10.0) * 2)}
+    with pair(left, right) as made:
+        peers += made
+        assert peers[0].call("twice", {"n": 20}, 10.0) == 42
+
+
+def test_messages_far_larger_than_a_pipe_pass_both_ways_at_once() -> None:
+    big = "x" * 5_000_000
+    with pair({"echo": Method(echo)}, {"echo": Method(echo)}) as (left, right):
+        sizes: list[int] = []
+
+        def ask(peer: Peer) -> None:
+            sizes.append(len(peer.call("echo", {"big": big}, 30.0)["big"]))
+
+        threads = [threading.Thread(target=ask, args=(peer,)) for peer in (left, right)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sizes == [len(big)] * 2
+
+
+def test_an_error_keeps_its_code_its_sentence_and_its_advice() -> None:
+    def fail(params: Params) -> object:
+        raise MediaError("There is no such file.", code=Code.MEDIA_MISSING, advice="Relink it.")
+
+    with pair({}, {"fail": Method(fail)}) as (left, _):
+        with pytest.raises(HostError) as caught:
+            left.call("fail", {}, 10.0)
+        assert (caught.value.code, caught.value.message, caught.value.advice) == (
+            Code.MEDIA_MISSING,
+            "There is no such file.",
+            "Relink it.",
+        )
+
+
+def test_a_user_who_stops_it_in_the_host_is_no_error() -> None:
+    def stop(params: Params) -> object:
+        raise Cancelled("Stopped in the host.")
+
+    with pair({}, {"stop": Method(stop)}) as (left, _), pytest.raises(Cancelled, match="Stopped in the host"):
+        left.call("stop", {}, 10.0)
+
+
+def test_a_call_given_up_tells_the_other_side() -> None:
+    told, release = threading.Event(), threading.Event()
+    numbers: list[int] = []
+
+    def note(params: Params) -> object:
+        numbers.append(params["id"])
+        told.set()
+        return None
+
+    right = {"wait": Method(lambda _: release.wait(10.0)), "cancel_request": Method(note, quick=True)}
+    with pair({}, right) as (left, _):
+        with pytest.raises(HostError) as caught:
+            left.call("wait", {}, 0.2)
+        assert caught.value.code is Code.HOST_TIMEOUT
+        with pytest.raises(Cancelled):
+            left.call("wait", {}, 10.0, cancelled=lambda: True)
+        assert told.wait(10.0)
+        release.set()
+        assert left.call("wait", {}, 10.0) is True
+        assert numbers == [1, 2]
+
+
+def test_the_end_of_the_other_side_fails_every_call_that_waits() -> None:
+    release, entered = threading.Event(), threading.Semaphore(0)
+
+    def wait(params: Params) -> object:
+        entered.release()
+        return release.wait(10.0)
+
+    with pair({}, {"wait": Method(wait)}) as (left, right):
+        failures: list[Code] = []
+
+        def ask() -> None:
+            with pytest.raises(HostError) as caught:
+                left.call("wait", {}, 60.0)
+            failures.append(caught.value.code)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        assert all(entered.acquire(timeout=10.0) for _ in threads)
+        right.close(0.1)
+        for thread in threads:
+            thread.join(10.0)
+        release.set()
+        assert failures == [Code.HOST_GONE] * 3
+        with pytest.raises(HostError, match="went away"):
+            left.call("wait", {}, 60.0)
+
+
+def test_calls_beyond_the_limit_are_refused_and_ping_still_answers() -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    def wait(params: Params) -> object:
+        entered.set()
+        return release.wait(20.0)
+
+    right = {"wait": Method(wait), "ping": Method(echo, quick=True)}
+    with pair({}, right, Limits(open_calls=1)) as (left, _):
+        waiting = threading.Thread(target=left.call, args=("wait", {}, 20.0))
+        waiting.start()
+        assert entered.wait(10.0)
+        with pytest.raises(HostError) as caught:
+            left.call("wait", {}, 10.0)
+        assert caught.value.code is Code.QUEUE_FULL
+        assert left.call("ping", {}, 10.0) == {}
+        release.set()
+        waiting.join()
+
+
+def test_a_message_beyond_the_limit_is_not_sent() -> None:
+    with pair({}, {"echo": Method(echo)}, Limits(line_bytes=1000)) as (left, _):
+        with pytest.raises(HostError, match="longer than 1000"):
+            left.call("echo", {"x": "y" * 1000}, 10.0)
+        assert left.call("echo", {}, 10.0) == {}
+
+
+def test_a_call_on_the_reading_thread_is_a_fault_and_no_deadlock() -> None:
+    peers: list[Peer] = []
+    right = {"bad": Method(lambda _: peers[1].call("anything", {}, 10.0), quick=True)}
+    with pair({}, right) as made:
+        peers += made
+        with pytest.raises(HostError) as caught:
+            peers[0].call("bad", {}, 10.0)
+        assert caught.value.code is Code.INTERNAL
+
+
+class Chunks(io.RawIOBase):
+    """A stream that gives its bytes in the pieces it was made of."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 7, 100])
+def test_lines_are_the_same_however_they_arrive(cut: int) -> None:
+    data = b"one\n\n" + b"x" * 11 + b"\n" + b"y" * 10 + b"\ntwo"
+    stream = Chunks([data[i : i + cut] for i in range(0, len(data), cut)])
+    got = ["too long" if isinstance(line, TooLong) else line for line in read_lines(stream, 10)]
+    assert got == [b"one", b"", "too long", b"y" * 10, b"two"]
+
+
+def test_an_endless_line_takes_no_memory() -> None:
+    pieces = 0
+
+    class Endless(io.RawIOBase):
+        def read(self, size: int = -1, /) -> bytes:
+            nonlocal pieces
+            pieces += 1
+            return b"z" * 65536 if pieces < 2000 else b"\n" if pieces == 2000 else b""
+
+    import tracemalloc
+
+    tracemalloc.start()
+    got = list(read_lines(Endless(), 1_000_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(got) == 1
+    assert isinstance(got[0], TooLong)
+    assert peak < 3_000_000

@@ -1,0 +1,63 @@
+"""The whole way: the command line, the real private server, and the no-op engine unless a test says otherwise."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stemline.cli import main
+from stemline.client import stop_private
+from stemline.media import AudioFormat, SampleFormat, open_writer
+
+Separate = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One private server for all runs that do not stop it."""
+    folder = tmp_path_factory.mktemp("runs")
+    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEMLINE_CACHE", str(folder))
+        stop_private(timeout_s=10)
+
+
+@pytest.fixture
+def shared_server(server_cache: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMLINE_CACHE", str(server_cache))
+
+
+@pytest.fixture
+def own_server(own_folders: None) -> Iterator[None]:
+    """For tests that kill or fill: a private server and a cache of their own."""
+    yield
+    stop_private(timeout_s=10)
+
+
+@pytest.fixture
+def command(shared_server: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any], str]]:
+    """Runs `stemline ... --json`: exit code, the object on stdout, stderr."""
+
+    def run(*argv: object) -> tuple[int, dict[str, Any], str]:
+        code = main([*map(str, argv), "--json"])
+        out, err = capsys.readouterr()
+        assert out.count("\n") == 1, "exactly one object"
+        return code, json.loads(out), err
+
+    return run
+
+
+def noise(path: Path, *, seconds: float = 2.0, sample_rate: int = 48000, channels: int = 2, bits: int = 24) -> Path:
+    """A WAV file of noise on the grid of `bits`."""
+    generator = np.random.default_rng(len(path.name))
+    scale = 2 ** (bits - 1)
+    samples = generator.integers(-scale // 2, scale // 2, (channels, round(seconds * sample_rate))) / scale
+    sample_format = SampleFormat.WAV32F if bits > 24 else SampleFormat.WAV24
+    with open_writer(path, AudioFormat(sample_format, sample_rate, channels)) as writer:
+        writer.write(samples.astype(np.float32))
+    return path

@@ -1,0 +1,118 @@
+"""Killed clients and servers: the same command again gives the same result and repeats no finished work."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import opentimelineio as otio
+import pytest
+
+from runs.conftest import noise
+from stemline.client import JobState, connect, find_private
+from stemline.clips import MediaSource
+from stemline.media import media_facts
+from stemline.workflow.verify import verify_file
+
+CLIPS = 24
+WORK = timedelta(seconds=0.15)
+FILE_SAMPLES = 51 * 1920  # one second and half-second handles, on whole frames
+
+
+def an_edit(folder: Path) -> Path:
+    """Clips far enough apart in four files that each is a job of its own."""
+    rate = 25
+    track = otio.schema.Track("A1", kind=otio.schema.TrackKind.Audio)
+    for i in range(4):
+        noise(folder / f"m{'x' * i}.wav", seconds=64, channels=1)
+    for i in range(CLIPS):
+        media = f"m{'x' * (i % 4)}.wav"
+        start = otio.opentime.RationalTime((3 + 10 * (i // 4)) * rate, rate)
+        used = otio.opentime.TimeRange(start, otio.opentime.RationalTime(rate, rate))
+        whole = otio.opentime.TimeRange(
+            otio.opentime.RationalTime(0, rate), otio.opentime.RationalTime(64 * rate, rate)
+        )
+        track.append(otio.schema.Clip(f"c{i}", otio.schema.ExternalReference(media, whole), used))
+    timeline = otio.schema.Timeline("edit")
+    timeline.tracks.append(track)
+    otio.adapters.write_to_file(timeline, str(folder / "edit.otio"))
+    return folder / "edit.otio"
+
+
+def start(edit: Path, output: Path) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-m", "stemline", "batch", str(edit), "--stem", f"a=sleep:{WORK.total_seconds()}"]
+    argv += ["--model", "noop", "--handles", "0.5", "-o", str(output), "--json"]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def stems(folder: Path) -> dict[str, str]:
+    return {path.name: verify_file(path).audio_sha256 for path in (folder / "stems").glob("*.wav")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["client", "server", "both"])
+def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path, victim: str) -> None:
+    edit = an_edit(tmp_path)
+    moments = random.Random(victim)
+    for _ in range(3):
+        process = start(edit, tmp_path / "out")
+        time.sleep(moments.uniform(0.8, 2.5))
+        if victim in ("server", "both") and (endpoint := find_private()):
+            os.kill(endpoint.pid, signal.SIGKILL)
+        if victim in ("client", "both"):
+            process.kill()
+            process.communicate()
+        else:
+            _, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err.decode()
+        for path in (tmp_path / "out" / "stems").glob("*.wav"):
+            assert media_facts(MediaSource(str(path))).length_samples == FILE_SAMPLES, (
+                "only whole files have final names"
+            )
+    process = start(edit, tmp_path / "out")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err.decode()
+    assert not list((tmp_path / "out").rglob("*.part"))
+
+    clean = start(edit, tmp_path / "clean")
+    _, err = clean.communicate(timeout=120)
+    assert clean.returncode == 0, err.decode()
+    assert stems(tmp_path / "out") == stems(tmp_path / "clean")
+    assert len(stems(tmp_path / "out")) == 2 * CLIPS
+    with connect() as client:
+        done = list(client.jobs(states=(JobState.SUCCEEDED,)))
+    assert len(done) > CLIPS, "the clean run asked for the same work again"
+    assert len({job.key for job in done}) == CLIPS
+    for key in {job.key for job in done}:
+        ends = [job.ended_at for job in done if job.key == key and job.started and job.ended_at]
+        assert max(ends) - min(ends) < WORK / 2, "work was done twice"
+
+
+@pytest.mark.parametrize("command", ["separate", "batch"])
+def test_ctrl_c_stops_the_work_and_says_so(own_server: None, tmp_path: Path, command: str) -> None:
+    edit = an_edit(tmp_path)
+    what = [str(edit)] if command == "batch" else [str(tmp_path / "m.wav")]
+    argv = [sys.executable, "-m", "stemline", command, *what, "--stem", "a=sleep:30", "--model", "noop"]
+    process = subprocess.Popen([*argv, "-o", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (find_private() and running_jobs()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.decode().splitlines()[-1] == "stemline: Stopped."
+    deadline = time.monotonic() + 10
+    while running_jobs() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running_jobs()
+    assert not list((tmp_path / "out").rglob("*.wav"))
+
+
+def running_jobs() -> list[str]:
+    with connect() as client:
+        return [job.name for job in client.jobs(states=(JobState.QUEUED, JobState.RUNNING))]

@@ -1,0 +1,109 @@
+"""The edit was cut anew: only what no earlier run covered is separated, the rest is linked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import opentimelineio as otio
+
+from otio_player import Player
+from runs.conftest import noise
+
+Command = Callable[..., tuple[int, dict[str, Any], str]]
+RATE = 25
+
+
+def cut(path: Path, take: Path, *uses: tuple[int, int]) -> Path:
+    """An edit of one track that plays seconds of `take` one after the other, a second apart."""
+    track = otio.schema.Track(name="A1", kind="Audio")
+    available = otio.opentime.range_from_start_end_time(at(0), at(60))
+    for start, end in uses:
+        reference = otio.schema.ExternalReference(take.as_uri(), available)
+        used = otio.opentime.range_from_start_end_time(at(start), at(end))
+        track.append(otio.schema.Clip(f"{start}", reference, used))
+        track.append(otio.schema.Gap(duration=at(1)))
+    timeline = otio.schema.Timeline("cut")
+    timeline.tracks.append(track)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    otio.adapters.write_to_file(timeline, str(path))
+    return path
+
+
+def at(second: int) -> otio.opentime.RationalTime:
+    return otio.opentime.RationalTime(second * RATE, RATE)
+
+
+def separated(command: Command, edit: Path, folder: Path) -> dict[str, Any]:
+    code, answer, _ = command("batch", edit, "--stem", "voice=speech", "--model", "noop", "-o", folder)
+    assert code == 0
+    result: dict[str, Any] = answer["results"][0]
+    return result
+
+
+def jobs(command: Command) -> int:
+    """How many different sounds were ever to be separated: what was asked for again is never computed again."""
+    return len({(job["media"], job["prompt"]) for job in command("jobs")[1]["results"]})
+
+
+def null(path: Path) -> float:
+    player = Player(path)
+    how = {"sample_rate": 48000, "channels": 2, "length_s": 60}
+    stems = player.render(lambda t: "stemline" in t.metadata, **how)
+    for track in player.timeline.tracks:
+        for clip in track.find_clips():
+            clip.enabled = True
+    mix = player.render(lambda t: "stemline" not in t.metadata, **how)
+    assert np.abs(mix).max() > 0.1
+    return float(np.abs(mix - stems).max())
+
+
+def test_a_new_cut_separates_only_what_is_new(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=60), tmp_path / "out"
+    first = separated(command, cut(tmp_path / "one" / "cut.otio", take, (10, 20), (30, 40)), out)
+    assert first["clips"]["separated"] == 2
+    before, files = jobs(command), set((out / "stems").glob("*.wav"))
+
+    recut = cut(tmp_path / "two" / "cut.otio", take, (33, 38), (12, 18), (11, 13), (28, 40), (50, 55))
+    second = separated(command, recut, out)
+    assert second["clips"]["reused"] == 3  # trimmed, moved and added inside of what is there: the same files
+    assert second["clips"]["separated"] == 2
+    assert jobs(command) == before + 1  # 28 to 40 is cut from the old extent; 50 to 55 alone is new sound
+    assert len(set((out / "stems").glob("*.wav")) - files) == 4
+    assert null(Path(second["output"])) < 2**-22
+
+    moved = tmp_path / "elsewhere" / "take.wav"
+    moved.parent.mkdir()
+    take.rename(moved)
+    third = separated(command, cut(tmp_path / "three" / "cut.otio", moved, (12, 18)), out)
+    assert third["clips"]["reused"] == 1
+    assert jobs(command) == before + 1
+
+
+def test_changed_sound_under_the_same_name_is_separated_anew(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=30), tmp_path / "out"
+    separated(command, cut(tmp_path / "cut.otio", take, (10, 20)), out)
+    data = bytearray(take.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
+    take.write_bytes(data)
+    again = separated(command, cut(tmp_path / "cut.otio", take, (12, 18)), out)
+    assert again["clips"]["separated"] == 1
+    assert null(Path(again["output"])) < 2**-22
+
+
+def test_damaged_records_of_earlier_runs_are_passed_over(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
+    separated(command, cut(tmp_path / "cut.otio", take, (5, 10)), out)
+    bad = [
+        "", "[]", "{}", '{"source": 1}', '{"source": {"channels": [[1]]}, "settings": {}}',
+        '{"source": {"media": "take.wav", "stream": {}, "channels": [], "sample_rate": 48000}, "settings": {}}',
+        '{"source": {"media": "take.wav", "stream": 0, "channels": [0, 1], "sample_rate": 48000,'
+        ' "start_sample": -48000000, "end_sample": 96000000000}, "settings": {}, "extent": [0, 99999999999]}',
+    ]  # fmt: skip
+    for number, text in enumerate(bad):
+        (out / "stems" / f"residual_bad{number}.json").write_text(text)
+    again = separated(command, cut(tmp_path / "cut.otio", take, (6, 9)), out)
+    assert again["clips"]["reused"] == 1
+    assert null(Path(again["output"])) < 2**-22

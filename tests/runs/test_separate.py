@@ -1,0 +1,251 @@
+"""`stemline separate`: the files are there, of the right length, and add up; bad input is named and loses nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from runs.conftest import noise
+from stemline.cli import main
+from stemline.media import AudioFormat, SampleFormat, open_writer
+from stemline.workflow.verify import verify_file
+
+Command = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+def samples(path: Path | str) -> np.ndarray:
+    """All samples as float64 [channels, n], decoded with PyAV alone."""
+    blocks = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            data = frame.to_ndarray()
+            if not frame.format.is_planar:
+                data = data.reshape(-1, frame.layout.nb_channels).T
+            blocks.append(data / (2.0 ** (8 * data.dtype.itemsize - 1) if data.dtype.kind == "i" else 1.0))
+    return np.concatenate(blocks, axis=1)
+
+
+def summed(result: dict[str, Any]) -> np.ndarray:
+    return sum(samples(stem["path"]) for stem in result["stems"]) + samples(result["residual"])
+
+
+@pytest.mark.parametrize("sample_format", ["wav24", "wav32f", "flac"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_stems_and_residual_are_the_mix(command: Command, tmp_path: Path, channels: int, sample_format: str) -> None:
+    media = noise(tmp_path / "in.wav", channels=channels)
+    code, answer, _ = command(
+        "separate",
+        media,
+        "--stem",
+        "a=x",
+        "--stem",
+        "b=y",
+        "--model",
+        "noop",
+        "--format",
+        sample_format,
+        "-o",
+        tmp_path,
+    )
+    assert code == 0
+    (result,) = answer["results"]
+    assert result["null"] == {"peak": 0.0, "dbfs": -240.0}
+    assert np.array_equal(summed(result), samples(media))
+    assert result["length_samples"] == 96000
+    assert result["channels"] == channels
+
+
+@pytest.mark.parametrize(("sample_rate", "seconds"), [(44100, 1.0), (11025, 0.777), (96000, 0.5), (192000, 0.1)])
+def test_any_rate_and_length_is_kept(command: Command, tmp_path: Path, sample_rate: int, seconds: float) -> None:
+    media = noise(tmp_path / "in.wav", sample_rate=sample_rate, seconds=seconds)
+    _, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path)
+    assert np.array_equal(summed(answer["results"][0]), samples(media))
+    assert answer["results"][0]["sample_rate"] == sample_rate
+
+
+def test_names_are_those_of_the_design(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "my clip.wav", seconds=4)
+    code, answer, _ = command(
+        "separate",
+        media,
+        "--prompt",
+        "Dog Barking",
+        "--in",
+        "0.5",
+        "--out",
+        "2.25",
+        "--model",
+        "noop",
+        "-o",
+        tmp_path / "o",
+    )
+    assert code == 0
+    (result,) = answer["results"]
+    assert result["stems"][0]["name"] == "Dog Barking"
+    assert Path(result["stems"][0]["path"]).name == "my clip.0.5-2.25.Dog Barking.wav"
+    assert Path(result["residual"]).name == "my clip.0.5-2.25.residual.wav"
+    assert np.array_equal(summed(result), samples(media)[:, 24000:108000])
+
+
+def test_inputs_that_would_collide_are_told_apart(command: Command, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    media = [noise(tmp_path / "one" / "a.wav"), noise(tmp_path / "two" / "a.wav", seconds=1)]
+    _, answer, _ = command("separate", *media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    paths = [result["residual"] for result in answer["results"]]
+    assert len(set(paths)) == 2
+    assert [result["length_samples"] for result in answer["results"]] == [96000, 48000]
+
+
+def test_sound_beyond_full_scale_is_written_as_float(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav", bits=32)
+    loud = samples(media) * 6
+    with open_writer(media, AudioFormat(SampleFormat.WAV32F, 48000, 2)) as writer:
+        writer.write(np.rint(loud * 2**20).astype(np.float32) / 2**20)
+    code, answer, _ = command(
+        "separate", media, "--prompt", "x", "--model", "noop", "--format", "wav24", "-o", tmp_path
+    )
+    assert code == 0
+    with av.open(answer["results"][0]["residual"]) as container:
+        assert container.streams.audio[0].codec_context.name == "pcm_f32le"
+    assert answer["results"][0]["null"]["dbfs"] == -240.0
+
+
+def test_mono_folds_down(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    _, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "--channels", "mono", "-o", tmp_path)
+    (result,) = answer["results"]
+    assert result["channels"] == 1
+    assert np.abs(summed(result) - samples(media).mean(axis=0)).max() <= 2.0**-24
+
+
+def test_a_chain_takes_each_stem_from_what_is_left(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    _, answer, _ = command(
+        "separate", media, "--stem", "a=x", "--stem", "b=y", "--chain", "--model", "noop", "-o", tmp_path
+    )
+    (result,) = answer["results"]
+    mix, first, second = samples(media), *(samples(stem["path"]) for stem in result["stems"])
+    assert np.abs(first - mix / 2).max() <= 2.0**-23
+    assert np.abs(second - mix / 4).max() <= 2.0**-23
+    assert np.array_equal(summed(result), mix)
+
+
+def test_stems_that_overlap_are_warned_about(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    asked = [word for name in "abcd" for word in ("--stem", f"{name}={name}")]
+    _, answer, _ = command("separate", media, *asked, "--model", "noop", "-o", tmp_path)
+    assert [warning["code"] for warning in answer["results"][0]["warnings"]] == ["STEMS_OVERLAP"]
+
+
+def test_a_second_run_reuses_and_another_prompt_does_not_overwrite(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    how = ("--model", "noop", "-o", tmp_path)
+    _, first, _ = command("separate", media, "--stem", "a=x", *how)
+    before = Path(first["results"][0]["residual"]).stat().st_mtime_ns
+    code, again, _ = command("separate", media, "--stem", "a=x", *how)
+    assert code == 0
+    assert again["results"][0]["engine_s"] == 0
+    assert Path(first["results"][0]["residual"]).stat().st_mtime_ns == before
+    code, refused, _ = command("separate", media, "--stem", "a=other", *how)
+    assert code == 1
+    assert refused["errors"][0]["code"] == "OUTPUT_EXISTS"
+    code, _, _ = command("separate", media, "--stem", "a=other", *how, "--overwrite")
+    assert code == 0
+
+
+def test_files_say_how_they_were_made_and_a_changed_sample_shows(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    _, answer, _ = command("separate", media, "--prompt", "dog", "--seed", "7", "--model", "noop", "-o", tmp_path)
+    path = Path(answer["results"][0]["stems"][0]["path"])
+    checked = verify_file(path)
+    assert checked.intact, checked.sentence
+    assert checked.record["prompt"]["text"] == "dog"
+    assert checked.record["seed"] == 7
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    code, told, _ = command("verify", path)
+    assert code == 1
+    assert not told["results"][0]["intact"]
+
+
+def test_one_bad_file_does_not_stop_the_others(command: Command, tmp_path: Path) -> None:
+    good, text = noise(tmp_path / "good.wav"), tmp_path / "text.wav"
+    text.write_text("this is no sound")
+    code, answer, err = command(
+        "separate", text, good, tmp_path / "nope.wav", "--prompt", "x", "--model", "noop", "-o", tmp_path
+    )
+    assert code == 1
+    assert [result["media"] for result in answer["results"]] == [str(good)]
+    assert [error["code"] for error in answer["errors"]] == ["MEDIA_UNREADABLE", "MEDIA_MISSING"]
+    assert err.count("stemline: ") == 2
+
+
+def test_only_bad_files_are_unreadable_input(command: Command, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.wav"
+    with wave.open(str(empty), "wb") as file:
+        file.setparams((1, 2, 48000, 0, "NONE", ""))
+    code, answer, _ = command("separate", empty, "--prompt", "x", "--model", "noop", "-o", tmp_path)
+    assert code == 2
+    assert answer["errors"][0]["code"] == "MEDIA_EMPTY"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--prompt", ""],
+        ["--prompt", "a\0b"],
+        ["--prompt", "x" * 1001],
+        ["--stem", "residual=x"],
+        ["--stem", "../up=x"],
+        ["--stem", "a=x", "--stem", "A=y"],
+        ["--stem", "a=x", "--plus", "b=1..2"],
+        ["--stem", "a=x", "--plus", "2..1"],
+        ["--stem", "a=x", "--in", "soon"],
+        ["--stem", "a=x", "--in", "5"],
+        ["--stem", "a=x", "--stream", "3"],
+        ["--stem", "a=x", "--model", "nonesuch"],
+        [],
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_nothing_is_written(command: Command, tmp_path: Path, argv: list[str]) -> None:
+    media = noise(tmp_path / "in.wav")
+    code, answer, err = command("separate", media, "--model", "noop", *argv, "-o", tmp_path / "o")
+    assert code == 2
+    assert answer["results"] == []
+    assert err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+def test_one_sample_is_enough(command: Command, tmp_path: Path, channels: int) -> None:
+    media = noise(tmp_path / "in.wav", seconds=1 / 48000, channels=channels)
+    code, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path)
+    assert code == 0
+    assert answer["results"][0]["length_samples"] == 1
+
+
+def test_help_answers_without_the_heavy_packages() -> None:
+    script = "import sys; from stemline.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    script += "heavy = {'numpy', 'av', 'grpc', 'torch', 'opentimelineio', 'rich'} & set(sys.modules)\n"
+    script += "sys.exit(str(heavy) if heavy else 0)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "separate" in done.stdout
+
+
+def test_a_table_for_people(shared_server: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    media = noise(tmp_path / "in [bold]x.wav")
+    assert main(["separate", str(media), "--prompt", "dog", "--model", "noop", "-o", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "in [bold]x.dog.wav" in out
+    assert "-240" in out

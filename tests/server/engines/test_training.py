@@ -1,0 +1,144 @@
+"""Risks: reserved packages slip in, evaluation files are trained on, labels misread, targets that miss mixtures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stemline_server.engines.embedded.network import BANDS, SoundNet
+from stemline_server.engines.embedded.training import corpus, fetch, mix, render
+from stemline_server.engines.embedded.training.corpus import RATE, CorpusWriter, label_of, packages
+from stemline_server.engines.embedded.training.learn import loss_of, scores
+
+RESERVED = {
+    "gcompris-qt-data",
+    "fillets-ng-data-nl",
+    "unknown-horizons",
+    "ufoai-sound",
+    "searchandrescue-data",
+    "warzone2100-music",
+    "drascula-music",
+    "lincity-ng-data",
+    "fretsonfire-songs-sectoid",
+    "asterisk-core-sounds-fr-g722",
+}
+
+
+@pytest.fixture
+def small_corpus(tmp_path: Path) -> mix.Corpus:
+    """Four kinds of sound that a program can make."""
+    rng, time = np.random.default_rng(0), np.arange(2 * RATE) / RATE
+    writer = CorpusWriter(tmp_path)
+    for i in range(3):
+        writer.add("p", f"speech{i}", "speech", "train", np.sin(2 * np.pi * 150 * time) * (time % 0.4 < 0.3))
+        writer.add("p", f"dog{i}", "dog", "train", np.sin(2 * np.pi * 700 * time[:8000]))
+        writer.add("p", f"rain{i}", "rain", "train", rng.standard_normal(2 * RATE).astype(np.float32))
+        writer.add("p", f"door{i}", "door", "train", rng.standard_normal(3000).astype(np.float32))
+        writer.add("p", f"piano{i}", "piano", "train", np.sin(2 * np.pi * 440 * time))
+        writer.add("p", f"song{i}", "song", "train", np.sin(2 * np.pi * 300 * time))
+    writer.close()
+    return mix.Corpus([tmp_path], "train")
+
+
+def test_no_reserved_package_is_in_the_table() -> None:
+    assert not RESERVED & set(packages())
+    assert all(len(p["sha256"]) == 64 and p["licence"] and p["version"] for p in packages().values())
+
+
+def test_a_reserved_package_in_the_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = (corpus.HERE / "packages.toml").read_text()
+    (tmp_path / "packages.toml").write_text(table + '\n[[package]]\nname = "gcompris-qt-data"\n')
+    monkeypatch.setattr(corpus, "HERE", tmp_path)
+    with pytest.raises(ValueError, match="gcompris-qt-data"):
+        packages.__wrapped__()
+
+
+def test_files_of_an_evaluation_set_are_left_out(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps([{"sources": [{"package": "lugaru-data", "path": "a/Bark.ogg"}]}]))
+    folder = tmp_path / "lugaru-data" / "a"
+    folder.mkdir(parents=True)
+    for name in ("Bark.ogg", "BarkGrowl.ogg"):
+        (folder / name).write_bytes(bytes(2000))
+    refused = corpus.evaluation_sources(manifest)
+    found = corpus.wanted_files(packages()["lugaru-data"], tmp_path / "lugaru-data", refused)
+    assert [(path.name, label) for path, label, _ in found] == [("BarkGrowl.ogg", "dog")]
+
+
+@pytest.mark.parametrize(
+    ("package", "path", "label"),
+    [
+        ("brainparty-data", "usr/share/brainparty/electricity.wav", "electricity"),
+        ("supertuxkart-data", "data/sfx/rain.ogg", "rain"),
+        ("0ad-data", "audio/music/Sands_of_Time.ogg", "song"),
+        ("tuxpaint-stamps-default", "stamps/animals/mammals/dogs/dog_desc_de.ogg", "speech"),
+        ("tuxpaint-stamps-default", "stamps/animals/mammals/dogs/dog.ogg", "dog"),
+        ("bucklespring-data", "wav/16-1.wav", "keyboard typing"),
+    ],
+)
+def test_labels_come_from_names(package: str, path: str, label: str) -> None:
+    assert label_of(packages()[package], path) == label
+
+
+def test_a_held_out_package_is_never_in_training() -> None:
+    assert corpus.split_of(packages()["supertuxkart-data"], "data/sfx/rain.ogg") == "held"
+    takes = {corpus.split_of(packages()["0ad-data"], f"audio/chicken_{i}.ogg") for i in range(9)}
+    assert len(takes) == 1
+
+
+def test_another_package_than_the_table_names_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "lugaru-data_1_all.deb").write_bytes(b"not the package")
+    table = {"lugaru-data": packages()["lugaru-data"]}
+    monkeypatch.setattr(fetch, "packages", lambda: table)
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    with pytest.raises(fetch.ChangedPackageError, match="another hash"):
+        fetch.fetch(tmp_path)
+
+
+def test_band_sums_score_as_waveforms_do(small_corpus: mix.Corpus) -> None:
+    """An ideal answer scores high, the mixture at its own level, silence of SNR zero."""
+    batch = mix.Mixer(small_corpus, seed=3, seconds=1.5).batch(6)
+    there = batch.present > 0
+    ideal = (batch.cross / (batch.power[batch.query.mixture] + 1e-9)).clamp(0, 1)
+    _snr, si_sdr = scores(ideal, batch)
+    mixed = scores(torch.ones_like(ideal), batch)[1]
+    assert (si_sdr[there] >= mixed[there] - 1e-3).all()
+    assert float((si_sdr - mixed)[there].mean()) > 3
+    assert scores(torch.zeros_like(ideal), batch)[0][there].abs().max() < 0.01
+
+
+def test_what_is_absent_has_no_target(small_corpus: mix.Corpus) -> None:
+    batch = mix.Mixer(small_corpus, seed=4, seconds=1.0).batch(12)
+    absent = batch.present == 0
+    assert absent.any() and not batch.target[absent].any() and not batch.query.spans[absent].any()
+
+
+def test_a_few_steps_learn(small_corpus: mix.Corpus) -> None:
+    torch.manual_seed(0)
+    batch = mix.Mixer(small_corpus, seed=5, seconds=1.0).batch(4)
+    net = SoundNet(len(mix.words()), trunk=16, query=16)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        gain, active = net(batch.power, batch.query)
+        assert gain.shape == batch.target.shape and gain.shape[-1] == BANDS
+        loss = loss_of(gain, active, batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_rendered_music_is_a_midi_file_of_the_asked_length() -> None:
+    segments = render.compose(len(render.INSTRUMENTS) * 4, seed=1)
+    assert {label for label, _, _ in segments} == set(render.INSTRUMENTS)
+    assert all(0 <= n.pitch <= 127 and n.start_s < render.SEGMENT_S for _, _, notes in segments for n in notes)
+    data = render.midi_file(segments)
+    assert data[:4] == b"MThd" and int.from_bytes(data[18:22]) == len(data) - 22

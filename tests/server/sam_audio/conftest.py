@@ -1,0 +1,43 @@
+"""One generated checkpoint and text encoder for all tests of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from server.sam_audio.generated import TINY, write_checkpoint, write_text_encoder
+from stemline_server.engines.sam_audio.engine import SamAudioEngine
+from stemline_server.engines.sam_audio.settings import Settings
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("models") / "sam-audio-tiny", TINY)
+
+
+@pytest.fixture(scope="session")
+def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_text_encoder(tmp_path_factory.mktemp("text") / "t5-tiny", TINY["text_encoder"]["dim"])
+
+
+@pytest.fixture(scope="session")
+def settings(checkpoint: Path, text_encoder: Path) -> Settings:
+    return Settings(model=str(checkpoint), text_encoder=str(text_encoder))
+
+
+@pytest.fixture(scope="session")
+def engine(settings: Settings) -> SamAudioEngine:
+    loaded = SamAudioEngine(settings=settings)
+    loaded.load("cpu")
+    return loaded

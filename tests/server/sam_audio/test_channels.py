@@ -1,0 +1,70 @@
+"""The pipeline's channel policy over a generative estimate, for every layout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from server.audio import ArraySource as MediaSource
+from server.audio import Collect
+from server.sam_audio.generated import ArraySource, Recorder, sounds
+from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
+from stemline_server.engines.sam_audio.engine import SamAudioEngine
+from stemline_server.pipeline import PipelineTask, Policy, separate
+
+DOG = EnginePrompt("dog barking")
+
+
+def stem_of(engine: SamAudioEngine, mix: Waveform, channels: Policy = "linked") -> tuple[Waveform, Recorder]:
+    sink, control = Collect(), Recorder()
+    separate(PipelineTask(MediaSource(mix, 48000), (DOG,), channels=channels, seed=1), engine, control, [sink])
+    return sink.audio(), control
+
+
+def estimate(engine: SamAudioEngine, mono: Waveform) -> Waveform:
+    request = EngineRequest(ArraySource(mono), (DOG,), seed=1)
+    stem: Waveform = np.concatenate(list(engine.separate(request, Recorder())), axis=2)[0]
+    return stem
+
+
+def panned(left: float, right: float) -> Waveform:
+    return np.concatenate((left * sounds(1), right * sounds(1))).astype(np.float32)
+
+
+def test_mono_keeps_the_model_s_waveform_and_its_watermark(engine: SamAudioEngine) -> None:
+    stem, control = stem_of(engine, sounds(1))
+    np.testing.assert_array_equal(stem, estimate(engine, sounds(1)))
+    assert len(dict(control.findings[0].notes)["watermark"]) == 16
+
+
+def test_dual_mono_keeps_it_on_both_sides(engine: SamAudioEngine) -> None:
+    stem, _ = stem_of(engine, panned(1, 1))
+    np.testing.assert_array_equal(stem[0], stem[1])
+    np.testing.assert_allclose(stem[:1], estimate(engine, sounds(1)), atol=1e-6)
+
+
+def test_a_panned_sound_stays_where_it_was(engine: SamAudioEngine) -> None:
+    stem, _ = stem_of(engine, panned(0.9, 0.3))
+    np.testing.assert_allclose(stem[1], stem[0] / 3, atol=1e-3)
+    assert np.abs(stem[0]).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["antiphase", "lav and boom"])
+def test_channels_that_a_fold_down_would_lose_have_estimates_of_their_own(engine: SamAudioEngine, kind: str) -> None:
+    second = -sounds(1) if kind == "antiphase" else sounds(1, seed=8)[:, ::-1].copy()
+    stem, _ = stem_of(engine, np.concatenate((sounds(1), second)))
+    np.testing.assert_allclose(stem[:1], estimate(engine, sounds(1)), atol=1e-5)
+    np.testing.assert_allclose(stem[1:], estimate(engine, second), atol=1e-5)
+
+
+def test_surround_keeps_its_channels_and_its_silent_ones_silent(engine: SamAudioEngine) -> None:
+    mix = np.concatenate([gain * sounds(1) for gain in (0.5, 0.5, 0.9, 0.0, 0.2, 0.2)]).astype(np.float32)
+    stem, _ = stem_of(engine, mix)
+    assert stem.shape == (6, 48000)
+    assert not stem[3].any()
+    np.testing.assert_allclose(stem[4], stem[0] * 0.4, atol=1e-3)
+
+
+def test_each_channel_on_its_own_when_asked(engine: SamAudioEngine) -> None:
+    stem, _ = stem_of(engine, panned(0.9, 0.3), channels="each")
+    np.testing.assert_allclose(stem[1:], estimate(engine, 0.3 * sounds(1)), atol=1e-5)

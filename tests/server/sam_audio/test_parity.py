@@ -1,0 +1,46 @@
+"""The recorded outputs of the original model are reproduced, by the command that a user runs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from stemline_server.engines.sam_audio.__main__ import main
+
+
+@pytest.mark.parametrize("variant", ["tiny_a", "tiny_b"])
+def test_every_recorded_output_is_within_its_limit(
+    shared_data: Path, variant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["parity", str(shared_data / "parity" / variant)]) == 0
+    assert "42 of 42 outputs within their limits" in capsys.readouterr().out
+
+
+def test_a_changed_weight_is_noticed(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(shared_data / "parity" / "tiny_a", folder, copy_function=shutil.copyfile)
+    folder.chmod(0o755)
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.layers.1.attention.q_norm.weight"] *= 1.05
+    save_file(weights, folder / "model.safetensors")
+    assert main(["parity", str(folder)]) == 1
+    printed = capsys.readouterr().out
+    assert any("velocity.out_text" in line and "OVER" in line for line in printed.splitlines())
+    assert any("codec.latent_exact" in line and "ok" in line for line in printed.splitlines())
+
+
+def test_the_command_says_what_a_wrong_folder_lacks(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "stemline_server.engines.sam_audio", "parity", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert "config.json" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -1,0 +1,170 @@
+"""Which jobs come together, and what becomes of them when the server dies."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs import table
+from stemline_server.jobs.claims import MAX_PROMPTS, Group, next_group
+from stemline_server.jobs.keys import keys_of
+from stemline_server.jobs.record import JobRecord
+from stemline_server.store.schema import SCHEMA
+
+MEDIA = "media/" + "a" * 64
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as opened:
+        opened.row_factory = sqlite3.Row
+        opened.executescript(SCHEMA)
+        yield opened
+    opened.close()
+
+
+def add(connection: sqlite3.Connection, text: str, seed: int = 0, priority: int = 0, request_id: str = "") -> JobRecord:
+    spec = pb.SeparationSpec(media=MEDIA, prompt=pb.Prompt(text=text), seed=seed, channels=pb.CHANNEL_POLICY_LINKED)
+    keys = keys_of(spec, "noop", "1", 1)
+    number = connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
+    new = table.NewJob(request_id or f"request {number}", "", priority, spec, keys, "noop", "1")
+    return table.create(connection, new, lambda _: True).job
+
+
+def texts(group: Group | None) -> list[str]:
+    assert group is not None
+    return sorted(job.spec.prompt.text for job in group.jobs)
+
+
+def stem(name: str = "b") -> pb.Stem:
+    return pb.Stem(media="media/" + name * 64, found=True)
+
+
+def test_only_the_prompt_may_differ_within_a_group(connection: sqlite3.Connection) -> None:
+    for text, seed in (("a", 0), ("other", 1), ("b", 0), ("a", 0)):
+        add(connection, text, seed)
+    first = next_group(connection, "me")
+    assert first is not None
+    assert texts(first) == ["a", "a", "b"]
+    assert len(first.keys) == 2
+    assert texts(next_group(connection, "me")) == ["other"]
+    assert next_group(connection, "me") is None
+
+
+def test_a_group_has_a_largest_size(connection: sqlite3.Connection) -> None:
+    for number in range(MAX_PROMPTS + 2):
+        add(connection, f"prompt {number}")
+    first, second = next_group(connection, "me"), next_group(connection, "me")
+    assert first is not None
+    assert second is not None
+    assert (len(first.keys), len(second.keys)) == (MAX_PROMPTS, 2)
+
+
+def test_what_runs_already_is_not_run_beside_itself(connection: sqlite3.Connection) -> None:
+    add(connection, "a")
+    first = next_group(connection, "me")
+    assert first is not None
+    late = add(connection, "a")
+    assert next_group(connection, "me") is None
+    table.succeed(connection, table.Result(first.keys[0], stem(), 1.0, "1"))
+    assert table.get(connection, late.name).state == pb.STATE_SUCCEEDED
+
+
+def test_an_interrupted_group_comes_together_again_under_its_old_name(connection: sqlite3.Connection) -> None:
+    for text in ("a", "b"):
+        add(connection, text)
+    before = next_group(connection, "dead")
+    add(connection, "c")
+    table.recover(connection, "me")
+    again = next_group(connection, "me")
+    assert before is not None
+    assert again is not None
+    assert (again.name, texts(again)) == (before.name, ["a", "b"])
+    assert {job.attempt for job in again.jobs} == {2}
+    assert texts(next_group(connection, "me")) == ["c"]
+    assert table.waiting_claims(connection) == set()
+
+
+def test_after_two_deaths_each_runs_alone_and_only_the_deadly_one_fails(connection: sqlite3.Connection) -> None:
+    harmless, deadly = add(connection, "harmless"), add(connection, "deadly")
+    for owner in ("first", "second"):
+        assert texts(next_group(connection, owner)) == ["deadly", "harmless"]
+        table.recover(connection, owner + " is dead")
+    alone = next_group(connection, "third")
+    assert texts(alone) == ["harmless"]
+    assert alone is not None
+    table.succeed(connection, table.Result(alone.keys[0], stem(), 1.0, "1"))
+    assert texts(next_group(connection, "third")) == ["deadly"]
+    table.recover(connection, "fourth")
+    assert table.get(connection, harmless.name).state == pb.STATE_SUCCEEDED
+    failed = table.get(connection, deadly.name).message()
+    assert (failed.state, failed.error.reason) == (pb.STATE_FAILED, "POISONED_INPUT")
+    assert add(connection, "deadly", request_id=deadly.request_id).lost_leases == 0
+
+
+def test_a_cancel_that_the_server_died_of_still_counts(connection: sqlite3.Connection) -> None:
+    job = add(connection, "a")
+    next_group(connection, "dead")
+    assert table.cancel(connection, job.name).job.state == pb.STATE_CANCELLING
+    table.recover(connection, "me")
+    assert table.get(connection, job.name).state == pb.STATE_CANCELLED
+
+
+def test_jobs_that_have_not_ended_pin_their_media(connection: sqlite3.Connection) -> None:
+    def pins() -> int:
+        return int(connection.execute("SELECT count(*) FROM pins").fetchone()[0])
+
+    add(connection, "a")
+    group = next_group(connection, "me")
+    assert group is not None
+    assert pins() == 1
+    table.requeue(connection, group.jobs, solo=False)
+    assert pins() == 1
+    again = next_group(connection, "me")
+    assert again is not None
+    table.fail(connection, again.jobs, pb.JobError(reason="X"))
+    assert pins() == 0
+
+
+def test_sequence_numbers_only_grow(connection: sqlite3.Connection) -> None:
+    sequences = [add(connection, "a").sequence, add(connection, "b").sequence]
+    group = next_group(connection, "me")
+    assert group is not None
+    sequences += [job.sequence for job in group.jobs]
+    sequences += [job.sequence for job in table.requeue(connection, group.jobs, solo=True)]
+    connection.execute("DELETE FROM jobs")
+    sequences.append(add(connection, "c").sequence)
+    assert sequences == sorted(set(sequences))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"media": "media/" + "c" * 64},
+        {"quality": "best"},
+        {"channels": pb.CHANNEL_POLICY_EACH},
+        {"subtract": [MEDIA]},
+        {"origin_sample": 1},
+        {"prompt": pb.Prompt(text="b")},
+        {"prompt": pb.Prompt(text="a", plus=[pb.SampleRange(end_sample=5)])},
+        {"prompt": pb.Prompt(text="a", minus=[pb.SampleRange(end_sample=5)])},
+    ],
+)
+def test_whatever_changes_the_result_changes_the_key(change: dict[str, Any]) -> None:
+    spec = pb.SeparationSpec(media=MEDIA, prompt=pb.Prompt(text="a"), channels=pb.CHANNEL_POLICY_LINKED)
+    other = pb.SeparationSpec()
+    other.CopyFrom(spec)
+    for field in change:
+        other.ClearField(cast(Any, field))
+    other.MergeFrom(pb.SeparationSpec(**change))
+    keys, changed = keys_of(spec, "noop", "1", 1), keys_of(other, "noop", "1", 1)
+    assert keys.key != changed.key
+    assert (keys.group == changed.group) is ("prompt" in change)
+    for again in (keys_of(spec, "other", "1", 1), keys_of(spec, "noop", "2", 1), keys_of(spec, "noop", "1", 2)):
+        assert again.key != keys.key

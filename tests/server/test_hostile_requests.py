@@ -1,0 +1,150 @@
+"""What strangers and broken clients send: one clear refusal each, and the server goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2  # the published messages: an independent reading of what we write by hand
+from grpc_status import rpc_status
+
+from server.conftest import LENGTH_SAMPLES
+from server.harness import CALL_TIMEOUT_S, Caller, job_request
+from stemline.v1 import models_pb2
+from stemline.v1 import separation_pb2 as pb
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.fixture
+def media(server: Caller, noise: Path) -> str:
+    return server.register(noise, 0, LENGTH_SAMPLES).name
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 1001, "", "   ", "nul \0 inside", "bell \x07", "esc \x1b[31m", "x" * 3_000_000, "sleep:forever"]
+)
+def test_prompts_that_no_engine_should_see(server: Caller, media: str, text: str) -> None:
+    code, message = server.refused(server.jobs.CreateJob, job_request(media, text))
+    assert code is INVALID
+    assert len(message) < 300
+    assert server.info().queued_jobs == 0
+
+
+def test_a_prompt_of_10_mb_is_refused_and_the_server_lives(server: Caller, media: str) -> None:
+    code, _ = server.refused(server.jobs.CreateJob, job_request(media, "x" * 10_000_000))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert server.done(server.create(media, "speech").name)
+
+
+@pytest.mark.parametrize("text", ["Zurück-🎻 «naïve»", "../../etc/passwd", "'; DROP TABLE jobs; --", "%s%n{0}"])
+def test_odd_but_honest_prompts_are_taken(server: Caller, media: str, text: str) -> None:
+    assert server.done(server.create(media, text).name).spec.prompt.text == text
+
+
+@pytest.mark.parametrize("spans", [[(0, 0)], [(10, 5)], [(-1, 5)], [(0, LENGTH_SAMPLES + 1)], [(0, 1)] * 1001])
+def test_spans_must_be_ranges_of_the_media(server: Caller, media: str, spans: list[tuple[int, int]]) -> None:
+    ranges = [pb.SampleRange(start_sample=start, end_sample=end) for start, end in spans]
+    for prompt in (pb.Prompt(text="x", plus=ranges), pb.Prompt(text="x", minus=ranges)):
+        assert server.refused(server.jobs.CreateJob, job_request(media, prompt=prompt))[0] is INVALID
+
+
+def test_spans_alone_are_a_prompt(server: Caller, media: str) -> None:
+    prompt = pb.Prompt(plus=[pb.SampleRange(start_sample=0, end_sample=LENGTH_SAMPLES)])
+    assert server.done(server.create(media, prompt=prompt).name)
+
+
+@pytest.mark.parametrize(
+    ("request_id", "more"),
+    [
+        ("x" * 129, {}),
+        ("tab\there", {}),
+        ("é", {}),
+        ("ok", {"batch_id": "\n"}),
+        ("ok", {"priority": 2_000_000_000}),
+        ("ok", {"quality": "cheap"}),
+        ("ok", {"channels": 99}),
+        ("ok", {"origin_sample": -1}),
+        ("ok", {"subtract": ["media/" + "0" * 64] * 65}),
+        ("ok", {"subtract": ["nothing"]}),
+    ],
+)
+def test_impossible_settings_are_refused(server: Caller, media: str, request_id: str, more: dict[str, object]) -> None:
+    assert server.refused(server.jobs.CreateJob, job_request(media, "x", request_id, **more))[0] is INVALID
+
+
+def test_a_request_without_id_is_refused(server: Caller, media: str) -> None:
+    request = job_request(media, "x")
+    request.request_id = ""
+    assert server.refused(server.jobs.CreateJob, request)[0] is INVALID
+
+
+def test_an_unknown_model_is_named(server: Caller, media: str) -> None:
+    request = job_request(media, "x")
+    request.spec.model = "does-not-exist"
+    code, message = server.refused(server.jobs.CreateJob, request)
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert "does-not-exist" in message
+
+
+@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),), (("authorization", ""),)])
+def test_without_the_token_nothing_is_told(server: Caller, metadata: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(grpc.RpcError) as unary:
+        server.models.GetServerInfo(models_pb2.GetServerInfoRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
+    assert unary.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    with pytest.raises(grpc.RpcError) as stream:
+        list(server.jobs.WatchJobs(pb.WatchJobsRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S))
+    assert stream.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    with pytest.raises(grpc.RpcError) as upload:
+        server.media.UploadMedia(iter(()), metadata=metadata, timeout=CALL_TIMEOUT_S)
+    assert upload.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_errors_carry_reason_domain_and_advice(server: Caller, media: str) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        server.create(media, "x" * 2000)
+    status = rpc_status.from_call(refused.value)
+    assert status is not None
+    assert (status.code, status.message) == (3, refused.value.details())
+    (detail,) = status.details
+    info = error_details_pb2.ErrorInfo()
+    assert detail.Unpack(info)
+    assert (info.reason, info.domain) == ("PROMPT_TOO_LONG", "stemline")
+    assert info.metadata["advice"]
+
+
+def test_an_unforeseen_error_leaks_nothing(server: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("/home/somebody/secret")
+
+    monkeypatch.setattr("stemline_server.jobs.table.get", broken)
+    code, message = server.refused(server.jobs.GetJob, pb.GetJobRequest(name="jobs/x"))
+    assert code is grpc.StatusCode.INTERNAL
+    assert "secret" not in message
+    assert "KeyError" not in message
+
+
+def test_a_handler_that_is_cancelled_answers_at_once(server: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("stemline_server.services.models.ModelService._message", cancelled)
+    code, _ = server.refused(server.models.ListModels, models_pb2.ListModelsRequest())
+    assert code is grpc.StatusCode.CANCELLED
+
+
+def test_health_and_reflection_answer(server: Caller) -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+    health = health_pb2_grpc.HealthStub(server.channel)
+    for service in ("", "stemline.v1.SeparationService", "model/noop"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=CALL_TIMEOUT_S)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    reflection = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    (answer,) = reflection.ServerReflectionInfo(asked, metadata=server.metadata, timeout=CALL_TIMEOUT_S)
+    assert "stemline.v1.SeparationService" in {service.name for service in answer.list_services_response.service}

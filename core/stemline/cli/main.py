@@ -19,6 +19,7 @@ COMMANDS = {
     "cache": "show, limit or clear what is kept",
     "doctor": "what works, what does not, and what to do",
     "host": "the companion process of a host program",
+    "install": "put a bridge into a host program",
 }
 """Shown by `--help` without importing the commands themselves."""
 

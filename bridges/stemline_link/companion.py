@@ -1,0 +1,76 @@
+"""The companion process: started with the user's Stemline, never with the host's own Python."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .finding import Installation
+from .peer import Peer
+
+_HOSTS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH")
+_NO_WINDOW = 0x08000000 if sys.platform == "win32" else 0  # CREATE_NO_WINDOW
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without what a host sets for its own Python and libraries: another Python must not find them."""
+    return {name: value for name, value in os.environ.items() if name.upper() not in _HOSTS_OWN}
+
+
+class Companion:
+    """A running companion: its `process` and the `peer` that talks to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], peer: Peer, log: Path) -> None:
+        self.process = process
+        self.peer = peer
+        self._log = log
+
+    @classmethod
+    def start(
+        cls,
+        installation: Installation,
+        handlers: Mapping[str, Callable[[dict[str, Any]], Any]],
+        log: Path,
+        arguments: Sequence[str] = ("host",),
+    ) -> Companion:
+        """Starts it with its standard error in the file `log`. Raises OSError when it cannot be started."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [*installation.command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=clean_environment(),
+                creationflags=_NO_WINDOW,
+            )
+        assert process.stdin is not None  # noqa: S101 - they are pipes
+        assert process.stdout is not None  # noqa: S101
+        return cls(process, Peer(process.stdout, process.stdin, handlers), log)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Ends it: the end of its input is its order to go. One that does not go in time is killed."""
+        self.peer.gone.set()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):  # it is gone already, with a line of ours half written
+                self.process.stdin.close()
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def last_words(self) -> str:
+        """The last line of its standard error: why it ended."""
+        try:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")

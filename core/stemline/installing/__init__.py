@@ -1,0 +1,9 @@
+"""Puts the bridges where their host programs look for them, and writes down where this Stemline is.
+
+Each target (`blender`, `resolve`) is a module of this package with `install` and `uninstall`.
+"""
+
+from stemline.installing.record import bridge_folder, forget_installation, record_installation
+from stemline.installing.target import Outcome, Target, target
+
+__all__ = ["Outcome", "Target", "bridge_folder", "forget_installation", "record_installation", "target"]

@@ -1,0 +1,43 @@
+"""`installation.json`: where this Stemline is. Host programs read it (`bridges/stemline_link/finding.py`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+from stemline import paths
+from stemline._version import __version__
+from stemline.errors import Code, OutputError
+
+_NAME = "installation.json"
+
+
+def record_installation() -> Path:
+    """Writes the record and gives its path. Raises OutputError."""
+    record = paths.home_dir() / _NAME
+    held = {"version": 1, "stemline": __version__, "command": [sys.executable, "-m", "stemline"]}
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        part = record.with_suffix(".part")
+        part.write_text(json.dumps(held) + "\n", encoding="utf-8")
+        part.replace(record)
+    except OSError as error:
+        advice = "Set STEMLINE_HOME to a folder that can be written."
+        raise OutputError(f"{record} cannot be written ({error.strerror}).", advice=advice) from error
+    return record
+
+
+def forget_installation() -> None:
+    """Removes the record, where there is one."""
+    (paths.home_dir() / _NAME).unlink(missing_ok=True)
+
+
+def bridge_folder(package: str) -> Path:
+    """The folder of a bridge's package, found without importing it: it may need its host's modules."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        message = f"This Stemline comes without {package}."
+        raise OutputError(message, code=Code.OUTPUT_UNWRITABLE, advice="Reinstall stemline.")
+    return Path(spec.submodule_search_locations[0])

@@ -1,0 +1,202 @@
+"""The end of the talk that every bridge carries: against Stemline's own peer, and against the real companion."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stemline_link
+from hosts.remote.running import host_python
+from stemline.errors import Cancelled, HostError
+from stemline.hosts.jsonrpc import Method
+from stemline.hosts.jsonrpc import Peer as CompanionPeer
+from stemline.installing import record_installation
+from stemline_link import Companion, Gone, Later, NotInstalled, Peer, Problem, Refused, find_installation
+
+BRIDGES = Path(stemline_link.__file__).parent.parent
+
+
+@contextmanager
+def joined(
+    host: Mapping[str, Any], companion: Mapping[str, Method] | None = None
+) -> Iterator[tuple[Peer, CompanionPeer]]:
+    """The bridge's end and the companion's, over crossed pipes."""
+    to_host, to_companion = os.pipe(), os.pipe()
+    with (
+        io.FileIO(to_companion[0], "r") as their_incoming,
+        io.FileIO(to_host[1], "w") as their_outgoing,
+        os.fdopen(to_host[0], "rb") as incoming,
+        os.fdopen(to_companion[1], "wb") as outgoing,
+    ):
+        theirs = CompanionPeer(their_incoming, their_outgoing, companion or {})
+        theirs.start()
+        ours = Peer(incoming, outgoing, host)
+        yield ours, theirs
+        outgoing.close()
+        assert theirs.close(10.0)
+        assert ours.gone.wait(10.0)
+
+
+@contextmanager
+def called_by_companion(theirs: CompanionPeer, method: str, params: object) -> Iterator[list[Any]]:
+    """The companion calls from a thread of its own; what it got is in the list afterwards."""
+    got: list[Any] = []
+
+    def call() -> None:
+        try:
+            got.append(theirs.call(method, params, 20.0))
+        except HostError as error:
+            got.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    yield got
+    thread.join(20.0)
+    assert not thread.is_alive()
+
+
+def test_calls_cross_in_both_directions() -> None:
+    with joined({"read_clips": lambda p: {"clips": [p["tag"]]}}, {"hello": Method(lambda p: {"got": p})}) as peers:
+        ours, theirs = peers
+        with called_by_companion(theirs, "read_clips", {"tag": "ünï"}) as got:
+            assert ours.call("hello", {"a": 1}, 20.0) == {"got": {"a": 1}}
+            while not got:
+                ours.pump(0.05)
+    assert got == [{"clips": ["ünï"]}]
+
+
+def test_what_a_handler_refuses_is_told_with_its_code() -> None:
+    def refuse(params: dict[str, Any]) -> Any:
+        raise Problem("The track is locked.", "HOST_UNSUPPORTED", "Unlock it.")
+
+    with joined({"write_tracks": refuse}) as (ours, theirs):
+        for method, code in (("write_tracks", "HOST_UNSUPPORTED"), ("unheard_of", "HOST_UNSUPPORTED")):
+            with called_by_companion(theirs, method, {}) as got:
+                while not got:
+                    ours.pump(0.05)
+            assert got[0].code == code
+    assert "no method" in got[0].message
+
+
+def test_a_handler_that_breaks_is_an_answer_too() -> None:
+    with (
+        joined({"read_clips": lambda p: p["missing"]}) as (ours, theirs),
+        called_by_companion(theirs, "read_clips", {}) as got,
+    ):
+        while not got:
+            ours.pump(0.05)
+    assert "KeyError" in got[0].message
+
+
+def test_a_later_answer_leaves_the_host_free() -> None:
+    later = Later()
+    with (
+        joined({"render_range": lambda p: later}) as (ours, theirs),
+        called_by_companion(theirs, "render_range", {}) as got,
+    ):
+        for _ in range(5):
+            ours.pump(0.05)
+        assert got == []
+        later.settle({"clip": 1}, None)
+    assert got == [{"clip": 1}]
+
+
+def test_a_call_nobody_waits_for_is_not_begun() -> None:
+    begun: list[str] = []
+    with joined({"write_tracks": lambda p: begun.append("written")}) as (ours, theirs):
+        with pytest.raises(Cancelled):
+            theirs.call("write_tracks", {}, 20.0, cancelled=lambda: True)
+        theirs.notify("mark", {})
+        heard: list[object] = []
+        ours._handlers["mark"] = heard.append
+        while not heard:
+            ours.pump(0.05)
+    assert begun == []
+
+
+def test_a_refused_ask_says_why_and_a_dead_companion_fails_the_open_ones() -> None:
+    def refuse(params: object) -> object:
+        raise HostError("No.", advice="Ask again.")
+
+    never = threading.Event()
+    with joined({}, {"no": Method(refuse), "never": Method(lambda p: never.wait(10.0))}) as (ours, theirs):
+        with pytest.raises(Refused, match=r"No\. Ask again\."):
+            ours.call("no", {}, 20.0)
+        with pytest.raises(TimeoutError):
+            ours.call("never", {}, 0.1)
+        open_ask = ours.ask("never", {})
+        theirs.close(0.1)
+        never.set()
+        with pytest.raises(Gone):
+            ours.call("no", {}, 20.0)
+        assert open_ask.done
+        with pytest.raises(Gone):
+            open_ask.result()
+
+
+def test_the_recorded_installation_is_found_and_starts(tmp_path: Path) -> None:
+    with pytest.raises(NotInstalled) as missing:
+        find_installation("", "blender")
+    assert missing.value.command.endswith("stemline install blender")
+    record = record_installation()
+    installation = find_installation("", "blender")
+    assert installation.version
+    companion = Companion.start(installation, {}, tmp_path / "logs" / "companion.log")
+    try:
+        hello = companion.peer.call("hello", {"protocols": [1], "capabilities": {"name": "test", "version": "1"}}, 60.0)
+        assert hello["version"] == installation.version
+    finally:
+        companion.stop()
+    assert companion.process.returncode == 0
+    record.write_text("{")
+    with pytest.raises(NotInstalled, match="cannot be read"):
+        find_installation("", "blender")
+    record.write_text(json.dumps({"version": 1, "stemline": "0", "command": [str(tmp_path / "gone"), "-m", "x"]}))
+    with pytest.raises(NotInstalled, match="is gone"):
+        find_installation("", "blender")
+
+
+def test_a_preference_is_believed_or_named(tmp_path: Path) -> None:
+    assert find_installation(sys.executable, "blender").command == (sys.executable,)
+    with pytest.raises(NotInstalled, match="no program"):
+        find_installation(str(tmp_path / "nowhere"), "blender")
+
+
+def test_a_companion_that_cannot_run_says_why(tmp_path: Path) -> None:
+    program = tmp_path / "stemline"
+    program.write_text("#!/bin/sh\necho 'No module named torch' >&2\nexit 2\n")
+    program.chmod(0o755)
+    companion = Companion.start(find_installation(str(program), "blender"), {}, tmp_path / "log")
+    with pytest.raises(Gone):
+        companion.peer.call("hello", {}, 60.0)
+    companion.stop()
+    assert companion.last_words() == "No module named torch"
+
+
+def test_the_hosts_python_does_not_leak_into_the_companion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
+    assert not {"PYTHONHOME", "LD_LIBRARY_PATH"} & set(stemline_link.clean_environment())
+
+
+@pytest.mark.parametrize("package", ["stemline_link"])
+def test_hosts_with_python_3_8_can_load_it(package: str) -> None:
+    files = sorted((BRIDGES / package).rglob("*.py"))
+    assert files
+    for path in files:
+        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
+    code = f"import sys; sys.path.insert(0, {str(BRIDGES)!r}); import {package}; print(sorted(sys.modules))"
+    loaded = subprocess.run([*host_python(), "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert loaded.returncode == 0, loaded.stderr
+    assert not {"numpy", "grpc", "stemline"} & set(ast.literal_eval(loaded.stdout))

@@ -23,6 +23,7 @@ from stemline.hosts.otio_edit.bundles import unpack_bundle
 from stemline.hosts.otio_edit.document import only_timeline, read_timeline
 from stemline.hosts.otio_edit.edl import read_edl
 from stemline.hosts.otio_edit.facts import settle_aaf, settle_fcp
+from stemline.hosts.otio_edit.xmeml import xmeml_text
 
 _Result = TypeVar("_Result")
 
@@ -82,8 +83,13 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     if known is EDL:
         timeline, notes = read_edl(path, options.rate, lambda text, **more: _parse(known, path, text, **more))
         return EditDocument(timeline, folder, notes)
+    if known is FCP_XML:
+        text, notes = xmeml_text(path)
+        timeline = only_timeline(_parse(known, path, text), path)
+        settle_fcp(timeline)
+        return EditDocument(timeline, folder, notes)
     timeline = only_timeline(call_adapter(known, path, lambda adapter: adapter.read_from_file(str(path))), path)
-    (settle_fcp if known is FCP_XML else settle_aaf)(timeline)
+    settle_aaf(timeline)
     return EditDocument(timeline, folder)
 
 
@@ -142,12 +148,6 @@ def _check_readable(path: Path) -> None:
         raise EditError(f"The edit {path} is empty.", advice="Export it again.")
     if path.suffix.lower() == ".aaf" and not (head.startswith(_COMPOUND_FILE) and head[28:30] == b"\xfe\xff"):
         raise EditError(f"{path.name} is not an AAF file.", advice="Export it again.")
-    if path.suffix.lower() == ".xml" and b"<fcpxml" in head:
-        raise EditError(
-            f"{path.name} is FCPXML of Final Cut Pro X, which cannot be read.",
-            code=Code.EDIT_FORMAT_UNKNOWN,
-            advice="Export the sequence as .otio or as Final Cut 7 XML.",
-        )
 
 
 def _adapter_failures() -> tuple[type[BaseException], ...]:

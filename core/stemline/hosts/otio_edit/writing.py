@@ -177,7 +177,7 @@ class TrackBuilder:
         )
         clip.media_reference.name = path.name
         clip.enabled = placed.use.blocked is None
-        effects, left = copy_effects(original)
+        effects, left = copy_effects(original, round(file_start / frame_ticks(rate)))
         clip.effects.extend(effects)
         clip.markers.extend(copy_markers(original, available - placed.clock.zero - file_start))
         self._note_effects(left, original.name)

@@ -13,7 +13,7 @@ import opentimelineio as otio
 
 from stemline.hosts.otio_edit.effects import effect_name, is_idle
 from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack
-from stemline.hosts.otio_edit.facts import FCP_KEY
+from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts
 from stemline.hosts.otio_edit.formats import FCP_XML, call_adapter
 
 
@@ -144,6 +144,7 @@ def _markers(item: Item, rate: float) -> Iterator[otio.schema.Marker]:
             marked_range=otio.opentime.TimeRange(
                 *(otio.opentime.RationalTime(round(time.value_rescaled_to(rate)), rate) for time in times)
             ),
+            metadata={FCP_KEY: dict(fcp_facts(marker))} if fcp_facts(marker) else None,
         )
 
 

@@ -13,12 +13,12 @@ from urllib.parse import unquote
 import opentimelineio as otio
 
 from stemline.errors import EditError, MediaError, OutputError
-from stemline.hosts.otio_edit.document import only_timeline, read_timeline, refuse_endless_nesting
+from stemline.hosts.otio_edit.document import read_timeline, refuse_endless_nesting
 from stemline.hosts.otio_edit.exact import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
 from stemline.hosts.otio_edit.export.fcp7 import filter_of
 from stemline.hosts.otio_edit.export.stems import Exported
-from stemline.hosts.otio_edit.facts import FCP_KEY, settle_fcp
-from stemline.hosts.otio_edit.formats import AAF, FCP_XML, call_adapter, require_adapter
+from stemline.hosts.otio_edit.facts import FCP_KEY, markers_from_file
+from stemline.hosts.otio_edit.formats import AAF, FCP_XML, call_adapter, read_edit, require_adapter
 from stemline.hosts.otio_edit.links import is_relative_link, plain_path
 from stemline.hosts.otio_edit.walk import Walk
 
@@ -53,9 +53,7 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
     spool = target.with_name(f".{os.getpid()}.{target.name}")
     try:
         call_adapter(known, target, lambda adapter: adapter.write_to_file(prepared, str(spool), **options))
-        read = only_timeline(call_adapter(known, target, lambda adapter: adapter.read_from_file(str(spool))), target)
-        if known is FCP_XML:
-            settle_fcp(read)
+        read = read_edit(spool).timeline
         after = [list(_seen(read, index)) for index in range(len(read.tracks))]
         _refuse_loss(before, after, target)
         spool.replace(target)
@@ -77,6 +75,7 @@ def prepare_fcp(timeline: otio.schema.Timeline) -> None:
         if filters:
             facts["filter"] = filters
         clip.metadata[FCP_KEY] = facts
+        markers_from_file(clip)
         clip.source_range = _exact(clip.source_range or clip.trimmed_range())
         if clip.media_reference is not None and clip.media_reference.available_range is not None:
             clip.media_reference.available_range = _exact(clip.media_reference.available_range)

@@ -192,15 +192,15 @@ def _zero(used: Span, available: otio.opentime.TimeRange | None, timecode: Ticks
         if used.overlaps(Span(zero, zero + length)):
             return zero, ""
         if inside_timecode:
-            return timecode, "its available range does not fit its media, the file's own timecode does and was used"
+            return timecode, "the available range does not fit the media, the file's own timecode does and was used"
         raise MediaError("The clip lies wholly outside its media.", code=Code.MEDIA_OUT_OF_RANGE)
     if inside_timecode:
         return (
             timecode,
-            "it has no available range, so its source range was read as the file's timecode" if timecode else "",
+            "without an available range, the source range was read as the file's timecode" if timecode else "",
         )
     if inside_file:
-        return 0, "it has no available range, so its source range was counted from the start of the file"
+        return 0, "without an available range, the source range was counted from the start of the file"
     raise MediaError(
         "The clip has no available range and its source range fits neither the file's timecode nor its length.",
         code=Code.CLIP_TIME_AMBIGUOUS,

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import struct
 import sys
 import warnings
@@ -41,6 +42,7 @@ FCP_XML = Format("Final Cut 7 XML", "fcp_xml", "otio-fcp-adapter")
 AAF = Format("AAF", "AAF", "otio-aaf-adapter")
 EDL = Format("EDL", "cmx_3600", "otio-cmx3600-adapter")
 BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF, ".edl": EDL}
+_CLASS = re.compile(r"<class '[^']*'>")
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
 _OTHERS = {".fcpxml": "export the sequence as .otio or as Final Cut 7 XML", ".drp": "export the timeline as .otio"}
 
@@ -110,7 +112,7 @@ def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapt
         try:
             return work(adapter)
         except _adapter_failures() as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(_CLASS.sub(" ", str(error)).split())[:200] or type(error).__name__
             raise EditError(
                 f"{path.name} is not {wanted.title} that {wanted.package} understands ({reason}).",
                 advice="Export it again, or as .otio.",

@@ -40,10 +40,11 @@ _DEFAULT_RATE = 24.0
 
 @dataclass(frozen=True, slots=True)
 class OtioTarget:
-    """Where the result goes and for which program."""
+    """Where the result goes and for which program. With `checkerboard` neighbours never share a stem track."""
 
     path: Path
     dialect: Dialect = Dialect.GENERIC
+    checkerboard: bool = False
 
 
 class OtioEdit:
@@ -95,6 +96,7 @@ class OtioEdit:
             zero=ticks_of(stack_range.start_time) if stack_range is not None else 0,
             rate=self._gap_rate(),
             source_tracks=sources,
+            checkerboard=self._target.checkerboard,
         )
         built = builder.tracks(tracks)
         notes = list(builder.notes) + _disable(result, placed, options.disable_clips)

@@ -23,6 +23,7 @@ from stemline.errors import Code, EditError
 from stemline.hosts.otio_edit.bundles import unpack_bundle
 from stemline.hosts.otio_edit.document import only_timeline, read_timeline
 from stemline.hosts.otio_edit.edl import read_edl
+from stemline.hosts.otio_edit.embedded import link_embedded
 from stemline.hosts.otio_edit.facts import settle_aaf, settle_fcp
 from stemline.hosts.otio_edit.xmeml import xmeml_text
 
@@ -49,7 +50,8 @@ _OTHERS = {".fcpxml": "export the sequence as .otio or as Final Cut 7 XML", ".dr
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """`rate` is the frame rate of an EDL, which does not say it. `unpack_to` is where the media of a bundle goes."""
+    """`rate` is the frame rate of an EDL, which does not say it. `unpack_to` is where the media inside a bundle or an
+    AAF goes."""
 
     rate: Fraction | None = None
     unpack_to: Path | None = None
@@ -72,8 +74,9 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     options = options or ReadOptions()
     suffix = path.suffix.lower()
     folder = path.absolute().parent
+    unpack_to = options.unpack_to or folder / f"{path.name}.media"
     if suffix in (".otioz", ".otiod"):
-        content = unpack_bundle(path, options.unpack_to or folder / f"{path.name}.media")
+        content = unpack_bundle(path, unpack_to)
         return EditDocument(read_timeline(content), content.parent)
     if suffix == ".otio":
         return EditDocument(read_timeline(path), folder)
@@ -92,6 +95,7 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
         return EditDocument(timeline, folder, notes)
     timeline = only_timeline(call_adapter(known, path, lambda adapter: adapter.read_from_file(str(path))), path)
     settle_aaf(timeline)
+    call_adapter(known, path, lambda adapter: link_embedded(timeline, path, unpack_to))
     return EditDocument(timeline, folder)
 
 

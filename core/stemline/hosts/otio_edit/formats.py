@@ -43,7 +43,7 @@ FCP_XML = Format("Final Cut 7 XML", "fcp_xml", "otio-fcp-adapter")
 AAF = Format("AAF", "AAF", "otio-aaf-adapter")
 EDL = Format("EDL", "cmx_3600", "otio-cmx3600-adapter")
 BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF, ".edl": EDL}
-_CLASS = re.compile(r"<class '[^']*'>")
+_FOR_PROGRAMMERS = re.compile(r"<class '[^']*'>|The following argument types are supported:.*", re.DOTALL)
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
 _OTHERS = {".fcpxml": "export the sequence as .otio or as Final Cut 7 XML", ".drp": "export the timeline as .otio"}
 
@@ -116,7 +116,7 @@ def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapt
         try:
             return work(adapter)
         except _adapter_failures() as error:
-            reason = " ".join(_CLASS.sub(" ", str(error)).split())[:200] or type(error).__name__
+            reason = " ".join(_FOR_PROGRAMMERS.sub(" ", str(error)).split())[:200] or type(error).__name__
             raise EditError(
                 f"{path.name} is not {wanted.title} that {wanted.package} understands ({reason}).",
                 advice="Export it again, or as .otio.",

@@ -23,8 +23,16 @@ def xmeml_text(path: Path) -> tuple[str, tuple[str, ...]]:
     _check_root(data, path)
     try:
         root = ElementTree.fromstring(data)  # noqa: S314 - no document with entities gets here
+        notes = _put_right(root)
+        return ElementTree.tostring(root, "unicode"), tuple(dict.fromkeys(notes))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise _no_xml(path, error) from error
+    except RecursionError as error:
+        raise EditError(f"{path.name} is nested deeper than any edit.", code=Code.EDIT_CYCLIC) from error
+
+
+def _put_right(root: ElementTree.Element) -> list[str]:
+    """What had to be assumed for it."""
     notes = []
     for item in root.iter("clipitem"):
         _open_nest(item)
@@ -32,7 +40,7 @@ def xmeml_text(path: Path) -> tuple[str, tuple[str, ...]]:
             notes.append(f"{item.findtext('name')} is a subclip: its range was counted from where the subclip begins.")
         if item.find("file") is None and item.find("sequence") is None:
             ElementTree.SubElement(item, "file")  # a clip offline; without the element all of the edit is refused
-    return ElementTree.tostring(root, "unicode"), tuple(dict.fromkeys(notes))
+    return notes
 
 
 def _check_root(data: bytes, path: Path) -> None:

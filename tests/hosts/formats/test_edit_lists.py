@@ -30,7 +30,7 @@ def read(root: Path, tmp_path: Path, events: str, rate: Fraction = Fraction(25))
     return open_edit(path, OtioTarget(tmp_path / "x.otio"), rules, ReadOptions(rate)).read_clips(Selection())
 
 
-def places(found: ReadClips, rate: int = 25) -> list[tuple[str, str, Fraction, Fraction]]:
+def places(found: ReadClips, rate: int = 25) -> list[tuple[object, ...]]:
     """(track, media, record start, source start) of each clip, in frames."""
     return [
         (c.track, Path(c.source.path).stem, c.record_range.start * rate, c.source_range.start * rate)

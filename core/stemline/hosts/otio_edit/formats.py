@@ -123,7 +123,7 @@ def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapt
             ) from error
 
 
-def _parse(wanted: Format, path: Path, text: str, **more: object) -> otio.core.SerializableObject:
+def _parse(wanted: Format, path: Path, text: str | bytes, **more: object) -> otio.core.SerializableObject:
     return call_adapter(wanted, path, lambda adapter: adapter.read_from_string(text, **more))
 
 

@@ -7,13 +7,14 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from stemline.errors import Code, EditError
+from stemline.hosts.otio_edit.reading import several
 
 
 class _Root(Exception):
     """The first element of a document."""
 
 
-def xmeml_text(path: Path) -> tuple[str, tuple[str, ...]]:
+def xmeml_text(path: Path) -> tuple[str | bytes, tuple[str, ...]]:
     """The document for the adapter, and what had to be assumed.
 
     Raises EditError for what is no Final Cut 7 XML, or declares entities (which can be made to fill any memory, or to
@@ -23,24 +24,15 @@ def xmeml_text(path: Path) -> tuple[str, tuple[str, ...]]:
     _check_root(data, path)
     try:
         root = ElementTree.fromstring(data)  # noqa: S314 - no document with entities gets here
-        notes = _put_right(root)
-        return ElementTree.tostring(root, "unicode"), tuple(dict.fromkeys(notes))
+        subclips = [item.findtext("name", "") for item in root.iter("clipitem") if _count_from_file(item)]
+        changed = [_open_nest(item) or _name_a_file(item) for item in root.iter("clipitem")]
+        text = ElementTree.tostring(root, "unicode") if subclips or any(changed) else data
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise _no_xml(path, error) from error
     except RecursionError as error:
         raise EditError(f"{path.name} is nested deeper than any edit.", code=Code.EDIT_CYCLIC) from error
-
-
-def _put_right(root: ElementTree.Element) -> list[str]:
-    """What had to be assumed for it."""
-    notes = []
-    for item in root.iter("clipitem"):
-        _open_nest(item)
-        if _count_from_file(item):
-            notes.append(f"{item.findtext('name')} is a subclip: its range was counted from where the subclip begins.")
-        if item.find("file") is None and item.find("sequence") is None:
-            ElementTree.SubElement(item, "file")  # a clip offline; without the element all of the edit is refused
-    return notes
+    notes = [f"{several(subclips)}: counted from where the subclip begins."] if subclips else []
+    return text, tuple(notes)
 
 
 def _check_root(data: bytes, path: Path) -> None:
@@ -84,13 +76,23 @@ def _no_xml(path: Path, error: Exception) -> EditError:
     return EditError(f"{path.name} is not readable XML ({error}).", advice="Export it again.")
 
 
-def _open_nest(item: ElementTree.Element) -> None:
+def _open_nest(item: ElementTree.Element) -> bool:
     """The adapter looks for the tracks of a nested sequence right under it, and not in its `media`."""
     nest = item.find("sequence")
     media = nest.find("media") if nest is not None else None
-    if nest is not None and media is not None:
-        nest.extend(list(media))
-        nest.remove(media)
+    if nest is None or media is None:
+        return False
+    nest.extend(list(media))
+    nest.remove(media)
+    return True
+
+
+def _name_a_file(item: ElementTree.Element) -> bool:
+    """Over a clip that names neither file nor sequence the adapter refuses all of the edit."""
+    if item.find("file") is not None or item.find("sequence") is not None:
+        return False
+    ElementTree.SubElement(item, "file")
+    return True
 
 
 def _count_from_file(item: ElementTree.Element) -> bool:

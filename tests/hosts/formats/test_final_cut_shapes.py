@@ -141,6 +141,7 @@ def test_a_document_with_entities_is_not_read(tmp_path: Path, head: str) -> None
         read(path)
 
 
+_HEAD, _END = "<xmeml><sequence><media><audio><track>", "</track></audio></media></sequence></xmeml>"
 _NEST = "<clipitem><start>0</start><end>1</end><in>0</in><sequence><media><audio><track>"
 _NEST_END = "</track></audio></media></sequence></clipitem>"
 
@@ -149,7 +150,7 @@ _NEST_END = "</track></audio></media></sequence></clipitem>"
     "text",
     [
         f"<xmeml>{'<a>' * 100_000}{'</a>' * 100_000}</xmeml>",
-        f"<xmeml><sequence><media><audio><track>{_NEST * 500}{_NEST_END * 500}</track></audio></media></sequence></xmeml>",
+        f"{_HEAD}{_NEST * 500}{_NEST_END * 500}{_END}",
         "<html/>",
         "<fcpxml version='1.9'/>",
     ],

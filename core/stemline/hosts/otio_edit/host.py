@@ -29,10 +29,10 @@ from stemline.hosts.otio_edit.reading import (
     Placed,
     Reading,
     read_timeline_clips,
-    several,
     source_tracks,
 )
 from stemline.hosts.otio_edit.sources import SoundFinder
+from stemline.hosts.otio_edit.words import several
 from stemline.hosts.otio_edit.writing import METADATA_VERSION, TrackBuilder, plain, stands_right
 
 _DEFAULT_RATE = 24.0
@@ -75,7 +75,7 @@ class OtioEdit:
 
     def read_clips(self, selection: Selection) -> ReadClips:
         reading = self._read(selection)
-        reading.notes[:0] = [*self._notes, *self._sounds.guessed]
+        reading.notes[:0] = [*self._notes, *self._sounds.notes()]
         return reading.public()
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:

@@ -14,10 +14,9 @@ from stemline.hosts.base import ReadClips, Selection
 from stemline.hosts.otio_edit.exact import Span, Ticks, frame_ticks, to_seconds
 from stemline.hosts.otio_edit.sources import Clock, Sound, SoundFinder
 from stemline.hosts.otio_edit.walk import Speed, Use, Walk, sounding, speed_of
+from stemline.hosts.otio_edit.words import printable_name, several
 
 STEMLINE = "stemline"
-_MAX_NAME = 120
-_SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +85,6 @@ def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, so
     for use in Walk(timeline, sounds.length_of).uses([track.index for track in tracks]):
         _read_use(use, names[use.track], selection, sounds, reading)
     return reading
-
-
-def several(names: Sequence[str]) -> str:
-    """One name, or how many there are and some of them."""
-    if len(names) == 1:
-        return names[0]
-    some = list(dict.fromkeys(names))[:_SHOWN_NAMES]
-    return f"{len(names)} clips ({', '.join(some)}{', ...' if len(set(names)) > len(some) else ''})"
-
-
-def printable_name(name: str) -> str:
-    """A name from a file, fit for a terminal and a report: no control characters, no novels."""
-    short = name[:_MAX_NAME]
-    return (short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)).strip()
 
 
 def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, reading: Reading) -> None:

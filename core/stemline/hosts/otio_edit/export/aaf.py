@@ -12,7 +12,7 @@ from stemline.hosts.otio_edit.exact import Ticks, frame_ticks, span_of, ticks_of
 from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack, note_hard_cuts
 from stemline.hosts.otio_edit.formats import AAF, call_adapter
 from stemline.hosts.otio_edit.links import plain_path
-from stemline.hosts.otio_edit.reading import several
+from stemline.hosts.otio_edit.words import several
 
 
 class Placed(NamedTuple):

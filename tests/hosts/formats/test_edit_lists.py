@@ -110,6 +110,19 @@ def test_a_fade_in_at_the_head_does_not_lose_the_list(root: Path, tmp_path: Path
     assert any("fading in" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("kind", ["D 012", "W001 012", "K B 000", "KB 000", "K"])
+def test_no_way_to_join_two_events_loses_the_list(root: Path, tmp_path: Path, kind: str) -> None:
+    found = read(
+        root, tmp_path,
+        "001 TAKE1 A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00\n"
+        "002 TAKE1 A C 10:00:02:00 10:00:02:00 01:00:02:00 01:00:02:00\n"
+        f"002 TAKE2 A {kind} 10:00:10:00 10:00:12:00 01:00:02:00 01:00:04:00\n",
+    )  # fmt: skip
+    assert places(found)[0] == ("A1", "TAKE1", 0, 0)
+    assert places(found)[-1][:3] == ("A1", "TAKE2", 50)
+    assert bool(found.clips[0].carry) == kind.startswith(("D", "W"))
+
+
 @pytest.mark.parametrize(("reel", "name"), [("roll 7", "roll 7"), ("TAKE2.WAV", "TAKE2"), ("take1", "TAKE1")])
 def test_media_is_found_by_reels_as_people_name_them(root: Path, tmp_path: Path, reel: str, name: str) -> None:
     found = read(root, tmp_path, f"001\t{reel}\tA\tC\t10.00.01.00\t10.00.02.00\t01.00.00.00\t01.00.01.00\n")

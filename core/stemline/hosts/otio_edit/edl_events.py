@@ -29,6 +29,7 @@ _NAME = re.compile(r"^\*\s*(FROM|TO) CLIP NAME:")
 _CHANNEL = re.compile(r"V\d*|A\d*")
 _DROP_MARKS = ";,"
 _SPEED_STEP = 0.1
+_FADES = "DW"  # a key is a matter of picture: its sound is cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,12 @@ class EventList:
         return lane
 
     def _lines(self, event: Event, track: str, number: int, *, first: bool) -> Iterator[str]:
-        if event.before is not None and not first:
+        fades = event.before is not None and event.kind[0] in _FADES
+        if event.before is not None and fades and not first:
             yield self._line(event.before, track, number, "C")
             yield self._line(event, track, number, f"{event.kind} {event.fade:03d}")
         else:
-            self.counts["faded"] += event.before is not None
+            self.counts["faded"] += fades
             yield self._line(event, track, number, "C")
         if event.speed is not None:
             yield f"M2   X {event.speed:.6f} 00:00:00:00"

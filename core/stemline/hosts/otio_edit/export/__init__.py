@@ -2,10 +2,9 @@
 
 from stemline.hosts.otio_edit.export.rewriting import rewrite_edit
 from stemline.hosts.otio_edit.export.stems import Exported, ExportRequest, export_stems, export_waves
-from stemline.hosts.otio_edit.export.waves import DEFAULT_NAMES, WaveOptions, check_names
+from stemline.hosts.otio_edit.export.waves import WaveOptions, check_names
 
 __all__ = [
-    "DEFAULT_NAMES",
     "ExportRequest",
     "Exported",
     "WaveOptions",

@@ -18,7 +18,6 @@ from stemline.media import StemTags, read_tags
 from stemline.plan import safe_part
 from stemline.timebase import format_timecode, round_half_up
 
-DEFAULT_NAMES = "{track}_{record}_{clip}"
 _FIELDS = ("edit", "track", "stem", "clip", "source", "record", "number")
 _DAY_S = 86400
 _MAX_NAME_BYTES = 160
@@ -28,7 +27,7 @@ _MAX_NAME_BYTES = 160
 class WaveOptions:
     """`names` is a template of file names; `record_stamp` stamps with the place in the edit, else in the source."""
 
-    names: str = DEFAULT_NAMES
+    names: str = "{track}_{record}_{clip}"
     record_stamp: bool = True
 
 

@@ -115,7 +115,8 @@ class Player:
             yield from self._track(item, at - seconds(item.trimmed_range().start_time), window)
         elif isinstance(item, otio.schema.Stack):
             zero = at - seconds(item.trimmed_range().start_time)
-            for child in item:
+            sounding = [child for child in item if getattr(child, "kind", "") == "Audio"] or list(item)
+            for child in sounding:
                 if child.enabled:
                     length = seconds(child.trimmed_range().duration)
                     yield from self._item(child, zero, (max(window[0], zero), min(window[1], zero + length)))

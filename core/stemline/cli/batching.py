@@ -41,7 +41,12 @@ def batch(args: argparse.Namespace) -> int:
     notebook = OutputNotebook(folder)
     recipe = _recipe(stems, settings, args)
     target = notebook.choose(safe_part(edit.stem, 120), ".stems.otio", recipe, overwrite=settings.overwrite)
-    host = open_edit(edit, OtioTarget(target, Dialect(args.dialect)), _links(args, edit), _reading(args, edit, folder))
+    host = open_edit(
+        edit,
+        OtioTarget(target, Dialect(args.dialect), settings.checkerboard),
+        _links(args, edit),
+        _reading(args, edit, folder),
+    )
     prepared = prepare(host, stems, settings)
     expected = estimate(prepared, settings, settings.model or "embedded")
     if args.dry_run:
@@ -107,6 +112,7 @@ def _settings(args: argparse.Namespace) -> RunSettings:
         sample_format=args.format,
         chain=args.chain,
         play=args.play,
+        checkerboard=args.lanes == "checkerboard",
         disable_originals=args.originals == "disable",
         overwrite=args.overwrite,
         audition_s=args.audition,
@@ -142,6 +148,7 @@ def _recipe(stems: Sequence[StemRequest], settings: RunSettings, args: argparse.
         [[stem.name, stem.prompt.text] for stem in stems],
         [settings.model, settings.seed, settings.quality, settings.channels, settings.chain, settings.sample_format],
         [str(settings.plan.handle), settings.play, settings.disable_originals, settings.selection.tracks, args.dialect],
+        [settings.checkerboard],
     ]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 

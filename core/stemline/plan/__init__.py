@@ -1,5 +1,6 @@
 """From clip ranges to work, and from finished work to tracks: pure functions, no I/O."""
 
+from stemline.plan.lanes import lay_on_lanes
 from stemline.plan.naming import plain_part, safe_part, stem_file_name
 from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
 from stemline.plan.separation import Cut, Extent, Finished, PlannedJob, PlanSettings, SeparationPlan, plan_separation
@@ -13,6 +14,7 @@ __all__ = [
     "PlannedJob",
     "SeparationPlan",
     "TrackOptions",
+    "lay_on_lanes",
     "place_stems",
     "plain_part",
     "plan_separation",

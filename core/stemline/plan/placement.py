@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from stemline.clips import RESIDUAL, ClipRange, MediaFacts, SampleRange, StemClip, StemTrack
+from stemline.plan.lanes import lay_on_lanes
 
 PLAY_ALL = "all"
 PLAY_RESIDUAL = "residual"
@@ -26,9 +27,11 @@ class PlacedStem:
 
 @dataclass(frozen=True, slots=True)
 class TrackOptions:
-    """`play` says which of the new tracks sound: all, the stems, or the residual ("remove it")."""
+    """`play` says which of the new tracks sound: all, the stems, or the residual ("remove it"). With `checkerboard`
+    neighbours never share a track."""
 
     play: str = PLAY_ALL
+    checkerboard: bool = False
 
 
 def place_stems(
@@ -60,7 +63,7 @@ def place_stems(
     for stem_name, track, channels in sorted(groups, key=lambda g: (stem_order[g[0]], track_order[g[1]])):
         group = groups[stem_name, track, channels]
         suffix = "" if first_format[stem_name, track] == channels else f" {channels}ch"
-        for lane, members in enumerate(_lanes(group)):
+        for lane, members in enumerate(lay_on_lanes(group, _record, checkerboard=options.checkerboard)):
             lane_suffix = f" {chr(ord('a') + lane)}" if 0 < lane < 26 else f" {lane}" if lane else ""
             tracks.append(
                 StemTrack(
@@ -93,14 +96,5 @@ def _stem_clip(clip: ClipRange, stem: PlacedStem, media: MediaFacts) -> StemClip
     )
 
 
-def _lanes(group: Sequence[StemClip]) -> list[list[StemClip]]:
-    """Clips in record order on as few lanes as first fit needs; no two on a lane overlap."""
-    lanes: list[list[StemClip]] = []
-    for clip in sorted(group, key=lambda c: (c.record_range.start, c.record_range.end)):
-        for lane in lanes:
-            if lane[-1].record_range.end <= clip.record_range.start:
-                lane.append(clip)
-                break
-        else:
-            lanes.append([clip])
-    return lanes
+def _record(clip: StemClip) -> tuple[Fraction, Fraction]:
+    return clip.record_range.start, clip.record_range.end

@@ -99,7 +99,7 @@ def _write_tracks(
             metadata = {key: file.record[key] for key in _METADATA_KEYS}
             placed.append(PlacedStem(clip.clip_id, name, str(file.path), by_clip[clip.clip_id].cut.range, metadata))
     facts = {clip.clip_id: prepared.facts[clip.source] for clip in done}
-    tracks = place_stems(done, placed, facts, TrackOptions(settings.play))
+    tracks = place_stems(done, placed, facts, TrackOptions(settings.play, settings.checkerboard))
     disable = tuple(clip.clip_id for clip in done) if settings.disable_originals else ()
     run = {
         "version": METADATA_VERSION,

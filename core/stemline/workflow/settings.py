@@ -16,7 +16,8 @@ class RunSettings:
 
     `channels` is "linked", "each" or "mono"; `sample_format` "wav24", "wav32f" or "flac" (None: wav24, but wav32f for
     media that hold more than 24 bits). `model` empty means the server's default; `server` None means the private one.
-    `audition_s` above 0 separates only so many seconds from the start of each clip and writes no tracks.
+    With `checkerboard` neighbours never share a stem track. `audition_s` above 0 separates only so many seconds from
+    the start of each clip and writes no tracks.
     """
 
     output_dir: Path
@@ -30,6 +31,7 @@ class RunSettings:
     sample_format: str | None = None
     chain: bool = False
     play: str = "all"
+    checkerboard: bool = False
     disable_originals: bool = True
     overwrite: bool = False
     audition_s: int = 0

@@ -18,6 +18,7 @@ from stemline.hosts.otio_edit.document import refuse_endless_nesting
 from stemline.hosts.otio_edit.exact import Ticks, exact_rate, frame_ticks, rational_time, span_of, ticks_of
 from stemline.hosts.otio_edit.reading import STEMLINE, source_tracks
 from stemline.hosts.otio_edit.walk import Use, Walk, speed_of
+from stemline.plan import lay_on_lanes
 
 VERSION = 1
 _FALLBACK_RATE = 24.0
@@ -101,24 +102,23 @@ def _file(clip: otio.schema.Clip, track: str) -> dict[str, Any]:
 
 def _lanes(name: str, entries: list[dict[str, Any]]) -> list[otio.schema.Track]:
     """As few tracks as hold the entries without overlap."""
-    tracks: list[otio.schema.Track] = []
-    ends: list[Ticks] = []
-    placed = sorted(entries, key=lambda e: ticks_of(_time(e["record"]["start"], e["rate"])))
-    for entry in placed:
-        rate = float(Fraction(entry["rate"]))
-        start = ticks_of(_time(entry["record"]["start"], entry["rate"]))
-        length = ticks_of(_time(entry["record"]["length"], entry["rate"]))
-        lane = next((i for i, end in enumerate(ends) if end <= start), None)
-        if lane is None:
-            lane = len(tracks)
-            suffix = f" {lane + 1}" if lane else ""
-            tracks.append(otio.schema.Track(name=f"{name}{suffix}", kind=otio.schema.TrackKind.Audio))
-            ends.append(0)
-        if start > ends[lane]:
-            tracks[lane].append(otio.schema.Gap(duration=rational_time(start - ends[lane], rate)))
-        tracks[lane].append(_clip(entry))
-        ends[lane] = start + length
+    tracks = []
+    for number, lane in enumerate(lay_on_lanes(entries, _record), 1):
+        track = otio.schema.Track(name=name if number == 1 else f"{name} {number}", kind=otio.schema.TrackKind.Audio)
+        cursor: Ticks = 0
+        for entry in lane:
+            start, end = _record(entry)
+            if start > cursor:
+                track.append(otio.schema.Gap(duration=rational_time(start - cursor, float(Fraction(entry["rate"])))))
+            track.append(_clip(entry))
+            cursor = end
+        tracks.append(track)
     return tracks
+
+
+def _record(entry: Mapping[str, Any]) -> tuple[Ticks, Ticks]:
+    start = ticks_of(_time(entry["record"]["start"], entry["rate"]))
+    return start, start + ticks_of(_time(entry["record"]["length"], entry["rate"]))
 
 
 def _clip(entry: Mapping[str, Any]) -> otio.schema.Clip:

@@ -40,8 +40,9 @@ def stereo_edit(folder: Path, rate: Fraction, channels: int = 2) -> Path:
     return save(folder / "edit.otio", audio_track("A1", items), start=start)
 
 
-def written(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
+def written(path: Path, folder: Path, *, checkerboard: bool = False) -> tuple[Path, tuple[str, ...]]:
     """The edit with stems of halves, and its new tracks."""
     output = folder / "out" / "edit.stems.otio"
-    result = separate(open_edit(path, OtioTarget(output)), output)
+    target = OtioTarget(output, checkerboard=checkerboard)
+    result = separate(open_edit(path, target), output, checkerboard=checkerboard)
     return output, result.written.tracks

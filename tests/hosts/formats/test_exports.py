@@ -12,6 +12,7 @@ import opentimelineio as otio
 import pytest
 
 from hosts.formats.exported import RATES, stereo_edit, written
+from hosts.otio.support import is_stem
 from otio_player import decode
 from stemline.errors import OutputError, UsageError
 from stemline.hosts.otio_edit.export import ExportRequest, export_stems, rewrite_edit
@@ -53,12 +54,32 @@ def test_aaf_holds_mono_legs_that_are_the_channels_of_the_stems(tmp_path: Path, 
         for slot in slots:
             parts = slot.segment.segments[0].components
             assert [part.length for part in parts] == [10, 50, 20, 30, 10]
+        told = [media_of(part) for part in (p for s in slots for p in s.segment.segments[0].components)]
+    whole = otio.adapters.read_from_file(str(edit))  # kept: its tracks live no longer than it
+    stems = [t for t in whole.tracks if is_stem(t)]
+    wanted = [
+        (round((c.source_range.start_time - c.media_reference.available_range.start_time).value), c)
+        for t in stems for _ in range(2) for c in t.find_clips()
+    ]  # fmt: skip
+    found = [entry for entry in told if entry is not None]
+    assert [start for start, _ in found] == [start for start, _ in wanted]
+    for number, ((_, path), (_, stem)) in enumerate(zip(found, wanted, strict=True)):
+        assert path.name == f"{Path(stem.media_reference.target_url).stem}.{'LR'[number // 2 % 2]}.wav"
     timeline = otio.adapters.read_from_file(str(exported.path))
     for number, track in enumerate(timeline.tracks):
         for clip in track.find_clips():
             leg = Path(otio.url_utils.filepath_from_url(clip.media_reference.target_url))
             whole, _ = decode(leg.parent.parent / f"{leg.stem[:-2]}.wav")
             assert np.array_equal(decode(leg)[0][0], whole[number % 2])
+
+
+def media_of(part: aaf2.components.Component) -> tuple[int, Path] | None:
+    """Where a clip begins in its file, in frames, and that file, by the chain of mobs alone; None for a filler."""
+    if not isinstance(part, aaf2.components.SourceClip):
+        return None
+    master = part.slot.segment
+    [locator] = master.mob.descriptor["Locator"].value
+    return part.start + master.start, Path(otio.url_utils.filepath_from_url(locator["URLString"].value))
 
 
 def test_muted_tracks_and_clips_are_muted_in_xml_and_named_for_aaf(tmp_path: Path) -> None:
@@ -75,7 +96,7 @@ def test_muted_tracks_and_clips_are_muted_in_xml_and_named_for_aaf(tmp_path: Pat
     ]
     assert flags == [("TRUE", ["TRUE", "TRUE"])] * 2 + [("FALSE", ["FALSE", "TRUE"])] * 2
     aaf = export_stems(ExportRequest(edit, tracks, tmp_path / "out" / "edit.stems.aaf"))
-    assert any("mute residual A1 by hand" in note for note in aaf.notes)
+    assert any("mute residual A1.L, residual A1.R by hand" in note for note in aaf.notes)
     assert any("cannot disable a clip" in note for note in aaf.notes)
 
 
@@ -90,8 +111,8 @@ def test_an_edit_without_frames_asks_for_the_rate(tmp_path: Path) -> None:
 def test_a_file_that_does_not_read_back_is_not_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit, tracks = written(stereo_edit(tmp_path, Fraction(25)), tmp_path)
     target = tmp_path / "out" / "edit.stems.xml"
-    linked = fcp7_writer._linked
-    monkeypatch.setattr(fcp7_writer, "_linked", lambda text: linked(text).replace("<start>10<", "<start>11<"))
+    linked = fcp7_writer.linked
+    monkeypatch.setattr(fcp7_writer, "linked", lambda text: linked(text).replace("<start>10<", "<start>11<"))
     with pytest.raises(OutputError, match="did not read back"):
         export_stems(ExportRequest(edit, tracks, target))
     assert not list(target.parent.glob("*.xml"))

@@ -112,6 +112,7 @@ def separate(
     handle: Fraction = Fraction(1, 2),
     disable: bool = False,
     selection: Selection = ALL,
+    checkerboard: bool = False,
 ) -> Result:
     """What the product does around the engine, with stems cut by these tests: half of each sample, and the rest."""
     read = host.read_clips(selection)
@@ -129,12 +130,16 @@ def separate(
         stamp = int(facts[cut.source].timecode_sample) + cut.range.start_sample
         for stem, part in (("half", half), (RESIDUAL, block - half)):
             file = write_wav(output.parent / "stems" / f"{stem}_{number}.wav", part, rate, max(0, stamp))
-            held = {"media": cut.source.path, "start_sample": cut.range.start_sample, "sample_rate": rate}
-            held["end_sample"] = cut.range.end_sample
+            held: dict[str, object] = {
+                "media": cut.source.path,
+                "start_sample": cut.range.start_sample,
+                "sample_rate": rate,
+            }
+            held |= {"end_sample": cut.range.end_sample, "channels": list(chosen)}
             own = {"stem": stem, "source": held}
             placed += [PlacedStem(i, stem, str(file), cut.range, own) for i in cut.clip_ids]
     by_id = {c.clip_id: facts[c.source] for c in read.clips}
-    tracks = place_stems(read.clips, placed, by_id, TrackOptions())
+    tracks = place_stems(read.clips, placed, by_id, TrackOptions(checkerboard=checkerboard))
     ids = tuple(c.clip_id for c in read.clips) if disable else ()
     return Result(read, host.write_tracks(tracks, WriteOptions(disable_clips=ids)), output)
 

@@ -38,7 +38,7 @@ def _unpack(bundle: zipfile.ZipFile, path: Path, folder: Path) -> Path:
     if not any(info.filename == _CONTENT for info in wanted):
         raise EditError(f"{path} is not an .otioz bundle: it holds no {_CONTENT}.", advice="Export it again.")
     missing = [info for info in wanted if not _is_there(folder / info.filename, info.file_size)]
-    _check_room(sum(info.file_size for info in missing), folder, path)
+    check_room(sum(info.file_size for info in missing), folder, path)
     for info in missing:
         _copy_out(bundle, info, folder / info.filename)
     return folder / _CONTENT
@@ -55,7 +55,8 @@ def _is_there(file: Path, size: int) -> bool:
     return file.name != _CONTENT and file.is_file() and file.stat().st_size == size
 
 
-def _check_room(size: int, folder: Path, path: Path) -> None:
+def check_room(size: int, folder: Path, path: Path) -> None:
+    """Raises OutputError (DISK_FULL) where `size` bytes out of `path` do not fit beside what is there."""
     while not folder.exists():
         folder = folder.parent
     if size > shutil.disk_usage(folder).free:

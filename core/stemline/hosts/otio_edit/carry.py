@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import opentimelineio as otio
 
 from stemline.hosts.otio_edit.effects import effect_name, is_carried, is_idle
 from stemline.hosts.otio_edit.exact import Ticks, rational_time, ticks_of
+from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts
 
 
-def copy_effects(original: otio.core.Item) -> tuple[list[otio.schema.Effect], list[str]]:
-    """Copies of the effects that stems can take, and the names of those that they cannot."""
+def copy_effects(original: otio.core.Item, skipped_frames: int = 0) -> tuple[list[otio.schema.Effect], list[str]]:
+    """Copies of the effects that stems can take, and the names of those that they cannot.
+
+    `skipped_frames` is how far into the media the stem file begins.
+    """
     copies: list[otio.schema.Effect] = []
     left: list[str] = []
     if not len(original.effects):
         return copies, left
     for effect in original.effects:
         if is_carried(effect):
-            copies.append(copy.deepcopy(effect))
+            copies.append(_copy(effect, skipped_frames))
         elif effect.enabled:
             left.append(effect_name(effect))
     return copies, left
+
+
+def _copy(effect: otio.schema.Effect, skipped_frames: int) -> otio.schema.Effect:
+    """Final Cut 7 XML counts key frames from the start of the file."""
+    twin = copy.deepcopy(effect)
+    facts = fcp_facts(effect)
+    if facts and skipped_frames:
+        twin.metadata[FCP_KEY] = _moved_keys(facts, -skipped_frames)
+    return twin
+
+
+def _moved_keys(facts: Any, frames: int) -> Any:
+    if isinstance(facts, Mapping):
+        return {
+            name: str(int(value) + frames) if name == "when" and str(value).isdecimal() else _moved_keys(value, frames)
+            for name, value in facts.items()
+        }
+    if isinstance(facts, Sequence) and not isinstance(facts, str):
+        return [_moved_keys(item, frames) for item in facts]
+    return facts
 
 
 def effects_of_nests(clip: otio.core.Composable) -> Iterator[str]:

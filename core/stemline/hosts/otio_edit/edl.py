@@ -1,9 +1,8 @@
-"""CMX 3600 edit lists: forgiving of how systems spell timecode, strict about the frame rate, which they do not say."""
+"""CMX 3600 edit lists: forgiving of how systems write them, strict about the frame rate, which they do not say."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,37 +10,30 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError, UsageError
 from stemline.hosts.otio_edit.document import only_timeline
-from stemline.timebase import format_timecode, is_drop_rate, parse_timecode
+from stemline.hosts.otio_edit.edl_events import EventList, parse_events
+from stemline.timebase import is_drop_rate
 
-_TIMECODE = re.compile(r"\b(\d{1,2})([:;.])(\d{2})([:;.])(\d{2})([:;.,])(\d{2,3})\b")
-_EVENT = re.compile(r"^\s*\d{1,6}\s+\S")
-_EFFECT = re.compile(r"^\s*(M2\b|\*.*FREEZE FRAME)", re.IGNORECASE)
-_MODE = re.compile(r"^\s*FCM\s*:\s*(NON|DROP)", re.IGNORECASE)
-
+EDL_KEY = "cmx_3600"
 Parse = Callable[..., otio.core.SerializableObject]
 
 
 def read_edl(path: Path, rate: Fraction | None, parse: Parse) -> tuple[otio.schema.Timeline, tuple[str, ...]]:
     """The timeline of an edit list, and what was assumed.
 
-    Raises UsageError without a rate, EditError for what the adapter does not read.
+    Raises UsageError without a rate, EditError for what is no edit list.
     """
     if rate is None:
         raise UsageError(
             f"{path.name} is an EDL, which does not say its frame rate.", advice="Give --rate, for example --rate 25."
         )
-    text, dropped, uneven = _settle_events(_decoded(path.read_bytes()).splitlines(), rate)
-    notes = []
-    if dropped and not is_drop_rate(rate):
-        notes.append(f"{path.name} writes drop-frame timecode, which does not exist at {float(rate):g} frames/s.")
-    if uneven:
-        notes.append(f"{path.name} holds {uneven} events of uneven source and record length: the record length holds.")
-    read = parse(text, rate=float(rate), ignore_timecode_mismatch=True)
-    timeline = only_timeline(read, path)
-    if not list(timeline.find_clips()):
+    events = parse_events(_decoded(path.read_bytes()).splitlines(), rate)
+    if not events.events:
         raise EditError(f"{path.name} holds no events.", code=Code.EDIT_NO_CLIPS)
+    read = parse(events.text(), rate=float(rate), ignore_timecode_mismatch=True)
+    timeline = only_timeline(read, path)
+    _name_reels(timeline, events)
     _start_at_record(timeline, float(rate))
-    return timeline, tuple(notes)
+    return timeline, tuple(_notes(path, events))
 
 
 def _decoded(data: bytes) -> str:
@@ -51,52 +43,28 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _settle_events(lines: list[str], rate: Fraction) -> tuple[str, bool, int]:
-    """The list as the adapter takes it, whether it is drop frame, and how many events had uneven lengths.
-
-    Timecode: `;` for drop frame (from the FCM line or the event itself), else `:`. The adapter moves everything behind
-    an event whose source is longer than its record, so the record length is given to both; speed effects keep theirs.
-    """
-    settled, drop, seen, uneven = [], False, False, 0
-    for number, line in enumerate(lines):
-        mode = _MODE.match(line)
-        if mode:
-            drop = mode[1].upper() == "DROP"
-        event = line
-        if _EVENT.match(line):
-            dropped = drop or any(match[6] in ";," for match in _TIMECODE.finditer(line))
-            seen = seen or dropped
-            as_drop = dropped and is_drop_rate(rate)
-            event = _TIMECODE.sub(r"\1:\3:\5;\7" if as_drop else r"\1:\3:\5:\7", line)
-            if not _has_effect(lines, number):
-                spelled, event = event, _evened(event, rate, drop_frame=as_drop)
-                uneven += event != spelled
-        settled.append(event)
-    return "\n".join(settled) + "\n", seen, uneven
+def _notes(path: Path, events: EventList) -> Iterator[str]:
+    if events.dropped and not is_drop_rate(events.rate):
+        yield f"{path.name} writes drop-frame timecode, which does not exist at {float(events.rate):g} frames/s."
+    what = {
+        "uneven": "of uneven source and record length: the record length holds",
+        "overlapping": "on top of another: they stand on tracks of their own",
+        "faded": "fading in from nothing: it is cut hard",
+        "nowhere": "on no track: it is left out",
+    }
+    events.counts["nowhere"] = sum(not event.tracks for event in events.events)
+    for name, sentence in what.items():
+        count = events.counts[name]
+        if count:
+            yield f"{path.name} holds {count} event{'s' * (count > 1)} {sentence}."
 
 
-def _has_effect(lines: list[str], number: int) -> bool:
-    for line in lines[number + 1 :]:
-        if _EVENT.match(line):
-            return False
-        if _EFFECT.match(line):
-            return True
-    return False
-
-
-def _evened(line: str, rate: Fraction, *, drop_frame: bool) -> str:
-    """The event with its source as long as its record. Text that is no timecode is left for the adapter to refuse."""
-    found = list(_TIMECODE.finditer(line))
-    if len(found) != 4:
-        return line
-    try:
-        source_in, source_out, record_in, record_out = (parse_timecode(match[0], rate) for match in found)
-    except UsageError:
-        return line
-    if source_out - source_in == record_out - record_in:
-        return line
-    label = format_timecode(source_in + record_out - record_in, rate, drop_frame=drop_frame)
-    return line[: found[1].start()] + label + line[found[1].end() :]
+def _name_reels(timeline: otio.schema.Timeline, events: EventList) -> None:
+    """The adapter takes names of reels without spaces only."""
+    for clip in timeline.find_clips():
+        own = clip.metadata.get(EDL_KEY, {})
+        if own.get("reel") in events.reels:
+            own["reel"] = events.reels[own["reel"]]
 
 
 def _start_at_record(timeline: otio.schema.Timeline, rate: float) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import opentimelineio as otio
 
+from stemline.hosts.otio_edit.facts import fcp_facts
+
 RESOLVE_KEY = "Resolve_OTIO"
 # Linear in the sound: applied to each stem they add up to the effect on the original.
-_LINEAR_NAME = re.compile(r"\b(volume|gain|level|fades?|pan(ner|ning)?|balance|mute)\b", re.IGNORECASE)
+_LINEAR_NAME = re.compile(r"\b(volume|gain|levels?|fades?|pan(ner|ning)?|balance|mute)\b", re.IGNORECASE)
 _LINEAR_RESOLVE = frozenset(
     {
         "Fairlight Clip Volume and Fades",
@@ -29,17 +31,25 @@ def effect_name(effect: otio.schema.Effect) -> str:
 
 
 def is_idle(effect: otio.schema.Effect) -> bool:
-    """Resolve lists every effect that a clip could have; those without parameters or switched off do nothing."""
+    """Whether it does nothing.
+
+    Resolve lists every effect that a clip could have, without parameters or switched off; Premiere may leave a time
+    remap at full speed.
+    """
     settings = _resolve_settings(effect)
-    return bool(settings) and not (settings.get("Enabled", True) and settings.get("Parameters"))
+    if settings:
+        return not (settings.get("Enabled", True) and settings.get("Parameters"))
+    return _remap_values(effect) == ("0", "100", "FALSE")
 
 
 def is_carried(effect: otio.schema.Effect) -> bool:
     """Whether stems can take a copy."""
     if isinstance(effect, otio.schema.TimeEffect):
         return isinstance(effect, otio.schema.LinearTimeWarp)
+    if is_idle(effect):
+        return True
     if _resolve_settings(effect):
-        return is_idle(effect) or effect_name(effect) in _LINEAR_RESOLVE
+        return effect_name(effect) in _LINEAR_RESOLVE
     return bool(_LINEAR_NAME.search(_words(effect)))
 
 
@@ -49,9 +59,19 @@ def is_speed_curve(effect: otio.schema.Effect) -> bool:
         return False
     settings = _resolve_settings(effect)
     if not settings:
-        return True
+        return not is_idle(effect)
     parameters: Any = settings.get("Parameters") or ()
     return not is_idle(effect) and any(isinstance(p, Mapping) and p.get("Key Frames") for p in parameters)
+
+
+def _remap_values(effect: otio.schema.Effect) -> tuple[str, ...]:
+    """What a time remap of Final Cut 7 XML says of variable speed, speed in percent, and reverse."""
+    facts = fcp_facts(effect)
+    listed = facts.get("parameter")
+    if facts.get("effectid") != "timeremap" or not isinstance(listed, Sequence) or isinstance(listed, str):
+        return ()
+    values = {p.get("parameterid"): str(p.get("value")) for p in listed if isinstance(p, Mapping)}
+    return tuple(values.get(name, "") for name in ("variablespeed", "speed", "reverse"))
 
 
 def _words(effect: otio.schema.Effect) -> str:

@@ -20,6 +20,24 @@ def settle_fcp(timeline: otio.schema.Timeline) -> None:
         track.enabled = track.enabled and not _says_no(facts.get("enabled"))
     for clip in timeline.find_clips():
         clip.enabled = clip.enabled and not _says_no(fcp_facts(clip).get("enabled"))
+        _move_markers(clip, 1)
+
+
+def markers_from_file(clip: otio.schema.Clip) -> None:
+    """For writing: the format counts the markers of a clip from the start of its file, OTIO in the clip's own time."""
+    _move_markers(clip, -1)
+
+
+def _move_markers(clip: otio.schema.Clip, direction: int) -> None:
+    reference = clip.media_reference
+    available = reference.available_range if reference is not None else None
+    if available is not None and available.start_time.value:
+        for marker in clip.markers:
+            span = marker.marked_range
+            start = span.start_time + otio.opentime.RationalTime(
+                direction * available.start_time.value, available.start_time.rate
+            )
+            marker.marked_range = otio.opentime.TimeRange(start, span.duration)
 
 
 def settle_aaf(timeline: otio.schema.Timeline) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import struct
 import sys
 import warnings
@@ -22,7 +23,9 @@ from stemline.errors import Code, EditError
 from stemline.hosts.otio_edit.bundles import unpack_bundle
 from stemline.hosts.otio_edit.document import only_timeline, read_timeline
 from stemline.hosts.otio_edit.edl import read_edl
+from stemline.hosts.otio_edit.embedded import link_embedded
 from stemline.hosts.otio_edit.facts import settle_aaf, settle_fcp
+from stemline.hosts.otio_edit.xmeml import xmeml_text
 
 _Result = TypeVar("_Result")
 
@@ -40,13 +43,15 @@ FCP_XML = Format("Final Cut 7 XML", "fcp_xml", "otio-fcp-adapter")
 AAF = Format("AAF", "AAF", "otio-aaf-adapter")
 EDL = Format("EDL", "cmx_3600", "otio-cmx3600-adapter")
 BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF, ".edl": EDL}
+_FOR_PROGRAMMERS = re.compile(r"<class '[^']*'>|The following argument types are supported:.*", re.DOTALL)
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
 _OTHERS = {".fcpxml": "export the sequence as .otio or as Final Cut 7 XML", ".drp": "export the timeline as .otio"}
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """`rate` is the frame rate of an EDL, which does not say it. `unpack_to` is where the media of a bundle goes."""
+    """`rate` is the frame rate of an EDL, which does not say it. `unpack_to` is where the media inside a bundle or an
+    AAF goes."""
 
     rate: Fraction | None = None
     unpack_to: Path | None = None
@@ -69,8 +74,9 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     options = options or ReadOptions()
     suffix = path.suffix.lower()
     folder = path.absolute().parent
+    unpack_to = options.unpack_to or folder / f"{path.name}.media"
     if suffix in (".otioz", ".otiod"):
-        content = unpack_bundle(path, options.unpack_to or folder / f"{path.name}.media")
+        content = unpack_bundle(path, unpack_to)
         return EditDocument(read_timeline(content), content.parent)
     if suffix == ".otio":
         return EditDocument(read_timeline(path), folder)
@@ -82,8 +88,14 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     if known is EDL:
         timeline, notes = read_edl(path, options.rate, lambda text, **more: _parse(known, path, text, **more))
         return EditDocument(timeline, folder, notes)
+    if known is FCP_XML:
+        text, notes = xmeml_text(path)
+        timeline = only_timeline(_parse(known, path, text), path)
+        settle_fcp(timeline)
+        return EditDocument(timeline, folder, notes)
     timeline = only_timeline(call_adapter(known, path, lambda adapter: adapter.read_from_file(str(path))), path)
-    (settle_fcp if known is FCP_XML else settle_aaf)(timeline)
+    settle_aaf(timeline)
+    call_adapter(known, path, lambda adapter: link_embedded(timeline, path, unpack_to))
     return EditDocument(timeline, folder)
 
 
@@ -104,14 +116,14 @@ def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapt
         try:
             return work(adapter)
         except _adapter_failures() as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = " ".join(_FOR_PROGRAMMERS.sub(" ", str(error)).split())[:200] or type(error).__name__
             raise EditError(
                 f"{path.name} is not {wanted.title} that {wanted.package} understands ({reason}).",
                 advice="Export it again, or as .otio.",
             ) from error
 
 
-def _parse(wanted: Format, path: Path, text: str, **more: object) -> otio.core.SerializableObject:
+def _parse(wanted: Format, path: Path, text: str | bytes, **more: object) -> otio.core.SerializableObject:
     return call_adapter(wanted, path, lambda adapter: adapter.read_from_string(text, **more))
 
 
@@ -142,12 +154,6 @@ def _check_readable(path: Path) -> None:
         raise EditError(f"The edit {path} is empty.", advice="Export it again.")
     if path.suffix.lower() == ".aaf" and not (head.startswith(_COMPOUND_FILE) and head[28:30] == b"\xfe\xff"):
         raise EditError(f"{path.name} is not an AAF file.", advice="Export it again.")
-    if path.suffix.lower() == ".xml" and b"<fcpxml" in head:
-        raise EditError(
-            f"{path.name} is FCPXML of Final Cut Pro X, which cannot be read.",
-            code=Code.EDIT_FORMAT_UNKNOWN,
-            advice="Export the sequence as .otio or as Final Cut 7 XML.",
-        )
 
 
 def _adapter_failures() -> tuple[type[BaseException], ...]:

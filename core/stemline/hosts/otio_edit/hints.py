@@ -68,7 +68,7 @@ class MediaGuesser:
         names = {folded_name(PurePosixPath(name.replace("\\", "/")).name) for name in hints.names}
         named = [path for path in files if names & {folded_name(path.name), folded_name(path.stem)}]
         reel = folded_name(hints.reel)
-        reeled = [] if reel in _NO_REELS else [path for path in files if folded_name(path.stem).startswith(reel)]
+        reeled = [] if reel in _NO_REELS else [path for path in files if folded_name(path.name).startswith(reel)]
         for found, how in ((named, "name"), (reeled, "reel")):
             if len(found) == 1:
                 return str(found[0]), how

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,18 +32,19 @@ from stemline.hosts.otio_edit.reading import (
     source_tracks,
 )
 from stemline.hosts.otio_edit.sources import SoundFinder
+from stemline.hosts.otio_edit.words import several
 from stemline.hosts.otio_edit.writing import METADATA_VERSION, TrackBuilder, plain, stands_right
 
-_log = logging.getLogger(__name__)
 _DEFAULT_RATE = 24.0
 
 
 @dataclass(frozen=True, slots=True)
 class OtioTarget:
-    """Where the result goes and for which program."""
+    """Where the result goes and for which program. With `checkerboard` neighbours never share a stem track."""
 
     path: Path
     dialect: Dialect = Dialect.GENERIC
+    checkerboard: bool = False
 
 
 class OtioEdit:
@@ -75,9 +75,7 @@ class OtioEdit:
 
     def read_clips(self, selection: Selection) -> ReadClips:
         reading = self._read(selection)
-        for note in reading.notes:
-            _log.info("%s", note)
-        reading.notes[:0] = [*self._notes, *self._sounds.guessed]
+        reading.notes[:0] = [*self._notes, *self._sounds.notes()]
         return reading.public()
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
@@ -98,6 +96,7 @@ class OtioEdit:
             zero=ticks_of(stack_range.start_time) if stack_range is not None else 0,
             rate=self._gap_rate(),
             source_tracks=sources,
+            checkerboard=self._target.checkerboard,
         )
         built = builder.tracks(tracks)
         notes = list(builder.notes) + _disable(result, placed, options.disable_clips)
@@ -170,17 +169,17 @@ def _insert(timeline: otio.schema.Timeline, tracks: Sequence[otio.schema.Track])
 
 def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_ids: Sequence[str]) -> list[str]:
     """Disables those clips alone. A clip with a picture stays: disabling it would take the picture too."""
-    notes = []
+    pictures = []
     for clip_id in clip_ids:
         if clip_id not in placed:
             raise HostError(f"The edit has no clip {clip_id!r}.", code=Code.HOST_PROTOCOL)
         clip = _at(timeline, placed[clip_id].use.path)
         track = clip.parent()
         if isinstance(track, otio.schema.Track) and track.kind == otio.schema.TrackKind.Video:
-            notes.append(f"{clip.name} is a clip with a picture and was left enabled: mute its sound by hand.")
+            pictures.append(clip.name)
         else:
             clip.enabled = False
-    return notes
+    return [f"{several(pictures)}: left enabled for the picture, mute the sound by hand."] if pictures else []
 
 
 def _at(timeline: otio.schema.Timeline, path: Sequence[int]) -> otio.schema.Clip:

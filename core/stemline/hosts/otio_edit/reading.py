@@ -14,9 +14,9 @@ from stemline.hosts.base import ReadClips, Selection
 from stemline.hosts.otio_edit.exact import Span, Ticks, frame_ticks, to_seconds
 from stemline.hosts.otio_edit.sources import Clock, Sound, SoundFinder
 from stemline.hosts.otio_edit.walk import Speed, Use, Walk, sounding, speed_of
+from stemline.hosts.otio_edit.words import printable_name, several
 
 STEMLINE = "stemline"
-_MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,12 @@ class Reading:
     clips: list[ClipRange] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    assumed: dict[str, list[str]] = field(default_factory=dict)
     placed: dict[str, Placed] = field(default_factory=dict)
 
     def public(self) -> ReadClips:
-        return ReadClips(tuple(self.clips), tuple(self.skipped), tuple(self.notes))
+        notes = [*self.notes, *(f"{several(clips)}: {what}." for what, clips in self.assumed.items())]
+        return ReadClips(tuple(self.clips), tuple(self.skipped), tuple(notes))
 
 
 def source_tracks(timeline: otio.schema.Timeline) -> list[SourceTrack]:
@@ -85,12 +87,6 @@ def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, so
     return reading
 
 
-def printable_name(name: str) -> str:
-    """A name from a file, fit for a terminal and a report: no control characters, no novels."""
-    short = name[:_MAX_NAME]
-    return (short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)).strip()
-
-
 def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, reading: Reading) -> None:
     name = printable_name(use.clip.name) or f"clip {use.path[-1] + 1}"
 
@@ -114,7 +110,7 @@ def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, r
         skip(Code.CLIP_EMPTY, "Nothing of it shows on the timeline.")
         return
     if sound.note:
-        reading.notes.append(f"{track}: {name}: {sound.note}.")
+        reading.assumed.setdefault(sound.note, []).append(name)
     if use.lost:
         reading.notes.append(f"{track}: {name}: {use.lost} shows only in part and is not carried to the stems.")
     _add_ranges(use, name, track, sound, speed, reading)

@@ -28,6 +28,7 @@ from stemline.hosts.otio_edit.exact import (
 from stemline.hosts.otio_edit.hints import MediaGuesser, hints_of
 from stemline.hosts.otio_edit.links import MediaFinder
 from stemline.hosts.otio_edit.walk import Speed
+from stemline.hosts.otio_edit.words import several
 from stemline.media import MediaInfo, media_facts, probe
 
 _SAMPLE_RATES = 1000  # a time whose rate is above this counts samples, not frames
@@ -88,15 +89,12 @@ class _Media:
 
 
 class SoundFinder:
-    """Finds and probes each file once. Everything it cannot use raises MediaError with a stable code.
-
-    `guessed` says, once for each file, by what media without a link was found.
-    """
+    """Finds and probes each file once. Everything it cannot use raises MediaError with a stable code."""
 
     def __init__(self, finder: MediaFinder) -> None:
         self._finder = finder
         self._guesser = MediaGuesser(finder)
-        self.guessed: dict[str, None] = {}
+        self._guessed: dict[str, dict[str, None]] = {}
         self._known: dict[str, _Media | MediaError] = {}
 
     def length_of(self, clip: otio.schema.Clip) -> Ticks | None:
@@ -157,8 +155,14 @@ class SoundFinder:
 
     def _guess(self, clip: otio.schema.Clip) -> str:
         path, how = self._guesser.find(hints_of(clip))
-        self.guessed[f"{Path(path).name} was found by {how}: no link leads to it."] = None
+        self._guessed.setdefault(how, {})[Path(path).name] = None
         return path
+
+    def notes(self) -> list[str]:
+        """By what media that no link leads to was found."""
+        return [
+            f"No link leads to {several(list(names), 'files')}: found by {how}." for how, names in self._guessed.items()
+        ]
 
 
 def _link_of(reference: otio.core.MediaReference | None) -> str:
@@ -192,15 +196,15 @@ def _zero(used: Span, available: otio.opentime.TimeRange | None, timecode: Ticks
         if used.overlaps(Span(zero, zero + length)):
             return zero, ""
         if inside_timecode:
-            return timecode, "its available range does not fit its media, the file's own timecode does and was used"
+            return timecode, "the available range does not fit the media, the file's own timecode does and was used"
         raise MediaError("The clip lies wholly outside its media.", code=Code.MEDIA_OUT_OF_RANGE)
     if inside_timecode:
         return (
             timecode,
-            "it has no available range, so its source range was read as the file's timecode" if timecode else "",
+            "without an available range, the source range was read as the file's timecode" if timecode else "",
         )
     if inside_file:
-        return 0, "it has no available range, so its source range was counted from the start of the file"
+        return 0, "without an available range, the source range was counted from the start of the file"
     raise MediaError(
         "The clip has no available range and its source range fits neither the file's timecode nor its length.",
         code=Code.CLIP_TIME_AMBIGUOUS,

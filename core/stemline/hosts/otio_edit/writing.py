@@ -28,6 +28,7 @@ from stemline.hosts.otio_edit.exact import (
 )
 from stemline.hosts.otio_edit.reading import STEMLINE, Placed
 from stemline.hosts.otio_edit.walk import Blend
+from stemline.plan import lay_on_lanes
 
 METADATA_VERSION = 1
 _PLACE_TOLERANCE = TICKS_PER_SECOND // 1_000_000
@@ -47,7 +48,8 @@ class TrackBuilder:
     """Builds the tracks of one edit. `notes` collects, once each, what could not be carried over; `places` says for
     each built track where its clips must be.
 
-    `zero` is where the timeline's first moment lies in its tracks' own time; `rate` is the edit's own.
+    `zero` is where the timeline's first moment lies in its tracks' own time; `rate` is the edit's own. With
+    `checkerboard` neighbours never share a track.
     """
 
     placed: Mapping[str, Placed]
@@ -56,6 +58,7 @@ class TrackBuilder:
     zero: Ticks
     rate: float
     source_tracks: Mapping[str, otio.core.Composable]
+    checkerboard: bool = False
     notes: dict[str, None] = field(default_factory=dict)
     places: list[list[Span]] = field(default_factory=list)
 
@@ -77,14 +80,7 @@ class TrackBuilder:
 
     def _lanes(self, group: Sequence[StemTrack]) -> list[list[Seat]]:
         seats = [self._seat(clip) for track in group for clip in track.clips]
-        lanes: list[list[Seat]] = []
-        for seat in sorted(seats, key=lambda s: (s.range.start, s.range.end)):
-            lane = next((lane for lane in lanes if lane[-1].range.end <= seat.range.start), None)
-            if lane is None:
-                lanes.append([seat])
-            else:
-                lane.append(seat)
-        return lanes
+        return lay_on_lanes(seats, lambda seat: seat.range, checkerboard=self.checkerboard)
 
     def _seat(self, clip: StemClip) -> Seat:
         placed = self.placed.get(clip.clip_id)
@@ -177,7 +173,7 @@ class TrackBuilder:
         )
         clip.media_reference.name = path.name
         clip.enabled = placed.use.blocked is None
-        effects, left = copy_effects(original)
+        effects, left = copy_effects(original, round(file_start / frame_ticks(rate)))
         clip.effects.extend(effects)
         clip.markers.extend(copy_markers(original, available - placed.clock.zero - file_start))
         self._note_effects(left, original.name)

@@ -7,16 +7,12 @@ from typing import NamedTuple
 
 import opentimelineio as otio
 
-from stemline.clips import MediaSource
-from stemline.errors import OutputError
+from stemline.hosts.otio_edit.effects import is_idle
 from stemline.hosts.otio_edit.exact import Ticks, frame_ticks, span_of, ticks_of
-from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack
+from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack, note_hard_cuts
 from stemline.hosts.otio_edit.formats import AAF, call_adapter
 from stemline.hosts.otio_edit.links import plain_path
-from stemline.media import AudioFormat, SampleFormat, StemTags, open_audio, open_writer, probe, read_tags
-
-_BLOCK_SAMPLES = 1 << 17
-_SIDES = {1: ("",), 2: (".L", ".R"), 6: (".L", ".R", ".C", ".LFE", ".Ls", ".Rs")}
+from stemline.hosts.otio_edit.words import several
 
 
 class Placed(NamedTuple):
@@ -30,8 +26,9 @@ class Placed(NamedTuple):
 
 
 def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
-    """Writes and reads back; gives every difference."""
+    """Writes mono legs and reads them back; gives every difference."""
     timeline, expected = _timeline(sequence)
+    _note_losses(sequence)
     spool.parent.mkdir(parents=True, exist_ok=True)
     call_adapter(AAF, target, lambda adapter: adapter.write_to_file(timeline, str(spool), use_empty_mob_ids=True))
     back = call_adapter(AAF, target, lambda adapter: adapter.read_from_file(str(spool)))
@@ -43,43 +40,41 @@ def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
 def _timeline(sequence: Sequence) -> tuple[otio.schema.Timeline, list[Placed]]:
     rate = float(sequence.rate)
     timeline = otio.schema.Timeline(sequence.name, global_start_time=otio.opentime.RationalTime(sequence.start, rate))
-    legs: dict[tuple[Path, int], Path] = {}
     expected: list[Placed] = []
     for track in sequence.tracks:
         if not track.items:
             continue
-        if not track.enabled:
-            sequence.notes.append(f"AAF cannot mute a track: mute {track.name} by hand.")
-        for channel, side in enumerate(_sides(track.channels)):
-            made = otio.schema.Track(name=f"{track.name}{side}", kind=otio.schema.TrackKind.Audio)
-            cursor = 0
-            for item in track.items:
-                if item.start > cursor:
-                    made.append(_gap(item.start - cursor, rate))
-                path = _leg(item.path, channel, track.channels, legs)
-                made.append(_clip(item, path, _pan(track, channel), rate))
-                expected.append(Placed(len(timeline.tracks), item.start, item.length, item.file_start, str(path)))
-                cursor = item.start + item.length
-                _note_losses(item, sequence.notes)
-            if sequence.length > cursor:
-                made.append(_gap(sequence.length - cursor, rate))
-            timeline.tracks.append(made)
+        made = otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Audio)
+        cursor = 0
+        for item in track.items:
+            if item.start > cursor:
+                made.append(_gap(item.start - cursor, rate))
+            made.append(_clip(item, _pan(track), rate))
+            expected.append(Placed(len(timeline.tracks), item.start, item.length, item.file_start, str(item.path)))
+            cursor = item.start + item.length
+        if sequence.length > cursor:
+            made.append(_gap(sequence.length - cursor, rate))
+        timeline.tracks.append(made)
     return timeline, expected
 
 
-def _note_losses(item: Item, notes: list[str]) -> None:
-    if not item.clip.enabled:
-        notes.append(f"AAF cannot disable a clip: {item.clip.name} sounds in it.")
-    if len(item.clip.markers) or len(item.clip.effects):
-        notes.append(f"The markers and effects of {item.clip.name} are only in the .otio.")
+def _note_losses(sequence: Sequence) -> None:
+    """AAF, as the adapter writes it, mutes nothing and holds no markers, effects or transitions."""
+    items = [item.clip for track in sequence.tracks for item in track.items]
+    muted = [track.name for track in sequence.tracks if track.items and not track.enabled]
+    silent = [clip.name for clip in items if not clip.enabled]
+    rich = [clip.name for clip in items if len(clip.markers) or not all(map(is_idle, clip.effects))]
+    if muted:
+        sequence.notes.append(f"AAF cannot mute a track: mute {', '.join(muted)} by hand.")
+    if silent:
+        sequence.notes.append(f"AAF cannot disable a clip: {several(list(dict.fromkeys(silent)))} sounds in it.")
+    if rich:
+        sequence.notes.append(f"{several(list(dict.fromkeys(rich)))}: markers and effects are only in the .otio.")
+    note_hard_cuts(sequence.tracks, sequence.notes)
 
 
-def _sides(channels: int) -> tuple[str, ...]:
-    return _SIDES.get(channels) or tuple(f".{number}" for number in range(1, channels + 1))
-
-
-def _pan(track: SequenceTrack, channel: int) -> str:
-    return ("0/1", "1/1")[channel] if track.channels == 2 else "1/2"
+def _pan(track: SequenceTrack) -> str:
+    return ("0/1", "1/1")[track.side] if track.sides == 2 else "1/2"
 
 
 def _gap(frames: int, rate: float) -> otio.schema.Gap:
@@ -90,7 +85,7 @@ def _gap(frames: int, rate: float) -> otio.schema.Gap:
     )
 
 
-def _clip(item: Item, path: Path, pan: str, rate: float) -> otio.schema.Clip:
+def _clip(item: Item, pan: str, rate: float) -> otio.schema.Clip:
     stream = item.stream
     width = (stream.bits or 24) // 8
     length = max(item.file_frames, item.file_start + item.length)
@@ -105,7 +100,7 @@ def _clip(item: Item, path: Path, pan: str, rate: float) -> otio.schema.Clip:
         "AverageBPS": stream.sample_rate * width,
     }
     reference = otio.schema.ExternalReference(
-        path.as_uri(),
+        item.path.as_uri(),
         otio.opentime.TimeRange(otio.opentime.RationalTime(0, rate), otio.opentime.RationalTime(length, rate)),
         {"AAF": {"EssenceDescription": description}},
     )
@@ -117,36 +112,6 @@ def _clip(item: Item, path: Path, pan: str, rate: float) -> otio.schema.Clip:
         ),
         metadata={"AAF": {"Pan": {"ControlPoints": points}, "UserComments": {"Stemline": item.exact}}},
     )
-
-
-def _leg(path: Path, channel: int, channels: int, made: dict[tuple[Path, int], Path]) -> Path:
-    """One channel of a stem file as a file of its own, beside it; a mono stem is that already."""
-    if channels == 1:
-        return path
-    key = (path, channel)
-    if key not in made:
-        leg = path.parent / "mono" / f"{path.stem}{_sides(channels)[channel]}.wav"
-        if not leg.exists() or leg.stat().st_mtime_ns < path.stat().st_mtime_ns:
-            _write_leg(path, channel, leg)
-        made[key] = leg
-    return made[key]
-
-
-def _write_leg(path: Path, channel: int, leg: Path) -> None:
-    tags = read_tags(path)
-    own = StemTags(
-        description=tags.bext.description if tags.bext else path.stem,
-        time_reference_sample=tags.bext.time_reference_sample if tags.bext else 0,
-    )
-    leg.parent.mkdir(parents=True, exist_ok=True)
-    with open_audio(MediaSource(str(path), 0, (channel,))) as sound:
-        wide = sound.sample_format.startswith("f")
-        sample_format = SampleFormat.WAV32F if wide else SampleFormat.WAV24
-        with open_writer(leg, AudioFormat(sample_format, sound.sample_rate, 1), own) as writer:
-            for start in range(0, sound.length_samples, _BLOCK_SAMPLES):
-                writer.write(sound.read(start, min(start + _BLOCK_SAMPLES, sound.length_samples)))
-    if probe(leg).streams[0].length_samples != probe(path).streams[0].length_samples:
-        raise OutputError(f"{leg} is not as long as its stem.")
 
 
 def _differences(sequence: Sequence, expected: list[Placed], back: otio.schema.Timeline) -> list[str]:

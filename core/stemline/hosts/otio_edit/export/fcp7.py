@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,8 @@ from xml.etree import ElementTree
 import opentimelineio as otio
 
 from stemline.hosts.otio_edit.effects import effect_name, is_idle
-from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack
-from stemline.hosts.otio_edit.facts import FCP_KEY
+from stemline.hosts.otio_edit.export.sequence import Fade, Item, Sequence, SequenceTrack
+from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts
 from stemline.hosts.otio_edit.formats import FCP_XML, call_adapter
 
 
@@ -36,8 +37,8 @@ def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
     builder = _Builder(sequence)
     text = call_adapter(FCP_XML, target, lambda adapter: adapter.write_to_string(builder.timeline))
     spool.parent.mkdir(parents=True, exist_ok=True)
-    spool.write_text(_linked(text), encoding="utf-8", newline="\n")
-    return _differences(sequence, builder.expected, spool, target)
+    spool.write_text(linked(text), encoding="utf-8", newline="\n")
+    return _differences(sequence, builder, spool, target)
 
 
 class _Builder:
@@ -48,6 +49,7 @@ class _Builder:
         self._rate = float(sequence.rate)
         self._described: set[Path] = set()
         self.expected: list[Leg] = []
+        self.crosses: list[tuple[int, int, int]] = []
         self.timeline = otio.schema.Timeline(sequence.name, global_start_time=self._time(sequence.start))
         if sequence.drop_frame:
             self.timeline.metadata[FCP_KEY] = {"timecode": {"displayformat": "DF"}}
@@ -61,18 +63,46 @@ class _Builder:
     def _add_track(self, track: SequenceTrack, channel: int, length: int) -> None:
         number = len(self.timeline.tracks)
         made = _empty_track(track, channel, number)
+        fades = self._fades(track)
         cursor = 0
         for item in track.items:
             if item.start > cursor:
                 made.append(otio.schema.Gap(duration=self._time(item.start - cursor)))
+            self._add_fade(made, fades.get(item.start))
             made.append(self._clip(item, channel, track))
             cursor = item.start + item.length
-            file_out = item.file_start + item.length
-            times = (item.start, cursor, item.file_start, file_out)
-            self.expected.append(Leg(number, item.clip.name, *times, channel + 1, item.clip.enabled, str(item.path)))
+            self._add_fade(made, fades.get(cursor))
+            self.expected.append(_leg(item, (fades.get(item.start), fades.get(cursor)), number, channel))
+        self.crosses += [(number, fade.cut - fade.before, fade.cut + fade.after) for fade in fades.values()]
         if length > cursor:
             made.append(otio.schema.Gap(duration=self._time(length - cursor)))
         self.timeline.tracks.append(made)
+
+    def _fades(self, track: SequenceTrack) -> dict[int, Fade]:
+        """Those that the format can say, by their cut: it has words for the middle and the two ends alone."""
+        fades = {fade.cut: fade for fade in track.fades}
+        starts = {item.start: item for item in track.items}
+        ends = {item.start + item.length: item for item in track.items}
+        for cut, fade in tuple(fades.items()):
+            into, out_of = starts.get(cut), ends.get(cut)
+            told = not (fade.before and fade.after) or abs(fade.before - fade.after) <= (fade.before < fade.after)
+            room = into is None or into.file_start >= fade.before
+            room = room and (out_of is None or out_of.file_start + out_of.length + fade.after <= out_of.file_frames)
+            if not (told and room and (into or out_of) and fade.before + fade.after):
+                del fades[cut]
+                self._notes.append(f"The {fade.name or 'transition'} of {track.name} is a hard cut here.")
+        return fades
+
+    def _add_fade(self, made: otio.schema.Track, fade: Fade | None) -> None:
+        if fade is not None and not (len(made) and isinstance(made[-1], otio.schema.Transition)):
+            middle = "center" if fade.before and fade.after else "start" if fade.after else "end"
+            facts = {"alignment": middle, "effect": _fade_effect(fade.name)}
+            made.append(
+                otio.schema.Transition(
+                    fade.name, otio.schema.TransitionTypes.SMPTE_Dissolve, self._time(fade.before),
+                    self._time(fade.after), {FCP_KEY: facts},
+                )
+            )  # fmt: skip
 
     def _clip(self, item: Item, channel: int, track: SequenceTrack) -> otio.schema.Clip:
         file_frames = max(item.file_frames, item.file_start + item.length)
@@ -109,6 +139,31 @@ class _Builder:
         return facts
 
 
+def _leg(item: Item, fades: tuple[Fade | None, Fade | None], track: int, channel: int) -> Leg:
+    """At a transition the format gives no time of a clip, and lets its media begin or end with the transition."""
+    head, tail = fades
+    start, end = item.start, item.start + item.length
+    file_in, file_out = item.file_start, item.file_start + item.length
+    if head is not None and head.after:
+        start, file_in = -1, file_in - head.before
+    if tail is not None and tail.before:
+        end, file_out = -1, file_out + tail.after
+    times = (start, end, file_in, file_out)
+    return Leg(track, item.clip.name, *times, channel + 1, item.clip.enabled, str(item.path))
+
+
+def _fade_effect(name: str) -> dict[str, object]:
+    """One of the format's two cross fades of sound; the name of the original tells which."""
+    kind = "3dB" if re.search(r"\b3 ?dB|constant power", name, re.IGNORECASE) else "0dB"
+    shown = "Cross Fade (+3dB)" if kind == "3dB" else "Cross Fade ( 0dB)"
+    return {
+        "name": shown,
+        "effectid": f"KGAudioTransCrossFade{kind}",
+        "effecttype": "transition",
+        "mediatype": "audio",
+    }
+
+
 def _characteristics(item: Item) -> dict[str, object]:
     stream = item.stream
     return {
@@ -117,14 +172,16 @@ def _characteristics(item: Item) -> dict[str, object]:
     }
 
 
+def side_facts(channel: int, channels: int) -> dict[str, object]:
+    """Premiere's own way to say that several tracks are the sides of one."""
+    facts: dict[str, object] = {"@currentExplodedTrackIndex": str(channel), "@totalExplodedTrackCount": str(channels)}
+    return {**facts, "@premiereTrackType": "Stereo"} if channels == 2 else facts
+
+
 def _empty_track(track: SequenceTrack, channel: int, number: int) -> otio.schema.Track:
     facts: dict[str, object] = {"@MZ.TrackName": track.name, "enabled": _flag(track.enabled), "locked": "FALSE"}
-    if track.channels == 2:  # Premiere's own way to say that two tracks are the two sides of one
-        facts |= {
-            "@premiereTrackType": "Stereo",
-            "@currentExplodedTrackIndex": str(channel),
-            "@totalExplodedTrackCount": "2",
-        }
+    if track.channels == 2:
+        facts |= side_facts(channel, 2)
     facts["outputchannelindex"] = str(channel + 1 if track.channels > 1 else number % 2 + 1)
     return otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Audio, metadata={FCP_KEY: facts})
 
@@ -144,6 +201,7 @@ def _markers(item: Item, rate: float) -> Iterator[otio.schema.Marker]:
             marked_range=otio.opentime.TimeRange(
                 *(otio.opentime.RationalTime(round(time.value_rescaled_to(rate)), rate) for time in times)
             ),
+            metadata={FCP_KEY: dict(fcp_facts(marker))} if fcp_facts(marker) else None,
         )
 
 
@@ -151,8 +209,8 @@ def _flag(value: bool) -> str:
     return "TRUE" if value else "FALSE"
 
 
-def _linked(text: str) -> str:
-    """The document with `link` elements between the channels of each clip, which the adapter does not write."""
+def linked(text: str) -> str:
+    """The document with `link` elements between the two sides of each clip, which the adapter does not write."""
     if "totalExplodedTrackCount" not in text:
         return text
     root = ElementTree.fromstring(text)  # noqa: S314 - the text is our own, from the line before
@@ -174,15 +232,17 @@ def _linked(text: str) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
 
-def _differences(sequence: Sequence, expected: list[Leg], spool: Path, target: Path) -> list[str]:
+def _differences(sequence: Sequence, builder: _Builder, spool: Path, target: Path) -> list[str]:
     """Against the elements themselves, by another parser than the adapter's; and whether the adapter reads them."""
     root = ElementTree.parse(spool).getroot()  # noqa: S314 - our own file
-    found = list(_legs(root))
+    expected, found = builder.expected, list(_legs(root))
     differences = [
         f"{want.name} is {got} and not {want}" for want, got in zip(expected, found, strict=False) if want != got
     ]
     if len(found) != len(expected):
         differences.append(f"it has {len(found)} clips and not {len(expected)}")
+    if sorted(builder.crosses) != sorted(_crosses(root)):
+        differences.append("its transitions do not stand where they should")
     ids = [item.get("id") for item in root.iterfind(".//clipitem")]
     if len(set(ids)) != len(ids) or any(len(item) == 0 for item in root.iterfind(".//clipitem")):
         differences.append("its clips have no ids of their own")
@@ -213,3 +273,9 @@ def _legs(root: ElementTree.Element) -> Iterator[Leg]:
                 item.findtext("enabled") == "TRUE",
                 paths.get(file.get("id") if file is not None else None, ""),
             )  # fmt: skip
+
+
+def _crosses(root: ElementTree.Element) -> Iterator[tuple[int, int, int]]:
+    for number, track in enumerate(root.iterfind(".//sequence/media/audio/track")):
+        for item in track.iterfind("transitionitem"):
+            yield number, int(item.findtext("start", "-1")), int(item.findtext("end", "-1"))

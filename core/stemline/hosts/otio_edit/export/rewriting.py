@@ -13,13 +13,14 @@ from urllib.parse import unquote
 import opentimelineio as otio
 
 from stemline.errors import EditError, MediaError, OutputError
-from stemline.hosts.otio_edit.document import only_timeline, read_timeline, refuse_endless_nesting
+from stemline.hosts.otio_edit.document import read_timeline, refuse_endless_nesting
 from stemline.hosts.otio_edit.exact import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
-from stemline.hosts.otio_edit.export.fcp7 import filter_of
+from stemline.hosts.otio_edit.export.fcp7 import filter_of, linked, side_facts
 from stemline.hosts.otio_edit.export.stems import Exported
-from stemline.hosts.otio_edit.facts import FCP_KEY, settle_fcp
-from stemline.hosts.otio_edit.formats import AAF, FCP_XML, call_adapter, require_adapter
+from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts, markers_from_file
+from stemline.hosts.otio_edit.formats import AAF, FCP_XML, call_adapter, read_edit, require_adapter
 from stemline.hosts.otio_edit.links import is_relative_link, plain_path
+from stemline.hosts.otio_edit.reading import STEMLINE
 from stemline.hosts.otio_edit.walk import Walk
 
 _TOLERANCE = TICKS_PER_SECOND // 1000
@@ -47,15 +48,18 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
     before = [list(_seen(timeline, index)) for index in range(len(timeline.tracks))]
     prepared = copy.deepcopy(timeline)
     _with_whole_links(prepared, edit.absolute().parent)
-    options: dict[str, Any] = {"use_empty_mob_ids": True} if known is AAF else {}
     if known is FCP_XML:
         prepare_fcp(prepared)
     spool = target.with_name(f".{os.getpid()}.{target.name}")
     try:
-        call_adapter(known, target, lambda adapter: adapter.write_to_file(prepared, str(spool), **options))
-        read = only_timeline(call_adapter(known, target, lambda adapter: adapter.read_from_file(str(spool))), target)
         if known is FCP_XML:
-            settle_fcp(read)
+            text = call_adapter(known, target, lambda adapter: adapter.write_to_string(prepared))
+            spool.write_text(linked(text), encoding="utf-8", newline="\n")
+        else:
+            call_adapter(
+                known, target, lambda adapter: adapter.write_to_file(prepared, str(spool), use_empty_mob_ids=True)
+            )
+        read = read_edit(spool).timeline
         after = [list(_seen(read, index)) for index in range(len(read.tracks))]
         _refuse_loss(before, after, target)
         spool.replace(target)
@@ -68,27 +72,61 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
 
 
 def prepare_fcp(timeline: otio.schema.Timeline) -> None:
-    """Puts where the Final Cut adapter writes it what it else leaves out or gets wrong: an id for every clip (it merges
-    equal ones), names and enabled flags, effects, and rates that are exact."""
+    """Puts where the Final Cut adapter writes it what it else leaves out or gets wrong: a track per channel, an id for
+    every clip (it merges equal ones), names and enabled flags, effects, and rates that are exact."""
+    for stack in [timeline.tracks, *timeline.find_children(descended_from_type=otio.schema.Stack)]:
+        _spread_channels(stack)
     for number, clip in enumerate(timeline.find_clips(), 1):
-        facts: dict[str, Any] = dict(clip.metadata.get(FCP_KEY, {}))
+        facts: dict[str, Any] = dict(fcp_facts(clip))
         facts |= {"@id": f"clipitem-{number}", "enabled": "TRUE" if clip.enabled else "FALSE"}
         filters = [filter_of(effect) for effect in clip.effects if FCP_KEY in effect.metadata]
         if filters:
             facts["filter"] = filters
         clip.metadata[FCP_KEY] = facts
+        markers_from_file(clip)
         clip.source_range = _exact(clip.source_range or clip.trimmed_range())
         if clip.media_reference is not None and clip.media_reference.available_range is not None:
             clip.media_reference.available_range = _exact(clip.media_reference.available_range)
     for track in timeline.find_children(descended_from_type=otio.schema.Track):
-        facts = dict(track.metadata.get(FCP_KEY, {}))
-        track.metadata[FCP_KEY] = facts | {
+        track.metadata[FCP_KEY] = dict(fcp_facts(track)) | {
             "@MZ.TrackName": track.name,
             "enabled": "TRUE" if track.enabled else "FALSE",
         }
     start = timeline.global_start_time
     if start is not None:
         timeline.global_start_time = otio.opentime.RationalTime(start.value, float(exact_rate(start.rate)))
+
+
+def _spread_channels(stack: otio.schema.Stack) -> None:
+    """A track per channel, as the format wants it: the adapter keeps the first of them alone when it reads."""
+    for index in reversed(range(len(stack))):
+        track = stack[index]
+        if isinstance(track, otio.schema.Track) and track.kind == otio.schema.TrackKind.Audio:
+            channels = _channels(track)
+            for channel in reversed(range(1, channels)):
+                twin = copy.deepcopy(track)
+                _choose_channel(twin, channel, channels)
+                stack.insert(index + 1, twin)
+            if channels > 1:
+                _choose_channel(track, 0, channels)
+
+
+def _channels(track: otio.schema.Track) -> int:
+    stated = str(fcp_facts(track).get("@totalExplodedTrackCount", ""))
+    stems = [clip.metadata[STEMLINE].get("source", {}) for clip in track.find_clips() if STEMLINE in clip.metadata]
+    return max([int(stated) if stated.isdecimal() else 1, *(len(source.get("channels", ())) for source in stems)])
+
+
+def _choose_channel(track: otio.schema.Track, channel: int, channels: int) -> None:
+    track.metadata[FCP_KEY] = dict(fcp_facts(track)) | side_facts(channel, channels)
+    for clip in track.find_clips():
+        facts = dict(fcp_facts(clip))
+        if STEMLINE in clip.metadata and channels == 2:
+            facts["@premiereChannelType"] = "stereo"
+        first = str(dict(facts.get("sourcetrack", {})).get("trackindex", "1"))
+        if first.isdecimal() and facts.get("@premiereChannelType") != "mono":
+            facts["sourcetrack"] = {"mediatype": "audio", "trackindex": str(int(first) + channel)}
+        clip.metadata[FCP_KEY] = facts
 
 
 def _exact(span: otio.opentime.TimeRange) -> otio.opentime.TimeRange:

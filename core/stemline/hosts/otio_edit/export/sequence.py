@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import opentimelineio as otio
 
@@ -45,23 +46,55 @@ class Item:
     off_by: Ticks
 
     @property
+    def stemline(self) -> Mapping[str, Any]:
+        """What Stemline says of the clip."""
+        own: Mapping[str, Any] = self.clip.metadata[_STEMLINE]
+        return own
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """The range of the media that its file holds."""
+        source: Mapping[str, Any] = self.stemline.get("source", {})
+        return source
+
+    @property
     def exact(self) -> str:
         """Where its sound comes from, to the sample, for people and for a comment in the format."""
-        source = self.clip.metadata[_STEMLINE].get("source", {})
+        source = self.source
         return (
             f"stemline: samples {source.get('start_sample')} to {source.get('end_sample')} "
             f"of {Path(str(source.get('media', ''))).name} at {source.get('sample_rate')} Hz"
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Fade:
+    """A transition at a cut, in frames: where that is, and how far it reaches to each side."""
+
+    cut: int
+    before: int
+    after: int
+    name: str
+
+
 @dataclass(slots=True)
 class SequenceTrack:
-    """A stem track. `channels` is what its files hold."""
+    """A stem track. `channels` is what its files hold; a mono leg is channel `side` of `sides`."""
 
     name: str
     enabled: bool
     channels: int
     items: list[Item] = field(default_factory=list)
+    fades: list[Fade] = field(default_factory=list)
+    side: int = 0
+    sides: int = 1
+
+
+def note_hard_cuts(tracks: Iterable[SequenceTrack], notes: list[str]) -> None:
+    """For formats that the transitions do not go into."""
+    names = [track.name for track in tracks if track.fades]
+    if names:
+        notes.append(f"The transitions of {', '.join(names)} are only in the .otio: the clips are cut hard.")
 
 
 @dataclass(slots=True)
@@ -121,9 +154,7 @@ def sequence_of(
 
 
 def _track(track: otio.schema.Track, files: _Files, frame: Ticks, notes: list[str]) -> SequenceTrack:
-    made = SequenceTrack(track.name, track.enabled, 1)
-    if any(isinstance(item, otio.schema.Transition) for item in track):
-        notes.append(f"The transitions of {track.name} are only in the .otio: its clips are cut hard.")
+    made = SequenceTrack(track.name, track.enabled, 1, fades=list(_fades(track, frame)))
     worst: Ticks = 0
     for clip, at, length in _clips(track):
         if speed_of(clip) != 1:
@@ -167,6 +198,16 @@ def _clips(track: otio.schema.Track) -> Iterator[tuple[otio.schema.Clip, Ticks, 
         if isinstance(item, otio.schema.Clip):
             yield item, cursor, length
         cursor += length
+
+
+def _fades(track: otio.schema.Track, frame: Ticks) -> Iterator[Fade]:
+    cursor: Ticks = 0
+    for item in track:
+        if isinstance(item, otio.schema.Transition):
+            before, after = (_frames(ticks_of(time), frame) for time in (item.in_offset, item.out_offset))
+            yield Fade(_frames(cursor, frame), before, after, item.name)
+        else:
+            cursor += span_of(item.trimmed_range()).duration
 
 
 def _length(track: otio.core.Composable) -> Ticks:

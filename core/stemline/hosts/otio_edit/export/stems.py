@@ -12,8 +12,10 @@ from pathlib import Path
 from stemline.errors import Code, OutputError
 from stemline.hosts.otio_edit.document import read_timeline
 from stemline.hosts.otio_edit.export import aaf, fcp7
+from stemline.hosts.otio_edit.export.legs import mono_legs
 from stemline.hosts.otio_edit.export.sequence import Sequence as StemSequence
-from stemline.hosts.otio_edit.export.sequence import sequence_of
+from stemline.hosts.otio_edit.export.sequence import note_hard_cuts, sequence_of
+from stemline.hosts.otio_edit.export.waves import WaveOptions, digest_of, waves_of, write_waves
 from stemline.hosts.otio_edit.formats import AAF, FCP_XML, require_adapter
 
 _WRITERS: dict[str, Callable[[StemSequence, Path, Path], list[str]]] = {"xml": fcp7.write, "aaf": aaf.write}
@@ -21,12 +23,16 @@ _WRITERS: dict[str, Callable[[StemSequence, Path, Path], list[str]]] = {"xml": f
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """`edit` is the written .otio, `tracks` its new tracks by name, `rate` the frame rate where it says none."""
+    """`edit` is the written .otio, `tracks` its new tracks by name, `rate` the frame rate where it says none.
+
+    With `mono` every channel comes as a file and a track of its own, as AAF has it always.
+    """
 
     edit: Path
     tracks: Sequence[str]
     target: Path
     rate: Fraction | None = None
+    mono: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,7 @@ def export_stems(request: ExportRequest) -> Exported:
     """
     kind = request.target.suffix[1:].lower()
     require_adapter(FCP_XML if kind == "xml" else AAF)
-    timeline = read_timeline(request.edit)
-    sequence = sequence_of(timeline, request.edit.absolute().parent, frozenset(request.tracks), request.rate)
+    sequence = _sequence(request, mono=request.mono or kind == "aaf")
     spool = request.target.with_name(f".{os.getpid()}.{request.target.name}")
     try:
         differences = _WRITERS[kind](sequence, spool, request.target)
@@ -63,3 +68,22 @@ def export_stems(request: ExportRequest) -> Exported:
         with contextlib.suppress(OSError):
             spool.unlink(missing_ok=True)
     return Exported(request.target, tuple(dict.fromkeys(sequence.notes)))
+
+
+def export_waves(request: ExportRequest, options: WaveOptions, choose: Callable[[str], Path]) -> Exported:
+    """Writes a broadcast wave per stem clip into the folder that `choose` gives for a digest of them all.
+
+    Raises OutputError as `export_stems` does.
+    """
+    sequence = _sequence(request, mono=request.mono)
+    waves = waves_of(sequence, options)
+    folder = choose(digest_of(waves))
+    write_waves(sequence, waves, folder)
+    note_hard_cuts(sequence.tracks, sequence.notes)
+    return Exported(folder, tuple(dict.fromkeys(sequence.notes)))
+
+
+def _sequence(request: ExportRequest, *, mono: bool) -> StemSequence:
+    timeline = read_timeline(request.edit)
+    sequence = sequence_of(timeline, request.edit.absolute().parent, frozenset(request.tracks), request.rate)
+    return mono_legs(sequence) if mono else sequence

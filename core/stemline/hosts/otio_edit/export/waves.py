@@ -1,0 +1,125 @@
+"""One broadcast wave per stem clip, stamped and named for spotting into a session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import string
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from stemline.clips import MediaSource
+from stemline.errors import Code, OutputError, UsageError
+from stemline.hosts.otio_edit.exact import TICKS_PER_SECOND, Ticks, frame_ticks
+from stemline.hosts.otio_edit.export.legs import copy_sound
+from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack
+from stemline.media import StemTags, read_tags
+from stemline.plan import safe_part
+from stemline.timebase import format_timecode, round_half_up
+
+_FIELDS = ("edit", "track", "stem", "clip", "source", "record", "number")
+_DAY_S = 86400
+_MAX_NAME_BYTES = 160
+
+
+@dataclass(frozen=True, slots=True)
+class WaveOptions:
+    """`names` is a template of file names; `record_stamp` stamps with the place in the edit, else in the source."""
+
+    names: str = "{track}_{record}_{clip}"
+    record_stamp: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A file to be: the stem file from `first_sample` on, under a name and with a time reference."""
+
+    item: Item
+    name: str
+    first_sample: int
+    time_reference_sample: int
+
+
+def check_names(names: str) -> None:
+    """Raises UsageError for a template with fields that there are not, or none."""
+    known = ", ".join(f"{{{name}}}" for name in _FIELDS)
+    try:
+        fields = {name for _, name, _, _ in string.Formatter().parse(names) if name is not None}
+        names.format(**dict.fromkeys(_FIELDS, "x"))
+    except (ValueError, LookupError, AttributeError) as error:
+        raise UsageError(f"--names cannot be read: {names[:80]!r}.", advice=f"Its fields: {known}.") from error
+    if not fields <= set(_FIELDS) or not fields:
+        raise UsageError(f"--names has no field of its own: {names[:80]!r}.", advice=f"Its fields: {known}.")
+
+
+def waves_of(sequence: Sequence, options: WaveOptions) -> list[Wave]:
+    """What is to be written, in the order of tracks and time, under names that differ."""
+    taken: set[str] = set()
+    waves = []
+    for track in sequence.tracks:
+        for number, item in enumerate(track.items, 1):
+            base = _named(options.names, sequence, track, item, number)
+            name, count = base, 2
+            while name.casefold() in taken:
+                name, count = f"{base}-{count}", count + 1
+            taken.add(name.casefold())
+            waves.append(Wave(item, f"{name}.wav", *_stamp(sequence, item, record=options.record_stamp)))
+    return waves
+
+
+def digest_of(waves: list[Wave]) -> str:
+    """What tells two deliveries apart: the same waves always, and no others, make the same files."""
+    told = [
+        [wave.name, wave.first_sample, wave.time_reference_sample, str(wave.item.stemline.get("audio_sha256"))]
+        for wave in waves
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def write_waves(sequence: Sequence, waves: list[Wave], folder: Path) -> None:
+    """Writes those that are not there yet, and compares every stamp as read back. Raises OutputError."""
+    for wave in waves:
+        target = folder / wave.name
+        if not target.exists():
+            tags = StemTags(
+                description=wave.item.clip.name,
+                time_reference_sample=wave.time_reference_sample,
+                frame_rate=sequence.rate,
+                drop_frame=sequence.drop_frame,
+                note=wave.item.exact,
+            )
+            copy_sound(MediaSource(str(wave.item.path)), wave.first_sample, target, tags)
+        bext = read_tags(target).bext
+        if bext is None or bext.time_reference_sample != wave.time_reference_sample:
+            raise OutputError(f"{target} does not hold the time stamp that was written.", code=Code.OUTPUT_DAMAGED)
+
+
+def _stamp(sequence: Sequence, item: Item, *, record: bool) -> tuple[int, int]:
+    """(the first sample of the stem that is kept, the time reference of it). Nothing stands before midnight."""
+    rate = item.stream.sample_rate
+    if not record:
+        bext = read_tags(item.path).bext
+        return 0, bext.time_reference_sample if bext else 0
+    frame = frame_ticks(float(sequence.rate))
+    at = _samples((sequence.start + item.start - item.file_start) * frame, rate)
+    return max(0, -at), max(0, at) % (_DAY_S * rate)
+
+
+def _samples(ticks: Ticks, rate: int) -> int:
+    return round_half_up(Fraction(ticks) * rate / TICKS_PER_SECOND)
+
+
+def _named(names: str, sequence: Sequence, track: SequenceTrack, item: Item, number: int) -> str:
+    start = format_timecode(sequence.start + item.start, sequence.rate, drop_frame=sequence.drop_frame)
+    stem = str(item.stemline.get("stem", ""))
+    fields = {
+        "edit": sequence.name.removesuffix(" stems"),
+        "track": track.name,
+        "stem": stem,
+        "clip": item.clip.name.removesuffix(f" {stem}"),
+        "source": Path(str(item.source.get("media", ""))).stem,
+        "record": "".join(c for c in start if c.isdigit()),
+        "number": f"{number:03d}",
+    }
+    return safe_part(names.format(**fields), _MAX_NAME_BYTES)

@@ -103,7 +103,7 @@ def ours(loaded: Loaded, audio: Waveform, prompts: int) -> Waveform:
 
 def theirs(checkpoint: Path, config: SamAudioConfig, audio: Waveform, text: Tensor) -> Callable[[], Tensor]:
     """The published loop on the same weights, noise, words and watermark."""
-    state = torch.load(checkpoint / "checkpoint.pt", weights_only=True, mmap=True)
+    state = torch.load(checkpoint / "checkpoint.pt", weights_only=True)
     frames = -(-audio.shape[1] // config.audio_codec.hop_samples)
     noise = torch.from_numpy(frame_noise(0, 0, frames, config.transformer.out_channels))[None]
     message = watermark_message("bench", EnginePrompt(WORDS[0]), 0, 0)

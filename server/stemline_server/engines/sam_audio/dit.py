@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
 from stemline_server.engines.sam_audio.config import TransformerConfig
+from stemline_server.engines.sam_audio.product import Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ class Gated(nn.Module):
 
     def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(width_in, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width_out, bias=False)
+        self.gate_up = Product(width_in, 2 * hidden)
+        self.down = Product(hidden, width_out)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
@@ -121,11 +122,11 @@ class Block(nn.Module):
         self.heads, self.eps = config.n_heads, eps
         self.modulation = nn.Parameter(torch.empty(6, dim))
         self.attention_norm = nn.Parameter(torch.empty(dim))
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = Product(dim, 3 * dim)
         self.q_norm, self.k_norm = HeadNorm(config.head_dim, eps), HeadNorm(config.head_dim, eps)
-        self.out = nn.Linear(dim, dim, bias=False)
-        self.cross_q = nn.Linear(dim, dim, bias=False)
-        self.cross_kv = nn.Linear(dim, 2 * dim, bias=False)
+        self.out = Product(dim, dim)
+        self.cross_q = Product(dim, dim)
+        self.cross_kv = Product(dim, 2 * dim)
         self.cross_q_norm, self.cross_k_norm = HeadNorm(config.head_dim, eps), HeadNorm(config.head_dim, eps)
         self.cross_out = nn.Linear(dim, dim, bias=False)
         self.ffn_norm = nn.Parameter(torch.empty(dim))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 
 import torch
 
@@ -20,9 +22,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Gives back what the allocator keeps for later."""
+    """Gives back what the allocator keeps for later; on a host where its C library can."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "cpu" and sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; others have none
+        if trim is not None:
+            trim(0)
 
 
 def out_of_memory(what: str, device: torch.device) -> SeparationError:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
-from stemline_server.engines.sam_audio.config import WATERMARK_STRIDES, SamAudioConfig
+from stemline_server.engines.sam_audio.config import SamAudioConfig
 
 State = Mapping[str, Tensor]
 _MARK = "audio_codec.decoder.wm_model"
@@ -64,12 +65,12 @@ def decode(latent: Tensor, message: Tensor, state: State, config: SamAudioConfig
         prefix = f"{_DECODER}.{stage}.block"
         x = snake(x, state, f"{prefix}.0")
         up = weight(state, f"{prefix}.1")
-        x = F.conv_transpose1d(x, up, state[f"{prefix}.1.bias"], stride, (stride + 1) // 2)
+        x = F.conv_transpose1d(x, up, state[f"{prefix}.1.bias"], stride, (stride + 1) // 2, stride % 2)
         for number, dilation in ((4, 1), (5, 3), (8, 9)):
             x = unit(x, state, f"{prefix}.{number}", dilation)
     x = snake(x, state, f"{_MARK}.encoder_block.pre.0")
     clean = torch.tanh(conv(x, state, f"{_MARK}.encoder_block.pre.1"))
-    return clean + 0.25 * mark(clean, message, state)
+    return clean + 0.25 * mark(clean, message, state, config.audio_codec.watermark_strides)
 
 
 def causal(x: Tensor, state: State, key: str, stride: int = 1) -> Tensor:
@@ -89,18 +90,18 @@ def lstm(x: Tensor, state: State, key: str) -> Tensor:
     return y.transpose(1, 2) + x
 
 
-def mark(clean: Tensor, message: Tensor, state: State) -> Tensor:
+def mark(clean: Tensor, message: Tensor, state: State, strides: tuple[int, ...]) -> Tensor:
     x = causal(clean, state, f"{_MARK}.encoder_block.pre.3")
-    for stage in range(len(WATERMARK_STRIDES), 0, -1):
+    for stage in range(len(strides), 0, -1):
         prefix = f"{_DECODER}.{stage}.block"
         x = F.elu(elu_unit(x, state, f"{prefix}.7"))
-        x = causal(x, state, f"{prefix}.11", WATERMARK_STRIDES[stage - 1])
+        x = causal(x, state, f"{prefix}.11", strides[stage - 1])
     x = lstm(x, state, f"{_MARK}.encoder_block.post.0")
     x = causal(F.elu(x), state, f"{_MARK}.encoder_block.post.2")
     bits = 2 * torch.arange(message.shape[1], device=message.device) + message.long()
     x = x + F.embedding(bits, state[f"{_MARK}.msg_processor.msg_processor.weight"]).sum(dim=1).unsqueeze(-1)
     x = lstm(causal(x, state, f"{_MARK}.decoder_block.pre.0"), state, f"{_MARK}.decoder_block.pre.1")
-    for stage, stride in enumerate(WATERMARK_STRIDES, start=1):
+    for stage, stride in enumerate(strides, start=1):
         prefix = f"{_DECODER}.{stage}.block"
         up = F.conv_transpose1d(F.elu(x), state[f"{prefix}.3.weight"], state[f"{prefix}.3.bias"], stride)
         x = elu_unit(up[..., :-stride], state, f"{prefix}.6")
@@ -127,12 +128,19 @@ def norm(x: Tensor, state: State, key: str, eps: float) -> Tensor:
     return (x.float() * scale).to(x.dtype) * state[f"{key}.weight"]
 
 
+@lru_cache(maxsize=2)
+def rope_table(length: int, width: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Made once, as published: cosines and sines [length, 1, width / 2]."""
+    half = torch.arange(0, width, 2, device=device) / width
+    angles = torch.outer(torch.arange(length, device=device), theta**-half)[:, None]
+    return angles.cos(), angles.sin()
+
+
 def rope(x: Tensor, theta: float) -> Tensor:
     """[B, T, H, hd], pairs (2i, 2i + 1)."""
-    half = torch.arange(0, x.shape[-1], 2, device=x.device) / x.shape[-1]
-    angles = torch.outer(torch.arange(x.shape[1], device=x.device), theta**-half)[:, None]
+    cos, sin = rope_table(x.shape[1], x.shape[-1], theta, x.device)
     even, odd = x[..., ::2], x[..., 1::2]
-    turned = (even * angles.cos() - odd * angles.sin(), even * angles.sin() + odd * angles.cos())
+    turned = (even * cos - odd * sin, even * sin + odd * cos)
     return torch.stack(turned, dim=-1).flatten(3).to(x.dtype)
 
 

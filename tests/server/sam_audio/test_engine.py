@@ -15,6 +15,7 @@ from server.sam_audio.generated import ArraySource, Recorder, sounds
 from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, SeparationError, UsageError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
+from stemline_server.engines.sam_audio import prompts
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.settings import Settings
@@ -98,6 +99,14 @@ def test_cancel_is_heeded_wherever_it_comes(engine: SamAudioEngine, stop_at: int
     with pytest.raises(Cancelled):
         separate(engine, EngineRequest(ArraySource(sounds(1)), (DOG,)), control)
     assert control.steps[-1][0] == stop_at
+
+
+def test_prompts_that_differ_in_the_middle_of_their_pictures_are_not_the_same() -> None:
+    pictures = np.zeros((2, 400, 12), np.float32)
+    pictures[1, 200, 6] = 1
+    first, second = (prompts.identity(EnginePrompt("dog", visual=rows)) for rows in pictures)
+    assert first != second
+    assert prompts.identity(EnginePrompt(" Dog ", visual=pictures[0])) == first
 
 
 class Killed(BaseException):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from stemline_server.engines.sam_audio.__main__ import main
@@ -44,3 +45,20 @@ def test_the_command_says_what_a_wrong_folder_lacks(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert "config.json" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_missing_recording_or_device_is_said(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(shared_data / "parity" / "tiny_a" / name, tmp_path / name)
+    save_file({"wav_exact": torch.zeros(1, 1, 320)}, tmp_path / "codec.safetensors")
+    assert main(["parity", str(tmp_path)]) == 2
+    assert "holds no latent_exact" in capsys.readouterr().err
+    (tmp_path / "codec.safetensors").unlink()
+    assert main(["parity", str(tmp_path)]) == 2
+    assert "codec.safetensors" in capsys.readouterr().err
+    assert main(["parity", str(tmp_path), "--device", "cuda:77"]) == 2
+    assert "no device cuda:77" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["parity", str(tmp_path), "--device", "abacus"])

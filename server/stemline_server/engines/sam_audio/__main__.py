@@ -19,14 +19,21 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     parity = commands.add_parser("parity", help="compare with recordings of the original model")
     parity.add_argument("folder", metavar="DIR", type=Path)
-    parity.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
+    parity.add_argument("--device", default="cpu", type=_device, help="cpu, cuda, cuda:1, mps")
     parity.add_argument("--dtype", default="float32", choices=[p.value for p in Precision])
     args = parser.parse_args(arguments)
     try:
-        return _parity(args.folder, torch.device(args.device), Precision(args.dtype))
+        return _parity(args.folder, args.device, Precision(args.dtype))
     except StemlineError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{name!r} is no device") from error
 
 
 def _parity(folder: Path, device: torch.device, precision: Precision) -> int:

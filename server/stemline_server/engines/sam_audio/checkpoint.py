@@ -11,7 +11,7 @@ import json
 import math
 import pickle
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -21,9 +21,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stemline.errors import Code, InputError
-from stemline_server.engines.sam_audio.config import SamAudioConfig, read_config
+from stemline_server.engines.sam_audio.config import read_config
 from stemline_server.engines.sam_audio.locate import WEIGHT_FILES, weights_file
+from stemline_server.engines.sam_audio.memory import release
 from stemline_server.engines.sam_audio.model import SamAudioModel
+from stemline_server.engines.sam_audio.product import Product, can_pack, packed
 from stemline_server.engines.sam_audio.recipes import recipe
 
 _UNREADABLE = (
@@ -41,6 +43,8 @@ _SAFETENSORS_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.
 _MAX_HEADER_BYTES = 100_000_000
 _NAMED_KEYS = 4
 _ALIGNMENT = 64
+_READ_BYTES, _PASSING_BYTES = 56 << 20, 4 << 20
+_HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,22 @@ class Entry:
     shape: tuple[int, ...]
     offset_bytes: int
 
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model goes: device, and the number formats of the codec (with watermark) and of the transformer."""
+    """Where a model goes: device, and the number formats of the codec (with watermark) and of the transformer.
+
+    `packed` lays the transformer's matrices out for the processor where it can; `torch.compile` wants them plain.
+    """
 
     device: torch.device
     codec_dtype: torch.dtype = torch.float32
     dit_dtype: torch.dtype = torch.float32
+    packed: bool = True
 
     def dtype_of(self, name: str) -> torch.dtype:
         part = name.split(".", 1)[0]
@@ -82,10 +94,12 @@ def load_model(folder: Path, placement: Placement) -> SamAudioModel:
     _check_keys(path, model, index)
     arena = _Arena(model, placement)
     with path.open("rb", buffering=0) as file:
-        for name in _order_in_file([name for name, _ in model.named_parameters()], index, config):
+        reader = _Reader(file, path, index)
+        for name in reader.order({name: recipe(name, config).sources for name, _ in model.named_parameters()}):
             how = recipe(name, config)
-            tensor = how.build([_read(file, path, key, index[key]) for key in how.sources])
-            arena.place(model, name, tensor)
+            arena.place(model, name, how.build(reader.read(how.sources)))
+            if reader.bytes(how.sources) > _PASSING_BYTES:
+                release(_HOST)
     for module in model.modules():
         if isinstance(module, nn.LSTM):
             module.flatten_parameters()  # cuDNN wants its weights in one piece
@@ -158,26 +172,52 @@ def _hollow(entry: Entry) -> Tensor:
     return torch.empty(entry.shape, dtype=entry.dtype, device="meta")
 
 
-def _order_in_file(names: Iterable[str], index: Mapping[str, Entry], config: SamAudioConfig) -> list[str]:
-    """Names in the order in which the file holds them: disks read forwards."""
-    return sorted(names, key=lambda name: index[recipe(name, config).sources[0]].offset_bytes)
+class _Reader:
+    """Reads tensors into one piece of memory that is used again and again, so that what only passes through leaves no
+    holes between what is kept. What is too large for it gets memory of its own, which goes back to the system.
+    """
 
+    def __init__(self, file: FileIO, path: Path, index: Mapping[str, Entry]) -> None:
+        self._file, self._path, self._index = file, path, index
+        self._shared = torch.empty(_READ_BYTES, dtype=torch.uint8)
 
-def _read(file: FileIO, path: Path, key: str, entry: Entry) -> Tensor:
-    tensor = torch.empty(entry.shape, dtype=entry.dtype)
-    view = tensor.view(-1).view(torch.uint8).numpy().data
-    file.seek(entry.offset_bytes)
-    done = 0
-    while done < len(view):
-        count = file.readinto(view[done:])
-        if not count:
-            raise _damaged(path, f"ends within {key}")
-        done += count
-    return tensor
+    def order(self, sources: Mapping[str, Sequence[str]]) -> list[str]:
+        """Names in the order to make them: those that need the most memory while there is most, then as the file
+        holds them, because disks read forwards.
+        """
+        return sorted(
+            sources,
+            key=lambda name: (self.bytes(sources[name]) <= _READ_BYTES, self._index[sources[name][0]].offset_bytes),
+        )
+
+    def read(self, keys: Sequence[str]) -> list[Tensor]:
+        """The tensors as stored; valid until the next call."""
+        count = self.bytes(keys)
+        memory = self._shared if count <= _READ_BYTES else torch.empty(count, dtype=torch.uint8)
+        tensors = []
+        for key in keys:
+            piece, memory = memory[: self._index[key].bytes], memory[_aligned(self._index[key].bytes) :]
+            self._fill(piece, key)
+            tensors.append(piece.view(self._index[key].dtype).view(self._index[key].shape))
+        return tensors
+
+    def bytes(self, keys: Sequence[str]) -> int:
+        """How much memory the tensors `keys` take while they pass through."""
+        return sum(_aligned(self._index[key].bytes) for key in keys)
+
+    def _fill(self, piece: Tensor, key: str) -> None:
+        view = piece.numpy().data
+        self._file.seek(self._index[key].offset_bytes)
+        done = 0
+        while done < len(view):
+            count = self._file.readinto(view[done:])
+            if not count:
+                raise _damaged(self._path, f"ends within {key}")
+            done += count
 
 
 class _Arena:
-    """One block of memory for all parameters of a number format.
+    """One block of memory for all parameters of a number format, but for packed matrices, which have their own.
 
     Kept tensors in memory of their own would stand between those that are only passing through, and what these leave
     could not be given back.
@@ -185,23 +225,36 @@ class _Arena:
 
     def __init__(self, model: nn.Module, placement: Placement) -> None:
         self._placement = placement
+        self._packs = placement.packed and can_pack(placement.device, placement.dit_dtype)
         self._free: dict[torch.dtype, Tensor] = {}
         for dtype in {placement.dtype_of(name) for name, _ in model.named_parameters()}:
-            sizes = [_aligned(p.numel()) for n, p in model.named_parameters() if placement.dtype_of(n) == dtype]
+            sizes = [
+                _aligned(parameter.numel())
+                for name, parameter in model.named_parameters()
+                if placement.dtype_of(name) == dtype and not self._packed(model, name)
+            ]
             self._free[dtype] = torch.empty(sum(sizes), dtype=dtype, device=placement.device)
 
     def place(self, model: nn.Module, name: str, tensor: Tensor) -> None:
         """Copies `tensor` in and makes it the parameter `name`."""
-        dtype = self._placement.dtype_of(name)
-        free = self._free[dtype]
-        kept = free[: tensor.numel()].view(tensor.shape)
-        if name.startswith("dit.") and tensor.dim() == 2 and self._placement.device.type == "cpu":
-            # A CPU multiplies by a matrix that is held column by column some 5 % faster.
-            kept = free[: tensor.numel()].view(tensor.shape[::-1]).t()
-        kept.copy_(tensor)
-        self._free[dtype] = free[_aligned(tensor.numel()) :]
+        if self._packed(model, name):
+            kept = packed(tensor.to(self._placement.dit_dtype))
+        else:
+            kept = self._block(name, tensor.shape).copy_(tensor)
         owner, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, nn.Parameter(kept, requires_grad=False))
+
+    def _packed(self, model: nn.Module, name: str) -> bool:
+        return self._packs and isinstance(model.get_submodule(name.rpartition(".")[0]), Product)
+
+    def _block(self, name: str, shape: torch.Size) -> Tensor:
+        """The next free piece of the parameter's number format."""
+        dtype, count = self._placement.dtype_of(name), math.prod(shape)
+        piece, self._free[dtype] = self._free[dtype][:count], self._free[dtype][_aligned(count) :]
+        if name.startswith("dit.") and len(shape) == 2 and self._placement.device.type == "cpu":
+            # A CPU multiplies by a matrix that is held column by column some 5 % faster.
+            return piece.view(shape[::-1]).t()
+        return piece.view(shape)
 
 
 def _aligned(numbers: int) -> int:

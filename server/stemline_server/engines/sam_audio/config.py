@@ -57,6 +57,11 @@ class CodecConfig:
         return tuple(self.decoder_dim >> i for i in range(len(self.decoder_rates) + 1))
 
     @property
+    def watermark_strides(self) -> tuple[int, ...]:
+        """Strides of the watermark's path beside each decoder stage."""
+        return WATERMARK_STRIDES[: len(self.decoder_rates)]
+
+    @property
     def watermark_widths(self) -> tuple[int, ...]:
         """Channels of the watermark path beside each of `decoder_widths`."""
         return tuple(width // 3 for width in self.decoder_widths)
@@ -68,6 +73,7 @@ class TransformerConfig:
 
     dim: int = 2048
     n_heads: int = 16
+    n_kv_heads: int | None = None
     n_layers: int = 16
     context_dim: int = 2048
     out_channels: int = 256
@@ -172,10 +178,12 @@ def _problem(config: SamAudioConfig) -> str:
     codec, dit = config.audio_codec, config.transformer
     if math.prod(codec.encoder_rates) != math.prod(codec.decoder_rates):
         return "has codec rates whose products differ"
-    if any(rate < 1 or rate % 2 for rate in (*codec.encoder_rates, *codec.decoder_rates)):
-        return "has an odd codec rate, which this engine does not support"
-    if len(codec.decoder_rates) != len(WATERMARK_STRIDES):
-        return f"has {len(codec.decoder_rates)} decoder stages instead of {len(WATERMARK_STRIDES)}"
+    if any(rate < 1 for rate in codec.decoder_rates) or any(rate < 2 or rate % 2 for rate in codec.encoder_rates):
+        return "has an odd encoder rate, with which the codec's frames do not fit its samples"
+    if not 1 <= len(codec.decoder_rates) <= len(WATERMARK_STRIDES):
+        return f"has {len(codec.decoder_rates)} decoder stages, the watermark has strides for {len(WATERMARK_STRIDES)}"
+    if dit.n_kv_heads not in (None, dit.n_heads):
+        return f"has {dit.n_kv_heads} key heads for {dit.n_heads} heads, where this engine knows as many only"
     if dit.dim % dit.n_heads or dit.head_dim % 2:
         return f"has a width of {dit.dim}, which {dit.n_heads} heads do not divide into even parts"
     if config.in_channels != 6 * codec.codebook_dim or dit.out_channels != 2 * codec.codebook_dim:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
 from stemline_server.engines.sam_audio.config import TransformerConfig
+from stemline_server.engines.sam_audio.product import Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ class Gated(nn.Module):
 
     def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(width_in, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width_out, bias=False)
+        self.gate_up = Product(width_in, 2 * hidden)
+        self.down = Product(hidden, width_out)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
@@ -121,11 +122,11 @@ class Block(nn.Module):
         self.heads, self.eps = config.n_heads, eps
         self.modulation = nn.Parameter(torch.empty(6, dim))
         self.attention_norm = nn.Parameter(torch.empty(dim))
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = Product(dim, 3 * dim)
         self.q_norm, self.k_norm = HeadNorm(config.head_dim, eps), HeadNorm(config.head_dim, eps)
-        self.out = nn.Linear(dim, dim, bias=False)
-        self.cross_q = nn.Linear(dim, dim, bias=False)
-        self.cross_kv = nn.Linear(dim, 2 * dim, bias=False)
+        self.out = Product(dim, dim)
+        self.cross_q = Product(dim, dim)
+        self.cross_kv = Product(dim, 2 * dim)
         self.cross_q_norm, self.cross_k_norm = HeadNorm(config.head_dim, eps), HeadNorm(config.head_dim, eps)
         self.cross_out = nn.Linear(dim, dim, bias=False)
         self.ffn_norm = nn.Parameter(torch.empty(dim))
@@ -135,12 +136,11 @@ class Block(nn.Module):
         """`modulation` [S, 6, D] (shift, scale, gate of attention, then of feed-forward), `memory` [P, L, D]."""
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = (modulation + self.modulation).unsqueeze(2).unbind(1)
         keys, values = (self._split(part) for part in self.cross_kv(memory).chunk(2, dim=-1))
-        out = self.cross_out.weight.view(-1, self.heads, values.shape[-1]).permute(1, 2, 0)
         return LayerStep(
             (self.attention_norm * (1 + scale), shift, gate),
             (self.ffn_norm * (1 + ffn_scale), ffn_shift, ffn_gate),
             self.cross_k_norm(keys).mul_(values.shape[-1] ** -0.5).transpose(2, 3),
-            torch.matmul(values, out).flatten(1, 2),
+            self._through_out(values),
         )
 
     def forward(self, x: Tensor, step: LayerStep, rotary: tuple[Tensor, Tensor], masks: Masks) -> Tensor:
@@ -162,6 +162,15 @@ class Block(nn.Module):
             scores = scores.masked_fill(~words, -torch.inf)
         shares = scores.softmax(dim=-1, dtype=torch.float32).to(x.dtype)
         return torch.matmul(shares.transpose(1, 2).flatten(2), step.values)
+
+    def _through_out(self, values: Tensor) -> Tensor:
+        """Words' values [P, H, L, hd] through each head's part of the output projection: [P, H * L, D]. One product a
+        head, for all prompts; a product for each prompt would copy the projection for each.
+        """
+        prompts, heads, words, width = values.shape
+        out = self.cross_out.weight.view(-1, heads, width).permute(1, 2, 0)
+        through = torch.bmm(values.transpose(0, 1).reshape(heads, prompts * words, width), out)
+        return through.view(heads, prompts, words, -1).transpose(0, 1).flatten(1, 2)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.heads, -1).transpose(1, 2)

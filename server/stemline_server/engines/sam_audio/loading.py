@@ -23,7 +23,8 @@ def load(folder: Path, device_name: str, settings: Settings, revision: str) -> L
     on_cuda = device.type == "cuda"
     automatic = Precision.TF32 if on_cuda else Precision.FLOAT32
     precision = automatic if settings.precision == "auto" else Precision(settings.precision)
-    model = load_model(folder, Placement(device, precision.codec_dtype, precision.dit_dtype))
+    placement = Placement(device, precision.codec_dtype, precision.dit_dtype, packed=not settings.compile)
+    model = load_model(folder, placement)
     if settings.compile:
         model.dit.compile()
     text = TextEncoder(text_encoder_source(settings), model.config.text_encoder, device)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # torch's own name for it
@@ -59,22 +60,56 @@ class Outcome:
 
 
 def compare(folder: Path, device: torch.device, precision: Precision) -> Iterator[Outcome]:
-    """Every recorded output, in the order codec, velocity, solve. Raises InputError for a folder without recordings."""
+    """Every recorded output, in the order codec, velocity, solve. Raises InputError for a folder without recordings or
+    a device that is not there.
+    """
+    _check_device(device)
     model = load_model(folder, Placement(device, precision.codec_dtype, precision.dit_dtype))
     bench = _Bench(model, device, precision)
     with torch.inference_mode(), precision.active(device):
         yield from _codec(bench, _recording(folder, "codec"))
         yield from _velocities(bench, _recording(folder, "velocity"))
-        spans = json.loads((folder / "solve.json").read_text(encoding="utf-8"))
-        yield from _solves(bench, _recording(folder, "solve"), spans["anchors_seconds"])
+        yield from _solves(bench, _recording(folder, "solve"), _spans(folder))
+
+
+def _check_device(device: torch.device) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (AssertionError, RuntimeError, NotImplementedError) as error:
+        why = str(error).partition("\n")[0]
+        raise InputError(f"There is no device {device} here: {why}.", advice="Give --device cpu.") from error
+
+
+class _Tensors(dict[str, Tensor]):
+    """The tensors of one recorded file, by name."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            super().__init__(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise _unusable(path, str(error)) from error
+        self._path = path
+
+    def __missing__(self, name: str) -> Tensor:
+        raise _unusable(self._path, f"it holds no {name}")
 
 
 def _recording(folder: Path, name: str) -> Recording:
-    path = folder / f"{name}.safetensors"
-    if not path.is_file():
-        raise InputError(f"{folder} holds no {path.name}.", advice="Give a folder of parity recordings.")
-    recording: Recording = load_file(path)
-    return recording
+    return _Tensors(folder / f"{name}.safetensors")
+
+
+def _spans(folder: Path) -> list[list[list[Any]]]:
+    """The items' spans [sign, start, end] in seconds."""
+    path = folder / "solve.json"
+    try:
+        spans: list[list[list[Any]]] = json.loads(path.read_text(encoding="utf-8"))["anchors_seconds"]
+    except (OSError, ValueError, KeyError) as error:
+        raise _unusable(path, str(error)) from error
+    return spans
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(f"The recording {path} cannot be used: {why}.", advice="Give a folder of parity recordings.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +36,11 @@ def check(prompt: EnginePrompt) -> None:
         visual_features(prompt.visual)
 
 
+def normalise(text: str) -> str:
+    """Trimmed and lower-cased, nothing else: the model was trained on lower-case phrases."""
+    return text.strip().lower()
+
+
 def visual_features(visual: Any) -> npt.NDArray[np.float32]:
     """Features [pictures, width] as given (array or tensor). Raises UsageError (PROMPT_UNSUPPORTED) for anything
     else.
@@ -59,17 +63,23 @@ def spread(features: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.flo
 
 def reads_like_a_sentence(text: str) -> bool:
     """Whether to tell the user that the model was trained on noun and verb phrases."""
-    words = text.strip().lower()
+    words = normalise(text)
     return words.endswith(_SENTENCE_SIGNS) or words.startswith(_ORDERS) or len(words.split()) > _MAX_WORDS
+
+
+def identity(prompt: EnginePrompt) -> str:
+    """What makes the prompt, its words as the model reads them: prompts with the same one get the same answer."""
+    parts = [normalise(prompt.text)]
+    for spans in (prompt.plus, prompt.minus):
+        parts.append(repr([(span.start_sample, span.end_sample) for span in spans]))
+    if prompt.visual is not None:
+        parts.append(hashlib.sha256(visual_features(prompt.visual).tobytes()).hexdigest())
+    return "\x00".join(parts)
 
 
 def watermark_message(revision: str, prompt: EnginePrompt, seed: int, origin_sample: int) -> tuple[int, ...]:
     """16 bits of SHA-256 over what makes the job: the same job carries the same mark, whatever runs beside it."""
-    spans: Sequence[tuple[int, int]]
-    parts = [revision, prompt.text.strip().lower(), str(seed), str(origin_sample)]
-    for spans_of_sign in (prompt.plus, prompt.minus):
-        spans = [(span.start_sample, span.end_sample) for span in spans_of_sign]
-        parts.append(repr(spans))
-    digest = hashlib.sha256("\x00".join(parts).encode()).digest()
+    job = (revision, str(seed), str(origin_sample), identity(prompt))
+    digest = hashlib.sha256("\x00".join(job).encode()).digest()
     value = int.from_bytes(digest[:2], "big")
     return tuple(value >> bit & 1 for bit in range(MESSAGE_BITS))

@@ -18,11 +18,18 @@ from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.noise import frame_noise
 from stemline_server.engines.sam_audio.precision import Precision
 from stemline_server.engines.sam_audio.presets import Preset, preset
-from stemline_server.engines.sam_audio.prompts import reads_like_a_sentence, spread, visual_features, watermark_message
+from stemline_server.engines.sam_audio.prompts import (
+    identity,
+    normalise,
+    reads_like_a_sentence,
+    spread,
+    visual_features,
+    watermark_message,
+)
 from stemline_server.engines.sam_audio.resume import SolveFile
 from stemline_server.engines.sam_audio.solver import advance
 from stemline_server.engines.sam_audio.sound import Decoding, LevelMeter, encode, frames_of
-from stemline_server.engines.sam_audio.text import TextEncoder, normalise
+from stemline_server.engines.sam_audio.text import TextEncoder
 from stemline_server.engines.sam_audio.windows import WindowSize, plan_windows
 
 _SILENCE_RMS = 10 ** (-65 / 20)
@@ -161,7 +168,8 @@ class Separation:
         if request.scratch is None:
             return None
         digest = hashlib.sha256(latent.cpu().numpy().tobytes())
-        words = (self._loaded.revision, request.prompts, request.seed, request.origin_sample, request.quality)
+        prompts = [identity(prompt) for prompt in request.prompts]
+        words = (self._loaded.revision, prompts, request.seed, request.origin_sample, request.quality)
         digest.update(repr(words).encode())
         return SolveFile(request.scratch, digest.hexdigest())
 

@@ -99,9 +99,9 @@ class Conv(StreamLayer):
 class UpConv(StreamLayer):
     """Transposed convolution, kernel 2*stride: [B, in, n] to [B, out, n*stride].
 
-    Symmetric: stride/2 samples are cut at both ends. Causal: the last `stride` samples are cut. Done as one matrix
-    product whose two halves overlap by a stride, which is faster on a CPU than PyTorch's own; the weight is [2 * out
-    * stride, in].
+    Symmetric: stride/2 samples are cut at both ends (of an odd stride the greater half in front). Causal: the last
+    `stride` samples are cut. Done as one matrix product whose two halves overlap by a stride, which is faster on a CPU
+    than PyTorch's own; the weight is [2 * out * stride, in].
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int, *, causal: bool = False) -> None:
@@ -109,7 +109,7 @@ class UpConv(StreamLayer):
         self.weight = nn.Parameter(torch.empty(2 * width_out * stride, width_in))
         self.bias = nn.Parameter(torch.empty(width_out))
         self.stride = stride
-        self.cut_left = 0 if causal else stride // 2
+        self.cut_left = 0 if causal else (stride + 1) // 2
         self.cut_right = stride - self.cut_left
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:

@@ -12,13 +12,9 @@ from torch import Tensor
 from stemline.errors import Code, SeparationError, UsageError
 from stemline_server._torchaudio import torchaudio_transforms
 from stemline_server.engines.sam_audio.config import TextConfig
+from stemline_server.engines.sam_audio.prompts import normalise
 
 _CACHED_PROMPTS = 256
-
-
-def normalise(text: str) -> str:
-    """Trimmed and lower-cased, nothing else: the model was trained on lower-case phrases."""
-    return text.strip().lower()
 
 
 class TextEncoder:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
-from stemline_server.engines.sam_audio.config import WATERMARK_STRIDES, CodecConfig
+from stemline_server.engines.sam_audio.config import CodecConfig
 from stemline_server.engines.sam_audio.streaming import Conv, Lstm, Stream, StreamLayer, UpConv
 
 MESSAGE_BITS = 16
@@ -61,19 +61,15 @@ class Watermark(StreamLayer):
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
-        widths = config.watermark_widths
+        widths, strides = config.watermark_widths, config.watermark_strides
         self.stem = Conv((1, widths[-1], 7), causal=True)
-        self.downs = nn.ModuleList(
-            DownStage(widths[i + 1], widths[i], stride) for i, stride in enumerate(WATERMARK_STRIDES)
-        )
+        self.downs = nn.ModuleList(DownStage(widths[i + 1], widths[i], stride) for i, stride in enumerate(strides))
         self.down_lstm = Lstm(widths[0])
         self.to_code = Conv((widths[0], _MESSAGE_WIDTH, 7), causal=True)
         self.bits = nn.Embedding(2 * MESSAGE_BITS, _MESSAGE_WIDTH)
         self.from_code = Conv((_MESSAGE_WIDTH, widths[0], 7), causal=True)
         self.up_lstm = Lstm(widths[0])
-        self.ups = nn.ModuleList(
-            UpStage(widths[i], widths[i + 1], stride) for i, stride in enumerate(WATERMARK_STRIDES)
-        )
+        self.ups = nn.ModuleList(UpStage(widths[i], widths[i + 1], stride) for i, stride in enumerate(strides))
         self.head = Conv((widths[-1], 1, 7), causal=True)
         StreamLayer.bind(self)
         self.key = "clean"

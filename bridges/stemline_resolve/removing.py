@@ -1,0 +1,59 @@
+"""Taking back what was written: our items, our tracks, our marker; and what was disabled is enabled again."""
+
+from __future__ import annotations
+
+from .document import Document, Placed
+from .journal import REMOVED, Entry
+from .placing import delete_items
+
+
+def take_back(document: Document, entry: Entry) -> list[str]:
+    """Notes say what stayed and why. An empty list: the timeline is as it was. Raises Problem."""
+    notes = []
+    ours, names, was_writing = entry.items, entry.track_names, entry.state == "writing"
+    for track in reversed(document.audio_tracks()):
+        placed = [one for one in document.items(track) if _id(one) in ours]
+        if placed:
+            delete_items(document, [one.item for one in placed])
+        name = document.track_name(track)
+        is_ours = name in names or (was_writing and track in entry.track_places and name == f"Audio {track}")
+        if not placed and not is_ours:
+            continue
+        left = list(document.items(track))
+        if any(_id(one) in ours for one in left):
+            notes.append(f"Stems could not be deleted from track {name}; delete them by hand.")
+        elif left and placed:
+            notes.append(f"Track {name} stays: there are other clips on it.")
+        elif is_ours and not left:
+            notes += _delete_track(document, track, name)
+    notes += _enable(document, entry)
+    if entry.marker:
+        document.timeline.DeleteMarkerByCustomData(entry.marker)
+    if not notes:
+        entry.end(REMOVED)
+    return notes
+
+
+def _delete_track(document: Document, track: int, name: str) -> list[str]:
+    count = len(document.audio_tracks())
+    document.timeline.DeleteTrack("audio", track)
+    gone = len(document.audio_tracks()) == count - 1
+    return [] if gone else [f"The empty track {name} could not be deleted."]
+
+
+def _enable(document: Document, entry: Entry) -> list[str]:
+    notes = []
+    wanted = set(entry.disabled)
+    if not wanted:
+        return []
+    for track in document.audio_tracks():
+        for placed in document.items(track):
+            if _id(placed) in wanted:
+                placed.item.SetClipEnabled(True)
+                if not placed.item.GetClipEnabled():
+                    notes.append(f"{placed.item.GetName()} on A{track} could not be enabled again.")
+    return notes
+
+
+def _id(placed: Placed) -> str:
+    return str(placed.item.GetUniqueId())

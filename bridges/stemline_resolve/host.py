@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_link import Peer, Problem, from_exact, to_exact
 
-from .api import Api, Remote
+from .api import Api
 from .document import Document, open_document
 from .journal import Entry, Journal
 from .reading import ClipId, Reading
@@ -86,7 +87,7 @@ class ResolveHost:
             try:
                 answer = Writing(document, entry).write(tracks, options)
             except (Problem, OSError, ValueError) as failure:
-                raise self._undone(document, entry, failure) from failure
+                raise self._undone(entry, failure) from failure
             answer["notes"] = notes + answer["notes"]
             return answer
 
@@ -123,11 +124,12 @@ class ResolveHost:
             notes += left or ["The incomplete tracks of an interrupted write were taken away."]
         return notes
 
-    def _undone(self, document: Document, entry: Entry, failure: Exception) -> Problem:
-        """The failure, and what is on the timeline now."""
+    def _undone(self, entry: Entry, failure: Exception) -> Problem:
+        """The failure, and what is on the timeline now. Resolve is asked afresh: it may be another connection."""
         code, advice = (failure.code, failure.advice) if isinstance(failure, Problem) else ("OUTPUT_UNWRITABLE", "")
         try:
-            left = take_back(document, entry)
+            with _Opened(self._api, entry.timeline_id) as document:
+                left = take_back(document, entry)
         except (Problem, OSError) as second:
             names = ", ".join(entry.track_names) or "none yet"
             left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
@@ -142,22 +144,16 @@ class _Opened:
     def __init__(self, api: Api, timeline_id: str) -> None:
         self._api = api
         self._wanted = timeline_id
-        self._before: Remote | None = None
+        self._before = ""
 
     def __enter__(self) -> Document:
         """Raises Problem when the open project has no such timeline."""
         document = open_document(self._api)
         if self._wanted in ("", document.timeline_id):
             return document
-        project = document.project
-        for number in range(1, int(project.GetTimelineCount() or 0) + 1):
-            timeline = project.GetTimelineByIndex(number)
-            if timeline is not None and timeline.GetUniqueId() == self._wanted:
-                self._before = document.timeline
-                project.SetCurrentTimeline(timeline)
-                now = open_document(self._api)
-                if now.timeline_id == self._wanted:
-                    return now
+        self._before = document.timeline_id
+        if _show(document, self._wanted):
+            return open_document(self._api)
         raise Problem(
             "The timeline that the stems belong to is not in the project that is open now.",
             "EDIT_UNREADABLE",
@@ -165,8 +161,21 @@ class _Opened:
         )
 
     def __exit__(self, *failure: object) -> None:
-        if self._before is not None:
-            open_document(self._api).project.SetCurrentTimeline(self._before)
+        if self._before:
+            with suppress(Problem):  # what went wrong inside is what the user must hear of
+                _show(open_document(self._api), self._before)
+
+
+def _show(document: Document, timeline_id: str) -> bool:
+    """Makes that timeline of the open project the current one. False when it has none such."""
+    project = document.project
+    for number in range(1, int(project.GetTimelineCount() or 0) + 1):
+        timeline = project.GetTimelineByIndex(number)
+        if timeline is not None and timeline.GetUniqueId() == timeline_id:
+            project.SetCurrentTimeline(timeline)
+            now = project.GetCurrentTimeline()
+            return now is not None and bool(now.GetUniqueId() == timeline_id)
+    return False
 
 
 def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list[int]:

@@ -15,6 +15,7 @@ from .rates import rate_of
 
 _SOUND_ONLY = 2
 _TRIES = 4
+_NAMING_TRIES = 2
 _TRACK_TYPES = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 _CLIP_COLOUR = "Teal"
 _ADVICE = "Close any dialog in Resolve, then press Apply again: the stems are finished."
@@ -64,14 +65,11 @@ class Placer:
         made = str(timeline.GetTrackSubType("audio", number))
         if made.lower() != kind:
             raise Problem(f"Resolve made a {made} track where a {kind} one was asked for.", "HOST_UNSUPPORTED", _ADVICE)
-        for _ in range(2):
+        for _ in range(_NAMING_TRIES):
             timeline.SetTrackName("audio", number, name)
             if timeline.GetTrackName("audio", number) == name:
                 break
-        if timeline.GetIsTrackLocked("audio", number):
-            timeline.SetTrackLock("audio", number, False)
-            if timeline.GetIsTrackLocked("audio", number):
-                raise Problem(f"The new track A{number} is locked.", "HOST_UNSUPPORTED", "Unlock it and try again.")
+        self._unlock(number)
         return number
 
     def place(self, placing: Placing, track: int) -> Placed:
@@ -98,6 +96,13 @@ class Placer:
     def delete(self, items: Sequence[Remote]) -> None:
         """Takes items of ours from the timeline, which only works on the Edit page."""
         delete_items(self._document, items)
+
+    def _unlock(self, number: int) -> None:
+        timeline = self._document.timeline
+        if timeline.GetIsTrackLocked("audio", number):
+            timeline.SetTrackLock("audio", number, False)
+            if timeline.GetIsTrackLocked("audio", number):
+                raise Problem(f"The new track A{number} is locked.", "HOST_UNSUPPORTED", "Unlock it and try again.")
 
     def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
         """The one new item on the track. What Resolve returns may be nothing that exists: the track is asked."""

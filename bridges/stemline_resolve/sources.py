@@ -12,6 +12,7 @@ from .document import Document, Placed, position
 from .rates import frame_of, nearest, rate_of
 
 _ONE_STREAM_A_CHANNEL = {".mxf"}
+_UNCLEAR = "CLIP_TIME_AMBIGUOUS"
 
 
 class NeedsRender(Exception):
@@ -58,13 +59,15 @@ def _start_in_media(document: Document, placed: Placed, media: Remote, rate: Fra
     """
     left = position(document.resolve, placed.item, "GetLeftOffset") / document.rate
     if "GetSourceStartTime" not in placed.item:
+        if rate != document.rate:
+            raise NeedsRender("This Resolve tells its place in media of another frame rate too roughly.", _UNCLEAR)
         return _snapped(left, rate, document.rate, media)
     time = Fraction(placed.item.GetSourceStartTime() or 0)
     tolerance = 1 / rate + 1 / document.rate
     for candidate in (time - _timecode_zero(media, rate), time):
         if abs(candidate - left) <= tolerance:
             return _snapped(candidate, rate, document.rate, media)
-    raise NeedsRender("Its source times do not fit its media.", "CLIP_TIME_AMBIGUOUS")
+    raise NeedsRender("Its source times do not fit its media.", _UNCLEAR)
 
 
 def _timecode_zero(media: Remote, rate: Fraction) -> Fraction:
@@ -124,7 +127,7 @@ def _mapped(item: Remote, media: Remote, path: str) -> tuple[str, tuple[int, ...
         raise NeedsRender("Its channels come from several files.", "CLIP_NOT_MEDIA")
     file = held[0]
     if not file.starts_with_media:
-        raise NeedsRender("Its sound is a linked recording that begins at another time.", "CLIP_TIME_AMBIGUOUS")
+        raise NeedsRender("Its sound is a linked recording that begins at another time.", _UNCLEAR)
     if wanted == list(file.numbers):
         return file.path, ()
     if Path(file.path).suffix.lower() in _ONE_STREAM_A_CHANNEL:

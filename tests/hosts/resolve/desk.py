@@ -7,7 +7,6 @@ import json
 import wave
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -111,9 +110,16 @@ class Desk:
         assert not self.fake.referee.faults, self.fake.referee.faults
         return read
 
-    def apply(self, *tracks: str, before_writing: Callable[[], None] = lambda: None, **changes: Any) -> Written:
+    def apply(
+        self,
+        *tracks: str,
+        include_disabled: bool = False,
+        before_writing: Callable[[], object] = lambda: None,
+        **changes: Any,
+    ) -> Written:
         """Separates by copying: the stem is the original. Then all that is new must sound like it."""
-        settings = RunSettings(output_dir=self.folder / "stems", selection=Selection(tracks), **changes)
+        selection = Selection(tracks, include_disabled)
+        settings = RunSettings(output_dir=self.folder / "stems", selection=selection, **changes)
         prepared = prepare(self.host, [StemRequest(STEM, Prompt("speech"))], settings)
         stems = write_copies(prepared, settings.output_dir)
         facts = {clip.clip_id: prepared.facts[clip.source] for clip in prepared.clips}
@@ -179,5 +185,6 @@ class _Direct:
             raise HostError(str(problem), advice=problem.advice) from problem
 
 
-def seconds(text: str) -> Fraction:
-    return Fraction(text)
+def left_of(desk: Desk, *tracks: int) -> list[int]:
+    """What the first channels of several tracks play together."""
+    return [sum(values) for values in zip(*(desk.sound(track)[0] for track in tracks), strict=True)]

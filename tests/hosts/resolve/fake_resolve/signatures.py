@@ -4,6 +4,7 @@ reviewed list of what they leave out."""
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,11 @@ class Form(NamedTuple):
     types: list[ast.expr]
     optional: int
     more: bool
+
+
+@functools.lru_cache(maxsize=8)
+def signatures_of(stubs: Path, version: tuple[int, ...]) -> Signatures:
+    return Signatures(stubs, version)
 
 
 class Signatures:

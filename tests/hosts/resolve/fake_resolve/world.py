@@ -9,7 +9,7 @@ from typing import Any
 from .item import Item
 from .pool import PoolItem
 from .project import Project, ProjectManager, Resolve
-from .signatures import Signatures
+from .signatures import signatures_of
 from .strict import Handle, Referee
 from .timeline import Timeline, Track
 
@@ -19,7 +19,7 @@ class Fake:
 
     def __init__(self, stubs: Path, product: str, version: tuple[int, ...]) -> None:
         self.product, self.version = product, version
-        self.referee = Referee(Signatures(stubs, version), product == "DaVinci Resolve")
+        self.referee = Referee(signatures_of(stubs, version), product == "DaVinci Resolve")
         self.page = "edit"
         self.manager = ProjectManager(self)
         self.project: Project | None = None

@@ -25,8 +25,6 @@ _LONG_S = {
 }
 _MAY_BE_FALSE = ("GetIs", "GetClipEnabled")
 
-Reconnect = Callable[[], Any]
-
 
 class Missing(Problem):
     """This Resolve has no such method."""
@@ -60,7 +58,7 @@ class Blocked(Problem):
 class Api:
     """The way to every object of Resolve. `reconnect` gives a fresh `resolve` after a call that never returned."""
 
-    def __init__(self, resolve: Any, reconnect: Reconnect | None = None, patience: float = 1.0) -> None:
+    def __init__(self, resolve: Any, reconnect: Callable[[], Any] | None = None, patience: float = 1.0) -> None:
         self._resolve = resolve
         self._reconnect = reconnect
         self._patience = patience

@@ -18,8 +18,6 @@ from .rendering import Stretch, render
 from .selection import track_label
 from .writing import Writing
 
-Handler = Callable[[dict[str, Any]], Any]
-
 
 class Settings(NamedTuple):
     """`folder` is where the bridge keeps its journal and what Resolve renders. `duplicate_first` copies the timeline
@@ -55,7 +53,7 @@ class ResolveHost:
             "removes_results": True,
         }
 
-    def handlers(self) -> dict[str, Handler]:
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
         return {
             "read_clips": self.read_clips,
             "write_tracks": self.write_tracks,
@@ -115,21 +113,24 @@ class ResolveHost:
         if entry is None:
             raise Problem("There is no record of this result.", "JOB_UNKNOWN", "Delete its tracks by hand.")
         with _Opened(self._api, entry.timeline_id) as document:
-            return {"notes": take_back(document, entry)}
+            return {"notes": self._take_back(document, entry)}
 
     def _clear_interrupted(self, document: Document) -> list[str]:
         notes = []
         for entry in self._journal.interrupted(document.timeline_id):
-            left = take_back(document, entry)
+            left = self._take_back(document, entry)
             notes += left or ["The incomplete tracks of an interrupted write were taken away."]
         return notes
+
+    def _take_back(self, document: Document, entry: Entry) -> list[str]:
+        return take_back(document, entry, self._journal.items_of_others(entry))
 
     def _undone(self, entry: Entry, failure: Exception) -> Problem:
         """The failure, and what is on the timeline now. Resolve is asked afresh: it may be another connection."""
         code, advice = (failure.code, failure.advice) if isinstance(failure, Problem) else ("OUTPUT_UNWRITABLE", "")
         try:
             with _Opened(self._api, entry.timeline_id) as document:
-                left = take_back(document, entry)
+                left = self._take_back(document, entry)
         except (Problem, OSError) as second:
             names = ", ".join(entry.track_names) or "none yet"
             left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]

@@ -57,7 +57,12 @@ class Entry:
     @property
     def items(self) -> set[str]:
         """Ids of the items that were placed."""
-        return {str(item["id"]) for track in self._facts["tracks"] for item in track["items"]}
+        return {str(item["id"]) for track in self._facts["tracks"] for item in track["items"] if item["id"]}
+
+    @property
+    def paths(self) -> set[str]:
+        """Files that were placed, or about to be."""
+        return {str(item["path"]) for track in self._facts["tracks"] for item in track["items"]}
 
     @property
     def disabled(self) -> list[str]:
@@ -68,9 +73,14 @@ class Entry:
         self._facts["tracks"].append({"name": name, "number": number, "items": []})
         self.save()
 
-    def add_item(self, item_id: str, path: str) -> None:
-        """On the track added last."""
-        self._facts["tracks"][-1]["items"].append({"id": item_id, "path": path})
+    def begin_item(self, path: str) -> None:
+        """A file is about to be placed on the track added last."""
+        self._facts["tracks"][-1]["items"].append({"id": "", "path": path})
+        self.save()
+
+    def name_item(self, item_id: str) -> None:
+        """The item begun last is there."""
+        self._facts["tracks"][-1]["items"][-1]["id"] = item_id
         self.save()
 
     def add_disabled(self, item_id: str) -> None:
@@ -127,6 +137,10 @@ class Journal:
 
     def find(self, result: str) -> Entry | None:
         return next((entry for entry in self._entries() if entry.result == result), None)
+
+    def items_of_others(self, entry: Entry) -> set[str]:
+        """Ids of what other writes placed."""
+        return {item for other in self._entries() if other.result != entry.result for item in other.items}
 
     def interrupted(self, timeline_id: str) -> list[Entry]:
         """Writes into this timeline that were begun and never ended."""

@@ -15,21 +15,19 @@ from typing import Any
 from stemline_link import Companion, Gone, NotInstalled, Problem, Refused, find_installation
 from stemline_link.finding import home_dir
 
-from .api import Api, Reconnect
+from .api import Api
 from .host import ResolveHost, Settings
 
 _PANEL = ("panel", "--host")
 _HELLO_S = 120.0
 _PUMP_S = 0.25
 
-Say = Callable[[str], None]
-
 
 def main(
     resolve: Any,
-    reconnect: Reconnect | None = None,
+    reconnect: Callable[[], Any] | None = None,
     arguments: Sequence[str] = _PANEL,
-    say: Say = print,
+    say: Callable[[str], None] = print,
 ) -> int:
     """0 when the panel was closed in order. `reconnect` gives a fresh `resolve` after a call that never returned."""
     folder = home_dir() / "resolve"
@@ -82,7 +80,7 @@ def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> Compa
     return companion
 
 
-def _serve(companion: Companion, capabilities: dict[str, Any], say: Say) -> int:
+def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[str], None]) -> int:
     try:
         companion.peer.call("hello", {"protocols": [1], "capabilities": capabilities}, _HELLO_S)
         while True:

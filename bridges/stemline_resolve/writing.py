@@ -78,8 +78,9 @@ class Writing:
         number = placer.add_track(lane.name, int(lane.track["channels"]))
         placed = []
         for placing in lane.placings:
+            self._entry.begin_item(placing.fit.path)
             one = placer.place(placing, number)
-            self._entry.add_item(str(one.item.GetUniqueId()), placing.clip["path"])
+            self._entry.name_item(str(one.item.GetUniqueId()))
             placed.append(one)
         self._made.append((number, lane.name, placed))
         if not lane.track["enabled"]:

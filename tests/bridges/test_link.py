@@ -190,7 +190,7 @@ def test_the_hosts_python_does_not_leak_into_the_companion(monkeypatch: pytest.M
     assert not {"PYTHONHOME", "LD_LIBRARY_PATH"} & set(stemline_link.clean_environment())
 
 
-@pytest.mark.parametrize("package", ["stemline_link"])
+@pytest.mark.parametrize("package", ["stemline_link", "stemline_resolve"])
 def test_hosts_with_python_3_8_can_load_it(package: str) -> None:
     files = sorted((BRIDGES / package).rglob("*.py"))
     assert files

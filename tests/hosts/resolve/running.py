@@ -20,6 +20,7 @@ from stemline import paths
 from stemline.installing import resolve as installing
 
 HERE = Path(__file__).parent
+HOST_PYTHON = host_python()  # found before a test gives itself another home
 
 
 @dataclass
@@ -68,7 +69,7 @@ def _run(folder: Path, config: dict[str, Any], **environment: str) -> Session:
     path = folder / "session.json"
     path.write_text(json.dumps({**config, "folder": str(folder), "stubs": str(stubs())}))
     ended = subprocess.run(
-        [*host_python(), "-u", str(HERE / "session.py"), str(path)],
+        [*HOST_PYTHON, "-u", str(HERE / "session.py"), str(path)],
         check=False,
         capture_output=True,
         text=True,

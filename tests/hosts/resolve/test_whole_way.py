@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hosts.resolve.running import Session, run_host_session, run_menu_script
+from hosts.resolve.running import HOST_PYTHON, Session, run_host_session, run_menu_script
 
+HOST_VERSION = json.loads(
+    subprocess.check_output([*HOST_PYTHON, "-c", "import sys; print(list(sys.version_info[:2]))"])
+)
 PARAMS = {"stems": [{"name": "speech", "prompt": {"text": "speech"}}], "selection": {"tracks": ["A1", "A2"]}}
 
 
@@ -33,6 +38,7 @@ def test_the_menu_script_brings_stems_in_and_takes_them_back(folder: Path, cut: 
     capabilities, result = session.results
     assert capabilities["name"] == "DaVinci Resolve Studio"
     assert session.console == ""
+    assert session.report["python"] == HOST_VERSION
     assert_stems_add_up(session)
     assert result["tracks"] == [track["name"] for track in session.tracks[2:]]
     assert result["null"]["peak"] == 0.0

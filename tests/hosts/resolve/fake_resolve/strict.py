@@ -12,8 +12,6 @@ from typing import Any
 
 from .signatures import Signatures
 
-Event = Callable[[], Any]
-
 
 class Referee:
     """Sees every call. `faults` are what no script may do; `hooks` make something happen at the n-th call of a
@@ -29,7 +27,7 @@ class Referee:
         self.hung: set[int] = set()
         self.deaf: dict[str, int] = {}
         self.counts: dict[str, int] = {}
-        self.hooks: dict[tuple[str, int], Event] = {}
+        self.hooks: dict[tuple[str, int], Callable[[], Any]] = {}
         self._busy = threading.Lock()
 
     def hang(self) -> None:

@@ -29,7 +29,7 @@ class Document:
 
     def __init__(self, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
         self.resolve, self.manager, self.project, self.timeline = resolve, manager, project, timeline
-        self.rate: Fraction = rate_of(timeline.GetSetting("timelineFrameRate"))
+        self.rate = _frame_rate(timeline, project)
         self.zero = int(timeline.GetStartFrame())
         self.timeline_id = str(timeline.GetUniqueId())
 
@@ -65,6 +65,16 @@ class Document:
         """The frame under the playhead."""
         start = frame_of(str(self.timeline.GetStartTimecode()), self.rate)
         return self.zero + frame_of(str(self.timeline.GetCurrentTimecode()), self.rate) - start
+
+
+def _frame_rate(*settings: Remote) -> Fraction:
+    """The timeline's own rate, else the project's. Raises Problem."""
+    for holder in settings:
+        try:
+            return rate_of(holder.GetSetting("timelineFrameRate"))
+        except ValueError:
+            continue
+    raise Problem("Resolve does not tell the timeline's frame rate.", "HOST_UNSUPPORTED", "Set it in its settings.")
 
 
 def open_document(api: Api) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from stemline_link import Problem
@@ -11,7 +12,7 @@ from stemline_link import Problem
 from .api import Remote
 from .document import Document, Placed, position
 from .fitting import Fit
-from .rates import rate_of
+from .sources import media_rate
 
 _SOUND_ONLY = 2
 _TRIES = 4
@@ -51,6 +52,7 @@ class Placer:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._pool = document.pool()
+        self._known: set[str] = set()  # ids on the track added last
         self._end_bias = 0  # what this Resolve means by endFrame, as seen from what it made
 
     def next_track(self) -> int:
@@ -59,6 +61,7 @@ class Placer:
     def add_track(self, name: str, channels: int) -> int:
         """The number of a new audio track at the end. Raises Problem when it is not there, or of another kind."""
         timeline, number, kind = self._document.timeline, self.next_track(), track_type(channels)
+        self._known.clear()
         timeline.AddTrack("audio", kind)
         if len(self._document.audio_tracks()) != number:
             raise Problem("Resolve adds no track.", "HOST_UNSUPPORTED", _ADVICE)
@@ -74,19 +77,20 @@ class Placer:
 
     def place(self, placing: Placing, track: int) -> Placed:
         """The item as Resolve has it, at its frame and as long as it should be. Raises Problem."""
-        wanted, media_rate = placing.fit, rate_of(placing.media.GetClipProperty("FPS"))
+        wanted, rate = placing.fit, media_rate(self._document, placing.media)
         start = wanted.media_start
         end = start + wanted.media_frames + self._end_bias
         for _ in range(_TRIES):
             made = self._append(placing.media, (start, end), wanted.first, track)
             longer = (made.end - made.start) - wanted.frames
-            if not longer and self._plays_from(made, wanted, media_rate):
+            if not longer and self._plays_from(made, wanted, rate):
                 self._end_bias = end - start - wanted.media_frames
                 made.item.SetClipColor(_CLIP_COLOUR)
+                self._known.add(str(made.item.GetUniqueId()))
                 return made
             self.delete([made.item])
             if longer:
-                step = math.ceil(abs(longer) * media_rate / self._document.rate)
+                step = math.ceil(abs(longer) * rate / self._document.rate)
                 end -= step if longer > 0 else -step
             else:  # this Resolve counts startFrame from the file's timecode
                 zero = int(str(placing.media.GetClipProperty("Start") or "0"))
@@ -106,7 +110,6 @@ class Placer:
 
     def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
         """The one new item on the track. What Resolve returns may be nothing that exists: the track is asked."""
-        before = {str(placed.item.GetUniqueId()) for placed in self._document.items(track)}
         self._pool.AppendToTimeline(
             [
                 {
@@ -119,16 +122,23 @@ class Placer:
                 }
             ]
         )
-        fresh = [p for p in self._document.items(track) if str(p.item.GetUniqueId()) not in before]
-        if len(fresh) == 1 and fresh[0].start == first:
-            return fresh[0]
+        fresh = self._fresh(track)
+        if len(fresh) == 1 and position(self._document.resolve, fresh[0], "GetStart") == first:
+            return Placed(fresh[0], track, Fraction(first), position(self._document.resolve, fresh[0], "GetEnd"))
         if fresh:
-            self.delete([placed.item for placed in fresh])
+            self.delete(fresh)
         raise Problem(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
 
-    def _plays_from(self, made: Placed, wanted: Fit, media_rate: Any) -> bool:
+    def _fresh(self, track: int) -> list[Remote]:
+        """What is on the track and was not placed before; mostly the last alone needs to be asked."""
+        items = [item for item in self._document.timeline.GetItemListInTrack("audio", track) or [] if item is not None]
+        if len(items) == len(self._known) + 1 and str(items[-1].GetUniqueId()) not in self._known:
+            return items[-1:]
+        return [item for item in items if str(item.GetUniqueId()) not in self._known]
+
+    def _plays_from(self, made: Placed, wanted: Fit, rate: Fraction) -> bool:
         left = position(self._document.resolve, made.item, "GetLeftOffset")
-        return bool(abs(left - wanted.media_start * self._document.rate / media_rate) < 1)
+        return abs(left - wanted.media_start * self._document.rate / rate) < 1
 
 
 def delete_items(document: Document, items: Sequence[Remote]) -> None:

@@ -82,6 +82,8 @@ class Reading:
             try:
                 sound, rendered = self._rendered(placed, part), True
             except (Problem, OSError, ValueError) as failure:
+                if self._given_up():
+                    raise
                 self._skip(placed, reason.code, f"{reason} Resolve could not render it: {failure}")
                 return
             self._notes.append(f"{placed.item.GetName()} was rendered by Resolve, effects and all. {reason}")

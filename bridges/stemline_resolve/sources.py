@@ -37,14 +37,15 @@ def sound_of(document: Document, placed: Placed, media: Remote) -> Sound:
     if not path:
         kind = str(media.GetClipProperty("Type") or "clip").lower()
         raise NeedsRender(f"It is a {kind}, which is no single file.", "CLIP_NOT_MEDIA")
-    rate = _media_rate(document, media)
+    rate = media_rate(document, media)
     start = _start_in_media(document, placed, media, rate)
     _refuse_other_speed(document, placed, rate)
     mapped, channels = _mapped(placed.item, media, path)
     return Sound(mapped, channels, start)
 
 
-def _media_rate(document: Document, media: Remote) -> Fraction:
+def media_rate(document: Document, media: Remote) -> Fraction:
+    """The rate in which Resolve counts a clip of the media pool."""
     try:
         return rate_of(media.GetClipProperty("FPS"))
     except ValueError:
@@ -80,9 +81,9 @@ def _timecode_zero(media: Remote, rate: Fraction) -> Fraction:
         return Fraction(0)
 
 
-def _snapped(seconds: Fraction, media_rate: Fraction, timeline_rate: Fraction, media: Remote) -> Fraction:
+def _snapped(seconds: Fraction, own_rate: Fraction, timeline_rate: Fraction, media: Remote) -> Fraction:
     """`seconds` came through a float: they are a frame of the media or of the timeline, else a sample."""
-    for rate in (media_rate, timeline_rate):
+    for rate in (own_rate, timeline_rate):
         frame = Fraction(nearest(seconds * rate))
         if abs(frame / rate - seconds) < Fraction(1, 200_000):
             return frame / rate

@@ -12,8 +12,8 @@ from .fitting import fit, make_piece
 from .journal import WRITTEN, Entry
 from .media_bin import import_files
 from .placing import Placer, Placing, lanes
-from .rates import rate_of
 from .reading import ClipId
+from .sources import media_rate
 
 _NEVER_SAVED = "Untitled Project"
 _MARKER_COLOUR = "Mint"
@@ -39,9 +39,11 @@ class Writing:
 
     def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
         """The answer of `write_tracks`. Raises Problem; then what is there is in the entry."""
-        planned = [lane for track in tracks for lane in self._planned(track)]
+        media = self._media(tracks)
+        planned = [lane for track in tracks for lane in _lanes(track, media)]
+        placer = Placer(self._document)
         for lane in planned:
-            self._write_track(lane)
+            self._write_track(placer, lane)
         self._disable(options.get("disable_clips") or [])
         self._mark(tracks)
         self._save()
@@ -54,26 +56,21 @@ class Writing:
             "result": self._entry.result,
         }
 
-    def _planned(self, track: dict[str, Any]) -> list[_Lane]:
-        """Everything that needs no track yet: files imported, copies cut where frames ask for them."""
-        document, clips = self._document, track["clips"]
+    def _media(self, tracks: list[dict[str, Any]]) -> dict[str, Placing]:
+        """Of each stem clip, by clip and path, what can be placed: files imported, copies cut where frames ask for
+        them. Nothing of this touches the timeline."""
+        document, clips = self._document, [clip for track in tracks for clip in track["clips"]]
         stems = import_files(document, [clip["path"] for clip in clips])
-        fits = [fit(document, clip, rate_of(stems[clip["path"]].GetClipProperty("FPS"))) for clip in clips]
+        fits = [fit(document, clip, media_rate(document, stems[clip["path"]])) for clip in clips]
         for clip, wanted in zip(clips, fits):  # noqa: B905 - Python 3.8 has no strict=
             make_piece(clip["path"], wanted)
         media = import_files(document, [wanted.path for wanted in fits])
-        placings = [
-            Placing(clip, media[wanted.path], wanted)
+        return {
+            _key(clip): Placing(clip, media[wanted.path], wanted)
             for clip, wanted in zip(clips, fits)  # noqa: B905
-        ]
-        name = track["name"]
-        return [
-            _Lane(name if not number else f"{name} ({number + 1})", track, lane)
-            for number, lane in enumerate(lanes(placings))
-        ]
+        }
 
-    def _write_track(self, lane: _Lane) -> None:
-        placer = Placer(self._document)
+    def _write_track(self, placer: Placer, lane: _Lane) -> None:
         self._entry.add_track(lane.name, placer.next_track())
         number = placer.add_track(lane.name, int(lane.track["channels"]))
         placed = []
@@ -151,6 +148,19 @@ class Writing:
                     "HOST_PROTOCOL",
                     "Press Apply again: the stems are finished.",
                 )
+
+
+def _lanes(track: dict[str, Any], media: dict[str, Placing]) -> list[_Lane]:
+    """The tracks that one of the protocol needs: more than one where its clips share a frame."""
+    spread = lanes([media[_key(clip)] for clip in track["clips"]])
+    return [
+        _Lane(track["name"] if not number else f"{track['name']} ({number + 1})", track, lane)
+        for number, lane in enumerate(spread)
+    ]
+
+
+def _key(clip: dict[str, Any]) -> str:
+    return f"{clip['clip_id']} {clip['path']}"
 
 
 def _records(tracks: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -215,7 +215,7 @@ def offsets_in_two_rates(folder: Path, cut: Config) -> None:
 
 def believing_source_frames(patch: Patch) -> None:
     def start(doc: document.Document, placed: document.Placed, media: api.Remote, rate: Fraction) -> Fraction:
-        return (placed.item.GetSourceStartFrame() - int(media.GetClipProperty("Start"))) / rate
+        return Fraction(placed.item.GetSourceStartFrame() - int(media.GetClipProperty("Start"))) / rate
 
     patch.setattr(sources, "_start_in_media", start)
 

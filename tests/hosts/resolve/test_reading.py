@@ -142,7 +142,8 @@ def test_times_that_fit_nothing_are_not_believed(folder: Path, cut: Config) -> N
     desk = Desk(folder, cut)
     media = desk.fake.timeline.audio[0].items[0].media
     assert media is not None
-    media.GetClipProperty = lambda name=None: {"Start": "77777", "File Path": media.path}.get(name, "")  # type: ignore[method-assign]
+    media.start_frame, media.length = 77777, 0
+    desk.fake.timeline.audio[0].items[0].GetSourceStartTime = lambda: 1234.5  # type: ignore[method-assign]
     read = desk.read("A1")
     assert "rendered" in Path(read.clips[0].source.path).parts
 

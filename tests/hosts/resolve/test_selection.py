@@ -44,7 +44,7 @@ def test_selected_clips_come_first_and_a_picture_brings_its_sound(folder: Path, 
 def test_without_a_selection_the_marks_count_from_in_to_the_frame_marked_out(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 30}}
     read = Desk(folder, cut).read()
-    assert [(c.name, c.record_range.start * 25, c.record_range.end * 25) for c in read.clips] == [
+    assert [(c.name, int(c.record_range.start * 25), int(c.record_range.end * 25)) for c in read.clips] == [
         ("A", 12, 30),
         ("B", 30, 31),
         ("C", 12, 31),

@@ -134,6 +134,15 @@ class MediaPool:
         self.current.clips += made
         return made[::-1]
 
+    def ImportTimelineFromFile(self, path: str, options: dict[str, Any] | None = None) -> Timeline | None:
+        """Quirk 18."""
+        from .otio_import import imported
+
+        timeline = imported(self.project, Path(path))
+        if timeline is not None:
+            self.project.timelines.append(timeline)
+        return timeline
+
     def AppendToTimeline(self, infos: Sequence[dict[str, Any]]) -> list[Item | None]:
         timeline = self.project.current
         if timeline is None:

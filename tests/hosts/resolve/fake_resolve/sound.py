@@ -25,6 +25,18 @@ def wav_facts(path: str) -> tuple[int, int, int]:
     return rate, len(channels), len(channels[0])
 
 
+@functools.lru_cache(maxsize=256)
+def time_reference(path: str) -> Fraction:
+    """Where a WAV's own time stamp (bext) puts its first sample, in seconds since midnight."""
+    data, at = Path(path).read_bytes(), 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name == b"bext":
+            return Fraction(struct.unpack_from("<Q", data, at + 8 + 338)[0], decoded(path)[0])
+        at += 8 + size + size % 2
+    return Fraction(0)
+
+
 def track_sound(timeline: Timeline, track: Track, rate: int, with_disabled: bool = False) -> list[list[int]]:
     """What a track plays from the timeline's start to its end: one list for each of its channels.
 

@@ -220,6 +220,9 @@ class Peer:
                 result.settle = lambda late, error: self._settle(call_id, late, error)
             else:
                 self._settle(call_id, result, None)
+        finally:
+            self._answering = None
+            self._given_up.discard(call_id)
 
     def _settle(self, call_id: Any, result: Any, error: Exception | None) -> None:
         if error is not None:

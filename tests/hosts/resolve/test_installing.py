@@ -24,6 +24,7 @@ from stemline.hosts.base import Selection
 from stemline.hosts.companion import Companion
 from stemline.hosts.services import EditServices
 from stemline.installing import resolve as installing
+from stemline_resolve.menu import settings_in
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -174,6 +175,14 @@ def test_an_update_that_took_python_away_is_seen_beside_the_program(
     seen.parent.mkdir(parents=True)
     seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3"}))
     assert "no Python scripts from 21.1" in found()["resolve"].message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [('{"duplicate_timeline": true}', True), ("{}", False), ("[]", False), ("not JSON", False)]
+)
+def test_a_copy_before_writing_is_a_setting(folder: Path, text: str, expected: bool) -> None:
+    (folder / "settings.json").write_text(text)
+    assert settings_in(folder).duplicate_first is expected
 
 
 MODULE = """

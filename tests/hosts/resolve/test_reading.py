@@ -118,6 +118,18 @@ def test_what_cannot_be_rendered_is_skipped_and_everything_put_back(folder: Path
     assert desk.fake.facts() == before
 
 
+def test_a_render_that_nobody_waits_for_is_stopped(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    before = desk.fake.facts()
+    desk.bridge._given_up = lambda: True
+    with pytest.raises(HostError, match="was stopped"):
+        desk.read("A2")
+    assert desk.fake.facts() == before
+    assert desk.fake.project is not None
+    assert desk.fake.project.jobs == {}
+
+
 def test_a_range_is_rendered_as_it_is_heard(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     record = TimeRange(Fraction(2, 5), Fraction(6, 5))

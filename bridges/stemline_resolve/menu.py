@@ -94,7 +94,7 @@ def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[st
     code = companion.process.returncode
     if code == 0:
         return 0
-    why = companion.last_words() or f"exit code {code}"
+    why = "it was stopped" if code < 0 else companion.last_words() or f"exit code {code}"
     say(
         f"Stemline: the panel has ended ({why}). Stems that are done are kept; choose Workspace > Scripts > Stemline "
         "again. If it ends again, run in a terminal: stemline doctor"

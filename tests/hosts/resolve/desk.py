@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hosts.otio.support import write_wav
 from hosts.resolve.fake_resolve import Fake, build
 from hosts.resolve.fake_resolve.sound import track_sound
 from stemline.clips import Prompt, SampleRange, StemRequest
@@ -164,12 +165,8 @@ def _copy(media: Path, channels: Sequence[int], held: SampleRange, path: Path) -
         first, last = max(0, held.start_sample), min(held.end_sample, length)
         sound = reader.read(first, last)
     sound = np.pad(sound, ((0, 0), (first - held.start_sample, held.end_sample - last)))
-    values = np.round(sound.T * (1 << 23)).astype("<i4")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(values.shape[1])
-        file.setsampwidth(3)
-        file.setframerate(RATE)
-        file.writeframes(values.copy().view(np.uint8).reshape(-1, 4)[:, :3].tobytes())
+    values = np.round(sound * (1 << 23)).astype(np.int64)
+    write_wav(path, values, RATE, time_reference=36000 * RATE + held.start_sample)
 
 
 class _Direct:

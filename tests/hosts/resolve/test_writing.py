@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from hosts.resolve.desk import Desk, left_of, write_media
 from stemline.errors import HostError
+from stemline.plan import PlanSettings
 from stemline_resolve.wav import Piece, read_head, write_piece
 
 Config = dict[str, Any]
@@ -43,6 +45,15 @@ def test_every_version_and_edition_that_runs_python(
     assert desk.host.remove_result(written.result) == ()
     assert desk.track_names() == ["Audio 1", "Audio 2"]
     assert all(desk.enabled().values())
+
+
+@pytest.mark.parametrize("handle", ["2/25", "2"])
+def test_start_frames_that_count_from_the_files_timecode(folder: Path, cut: Config, handle: str) -> None:
+    """Nobody wrote down which of the two Resolve means; what was placed tells."""
+    cut["habits"] = {"pool.counts_from_timecode": True}
+    desk = Desk(folder, cut)
+    desk.apply("A1", plan=PlanSettings(handle=Fraction(handle)))
+    assert desk.sound(3) == desk.sound(1)
 
 
 def test_the_marker_holds_the_record_and_the_next_frame_where_one_is_taken(folder: Path, cut: Config) -> None:

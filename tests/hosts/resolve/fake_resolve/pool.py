@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .item import CLIP_COLOURS, Item
-from .sound import wav_facts
+from .sound import time_reference, wav_facts
 
 if TYPE_CHECKING:
     from .project import Project
@@ -105,6 +105,7 @@ class MediaPool:
         self.current = self.root
         self.returns_nothing = False
         self.next_is_phantom = False
+        self.counts_from_timecode = False
 
     def GetRootFolder(self) -> Folder:
         return self.root
@@ -129,6 +130,7 @@ class MediaPool:
         for path in paths:
             if Path(path).is_file():
                 clip = PoolItem(path, self.project.rate)
+                clip.start_frame = math.floor(time_reference(path) * clip.rate)
                 clip.lower_type = self.project.fake.version >= (21, 1)
                 made.append(clip)
         self.current.clips += made
@@ -158,7 +160,8 @@ class MediaPool:
         frames = self._frames(timeline, media, info)
         start = Fraction(info["recordFrame"])
         item = Item(timeline, track, media, start, frames)
-        item.source = info["startFrame"] / media.rate
+        zero = media.start_frame if self.counts_from_timecode else 0
+        item.source = (info["startFrame"] - zero) / media.rate
         if track.locked:  # quirk 12
             return None
         if start < timeline.zero:  # quirk 3
@@ -175,6 +178,7 @@ class MediaPool:
         the rates differ one more may be."""
         end = info["endFrame"] + (1 if self.project.fake.version < (19,) else 0)
         available = math.ceil(Fraction(media.length, media.sample_rate) * media.rate)
+        available += media.start_frame if self.counts_from_timecode else 0
         count = min(end, available) - info["startFrame"]
         frames = math.floor(count * timeline.rate / media.rate)
         if timeline.rate != media.rate and self.project.loses_a_frame:

@@ -118,6 +118,19 @@ def test_what_cannot_be_rendered_is_skipped_and_everything_put_back(folder: Path
     assert desk.fake.facts() == before
 
 
+@pytest.mark.parametrize("deaf", ["Resolve.OpenPage", "Timeline.SetTrackEnable"])
+def test_a_render_that_would_hold_the_wrong_sound_is_not_made(folder: Path, cut: Config, deaf: str) -> None:
+    """Resolve says yes and stays on its page, or leaves the other tracks on."""
+    compound(cut)
+    cut["deaf"] = {deaf: 1}
+    desk = Desk(folder, cut)
+    before = desk.fake.facts()
+    read = desk.read("A2")
+    assert read.clips == ()
+    assert "could not render it" in read.skipped[0].reason
+    assert desk.fake.facts() == before
+
+
 def test_a_render_that_nobody_waits_for_is_stopped(folder: Path, cut: Config) -> None:
     compound(cut)
     desk = Desk(folder, cut)

@@ -100,6 +100,12 @@ def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: 
     assert any(note.startswith("A on A1 could not be disabled and sounds with its stems") for note in written.notes)
 
 
+def test_a_clip_that_is_disabled_in_word_alone_is_told(folder: Path, cut: Config) -> None:
+    cut["deaf"] = {"TimelineItem.SetClipEnabled": 1}
+    written = Desk(folder, cut).apply("A1")
+    assert next(note for note in written.notes if "could not be disabled" in note).startswith("A on A1")
+
+
 def test_stems_that_are_not_to_sound_come_in_switched_off(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     desk.apply("A1", play="residual")

@@ -83,6 +83,7 @@ class Peer:
         self._inbox: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asks: dict[int, Ask] = {}
         self._given_up: set[Any] = set()
+        self._answering: Any = None
         self._last_id = 0
         self._write_lock = threading.Lock()
         self._heard_at = time.monotonic()
@@ -112,6 +113,10 @@ class Peer:
                 raise TimeoutError(f"Stemline did not answer {method} within {timeout_s:g} s.")
             self.pump(0.05)
         return ask.result()
+
+    def given_up(self) -> bool:
+        """Whether nobody waits any more for the call that is being answered: a handler at long work may ask."""
+        return self.gone.is_set() or self._answering in self._given_up
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
@@ -202,6 +207,7 @@ class Peer:
         if handler is None:
             self._refuse(call_id, Problem(f"There is no method {name!r}.", "HOST_UNSUPPORTED"), -32601)
             return
+        self._answering = call_id
         try:
             result = handler(params)
         except Problem as problem:
@@ -214,6 +220,9 @@ class Peer:
                 result.settle = lambda late, error: self._settle(call_id, late, error)
             else:
                 self._settle(call_id, result, None)
+        finally:
+            self._answering = None
+            self._given_up.discard(call_id)
 
     def _settle(self, call_id: Any, result: Any, error: Exception | None) -> None:
         if error is not None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,9 +121,38 @@ def test_a_call_nobody_waits_for_is_not_begun() -> None:
         theirs.notify("mark", {})
         heard: list[object] = []
         ours._handlers["mark"] = heard.append
+        while ours._inbox.qsize() < 2:  # until the mark is read, and with it what was sent before
+            time.sleep(0.01)
         while not heard:
             ours.pump(0.05)
     assert begun == []
+
+
+def test_long_work_can_ask_whether_anybody_still_waits() -> None:
+    asked: list[bool] = []
+
+    def render(params: dict[str, Any]) -> Any:
+        asked.append(ours.given_up())
+        while not ours.given_up():
+            pass
+        raise Problem("Stopped.", "CANCELLED")
+
+    cancelled = threading.Event()
+    with joined({"render_range": render}) as (ours, theirs):
+        thread = threading.Thread(target=_call_until, args=(theirs, cancelled))
+        thread.start()
+        while not asked:
+            threading.Timer(0.0, cancelled.set).start()
+            ours.pump(0.05)
+        thread.join(20.0)
+        assert not thread.is_alive()
+        assert not ours.given_up()
+    assert ours.given_up(), "when the other side is gone, nobody waits"
+
+
+def _call_until(theirs: CompanionPeer, cancelled: threading.Event) -> None:
+    with pytest.raises(Cancelled):
+        theirs.call("render_range", {}, 20.0, cancelled=cancelled.is_set)
 
 
 def test_a_refused_ask_says_why_and_a_dead_companion_fails_the_open_ones() -> None:
@@ -190,7 +220,7 @@ def test_the_hosts_python_does_not_leak_into_the_companion(monkeypatch: pytest.M
     assert not {"PYTHONHOME", "LD_LIBRARY_PATH"} & set(stemline_link.clean_environment())
 
 
-@pytest.mark.parametrize("package", ["stemline_link"])
+@pytest.mark.parametrize("package", ["stemline_link", "stemline_resolve"])
 def test_hosts_with_python_3_8_can_load_it(package: str) -> None:
     files = sorted((BRIDGES / package).rglob("*.py"))
     assert files

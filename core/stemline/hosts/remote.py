@@ -15,9 +15,9 @@ from stemline.hosts.wire import from_wire, to_wire
 
 @dataclass(frozen=True, slots=True)
 class CallTimes:
-    """How long a host may take: people move dialogs, and hosts write slowly."""
+    """How long a host may take: people move dialogs, and hosts write slowly and may have to render to be read."""
 
-    read_s: float = 120.0
+    read_s: float = 900.0
     write_s: float = 900.0
     render_s: float = 7200.0
 

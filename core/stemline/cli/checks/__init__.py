@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from stemline.cli.checks.check import Check, Status
 from stemline.cli.checks.packages import package_checks
 from stemline.cli.checks.places import place_checks
+from stemline.cli.checks.resolve import resolve_checks
 from stemline.cli.checks.server import server_checks
 
 __all__ = ["Check", "Status", "all_checks"]
@@ -16,3 +17,4 @@ def all_checks() -> Iterator[Check]:
     yield from package_checks()
     yield from place_checks()
     yield from server_checks()
+    yield from resolve_checks()

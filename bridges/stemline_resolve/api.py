@@ -1,0 +1,171 @@
+"""Resolve's scripting objects, held with care.
+
+Of Resolve's objects only `dir()` says what they can do: `hasattr` is true for everything. A call may never return, so
+each runs on a worker thread and is given up after a while; then Resolve is asked for afresh. Only one call is open at
+a time.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from stemline_link import Problem
+
+_PLAIN = (type(None), bool, int, float, str)
+_USUAL_S = 30.0
+_LONG_S = {
+    "AppendToTimeline": 120.0,
+    "DuplicateTimeline": 300.0,
+    "ImportMedia": 300.0,
+    "OpenPage": 60.0,
+    "SaveProject": 300.0,
+}
+_MAY_BE_FALSE = ("GetIs", "GetClipEnabled")
+
+
+class Missing(Problem):
+    """This Resolve has no such method."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"This DaVinci Resolve has no {name}.", "HOST_UNSUPPORTED", "Update Resolve.")
+
+
+class Hung(Problem):
+    """Resolve did not come back from a call."""
+
+    def __init__(self, name: str, waited_s: float) -> None:
+        super().__init__(
+            f"DaVinci Resolve did not answer {name} within {waited_s:g} s.",
+            "HOST_TIMEOUT",
+            "Close any dialog in Resolve, then try again.",
+        )
+
+
+class Blocked(Problem):
+    """A dialog is open in Resolve: until it is closed, every call answers False."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "DaVinci Resolve answers nothing: a dialog is open in it.",
+            "HOST_TIMEOUT",
+            "Close the dialog in Resolve, then try again.",
+        )
+
+
+class Api:
+    """The way to every object of Resolve. `reconnect` gives a fresh `resolve` after a call that never returned."""
+
+    def __init__(self, resolve: Any, reconnect: Callable[[], Any] | None = None, patience: float = 1.0) -> None:
+        self._resolve = resolve
+        self._reconnect = reconnect
+        self._patience = patience
+        self._worker: _Worker | None = None
+
+    def resolve(self) -> Remote:
+        """The live `resolve`. Raises Problem when there is none any more."""
+        if self._worker is None:
+            self._worker = _Worker()
+            if self._reconnect is not None and self._resolve is None:
+                self._resolve = self._run("scriptapp", self._reconnect)
+        if self._resolve is None:
+            raise Problem("DaVinci Resolve cannot be reached.", "HOST_GONE", "Run the Stemline script again.")
+        return Remote(self, self._resolve)
+
+    def call(self, target: Any, name: str, arguments: tuple[Any, ...]) -> Any:
+        """`target.name(*arguments)` with its objects wrapped. Raises Missing, Hung, Blocked or Problem."""
+        answer = self._run(name, lambda: getattr(target, name)(*map(_bare, arguments)))
+        if answer is False and name.startswith("Get") and not name.startswith(_MAY_BE_FALSE):
+            raise Blocked
+        return self._wrapped(answer)
+
+    def names(self, target: Any) -> frozenset[str]:
+        """What `target` can do: the only list that Resolve is honest about."""
+        return frozenset(self._run("dir", lambda: dir(target)))
+
+    def _run(self, name: str, work: Callable[[], Any]) -> Any:
+        if self._worker is None:
+            raise Problem("DaVinci Resolve was asked for afresh meanwhile.", "HOST_GONE", "Try again.")
+        wait_s = _LONG_S.get(name, _USUAL_S) * self._patience
+        try:
+            return self._worker.run(work, wait_s)
+        except TimeoutError:
+            self._worker = None  # its thread may never end
+            if self._reconnect is not None:
+                self._resolve = None
+            raise Hung(name, wait_s) from None
+        except Exception as failure:
+            raise Problem(
+                f"DaVinci Resolve failed at {name}: {failure}.", "HOST_GONE", "Run the Stemline script again."
+            ) from failure
+
+    def _wrapped(self, answer: Any) -> Any:
+        if isinstance(answer, _PLAIN):
+            return answer
+        if isinstance(answer, (list, tuple)):
+            return [self._wrapped(one) for one in answer]
+        if isinstance(answer, dict):
+            return {key: self._wrapped(value) for key, value in answer.items()}
+        return Remote(self, answer)
+
+
+class Remote:
+    """One object of Resolve. Its methods are called like its own; a name that is not in its `dir()` raises Missing."""
+
+    __slots__ = ("_api", "_names", "_raw")
+
+    def __init__(self, api: Api, raw: Any) -> None:
+        self._api = api
+        self._raw = raw
+        self._names: frozenset[str] | None = None
+
+    def __contains__(self, name: str) -> bool:
+        if self._names is None:
+            self._names = self._api.names(self._raw)
+        return name in self._names
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self:
+            raise Missing(name)
+        return lambda *arguments: self._api.call(self._raw, name, arguments)
+
+
+class _Worker:
+    """A thread that does one thing after another. One that hangs is left behind."""
+
+    def __init__(self) -> None:
+        self._tasks: queue.Queue[tuple[Callable[[], Any], queue.Queue[tuple[Any, Exception | None]]]] = queue.Queue()
+        threading.Thread(target=self._work, name="stemline-resolve", daemon=True).start()
+
+    def run(self, work: Callable[[], Any], timeout_s: float) -> Any:
+        answer: queue.Queue[tuple[Any, Exception | None]] = queue.Queue()
+        self._tasks.put((work, answer))
+        try:
+            result, failure = answer.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TimeoutError from None
+        if failure is not None:
+            raise failure
+        return result
+
+    def _work(self) -> None:
+        while True:
+            work, answer = self._tasks.get()
+            try:
+                answer.put((work(), None))
+            except Exception as failure:  # noqa: BLE001 - told to the thread that waits
+                answer.put((None, failure))
+
+
+def _bare(argument: Any) -> Any:
+    if isinstance(argument, Remote):
+        return argument._raw
+    if isinstance(argument, list):
+        return [_bare(one) for one in argument]
+    if isinstance(argument, dict):
+        return {key: _bare(value) for key, value in argument.items()}
+    return argument

@@ -1,0 +1,113 @@
+"""The project and timeline that are open in Resolve, and where things are on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from stemline_link import Problem
+
+from .api import Api, Remote
+from .rates import frame_of, rate_of
+
+_OPEN_FIRST = "Open a project and a timeline in Resolve, then try again."
+
+
+class Placed(NamedTuple):
+    """An item on an audio track: where it lies, in frames of the timeline as Resolve counts them (from its start
+    timecode), exact where it lies between frames."""
+
+    item: Remote
+    track: int
+    start: Fraction
+    end: Fraction
+
+
+class Document:
+    """One timeline of the open project. `rate` is its frame rate, `zero` the number of its first frame."""
+
+    def __init__(self, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
+        self.resolve, self.manager, self.project, self.timeline = resolve, manager, project, timeline
+        self.rate = _frame_rate(timeline, project)
+        self.zero = int(timeline.GetStartFrame())
+        self.timeline_id = str(timeline.GetUniqueId())
+
+    def pool(self) -> Remote:
+        pool = self.project.GetMediaPool()
+        if pool is None:
+            raise Problem("The project's media pool cannot be reached.", "HOST_GONE", _OPEN_FIRST)
+        return _remote(pool)
+
+    def seconds(self, frame: Fraction) -> Fraction:
+        """Seconds from the timeline's start."""
+        return (frame - self.zero) / self.rate
+
+    def frame(self, seconds: Fraction) -> Fraction:
+        """Where `seconds` from the timeline's start are, in its own frames."""
+        return seconds * self.rate + self.zero
+
+    def audio_tracks(self) -> range:
+        return range(1, int(self.timeline.GetTrackCount("audio") or 0) + 1)
+
+    def track_name(self, track: int) -> str:
+        return str(self.timeline.GetTrackName("audio", track) or f"Audio {track}")
+
+    def items(self, track: int) -> Iterator[Placed]:
+        """What lies on an audio track, transitions left out: they are listed like clips and are none."""
+        for item in self.timeline.GetItemListInTrack("audio", track) or []:
+            if item is not None and not is_transition(item):
+                yield Placed(
+                    item, track, position(self.resolve, item, "GetStart"), position(self.resolve, item, "GetEnd")
+                )
+
+    def playhead(self) -> int:
+        """The frame under the playhead."""
+        start = frame_of(str(self.timeline.GetStartTimecode()), self.rate)
+        return self.zero + frame_of(str(self.timeline.GetCurrentTimecode()), self.rate) - start
+
+
+def _frame_rate(*settings: Remote) -> Fraction:
+    """The timeline's own rate, else the project's. Raises Problem."""
+    for holder in settings:
+        try:
+            return rate_of(holder.GetSetting("timelineFrameRate"))
+        except ValueError:
+            continue
+    raise Problem("Resolve does not tell the timeline's frame rate.", "HOST_UNSUPPORTED", "Set it in its settings.")
+
+
+def open_document(api: Api) -> Document:
+    """What is open now. Raises Problem with what to open."""
+    resolve = api.resolve()
+    manager = resolve.GetProjectManager()
+    project = manager.GetCurrentProject() if manager is not None else None
+    if project is None:
+        raise Problem("No project is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
+    timeline = project.GetCurrentTimeline()
+    if timeline is None:
+        raise Problem("No timeline is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
+    return Document(resolve, manager, project, timeline)
+
+
+def position(resolve: Remote, item: Remote, name: str) -> Fraction:
+    """What `GetStart`, `GetEnd` or `GetLeftOffset` says, with the fraction of a frame where this Resolve tells it."""
+    exact = version(resolve) >= (20,)
+    value = getattr(item, name)(True) if exact else getattr(item, name)()
+    frames = Fraction(value or 0)
+    whole = round(frames)
+    return Fraction(whole) if abs(frames - whole) < Fraction(1, 10_000) else frames.limit_denominator(1_000_000)
+
+
+def version(resolve: Remote) -> tuple[int, ...]:
+    """(major, minor, patch)."""
+    return tuple(int(part) for part in (resolve.GetVersion() or [0])[:3])
+
+
+def is_transition(item: Remote) -> bool:
+    return item.GetMediaPoolItem() is None and not item.GetProperty()
+
+
+def _remote(thing: object) -> Remote:
+    assert isinstance(thing, Remote)  # noqa: S101 - the API gives objects or None
+    return thing

@@ -1,0 +1,83 @@
+"""How a stem file fits Resolve's whole frames: as it is, or by a copy cut to the sample and padded.
+
+Resolve counts a WAV in frames of the project (its clip's "FPS"), and places it on frames of the timeline. A stem that
+begins and ends on both is played from its own file, handles and all. Any other gets a copy that begins with the
+timeline frame and is silent where its original is not heard.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stemline_link import Problem, from_exact
+
+from .document import Document
+from .rates import nearest
+from .wav import Piece, read_head, write_piece
+
+_SPARE_FRAMES = 2
+
+
+class Fit(NamedTuple):
+    """`first` and `frames` are frames of the timeline; `media_start` and `media_frames` those of the file. `piece` is
+    what of the stem the file must hold; None: the stem itself."""
+
+    path: str
+    first: int
+    frames: int
+    media_start: int
+    media_frames: int
+    piece: Piece | None
+
+    @property
+    def end(self) -> int:
+        return self.first + self.frames
+
+
+def fit(document: Document, clip: dict[str, Any], media_rate: Fraction) -> Fit:
+    """The place of a stem clip of the protocol, for a file that Resolve counts in `media_rate`."""
+    start, end = (document.frame(from_exact(clip["record_range"][side])) for side in ("start", "end"))
+    first, last = math.floor(start), math.ceil(end)
+    media_frames = math.ceil((last - first) * media_rate / document.rate)
+    frames = math.floor(media_frames * document.rate / media_rate)
+    sample_rate = int(clip["sample_rate"])
+    file_start = from_exact(clip["file_start"])
+    media_start = file_start * media_rate
+    held = int(clip["file_range"]["end_sample"]) - int(clip["file_range"]["start_sample"])
+    on_frames = start == first and end == last and media_start.denominator == 1 and media_rate == document.rate
+    if on_frames and nearest((media_start + media_frames) / media_rate * sample_rate) <= held:
+        return Fit(str(clip["path"]), first, frames, int(media_start), media_frames, None)
+    zero, heard, silent = (nearest(document.seconds(at) * sample_rate) for at in (Fraction(first), start, end))
+    total = math.ceil((media_frames + _SPARE_FRAMES) * sample_rate / media_rate)
+    piece = Piece(nearest(file_start * sample_rate), silent - heard, heard - zero, total)
+    return Fit(_piece_path(str(clip["path"]), piece), first, frames, 0, media_frames, piece)
+
+
+def make_piece(stem: str, wanted: Fit) -> None:
+    """Writes the copy that `wanted` asks for, unless it is there. Raises Problem."""
+    if wanted.piece is None:
+        return
+    target = Path(wanted.path)
+    try:
+        if target.exists() and read_head(target).length_samples == wanted.piece.total:
+            return
+        write_piece(Path(stem), wanted.piece, target)
+    except ValueError as failure:
+        raise Problem(
+            f"A stem lies between frames and would have to be cut, but {failure}.",
+            "HOST_UNSUPPORTED",
+            "Choose the sample format wav24 or wav32f.",
+        ) from failure
+    except OSError as failure:
+        raise Problem(
+            f"{target} cannot be written ({failure.strerror}).", "OUTPUT_UNWRITABLE", "Make room there."
+        ) from failure
+
+
+def _piece_path(stem: str, piece: Piece) -> str:
+    path = Path(stem)
+    name = f"{path.stem}.{piece.start}-{piece.length}-{piece.lead}-{piece.total}.wav"
+    return str(path.parent / "resolve" / name)

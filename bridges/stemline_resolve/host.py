@@ -1,0 +1,197 @@
+"""The host's side of docs/host-protocol.md: what the companion may ask of Resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stemline_link import Peer, Problem, from_exact, to_exact
+
+from .api import Api
+from .document import Document, open_document
+from .journal import Entry, Journal
+from .reading import ClipId, Reading
+from .removing import take_back
+from .rendering import Stretch, render
+from .selection import track_label
+from .writing import Writing
+
+
+class Settings(NamedTuple):
+    """`folder` is where the bridge keeps its journal and what Resolve renders. `duplicate_first` copies the timeline
+    before anything is written."""
+
+    folder: Path
+    duplicate_first: bool = False
+
+
+class ResolveHost:
+    """Answers for the timeline that is open, or the one that was read."""
+
+    def __init__(self, api: Api, settings: Settings) -> None:
+        self._api = api
+        self._settings = settings
+        self._given_up: Callable[[], bool] = lambda: False
+        self._journal = Journal(settings.folder / "written")
+
+    def listen_to(self, peer: Peer) -> None:
+        """Long work stops when `peer` no longer waits for it."""
+        self._given_up = peer.given_up
+
+    def capabilities(self) -> dict[str, Any]:
+        """How the host introduces itself. Raises Problem."""
+        resolve = self._api.resolve()
+        return {
+            "name": str(resolve.GetProductName()),
+            "version": str(resolve.GetVersionString()),
+            "writes_tracks": True,
+            "disables_clips": True,
+            "carries_metadata": True,
+            "renders_ranges": True,
+            "removes_results": True,
+        }
+
+    def handlers(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
+        return {
+            "read_clips": self.read_clips,
+            "write_tracks": self.write_tracks,
+            "render_range": self.render_range,
+            "remove_result": self.remove_result,
+        }
+
+    def read_clips(self, params: dict[str, Any]) -> dict[str, Any]:
+        document = open_document(self._api)
+        answer = Reading(document, self._settings.folder / "rendered", self._given_up).answer(params["selection"])
+        answer["notes"] += [
+            f"An earlier write was interrupted; tracks {', '.join(entry.track_names)} may be incomplete. The next "
+            "Apply takes them away."
+            for entry in self._journal.interrupted(document.timeline_id)
+            if entry.track_names
+        ]
+        return answer
+
+    def write_tracks(self, params: dict[str, Any]) -> dict[str, Any]:
+        tracks, options = params["tracks"], params["options"]
+        ids = {ClipId.parse(clip["clip_id"]).timeline for track in tracks for clip in track["clips"]}
+        if len(ids) != 1:
+            raise Problem("The stems belong to no one timeline.", "HOST_PROTOCOL", "Read the clips again.")
+        with _Opened(self._api, ids.pop()) as document:
+            notes = self._clear_interrupted(document)
+            if self._settings.duplicate_first:
+                notes += _duplicate(document)
+            entry = self._journal.begin(document, options.get("metadata") or {})
+            try:
+                answer = Writing(document, entry).write(tracks, options)
+            except (Problem, OSError, ValueError) as failure:
+                raise self._undone(entry, failure) from failure
+            answer["notes"] = notes + answer["notes"]
+            return answer
+
+    def render_range(self, params: dict[str, Any]) -> dict[str, Any]:
+        record = {side: from_exact(params["record_range"][side]) for side in ("start", "end")}
+        clip_id = str(params.get("clip_id") or "")
+        wanted = ClipId.parse(clip_id) if clip_id else None
+        with _Opened(self._api, wanted.timeline if wanted else "") as document:
+            tracks = _tracks(document, wanted, params.get("tracks") or [])
+            stretch = Stretch(tracks, document.frame(record["start"]), document.frame(record["end"]))
+            rendered = render(document, stretch, Path(params["folder"]), "range", self._given_up)
+            length = record["end"] - record["start"]
+            return {
+                "clip_id": clip_id or f"{document.timeline_id}/range/part",
+                "name": str(document.timeline.GetName()),
+                "track": "+".join(map(track_label, tracks)),
+                "source": {"path": str(rendered.path)},
+                "source_range": {"start": to_exact(rendered.start), "end": to_exact(rendered.start + length)},
+                "record_range": params["record_range"],
+                "frame_rate": to_exact(document.rate),
+            }
+
+    def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
+        entry = self._journal.find(str(params["result"]))
+        if entry is None:
+            raise Problem("There is no record of this result.", "JOB_UNKNOWN", "Delete its tracks by hand.")
+        with _Opened(self._api, entry.timeline_id) as document:
+            return {"notes": self._take_back(document, entry)}
+
+    def _clear_interrupted(self, document: Document) -> list[str]:
+        notes = []
+        for entry in self._journal.interrupted(document.timeline_id):
+            left = self._take_back(document, entry)
+            notes += left or ["The incomplete tracks of an interrupted write were taken away."]
+        return notes
+
+    def _take_back(self, document: Document, entry: Entry) -> list[str]:
+        return take_back(document, entry, self._journal.items_of_others(entry))
+
+    def _undone(self, entry: Entry, failure: Exception) -> Problem:
+        """The failure, and what is on the timeline now. Resolve is asked afresh: it may be another connection."""
+        code, advice = (failure.code, failure.advice) if isinstance(failure, Problem) else ("OUTPUT_UNWRITABLE", "")
+        try:
+            with _Opened(self._api, entry.timeline_id) as document:
+                left = self._take_back(document, entry)
+        except (Problem, OSError) as second:
+            names = ", ".join(entry.track_names) or "none yet"
+            left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
+        state = " ".join(left) if left else "The timeline is as it was."
+        return Problem(f"{failure} {state}", code, advice)
+
+
+class _Opened:
+    """The timeline `timeline_id` of the open project, for as long as it is worked on; then the user's own is open
+    again. An empty id means whichever is open."""
+
+    def __init__(self, api: Api, timeline_id: str) -> None:
+        self._api = api
+        self._wanted = timeline_id
+        self._before = ""
+
+    def __enter__(self) -> Document:
+        """Raises Problem when the open project has no such timeline."""
+        document = open_document(self._api)
+        if self._wanted in ("", document.timeline_id):
+            return document
+        self._before = document.timeline_id
+        if _show(document, self._wanted):
+            return open_document(self._api)
+        raise Problem(
+            "The timeline that the stems belong to is not in the project that is open now.",
+            "EDIT_UNREADABLE",
+            "Open its project and press Apply again: the stems are finished.",
+        )
+
+    def __exit__(self, *failure: object) -> None:
+        if self._before:
+            with suppress(Problem):  # what went wrong inside is what the user must hear of
+                _show(open_document(self._api), self._before)
+
+
+def _show(document: Document, timeline_id: str) -> bool:
+    """Makes that timeline of the open project the current one. False when it has none such."""
+    project = document.project
+    for number in range(1, int(project.GetTimelineCount() or 0) + 1):
+        timeline = project.GetTimelineByIndex(number)
+        if timeline is not None and timeline.GetUniqueId() == timeline_id:
+            project.SetCurrentTimeline(timeline)
+            now = project.GetCurrentTimeline()
+            return now is not None and bool(now.GetUniqueId() == timeline_id)
+    return False
+
+
+def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list[int]:
+    """The audio tracks that are to sound. Raises Problem."""
+    for track in document.audio_tracks():
+        for placed in document.items(track) if wanted is not None else ():
+            if wanted is not None and placed.item.GetUniqueId() == wanted.item:
+                return [track]
+    if wanted is not None:
+        raise Problem("The clip is not on the timeline any more.", "EDIT_UNREADABLE", "Read the clips again.")
+    return [track for track in document.audio_tracks() if not names or track_label(track) in names]
+
+
+def _duplicate(document: Document) -> list[str]:
+    name = f"{document.timeline.GetName()} before Stemline"
+    copy = document.timeline.DuplicateTimeline(name)
+    document.project.SetCurrentTimeline(document.timeline)
+    return [] if copy is not None else ["The timeline could not be copied before."]

@@ -1,0 +1,156 @@
+"""What was written into which timeline, kept in a file of ours: so that it can be taken back, and so that a write that
+was interrupted is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stemline_link import Problem
+
+from .document import Document
+
+WRITING, WRITTEN, REMOVED = "writing", "written", "removed"
+
+
+class Entry:
+    """One write. Every change is on disk before the next call into Resolve."""
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        self.path = path
+        self._facts = facts
+
+    @property
+    def result(self) -> str:
+        return str(self._facts["result"])
+
+    @property
+    def state(self) -> str:
+        return str(self._facts["state"])
+
+    @property
+    def timeline_id(self) -> str:
+        return str(self._facts["timeline"]["id"])
+
+    @property
+    def timeline_name(self) -> str:
+        return str(self._facts["timeline"]["name"])
+
+    @property
+    def marker(self) -> str:
+        return str(self._facts["marker"])
+
+    @property
+    def track_names(self) -> list[str]:
+        return [str(track["name"]) for track in self._facts["tracks"]]
+
+    @property
+    def track_places(self) -> list[int]:
+        """The numbers the tracks had when they were added."""
+        return [int(track["number"]) for track in self._facts["tracks"]]
+
+    @property
+    def items(self) -> set[str]:
+        """Ids of the items that were placed."""
+        return {str(item["id"]) for track in self._facts["tracks"] for item in track["items"] if item["id"]}
+
+    @property
+    def paths(self) -> set[str]:
+        """Files that were placed, or about to be."""
+        return {str(item["path"]) for track in self._facts["tracks"] for item in track["items"]}
+
+    @property
+    def disabled(self) -> list[str]:
+        """Ids of the items that were disabled."""
+        return [str(item) for item in self._facts["disabled"]]
+
+    def add_track(self, name: str, number: int) -> None:
+        self._facts["tracks"].append({"name": name, "number": number, "items": []})
+        self.save()
+
+    def begin_item(self, path: str) -> None:
+        """A file is about to be placed on the track added last."""
+        self._facts["tracks"][-1]["items"].append({"id": "", "path": path})
+        self.save()
+
+    def name_item(self, item_id: str) -> None:
+        """The item begun last is there."""
+        self._facts["tracks"][-1]["items"][-1]["id"] = item_id
+        self.save()
+
+    def add_disabled(self, item_id: str) -> None:
+        self._facts["disabled"].append(item_id)
+        self.save()
+
+    def set_marker(self, custom_data: str) -> None:
+        self._facts["marker"] = custom_data
+        self.save()
+
+    def end(self, state: str) -> None:
+        self._facts["state"] = state
+        self.save()
+
+    def save(self) -> None:
+        """Raises OSError."""
+        part = self.path.with_suffix(".part")
+        with part.open("w", encoding="utf-8") as file:
+            json.dump(self._facts, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path)
+
+
+class Journal:
+    """All entries, one file each in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def begin(self, document: Document, metadata: dict[str, Any]) -> Entry:
+        """A new entry, on disk before anything is written. Raises Problem when it cannot be kept."""
+        result = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
+        facts = {
+            "version": 1,
+            "result": result,
+            "state": WRITING,
+            "project": str(document.project.GetName()),
+            "timeline": {"id": document.timeline_id, "name": str(document.timeline.GetName())},
+            "tracks": [],
+            "disabled": [],
+            "marker": "",
+            "metadata": metadata,
+        }
+        entry = Entry(self._folder / f"{result}.json", facts)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            entry.save()
+        except OSError as failure:
+            raise Problem(
+                f"{self._folder} cannot be written ({failure.strerror}).", "OUTPUT_UNWRITABLE", "Make room there."
+            ) from failure
+        return entry
+
+    def find(self, result: str) -> Entry | None:
+        return next((entry for entry in self._entries() if entry.result == result), None)
+
+    def items_of_others(self, entry: Entry) -> set[str]:
+        """Ids of what other writes placed."""
+        return {item for other in self._entries() if other.result != entry.result for item in other.items}
+
+    def interrupted(self, timeline_id: str) -> list[Entry]:
+        """Writes into this timeline that were begun and never ended."""
+        return [entry for entry in self._entries() if entry.state == WRITING and entry.timeline_id == timeline_id]
+
+    def _entries(self) -> Iterator[Entry]:
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                facts = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue  # not ours, or damaged: nothing can be done with it
+            if isinstance(facts, dict) and facts.get("version") == 1:
+                yield Entry(path, facts)

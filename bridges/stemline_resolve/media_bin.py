@@ -1,0 +1,69 @@
+"""The bin "Stemline" of the media pool: where stem files are imported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from stemline_link import Problem
+
+from .api import Remote
+from .document import Document
+
+NAME = "Stemline"
+
+
+def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
+    """The media pool's clip of each file, imported where it is not there yet. Raises Problem.
+
+    The user's own bin is open again afterwards.
+    """
+    pool = document.pool()
+    folder = _folder(pool)
+    before = pool.GetCurrentFolder()
+    try:
+        pool.SetCurrentFolder(folder)
+        here = pool.GetCurrentFolder()
+        if here is None or here.GetUniqueId() != folder.GetUniqueId():
+            raise Problem(f"The bin {NAME!r} cannot be opened.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+        held = _held(folder)
+        missing = [path for path in dict.fromkeys(paths) if _same(path) not in held]
+        if missing:
+            pool.ImportMedia(missing)  # what it returns is in any order, or not there: the bin says what came in
+            held = _held(folder)
+    finally:
+        if before is not None:
+            pool.SetCurrentFolder(before)
+    lost = [path for path in paths if _same(path) not in held]
+    if lost:
+        raise Problem(
+            f"Resolve did not import {os.path.basename(lost[0])}.",  # noqa: PTH119 - a path of Resolve's, as it is
+            "HOST_UNSUPPORTED",
+            "See whether Resolve can reach its folder.",
+        )
+    return {path: held[_same(path)] for path in paths}
+
+
+def _folder(pool: Remote) -> Remote:
+    root = pool.GetRootFolder()
+    for folder in root.GetSubFolderList() or []:
+        if folder.GetName() == NAME:
+            return _remote(folder)
+    made = pool.AddSubFolder(root, NAME)
+    if made is None:
+        raise Problem(f"The bin {NAME!r} cannot be made.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+    return _remote(made)
+
+
+def _held(folder: Remote) -> dict[str, Remote]:
+    return {_same(str(clip.GetClipProperty("File Path"))): clip for clip in folder.GetClipList() or []}
+
+
+def _same(path: str) -> str:
+    """Equal for two spellings of one path."""
+    return os.path.normcase(os.path.normpath(path))
+
+
+def _remote(thing: object) -> Remote:
+    assert isinstance(thing, Remote)  # noqa: S101 - the API gives objects or None
+    return thing

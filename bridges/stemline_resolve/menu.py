@@ -1,0 +1,102 @@
+"""What Workspace > Scripts > Stemline does: starts the panel and answers it for as long as it is open.
+
+Resolve's Console shows what is printed; one line says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stemline_link import Companion, Gone, NotInstalled, Problem, Refused, find_installation
+from stemline_link.finding import home_dir
+
+from .api import Api
+from .host import ResolveHost, Settings
+
+_PANEL = ("panel", "--host")
+_HELLO_S = 120.0
+_PUMP_S = 0.25
+
+
+def main(
+    resolve: Any,
+    reconnect: Callable[[], Any] | None = None,
+    arguments: Sequence[str] = _PANEL,
+    say: Callable[[str], None] = print,
+) -> int:
+    """0 when the panel was closed in order. `reconnect` gives a fresh `resolve` after a call that never returned."""
+    folder = home_dir() / "resolve"
+    try:
+        api = Api(resolve, reconnect)
+        host = ResolveHost(api, settings_in(folder))
+        capabilities = host.capabilities()
+        note_seen(folder, capabilities)
+        companion = _started(host, folder, arguments)
+    except NotInstalled as missing:
+        say(f"Stemline: {missing} In a terminal, run: {missing.command}")
+        return 1
+    except Problem as problem:
+        say(f"Stemline: {problem} {problem.advice}".rstrip())
+        return 1
+    except OSError as failure:
+        say(f"Stemline: its panel cannot be started ({failure}). In a terminal, run: stemline doctor")
+        return 1
+    return _serve(companion, capabilities, say)
+
+
+def settings_in(folder: Path) -> Settings:
+    """What `settings.json` in the bridge's folder asks for; without it the usual."""
+    try:
+        held = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        return Settings(folder, bool(held.get("duplicate_timeline", False)))
+    except (OSError, ValueError, AttributeError):
+        return Settings(folder)
+
+
+def note_seen(folder: Path, capabilities: dict[str, Any]) -> None:
+    """Writes down which Resolve and which Python this is, for `stemline doctor`."""
+    seen = {
+        "product": capabilities["name"],
+        "version": capabilities["version"],
+        "python": platform.python_version(),
+        "at": int(time.time()),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "seen.json").write_text(json.dumps(seen), encoding="utf-8")
+    except OSError as failure:
+        print(f"Stemline: {folder} cannot be written ({failure.strerror}).")
+
+
+def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> Companion:
+    installation = find_installation("", "resolve")
+    companion = Companion.start(installation, host.handlers(), folder / "panel.log", tuple(arguments))
+    host.listen_to(companion.peer)
+    return companion
+
+
+def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[str], None]) -> int:
+    try:
+        companion.peer.call("hello", {"protocols": [1], "capabilities": capabilities}, _HELLO_S)
+        while True:
+            companion.peer.pump(_PUMP_S)
+    except Gone:
+        pass
+    except (Refused, TimeoutError) as failure:
+        say(f"Stemline: {failure}")
+    finally:
+        companion.stop()
+    code = companion.process.returncode
+    if code == 0:
+        return 0
+    why = "it was stopped" if code < 0 else companion.last_words() or f"exit code {code}"
+    say(
+        f"Stemline: the panel has ended ({why}). Stems that are done are kept; choose Workspace > Scripts > Stemline "
+        "again. If it ends again, run in a terminal: stemline doctor"
+    )
+    return 1

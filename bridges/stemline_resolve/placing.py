@@ -1,0 +1,154 @@
+"""New tracks, and stems appended to them. Nothing that Resolve answers is believed before it is read back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from stemline_link import Problem
+
+from .api import Remote
+from .document import Document, Placed, position
+from .fitting import Fit
+from .sources import media_rate
+
+_SOUND_ONLY = 2
+_TRIES = 4
+_NAMING_TRIES = 2
+_TRACK_TYPES = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+_CLIP_COLOUR = "Teal"
+_ADVICE = "Close any dialog in Resolve, then press Apply again: the stems are finished."
+
+
+class Placing(NamedTuple):
+    """A stem clip of the protocol with its clip of the media pool and its place."""
+
+    clip: dict[str, Any]
+    media: Remote
+    fit: Fit
+
+
+def lanes(placings: Sequence[Placing]) -> list[list[Placing]]:
+    """`placings` spread so that none overlap: Resolve drops without a word what would lie on another clip."""
+    found: list[list[Placing]] = []
+    for placing in sorted(placings, key=lambda one: one.fit.first):
+        lane = next((lane for lane in found if lane[-1].fit.end <= placing.fit.first), None)
+        if lane is None:
+            found.append([placing])
+        else:
+            lane.append(placing)
+    return found
+
+
+def track_type(channels: int) -> str:
+    return _TRACK_TYPES.get(channels, f"adaptive{channels}")
+
+
+class Placer:
+    """Adds tracks to one timeline and places on them."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._pool = document.pool()
+        self._known: set[str] = set()  # ids on the track added last
+        self._end_bias = 0  # what this Resolve means by endFrame, as seen from what it made
+
+    def next_track(self) -> int:
+        return len(self._document.audio_tracks()) + 1
+
+    def add_track(self, name: str, channels: int) -> int:
+        """The number of a new audio track at the end. Raises Problem when it is not there, or of another kind."""
+        timeline, number, kind = self._document.timeline, self.next_track(), track_type(channels)
+        self._known.clear()
+        timeline.AddTrack("audio", kind)
+        if len(self._document.audio_tracks()) != number:
+            raise Problem("Resolve adds no track.", "HOST_UNSUPPORTED", _ADVICE)
+        made = str(timeline.GetTrackSubType("audio", number))
+        if made.lower() != kind:
+            raise Problem(f"Resolve made a {made} track where a {kind} one was asked for.", "HOST_UNSUPPORTED", _ADVICE)
+        for _ in range(_NAMING_TRIES):
+            timeline.SetTrackName("audio", number, name)
+            if timeline.GetTrackName("audio", number) == name:
+                break
+        self._unlock(number)
+        return number
+
+    def place(self, placing: Placing, track: int) -> Placed:
+        """The item as Resolve has it, at its frame and as long as it should be. Raises Problem."""
+        wanted, rate = placing.fit, media_rate(self._document, placing.media)
+        start = wanted.media_start
+        end = start + wanted.media_frames + self._end_bias
+        for _ in range(_TRIES):
+            made = self._append(placing.media, (start, end), wanted.first, track)
+            longer = (made.end - made.start) - wanted.frames
+            if not longer and self._plays_from(made, wanted, rate):
+                self._end_bias = end - start - wanted.media_frames
+                made.item.SetClipColor(_CLIP_COLOUR)
+                self._known.add(str(made.item.GetUniqueId()))
+                return made
+            self.delete([made.item])
+            if longer:
+                step = math.ceil(abs(longer) * rate / self._document.rate)
+                end -= step if longer > 0 else -step
+            else:  # this Resolve counts startFrame from the file's timecode
+                zero = int(str(placing.media.GetClipProperty("Start") or "0"))
+                start, end = start + zero, end + zero
+        raise Problem(f"Resolve places {placing.clip['name']} at another length.", "HOST_UNSUPPORTED", _ADVICE)
+
+    def delete(self, items: Sequence[Remote]) -> None:
+        """Takes items of ours from the timeline, which only works on the Edit page."""
+        delete_items(self._document, items)
+
+    def _unlock(self, number: int) -> None:
+        timeline = self._document.timeline
+        if timeline.GetIsTrackLocked("audio", number):
+            timeline.SetTrackLock("audio", number, False)
+            if timeline.GetIsTrackLocked("audio", number):
+                raise Problem(f"The new track A{number} is locked.", "HOST_UNSUPPORTED", "Unlock it and try again.")
+
+    def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
+        """The one new item on the track. What Resolve returns may be nothing that exists: the track is asked."""
+        self._pool.AppendToTimeline(
+            [
+                {
+                    "mediaPoolItem": media,
+                    "startFrame": frames[0],
+                    "endFrame": frames[1],
+                    "mediaType": _SOUND_ONLY,
+                    "trackIndex": track,
+                    "recordFrame": first,
+                }
+            ]
+        )
+        fresh = self._fresh(track)
+        if len(fresh) == 1 and position(self._document.resolve, fresh[0], "GetStart") == first:
+            return Placed(fresh[0], track, Fraction(first), position(self._document.resolve, fresh[0], "GetEnd"))
+        if fresh:
+            self.delete(fresh)
+        raise Problem(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
+
+    def _fresh(self, track: int) -> list[Remote]:
+        """What is on the track and was not placed before; mostly the last alone needs to be asked."""
+        items = [item for item in self._document.timeline.GetItemListInTrack("audio", track) or [] if item is not None]
+        if len(items) == len(self._known) + 1 and str(items[-1].GetUniqueId()) not in self._known:
+            return items[-1:]
+        return [item for item in items if str(item.GetUniqueId()) not in self._known]
+
+    def _plays_from(self, made: Placed, wanted: Fit, rate: Fraction) -> bool:
+        left = position(self._document.resolve, made.item, "GetLeftOffset")
+        return abs(left - wanted.media_start * self._document.rate / rate) < 1
+
+
+def delete_items(document: Document, items: Sequence[Remote]) -> None:
+    """Deletes `items` on the Edit page; the user's page is open again afterwards."""
+    resolve = document.resolve
+    page = resolve.GetCurrentPage()
+    if page != "edit":
+        resolve.OpenPage("edit")
+    try:
+        document.timeline.DeleteClips(list(items), False)
+    finally:
+        if page not in ("edit", None):
+            resolve.OpenPage(page)

@@ -1,0 +1,140 @@
+"""`read_clips`: the chosen clips in the words of docs/host-protocol.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stemline_link import Problem, to_exact
+
+from .document import Document, Placed
+from .rendering import Stretch, render
+from .selection import choose, track_label
+from .sources import NeedsRender, Sound, sound_of
+
+_NOT_CARRIED = (
+    "Resolve does not tell a script the volume, fades, panning and effects of a clip: where the originals have any, "
+    "set them on the stems too."
+)
+
+
+class ClipId(NamedTuple):
+    """Names an item across the whole project, so that it is found again whichever timeline is open then.
+
+    A clip of which only a part was meant says so: it is not to be disabled."""
+
+    timeline: str
+    item: str
+    is_part: bool
+
+    def text(self) -> str:
+        return "/".join((self.timeline, self.item, *(["part"] if self.is_part else [])))
+
+    @classmethod
+    def parse(cls, text: str) -> ClipId:
+        timeline, item, *part = text.split("/")
+        return cls(timeline, item, bool(part))
+
+
+class Reading:
+    """One answer to `read_clips`. `folder` takes what has to be rendered."""
+
+    def __init__(self, document: Document, folder: Path, given_up: Callable[[], bool]) -> None:
+        self._document = document
+        self._folder = folder
+        self._given_up = given_up
+        self._clips: list[dict[str, Any]] = []
+        self._skipped: list[dict[str, Any]] = []
+        self._notes: list[str] = []
+
+    def answer(self, selection: dict[str, Any]) -> dict[str, Any]:
+        """Raises Problem when nothing is chosen."""
+        choice = choose(self._document, selection.get("tracks") or [])
+        if not choice.items:
+            raise Problem(
+                "There is no clip with sound where you are.",
+                "EDIT_NO_CLIPS",
+                "Select clips, set in and out marks, or move the playhead onto a clip.",
+            )
+        self._notes.append(f"Taken: {choice.how}.")
+        for placed in choice.items:
+            self._read(placed, choice.window, bool(selection.get("include_disabled")))
+        if self._clips:
+            self._notes.append(_NOT_CARRIED)
+        return {"clips": self._clips, "skipped": self._skipped, "notes": self._notes}
+
+    def _read(self, placed: Placed, window: tuple[Fraction, Fraction] | None, include_disabled: bool) -> None:
+        timeline = self._document.timeline
+        enabled = placed.item.GetClipEnabled() and timeline.GetIsTrackEnabled("audio", placed.track)
+        if not enabled and not include_disabled:
+            self._skip(placed, "CLIP_DISABLED", "The clip or its track is disabled.")
+            return
+        media = placed.item.GetMediaPoolItem()
+        if media is None:
+            self._skip(placed, "CLIP_NOT_MEDIA", "It is no use of a media file.")
+            return
+        part = _part(placed, window)
+        try:
+            sound, rendered = sound_of(self._document, placed, media), False
+        except NeedsRender as reason:
+            try:
+                sound, rendered = self._rendered(placed, part), True
+            except (Problem, OSError, ValueError) as failure:
+                if self._given_up():
+                    raise
+                self._skip(placed, reason.code, f"{reason} Resolve could not render it: {failure}")
+                return
+            self._notes.append(f"{placed.item.GetName()} was rendered by Resolve, effects and all. {reason}")
+        self._add(placed, part, sound, rendered)
+
+    def _rendered(self, placed: Placed, part: tuple[Fraction, Fraction]) -> Sound:
+        """The part as a sound that begins where the whole item would."""
+        stretch = Stretch((placed.track,), part[0], part[1])
+        rendered = render(self._document, stretch, self._folder, _file_name(placed), self._given_up)
+        self._notes += rendered.notes
+        return Sound(str(rendered.path), (), rendered.start)
+
+    def _add(self, placed: Placed, part: tuple[Fraction, Fraction], sound: Sound, rendered: bool) -> None:
+        document = self._document
+        start = sound.start if rendered else sound.start + (part[0] - placed.start) / document.rate
+        length = (part[1] - part[0]) / document.rate
+        is_part = part != (placed.start, placed.end)
+        self._clips.append(
+            {
+                "clip_id": ClipId(document.timeline_id, str(placed.item.GetUniqueId()), is_part).text(),
+                "name": str(placed.item.GetName()),
+                "track": track_label(placed.track),
+                "source": {"path": sound.path, "stream": 0, "channels": list(sound.channels), "mono": False},
+                "source_range": {"start": to_exact(start), "end": to_exact(start + length)},
+                "record_range": {
+                    "start": to_exact(document.seconds(part[0])),
+                    "end": to_exact(document.seconds(part[1])),
+                },
+                "frame_rate": to_exact(document.rate),
+            }
+        )
+
+    def _skip(self, placed: Placed, code: str, reason: str) -> None:
+        self._skipped.append(
+            {
+                "clip": str(placed.item.GetName()),
+                "track": track_label(placed.track),
+                "record_start": to_exact(self._document.seconds(placed.start)),
+                "code": code,
+                "reason": reason,
+            }
+        )
+
+
+def _part(placed: Placed, window: tuple[Fraction, Fraction] | None) -> tuple[Fraction, Fraction]:
+    if window is None:
+        return placed.start, placed.end
+    return max(placed.start, window[0]), min(placed.end, window[1])
+
+
+def _file_name(placed: Placed) -> str:
+    """Of the item's name what every file system takes."""
+    kept = "".join(sign if sign.isalnum() else "_" for sign in str(placed.item.GetName()))
+    return kept.strip("_")[:40] or "clip"

@@ -1,0 +1,219 @@
+"""What no single file holds (compound clips, multicams, other speeds), rendered by Resolve as the user hears it.
+
+Rendering means turning tracks off, moving to the Deliver page and loading a render preset. All of it is put back,
+whatever happens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stemline_link import Problem
+
+from .api import Remote
+from .document import Document
+from .rates import nearest
+from .wav import read_head
+
+_PRESET = "Audio Only"
+_USERS_SETTINGS = "Stemline keeps your render settings"
+_SAMPLE_RATE = 48000
+_POLL_S = 0.1
+_LONGEST_S = 7200.0
+
+
+class Stretch(NamedTuple):
+    """Part of a timeline: audio tracks, and frames of the timeline, half-open."""
+
+    tracks: Sequence[int]
+    start: Fraction
+    end: Fraction
+
+
+class Rendered(NamedTuple):
+    """`start` is where in the file the stretch begins, in exact seconds. `notes` say what could not be put back."""
+
+    path: Path
+    start: Fraction
+    notes: list[str]
+
+
+def render(
+    document: Document, stretch: Stretch, folder: Path, name: str, given_up: Callable[[], bool] = lambda: False
+) -> Rendered:
+    """Renders the sound of `stretch` into `folder`. The same sound keeps the same file. Raises Problem."""
+    first, last = math.floor(stretch.start), math.ceil(stretch.end)
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".render-", dir=str(folder)))
+    state = _State(document)
+    try:
+        state.solo(stretch.tracks)
+        made = _rendered_file(document, (first, last), scratch, given_up)
+        path = folder / f"{name}_{_digest(made)}{made.suffix}"
+        made.replace(path)
+    finally:
+        notes = state.restore()
+        shutil.rmtree(str(scratch), ignore_errors=True)
+    return Rendered(path, (stretch.start - first) / document.rate, notes)
+
+
+class _State:
+    """What rendering changes of the project, remembered before and put back after."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._page = document.resolve.GetCurrentPage()
+        timeline = document.timeline
+        self._enabled = {track: bool(timeline.GetIsTrackEnabled("audio", track)) for track in document.audio_tracks()}
+        self._marks = dict(timeline.GetMarkInOut() or {}) if "GetMarkInOut" in timeline else None
+        self._settings_kept = False
+
+    def solo(self, tracks: Sequence[int]) -> None:
+        """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises Problem."""
+        resolve, project, timeline = self._document.resolve, self._document.project, self._document.timeline
+        if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
+            raise Problem("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+        project.SaveAsNewRenderPreset(_USERS_SETTINGS)
+        self._settings_kept = True
+        for track in self._enabled:
+            timeline.SetTrackEnable("audio", track, track in tracks)
+            if bool(timeline.GetIsTrackEnabled("audio", track)) != (track in tracks):
+                raise Problem(f"Track A{track} cannot be switched on or off.", "HOST_UNSUPPORTED", "Unlock it.")
+        if not project.LoadRenderPreset(_PRESET):
+            raise Problem(
+                f"Resolve has no render preset {_PRESET!r}.", "HOST_UNSUPPORTED", "Render the clip in place in Resolve."
+            )
+
+    def restore(self) -> list[str]:
+        """Puts everything back, each part whether or not another fails. Notes say what could not be."""
+        steps: list[tuple[str, Callable[[], bool]]] = []
+        if self._settings_kept:
+            steps.append(("your render settings", self._restore_settings))
+        steps += [(f"track A{track}", self._restore_track(track, on)) for track, on in self._enabled.items()]
+        if self._marks is not None:
+            steps.append(("the in and out marks", self._restore_marks))
+        steps.append((f"the {self._page} page", self._restore_page))
+        return [f"{what} could not be put back as it was." for what, step in steps if not _done(step)]
+
+    def _restore_settings(self) -> bool:
+        project = self._document.project
+        loaded = bool(project.LoadRenderPreset(_USERS_SETTINGS))
+        return bool(project.DeleteRenderPreset(_USERS_SETTINGS)) and loaded
+
+    def _restore_track(self, track: int, on: bool) -> Callable[[], bool]:
+        def step() -> bool:
+            timeline = self._document.timeline
+            timeline.SetTrackEnable("audio", track, on)
+            return bool(timeline.GetIsTrackEnabled("audio", track)) == on
+
+        return step
+
+    def _restore_page(self) -> bool:
+        return self._page is None or bool(self._document.resolve.OpenPage(self._page))
+
+    def _restore_marks(self) -> bool:
+        timeline, wanted = self._document.timeline, self._marks or {}
+        if (timeline.GetMarkInOut() or {}) != wanted:
+            timeline.ClearMarkInOut("all")
+            for kind, marks in wanted.items():
+                if "in" in marks and "out" in marks:
+                    timeline.SetMarkInOut(marks["in"], marks["out"], kind)
+        return bool((timeline.GetMarkInOut() or {}) == wanted)
+
+
+def _done(step: Callable[[], bool]) -> bool:
+    try:
+        return step()
+    except Problem:
+        return False
+
+
+def _rendered_file(document: Document, frames: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
+    """The file with the sound of `frames` (half-open). Whether Resolve takes the last frame as in or out is seen from
+    the length of what it made."""
+    needed = nearest((frames[1] - frames[0]) / document.rate * _SAMPLE_RATE)
+    for last in (frames[1] - 1, frames[1]):
+        path = _run_job(document, (frames[0], last), folder, given_up)
+        if path.suffix.lower() != ".wav":
+            raise Problem(
+                f"Resolve's preset {_PRESET!r} made a {path.suffix} file, not a WAV.",
+                "HOST_UNSUPPORTED",
+                "Render the clip in place in Resolve.",
+            )
+        if read_head(path).length_samples >= needed - 1:
+            return path
+        path.unlink()
+    raise Problem(
+        "Resolve rendered less than it was asked for.", "HOST_PROTOCOL", "Render the clip in place in Resolve."
+    )
+
+
+def _run_job(document: Document, marks: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
+    project = document.project
+    settings: dict[str, Any] = {
+        "SelectAllFrames": False,
+        "MarkIn": marks[0],
+        "MarkOut": marks[1],
+        "TargetDir": str(folder),
+        "CustomName": "sound",
+        "ExportVideo": False,
+        "ExportAudio": True,
+        "AudioBitDepth": 24,
+        "AudioSampleRate": _SAMPLE_RATE,
+    }
+    if not project.SetRenderSettings(settings):
+        raise Problem(
+            "Resolve refuses the settings for rendering sound.", "HOST_UNSUPPORTED", "Close any dialog in Resolve."
+        )
+    job = project.AddRenderJob()
+    if not job:
+        raise Problem("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+    try:
+        if not project.StartRendering(job):
+            raise Problem("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
+        _wait(project, job, given_up)
+    finally:
+        project.DeleteRenderJob(job)
+    made = [path for path in folder.iterdir() if path.is_file()]
+    if len(made) != 1:  # the job list, which names it too, may lag
+        raise Problem("Resolve rendered nothing.", "HOST_PROTOCOL", "See the render queue in Resolve.")
+    return made[0]
+
+
+def _wait(project: Remote, job: str, given_up: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LONGEST_S
+    while project.IsRenderingInProgress():
+        if given_up() or time.monotonic() > deadline:
+            project.StopRendering()
+            raise Problem("The rendering was stopped.", "CANCELLED")
+        time.sleep(_POLL_S)
+    status = project.GetRenderJobStatus(job) or {}
+    if str(status.get("JobStatus", "Complete")).lower() not in ("complete", "completed"):
+        raise Problem(
+            f"Resolve could not render the sound ({status.get('Error') or status.get('JobStatus')}).",
+            "HOST_UNSUPPORTED",
+            "Render the clip in place in Resolve.",
+        )
+
+
+def _digest(path: Path) -> str:
+    """Names the sound alone: Resolve writes the time of day into its files."""
+    head, digest = read_head(path), hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(head.data_at)
+        left = head.length_samples * head.frame_bytes
+        while left:
+            block = file.read(min(left, 1 << 20))
+            if not block:
+                break
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,87 @@
+"""Which clips are meant: the selected ones, else those between the in and out marks, else those under the playhead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from .api import Remote
+from .document import Document, Placed
+
+
+class Choice(NamedTuple):
+    """`window` is the part of the timeline that is meant, in its frames, half-open; None: whole clips. `how` says in
+    words what was taken."""
+
+    items: list[Placed]
+    window: tuple[Fraction, Fraction] | None
+    how: str
+
+
+def choose(document: Document, tracks: Sequence[str]) -> Choice:
+    """`tracks` names audio tracks; then every clip on them is meant, between the marks where there are any."""
+    everything = [placed for track in document.audio_tracks() for placed in document.items(track)]
+    if tracks:
+        everything = [placed for placed in everything if track_label(placed.track) in tracks]
+    else:
+        chosen = _selected(document, everything)
+        if chosen:
+            return Choice(chosen, None, "the selected clips")
+    window = marked(document)
+    if window is not None:
+        inside = [placed for placed in everything if placed.start < window[1] and window[0] < placed.end]
+        return Choice(inside, window, "what lies between the in and out marks")
+    if tracks:
+        return Choice(everything, None, "the clips of " + ", ".join(tracks))
+    return Choice(_under_playhead(document, everything), None, "the clips under the playhead")
+
+
+def track_label(track: int) -> str:
+    """What an audio track is called in Resolve's own track header, whatever its name."""
+    return f"A{track}"
+
+
+def marked(document: Document) -> tuple[Fraction, Fraction] | None:
+    """The range between the timeline's marks. Resolve gives them relative to its start, the out mark as a frame that
+    is still in."""
+    if "GetMarkInOut" not in document.timeline:
+        return None
+    marks = document.timeline.GetMarkInOut() or {}
+    for kind in ("audio", "video"):
+        values = marks.get(kind) or {}
+        if "in" in values and "out" in values:
+            return Fraction(values["in"] + document.zero), Fraction(values["out"] + document.zero + 1)
+    return None
+
+
+def _selected(document: Document, everything: list[Placed]) -> list[Placed]:
+    """The sound of the selected clips: of a picture its linked sound."""
+    if "GetSelectedClips" not in document.timeline:
+        return []
+    return _sound_of(document.timeline.GetSelectedClips() or [], everything)
+
+
+def _under_playhead(document: Document, everything: list[Placed]) -> list[Placed]:
+    """Every sound under the playhead, and the sound of the picture there wherever it was slipped to."""
+    frame = document.playhead()
+    picture = document.timeline.GetCurrentVideoItem()
+    linked = {_id(placed.item) for placed in _sound_of([picture] if picture is not None else [], everything)}
+    return [
+        placed
+        for placed in everything
+        if (placed.start < frame + 1 and frame < placed.end) or _id(placed.item) in linked
+    ]
+
+
+def _sound_of(items: Sequence[Remote], everything: list[Placed]) -> list[Placed]:
+    wanted = set()
+    for item in items:
+        if item is not None:
+            wanted.add(_id(item))
+            wanted |= {_id(other) for other in item.GetLinkedItems() or []}
+    return [placed for placed in everything if _id(placed.item) in wanted]
+
+
+def _id(item: Remote) -> str:
+    return str(item.GetUniqueId())

@@ -1,0 +1,168 @@
+"""Which sound of which file an item plays, and from where in that file."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .api import Remote
+from .document import Document, Placed, position
+from .rates import frame_of, nearest, rate_of
+
+_ONE_STREAM_A_CHANNEL = {".mxf"}
+_UNCLEAR = "CLIP_TIME_AMBIGUOUS"
+
+
+class NeedsRender(Exception):
+    """No plain range of one file: Resolve must render what it plays. `code` says why, as docs/errors.md has it."""
+
+    def __init__(self, reason: str, code: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Sound(NamedTuple):
+    """`channels` empty: all. `start` is in exact seconds from the file's first sample."""
+
+    path: str
+    channels: tuple[int, ...]
+    start: Fraction
+
+
+def sound_of(document: Document, placed: Placed, media: Remote) -> Sound:
+    """The sound behind an item. Raises NeedsRender."""
+    path = str(media.GetClipProperty("File Path") or "")
+    if not path:
+        kind = str(media.GetClipProperty("Type") or "clip").lower()
+        raise NeedsRender(f"It is a {kind}, which is no single file.", "CLIP_NOT_MEDIA")
+    rate = media_rate(document, media)
+    start = _start_in_media(document, placed, media, rate)
+    _refuse_other_speed(document, placed, rate)
+    mapped, channels = _mapped(placed.item, media, path)
+    return Sound(mapped, channels, start)
+
+
+def media_rate(document: Document, media: Remote) -> Fraction:
+    """The rate in which Resolve counts a clip of the media pool."""
+    try:
+        return rate_of(media.GetClipProperty("FPS"))
+    except ValueError:
+        return document.rate
+
+
+def _start_in_media(document: Document, placed: Placed, media: Remote, rate: Fraction) -> Fraction:
+    """Seconds from the media's first sample.
+
+    The source time counts from midnight where the media has timecode. How far the item could be drawn out to the left
+    (which Resolve counts in frames of the timeline) says the same without timecode, and must agree.
+    """
+    left = position(document.resolve, placed.item, "GetLeftOffset") / document.rate
+    if "GetSourceStartTime" not in placed.item:
+        if rate != document.rate:
+            raise NeedsRender("This Resolve tells its place in media of another frame rate too roughly.", _UNCLEAR)
+        return _snapped(left, rate, document.rate, media)
+    time = Fraction(placed.item.GetSourceStartTime() or 0)
+    tolerance = 1 / rate + 1 / document.rate
+    for candidate in (time - _timecode_zero(media, rate), time):
+        if abs(candidate - left) <= tolerance:
+            return _snapped(candidate, rate, document.rate, media)
+    raise NeedsRender("Its source times do not fit its media.", _UNCLEAR)
+
+
+def _timecode_zero(media: Remote, rate: Fraction) -> Fraction:
+    start = str(media.GetClipProperty("Start") or "").strip()
+    if start.lstrip("-").isdigit():
+        return int(start) / rate
+    try:
+        return frame_of(str(media.GetClipProperty("Start TC") or ""), rate) / rate
+    except ValueError:
+        return Fraction(0)
+
+
+def _snapped(seconds: Fraction, own_rate: Fraction, timeline_rate: Fraction, media: Remote) -> Fraction:
+    """`seconds` came through a float: they are a frame of the media or of the timeline, else a sample."""
+    for rate in (own_rate, timeline_rate):
+        frame = Fraction(nearest(seconds * rate))
+        if abs(frame / rate - seconds) < Fraction(1, 200_000):
+            return frame / rate
+    try:
+        sample_rate = int(media.GetClipProperty("Sample Rate") or 48000)
+    except ValueError:
+        sample_rate = 48000
+    return Fraction(nearest(seconds * sample_rate), sample_rate)
+
+
+def _refuse_other_speed(document: Document, placed: Placed, rate: Fraction) -> None:
+    """Resolve does not tell an item's speed: it shows in that the item takes more or less of its media than of the
+    timeline. Ends are given now as the last frame, now as the one after it."""
+    item, on_timeline = placed.item, (placed.end - placed.start) / document.rate
+    if "GetSourceEndTime" in item:
+        start, end = Fraction(item.GetSourceStartTime() or 0), Fraction(item.GetSourceEndTime() or 0)
+    elif "GetSourceEndFrame" in item:
+        start, end = (
+            Fraction(getattr(item, name)() or 0) / rate for name in ("GetSourceStartFrame", "GetSourceEndFrame")
+        )
+    else:
+        return
+    if start == end == 0:
+        raise NeedsRender("Its speed is not known.", "CLIP_RETIMED")
+    slack = 1 / rate + (0 if rate == document.rate else 1 / document.rate)
+    if abs(end - start - on_timeline) > slack + Fraction(1, 10_000):
+        raise NeedsRender("It plays at another speed than its media.", "CLIP_RETIMED")
+
+
+def _mapped(item: Remote, media: Remote, path: str) -> tuple[str, tuple[int, ...]]:
+    """(file, channels counted from 0; none: all) that the item plays, from the mapping that Resolve keeps for it."""
+    mapping = _mapping_of(item, "GetSourceAudioChannelMapping") or _mapping_of(media, "GetAudioMapping")
+    tracks = [track for track in (mapping.get("track_mapping") or {}).values() if not track.get("mute")]
+    if not tracks:
+        return path, ()
+    if len(tracks) > 1:
+        raise NeedsRender("It plays several tracks of its media at once.", "CLIP_NOT_MEDIA")
+    wanted = [int(channel) for channel in tracks[0].get("channel_idx") or []]
+    files = _files(mapping, path)
+    held = [one for one in files if set(wanted) & set(one.numbers)]
+    if len(held) != 1 or not set(wanted) <= set(held[0].numbers):
+        raise NeedsRender("Its channels come from several files.", "CLIP_NOT_MEDIA")
+    file = held[0]
+    if not file.starts_with_media:
+        raise NeedsRender("Its sound is a linked recording that begins at another time.", _UNCLEAR)
+    if wanted == list(file.numbers):
+        return file.path, ()
+    if Path(file.path).suffix.lower() in _ONE_STREAM_A_CHANNEL:
+        raise NeedsRender("Its file keeps each channel in a stream of its own.", "CLIP_NOT_MEDIA")
+    return file.path, tuple(number - file.numbers[0] for number in wanted)
+
+
+class _File(NamedTuple):
+    """A file of the mapping with the channel numbers that Resolve gives it: embedded sound first, then what is
+    linked."""
+
+    path: str
+    numbers: range
+    starts_with_media: bool
+
+
+def _files(mapping: dict[str, Any], path: str) -> list[_File]:
+    embedded = int(mapping.get("embedded_audio_channels") or 0)
+    files, following = [_File(path, range(1, embedded + 1), True)], embedded + 1
+    linked = mapping.get("linked_audio") or {}
+    for name in sorted(linked, key=int):
+        one = linked[name]
+        count = int(one.get("channels") or 0)
+        numbers = range(following, following + count)
+        files.append(_File(str(one.get("path") or ""), numbers, one.get("offset") == 0))
+        following += count
+    return files
+
+
+def _mapping_of(thing: Remote, name: str) -> dict[str, Any]:
+    if name not in thing:
+        return {}
+    try:
+        mapping = json.loads(getattr(thing, name)() or "{}")
+    except ValueError:
+        return {}
+    return mapping if isinstance(mapping, dict) else {}

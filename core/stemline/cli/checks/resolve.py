@@ -1,0 +1,123 @@
+"""DaVinci Resolve: whether it is here, runs our script, and finds the way back to Stemline."""
+
+from __future__ import annotations
+
+import json
+import os
+import plistlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stemline import paths
+from stemline.cli.checks.check import Check, Status
+from stemline.installing import resolve
+from stemline_link import Companion, Gone, NotInstalled, Refused, find_installation
+
+_ROUND_TRIP = "Use `stemline batch EDIT --for resolve` (docs/hand-back/resolve.md), or DaVinci Resolve Studio."
+_INSTALL = "Run `stemline install resolve`, then restart Resolve."
+_NO_PYTHON_FROM = (21, 1)
+_FREE = "DaVinci Resolve"
+_ANSWER_S = 60.0
+
+
+def resolve_checks() -> Iterator[Check]:
+    scripts = list(resolve.copies())
+    program, seen = _program(), _seen()
+    if not (scripts or program or seen or resolve.scripts_folder().parent.exists()):
+        yield Check("resolve", Status.OK, "DaVinci Resolve was not found here")
+        return
+    yield _edition(program, seen, bool(scripts))
+    yield _script(scripts)
+    if scripts:
+        yield _companion()
+
+
+def _edition(program: Path | None, seen: dict[str, Any], has_script: bool) -> Check:
+    """What the script wrote down when Resolve ran it; nothing else tells the edition."""
+    product, version = str(seen.get("product", "")), str(seen.get("version", ""))
+    now = (program and _version_of(program)) or version
+    if product == _FREE and _numbers(now) >= _NO_PYTHON_FROM:
+        message = f"{product} {now}: the free edition runs no Python scripts from 21.1 on"
+        return Check("resolve", Status.WARN, message, _ROUND_TRIP)
+    if seen:
+        return Check("resolve", Status.OK, f"{product} {version} ran the script with Python {seen.get('python')}")
+    found = f"{program or 'its folders are here'}{f', version {now}' if now else ''}"
+    if not has_script:
+        return Check("resolve", Status.OK, found)
+    advice = (
+        "Restart Resolve and choose Workspace > Scripts > Stemline. Where it is not listed: the free edition runs no "
+        f"Python from 21.1 on. {_ROUND_TRIP}"
+    )
+    return Check("resolve", Status.WARN, f"{found}; it has not run the script yet", advice)
+
+
+def _script(scripts: list[Path]) -> Check:
+    name, wanted = "resolve script", resolve.scripts_folder() / "Utility" / resolve.SCRIPT_NAME
+    if not scripts:
+        return Check(name, Status.OK, "not installed; `stemline install resolve` puts it there")
+    if scripts != [wanted]:
+        others = ", ".join(str(script) for script in scripts if script != wanted)
+        return Check(
+            name, Status.WARN, f"copies where Resolve may list them twice or take an old one: {others}", _INSTALL
+        )
+    try:
+        current = wanted.read_text(encoding="utf-8") == resolve.script_text() and resolve.bridge_is_current()
+    except OSError:
+        current = False
+    if not current:
+        return Check(name, Status.WARN, f"{wanted} is of another Stemline", _INSTALL)
+    return Check(name, Status.OK, str(wanted))
+
+
+def _companion() -> Check:
+    """Starts the companion as the script would, and says hello to it."""
+    name = "resolve companion"
+    try:
+        installation = find_installation("", "resolve")
+        companion = Companion.start(installation, {}, paths.home_dir() / "resolve" / "doctor.log")
+    except NotInstalled as missing:
+        return Check(name, Status.FAIL, str(missing), f"Run `{missing.command}`.")
+    except OSError as error:
+        return Check(name, Status.FAIL, f"cannot be started ({error})", _INSTALL)
+    try:
+        companion.peer.call("ping", {}, _ANSWER_S)
+    except (Gone, Refused, TimeoutError) as error:
+        companion.stop()
+        return Check(name, Status.FAIL, companion.last_words() or str(error), _INSTALL)
+    companion.stop()
+    return Check(name, Status.OK, "starts and answers")
+
+
+def _program() -> Path | None:
+    if sys.platform == "darwin":
+        places = [Path("/Applications/DaVinci Resolve/DaVinci Resolve.app")]
+    elif sys.platform == "win32":
+        programs = Path(os.environ.get("PROGRAMFILES") or r"C:\Program Files")
+        places = [programs / "Blackmagic Design" / "DaVinci Resolve" / "Resolve.exe"]
+    else:
+        places = [Path("/opt/resolve/bin/resolve"), Path("/home/resolve/bin/resolve")]
+    return next((place for place in places if place.exists()), None)
+
+
+def _version_of(program: Path) -> str:
+    """As macOS keeps it beside the program; elsewhere only a running Resolve tells it."""
+    try:
+        with (program / "Contents" / "Info.plist").open("rb") as file:
+            return str(plistlib.load(file).get("CFBundleShortVersionString", ""))
+    except (OSError, plistlib.InvalidFileException):
+        return ""
+
+
+def _seen() -> dict[str, Any]:
+    try:
+        held = json.loads((paths.home_dir() / "resolve" / "seen.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])

@@ -1,0 +1,150 @@
+"""The menu script in DaVinci Resolve, and the bridge it loads.
+
+Resolve lists what lies in `Fusion/Scripts/Utility` when it starts, and runs it with a Python of its own choice. The
+script is a few lines; the bridge stands in a folder of Stemline's, with nothing else beside it that Resolve's Python
+could stumble over.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemline import paths
+from stemline.errors import OutputError
+from stemline.installing.record import bridge_folder, record_installation
+from stemline.installing.target import Outcome
+
+SCRIPT_NAME = "Stemline.py"
+_PACKAGES = ("stemline_link", "stemline_resolve")
+_PAGES = ("Utility", "Edit", "Color", "Deliver", "Comp", "Tool")
+_OURS = "Stemline's menu script for DaVinci Resolve"
+_SCRIPT = '''\
+# {ours}, written by `stemline install resolve`. Changes to it are lost.
+import os
+import sys
+
+BRIDGE = {bridge!r}
+HOME = {home!r}
+
+
+def connect():
+    """A fresh connection to the Resolve that runs this script."""
+    if "bmd" in globals():
+        return bmd.scriptapp("Resolve")
+    return globals().get("resolve")
+
+
+if sys.version_info < (3, 8):
+    print("Stemline: Resolve runs Python %d.%d; install Python 3.8 or later." % tuple(sys.version_info[:2]))
+else:
+    os.environ.setdefault("STEMLINE_HOME", HOME)
+    sys.path.insert(0, BRIDGE)
+    try:
+        from stemline_resolve import main
+    except ImportError as error:
+        print("Stemline: its bridge cannot be loaded (%s). In a terminal, run: stemline install resolve" % error)
+    else:
+        main(globals().get("resolve") or connect(), connect)
+'''
+
+
+def install() -> Outcome:
+    """Raises OutputError."""
+    record_installation()
+    script = scripts_folder() / "Utility" / SCRIPT_NAME
+    try:
+        _copy_bridge()
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(script_text(), encoding="utf-8", newline="\n")
+        removed = _remove(path for path in copies() if path != script)
+    except OSError as error:
+        raise _unwritable(error) from error
+    done = [f"The menu script is {script}.", *(f"An old copy was removed: {path}." for path in removed)]
+    return Outcome(tuple(done), "Restart DaVinci Resolve, then choose Workspace > Scripts > Stemline.")
+
+
+def uninstall() -> Outcome:
+    """Raises OutputError."""
+    try:
+        removed = _remove(copies())
+        shutil.rmtree(bridge_copy(), ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(error) from error
+    if not removed:
+        return Outcome(("There was no menu script of Stemline's in DaVinci Resolve.",))
+    return Outcome(tuple(f"Removed: {path}." for path in removed), "Restart DaVinci Resolve.")
+
+
+def scripts_folder() -> Path:
+    """The user's own `Fusion/Scripts`."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Scripts"
+    if sys.platform == "win32":
+        data = Path(os.environ.get("APPDATA") or home / "AppData" / "Roaming")
+        return data / "Blackmagic Design" / "DaVinci Resolve" / "Support" / "Fusion" / "Scripts"
+    return home / ".local/share/DaVinciResolve/Fusion/Scripts"
+
+
+def shared_scripts_folders() -> tuple[Path, ...]:
+    """`Fusion/Scripts` of all users, where an administrator may have put a copy."""
+    if sys.platform == "darwin":
+        return (Path("/Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Scripts"),)
+    if sys.platform == "win32":
+        data = Path(os.environ.get("PROGRAMDATA") or r"C:\ProgramData")
+        return (data / "Blackmagic Design" / "DaVinci Resolve" / "Fusion" / "Scripts",)
+    return (Path("/opt/resolve/Fusion/Scripts"), Path("/home/resolve/Fusion/Scripts"))
+
+
+def copies() -> Iterator[Path]:
+    """Every menu script of ours that Resolve would list, in whichever place."""
+    for folder in (scripts_folder(), *shared_scripts_folders()):
+        for page in _PAGES:
+            script = folder / page / SCRIPT_NAME
+            if script.is_file() and _OURS in script.read_text(encoding="utf-8", errors="replace"):
+                yield script
+
+
+def script_text() -> str:
+    """The menu script as this Stemline writes it."""
+    return _SCRIPT.format(ours=_OURS, bridge=str(bridge_copy()), home=str(paths.home_dir()))
+
+
+def bridge_copy() -> Path:
+    return paths.home_dir() / "resolve" / "bridge"
+
+
+def bridge_is_current() -> bool:
+    """Whether what Resolve loads is what this Stemline would put there."""
+    return all(_sources(bridge_copy() / name) == _sources(bridge_folder(name)) for name in _PACKAGES)
+
+
+def _sources(package: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in package.glob("*.py")}
+
+
+def _copy_bridge() -> None:
+    """In one step: a Resolve that starts meanwhile finds the old one or the new."""
+    target = bridge_copy()
+    fresh = target.with_name(f"bridge.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for name in _PACKAGES:
+        shutil.copytree(bridge_folder(name), fresh / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.replace(target)
+
+
+def _remove(scripts: Iterator[Path]) -> list[Path]:
+    removed = list(scripts)
+    for script in removed:
+        script.unlink()
+    return removed
+
+
+def _unwritable(error: OSError) -> OutputError:
+    where = error.filename or "A folder of DaVinci Resolve's"
+    return OutputError(f"{where} cannot be changed ({error.strerror}).", advice="Change its permissions, or delete it.")

@@ -1,0 +1,84 @@
+"""Runs a session of the fake Resolve in a process of its own, with the bridge as `stemline install resolve` puts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hosts.remote.running import host_python
+from hosts.resolve.desk import stubs
+from hosts.resolve.fake_resolve.sound import decoded
+from stemline import paths
+from stemline.installing import resolve as installing
+
+HERE = Path(__file__).parent
+HOST_PYTHON = host_python()  # found before a test gives itself another home
+
+
+@dataclass
+class Session:
+    """`results` is what the scripted panel got, its first entry the host's capabilities; `console` what Resolve's
+    Console shows."""
+
+    report: dict[str, Any]
+    console: str
+    results: list[Any] = field(default_factory=list)
+    folder: Path = Path()
+
+    @property
+    def tracks(self) -> list[dict[str, Any]]:
+        tracks: list[dict[str, Any]] = self.report["timelines"][0]["tracks"]
+        return tracks
+
+    def sound(self, track: int) -> npt.NDArray[np.int64]:
+        """[samples, channels] of 24 bits."""
+        return np.asarray(decoded(str(self.folder / f"track-{track}.wav"))[1], np.int64).T
+
+
+def run_menu_script(folder: Path, fake: dict[str, Any], steps: list[dict[str, Any]], **more: Any) -> Session:
+    """The installed menu script, whose panel is the scripted one."""
+    installing.install()
+    record = {"version": 1, "stemline": "0", "command": [sys.executable, str(HERE / "scripted_panel.py")]}
+    (paths.home_dir() / "installation.json").write_text(json.dumps(record))
+    results = folder / "results.json"
+    results.unlink(missing_ok=True)
+    told = folder / "steps.json"
+    told.write_text(json.dumps({"steps": steps, "results": str(results), **more}))
+    script = installing.scripts_folder() / "Utility" / installing.SCRIPT_NAME
+    session = _run(folder, {"mode": "menu", "script": str(script), "fake": fake}, STEMLINE_TEST_STEPS=str(told))
+    session.results = json.loads(results.read_text()) if results.exists() else []
+    return session
+
+
+def run_host_session(folder: Path, fake: dict[str, Any], separate: dict[str, Any]) -> Session:
+    """The bridge with the real `stemline host`."""
+    installing.install()
+    config = {"mode": "host", "bridge": str(installing.bridge_copy()), "separate": separate, "fake": fake}
+    return _run(folder, config)
+
+
+def _run(folder: Path, config: dict[str, Any], **environment: str) -> Session:
+    path = folder / "session.json"
+    path.write_text(json.dumps({**config, "folder": str(folder), "stubs": str(stubs())}))
+    ended = subprocess.run(
+        [*HOST_PYTHON, "-u", str(HERE / "session.py"), str(path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert "raised" not in report, report["raised"]
+    assert report["faults"] == [], report["faults"]
+    return Session(report, ended.stdout, folder=folder)

@@ -1,0 +1,145 @@
+"""Resolve, its project or the panel go away in the middle: never a half-written timeline without a word about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.resolve.desk import Desk
+from hosts.resolve.running import run_menu_script
+from stemline.errors import HostError
+
+Config = dict[str, Any]
+
+WRITES = [
+    "MediaPool.AddSubFolder",
+    "MediaPool.ImportMedia",
+    "Timeline.AddTrack",
+    "Timeline.SetTrackName",
+    "MediaPool.AppendToTimeline",
+    "TimelineItem.SetClipColor",
+    "TimelineItem.SetClipEnabled",
+    "Timeline.AddMarker",
+    "ProjectManager.SaveProject",
+]
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_resolve_quits_in_the_middle_of_a_write(folder: Path, cut: Config, method: str) -> None:
+    """The error says what is there; the next session knows, and takes it away before it writes anew."""
+    cut["events"] = [[method, 1, "quit"]]
+    desk = Desk(folder, cut)
+    with pytest.raises(HostError) as failure:
+        desk.apply("A1", "A2")
+    assert "What was begun is still there" in failure.value.message
+    desk.fake.referee.has_quit = False  # it is started again, with the project as it was saved or recovered
+    for item in (item for track in desk.fake.timeline.audio for item in track.items):
+        item.enabled = True
+    notes = desk.read("A1", "A2").notes
+    left = desk.track_names()[2:]
+    assert any("was interrupted" in note for note in notes) == ("AddTrack" in method or bool(left))
+    written = desk.apply("A1", "A2")
+    assert any("interrupted write were taken away" in note for note in written.notes)
+    assert [name for name in desk.track_names()[2:] if name.startswith("speech")] == ["speech A1", "speech A2"]
+    assert len(desk.track_names()) == 4
+    assert desk.sound(3) == desk.sound(1)
+    assert not any("was interrupted" in note for note in desk.read("A1", "A2", include_disabled=True).notes)
+
+
+@pytest.mark.parametrize("method", WRITES[2:])
+@pytest.mark.slow
+def test_a_call_that_never_returns_leaves_the_timeline_as_it_was(folder: Path, cut: Config, method: str) -> None:
+    cut["events"] = [[method, 1, "hang"]]
+    desk = Desk(folder, cut, patience=0.05)
+    with pytest.raises(HostError, match=r"did not answer .* The timeline is as it was\."):
+        desk.apply("A1", "A2")
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
+    assert desk.fake.timeline.markers == {}
+    desk.apply("A1", "A2")
+    assert desk.sound(3) == desk.sound(1)
+
+
+def test_the_project_is_closed_before_the_write(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    project = desk.fake.project
+    with pytest.raises(HostError, match="No project is open") as failure:
+        desk.apply("A1", before_writing=lambda: desk.fake.happens("close project"))
+    assert "Open a project" in failure.value.advice
+    desk.fake.project = project
+    desk.apply("A1")
+    assert desk.sound(3) == desk.sound(1)
+
+
+def test_another_project_is_open_at_the_write(folder: Path, cut: Config) -> None:
+    desk, other = Desk(folder, cut), Desk(folder, cut)
+    with pytest.raises(HostError, match="not in the project that is open now") as failure:
+        desk.apply("A1", before_writing=lambda: setattr(desk.fake, "project", other.fake.project))
+    assert "the stems are finished" in failure.value.advice
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+
+
+def test_another_timeline_is_open_at_the_write(folder: Path, cut: Config) -> None:
+    cut["timelines"].append({"name": "Other", "label": "24", "rate": "24", "zero": 0, "audio": []})
+    desk = Desk(folder, cut)
+    desk.apply("A1", before_writing=lambda: desk.fake.happens("switch timeline"))
+    assert desk.fake.project is not None
+    assert desk.fake.project.current is desk.fake.project.timelines[1]
+    assert desk.fake.project.timelines[1].audio == []
+    assert desk.sound(3) == desk.sound(1)
+
+
+def test_the_source_track_is_deleted_before_the_write(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    before = desk.sound(1)
+    written = desk.apply("A1", before_writing=lambda: desk.fake.happens("delete first track"))
+    assert "A clip that was separated is not on the timeline any more." in written.notes
+    assert desk.track_names() == ["Audio 2", "speech A1"]
+    assert desk.sound(2) == before
+
+
+def test_a_dialog_opens_in_the_middle_of_a_write(folder: Path, cut: Config) -> None:
+    cut["events"] = [["MediaPool.AppendToTimeline", 2, "dialog"]]
+    desk = Desk(folder, cut)
+    with pytest.raises(HostError, match="a dialog is open in it") as failure:
+        desk.apply("A1", "A2")
+    assert "tracks: speech A1" in failure.value.message
+    desk.fake.referee.dialog_is_open = False
+    desk.apply("A1", "A2")
+    assert desk.track_names()[2:] == ["speech A1", "speech A2"]
+
+
+def test_a_result_nobody_knows_cannot_be_removed(folder: Path, cut: Config) -> None:
+    with pytest.raises(HostError, match="no record of this result"):
+        Desk(folder, cut).host.remove_result("20260101-000000-00000000")
+
+
+def test_a_timeline_of_resolve_that_is_not_there(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    desk.fake.project.current = None
+    with pytest.raises(HostError, match="No timeline is open"):
+        desk.read()
+
+
+@pytest.mark.usefixtures("private_server")
+def test_the_panel_is_killed_and_its_stems_are_found_again(folder: Path, cut: Config) -> None:
+    stems = [{"name": "speech", "prompt": {"text": "speech"}}]
+    settings = {"output_dir": str(folder / "stems"), "model": "noop", "disable_originals": False}
+    params = {"stems": stems, "settings": settings, "selection": {"tracks": ["A1"]}}
+    die = {"do": "copy", "output_dir": str(folder / "copies"), "tracks": ["A1"], "then": "die"}
+    first = run_menu_script(folder, cut, [{"do": "separate", "params": params}, die])
+    assert "the panel has ended (it was stopped)" in first.console
+    assert "choose Workspace > Scripts > Stemline again" in first.console
+    assert [track["name"] for track in first.tracks[2:]] == ["speech A1", "residual A1"]
+    again = run_menu_script(folder, cut, [{"do": "separate", "params": params}])
+    assert again.console == ""
+    assert [clip["reused"] for clip in again.results[1]["clips"]] == [True, True]
+
+
+def test_a_panel_that_cannot_run_says_why_in_the_console(folder: Path, cut: Config) -> None:
+    session = run_menu_script(folder, cut, [{"do": "unknown"}])
+    assert "KeyError" in session.console
+    assert "stemline doctor" in session.console

@@ -1,0 +1,248 @@
+"""`stemline install resolve`, what the doctor says of it, and the way in from outside."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import plistlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.resolve.desk import stubs
+from hosts.resolve.running import HOST_PYTHON
+from stemline import paths
+from stemline.cli.checks import Check
+from stemline.cli.checks import resolve as checks
+from stemline.cli.checks.resolve import resolve_checks
+from stemline.cli.main import main
+from stemline.hosts.base import Selection
+from stemline.hosts.companion import Companion
+from stemline.hosts.services import EditServices
+from stemline.installing import resolve as installing
+from stemline_resolve.menu import settings_in
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def nothing_shared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All users' folder, which these tests must not touch."""
+    shared = folder / "shared scripts"
+    monkeypatch.setattr(installing, "shared_scripts_folders", lambda: (shared,))
+    return shared
+
+
+def script() -> Path:
+    return installing.scripts_folder() / "Utility" / "Stemline.py"
+
+
+def found() -> dict[str, Check]:
+    return {check.name: check for check in resolve_checks()}
+
+
+def test_it_makes_the_folder_and_takes_old_copies_away(
+    nothing_shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = [nothing_shared / "Utility" / "Stemline.py", installing.scripts_folder() / "Edit" / "Stemline.py"]
+    for path in old:
+        path.parent.mkdir(parents=True)
+        path.write_text(installing.script_text())
+    foreign = nothing_shared / "Comp" / "Stemline.py"
+    foreign.parent.mkdir()
+    foreign.write_text("print('of somebody else')")
+    assert main(["install", "resolve"]) == 0
+    assert script().is_file()
+    assert not any(path.exists() for path in old)
+    assert foreign.exists()
+    assert "Restart DaVinci Resolve" in capsys.readouterr().out
+    assert main(["install", "resolve", "--uninstall"]) == 0
+    assert not script().exists()
+    assert not installing.bridge_copy().exists()
+    assert foreign.exists()
+    assert main(["install", "resolve", "--uninstall", "--json"]) == 0
+    assert "There was no menu script" in json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]["done"][0]
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    blocked = installing.scripts_folder().parent
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where a folder should be")
+    assert main(["install", "resolve"]) == 1
+    assert "cannot be changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("platform", "ends"),
+    [
+        ("darwin", "Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Scripts"),
+        ("win32", "Blackmagic Design/DaVinci Resolve/Support/Fusion/Scripts"),
+        ("linux", ".local/share/DaVinciResolve/Fusion/Scripts"),
+    ],
+)
+def test_each_system_has_its_folder(monkeypatch: pytest.MonkeyPatch, platform: str, ends: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert installing.scripts_folder().as_posix().endswith(ends)
+
+
+def run_script(prelude: str) -> str:
+    """What the Console shows when the menu script runs after `prelude`."""
+    code = f"{prelude}\nexec(open({str(script())!r}, encoding='utf-8').read())"
+    environment = {name: value for name, value in os.environ.items() if name != "STEMLINE_HOME"}
+    done = subprocess.run([*HOST_PYTHON, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    return done.stdout
+
+
+def test_the_script_says_in_one_line_what_is_wrong() -> None:
+    installing.install()
+    assert "cannot be reached" in run_script("resolve = None")
+    assert "install Python 3.8" in run_script("import sys; sys.version_info = (3, 6, 8)")
+    (paths.home_dir() / "installation.json").unlink()
+    here = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})"
+    said = run_script(f"{here}\nfrom hosts.resolve.fake_resolve import build\n{_FAKE}")
+    assert "stemline install resolve" in said
+    installing.uninstall()
+    script().parent.mkdir(parents=True, exist_ok=True)
+    script().write_text(installing.script_text())
+    assert "its bridge cannot be loaded" in run_script("resolve = object()")
+
+
+_FAKE = f"""
+from pathlib import Path
+resolve = build(Path({str(stubs())!r}), {{
+    "product": "DaVinci Resolve Studio", "version": [21, 0, 0], "project_rate": "25", "media": [],
+    "timelines": [{{"name": "Cut", "label": 25, "rate": "25", "zero": 0}}],
+}}).resolve()
+"""
+
+
+def test_the_doctor_follows_an_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(found()) == ["resolve"]
+    assert "not found here" in found()["resolve"].message
+    installing.install()
+    first = found()
+    assert first["resolve"].status == "warn"
+    assert "Restart Resolve" in first["resolve"].advice
+    assert first["resolve script"].status == "ok"
+    assert first["resolve companion"].message == "starts and answers"
+    script().write_text(script().read_text() + "# changed\n")
+    assert found()["resolve script"].advice.startswith("Run `stemline install resolve`")
+    installing.install()
+    bridge = installing.bridge_copy() / "stemline_resolve" / "menu.py"
+    bridge.write_text(bridge.read_text() + "# old\n")
+    assert "another Stemline" in found()["resolve script"].message
+    (paths.home_dir() / "installation.json").write_text("{")
+    assert found()["resolve companion"].status == "fail"
+
+
+def test_a_companion_that_breaks_is_a_finding() -> None:
+    installing.install()
+    record = {"version": 1, "stemline": "0", "command": [sys.executable, "-c", "raise SystemExit('torch is gone')"]}
+    (paths.home_dir() / "installation.json").write_text(json.dumps(record))
+    assert (found()["resolve companion"].status, found()["resolve companion"].message) == ("fail", "torch is gone")
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "status"),
+    [
+        ("DaVinci Resolve", "21.0.3.7", "ok"),
+        ("DaVinci Resolve", "21.1.0.7", "warn"),
+        ("DaVinci Resolve Studio", "21.1.0.7", "ok"),
+    ],
+)
+def test_the_free_edition_from_21_1_is_led_to_the_round_trip(product: str, version: str, status: str) -> None:
+    installing.install()
+    seen = paths.home_dir() / "resolve" / "seen.json"
+    seen.write_text(json.dumps({"product": product, "version": version, "python": "3.10.11"}))
+    check = found()["resolve"]
+    assert check.status == status
+    assert ("--for resolve" in check.advice) == (status == "warn")
+
+
+def test_an_update_that_took_python_away_is_seen_beside_the_program(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script last ran in 21.0; the program on disk is 21.1 by now."""
+    contents = folder / "DaVinci Resolve.app" / "Contents"
+    contents.mkdir(parents=True)
+    (contents / "Info.plist").write_bytes(plistlib.dumps({"CFBundleShortVersionString": "21.1.0"}))
+    monkeypatch.setattr(checks, "_program", lambda: contents.parent)
+    seen = paths.home_dir() / "resolve" / "seen.json"
+    seen.parent.mkdir(parents=True)
+    seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3"}))
+    assert "no Python scripts from 21.1" in found()["resolve"].message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [('{"duplicate_timeline": true}', True), ("{}", False), ("[]", False), ("not JSON", False)]
+)
+def test_a_copy_before_writing_is_a_setting(folder: Path, text: str, expected: bool) -> None:
+    (folder / "settings.json").write_text(text)
+    assert settings_in(folder).duplicate_first is expected
+
+
+MODULE = """
+import os, sys
+from pathlib import Path
+{crash}
+sys.path.insert(0, {tests!r})
+from hosts.resolve.fake_resolve import build
+fake = build(Path({stubs!r}), {film!r})
+def scriptapp(name):
+    print("Resolve's library prints what it likes")
+    return {answer}
+"""
+
+
+def start_external(folder: Path, cut: dict[str, Any], crash: str = "", answer: str = "fake.resolve()") -> Any:
+    modules = folder / "scripting" / "Modules"
+    modules.mkdir(parents=True, exist_ok=True)
+    text = MODULE.format(crash=crash, tests=str(ROOT / "tests"), stubs=str(stubs()), film=cut, answer=answer)
+    (modules / "DaVinciResolveScript.py").write_text(text, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", "stemline_resolve.external"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        env={**os.environ, "RESOLVE_SCRIPT_API": str(folder / "scripting"), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def test_a_panel_can_reach_resolve_from_outside(folder: Path, cut: dict[str, Any]) -> None:
+    with start_external(folder, cut) as child:
+        assert isinstance(child.stdout, io.FileIO)
+        companion = Companion(child.stdout, child.stdin, EditServices())
+        companion.start()
+        while True:
+            try:
+                host = companion.host()
+                break
+            except Exception:  # noqa: BLE001 - not yet greeted
+                assert child.poll() is None, child.stderr.read()
+        assert host.capabilities.name == "DaVinci Resolve Studio"
+        assert [clip.name for clip in host.read_clips(Selection(("A1",))).clips] == ["A", "B"]
+        companion.stop()
+        child.stdin.close()
+        assert child.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("crash", "answer", "said"),
+    [
+        ("os._exit(139)", "None", "crashes Python"),
+        ("", "None", "External scripting using: Local"),
+        ("raise ImportError('no such module')", "None", "was not found"),
+    ],
+)
+def test_what_keeps_it_outside_is_one_line(
+    folder: Path, cut: dict[str, Any], crash: str, answer: str, said: str
+) -> None:
+    with start_external(folder, cut, crash, answer) as child:
+        _, errors = child.communicate(timeout=60)
+    assert child.returncode == 2
+    assert said in errors.decode().splitlines()[-1]

@@ -1,0 +1,179 @@
+"""Which sound of which file a clip plays; and what no file holds, rendered with everything put back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.resolve.desk import Desk, left_of, write_media
+from hosts.resolve.fake_resolve.sound import decoded
+from stemline.clips import TimeRange
+from stemline.errors import HostError
+from stemline.hosts.base import RangeToRender
+
+Config = dict[str, Any]
+
+
+def clip_c(cut: Config) -> Config:
+    item: Config = cut["timelines"][0]["audio"][1]["items"][0]
+    return item
+
+
+def test_one_channel_of_a_stereo_file(folder: Path, cut: Config) -> None:
+    clip_c(cut)["channels"] = [2]
+    cut["timelines"][0]["audio"][1]["kind"] = "mono"
+    desk = Desk(folder, cut)
+    assert desk.read("A2").clips[0].source.channels == (1,)
+    desk.apply("A2")
+    assert desk.sound(3) == desk.sound(2)
+    assert desk.fake.timeline.audio[2].kind == "mono"
+
+
+def linked(folder: Path, offset: int) -> Config:
+    """A camera's two channels, and a recorder's three that were synced to them."""
+    recorder = write_media(folder / "recorder.wav", channels=3)
+    return {
+        "embedded_audio_channels": 2,
+        "linked_audio": {"1": {"channels": 3, "offset": offset, "path": str(recorder)}},
+        "track_mapping": {"1": {"channel_idx": [4], "mute": False, "type": "Mono"}},
+    }
+
+
+def test_linked_sound_is_read_from_its_own_file(folder: Path, cut: Config) -> None:
+    cut["media"][2]["mapping"] = linked(folder, offset=0)
+    clip = Desk(folder, cut).read("A2").clips[0]
+    assert Path(clip.source.path).name == "recorder.wav"
+    assert clip.source.channels == (1,)
+
+
+@pytest.mark.parametrize(
+    "mapping",
+    [
+        {"linked_audio": {"1": {"channels": 3, "offset": 1200, "path": "/x.wav"}}},
+        {"track_mapping": {"1": {"channel_idx": [2, 3], "mute": False}}},
+        {"track_mapping": {"1": {"channel_idx": [1]}, "2": {"channel_idx": [2]}}},
+    ],
+)
+def test_sound_that_no_one_range_of_a_file_holds_is_rendered(folder: Path, cut: Config, mapping: Config) -> None:
+    cut["media"][2]["mapping"] = {**linked(folder, offset=0), **mapping}
+    desk = Desk(folder, cut)
+    desk.apply("A2")
+    assert desk.sound(3) == desk.sound(2)
+    assert any("was rendered by Resolve" in note for note in desk.read("A2", include_disabled=True).notes)
+
+
+def test_channels_of_an_mxf_are_rendered_unless_all_are_meant(folder: Path, cut: Config) -> None:
+    """Each may be a stream of its own, which Resolve's numbers do not tell."""
+    camera = (folder / "atmo.wav").rename(folder / "atmo.mxf")
+    cut["media"][2]["path"] = str(camera)
+    assert Desk(folder, cut).read("A2").clips[0].source.path == str(camera)
+    clip_c(cut)["channels"] = [2]
+    assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+
+
+def compound(cut: Config) -> None:
+    cut["media"].append({"path": "", "kind": "Compound", "inside": 2})
+    clip_c(cut)["media"] = 3
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: Config, exclusive: bool) -> None:
+    compound(cut)
+    cut.update(page="fairlight", habits={"project.mark_out_is_exclusive": exclusive})
+    cut["timelines"][0]["audio"].append({"kind": "mono", "items": [], "enabled": False})
+    desk = Desk(folder, cut)
+    before = desk.fake.facts()
+    desk.read("A2")
+    assert desk.fake.facts() == before
+    assert desk.fake.project is not None
+    assert desk.fake.project.settings == {"of the user": True}
+    assert list(desk.fake.project.presets) == ["Audio Only"]
+    assert desk.fake.project.jobs == {}
+    desk.apply("A2")
+    assert desk.sound(4) == desk.sound(2)
+    assert not desk.enabled()["C"]
+
+
+def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    first, second = (desk.read("A2").clips[0].source.path for _ in range(2))
+    assert first == second
+    assert len(list(Path(first).parent.iterdir())) == 1
+
+
+def test_what_cannot_be_rendered_is_skipped_and_everything_put_back(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    del desk.fake.project.presets["Audio Only"]
+    before = desk.fake.facts()
+    read = desk.read("A1", "A2")
+    assert [clip.name for clip in read.clips] == ["A", "B"]
+    assert str(read.skipped[0].code) == "CLIP_NOT_MEDIA"
+    assert "no render preset" in read.skipped[0].reason
+    assert desk.fake.facts() == before
+
+
+@pytest.mark.parametrize("deaf", ["Resolve.OpenPage", "Timeline.SetTrackEnable"])
+def test_a_render_that_would_hold_the_wrong_sound_is_not_made(folder: Path, cut: Config, deaf: str) -> None:
+    """Resolve says yes and stays on its page, or leaves the other tracks on."""
+    compound(cut)
+    cut["deaf"] = {deaf: 1}
+    desk = Desk(folder, cut)
+    before = desk.fake.facts()
+    read = desk.read("A2")
+    assert read.clips == ()
+    assert "could not render it" in read.skipped[0].reason
+    assert desk.fake.facts() == before
+
+
+def test_a_render_that_nobody_waits_for_is_stopped(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    before = desk.fake.facts()
+    desk.bridge._given_up = lambda: True
+    with pytest.raises(HostError, match="was stopped"):
+        desk.read("A2")
+    assert desk.fake.facts() == before
+    assert desk.fake.project is not None
+    assert desk.fake.project.jobs == {}
+
+
+def test_a_range_is_rendered_as_it_is_heard(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    record = TimeRange(Fraction(2, 5), Fraction(6, 5))
+    request = RangeToRender(record, str(folder / "out"))
+    clip = desk.host.render_range(request)
+    assert clip.record_range == record
+    heard = decoded(clip.source.path)[1][0]
+    start, end = 2 * 48000 // 5, 6 * 48000 // 5
+    assert heard == left_of(desk, 1, 2)[start:end]
+
+
+def test_a_range_of_a_clip_that_is_gone_is_refused(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    clip = desk.read("A1").clips[0]
+    desk.fake.timeline.audio[0].items.clear()
+    request = RangeToRender(clip.record_range, str(folder / "out"), clip.clip_id)
+    with pytest.raises(HostError, match="not on the timeline any more"):
+        desk.host.render_range(request)
+
+
+def test_times_that_fit_nothing_are_not_believed(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    media = desk.fake.timeline.audio[0].items[0].media
+    assert media is not None
+    media.start_frame, media.length = 77777, 0
+    desk.fake.timeline.audio[0].items[0].GetSourceStartTime = lambda: 1234.5  # type: ignore[method-assign]
+    read = desk.read("A1")
+    assert "rendered" in Path(read.clips[0].source.path).parts
+
+
+def test_lower_case_types_of_21_1(folder: Path, cut: Config) -> None:
+    cut["version"] = [21, 1, 0]
+    compound(cut)
+    assert any("It is a compound, which is no single file." in note for note in Desk(folder, cut).read("A2").notes)

@@ -1,0 +1,202 @@
+"""What is on the timeline after a write: the stems and nothing else, and a sentence about whatever could not be."""
+
+from __future__ import annotations
+
+import json
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.resolve.desk import Desk, left_of, write_media
+from stemline.errors import HostError
+from stemline.plan import PlanSettings
+from stemline_resolve.wav import Piece, read_head, write_piece
+
+Config = dict[str, Any]
+
+VERSIONS = [
+    ("DaVinci Resolve", [18, 6, 0]),
+    ("DaVinci Resolve Studio", [18, 6, 0]),
+    ("DaVinci Resolve", [19, 1, 0]),
+    ("DaVinci Resolve Studio", [19, 1, 0]),
+    ("DaVinci Resolve", [20, 0, 0]),
+    ("DaVinci Resolve Studio", [21, 0, 0]),
+    ("DaVinci Resolve Studio", [21, 0, 4]),
+    ("DaVinci Resolve Studio", [21, 1, 0]),
+]
+
+
+@pytest.mark.parametrize(("product", "version"), VERSIONS)
+def test_every_version_and_edition_that_runs_python(
+    folder: Path, cut: Config, product: str, version: list[int]
+) -> None:
+    cut.update(product=product, version=version)
+    desk = Desk(folder, cut)
+    written = desk.apply("A1", "A2")
+    assert written.tracks == ("speech A1", "speech A2")
+    assert written.notes == ()
+    assert desk.sound(3) == desk.sound(1)
+    assert desk.sound(4) == desk.sound(2)
+    assert [name for name, on in desk.enabled().items() if not on] == ["A", "B", "C"]
+    assert not desk.fake.referee.dialog_is_open
+    assert desk.host.remove_result(written.result) == ()
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
+
+
+@pytest.mark.parametrize("handle", ["2/25", "2"])
+def test_start_frames_that_count_from_the_files_timecode(folder: Path, cut: Config, handle: str) -> None:
+    """Nobody wrote down which of the two Resolve means; what was placed tells."""
+    cut["habits"] = {"pool.counts_from_timecode": True}
+    desk = Desk(folder, cut)
+    desk.apply("A1", plan=PlanSettings(handle=Fraction(handle)))
+    assert desk.sound(3) == desk.sound(1)
+
+
+def test_the_marker_holds_the_record_and_the_next_frame_where_one_is_taken(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    desk.fake.timeline.AddMarker(5, "Red", "mine", "", 1, "")
+    written = desk.apply("A1", "A2")
+    marker = desk.fake.timeline.markers[6]
+    record = json.loads(marker["customData"])["stemline"]
+    assert record["result"] == written.result
+    assert {stem["job"] for stem in record["stems"]} == {"jobs/1"}
+    assert all(stem["sidecar"].endswith(".json") for stem in record["stems"])
+    assert Path(record["journal"]).is_file()
+    desk.host.remove_result(written.result)
+    assert list(desk.fake.timeline.markers) == [5]
+
+
+def test_a_clip_between_frames_is_heard_to_the_sample(folder: Path, cut: Config) -> None:
+    first, second = cut["timelines"][0]["audio"][0]["items"]
+    first.update(start="41/4", frames="77/4", source="1234/4800")
+    second.update(start="61/2", frames="33/4", source="77/96")
+    desk = Desk(folder, cut)
+    desk.apply("A1")
+    assert left_of(desk, *range(3, len(desk.track_names()) + 1)) == desk.sound(1)[0]
+
+
+def test_a_clip_that_was_meant_in_part_stays_enabled(folder: Path, cut: Config) -> None:
+    cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 29}}
+    desk = Desk(folder, cut)
+    written = desk.apply()
+    assert desk.enabled()["A"]
+    assert desk.enabled()["C"]
+    assert any("2 clips were separated only between the marks and stay enabled" in note for note in written.notes)
+    start, end = 12 * 1920, 30 * 1920
+    assert desk.sound(3)[0][start:end] == desk.sound(1)[0][start:end]
+    assert not any(desk.sound(3)[0][:start] + desk.sound(3)[0][end:])
+
+
+def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: Config) -> None:
+    cut["timelines"][0]["audio"][0]["locked"] = True
+    desk = Desk(folder, cut)
+    written = desk.apply("A1")
+    assert desk.enabled()["A"]
+    assert desk.fake.timeline.audio[0].locked
+    assert any(note.startswith("A on A1 could not be disabled and sounds with its stems") for note in written.notes)
+
+
+def test_a_clip_that_is_disabled_in_word_alone_is_told(folder: Path, cut: Config) -> None:
+    cut["deaf"] = {"TimelineItem.SetClipEnabled": 1}
+    written = Desk(folder, cut).apply("A1")
+    assert next(note for note in written.notes if "could not be disabled" in note).startswith("A on A1")
+
+
+def test_stems_that_are_not_to_sound_come_in_switched_off(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    desk.apply("A1", play="residual")
+    assert [track.enabled for track in desk.fake.timeline.audio] == [True, True, False]
+
+
+def test_a_project_without_a_name_is_not_saved(folder: Path, cut: Config) -> None:
+    """Saving it would hang."""
+    cut["project"] = "Untitled Project"
+    desk = Desk(folder, cut)
+    written = desk.apply("A1")
+    assert desk.fake.manager.saves == 0
+    assert "The project has no name yet and was not saved." in written.notes
+
+
+def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
+    cut["duplicate_first"] = True
+    desk = Desk(folder, cut)
+    desk.apply("A1")
+    assert desk.fake.project is not None
+    assert [timeline.name for timeline in desk.fake.project.timelines] == ["Cut", "Cut before Stemline"]
+    assert desk.fake.project.current is desk.fake.timeline
+    assert desk.sound(3) == desk.sound(1)
+
+
+def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    first = desk.apply("A1")
+    second = desk.apply("A1", include_disabled=True)
+    assert desk.track_names()[2:] == ["speech A1", "speech A1"]
+    assert desk.host.remove_result(first.result) == ()
+    assert desk.track_names()[2:] == ["speech A1"]
+    assert desk.sound(3) == desk.sound(1)
+    desk.host.remove_result(second.result)
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+
+
+def test_a_track_with_a_clip_of_the_users_stays(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    written = desk.apply("A1")
+    new, old = desk.fake.timeline.audio[2], desk.fake.timeline.audio[1]
+    item = old.items.pop()
+    new.items.append(item)
+    notes = desk.host.remove_result(written.result)
+    assert notes == ("Track speech A1 stays: there are other clips on it.",)
+    assert new.items == [item]
+
+
+def test_stems_are_imported_once_and_the_users_bin_is_open_again(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    desk.apply("A1")
+    desk.apply("A1", include_disabled=True)
+    facts = desk.fake.facts()
+    assert len(facts["bins"]["Stemline"]) == 2
+    assert facts["current_bin"] == "Master"
+
+
+def test_a_compressed_stem_between_frames_is_refused_in_words(folder: Path, cut: Config) -> None:
+    cut["timelines"][0]["audio"][0]["items"][0]["start"] = "41/4"
+    desk = Desk(folder, cut)
+
+    def compress() -> None:
+        for stem in (folder / "stems").glob("*.wav"):
+            stem.write_bytes(b"fLaC" + stem.read_bytes()[4:])
+
+    with pytest.raises(HostError, match="is no WAV file") as refusal:
+        desk.apply("A1", before_writing=compress)
+    assert "wav24" in refusal.value.advice
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+
+
+def test_a_piece_of_a_wav_is_cut_to_the_sample(tmp_path: Path) -> None:
+    whole = write_media(tmp_path / "whole.wav", channels=2, seconds=0.01)
+    part = tmp_path / "deeper" / "part.wav"
+    write_piece(whole, Piece(start=100, length=1000, lead=3, total=500), part)
+    head, sound = read_head(whole), whole.read_bytes()[44:]
+    assert head.length_samples == 480
+    cut_out = part.read_bytes()[read_head(part).data_at :]
+    assert read_head(part).length_samples == 500
+    assert cut_out == bytes(12) + sound[400:] + bytes((500 - 3 - 380) * 4)
+    assert [path.name for path in part.parent.iterdir()] == ["part.wav"]
+
+
+def test_a_long_wav_says_its_length_where_32_bits_do_not_hold_it(tmp_path: Path) -> None:
+    form = struct.pack("<HHIIHH", 1, 1, 48000, 96000, 2, 16)
+    size = 5_000_000_000
+    path = tmp_path / "long.wav"
+    path.write_bytes(
+        struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, size + 72, size, size // 2, 0)
+        + struct.pack("<4sI", b"fmt ", 16)
+        + form
+        + struct.pack("<4sI", b"data", 0xFFFFFFFF)
+    )
+    assert read_head(path).length_samples == size // 2

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import opentimelineio as otio
@@ -21,7 +20,7 @@ from stemline.media import media_facts
 from stemline.workflow.verify import verify_file
 
 CLIPS = 24
-WORK = timedelta(seconds=0.15)
+WORK_S = 0.15
 FILE_SAMPLES = 51 * 1920  # one second and half-second handles, on whole frames
 
 
@@ -46,7 +45,7 @@ def an_edit(folder: Path) -> Path:
 
 
 def start(edit: Path, output: Path) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-m", "stemline", "batch", str(edit), "--stem", f"a=sleep:{WORK.total_seconds()}"]
+    argv = [sys.executable, "-m", "stemline", "batch", str(edit), "--stem", f"a=sleep:{WORK_S}"]
     argv += ["--model", "noop", "--handles", "0.5", "-o", str(output), "--json"]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -90,8 +89,7 @@ def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path
     assert len(done) > CLIPS, "the clean run asked for the same work again"
     assert len({job.key for job in done}) == CLIPS
     for key in {job.key for job in done}:
-        ends = [job.ended_at for job in done if job.key == key and job.started and job.ended_at]
-        assert max(ends) - min(ends) < WORK / 2, "work was done twice"
+        assert len({job.engine_s for job in done if job.key == key and job.engine_s}) == 1, "work was done twice"
 
 
 @pytest.mark.parametrize("command", ["separate", "batch"])
@@ -103,10 +101,10 @@ def test_ctrl_c_stops_the_work_and_says_so(own_server: None, tmp_path: Path, com
     while not (find_private() and running_jobs()):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.decode().splitlines()[-1] == "stemline: Stopped."
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while running_jobs() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not running_jobs()

@@ -306,7 +306,7 @@ def _finish_file(
         "found": bool(stem and stem.found),
         "confidence": stem.confidence if stem else 0.0,
         "matched": stem.matched if stem else "",
-        "warnings": _warnings(name, written, stem),
+        "warnings": _warnings(name, work.recipe, written, stem),
         "waveform": file.waveform,
         "mix_waveform": written.mix_waveform if name == RESIDUAL else [],
     }
@@ -314,7 +314,7 @@ def _finish_file(
     return FinishedFile(file.path, record)
 
 
-def _warnings(name: str, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
+def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
     warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
     if name == RESIDUAL and written.overlapping:
         message = (
@@ -324,6 +324,13 @@ def _warnings(name: str, written: WrittenSet, stem: Stem | None) -> list[dict[st
     if name == RESIDUAL and written.nonfinite_samples:
         message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
         warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
+    facts = recipe.facts
+    if name == RESIDUAL and facts.cut_short and recipe.cut.range.end_sample >= facts.length_samples:
+        end_s = facts.length_samples / facts.sample_rate
+        message = (
+            f"The media file is cut short: its sound ends after {end_s:.2f} s. Copy it again if there should be more."
+        )
+        warnings.append({"code": "MEDIA_CUT_SHORT", "message": message})
     return warnings
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import opentimelineio as otio
 import pytest
 
 from runs.conftest import noise
-from stemline.client import JobState, connect, find_private
+from stemline.cli import main
+from stemline.client import Client, Job, JobRequest, JobState, connect, find_private
 from stemline.clips import MediaSource
 from stemline.media import media_facts
 from stemline.workflow.verify import verify_file
@@ -109,6 +114,33 @@ def test_ctrl_c_stops_the_work_and_says_so(own_server: None, tmp_path: Path, com
         time.sleep(0.1)
     assert not running_jobs()
     assert not list((tmp_path / "out").rglob("*.wav"))
+
+
+def test_jobs_created_while_the_run_is_being_stopped_are_cancelled_too(
+    own_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, cancel, cancelled, calls = Client.create_jobs, Client.cancel, threading.Event(), count()
+
+    def create_late(client: Client, requests: Sequence[JobRequest]) -> list[Job]:
+        jobs = create(client, requests)
+        if next(calls) == 0:
+            _thread.interrupt_main()
+        assert cancelled.wait(60)
+        return jobs
+
+    def cancel_and_tell(client: Client, names: Sequence[str]) -> None:
+        cancel(client, names)
+        cancelled.set()
+
+    edit = an_edit(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "create_jobs", create_late)
+        patch.setattr(Client, "cancel", cancel_and_tell)
+        asked = ["batch", str(edit), "--stem", "a=sleep:30", "--model", "noop", "-o", str(tmp_path / "out")]
+        assert main(asked) == 130
+    with connect() as client:
+        states = {job.state for job in client.jobs()}
+    assert states <= {JobState.CANCELLED, JobState.CANCELLING}
 
 
 def running_jobs() -> list[str]:

@@ -87,6 +87,15 @@ class Separation:
 
         While one lot of extents is sent, the lots before it are separated and written.
         """
+        try:
+            self._run_lots()
+        except BaseException:
+            self._cancel_jobs()  # once more: a lot may have created its jobs while the others were being cancelled
+            raise
+        order = {id(cut): i for i, cut in enumerate(self._prepared.plan.cuts)}
+        return sorted(self._results, key=lambda result: order[id(result.cut)])
+
+    def _run_lots(self) -> None:
         lots: list[Future[list[Future[CutResult]]]] = []
         with (
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="stem-writer") as writers,
@@ -104,8 +113,6 @@ class Separation:
                 writers.shutdown(wait=False, cancel_futures=True)
                 self._cancel_jobs()
                 raise
-        order = {id(cut): i for i, cut in enumerate(self._prepared.plan.cuts)}
-        return sorted(self._results, key=lambda result: order[id(result.cut)])
 
     def _all(self, futures: Sequence[Future[_T]]) -> list[_T]:
         """Their results. Raises the first error, and Cancelled while it waits."""
@@ -183,6 +190,7 @@ class Separation:
                     requests[extent, planned.stem] = self._request(planned, works[0].recipe.media, batch)
                     waiting[extent].add(planned.stem)
         place = {request.request_id: asked for asked, request in requests.items()}
+        self._check_cancelled()
         created = self._client.create_jobs(list(requests.values()))
         self._open_jobs.update(job.name for job in created)
         yield from [extent for extent, stems in waiting.items() if not stems]

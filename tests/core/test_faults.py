@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from stemline.cli import main, models
+from stemline.cli.checks import packages
 from stemline.paths import cache_dir
 
 
@@ -54,3 +56,13 @@ def test_an_edit_that_cannot_be_read_is_named_as_the_input(tmp_path: Path, capsy
     assert main(["batch", str(edit), "--stem", "a=speech", "-o", str(tmp_path / "out"), "--json"]) == 2
     (error,) = json.loads(capsys.readouterr().out)["errors"]
     assert error["input"] == str(edit)
+
+
+def test_a_check_that_takes_too_long_is_told_without_its_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late() -> None:
+        raise subprocess.TimeoutExpired(["python", "-c", "a long program"], 120)
+
+    monkeypatch.setattr(packages, "_probe", late)
+    (check,) = packages._server_packages()
+    assert check.message == "did not load within 120 s"
+    assert "long program" not in check.message + check.advice

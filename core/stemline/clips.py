@@ -68,6 +68,7 @@ class MediaFacts:
     """What planning must know of a `MediaSource`. `channels` counts those chosen by the source.
 
     `timecode_sample` is where the file's own timecode puts its first sample, counted in samples since midnight.
+    `cut_short` says that the file names more sound than it holds.
     """
 
     sample_rate: int
@@ -76,6 +77,7 @@ class MediaFacts:
     timecode_sample: Fraction = Fraction(0)
     frame_rate: Fraction | None = None
     drop_frame: bool = False
+    cut_short: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,20 @@ def test_inputs_that_would_collide_are_told_apart(command: Command, tmp_path: Pa
     assert [result["length_samples"] for result in answer["results"]] == [96000, 48000]
 
 
+def test_a_file_that_was_cut_short_is_separated_as_far_as_it_goes_and_said_so(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav", seconds=4)
+    media.write_bytes(media.read_bytes()[: media.stat().st_size // 2])
+    whole = ("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    code, answer, _ = command(*whole)
+    (result,) = answer["results"]
+    assert code == 0
+    assert np.array_equal(summed(result), samples(media))
+    assert [warning["code"] for warning in result["warnings"]] == ["MEDIA_CUT_SHORT"]
+    assert "ends after 2.00 s" in result["warnings"][0]["message"]
+    _, answer, _ = command(*whole, "--in", "0", "--out", "1")
+    assert answer["results"][0]["warnings"] == []
+
+
 def test_sound_beyond_full_scale_is_written_as_float(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav", bits=32)
     loud = samples(media) * 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -124,9 +125,9 @@ def test_token_and_folder_are_the_owners_alone(start_server: Start) -> None:
 
 
 def test_a_private_server_leaves_when_nobody_needs_it_but_not_while_it_works(start_server: Start, noise: Path) -> None:
-    server = start_server("--idle-timeout-s", "0.5")
+    server = start_server("--idle-timeout-s", "3")
     media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
-    job = server.caller.create(media, "sleep:2")
+    job = server.caller.create(media, "sleep:4")
     assert server.process.wait(START_TIMEOUT_S) == 0
     assert not (server.state / "endpoint.json").exists()
     server.start()
@@ -136,15 +137,13 @@ def test_a_private_server_leaves_when_nobody_needs_it_but_not_while_it_works(sta
 def test_a_private_server_holds_no_pipe_of_who_started_it(tmp_path: Path) -> None:
     """`$(command)` waits for everybody who holds its output."""
     command = (
-        f"{sys.executable} -m stemline_server --private --state {tmp_path / 'state'} --idle-timeout-s 3 &"
+        f"{sys.executable} -m stemline_server --private --state {tmp_path / 'state'} --idle-timeout-s 60 &"
         f" while [ ! -e {tmp_path / 'state' / 'endpoint.json'} ]; do sleep 0.05; done; echo up"
     )
-    begun_s = time.monotonic()
     shell = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=START_TIMEOUT_S, check=True)
     assert shell.stdout == "up\n"
     endpoint = json.loads((tmp_path / "state" / "endpoint.json").read_text("utf-8"))
-    os.kill(endpoint["pid"], 0)  # it still runs, and the shell's output has ended all the same
-    assert time.monotonic() > begun_s
+    os.kill(endpoint["pid"], signal.SIGTERM)  # it still runs, and the shell's output has ended all the same
 
 
 def test_a_taken_port_is_named_in_one_sentence(tmp_path: Path) -> None:

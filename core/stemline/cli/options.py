@@ -23,11 +23,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chain", action="store_true", help="take each stem from what the ones before it left")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     add_json(parser)
-    parser.add_argument("-o", "--output", metavar="DIR", default=".", help="folder for the results (default: here)")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=_folder, default=".", help="folder for the results (default: here)"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
+
+
+def _folder(text: str) -> str:
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("no folder's name holds a NUL character")
+    return text
 
 
 def _seed(text: str) -> int:

@@ -18,10 +18,11 @@ from av.video.stream import VideoStream
 
 from stemline.media.decoding import Anchor, FrameDecoder, Unseekable, audio_stream, decoded_frames, demuxed
 from stemline.media.model import AudioStream
-from stemline.media.opening import open_container, stat_media
+from stemline.media.opening import is_cut_wave, open_container, stat_media
 from stemline.timebase import round_half_up
 
 _SEEK_TRIAL_S = 4
+_INDEXED = ("mp4", "flac", "mxf")  # say in their head how much sound follows; others estimate it
 _PCM_BITS = {"8": 8, "16": 16, "24": 24, "32": 32, "64": 32}
 
 
@@ -29,7 +30,8 @@ _PCM_BITS = {"8": 8, "16": 16, "24": 24, "32": 32, "64": 32}
 class StreamFacts:
     """A stream as measured. `anchor` is None where nothing decodes; `claims_audio` tells whether something should.
 
-    `profile` is the codec's; `seekable` tells whether seeks in this file land where its timestamps say.
+    `profile` is the codec's; `seekable` tells whether seeks in this file land where its timestamps say, `cut_short`
+    whether it names at least a second more sound than it holds.
     """
 
     stream: AudioStream
@@ -37,6 +39,7 @@ class StreamFacts:
     profile: str
     seekable: bool
     claims_audio: bool
+    cut_short: bool = False
 
 
 def stream_facts(path: str | Path, index: int) -> StreamFacts:
@@ -51,6 +54,7 @@ def _measured(path: str, _state: tuple[int, int, int], index: int) -> StreamFact
         head = list(islice(decoded_frames(container, stream), 2))
         anchor = _anchored(container, stream, head) if head else None
         expected = _expected_end(container, stream, anchor)
+        indexed = stream.duration is not None and any(name in container.format.name for name in _INDEXED)
         facts = StreamFacts(
             stream=_describe(stream, index),
             anchor=anchor,
@@ -61,7 +65,9 @@ def _measured(path: str, _state: tuple[int, int, int], index: int) -> StreamFact
     if anchor is None:
         return facts
     length = max(0, _true_end(path, index, anchor, expected if facts.seekable else 0))
-    return replace(facts, stream=replace(facts.stream, sample_rate=anchor.sample_rate, length_samples=length))
+    cut_short = is_cut_wave(path) or (indexed and expected - length >= anchor.sample_rate)
+    stream_found = replace(facts.stream, sample_rate=anchor.sample_rate, length_samples=length)
+    return replace(facts, stream=stream_found, cut_short=cut_short)
 
 
 def _anchored(container: InputContainer, stream: AvAudioStream, head: list[AudioFrame]) -> Anchor:

@@ -9,6 +9,7 @@ import av
 from av.container import InputContainer
 
 from stemline.errors import Code, MediaError
+from stemline.media.riff import chunks
 
 # Containers that hold their media themselves. Playlists and other formats that name further files (hls, dash, concat,
 # image2, sdp ...) are left out on purpose.
@@ -73,6 +74,12 @@ def is_cut_mp4(path: str | Path) -> bool:
                 return length != 0
             position += length
     return position > size
+
+
+def is_cut_wave(path: str | Path) -> bool:
+    """Whether this is a WAVE file whose samples reach past its end."""
+    with Path(path).open("rb") as file:
+        return any(chunk.name == b"data" and chunk.cut for chunk in chunks(file))
 
 
 def unreadable(path: str | Path) -> MediaError:

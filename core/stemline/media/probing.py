@@ -50,6 +50,7 @@ def media_facts(source: MediaSource) -> MediaFacts:
         timecode_sample=_timecode_sample(info, facts.stream.sample_rate),
         frame_rate=info.video_frame_rate or (info.timecode.rate if info.timecode else None),
         drop_frame=info.timecode.drop_frame if info.timecode else False,
+        cut_short=facts.cut_short,
     )
 
 

@@ -40,7 +40,9 @@ _SPEAKERS = (  # in the bit order of WAVEFORMATEXTENSIBLE
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk's name and where its body lies. A body that passes the end of the file is `cut`."""
+    """A chunk's name and where its body lies. A body that passes the end of the file is `cut`, unless its writer never
+    knew its size.
+    """
 
     name: bytes
     offset: int
@@ -109,5 +111,5 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         elif name == b"data" and size == _UNKNOWN and data_size is not None:
             size = data_size
         body = position + 8
-        yield Chunk(name, body, min(size, length - body), cut=body + size > length)
+        yield Chunk(name, body, min(size, length - body), cut=size != _UNKNOWN and body + size > length)
         position = body + size + (size & 1)

@@ -87,6 +87,15 @@ class Separation:
 
         While one lot of extents is sent, the lots before it are separated and written.
         """
+        try:
+            self._run_lots()
+        except BaseException:
+            self._cancel_jobs()  # once more: a lot may have created its jobs while the others were being cancelled
+            raise
+        order = {id(cut): i for i, cut in enumerate(self._prepared.plan.cuts)}
+        return sorted(self._results, key=lambda result: order[id(result.cut)])
+
+    def _run_lots(self) -> None:
         lots: list[Future[list[Future[CutResult]]]] = []
         with (
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="stem-writer") as writers,
@@ -104,8 +113,6 @@ class Separation:
                 writers.shutdown(wait=False, cancel_futures=True)
                 self._cancel_jobs()
                 raise
-        order = {id(cut): i for i, cut in enumerate(self._prepared.plan.cuts)}
-        return sorted(self._results, key=lambda result: order[id(result.cut)])
 
     def _all(self, futures: Sequence[Future[_T]]) -> list[_T]:
         """Their results. Raises the first error, and Cancelled while it waits."""
@@ -183,6 +190,7 @@ class Separation:
                     requests[extent, planned.stem] = self._request(planned, works[0].recipe.media, batch)
                     waiting[extent].add(planned.stem)
         place = {request.request_id: asked for asked, request in requests.items()}
+        self._check_cancelled()
         created = self._client.create_jobs(list(requests.values()))
         self._open_jobs.update(job.name for job in created)
         yield from [extent for extent, stems in waiting.items() if not stems]
@@ -306,7 +314,7 @@ def _finish_file(
         "found": bool(stem and stem.found),
         "confidence": stem.confidence if stem else 0.0,
         "matched": stem.matched if stem else "",
-        "warnings": _warnings(name, written, stem),
+        "warnings": _warnings(name, work.recipe, written, stem),
         "waveform": file.waveform,
         "mix_waveform": written.mix_waveform if name == RESIDUAL else [],
     }
@@ -314,7 +322,7 @@ def _finish_file(
     return FinishedFile(file.path, record)
 
 
-def _warnings(name: str, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
+def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
     warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
     if name == RESIDUAL and written.overlapping:
         message = (
@@ -324,6 +332,13 @@ def _warnings(name: str, written: WrittenSet, stem: Stem | None) -> list[dict[st
     if name == RESIDUAL and written.nonfinite_samples:
         message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
         warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
+    facts = recipe.facts
+    if name == RESIDUAL and facts.cut_short and recipe.cut.range.end_sample >= facts.length_samples:
+        end_s = facts.length_samples / facts.sample_rate
+        message = (
+            f"The media file is cut short: its sound ends after {end_s:.2f} s. Copy it again if there should be more."
+        )
+        warnings.append({"code": "MEDIA_CUT_SHORT", "message": message})
     return warnings
 
 

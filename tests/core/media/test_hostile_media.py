@@ -188,6 +188,49 @@ def test_cut_files_give_what_is_there_or_say_so(name: str, tmp_path: Path) -> No
             assert np.array_equal(salvaged(path)[:, :length], everything), size
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mxf"])
+def test_a_file_that_names_more_sound_than_it_holds_is_told_from_a_whole_one(name: str, tmp_path: Path) -> None:
+    whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 5 * 48_000, 16)])
+    assert not media_facts(MediaSource(str(whole))).cut_short
+    cut = tmp_path / f"cut-{name}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert media_facts(MediaSource(str(cut))).cut_short
+
+
+def test_an_mp4_whose_index_outlived_its_samples_is_cut_short(tmp_path: Path) -> None:
+    """As a copy of a file made for streaming: the index stands at its start."""
+    whole = encode(tmp_path / "a.mp4", RECIPES["a.mp4"], [ramp(2, 5 * 48_000, 16)])
+    streaming, cut = tmp_path / "streaming.mp4", tmp_path / "cut.mp4"
+    index_first(whole, streaming)
+    assert not media_facts(MediaSource(str(streaming))).cut_short
+    cut.write_bytes(streaming.read_bytes()[: streaming.stat().st_size * 2 // 3])
+    facts = media_facts(MediaSource(str(cut)))
+    assert facts.cut_short
+    assert 0 < facts.length_samples < 4 * 48_000
+
+
+def index_first(source: Path, target: Path) -> None:
+    import av
+
+    options = {"movflags": "faststart"}
+    with av.open(str(source)) as read, av.open(str(target), "w", options=options) as written:
+        stream = read.streams.audio[0]
+        copy = written.add_stream_from_template(stream)
+        for packet in read.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                written.mux(packet)
+
+
+def test_a_wave_whose_writer_never_knew_its_size_is_whole(tmp_path: Path) -> None:
+    path = wave(tmp_path / "streamed.wav", bytes(96_000))
+    data = bytearray(path.read_bytes())
+    data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    facts = media_facts(MediaSource(str(path)))
+    assert (facts.length_samples, facts.cut_short) == (48_000, False)
+
+
 def salvaged(path: Path) -> np.ndarray:
     """What FFmpeg decodes until it meets the cut."""
     import av

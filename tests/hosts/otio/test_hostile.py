@@ -47,6 +47,14 @@ def test_what_is_no_edit_is_refused_in_one_sentence(tmp_path: Path, text: bytes)
     assert len(refused.value.message) < 600
 
 
+@pytest.mark.parametrize("frames", [1e300, -1e300, float("inf"), float("nan")])
+def test_a_time_beyond_all_bounds_is_refused_by_name(tmp_path: Path, frames: float) -> None:
+    media(tmp_path / "m.wav", 4)
+    path = save(tmp_path / "e.otio", audio_track("a", [clip("m.wav", (0, frames), 25, WHOLE)]))
+    with pytest.raises(EditError, match="a time that cannot be"):
+        edit(path).read_clips(Selection())
+
+
 @pytest.mark.parametrize("text", [ONE_STACK * 40000 + "]}" * 40000, "[" * 300000, '{"a":' * 200000])
 def test_endless_nesting_does_not_end_the_process(tmp_path: Path, text: str) -> None:
     """In a process of its own: the native parser overflows its stack on such text."""

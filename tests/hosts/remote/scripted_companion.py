@@ -92,7 +92,7 @@ def _print_in_every_way() -> None:
 def main() -> int:
     incoming, outgoing = claim_standard_streams()
     limits = Limits(line_bytes=1_000_000, heartbeat_s=0.2, silence_s=float(os.environ.get("TEST_SILENCE_S", "600")))
-    return serve(Companion(incoming, outgoing, ScriptedServices(), limits=limits, times=CallTimes(read_s=1.0)))
+    return serve(Companion(incoming, outgoing, ScriptedServices(), limits=limits, times=CallTimes(read_s=4.0)))
 
 
 if __name__ == "__main__":

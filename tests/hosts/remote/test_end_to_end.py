@@ -166,7 +166,7 @@ def _config(fake_host: FakeHostRunner) -> dict[str, Any]:
     return config
 
 
-def _wait_until_gone(pid: int, timeout_s: float = 20.0) -> None:
+def _wait_until_gone(pid: int, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, f"companion {pid} outlived its host"

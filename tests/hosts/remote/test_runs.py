@@ -29,7 +29,7 @@ class Listener:
             self.ended.release()
 
     def wait(self, count: int) -> Told:
-        assert all(self.ended.acquire(timeout=20) for _ in range(count))
+        assert all(self.ended.acquire(timeout=60) for _ in range(count))
         return self.told
 
 

@@ -8,7 +8,6 @@ Fraction of them: slower, and as exact.
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -23,6 +22,7 @@ TICKS_PER_SECOND = 705_600_000
 Ticks = int | Fraction
 _WHOLE_TOLERANCE = 1e-6
 _MAX_DENOMINATOR = 1_000_000
+_MOST_FRAMES = 1e15  # twelve days of nanoseconds
 
 
 class Span(NamedTuple):
@@ -62,10 +62,10 @@ def ticks_of(time: otio.opentime.RationalTime) -> Ticks:
     """Frames are made exact first and multiplied by the exact frame after: absolute timecode loses nothing."""
     value: float = time.value
     frame = frame_ticks(time.rate)
+    if not -_MOST_FRAMES < value < _MOST_FRAMES:
+        raise EditError(f"The edit holds a time that cannot be: frame {value:g}.", advice="Export it again.")
     if value.is_integer():
         return int(value) * frame
-    if not math.isfinite(value):
-        raise EditError("The edit holds a time that is no number.", advice="Export it again.")
     whole = round(value)
     if abs(value - whole) < _WHOLE_TOLERANCE:
         return whole * frame

@@ -172,7 +172,7 @@ def as_parent(host: FakeHost, report: dict[str, Any]) -> None:
         report["pid"] = process.pid
         run_scenario(host, report, process)
         process.stdin.close()
-        report["exit_code"] = process.wait(timeout=20)
+        report["exit_code"] = process.wait(timeout=60)
 
 
 def as_child(host: FakeHost, report: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ def silent(host: FakeHost, report: dict[str, Any], process: subprocess.Popen[byt
     """The host hangs: nothing is sent and nothing is read any more, though its pipes stay open."""
     host.hello()
     host.peer.gone.set()
-    report["exit_code_when_silent"] = process.wait(timeout=20)
+    report["exit_code_when_silent"] = process.wait(timeout=60)
 
 
 def wrong_version(host: FakeHost, report: dict[str, Any], process: subprocess.Popen[bytes] | None) -> None:

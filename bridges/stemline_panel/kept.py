@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What outlives a panel: settings, history, and the journal of its runs, in the user's Stemline folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemline.paths import home_dir
+from stemline_panel.model.history import PromptHistory
+from stemline_panel.model.journal import Journal
+from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    folder: Path
+    history: PromptHistory
+    journal: Journal
+
+    @staticmethod
+    def at(folder: Path | None = None) -> Kept:
+        place = folder or home_dir() / "panel"
+        return Kept(place, PromptHistory(place / "history.json"), Journal(place / "runs"))
+
+    def settings(self) -> PanelSettings:
+        return read_settings(self.folder / "settings.json")
+
+    def save(self, settings: PanelSettings) -> None:
+        write_settings(self.folder / "settings.json", settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from PyQt5.QtCore import QObject
 from PyQt5.QtWidgets import QFileDialog
 
-from stemline.clips import TimeRange
+from stemline.clips import ClipRange, TimeRange
 from stemline.errors import Code, NoServerError, StemlineError
 from stemline.hosts.base import ReadClips
 from stemline_panel.control.asking import AskControl
@@ -220,6 +220,19 @@ class Director(QObject):
     def play(self) -> None:
         self.sound.toggle(self.marks.selection, loop=self.window.transport.loop.isChecked())
 
+    def render(self) -> None:
+        """Has the host render the shown clip, so that its effects are heard and separated too."""
+        clip = self.session.clip
+        if clip is not None and self.hosts.place is not None:
+            self.window.say("The host renders the clip …")
+            self.hosts.render(clip, self.session.output_dir / "renders")
+
+    def _rendered(self, clip: ClipRange) -> None:
+        self.session.replace_clip(clip)
+        self.window.say("This is the sound as the host plays it.")
+        self._show_clip()
+        self._refresh_runs()
+
     def show_help(self) -> None:
         HelpOverlay(self.window).exec_()
 
@@ -236,6 +249,7 @@ class Director(QObject):
         self.hosts.opened.connect(self._opened_place)
         self.hosts.failed.connect(self._host_failed)
         self.hosts.gone.connect(self._host_gone)
+        self.hosts.rendered.connect(self._rendered)
         self.connection.changed.connect(self._server_changed)
         self.sound.opened.connect(self._opened_clip)
         self.sound.failed.connect(self._clip_failed)

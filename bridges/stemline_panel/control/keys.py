@@ -56,6 +56,7 @@ def handlers(director: Director) -> dict[str, Callable[[], object]]:
         "previous_clip": lambda: director.step_clip(-1),
         "next_clip": lambda: director.step_clip(1),
         "refresh": director.hosts.read,
+        "render": director.render,
         "open": director.ask_for_file,
         "settings": asking.change_settings,
         "help": director.show_help,

@@ -52,6 +52,7 @@ SHORTCUTS = (
     Shortcut("previous_clip", ("PgUp",), "Previous clip"),
     Shortcut("next_clip", ("PgDown",), "Next clip"),
     Shortcut("refresh", ("F5",), "Read the host's clips again"),
+    Shortcut("render", ("Ctrl+E",), "Have the host render the clip, with its effects"),
     Shortcut("open", ("Ctrl+O",), "Open a file or an edit"),
     Shortcut("settings", ("Ctrl+,",), "Settings"),
     Shortcut("help", ("F1", "?"), "This list", plain=True),

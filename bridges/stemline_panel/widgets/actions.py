@@ -11,7 +11,7 @@ from PyQt5.QtWidgets import QAction, QMainWindow
 from stemline_panel.model.shortcuts import SHORTCUTS
 
 _MENUS = {
-    "File": ("open", "refresh", "previous_clip", "next_clip", None, "copy_job", "settings"),
+    "File": ("open", "refresh", "render", "previous_clip", "next_clip", None, "copy_job", "settings"),
     "Listen": (
         "play", "loop", "toggle_ab", "equally_loud", None, "back", "forward", "start", "end", None,
         "zoom_in", "zoom_out", "zoom_selection",

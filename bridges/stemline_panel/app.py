@@ -19,6 +19,7 @@ from stemline_panel.director import Director
 from stemline_panel.kept import Kept
 from stemline_panel.model.session import Session
 from stemline_panel.sound.sink import AudioSink, DeviceSink
+from stemline_panel.takeover import hand_over
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
 
 
@@ -35,8 +36,11 @@ class Launch:
 def main(launch: Launch) -> int:
     """Until the window is closed. A thread that will not end does not keep the process."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="stemline panel: %(message)s")
+    kept = Kept.at()
+    if launch.streams is not None and hand_over(kept.waiting, *launch.streams):
+        return 0
     app = make_application()
-    director = build(launch, DeviceSink())
+    director = build(launch, DeviceSink(), kept)
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     wake = QTimer()
@@ -60,9 +64,8 @@ def make_application() -> QApplication:
     return app
 
 
-def build(launch: Launch, sink: AudioSink, kept: Kept | None = None) -> Director:
+def build(launch: Launch, sink: AudioSink, kept: Kept) -> Director:
     """The window and all behind it, at work on what it was started with."""
-    kept = kept or Kept.at()
     settings = kept.settings()
     if launch.output:
         settings.output_dir = str(Path(launch.output).absolute())

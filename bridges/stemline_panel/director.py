@@ -45,7 +45,7 @@ class Director(QObject):
         self.session, self._kept = session, kept
         self.window = MainWindow(kept.history)
         self.connection = ServerConnection(session.server)
-        self.hosts = HostControl(session.server)
+        self.hosts = HostControl(session.server, kept.waiting)
         self.sound = SoundControl(sink, matched=session.settings.loudness_matched)
         self.runs = RunControl(session, kept.journal)
         self.marks = MarkControl(session, self.window.wave, self.sound)
@@ -120,7 +120,9 @@ class Director(QObject):
             self.window.target.show_host(shown=True)
             version = place.capabilities.version
             self.window.target.host.show_state(Health.GOOD, place.label, f"{place.label} {version} is connected.")
+        self.window.target.part.setVisible(not session.host.writes_tracks)
         self.window.hide_banner()
+        self.window.raise_()
         self._show_clip()
         found = self.runs.find_earlier(session.clips)
         if found:
@@ -139,7 +141,7 @@ class Director(QObject):
         label = self.hosts.place.label if self.hosts.place else "The host"
         words = (
             f"{label} has ended. What was separated is kept, and what runs goes on. When it is back, choose Stemline "
-            "from its menu: the stems are found again."
+            "from its menu again: this panel takes over where it was."
         )
         self.window.target.show_host(shown=True)
         self.window.target.host.show_state(Health.BAD, f"{label} is gone", words, "Work on the file")
@@ -254,11 +256,14 @@ class Director(QObject):
         self.sound.opened.connect(self._opened_clip)
         self.sound.failed.connect(self._clip_failed)
         self.sound.pictured.connect(window.wave.draw)
+        self.sound.take_drawn.connect(window.wave.show_take)
         self.sound.overviewed.connect(window.strip.draw)
         self.sound.moved.connect(lambda _: self._moved())
         self.sound.play_changed.connect(self._transport_changed)
         self.marks.changed.connect(self.refresh)
         self.marks.said.connect(window.say)
+        self.marks.selection_changed.connect(self.asking.set_part)
+        window.target.part_toggled.connect(lambda _: self.asking.set_part(self.marks.selection))
         self.asking.changed.connect(self.refresh)
         self.asking.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)

@@ -23,6 +23,11 @@ class Kept:
         place = folder or home_dir() / "panel"
         return Kept(place, PromptHistory(place / "history.json"), Journal(place / "runs"))
 
+    @property
+    def waiting(self) -> Path:
+        """Where a panel whose host ended says how it can be reached."""
+        return self.folder / "waiting.json"
+
     def settings(self) -> PanelSettings:
         return read_settings(self.folder / "settings.json")
 

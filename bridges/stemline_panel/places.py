@@ -98,7 +98,9 @@ class FilePlace:
         request = outcome.request
         settings = dataclasses.replace(request.settings, output_dir=folder, overwrite=False)
         held = HeldClips(self.capabilities, request.clips)
-        namer = FileNamer(folder, [self._source.path], {})
+        part = request.clips[0].source_range
+        ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}
+        namer = FileNamer(folder, [self._source.path], ranges)
         result = run_prepared(
             held, prepare(held, request.stems, settings), settings, namer, Hooks(lambda _: None, lambda: False)
         )

@@ -26,6 +26,8 @@ class Colours:
     minus: str = "#f0716a"
     warn: str = "#e9b44c"
     wave: str = "#79b8e8"
+    stem: str = "#8fd6a6"
+    residual: str = "#b9a5e0"
     playhead: str = "#ffb454"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from PyQt5.QtCore import QObject, pyqtSignal
 from PyQt5.QtWidgets import QApplication
 
+from stemline.clips import TimeRange
 from stemline.errors import StemlineError
 from stemline_panel.kept import Kept
 from stemline_panel.model.history import Preset
@@ -115,6 +116,13 @@ class AskControl(QObject):
     def set_all_clips(self, every: bool) -> None:
         self._session.all_clips = every
         self.changed.emit()
+
+    def set_part(self, selection: TimeRange | None) -> None:
+        """The selection is all that is meant, where "Only the selection" is on."""
+        part = selection if self._window.target.part.isChecked() else None
+        if part != self._session.part:
+            self._session.part = part
+            self.changed.emit()
 
     def add_stem(self) -> None:
         self._session.stems.add()

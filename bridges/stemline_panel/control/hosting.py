@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from stemline.hosts.lines import ByteStream
 from stemline_panel.link import HostLink
 from stemline_panel.model.queue import Applied, QueueItem
 from stemline_panel.places import Place, RemotePlace, open_place
+from stemline_panel.takeover import SocketStream, Waiting
 from stemline_panel.workers import Worker
 
 _NOT_OPEN = "Nothing is open."
@@ -31,10 +33,13 @@ class HostControl(QObject):
     rendered = pyqtSignal(object)
     _greeted = pyqtSignal()
     _ended = pyqtSignal(object)
+    _back = pyqtSignal(object)
 
-    def __init__(self, server: str | None) -> None:
+    def __init__(self, server: str | None, waiting_place: Path) -> None:
         super().__init__()
         self._server = server
+        self._waiting_place = waiting_place
+        self._waiting: Waiting | None = None
         self._worker = Worker("host", self)
         self._link: HostLink | None = None
         self.place: Place | None = None
@@ -43,6 +48,7 @@ class HostControl(QObject):
         """Whether the clips came from a program that is gone."""
         self._greeted.connect(self._meet)
         self._ended.connect(self._end)
+        self._back.connect(self._come_back)
 
     @property
     def connected(self) -> bool:
@@ -106,6 +112,7 @@ class HostControl(QObject):
         self._do(lambda: place.render(clip, folder), self.rendered.emit)
 
     def close(self) -> bool:
+        self._stop_waiting()
         link, self._link = self._link, None
         ended = link.stop() if link is not None else True
         return self._worker.close() and ended
@@ -129,8 +136,19 @@ class HostControl(QObject):
         if link is self._link:
             self._link = None
             self.lost = True
+            self._waiting = Waiting(self._waiting_place, self._back.emit)
             self.gone.emit()
             threading.Thread(target=link.stop, name="stemline-panel-unlink", daemon=True).start()
+
+    def _come_back(self, connection: socket.socket) -> None:
+        """The host was started again: the panel that it started is a relay to us."""
+        self._stop_waiting()
+        self.attach(SocketStream(connection), SocketStream(connection))
+
+    def _stop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.close()
 
     def _do(self, work: Callable[[], object], then: Callable[..., object]) -> None:
         self.busy = True

@@ -13,7 +13,8 @@ from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
 from stemline.errors import StemlineError
 from stemline.media import Loudness
-from stemline_panel.sound.mixing import TakeReader, matched_gains, part_of, takes_of
+from stemline_panel.model.request import MIX
+from stemline_panel.sound.mixing import Take, TakeReader, matched_gains, part_of, takes_of
 from stemline_panel.sound.opened import OpenedClip, open_clip
 from stemline_panel.sound.pictures import ClipPictures, SoundPicture
 from stemline_panel.sound.player import Player
@@ -43,6 +44,7 @@ class SoundControl(QObject):
     overviewed = pyqtSignal(object)
     extent_found = pyqtSignal(object)
     compared = pyqtSignal(object)
+    take_drawn = pyqtSignal(str)
     moved = pyqtSignal(object)
     play_changed = pyqtSignal()
 
@@ -58,6 +60,8 @@ class SoundControl(QObject):
         self._drawing = False
         self._wanted: tuple[TimeRange, int] | None = None
         self._scans = 0
+        self._takes: tuple[Take, ...] = ()
+        self._drawn = MIX
         self._tick = QTimer(self)
         self._tick.setInterval(_TICK_MS)
         self._tick.timeout.connect(self._on_tick)
@@ -107,10 +111,12 @@ class SoundControl(QObject):
         opened, serial = self.clip, self._serial
         if opened is None:
             return
-        takes = takes_of(opened, stems)
+        takes = self._takes = takes_of(opened, stems)
         part = _part(opened, stems)
         self.levels = {}
         self.player.offer(takes, {})
+        self._drawn = ""
+        self._draw_choice()
 
         def measure() -> Compared:
             reader = TakeReader(takes)
@@ -132,7 +138,9 @@ class SoundControl(QObject):
         self.player.set_gains(matched_gains(self.levels) if matched and self.levels else {})
 
     def choose(self, name: str) -> None:
+        """Hears another sound, and draws it."""
         self.player.choose(name)
+        self._draw_choice()
         self.play_changed.emit()
 
     # -- transport -----------------------------------------------------------------------------------------------------
@@ -186,6 +194,14 @@ class SoundControl(QObject):
         self.player.load(takes_of(opened, {}), opened.facts.sample_rate, opened.played.length)
         self.opened.emit(opened)
         self.moved.emit(self.playhead)
+
+    def _draw_choice(self) -> None:
+        pictures, name = self._pictures, self.player.choice
+        if pictures is None or name == self._drawn:
+            return
+        self._drawn = name
+        take = next((take for take in self._takes if take.name == name and name != MIX), None)
+        self._do(self._serial, lambda: pictures.show_take(take), lambda _: self.take_drawn.emit(name))
 
     def _draw(self) -> None:
         pictures, wanted, serial = self._pictures, self._wanted, self._serial

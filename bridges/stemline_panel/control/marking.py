@@ -21,6 +21,7 @@ class MarkControl(QObject):
 
     changed = pyqtSignal()
     said = pyqtSignal(str)
+    selection_changed = pyqtSignal(object)
 
     def __init__(self, session: Session, view: WaveView, sound: SoundControl) -> None:
         super().__init__()
@@ -43,6 +44,7 @@ class MarkControl(QObject):
     def select(self, part: TimeRange | None) -> None:
         self.selection = part
         self._view.select(part)
+        self.selection_changed.emit(part)
 
     def set_in(self) -> None:
         """The selection begins at the playhead; it ends where it did, or at the end of the clip."""

@@ -8,14 +8,14 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import ClipRange
+from stemline.clips import ClipRange, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
 from stemline_panel.model.queue import ItemState, QueueItem, RunQueue
-from stemline_panel.model.request import RunRequest, around
+from stemline_panel.model.request import RunRequest, around, cut
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
 
@@ -54,7 +54,8 @@ class BigButton:
 
 @dataclass(slots=True)
 class Session:
-    """The state behind one window. `server` is an address, or None for the private server.
+    """The state behind one window. `server` is an address, or None for the private server; `part` the only part of a
+    file that is meant.
 
     `apply_words` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems".
     """
@@ -66,6 +67,7 @@ class Session:
     read: ReadClips = field(default_factory=lambda: ReadClips(()))
     clip_index: int = 0
     all_clips: bool = False
+    part: TimeRange | None = None
     verb: Verb = Verb.ISOLATE
     stems: StemList = field(default_factory=StemList)
     queue: RunQueue = field(default_factory=RunQueue)
@@ -102,10 +104,18 @@ class Session:
         if self.clip is None:
             raise UsageError("There is no clip.", code=Code.EDIT_NO_CLIPS, advice="Open a file or select a clip.")
         stems = self.stems.requests()
-        clips = self.clips if self.all_clips else (self.clip,)
         timeline = self.host.writes_tracks
+        clips = self.clips if self.all_clips else (self.clip if timeline else self._chosen_part(self.clip),)
         folder = self.output_dir if timeline else cache_dir() / "panel" / "results"  # until the user saves them
         return RunRequest(stems, clips, self._run_settings(folder, handles=timeline))
+
+    def _chosen_part(self, clip: ClipRange) -> ClipRange:
+        """A file can be separated in part. A clip of a timeline cannot: its rest would have no sound any more."""
+        record = clip.record_range
+        if self.part is None or not self.part.overlaps(record):
+            return clip
+        start, end = max(self.part.start, record.start), min(self.part.end, record.end)
+        return cut(clip, start - record.start, end - record.start)
 
     def audition(self, playhead: Fraction) -> RunRequest:
         """The same for a few seconds of the shown clip around the playhead, kept out of the user's folders."""

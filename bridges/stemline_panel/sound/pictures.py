@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange, TimeRange
 from stemline.media import AudioReader, Overview, open_audio, peaks_of, sound_extent
+from stemline_panel.sound.mixing import Take
 from stemline_panel.sound.opened import OpenedClip
 from stemline_panel.sound.spectrum import BANDS, BandMeter, Picture
 
@@ -43,16 +44,20 @@ class ClipPictures:
         self.opened = opened
         played = opened.played
         self._reader = open_audio(opened.clip.source)
+        self._take: tuple[AudioReader, int] | None = None
         self._scan: AudioReader | None = None
         self._meter = BandMeter(self._reader.sample_rate)
         self._overview = Overview(played.start_sample, played.length)
         self._columns = min(_SCAN_COLUMNS, max(1, played.length // 1024))
         self._spectrum = np.zeros((self._columns, BANDS), np.uint8)
 
-    @property
-    def scanned(self) -> float:
-        """How much of the clip the scan has seen, from 0 to 1."""
-        return min(1.0, self._overview.filled_samples / max(1, self._overview.length))
+    def show_take(self, take: Take | None) -> None:
+        """Draws another sound of the clip from here on; None draws the clip itself. Raises MediaError."""
+        if self._take is not None:
+            self._take[0].close()
+            self._take = None
+        if take is not None:
+            self._take = (open_audio(take.source), take.first_sample - self.opened.played.start_sample)
 
     def picture(self, shown: TimeRange, columns: int) -> SoundPicture:
         """The clip in a range of the timeline. Raises MediaError when the media can no longer be read."""
@@ -102,6 +107,7 @@ class ClipPictures:
 
     def close(self) -> None:
         self._reader.close()
+        self.show_take(None)
         if self._scan is not None:
             self._scan.close()
 
@@ -110,13 +116,14 @@ class ClipPictures:
 
     def _decoded(self, wanted: SampleRange, columns: int) -> SoundPicture:
         """In parts, so that memory holds the folded sound alone."""
+        reader, ahead = self._take or (self._reader, 0)
         mono = np.empty(wanted.length, np.float32)
         step = max(1, -(-wanted.length // max(1, columns)))
         part = max(step, _READ_SAMPLES // step * step)
         lows, highs = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
         for start in range(0, wanted.length, part):
             end = min(wanted.length, start + part)
-            block = self._reader.read(wanted.start_sample + start, wanted.start_sample + end)
+            block = reader.read(ahead + wanted.start_sample + start, ahead + wanted.start_sample + end)
             peaks = peaks_of(block, start, -(-(end - start) // step))
             lows.append(peaks.low)
             highs.append(peaks.high)

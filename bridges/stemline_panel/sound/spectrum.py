@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 BANDS = 144
 LOWEST_HZ = 40.0
-QUIETEST_DB, LOUDEST_DB = -96.0, -12.0
+QUIETEST_DB, LOUDEST_DB = -84.0, -18.0
+_TILT_DB = 3.0
+"""Added for each octave above 1 kHz, as sound gets weaker there: hiss and rumble are drawn alike."""
 _WINDOW = 2048
 
 Picture = npt.NDArray[np.uint8]
@@ -25,6 +27,9 @@ class BandMeter:
         self._below = centres.astype(int)
         self._share = (centres - self._below).astype(np.float32)
         self._first = np.clip(np.ceil(edges[:-1]).astype(int), 0, _WINDOW // 2)
+        self._tilt = (_TILT_DB * np.log2(np.sqrt(edges[:-1] * edges[1:]) * sample_rate / _WINDOW / 1000)).astype(
+            np.float32
+        )
         self._wide = edges[1:] - edges[:-1] > 1.5
 
     def columns(self, mono: npt.NDArray[np.float32], count: int) -> Picture:
@@ -50,5 +55,5 @@ class BandMeter:
         bands = low + (high - low) * self._share
         loudest = np.maximum.reduceat(power, self._first, axis=1)
         bands = np.where(self._wide, loudest, bands)
-        level = 10 * np.log10(bands + 1e-12)
+        level = 10 * np.log10(bands + 1e-12) + self._tilt
         return np.asarray(np.clip((level - QUIETEST_DB) * 255 / (LOUDEST_DB - QUIETEST_DB), 0, 255), np.uint8)

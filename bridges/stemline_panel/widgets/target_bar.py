@@ -15,6 +15,7 @@ class TargetBar(QWidget):
 
     step = pyqtSignal(int)
     all_toggled = pyqtSignal(bool)
+    part_toggled = pyqtSignal(bool)
     refresh = pyqtSignal()
 
     def __init__(self) -> None:
@@ -28,10 +29,13 @@ class TargetBar(QWidget):
         self._all = QCheckBox("All clips")
         self._all.setToolTip("Separate all clips at once instead of the one that is shown")
         self._all.toggled.connect(self.all_toggled.emit)
+        self.part = QCheckBox("Only the selection")
+        self.part.setToolTip("Separate the selected part of the file instead of all of it")
+        self.part.toggled.connect(self.part_toggled.emit)
         self._refresh = button("Read again", "Read the selected clips of the host again (F5)", self.refresh.emit)
         self.host = Badge("Host")
         self.server = Badge("Server")
-        steps = (self._before, self._count, self._after, self._all, self._refresh)
+        steps = (self._before, self._count, self._after, self._all, self.part, self._refresh)
         self.setLayout(row(self.line, *steps, self.host, self.server, grow=0))
         self.show_target("Nothing is open.", 0, 0)
 

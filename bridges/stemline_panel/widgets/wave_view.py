@@ -13,7 +13,8 @@ from PyQt5.QtCore import QRectF, Qt, pyqtSignal
 from PyQt5.QtGui import QColor
 from PyQt5.QtWidgets import QVBoxLayout, QWidget
 
-from stemline.clips import TimeRange
+from stemline.clips import RESIDUAL, TimeRange
+from stemline_panel.model.request import MIX
 from stemline_panel.model.spans import Sign, Span
 from stemline_panel.sound.pictures import SoundPicture
 from stemline_panel.theme import COLOURS
@@ -57,6 +58,9 @@ class WaveView(QWidget):
         self._image = pg.ImageItem(axisOrder="col-major")
         self._image.setLookupTable(pg.colormap.get(_COLOUR_MAP).getLookupTable(nPts=256))
         self._spectrum.addItem(self._image)
+        self._name = pg.LabelItem(MIX, color=COLOURS.wave, justify="left")
+        self._name.setParentItem(self._wave.getViewBox())
+        self._name.anchor(itemPos=(1, 0), parentPos=(1, 0), offset=(-8, 2))
         self._heads = [self._playhead(plot) for plot in (self._wave, self._spectrum)]
         self._selections = [self._region(plot, "#ffffff", 34, movable=False) for plot in (self._wave, self._spectrum)]
         for region in self._selections:
@@ -115,6 +119,13 @@ class WaveView(QWidget):
             start, length = float(picture.heard.start), float(picture.heard.duration)
             self._image.setImage(picture.spectrum, autoLevels=False, levels=(0, 255))
             self._image.setRect(QRectF(start, 0.0, length, 1.0))
+
+    def show_take(self, name: str) -> None:
+        """Which sound is drawn: in the corner, and by its colour. The picture itself is asked for anew."""
+        colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
+        self._curve.setPen(pg.mkPen(colour, width=1))
+        self._name.setText(name, color=colour)
+        self._ask()
 
     def set_playhead(self, time: Fraction, *, follow: bool) -> None:
         for head in self._heads:

@@ -13,6 +13,7 @@ from PyQt5.QtCore import QTimer
 from stemline.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
+from stemline_panel.kept import Kept
 from stemline_panel.sound.sink import AudioSink
 
 
@@ -34,8 +35,8 @@ def _until(seen: object) -> Iterator[bool]:
         yield False
 
 
-def build_driven(launch: app.Launch, sink: AudioSink) -> Director:
-    director = build(launch, sink)
+def build_driven(launch: app.Launch, sink: AudioSink, kept: Kept) -> Director:
+    director = build(launch, sink, kept)
     steps = user(director)
     timer = QTimer(director)
     timer.timeout.connect(lambda: next(steps, None))
@@ -44,5 +45,5 @@ def build_driven(launch: app.Launch, sink: AudioSink) -> Director:
 
 
 build = app.build
-app.build = build_driven  # type: ignore[assignment]
+app.build = build_driven
 sys.exit(main(["panel", "--host", "-o", sys.argv[1]]))

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PyQt5.QtCore import Qt
+from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from stemline_panel.director import Director
@@ -73,14 +75,22 @@ class Panel:
         edit = self.window.prompt.prompt.edit
         edit.setFocus()
         edit.selectAll()
-        self.bot.keyClicks(edit, text)
+        QTest.keyClicks(edit, text)
 
-    def key(self, key: int, modifier: int = Qt.NoModifier) -> None:
+    def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.NoModifier) -> None:
         self.window.wave.setFocus()
-        self.bot.keyClick(self.window, key, modifier)
+        QTest.keyClick(self.window, key, modifier)
 
-    def click(self, button: object) -> None:
-        self.bot.mouseClick(button, Qt.LeftButton)
+    def click(self, button: QWidget) -> None:
+        QTest.mouseClick(button, Qt.LeftButton)
+
+    @property
+    def choice(self) -> str:
+        """The sound that is heard, by name."""
+        return self.sound.player.choice
+
+    def plays(self) -> bool:
+        return self.sound.player.playing
 
     @property
     def big(self) -> str:

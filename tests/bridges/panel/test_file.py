@@ -74,17 +74,16 @@ def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPan
     panel.session.settings.model = "noop"
     panel.separate("beep")
     panel.until(lambda: len(panel.sound.levels) == 3)
-    player = panel.sound.player
     panel.window.transport.matched.setChecked(False)
     panel.sound.seek(Fraction(5))
     panel.key(Qt.Key_Space)
-    assert player.playing
+    assert panel.plays()
     assert panel.sink.rate == RATE
     with open_audio(MediaSource(str(media))) as reader:
         mix = reader.read(5 * RATE, 7 * RATE).T
     assert np.array_equal(panel.sink.hear(4096), mix[:4096])
     panel.key(Qt.Key_2)
-    assert player.choice == "beep"
+    assert panel.choice == "beep"
     faded = panel.sink.hear(1024)
     assert np.abs(np.diff(faded[:, 0])).max() < 0.05, "switching does not click"
     assert np.allclose(panel.sink.hear(2048), mix[5120:7168] / 2, atol=1e-6)
@@ -92,9 +91,9 @@ def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPan
     panel.sink.hear(1024)
     assert np.allclose(panel.sink.hear(2048), mix[8192:10240], atol=2e-3), "as loud as the mix"
     panel.key(Qt.Key_B)
-    assert player.choice == "mix"
+    assert panel.choice == "mix"
     panel.key(Qt.Key_Space)
-    assert not player.playing
+    assert not panel.plays()
     assert abs(panel.sound.playhead - 5 - Fraction(10240, RATE)) < Fraction(1, 1000)
 
 
@@ -166,7 +165,7 @@ def test_media_that_cannot_be_read_is_one_sentence(open_panel: OpenPanel, tmp_pa
     media = tmp_path / "broken.mp4"
     media.write_bytes(content)
     panel = open_panel(media)
-    panel.until(lambda: panel.window.banner.isVisible())
+    panel.until(panel.window.banner.isVisible)
     assert "broken.mp4" in panel.window.banner.text()
     assert panel.session.big_button().does is Does.OPEN
 
@@ -200,3 +199,32 @@ def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: P
     assert second.window.queue.row(items[1].number).retry.isVisible()
     first.director.asking.stop()
     first.ended(20)
+
+
+def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.window.target.part.setChecked(True)
+    panel.select(4.5, 6.5)
+    item = panel.separate("beep")
+    assert item.request.clips[0].record_range == TimeRange(Fraction(9, 2), Fraction(13, 2))
+    panel.press_big()
+    panel.until(lambda: item.applied)
+    saved = tmp_path / "a stems" / "a.4.5-6.5.beep.wav"
+    with open_audio(MediaSource(str(saved))) as stem, open_audio(MediaSource(str(tmp_path / "a.wav"))) as mix:
+        assert stem.length_samples == 2 * RATE
+        assert np.array_equal(stem.read(0, RATE) * 2, mix.read(RATE * 9 // 2, RATE * 11 // 2))
+    assert not list((tmp_path / "a stems").glob(".*")), "nothing half done is left"
+
+
+def test_the_chosen_sound_is_the_one_that_is_drawn(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.separate("beep")
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    drawn: list[float] = []
+    panel.sound.pictured.connect(lambda picture: drawn.append(float(picture.high.max())))
+    panel.key(Qt.Key_2)
+    panel.until(lambda: drawn and 0.13 < drawn[-1] < 0.18)
+    panel.key(Qt.Key_1)
+    panel.until(lambda: 0.27 < drawn[-1] < 0.36)

@@ -16,7 +16,6 @@ import pytest
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
-from stemline.errors import Code
 from stemline.hosts.remote import CallTimes
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
@@ -144,6 +143,31 @@ def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, o
         assert not panel.director.hosts.lost
 
 
+def test_a_host_that_comes_back_finds_the_same_panel(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its menu script starts `stemline panel --host` again: that process only carries the pipe to the old window."""
+    monkeypatch.setenv("STEMLINE_HOME", str(tmp_path))
+    (tmp_path / "panel").symlink_to(tmp_path / "kept")
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        item = panel.separate("speech")
+        child.kill()
+        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        again = runner.config("attend", (str(Path(sys.executable).with_name("stemline")), "panel", "--host"))
+        with subprocess.Popen(runner.command(again)) as host:
+            panel.until(lambda: panel.window.target.host.health is Health.GOOD)
+            assert not panel.window.banner.isVisible()
+            panel.until(panel.window.results.apply.isEnabled)
+            panel.click(panel.window.results.apply)
+            panel.until(lambda: item.applied)
+            panel.director.hosts.close()
+            assert host.wait(20) == 0
+    told = report(runner)
+    assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
+    assert not panel.director._kept.waiting.exists()
+
+
 def test_a_call_that_takes_too_long_can_be_tried_again(
     runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,9 +186,7 @@ def test_a_call_that_takes_too_long_can_be_tried_again(
 
 
 def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
-    skip = {
-        "clip": "Title", "track": "A2", "record_start": "0/1", "code": str(Code.CLIP_NOT_MEDIA), "reason": "It is a title.",
-    }  # fmt: skip
+    skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
     with attended(runner, open_panel, skipped=[skip]) as (panel, _):
         panel.ready()
         assert panel.window.target.line.text().endswith("(1 left out)")

@@ -82,7 +82,17 @@ def _sheet(c: Colours) -> str:
     QLineEdit:focus, QComboBox:focus, QListWidget:focus {{ border: 1px solid {c.accent}; }}
     QComboBox::drop-down {{ border: none; width: 18px; }}
     QListWidget, QTreeWidget {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px; outline: none; }}
-    QListWidget::item {{ padding: 3px 6px; }}
+    QListWidget::item {{ padding: 4px 6px; border: none; }}
+    QTreeWidget::item {{ padding: 3px 4px; border: none; }}
+    QTreeWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
+    QHeaderView::section {{ background: {c.raised}; color: {c.dim}; border: none; border-bottom: 1px solid {c.line};
+        padding: 3px 6px; }}
+    QCheckBox {{ spacing: 6px; }}
+    QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {c.dim}; border-radius: 3px;
+        background: {c.field}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; }}
+    QCheckBox:focus {{ color: {c.accent}; }}
+    QStatusBar::item {{ border: none; }}
     QListWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
     QPushButton, QToolButton {{ background: #2f3238; border: 1px solid {c.line};
         border-radius: 4px; padding: 5px 10px; }}

@@ -189,6 +189,7 @@ def will_write(request: RunRequest, host: HostCapabilities, folder: Path) -> str
         return f"Writes {len(names)} files ({', '.join(names)}) into {folder}."
     count = len(names) * len(tracks)
     clips = "1 clip" if len(request.clips) == 1 else f"{len(request.clips)} clips"
-    disabled = f" The original {clips} will be disabled." if request.settings.disable_originals else ""
+    originals = "The original clip" if len(request.clips) == 1 else f"The {clips} they came from"
+    disabled = f" {originals} will be disabled." if request.settings.disable_originals else ""
     heard = {"stem": "Only the stems play.", "residual": "Only the residual plays."}.get(request.settings.play, "")
     return f"Adds {count} tracks ({', '.join(names)}) with {clips}. {heard}{disabled}".replace("  ", " ")

@@ -43,6 +43,7 @@ class MainWindow(QMainWindow):
         self._banner_row.setLayout(row(self.banner, button("✕", "Dismiss", self.hide_banner), grow=0))
         self._banner_row.hide()
         self._said: QLabel = label("", "dim")
+        self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self._said, 1)
         self._forget = after(self, _SAID_MS)
         self._forget.timeout.connect(lambda: self._said.setText(""))

@@ -15,6 +15,7 @@ from stemline_panel.theme import COLOURS
 _STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _LABEL_PIXELS = 110
 _FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
+_ALL_LEVELS_PIXELS = 340
 _LEVELS_DB = (-3, -6, -12, -24)
 
 
@@ -74,7 +75,7 @@ class LevelAxis(pg.AxisItem):
         self.setPen(COLOURS.line)
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        levels = [10 ** (db / 20) for db in _LEVELS_DB if size >= 150 or db in (-6, -24)]
+        levels = [10 ** (db / 20) for db in _LEVELS_DB if size >= _ALL_LEVELS_PIXELS or db in (-6, -12)]
         return [(1.0, [*(-level for level in levels), *levels])]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:

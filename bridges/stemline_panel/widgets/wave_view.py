@@ -148,7 +148,7 @@ class WaveView(QWidget):
         for span in spans:
             colour = COLOURS.plus if span.sign is Sign.PLUS else COLOURS.minus
             for plot in (self._wave, self._spectrum):
-                region = self._region(plot, colour, 58, movable=plot is self._wave)
+                region = self._region(plot, colour, 58 if plot is self._wave else 26, movable=plot is self._wave)
                 region.setRegion((float(span.range.start), float(span.range.end)))
                 if plot is self._wave:
                     sign = pg.InfLineLabel(region.lines[0], span.sign.value, position=0.93, anchors=[(0, 0), (0, 0)])

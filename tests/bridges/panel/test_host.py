@@ -69,8 +69,9 @@ def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_pa
         item = panel.separate("speech")
         assert item.state is ItemState.DONE, item.status
         assert panel.big == "Apply to Fake"
-        assert "Adds 2 tracks (speech, residual) with 1 clip. Only the stems play. The original 1 clip" in (
-            window.prompt.big.toolTip()
+        assert (
+            "Adds 2 tracks (speech, residual) with 1 clip. Only the stems play. The original clip will be disabled."
+            in (window.prompt.big.toolTip())
         )
         panel.until(lambda: len(panel.sound.levels) == 3)
         panel.press_big()

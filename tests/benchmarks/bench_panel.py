@@ -83,9 +83,8 @@ def scan(path: Path) -> None:
         pass
     spent, grown = time.perf_counter() - started, psutil.Process().memory_info().rss - before
     pictures.close()
-    print(
-        f"  scan of 3 hours of {path.suffix[1:]}: {spent:.1f} s, {LONG_S / spent:.0f}x real time, {grown / 1e6:.0f} MB more"
-    )
+    speed, kind = LONG_S / spent, path.suffix[1:]
+    print(f"  scan of 3 hours of {kind}: {spent:.1f} s, {speed:.0f}x real time, {grown / 1e6:.0f} MB more")
 
 
 def write_wav(path: Path, seconds: int) -> Path:

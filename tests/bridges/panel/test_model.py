@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemline.clips import ClipRange, MediaSource, Prompt, StemRequest, TimeRange
@@ -53,6 +53,7 @@ def outcome(request: RunRequest) -> Outcome:
 # -- spans -------------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(list(Sign)), TIMES, TIMES), min_size=1, max_size=12))
 def test_spans_come_out_disjoint_in_order_and_undo_takes_all_back(marks: list[tuple[Sign, Fraction, Fraction]]) -> None:
     spans = SpanSet()

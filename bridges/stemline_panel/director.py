@@ -258,6 +258,7 @@ class Director(QObject):
         self.sound.pictured.connect(window.wave.draw)
         self.sound.take_drawn.connect(window.wave.show_take)
         self.sound.overviewed.connect(window.strip.draw)
+        self.sound.overviewed.connect(window.wave.note_peak)
         self.sound.moved.connect(lambda _: self._moved())
         self.sound.play_changed.connect(self._transport_changed)
         self.marks.changed.connect(self.refresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
@@ -14,9 +15,16 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import av
 import numpy as np
 import psutil
+from PyQt5.QtWidgets import QApplication
 
 from stemline.clips import ClipRange, MediaSource, TimeRange
 from stemline.media import media_facts
+from stemline_panel.app import make_application
+from stemline_panel.control.listening import SoundControl
+from stemline_panel.sound.opened import open_clip
+from stemline_panel.sound.pictures import ClipPictures, first_view
+from stemline_panel.sound.sink import DeviceSink
+from stemline_panel.widgets.wave_view import WaveView
 
 from .measure import report
 
@@ -39,14 +47,7 @@ def main() -> None:
 
 def first_picture_s(path: Path) -> float:
     """Seconds from choosing a clip to its first picture in the window. The file was never looked at before."""
-    from stemline_panel.app import make_application
-    from stemline_panel.control.listening import SoundControl
-    from stemline_panel.sound.pictures import first_view
-    from stemline_panel.sound.sink import DeviceSink
-    from stemline_panel.widgets.wave_view import WaveView
-
-    app = APPLICATION[0] if APPLICATION else make_application()
-    APPLICATION[:] = [app]
+    app = application()
     os.utime(path)  # a new time stamp: nothing that was remembered of the file holds
     view, sound = WaveView(), SoundControl(DeviceSink(), matched=True)
     view.resize(1400, 600)
@@ -68,14 +69,13 @@ def first_picture_s(path: Path) -> float:
     return drawn[0] - started
 
 
-APPLICATION: list[object] = []
+@functools.cache
+def application() -> QApplication:
+    return make_application()
 
 
 def scan(path: Path) -> None:
     """Prints how fast the scan is and what memory it takes."""
-    from stemline_panel.sound.opened import open_clip
-    from stemline_panel.sound.pictures import ClipPictures
-
     whole = TimeRange(Fraction(0), Fraction(LONG_S))
     pictures = ClipPictures(open_clip(ClipRange("file", "a", "a", MediaSource(str(path)), whole, whole)))
     before, started = psutil.Process().memory_info().rss, time.perf_counter()

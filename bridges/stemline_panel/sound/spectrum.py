@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 BANDS = 144
 LOWEST_HZ = 40.0
-QUIETEST_DB, LOUDEST_DB = -84.0, -18.0
+QUIETEST_DB, LOUDEST_DB = -78.0, -16.0
 _TILT_DB = 3.0
 """Added for each octave above 1 kHz, as sound gets weaker there: hiss and rumble are drawn alike."""
 _WINDOW = 2048

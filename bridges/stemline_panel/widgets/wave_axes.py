@@ -15,8 +15,8 @@ from stemline_panel.theme import COLOURS
 _STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _LABEL_PIXELS = 110
 _FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
-_ALL_LEVELS_PIXELS = 340
-_LEVELS_DB = (-3, -6, -12, -24)
+_LEVELS_DB = (-3, -6, -12, -18, -24, -30, -36)
+_LEVEL_PIXELS = 20
 
 
 class TimeAxis(pg.AxisItem):
@@ -75,7 +75,12 @@ class LevelAxis(pg.AxisItem):
         self.setPen(COLOURS.line)
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        levels = [10 ** (db / 20) for db in _LEVELS_DB if size >= _ALL_LEVELS_PIXELS or db in (-6, -12)]
+        apart = (high - low) * _LEVEL_PIXELS / max(1.0, size)
+        levels: list[float] = []
+        for level in (10 ** (db / 20) for db in _LEVELS_DB):
+            far = not levels or levels[-1] - level >= apart
+            if apart / 2 < level < high - apart / 2 and far:
+                levels.append(level)
         return [(1.0, [*(-level for level in levels), *levels])]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:

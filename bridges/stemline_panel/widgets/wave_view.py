@@ -26,6 +26,7 @@ _MICRO = 1_000_000
 _SHORTEST_VIEW = Fraction(1, 20)
 _SETTLE_MS = 30
 _AXIS_WIDTH = 46
+_LOWEST_HEIGHT = 0.03
 _COLOUR_MAP = "inferno"
 
 
@@ -66,6 +67,7 @@ class WaveView(QWidget):
         for region in self._selections:
             region.hide()
         self._spans: list[Any] = []
+        self._peak = 0.0
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -80,6 +82,7 @@ class WaveView(QWidget):
     def show_clip(self, whole: TimeRange, first: TimeRange, rate: Fraction | None, highest_hz: float) -> None:
         """Another clip: its whole range, and the part to begin with."""
         self.whole = whole
+        self._peak = 0.0
         self._axis.rate = rate
         self._frequencies.highest_hz = highest_hz
         self._curve.setData([], [])
@@ -110,6 +113,7 @@ class WaveView(QWidget):
 
     def draw(self, picture: SoundPicture) -> None:
         """The answer to `wants_picture`."""
+        self.note_peak(picture)
         count = len(picture.times)
         times, levels = np.repeat(picture.times, 2), np.empty(2 * count, np.float32)
         thin = np.float32(0.002)  # silence is a line, not nothing
@@ -119,6 +123,16 @@ class WaveView(QWidget):
             start, length = float(picture.heard.start), float(picture.heard.duration)
             self._image.setImage(picture.spectrum, autoLevels=False, levels=(0, 255))
             self._image.setRect(QRectF(start, 0.0, length, 1.0))
+
+    def note_peak(self, picture: SoundPicture) -> None:
+        """The view is as high as the loudest sample that was seen of the clip; it never shrinks while one is shown."""
+        if not len(picture.high):
+            return
+        peak = max(float(picture.high.max()), -float(picture.low.min()))
+        if peak > self._peak:
+            self._peak = peak
+            height = min(1.02, max(_LOWEST_HEIGHT, peak * 1.15))
+            self._wave.setYRange(-height, height, padding=0)
 
     def show_take(self, name: str) -> None:
         """Which sound is drawn: in the corner, and by its colour. The picture itself is asked for anew."""

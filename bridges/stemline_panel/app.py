@@ -18,7 +18,7 @@ from stemline.hosts.lines import ByteStream
 from stemline_panel.director import Director
 from stemline_panel.kept import Kept
 from stemline_panel.model.session import Session
-from stemline_panel.sound.sink import AudioSink, DeviceSink
+from stemline_panel.sound.sink import AudioSink, DeviceSink, why_no_device
 from stemline_panel.takeover import hand_over
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
 
@@ -41,6 +41,7 @@ def main(launch: Launch) -> int:
         return 0
     app = make_application()
     director = build(launch, DeviceSink(), kept)
+    director.sound.player.trouble = why_no_device()
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     wake = QTimer()

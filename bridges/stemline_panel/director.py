@@ -7,8 +7,8 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from PyQt5.QtCore import QObject
-from PyQt5.QtWidgets import QFileDialog
+from PyQt5.QtCore import QObject, QPoint
+from PyQt5.QtWidgets import QFileDialog, QMenu
 
 from stemline.clips import ClipRange, TimeRange
 from stemline.errors import Code, NoServerError, StemlineError
@@ -53,7 +53,7 @@ class Director(QObject):
         self.asking = AskControl(session, self.window, kept, self)
         self._closed = False
         self._wire()
-        bind_actions(self.window, handlers(self))
+        self.actions = bind_actions(self.window, handlers(self))
         self.window.prompt.show_verb(session.verb)
         self.window.transport.matched.setChecked(session.settings.loudness_matched)
         self.window.target.show_host(shown=False)
@@ -138,6 +138,10 @@ class Director(QObject):
         self.refresh()
 
     def _host_gone(self) -> None:
+        """A panel that has nothing of the user's goes with its host."""
+        if not len(self.session.queue):
+            self.window.close()
+            return
         label = self.hosts.place.label if self.hosts.place else "The host"
         words = (
             f"{label} has ended. What was separated is kept, and what runs goes on. When it is back, choose Stemline "
@@ -170,6 +174,7 @@ class Director(QObject):
         self.marks.select(None)
         self._show_target()
         self.refresh()
+        self._transport_changed()
         self.results.compare_again()
 
     def _clip_failed(self, error: StemlineError) -> None:
@@ -204,6 +209,14 @@ class Director(QObject):
     def _centre(self, time: float) -> None:
         half = self.window.wave.shown.duration / 2
         self.window.wave.show_range(TimeRange(exact(time) - half, exact(time) + half))
+
+    def _show_mark_menu(self, time: Fraction, where: QPoint) -> None:
+        """What can be done at a place of the picture; the playhead goes there."""
+        self.sound.seek(time)
+        menu = QMenu(self.window)
+        for name in ("extent", "mark_plus", "mark_minus", "turn_span", "delete_span", "zoom_selection"):
+            menu.addAction(self.actions[name])
+        menu.popup(where)
 
     def step_clip(self, by: int) -> None:
         count = len(self.session.clips)
@@ -271,6 +284,7 @@ class Director(QObject):
         self.runs.failed.connect(self._run_failed)
         window.wave.wants_picture.connect(self._want_picture)
         window.strip.moved.connect(self._centre)
+        window.wave.menu_wanted.connect(self._show_mark_menu)
         window.target.step.connect(self.step_clip)
         window.target.all_toggled.connect(self.asking.set_all_clips)
         window.target.refresh.connect(self.hosts.read)

@@ -198,7 +198,17 @@ class RemotePlace:
         return host.read_clips(Selection())
 
     def apply(self, outcome: Outcome, folder: Path) -> Applied:
-        written = self._connect().write_tracks(outcome.tracks, outcome.options)
+        try:
+            written = self._connect().write_tracks(outcome.tracks, outcome.options)
+        except HostError as error:
+            if error.code not in (Code.HOST_TIMEOUT, Code.HOST_GONE):
+                raise
+            names = ", ".join(track.name for track in outcome.tracks)
+            raise HostError(
+                f"{error.message} The tracks {names} may be there all the same.",
+                code=error.code,
+                advice="Look at the timeline before you apply again.",
+            ) from error
         return Applied(written.tracks, written.output, written.notes, written.result)
 
     def remove(self, applied: Applied) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class AskControl(QObject):
         window.queue.cancel_all_wanted.connect(director.runs.cancel_all)
         window.queue.retry_wanted.connect(director.runs.retry)
         window.queue.copy_wanted.connect(self.copy_job)
+        window.queue.forget_wanted.connect(director.runs.forget)
+        window.queue.again_wanted.connect(self.ask_again)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -145,6 +147,13 @@ class AskControl(QObject):
             session.settings = dialog.chosen()
             self._kept.save(session.settings)
             self.changed.emit()
+
+    def ask_again(self, number: int) -> None:
+        """The words and marks of an earlier run, to be changed."""
+        item = self._session.queue.item(number)
+        if item is not None:
+            self._session.stems.take(item.request.stems)
+            self.set_verb(Verb(item.request.settings.play))
 
     def _type(self, text: str) -> None:
         self._session.stems.current.text = text

@@ -64,6 +64,11 @@ class RunControl(QObject):
         self._session.queue.retry(number)
         self._go_on()
 
+    def forget(self, number: int) -> None:
+        """Takes an ended run off the list and out of the journal."""
+        self._session.queue.forget(number)
+        self._go_on()
+
     def keep(self) -> None:
         """Writes the journal; after every change that a later panel has to know."""
         here = {(clip.clip_id, clip.source.path) for clip in self._journal_clips}

@@ -49,8 +49,8 @@ class PromptHistory:
         self._texts = [text, *(old for old in self._texts if old.casefold() != text.casefold())][:_KEPT]
         self._write()
 
-    def remove(self, text: str) -> None:
-        self._texts = [old for old in self._texts if old != text]
+    def clear(self) -> None:
+        self._texts = []
         self._write()
 
     def search(self, query: str = "") -> list[str]:

@@ -21,7 +21,7 @@ _KEPT = 40
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One run. `finished` says that all its files were written. `applied` holds no files: hosts know their own."""
+    """One run. `finished` says that all its files were written. `applied` is what a host can still take back."""
 
     request: RunRequest
     finished: bool = False
@@ -52,7 +52,7 @@ class Journal:
         """Keeps the items that are at work, interrupted or done; auditions are not worth keeping."""
         kept = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
         entries = [
-            Entry(item.request, item.state is ItemState.DONE, _without_files(item.applied))
+            Entry(item.request, item.state is ItemState.DONE, _in_a_host(item.applied))
             for item in items
             if item.state in kept and not item.request.audition
         ]
@@ -66,5 +66,8 @@ class Journal:
         return self._folder / f"{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}.json"
 
 
-def _without_files(applied: Applied | None) -> Applied | None:
-    return Applied(applied.tracks, applied.output, applied.notes, applied.handle) if applied else None
+def _in_a_host(applied: Applied | None) -> Applied | None:
+    """Edits and stems in files can be written again; tracks in a host would be there twice."""
+    return (
+        Applied(applied.tracks, applied.output, applied.notes, applied.handle) if applied and applied.handle else None
+    )

@@ -14,7 +14,7 @@ from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
-from stemline_panel.model.queue import ItemState, QueueItem, RunQueue
+from stemline_panel.model.queue import QueueItem, RunQueue
 from stemline_panel.model.request import RunRequest, around, cut
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
@@ -168,9 +168,6 @@ class Session:
 
     def _what_follows(self) -> str:
         return "Nothing is written to the timeline before you apply it." if self.host.writes_tracks else ""
-
-    def waiting(self) -> int:
-        return sum(item.state is ItemState.WAITING for item in self.queue)
 
 
 def _verb_label(verb: Verb, request: RunRequest) -> str:

@@ -76,7 +76,6 @@ class Player:
         with self._wake:
             self._rate, self._choice, self._gains = sample_rate, MIX, {}
             self._renew(takes=tuple(takes), position=0, range=SampleRange(0, length), loop=False)
-        self.trouble = ""
 
     def offer(self, takes: Sequence[Take], gains: Mapping[str, float]) -> None:
         """Other takes of the same clip; the playhead stays, and goes on if it moves."""

@@ -67,6 +67,8 @@ class PromptLine(QWidget):
             menu.addSeparator()
             for text in used:
                 menu.addAction(text, self._choice(Preset(text, ((text, text),))))
+            menu.addSeparator()
+            menu.addAction("Forget these prompts", self._history.clear)
         return menu
 
     def eventFilter(self, watched: Any, event: Any) -> bool:

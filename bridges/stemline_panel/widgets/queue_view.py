@@ -40,10 +40,13 @@ class QueueRow(QWidget):
             "Try again", "Run it again; finished parts are found", lambda: owner.retry_wanted.emit(number)
         )
         self.copy = button("Copy job", "Copy this job as JSON (Ctrl+J)", lambda: owner.copy_wanted.emit(number))
+        self.forget = button(
+            "✕", "Take it off the list; files and tracks stay", lambda: owner.forget_wanted.emit(number)
+        )
         words = column(self._title, self._status, self._bar, spacing=1)
         holder = QWidget()
         holder.setLayout(words)
-        self.setLayout(row(self._mark, holder, self.stop, self.retry, self.copy, grow=1))
+        self.setLayout(row(self._mark, holder, self.stop, self.retry, self.copy, self.forget, grow=1))
         self.layout().setContentsMargins(6, 4, 6, 4)
 
     def show_item(self, item: QueueItem) -> None:
@@ -54,6 +57,7 @@ class QueueRow(QWidget):
         self._bar.setValue(round(item.fraction * 1000))
         self._bar.setVisible(item.state is ItemState.RUNNING)
         self.stop.setVisible(not item.state.ended)
+        self.forget.setVisible(item.state.ended)
         self.retry.setVisible(item.state in (ItemState.FAILED, ItemState.STOPPED, ItemState.INTERRUPTED))
 
 
@@ -64,6 +68,8 @@ class QueueView(QWidget):
     cancel_all_wanted = pyqtSignal()
     retry_wanted = pyqtSignal(int)
     copy_wanted = pyqtSignal(int)
+    forget_wanted = pyqtSignal(int)
+    again_wanted = pyqtSignal(int)
     selected = pyqtSignal(int)
 
     def __init__(self) -> None:
@@ -71,6 +77,8 @@ class QueueView(QWidget):
         self.list = QListWidget()
         self.list.setAccessibleName("Queue")
         self.list.itemSelectionChanged.connect(self._chosen)
+        self.list.itemDoubleClicked.connect(lambda line: self.again_wanted.emit(line.data(Qt.UserRole)))
+        self.list.setToolTip("Double-click to ask for the same again, changed or on other clips")
         self._all: QPushButton = button("Stop all", "Stop every run", self.cancel_all_wanted.emit)
         self._rows: dict[int, QueueRow] = {}
         head = QWidget()

@@ -139,8 +139,8 @@ def test_history_is_searched_newest_first_and_survives(tmp_path: Path) -> None:
     assert PromptHistory(path).search() == ["old barking dog", "Dog barking", "rain on a roof"]
     assert history.search("bark dog") == ["old barking dog", "Dog barking"]
     assert history.search("dog") == ["Dog barking", "old barking dog"], "those that begin with it come first"
-    history.remove("Dog barking")
-    assert PromptHistory(path).search("dog") == ["old barking dog"]
+    history.clear()
+    assert PromptHistory(path).search() == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"a": 1}'])

@@ -124,6 +124,7 @@ class Director(QObject):
         self.window.hide_banner()
         self.window.raise_()
         self._show_clip()
+        self.window.say("")
         found = self.runs.find_earlier(session.clips)
         if found:
             self.window.say(f"{found} earlier runs on this were found again.")

@@ -102,17 +102,16 @@ def hand_over(place: Path, incoming: ByteStream, outgoing: ByteStream) -> bool:
     except OSError:
         place.unlink(missing_ok=True)  # a killed panel left it
         return False
-    try:
-        connection.sendall(told[1].encode() + b"\n")
-        if _line(connection) + b"\n" != _GREETING:
-            connection.close()
+    with connection:
+        try:
+            connection.sendall(told[1].encode() + b"\n")
+            if _line(connection) + b"\n" != _GREETING:
+                return False
+        except OSError:
             return False
-    except OSError:
-        connection.close()
-        return False
-    connection.settimeout(None)
-    threading.Thread(target=_pump_in, args=(incoming, connection), name="stemline-panel-relay", daemon=True).start()
-    _pump_out(connection, outgoing)
+        connection.settimeout(None)
+        threading.Thread(target=_pump_in, args=(incoming, connection), name="stemline-panel-relay", daemon=True).start()
+        _pump_out(connection, outgoing)
     return True
 
 

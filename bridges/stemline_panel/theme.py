@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QColor, QPalette
@@ -32,6 +33,7 @@ class Colours:
 
 
 COLOURS = Colours()
+_TICK = (Path(__file__).parent / "widgets" / "tick.svg").as_posix()
 
 
 def scale_for_high_dpi() -> None:
@@ -77,10 +79,9 @@ def _sheet(c: Colours) -> str:
     QLabel#clock {{ font-family: "DejaVu Sans Mono", "Menlo", "Consolas", monospace; font-size: 12pt; }}
     QLabel#banner {{ background: #43351a; color: #ffe2a8; border: 1px solid #7a5f25; border-radius: 4px;
         padding: 6px 10px; }}
-    QLineEdit, QComboBox, QSpinBox {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
+    QLineEdit {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
         padding: 5px 8px; min-height: 1.3em; }}
-    QLineEdit:focus, QComboBox:focus, QListWidget:focus {{ border: 1px solid {c.accent}; }}
-    QComboBox::drop-down {{ border: none; width: 18px; }}
+    QLineEdit:focus, QListWidget:focus {{ border: 1px solid {c.accent}; }}
     QListWidget, QTreeWidget {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px; outline: none; }}
     QListWidget::item {{ padding: 4px 6px; border: none; }}
     QTreeWidget::item {{ padding: 3px 4px; border: none; }}
@@ -90,7 +91,8 @@ def _sheet(c: Colours) -> str:
     QCheckBox {{ spacing: 6px; }}
     QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {c.dim}; border-radius: 3px;
         background: {c.field}; }}
-    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+        image: url({_TICK}); }}
     QCheckBox:focus {{ color: {c.accent}; }}
     QStatusBar::item {{ border: none; }}
     QListWidget::item:selected {{ background: #2b4866; color: {c.text}; }}

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from PyQt5.QtGui import QKeySequence
-from PyQt5.QtWidgets import QAction, QMainWindow
+from PyQt5.QtWidgets import QAction
 
 from stemline_panel.model.shortcuts import SHORTCUTS
+from stemline_panel.widgets.main_window import MainWindow
 
 _MENUS = {
     "File": ("open", "refresh", "render", "previous_clip", "next_clip", None, "copy_job", "settings"),
@@ -24,7 +25,7 @@ _MENUS = {
 }  # fmt: skip
 
 
-def bind_actions(window: QMainWindow, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
+def bind_actions(window: MainWindow, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
     """An action for each shortcut. Raises KeyError where one has no handler."""
     actions: dict[str, QAction] = {}
     for short in SHORTCUTS:
@@ -35,7 +36,7 @@ def bind_actions(window: QMainWindow, handlers: Mapping[str, Callable[[], object
         window.addAction(action)
         actions[short.action] = action
     for title, names in _MENUS.items():
-        menu = window.menuBar().addMenu(title)
+        menu = window.menus.addMenu(title)
         for name in names:
             if name is None:
                 menu.addSeparator()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from PyQt5.QtCore import Qt, pyqtSignal
-from PyQt5.QtWidgets import QLabel, QMainWindow, QSplitter, QWidget
+from PyQt5.QtWidgets import QLabel, QMainWindow, QMenuBar, QSplitter, QWidget
 
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.layout import after, button, card, column, label, row
@@ -33,7 +33,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Stemline")
         self.setAcceptDrops(True)
         self.resize(1280, 820)
-        self.target = TargetBar()
+        self.target, self.menus = TargetBar(), QMenuBar()
         self.banner = label("", "banner", wrap=True)
         self.banner.setTextInteractionFlags(Qt.TextSelectableByMouse)
         self.strip, self.wave, self.transport = OverviewStrip(), WaveView(), Transport()
@@ -66,6 +66,11 @@ class MainWindow(QMainWindow):
     def hide_banner(self) -> None:
         self._banner_row.hide()
 
+    def showEvent(self, event: Any) -> None:
+        """Only now the style has told how high things are; a splitter does not ask again by itself."""
+        self._side.setMinimumHeight(self._side.minimumSizeHint().height())
+        super().showEvent(event)
+
     def closeEvent(self, event: Any) -> None:
         self.closing.emit()
         event.accept()
@@ -83,6 +88,7 @@ class MainWindow(QMainWindow):
         sound = QWidget()
         sound.setLayout(column(self.strip, self.wave, self.transport, grow=1))
         side = card(column(self.prompt))
+        self._side = side
         side.setMinimumWidth(_SIDE_WIDTH)
         upper = QSplitter(Qt.Horizontal)
         upper.addWidget(sound)
@@ -104,3 +110,6 @@ class MainWindow(QMainWindow):
         body = QWidget()
         body.setLayout(column(self.target, self._banner_row, whole, margins=10, spacing=8, grow=2))
         self.setCentralWidget(body)
+        top = QWidget()
+        top.setLayout(row(self.menus, self.target.badges, grow=0))
+        self.setMenuWidget(top)

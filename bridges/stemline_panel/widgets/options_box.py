@@ -42,7 +42,7 @@ class OptionsDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
-        self.setMinimumWidth(520)
+        self.setMinimumWidth(620)
         known = [("", "The server's own"), *((model.id, _model_words(model)) for model in models)]
         self._model = _choice(known, settings.model)
         self._quality = _choice(_QUALITIES, settings.quality)

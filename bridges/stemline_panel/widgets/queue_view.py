@@ -76,6 +76,7 @@ class QueueView(QWidget):
         super().__init__()
         self.list = QListWidget()
         self.list.setAccessibleName("Queue")
+        self.list.setMinimumHeight(60)
         self.list.itemSelectionChanged.connect(self._chosen)
         self.list.itemDoubleClicked.connect(lambda line: self.again_wanted.emit(line.data(Qt.UserRole)))
         self.list.setToolTip("Double-click to ask for the same again, changed or on other clips")

@@ -51,6 +51,7 @@ class ResultsView(QWidget):
         self.table.setColumnCount(len(_HEADS))
         self.table.setHeaderLabels(_HEADS)
         self.table.setRootIsDecorated(False)
+        self.table.setMinimumHeight(60)
         self.table.setAccessibleName("Result")
         header = self.table.header()
         header.setSectionResizeMode(QHeaderView.ResizeToContents)

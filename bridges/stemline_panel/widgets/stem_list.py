@@ -30,6 +30,7 @@ class StemListView(QWidget):
         self.add = button("Add stem", "Another stem in the same run (Ctrl+N)", self.add_wanted.emit)
         self.remove = button("Take off", "Take the chosen stem off the list (Ctrl+Backspace)", self._take_off)
         self._marks = label("", "dim", wrap=True)
+        self._marks.setMinimumHeight(self._marks.fontMetrics().lineSpacing() * 2)
         self.setLayout(column(self.list, row_of(self.add, self.remove), self._marks))
 
     def show_stems(self, stems: StemList) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is worked on, in words; stepping through the clips; the connections."""
+"""What is worked on, in words, and stepping through the clips; the connections stand in the corner of the menu."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class TargetBar(QWidget):
         self.host = Badge("Host")
         self.server = Badge("Server")
         steps = (self._before, self._count, self._after, self._all, self.part, self._refresh)
-        self.setLayout(row(self.line, *steps, self.host, self.server, grow=0))
+        self.setLayout(row(self.line, *steps, grow=0))
+        self.badges = QWidget()
+        self.badges.setLayout(row(self.host, self.server, spacing=14))
+        self.badges.layout().setContentsMargins(0, 4, 10, 0)
         self.show_target("Nothing is open.", 0, 0)
 
     def show_target(self, line: str, index: int, count: int, skipped: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from PyQt5.QtCore import pyqtSignal
-from PyQt5.QtWidgets import QButtonGroup, QCheckBox, QPushButton, QWidget
+from PyQt5.QtWidgets import QButtonGroup, QCheckBox, QPushButton, QSizePolicy, QWidget
 
 from stemline_panel.widgets.layout import button, label, row
 
@@ -36,12 +36,15 @@ class Transport(QWidget):
         self.matched.setToolTip("Make what is compared equally loud (E): louder is not better")
         self.matched.toggled.connect(self.matched_toggled.emit)
         self.trouble = label("", "dim")
+        self.trouble.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
         self._group = QButtonGroup(self)
         self._takes = QWidget()
         self._takes.setLayout(row(spacing=2))
         self._buttons: dict[str, QPushButton] = {}
         self.setLayout(
-            row(self.play, self.clock, self.loop, self.plus, self.minus, self.trouble, 1, self._takes, self.matched)
+            row(
+                self.play, self.clock, self.loop, self.plus, self.minus, self.trouble, self._takes, self.matched, grow=5
+            )
         )
 
     def show_takes(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
@@ -69,5 +72,5 @@ class Transport(QWidget):
 
     def show_trouble(self, why: str) -> None:
         """Why nothing can be heard; everything else goes on."""
-        self.trouble.setText(f"No sound: {why}" if why else "")
+        self.trouble.setText(why)
         self.trouble.setToolTip(why)

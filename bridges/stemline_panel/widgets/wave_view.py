@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pyqtgraph as pg
 from PyQt5.QtCore import QRectF, Qt, pyqtSignal
 from PyQt5.QtGui import QColor
@@ -54,8 +53,11 @@ class WaveView(QWidget):
         self._frequencies = FrequencyAxis()
         self._spectrum = self._plot({"left": self._frequencies, "bottom": TimeAxis()}, (0.0, 1.0))
         self._spectrum.hideAxis("bottom")
-        self._curve = pg.PlotCurveItem(pen=pg.mkPen(COLOURS.wave, width=1), connect="pairs", antialias=False)
-        self._wave.addItem(self._curve)
+        self._edges = [pg.PlotCurveItem(antialias=False) for _ in range(2)]
+        self._body = pg.FillBetweenItem(*self._edges)
+        for item in (*self._edges, self._body):
+            self._wave.addItem(item)
+        self._paint_wave(COLOURS.wave)
         self._image = pg.ImageItem(axisOrder="col-major")
         self._image.setLookupTable(pg.colormap.get(_COLOUR_MAP).getLookupTable(nPts=256))
         self._spectrum.addItem(self._image)
@@ -85,7 +87,8 @@ class WaveView(QWidget):
         self._peak = 0.0
         self._axis.rate = rate
         self._frequencies.highest_hz = highest_hz
-        self._curve.setData([], [])
+        for edge in self._edges:
+            edge.setData([], [])
         self._image.clear()
         self.select(None)
         self.show_range(first)
@@ -114,11 +117,8 @@ class WaveView(QWidget):
     def draw(self, picture: SoundPicture) -> None:
         """The answer to `wants_picture`."""
         self.note_peak(picture)
-        count = len(picture.times)
-        times, levels = np.repeat(picture.times, 2), np.empty(2 * count, np.float32)
-        thin = np.float32(0.002)  # silence is a line, not nothing
-        levels[0::2], levels[1::2] = picture.low - thin, picture.high + thin
-        self._curve.setData(times, levels)
+        for edge, levels in zip(self._edges, (picture.low, picture.high), strict=True):
+            edge.setData(picture.times, levels)
         if picture.spectrum.size:
             start, length = float(picture.heard.start), float(picture.heard.duration)
             self._image.setImage(picture.spectrum, autoLevels=False, levels=(0, 255))
@@ -137,7 +137,7 @@ class WaveView(QWidget):
     def show_take(self, name: str) -> None:
         """Which sound is drawn: in the corner, and by its colour. The picture itself is asked for anew."""
         colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
-        self._curve.setPen(pg.mkPen(colour, width=1))
+        self._paint_wave(colour)
         self._name.setText(name, color=colour)
         self._ask()
 
@@ -185,6 +185,11 @@ class WaveView(QWidget):
         box.panned.connect(lambda seconds: self.pan(exact(seconds)))
         box.asked_menu.connect(lambda at, where: self.menu_wanted.emit(exact(at), where))
         return plot
+
+    def _paint_wave(self, colour: str) -> None:
+        for edge in self._edges:
+            edge.setPen(pg.mkPen(colour, width=1))
+        self._body.setBrush(pg.mkBrush(colour))
 
     def _playhead(self, plot: Any) -> Any:
         head = pg.InfiniteLine(0, pen=pg.mkPen(COLOURS.playhead, width=2))

@@ -174,7 +174,7 @@ def test_without_a_sound_device_everything_else_works(open_panel: OpenPanel, tmp
     panel = open_panel(tones(tmp_path / "a.wav"), sink=FakeSink("No sound device was found.")).ready()
     panel.session.settings.model = "noop"
     panel.key(Qt.Key_Space)
-    assert panel.window.transport.trouble.text() == "No sound: No sound device was found."
+    assert panel.window.transport.trouble.text() == "No sound device was found."
     assert not panel.sound.player.playing
     panel.separate("beep")
     assert panel.done().outcome is not None

@@ -186,6 +186,29 @@ def test_a_call_that_takes_too_long_can_be_tried_again(
         assert not panel.window.banner.isVisible()
 
 
+def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        item = panel.separate("speech")
+        link = panel.director.hosts._link
+        assert link is not None
+        link._times = CallTimes(write_s=0.0)
+        panel.press_big()
+        panel.until(panel.window.banner.isVisible)
+        assert "The tracks speech A1, residual A1 may be there all the same. Look at the timeline" in (
+            panel.window.banner.text()
+        )
+        assert item.applied is None
+        assert panel.window.results.apply.isEnabled()
+
+
+def test_a_panel_without_runs_goes_with_its_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        child.kill()
+        panel.until(lambda: not panel.window.isVisible())
+
+
 def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
     with attended(runner, open_panel, skipped=[skip]) as (panel, _):

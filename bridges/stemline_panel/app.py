@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PyQt5.QtWidgets import QApplication
 
 from stemline.hosts.lines import ByteStream
 from stemline_panel.director import Director
-from stemline_panel.kept import Kept
+from stemline_panel.kept import Kept, forget_old
 from stemline_panel.model.session import Session
 from stemline_panel.sound.sink import AudioSink, DeviceSink, why_no_device
 from stemline_panel.takeover import hand_over
@@ -39,6 +40,7 @@ def main(launch: Launch) -> int:
     kept = Kept.at()
     if launch.streams is not None and hand_over(kept.waiting, *launch.streams):
         return 0
+    threading.Thread(target=forget_old, name="stemline-panel-forget", daemon=True).start()
     app = make_application()
     director = build(launch, DeviceSink(), kept)
     director.sound.player.trouble = why_no_device()

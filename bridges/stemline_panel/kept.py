@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemline.paths import home_dir
+from stemline.paths import cache_dir, home_dir
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.model.journal import Journal
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
+
+_UNSAVED_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,12 @@ class Kept:
 
     def save(self, settings: PanelSettings) -> None:
         write_settings(self.folder / "settings.json", settings)
+
+
+def forget_old(days: float = _UNSAVED_DAYS) -> None:
+    """Deletes auditions, and stems of files that nobody saved, once they have lain in the cache for so long."""
+    oldest = time.time() - days * 86_400
+    for file in (cache_dir() / "panel").rglob("*"):
+        with contextlib.suppress(OSError):
+            if file.is_file() and file.stat().st_mtime < oldest:
+                file.unlink()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -136,7 +137,8 @@ class HostControl(QObject):
         if link is self._link:
             self._link = None
             self.lost = True
-            self._waiting = Waiting(self._waiting_place, self._back.emit)
+            with contextlib.suppress(OSError):  # without it the user opens the clips anew
+                self._waiting = Waiting(self._waiting_place, self._back.emit)
             self.gone.emit()
             threading.Thread(target=link.stop, name="stemline-panel-unlink", daemon=True).start()
 

@@ -146,6 +146,8 @@ class ResultControl(QObject):
     # -- what comes back -----------------------------------------------------------------------------------------------
 
     def _finished(self, item: QueueItem) -> None:
+        if item.found_again and self.shown is not None:
+            return
         self.shown = item
         self._window.queue.select(item.number)
         self.compare_again()

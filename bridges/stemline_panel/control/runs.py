@@ -40,13 +40,13 @@ class RunControl(QObject):
 
     def find_earlier(self, clips: tuple[ClipRange, ...]) -> int:
         """Brings back what an earlier panel asked for on these clips: finished runs are found again at once, from their
-        files; those it was killed in wait for the user. Gives their number.
+        files; those it was killed in, and those whose files are gone, wait for the user. Gives their number.
         """
         self._journal_clips = clips
         known = [item.request for item in self._session.queue]
         entries = [entry for entry in self._journal.read(clips) if entry.request not in known]
         for entry in entries:
-            state = ItemState.WAITING if entry.finished else ItemState.INTERRUPTED
+            state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
             item = self._session.queue.add(entry.request, state)
             item.applied, item.found_again = entry.applied, True
         self._go_on()

@@ -21,11 +21,16 @@ _KEPT = 40
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One run. `finished` says that all its files were written. `applied` is what a host can still take back."""
+    """One run. `files` are the stem files of a finished one; `applied` is what a host can still take back."""
 
     request: RunRequest
-    finished: bool = False
+    files: tuple[str, ...] = ()
     applied: Applied | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was finished and all of its files are still there: running it again computes nothing."""
+        return bool(self.files) and all(Path(file).is_file() for file in self.files)
 
 
 class Journal:
@@ -52,7 +57,7 @@ class Journal:
         """Keeps the items that are at work, interrupted or done; auditions are not worth keeping."""
         kept = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
         entries = [
-            Entry(item.request, item.state is ItemState.DONE, _in_a_host(item.applied))
+            Entry(item.request, item.outcome.files if item.outcome else (), _in_a_host(item.applied))
             for item in items
             if item.state in kept and not item.request.audition
         ]

@@ -71,7 +71,7 @@ class QueueItem:
         if self.state is ItemState.DONE and self.outcome is not None:
             return self._done()
         if self.state is ItemState.INTERRUPTED:
-            return "interrupted when the panel ended; try again to go on where it was"
+            return "not finished when the panel ended, or its files are gone; try again to go on"
         return str(self.state)
 
     def _done(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from stemline.clips import RESIDUAL, ClipRange, StemClip, StemRequest, StemTrack, TimeRange
+from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRange
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.hosts.wire import to_wire
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
@@ -71,8 +71,9 @@ class Outcome:
         return {track.stem: clip for track in self.tracks for clip in track.clips if clip.clip_id == clip_id}
 
     @property
-    def stem_names(self) -> tuple[str, ...]:
-        return (*(stem.name for stem in self.request.stems), RESIDUAL)
+    def files(self) -> tuple[str, ...]:
+        """Every stem file once."""
+        return tuple(dict.fromkeys(clip.path for track in self.tracks for clip in track.clips))
 
 
 def separate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from stemline.errors import Cancelled, SeparationError, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
 from stemline.hosts.services import SeparateParams
 from stemline.hosts.wire import from_wire
+from stemline.paths import cache_dir
 from stemline.workflow import Progress, RunResult
+from stemline_panel.kept import forget_old
 from stemline_panel.model.history import PRESETS, PromptHistory
-from stemline_panel.model.journal import Journal
+from stemline_panel.model.journal import Entry, Journal
 from stemline_panel.model.queue import Applied, ItemState, RunQueue
 from stemline_panel.model.request import Outcome, RunRequest, around
 from stemline_panel.model.session import Does, Session, Verb
@@ -175,10 +178,32 @@ def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
     journal.write(made.clips, queue)
     first, second = journal.read(made.clips)
     assert first.request == request
-    assert first.finished
+    assert not first.whole, "no files, nothing to find again"
     assert first.applied == Applied(("rain A1",), handle="r1")
-    assert not second.finished
+    assert not second.whole
     assert journal.read([clip(2)]) == [], "other clips have a journal of their own"
+
+
+def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
+    stem = tmp_path / "rain.wav"
+    stem.write_bytes(b"sound")
+    made = session()
+    made.stems.add("rain")
+    entry = Entry(made.request(), (str(stem),))
+    assert entry.whole
+    stem.unlink()
+    assert not entry.whole
+
+
+def test_unsaved_stems_go_after_a_while() -> None:
+    old, new = cache_dir() / "panel" / "audition" / "a.wav", cache_dir() / "panel" / "results" / "b.wav"
+    for file in (old, new):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"sound")
+    os.utime(old, (1, 1))
+    forget_old()
+    assert not old.exists()
+    assert new.exists()
 
 
 # -- queue -------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.session import Session
 from stemline_panel.model.spans import Sign
 from stemline_panel.model.words import frame_rate_of, target_line, time_label
-from stemline_panel.places import Place
+from stemline_panel.places import Place, RemotePlace
 from stemline_panel.sound.opened import OpenedClip
 from stemline_panel.sound.pictures import first_view
 from stemline_panel.sound.sink import AudioSink
@@ -114,10 +114,10 @@ class Director(QObject):
     def _opened_place(self, place: Place, read: ReadClips) -> None:
         session = self.session
         session.host, session.apply_words = place.capabilities, place.apply_words
-        session.default_output = place.default_output
+        session.default_output, session.place = place.default_output, place.key
         session.show(read)
-        if self.hosts.connected:
-            self.window.target.show_host(shown=True)
+        self.window.target.show_host(shown=self.hosts.connected)
+        if isinstance(place, RemotePlace):
             version = place.capabilities.version
             self.window.target.host.show_state(Health.GOOD, place.label, f"{place.label} {version} is connected.")
         self.window.target.part.setVisible(not session.host.writes_tracks)

@@ -27,8 +27,11 @@ EDIT_SUFFIXES = (".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl")
 
 
 class Place(Protocol):
-    """`label` names it for people, `apply_words` say what applying does, `default_output` is where stems go unless
-    the user has chosen a folder."""
+    """`key` tells it from others; `label` names it for people, `apply_words` say what applying does; `default_output`
+    is where stems go unless the user has chosen a folder."""
+
+    @property
+    def key(self) -> str: ...
 
     @property
     def label(self) -> str: ...
@@ -73,6 +76,10 @@ class FilePlace:
         self._path = path.absolute()
         self._source = MediaSource(str(self._path))
         self._file = PlainFile(self._source, media_facts(self._source))
+
+    @property
+    def key(self) -> str:
+        return str(self._path)
 
     @property
     def label(self) -> str:
@@ -122,6 +129,10 @@ class EditPlace:
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
         self._edit = self._open(self._target(self.default_output))
+
+    @property
+    def key(self) -> str:
+        return str(self._path)
 
     @property
     def label(self) -> str:
@@ -174,6 +185,10 @@ class RemotePlace:
     def __init__(self, connect: Callable[[], RemoteHost]) -> None:
         self._connect = connect
         self._capabilities = connect().capabilities
+
+    @property
+    def key(self) -> str:
+        return f"host {self._capabilities.name}"
 
     @property
     def label(self) -> str:

@@ -66,10 +66,11 @@ class HostControl(QObject):
         self._do(lambda: open_place(path), self._read_first)
 
     def read(self) -> None:
-        """The clips as they are in the host now."""
-        place = self.place
-        if place is not None:
-            self._do(place.read, lambda read: self.opened.emit(place, read))
+        """The clips as they are now: those of the host program where one is connected."""
+        if self._link is not None:
+            self._meet()
+        elif self.place is not None:
+            self._read_place(self.place)
 
     def apply(self, item: QueueItem, folder: Path) -> None:
         """Puts a result in."""
@@ -126,7 +127,10 @@ class HostControl(QObject):
     def _read_first(self, place: Place) -> None:
         self.place = place
         self.lost = False
-        self.read()
+        self._read_place(place)
+
+    def _read_place(self, place: Place) -> None:
+        self._do(place.read, lambda read: self.opened.emit(place, read))
 
     def _meet(self) -> None:
         link = self._link

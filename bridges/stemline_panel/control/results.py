@@ -123,7 +123,8 @@ class ResultControl(QObject):
     def _state(self, item: QueueItem) -> ResultState:
         host, outcome = self._session.host, item.outcome
         can_apply = item.applied is None and not item.request.audition and outcome is not None
-        here = self._hosts.place is not None and not self._hosts.busy and not self._hosts.lost
+        there = self._hosts.place is not None and item.place == self._session.place
+        here = there and not self._hosts.busy and not self._hosts.lost
         return ResultState(
             self._session.apply_words,
             can_apply=can_apply and here,
@@ -139,7 +140,12 @@ class ResultControl(QObject):
         clips = {clip.clip_id for clip in item.request.clips}
         for other in reversed(list(self._session.queue)):
             removable = other.applied is not None and _removable(other, self._session.host)
-            if other is not item and removable and clips & {clip.clip_id for clip in other.request.clips}:
+            if (
+                other is not item
+                and other.place == item.place
+                and removable
+                and clips & {clip.clip_id for clip in other.request.clips}
+            ):
                 return other
         return None
 

@@ -34,7 +34,7 @@ class RunControl(QObject):
         self._worker = Worker("runs", self)
 
     def add(self, request: RunRequest) -> QueueItem:
-        item = self._session.queue.add(request)
+        item = self._session.queue.add(request, place=self._session.place)
         self._go_on()
         return item
 
@@ -47,7 +47,7 @@ class RunControl(QObject):
         entries = [entry for entry in self._journal.read(clips) if entry.request not in known]
         for entry in entries:
             state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
-            item = self._session.queue.add(entry.request, state)
+            item = self._session.queue.add(entry.request, state, self._session.place)
             item.applied, item.found_again = entry.applied, True
         self._go_on()
         return len(entries)

@@ -41,7 +41,7 @@ class Applied:
 
 @dataclass(slots=True)
 class QueueItem:
-    """One run."""
+    """One run. `place` is the key of the place that its clips are of: only there can it be applied."""
 
     number: int
     request: RunRequest
@@ -51,6 +51,7 @@ class QueueItem:
     outcome: Outcome | None = None
     applied: Applied | None = None
     found_again: bool = False
+    place: str = ""
     cancel: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -106,9 +107,9 @@ class RunQueue:
     def item(self, number: int) -> QueueItem | None:
         return next((item for item in self._items if item.number == number), None)
 
-    def add(self, request: RunRequest, state: ItemState = ItemState.WAITING) -> QueueItem:
+    def add(self, request: RunRequest, state: ItemState = ItemState.WAITING, place: str = "") -> QueueItem:
         self._count += 1
-        item = QueueItem(self._count, request, state)
+        item = QueueItem(self._count, request, state, place=place)
         self._items.append(item)
         return item
 

@@ -73,6 +73,7 @@ class Session:
     queue: RunQueue = field(default_factory=RunQueue)
     server_ready: bool = False
     apply_words: str = "Apply"
+    place: str = ""
 
     @property
     def clips(self) -> tuple[ClipRange, ...]:

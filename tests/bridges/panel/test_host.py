@@ -169,6 +169,20 @@ def test_a_host_that_comes_back_finds_the_same_panel(
     assert not panel.director._kept.waiting.exists()
 
 
+def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        item = panel.separate("speech")
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        panel.director.results.select(item.number)
+        assert not panel.window.results.apply.isEnabled(), "its tracks belong into the host"
+        panel.director.hosts.read()
+        panel.until(lambda: panel.window.target.line.text().startswith("voice ü 1"))
+        panel.until(panel.window.results.apply.isEnabled)
+    assert report(runner)["tracks"] == []
+
+
 def test_a_call_that_takes_too_long_can_be_tried_again(
     runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

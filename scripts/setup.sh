@@ -20,6 +20,12 @@ need() { # need COMMAND-THAT-MUST-WORK DEBIAN-PACKAGES...
     fi
 }
 
+want() { # as need, for what only a part needs: goes on without
+    local part=$1
+    shift
+    (need "$@") || echo "Only $part needs that." >&2
+}
+
 find_python() {
     local candidate
     for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
@@ -42,4 +48,7 @@ echo "Setting up $venv (about 1.5 GB with the CPU build of PyTorch; several GB w
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install -q --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 "$venv/bin/python" -c 'import stemline, stemline_server, torch, av, grpc, opentimelineio'
+panel='import PyQt5.QtWidgets, sounddevice; PyQt5.QtWidgets.QApplication([])'
+want "the panel" "QT_QPA_PLATFORM=offscreen '$venv/bin/python' -c '$panel'" \
+    libportaudio2 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libx11-6 libxext6 fonts-dejavu-core
 touch "$stamp"

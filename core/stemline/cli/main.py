@@ -18,6 +18,7 @@ COMMANDS = {
     "jobs": "list, cancel or retry the server's jobs",
     "cache": "show, limit or clear what is kept",
     "doctor": "what works, what does not, and what to do",
+    "panel": "the panel: hear, mark, separate, compare, put back",
     "host": "the companion process of a host program",
     "install": "put a bridge into a host program",
 }

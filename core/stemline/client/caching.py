@@ -22,7 +22,8 @@ _UNFINISHED = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
 
 @dataclass(frozen=True, slots=True)
 class CachePart:
-    """One folder of the cache: a private server's stems ("server-<version>"), or decoded sound ("pcm")."""
+    """One folder of the cache: a private server's stems ("server-<version>"), decoded sound ("pcm"), or what a panel
+    made and nobody saved ("panel")."""
 
     name: str
     folder: Path
@@ -56,7 +57,8 @@ def clear_cache() -> Cleared:
         elif folder != own and not _wipe(folder):
             kept.append(f"{folder.name} is at work and stays.")
     if not any(part.in_use for part in cache_parts()):
-        shutil.rmtree(paths.cache_dir() / "pcm", ignore_errors=True)
+        for name in ("pcm", "panel"):
+            shutil.rmtree(paths.cache_dir() / name, ignore_errors=True)
     return Cleared(max(0, before - _total_bytes()), tuple(kept))
 
 

@@ -1,11 +1,14 @@
 """Media files: what they hold, exact ranges of their sound, and stem files written and read back."""
 
 from stemline.media.hashing import MediaHasher
+from stemline.media.loudness import Loudness, measure_loudness
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
+from stemline.media.overview import Overview, Peaks, peaks_of
 from stemline.media.pcm_cache import PcmCache
 from stemline.media.probing import media_facts, probe
 from stemline.media.reading import AudioReader, open_audio
 from stemline.media.samples import SampleFormat, fits, quantise
+from stemline.media.sound_extent import sound_extent
 from stemline.media.stem_file import StemFile, read_tags
 from stemline.media.stem_writer import AudioFormat, StemWriter
 from stemline.media.tags import StemTags
@@ -15,19 +18,25 @@ __all__ = [
     "AudioFormat",
     "AudioReader",
     "AudioStream",
+    "Loudness",
     "MediaHasher",
     "MediaInfo",
+    "Overview",
     "PcmCache",
+    "Peaks",
     "SampleFormat",
     "SourceTimecode",
     "StemFile",
     "StemTags",
     "StemWriter",
     "fits",
+    "measure_loudness",
     "media_facts",
     "open_audio",
     "open_writer",
+    "peaks_of",
     "probe",
     "quantise",
     "read_tags",
+    "sound_extent",
 ]

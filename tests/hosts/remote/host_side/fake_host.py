@@ -41,6 +41,7 @@ class FakeHost:
         self.clips: list[dict[str, Any]] = config["clips"]
         self.tracks: list[dict[str, Any]] = []
         self.disabled: list[str] = []
+        self.removed: list[str] = []
         self.selections: list[dict[str, Any]] = []
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
@@ -76,11 +77,13 @@ class FakeHost:
         }
 
     def render_range(self, params: dict[str, Any]) -> dict[str, Any]:
-        clip = dict(self.clips[0], clip_id=params["clip_id"], record_range=params["record_range"])
-        return dict(clip, source_range={"start": "0/1", "end": clip["record_range"]["end"]})
+        """The clip itself stands for its sound with effects: its media, at the range that was asked for."""
+        found = [clip for clip in self.clips if clip["clip_id"] == params["clip_id"]] or self.clips
+        return dict(found[0], name=found[0]["name"] + " rendered", record_range=params["record_range"])
 
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
-        self.tracks = []
+        self.removed.append(params["result"])
+        self.tracks, self.disabled = [], []
         return {"notes": ["removed " + params["result"]]}
 
     def check_track(self, track: dict[str, Any]) -> None:
@@ -157,6 +160,7 @@ def run_scenario(host: FakeHost, report: dict[str, Any], process: subprocess.Pop
     report["cancelled_calls"] = host.peer.cancelled_calls
     report["notes"] = host.peer.notes
     report["disabled"] = host.disabled
+    report["removed"] = host.removed
     report["selections"] = host.selections
     report["tracks"] = [
         [track["name"], track["stem"], track["source_track"], track["enabled"]] for track in host.tracks

@@ -59,6 +59,13 @@ def refused(host: FakeHost, report: dict[str, Any], process: subprocess.Popen[by
     report["runs"] = host.peer.call("status", {})["runs"]
 
 
+def attend(host: FakeHost, report: dict[str, Any], process: subprocess.Popen[bytes] | None) -> None:
+    """What a bridge does for a panel: says hello, then answers until the panel is closed."""
+    host.hello()
+    while True:
+        host.peer.pump(0.05)
+
+
 def ask_and_leave(host: FakeHost, report: dict[str, Any], process: subprocess.Popen[bytes] | None) -> None:
     """A run, then the end of our output: the companion goes by itself."""
     host.hello()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts the panel: one process, one window."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyqtgraph
+from PyQt5.QtCore import QTimer
+from PyQt5.QtWidgets import QApplication
+
+from stemline.hosts.lines import ByteStream
+from stemline_panel.director import Director
+from stemline_panel.kept import Kept, forget_old
+from stemline_panel.model.session import Session
+from stemline_panel.sound.sink import AudioSink, DeviceSink, why_no_device
+from stemline_panel.takeover import hand_over
+from stemline_panel.theme import apply_theme, scale_for_high_dpi
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How it was started. `streams` are those of the host program that is our parent."""
+
+    input: str | None = None
+    server: str | None = None
+    output: str | None = None
+    streams: tuple[ByteStream, ByteStream] | None = None
+
+
+def main(launch: Launch) -> int:
+    """Until the window is closed. A thread that will not end does not keep the process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="stemline panel: %(message)s")
+    kept = Kept.at()
+    if launch.streams is not None and hand_over(kept.waiting, *launch.streams):
+        return 0
+    threading.Thread(target=forget_old, name="stemline-panel-forget", daemon=True).start()
+    app = make_application()
+    director = build(launch, DeviceSink(), kept)
+    director.sound.player.trouble = why_no_device()
+    director.window.show()
+    signal.signal(signal.SIGINT, lambda *_: app.quit())
+    wake = QTimer()
+    wake.setInterval(500)  # Python sees the signal when Qt lets it run
+    wake.timeout.connect(lambda: None)
+    wake.start()
+    code = app.exec_()
+    if not director.close():
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def make_application() -> QApplication:
+    scale_for_high_dpi()
+    app = QApplication(["stemline"])
+    app.setApplicationName("Stemline")
+    app.setDesktopFileName("stemline-panel")
+    pyqtgraph.setConfigOptions(antialias=False, useOpenGL=False)
+    apply_theme(app)
+    return app
+
+
+def build(launch: Launch, sink: AudioSink, kept: Kept) -> Director:
+    """The window and all behind it, at work on what it was started with."""
+    settings = kept.settings()
+    if launch.output:
+        settings.output_dir = str(Path(launch.output).absolute())
+    director = Director(Session(settings, server=launch.server), kept, sink)
+    director.connection.connect_now()
+    if launch.streams is not None:
+        director.hosts.attach(*launch.streams)
+    elif launch.input:
+        director.open(Path(launch.input).absolute())
+    return director

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From words and marks to a run: the right side of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PyQt5.QtCore import QObject, pyqtSignal
+from PyQt5.QtWidgets import QApplication
+
+from stemline.clips import TimeRange
+from stemline.errors import StemlineError
+from stemline_panel.kept import Kept
+from stemline_panel.model.history import Preset
+from stemline_panel.model.request import RunRequest
+from stemline_panel.model.session import Does, Session, Verb
+from stemline_panel.widgets.main_window import MainWindow
+from stemline_panel.widgets.options_box import OptionsDialog
+
+if TYPE_CHECKING:
+    from stemline_panel.director import Director
+
+
+class AskControl(QObject):
+    """`changed` after every change of what is asked for."""
+
+    changed = pyqtSignal()
+    open_wanted = pyqtSignal()
+
+    def __init__(self, session: Session, window: MainWindow, kept: Kept, director: Director) -> None:
+        super().__init__()
+        self._session, self._window, self._kept, self._director = session, window, kept, director
+        box, stems = window.prompt, session.stems
+        box.verb_chosen.connect(self.set_verb)
+        box.pressed.connect(self.press_big)
+        box.audition_wanted.connect(self.audition)
+        box.prompt.edited.connect(self._type)
+        box.prompt.entered.connect(self._enter)
+        box.prompt.preset_chosen.connect(self._take_preset)
+        box.stems.selected.connect(lambda index: self._then(partial(stems.select, index)))
+        box.stems.add_wanted.connect(self.add_stem)
+        box.stems.remove_wanted.connect(lambda index: self._then(partial(stems.remove, index)))
+        box.stems.renamed.connect(self._rename)
+        window.queue.cancel_wanted.connect(director.runs.cancel)
+        window.queue.cancel_all_wanted.connect(director.runs.cancel_all)
+        window.queue.retry_wanted.connect(director.runs.retry)
+        window.queue.copy_wanted.connect(self.copy_job)
+        window.queue.forget_wanted.connect(director.runs.forget)
+        window.queue.again_wanted.connect(self.ask_again)
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def press_big(self) -> None:
+        presses: dict[Does, Callable[[], object]] = {
+            Does.OPEN: self.open_wanted.emit,
+            Does.CONNECT: self._director.connection.connect_now,
+            Does.SEPARATE: self.separate,
+            Does.STOP: self.stop,
+            Does.APPLY: self._director.results.apply,
+        }
+        press = presses.get(self._session.big_button().does)
+        if press is not None:
+            press()
+
+    def separate(self) -> None:
+        """Asks for what is typed and marked."""
+        self._try(lambda: self._ask(self._session.request()))
+
+    def audition(self) -> None:
+        self._try(lambda: self._ask(self._session.audition(self._director.sound.playhead)))
+
+    def stop(self) -> None:
+        running = self._session.queue.running
+        if running is not None:
+            self._director.runs.cancel(running.number)
+
+    def copy_job(self, number: int | None = None) -> None:
+        """Of an item of the queue, or of what would be asked for now."""
+        item = self._session.queue.item(number) if number is not None else None
+
+        def copy() -> None:
+            request = item.request if item is not None else self._session.request()
+            QApplication.clipboard().setText(request.as_job())
+            self._window.say("The job is in the clipboard as JSON.")
+
+        self._try(copy)
+
+    def _ask(self, request: RunRequest) -> None:
+        for stem in request.stems:
+            self._kept.history.add(stem.prompt.text)
+        self._window.hide_banner()
+        self._director.runs.add(request)
+
+    def _enter(self) -> None:
+        """Enter in the prompt line separates; it never stops or applies."""
+        if self._session.big_button().does in (Does.SEPARATE, Does.NOTHING):
+            self.separate()
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except StemlineError as error:
+            self._window.say(str(error))
+
+    # -- what is wanted ------------------------------------------------------------------------------------------------
+
+    def set_verb(self, verb: Verb) -> None:
+        self._session.verb = verb
+        self._window.prompt.show_verb(verb)
+        self.changed.emit()
+
+    def next_verb(self) -> None:
+        verbs = list(Verb)
+        self.set_verb(verbs[(verbs.index(self._session.verb) + 1) % len(verbs)])
+
+    def set_all_clips(self, every: bool) -> None:
+        self._session.all_clips = every
+        self.changed.emit()
+
+    def set_part(self, selection: TimeRange | None) -> None:
+        """The selection is all that is meant, where "Only the selection" is on."""
+        part = selection if self._window.target.part.isChecked() else None
+        if part != self._session.part:
+            self._session.part = part
+            self.changed.emit()
+
+    def add_stem(self) -> None:
+        self._session.stems.add()
+        self.changed.emit()
+        self.to_prompt()
+
+    def remove_stem(self) -> None:
+        self._then(lambda: self._session.stems.remove(self._session.stems.current_index))
+
+    def to_prompt(self) -> None:
+        edit = self._window.prompt.prompt.edit
+        edit.setFocus()
+        edit.selectAll()
+
+    def change_settings(self) -> None:
+        session = self._session
+        models = self._director.connection.models
+        dialog = OptionsDialog(session.settings, models, str(session.default_output), self._window)
+        if dialog.exec_():
+            session.settings = dialog.chosen()
+            self._kept.save(session.settings)
+            self.changed.emit()
+
+    def ask_again(self, number: int) -> None:
+        """The words and marks of an earlier run, to be changed."""
+        item = self._session.queue.item(number)
+        if item is not None:
+            self._session.stems.take(item.request.stems)
+            self.set_verb(Verb(item.request.settings.play))
+
+    def _type(self, text: str) -> None:
+        self._session.stems.current.text = text
+        self.changed.emit()
+
+    def _take_preset(self, preset: Preset) -> None:
+        self._then(lambda: self._session.stems.replace(preset.stems))
+
+    def _rename(self, index: int, name: str) -> None:
+        entries = list(self._session.stems)
+        if index < len(entries):
+            entries[index].own_name = name
+        self.changed.emit()
+
+    def _then(self, change: Callable[[], None]) -> None:
+        change()
+        self.changed.emit()

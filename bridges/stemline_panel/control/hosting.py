@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The place where clips come from: opening, reading, applying, taking back; and the pipe to a host program."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from PyQt5.QtCore import QObject, pyqtSignal
+
+from stemline.clips import ClipRange
+from stemline.errors import Code, HostError, StemlineError
+from stemline.hosts.lines import ByteStream
+from stemline_panel.link import HostLink
+from stemline_panel.model.queue import Applied, QueueItem
+from stemline_panel.places import Place, RemotePlace, open_place
+from stemline_panel.takeover import SocketStream, Waiting
+from stemline_panel.workers import Worker
+
+_NOT_OPEN = "Nothing is open."
+
+
+class HostControl(QObject):
+    """`opened` tells the place and its clips; `failed` an error; `gone` that the host program ended."""
+
+    opened = pyqtSignal(object, object)
+    failed = pyqtSignal(object)
+    gone = pyqtSignal()
+    applied = pyqtSignal(object)
+    removed = pyqtSignal(object, object)
+    rendered = pyqtSignal(object)
+    _greeted = pyqtSignal()
+    _ended = pyqtSignal(object)
+    _back = pyqtSignal(object)
+
+    def __init__(self, server: str | None, waiting_place: Path) -> None:
+        super().__init__()
+        self._server = server
+        self._waiting_place = waiting_place
+        self._waiting: Waiting | None = None
+        self._worker = Worker("host", self)
+        self._link: HostLink | None = None
+        self.place: Place | None = None
+        self.busy = False
+        self.lost = False
+        """Whether the clips came from a program that is gone."""
+        self._greeted.connect(self._meet)
+        self._ended.connect(self._end)
+        self._back.connect(self._come_back)
+
+    @property
+    def connected(self) -> bool:
+        return self._link is not None
+
+    def attach(self, incoming: ByteStream, outgoing: ByteStream) -> None:
+        """Becomes the companion of the program at the other end; its clips are read as soon as it says hello."""
+        link = HostLink(incoming, outgoing, self._server, self._greeted.emit, lambda: self._ended.emit(link))
+        self._link = link
+        link.start()
+        threading.Thread(target=link.watch, name="stemline-panel-link", daemon=True).start()
+
+    def open(self, path: Path) -> None:
+        self._do(lambda: open_place(path), self._read_first)
+
+    def read(self) -> None:
+        """The clips as they are now: those of the host program where one is connected."""
+        if self._link is not None:
+            self._meet()
+        elif self.place is not None:
+            self._read_place(self.place)
+
+    def apply(self, item: QueueItem, folder: Path) -> None:
+        """Puts a result in."""
+        place, outcome = self._needed(), item.outcome
+        if outcome is None:
+            return
+
+        def done(applied: Applied) -> None:
+            item.applied = applied
+            self.applied.emit(item)
+
+        self._do(lambda: place.apply(outcome, folder), done)
+
+    def replace(self, old: QueueItem, item: QueueItem, folder: Path) -> None:
+        """Takes the earlier result out, then puts this one in: its host could not tell whose clips are disabled."""
+        place, applied = self._needed(), old.applied
+        if applied is None:
+            self.apply(item, folder)
+            return
+
+        def done(notes: tuple[str, ...]) -> None:
+            old.applied = None
+            self.removed.emit(old, notes)
+            self.apply(item, folder)
+
+        self._do(lambda: place.remove(applied), done)
+
+    def remove(self, item: QueueItem) -> None:
+        place, applied = self._needed(), item.applied
+        if applied is None:
+            return
+
+        def done(notes: tuple[str, ...]) -> None:
+            item.applied = None
+            self.removed.emit(item, notes)
+
+        self._do(lambda: place.remove(applied), done)
+
+    def render(self, clip: ClipRange, folder: Path) -> None:
+        place = self._needed()
+        self._do(lambda: place.render(clip, folder), self.rendered.emit)
+
+    def close(self) -> bool:
+        self._stop_waiting()
+        link, self._link = self._link, None
+        ended = link.stop() if link is not None else True
+        return self._worker.close() and ended
+
+    def _needed(self) -> Place:
+        if self.place is None:
+            raise HostError(_NOT_OPEN, code=Code.HOST_GONE)
+        return self.place
+
+    def _read_first(self, place: Place) -> None:
+        self.place = place
+        self.lost = False
+        self._read_place(place)
+
+    def _read_place(self, place: Place) -> None:
+        self._do(place.read, lambda read: self.opened.emit(place, read))
+
+    def _meet(self) -> None:
+        link = self._link
+        if link is not None:
+            self._read_first(RemotePlace(link.host))
+
+    def _end(self, link: HostLink) -> None:
+        if link is self._link:
+            self._link = None
+            self.lost = True
+            with contextlib.suppress(OSError):  # without it the user opens the clips anew
+                self._waiting = Waiting(self._waiting_place, self._back.emit)
+            self.gone.emit()
+            threading.Thread(target=link.stop, name="stemline-panel-unlink", daemon=True).start()
+
+    def _come_back(self, connection: socket.socket) -> None:
+        """The host was started again: the panel that it started is a relay to us."""
+        self._stop_waiting()
+        self.attach(SocketStream(connection), SocketStream(connection))
+
+    def _stop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.close()
+
+    def _do(self, work: Callable[[], object], then: Callable[..., object]) -> None:
+        self.busy = True
+
+        def done(result: object) -> None:
+            self.busy = False
+            then(result)
+
+        def failed(error: StemlineError) -> None:
+            self.busy = False
+            self.failed.emit(error)
+
+        self._worker.do(work, done, failed)

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shown clip for eyes and ears: pictures as they are needed, the scan behind them, playing and comparing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from PyQt5.QtCore import QObject, QTimer, pyqtSignal
+
+from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
+from stemline.errors import StemlineError
+from stemline.media import Loudness
+from stemline_panel.model.request import MIX
+from stemline_panel.sound.mixing import Take, TakeReader, matched_gains, part_of, takes_of
+from stemline_panel.sound.opened import OpenedClip, open_clip
+from stemline_panel.sound.pictures import ClipPictures, SoundPicture
+from stemline_panel.sound.player import Player
+from stemline_panel.sound.sink import AudioSink
+from stemline_panel.widgets.overview_strip import COLUMNS
+from stemline_panel.workers import Worker
+
+_TICK_MS = 33
+_OVERVIEW_EVERY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What can be compared in the shown clip. `part` is where all of it sounds, in samples from the clip's first."""
+
+    stems: Mapping[str, StemClip]
+    part: SampleRange
+    levels: Mapping[str, Loudness]
+
+
+class SoundControl(QObject):
+    """`opened` tells an OpenedClip, `failed` why a clip cannot be shown; pictures come by their own signals."""
+
+    opened = pyqtSignal(object)
+    failed = pyqtSignal(object)
+    pictured = pyqtSignal(object)
+    overviewed = pyqtSignal(object)
+    extent_found = pyqtSignal(object)
+    compared = pyqtSignal(object)
+    take_drawn = pyqtSignal(str)
+    moved = pyqtSignal(object)
+    play_changed = pyqtSignal()
+
+    def __init__(self, sink: AudioSink, *, matched: bool) -> None:
+        super().__init__()
+        self._worker = Worker("sound", self)
+        self.player = Player(sink)
+        self._pictures: ClipPictures | None = None
+        self.clip: OpenedClip | None = None
+        self.levels: Mapping[str, Loudness] = {}
+        self._matched = matched
+        self._serial = 0
+        self._drawing = False
+        self._wanted: tuple[TimeRange, int] | None = None
+        self._scans = 0
+        self._takes: tuple[Take, ...] = ()
+        self._drawn = MIX
+        self._tick = QTimer(self)
+        self._tick.setInterval(_TICK_MS)
+        self._tick.timeout.connect(self._on_tick)
+
+    # -- the clip ------------------------------------------------------------------------------------------------------
+
+    def show(self, clip: ClipRange) -> None:
+        self._serial += 1
+        serial = self._serial
+        self.player.pause()
+        self.play_changed.emit()
+
+        def work() -> ClipPictures:
+            if self._pictures is not None:
+                self._pictures.close()
+                self._pictures = None
+            self._pictures = ClipPictures(open_clip(clip))
+            return self._pictures
+
+        def then(pictures: ClipPictures) -> None:
+            if serial == self._serial:
+                self._opened(pictures.opened)
+                self._scan(serial)
+
+        def failed(error: StemlineError) -> None:
+            if serial == self._serial:
+                self.clip = None
+                self.failed.emit(error)
+
+        self._worker.do(work, then, failed)
+
+    def want_picture(self, shown: TimeRange, columns: int) -> None:
+        """The newest wish is drawn next; older ones that were not begun are dropped."""
+        self._wanted = (shown, columns)
+        if not self._drawing:
+            self._draw()
+
+    def find_extent(self, time: Fraction) -> None:
+        pictures, serial = self._pictures, self._serial
+        if pictures is not None:
+            self._do(serial, lambda: pictures.extent_at(time), self.extent_found.emit)
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def compare(self, stems: Mapping[str, StemClip]) -> None:
+        """Offers the stems beside the mix and measures how loud they are. Without stems there is the mix alone."""
+        opened, serial = self.clip, self._serial
+        if opened is None:
+            return
+        takes = self._takes = takes_of(opened, stems)
+        part = _part(opened, stems)
+        self.levels = {}
+        self.player.offer(takes, {})
+        self._drawn = ""
+        self._draw_choice()
+
+        def measure() -> Compared:
+            reader = TakeReader(takes)
+            try:
+                levels = {take.name: reader.loudness(take.name, part) for take in takes} if stems else {}
+            finally:
+                reader.close()
+            return Compared(stems, part, levels)
+
+        def then(compared: Compared) -> None:
+            self.levels = compared.levels
+            self.match_loudness(matched=self._matched)
+            self.compared.emit(compared)
+
+        self._do(serial, measure, then)
+
+    def match_loudness(self, *, matched: bool) -> None:
+        self._matched = matched
+        self.player.set_gains(matched_gains(self.levels) if matched and self.levels else {})
+
+    def choose(self, name: str) -> None:
+        """Hears another sound, and draws it."""
+        self.player.choose(name)
+        self._draw_choice()
+        self.play_changed.emit()
+
+    # -- transport -----------------------------------------------------------------------------------------------------
+
+    @property
+    def playhead(self) -> Fraction:
+        """The time of the timeline that is heard."""
+        if self.clip is None:
+            return Fraction(0)
+        return self.clip.time_of(self.clip.played.start_sample + self.player.position)
+
+    def toggle(self, part: TimeRange | None, *, loop: bool) -> None:
+        """Plays from the playhead, or the selected part from its beginning where there is one and it is to loop."""
+        if self.clip is None:
+            return
+        if self.player.playing:
+            self.player.pause()
+        elif part is not None and loop:
+            self.player.play_range(part_of(self.clip, part.start, part.end), loop=True)
+        else:
+            self.player.whole(self.clip.played.length)
+            self.player.play()
+        self._after_transport()
+
+    def play_part(self, part: SampleRange) -> None:
+        self.player.play_range(part, loop=True)
+        self._after_transport()
+
+    def seek(self, time: Fraction) -> None:
+        if self.clip is None:
+            return
+        record = self.clip.clip.record_range
+        time = min(max(time, record.start), record.end)
+        self.player.seek(self.clip.sample_at(time) - self.clip.played.start_sample)
+        self.moved.emit(self.playhead)
+
+    def close(self) -> bool:
+        self._tick.stop()
+        self.player.close()
+        pictures = self._pictures
+        if pictures is not None:
+            self._worker.do(pictures.close, lambda _: None, lambda _: None)
+        return self._worker.close()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _opened(self, opened: OpenedClip) -> None:
+        self.clip = opened
+        self._scans = 0
+        self._drawing = False
+        self.player.load(takes_of(opened, {}), opened.facts.sample_rate, opened.played.length)
+        self.opened.emit(opened)
+        self.moved.emit(self.playhead)
+
+    def _draw_choice(self) -> None:
+        pictures, name = self._pictures, self.player.choice
+        if pictures is None or name == self._drawn:
+            return
+        self._drawn = name
+        take = next((take for take in self._takes if take.name == name and name != MIX), None)
+        self._do(self._serial, lambda: pictures.show_take(take), lambda _: self.take_drawn.emit(name))
+
+    def _draw(self) -> None:
+        pictures, wanted, serial = self._pictures, self._wanted, self._serial
+        if pictures is None or wanted is None or self.clip is None:
+            return
+        self._wanted, self._drawing = None, True
+
+        def then(picture: SoundPicture) -> None:
+            self._drawing = False
+            self.pictured.emit(picture)
+            if self._wanted is not None:
+                self._draw()
+
+        self._do(serial, lambda: pictures.picture(*wanted), then)
+
+    def _scan(self, serial: int) -> None:
+        pictures = self._pictures
+        if pictures is None:
+            return
+
+        def then(more: bool) -> None:
+            self._scans += 1
+            if not more or self._scans % _OVERVIEW_EVERY == 1:
+                self._do(serial, lambda: pictures.overview(COLUMNS), self.overviewed.emit)
+            if more:
+                self._scan(serial)
+
+        self._do(serial, pictures.scan_step, then)
+
+    def _do(self, serial: int, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        """What comes back for a clip that is no longer shown is dropped."""
+
+        def done(result: Any) -> None:
+            if serial == self._serial:
+                then(result)
+
+        def failed(error: StemlineError) -> None:
+            if serial == self._serial:
+                self._drawing = False
+                self.failed.emit(error)
+
+        self._worker.do(lambda: work() if serial == self._serial else None, done, failed)
+
+    def _after_transport(self) -> None:
+        if self.player.playing:
+            self._tick.start()
+        self.play_changed.emit()
+
+    def _on_tick(self) -> None:
+        if self.player.finished():
+            self.player.pause()
+        self.moved.emit(self.playhead)
+        if not self.player.playing:
+            self._tick.stop()
+            self.play_changed.emit()
+
+
+def _part(opened: OpenedClip, stems: Mapping[str, StemClip]) -> SampleRange:
+    """Where the stems sound: the whole clip, or the part that an audition took."""
+    if not stems:
+        return SampleRange(0, opened.played.length)
+    record = next(iter(stems.values())).record_range
+    return part_of(opened, record.start, record.end)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shown result: comparing it with the mix, putting it in, taking it out."""
+
+from __future__ import annotations
+
+from PyQt5.QtCore import QObject
+
+from stemline.clips import RESIDUAL, StemClip
+from stemline.hosts.base import HostCapabilities
+from stemline_panel.control.hosting import HostControl
+from stemline_panel.control.listening import Compared, SoundControl
+from stemline_panel.control.runs import RunControl
+from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.model.request import MIX, Outcome
+from stemline_panel.model.session import Session, Verb, will_write
+from stemline_panel.model.words import level_words, null_words
+from stemline_panel.widgets.main_window import MainWindow
+from stemline_panel.widgets.results_view import ResultLine, ResultState
+
+_NOTICES = 3
+
+
+class ResultControl(QObject):
+    """`shown` is the item whose result stands in the window."""
+
+    def __init__(
+        self, session: Session, window: MainWindow, sound: SoundControl, hosts: HostControl, runs: RunControl
+    ) -> None:
+        super().__init__()
+        self._session, self._window, self._sound, self._hosts, self._runs = session, window, sound, hosts, runs
+        self.shown: QueueItem | None = None
+        self._other = ""
+        results = window.results
+        results.apply_wanted.connect(self.apply)
+        results.replace_wanted.connect(self.replace)
+        results.remove_wanted.connect(self.remove)
+        results.take_chosen.connect(sound.choose)
+        window.queue.selected.connect(self.select)
+        sound.compared.connect(self._compared)
+        runs.finished.connect(self._finished)
+        hosts.applied.connect(self._applied)
+        hosts.removed.connect(self._removed)
+
+    # -- what is shown -------------------------------------------------------------------------------------------------
+
+    def select(self, number: int) -> None:
+        item = self._session.queue.item(number)
+        if item is not None and item.outcome is not None and item is not self.shown:
+            self.shown = item
+            self.compare_again()
+            self.refresh()
+
+    def compare_again(self) -> None:
+        """Offers the shown result's sounds of the shown clip."""
+        self._sound.compare(self._stems())
+        self.show_takes()
+
+    def refresh(self) -> None:
+        item = self.shown
+        if item is None or item.outcome is None or self._session.queue.item(item.number) is None:
+            self._window.results.show_nothing()
+            return
+        outcome = item.outcome
+        notices = [f"{notice.stem}: {notice.message}" for notice in outcome.result.notices[:_NOTICES]]
+        notices += [f"{failure.clip}: {failure.message}" for failure in outcome.result.failed[:_NOTICES]]
+        notices += list(item.applied.notes[:_NOTICES]) if item.applied else []
+        self._window.results.show_result(
+            outcome.request.title,
+            self._lines(outcome),
+            null_words(outcome.result.null.dbfs),
+            "\n".join(notices),
+            self._state(item),
+        )
+
+    def show_takes(self) -> None:
+        player, levels = self._sound.player, self._sound.levels
+        tips = [
+            f"Hear the {name} ({number})"
+            + (f": {level_words(levels[name].lufs, levels[name].silent)}" if name in levels else "")
+            for number, name in enumerate(player.takes, 1)
+        ]
+        self._window.transport.show_takes(player.takes, player.choice, tips)
+
+    def choose_number(self, number: int) -> None:
+        takes = self._sound.player.takes
+        if number <= len(takes):
+            self._choose(takes[number - 1])
+
+    def toggle_ab(self) -> None:
+        """Between the mix and what was compared with it last."""
+        takes = self._sound.player.takes
+        if len(takes) < 2:
+            return
+        other = self._other if self._other in takes else takes[1]
+        self._choose(other if self._sound.player.choice == MIX else MIX)
+
+    # -- putting in and taking out -------------------------------------------------------------------------------------
+
+    def apply(self) -> None:
+        item = self._to_apply()
+        if item is not None:
+            self._window.say("Applying …")
+            self._hosts.apply(item, self._session.output_dir)
+
+    def replace(self) -> None:
+        item, old = self.shown, self._earlier(self.shown)
+        if item is not None and old is not None:
+            self._window.say("Replacing …")
+            self._hosts.replace(old, item, self._session.output_dir)
+
+    def remove(self) -> None:
+        item = self.shown
+        if item is not None and self._state(item).can_remove:
+            self._window.say("Removing …")
+            self._hosts.remove(item)
+
+    def _to_apply(self) -> QueueItem | None:
+        for item in (self.shown, self._session.finished()):
+            if item is not None and self._state(item).can_apply:
+                return item
+        return None
+
+    def _state(self, item: QueueItem) -> ResultState:
+        host, outcome = self._session.host, item.outcome
+        can_apply = item.applied is None and not item.request.audition and outcome is not None
+        there = self._hosts.place is not None and item.place == self._session.place
+        here = there and not self._hosts.busy and not self._hosts.lost
+        return ResultState(
+            self._session.apply_words,
+            can_apply=can_apply and here,
+            can_replace=can_apply and here and self._earlier(item) is not None,
+            can_remove=item.applied is not None and here and _removable(item, host),
+            will=will_write(item.request, host, self._session.output_dir),
+        )
+
+    def _earlier(self, item: QueueItem | None) -> QueueItem | None:
+        """The applied run on some of the same clips, which a new one would replace."""
+        if item is None:
+            return None
+        clips = {clip.clip_id for clip in item.request.clips}
+        for other in reversed(list(self._session.queue)):
+            removable = other.applied is not None and _removable(other, self._session.host)
+            if (
+                other is not item
+                and other.place == item.place
+                and removable
+                and clips & {clip.clip_id for clip in other.request.clips}
+            ):
+                return other
+        return None
+
+    # -- what comes back -----------------------------------------------------------------------------------------------
+
+    def _finished(self, item: QueueItem) -> None:
+        if item.found_again and self.shown is not None:
+            return
+        self.shown = item
+        self._window.queue.select(item.number)
+        self.compare_again()
+        self.refresh()
+
+    def _compared(self, compared: Compared) -> None:
+        self.show_takes()
+        self.refresh()
+        if self.shown is not None and self.shown.request.audition and compared.stems:
+            self._choose(RESIDUAL if self._session.verb is Verb.REMOVE else next(iter(compared.stems)))
+            self._sound.play_part(compared.part)
+
+    def _applied(self, item: QueueItem) -> None:
+        applied = item.applied
+        if applied is not None:
+            where = f" in {applied.output}" if applied.output else ""
+            self._window.say(f"Applied: {', '.join(applied.tracks)}{where}. {' '.join(applied.notes)}")
+        self._after()
+
+    def _removed(self, item: QueueItem, notes: tuple[str, ...]) -> None:
+        self._window.say(f"Removed. {' '.join(notes)}")
+        self._after()
+
+    def _after(self) -> None:
+        self._runs.keep()
+        self._runs.changed.emit()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _choose(self, name: str) -> None:
+        if name != MIX:
+            self._other = name
+        self._sound.choose(name)
+
+    def _stems(self) -> dict[str, StemClip]:
+        clip, item = self._session.clip, self.shown
+        if clip is None or item is None or item.state is not ItemState.DONE or item.outcome is None:
+            return {}
+        return item.outcome.stem_clips(clip.clip_id)
+
+    def _lines(self, outcome: Outcome) -> list[ResultLine]:
+        stems = self._stems() or (outcome.stem_clips(outcome.request.clips[0].clip_id))
+        clip_id = next(iter(stems.values())).clip_id if stems else ""
+        found = {
+            stem.stem: (
+                f"{stem.matched or stem.prompt or 'marked'}, {stem.confidence:.0%}" if stem.found else "not heard"
+            )
+            for clip in outcome.result.clips
+            if clip.clip_id == clip_id
+            for stem in clip.stems
+        }
+        return [
+            ResultLine(name, found.get(name, "what is left"), self._level(name), stem.path)
+            for name, stem in stems.items()
+        ]
+
+    def _level(self, name: str) -> str:
+        level = self._sound.levels.get(name)
+        return level_words(level.lufs, level.silent) if level is not None else ""
+
+
+def _removable(item: QueueItem, host: HostCapabilities) -> bool:
+    """Files that we wrote can be deleted; tracks by a host that offers it and gave a handle."""
+    applied = item.applied
+    return applied is not None and (bool(applied.files) or (host.removes_results and bool(applied.handle)))

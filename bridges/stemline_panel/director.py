@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings the parts together: what the user does changes the session, and the window shows the session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from PyQt5.QtCore import QObject, QPoint
+from PyQt5.QtWidgets import QFileDialog, QMenu
+
+from stemline.clips import ClipRange, TimeRange
+from stemline.errors import Code, NoServerError, StemlineError
+from stemline.hosts.base import ReadClips
+from stemline_panel.control.asking import AskControl
+from stemline_panel.control.connection import ServerConnection, ServerState
+from stemline_panel.control.hosting import HostControl
+from stemline_panel.control.keys import handlers
+from stemline_panel.control.listening import SoundControl
+from stemline_panel.control.marking import MarkControl
+from stemline_panel.control.results import ResultControl
+from stemline_panel.control.runs import RunControl
+from stemline_panel.kept import Kept
+from stemline_panel.model.queue import QueueItem
+from stemline_panel.model.session import Session
+from stemline_panel.model.spans import Sign
+from stemline_panel.model.words import frame_rate_of, target_line, time_label
+from stemline_panel.places import Place, RemotePlace
+from stemline_panel.sound.opened import OpenedClip
+from stemline_panel.sound.pictures import first_view
+from stemline_panel.sound.sink import AudioSink
+from stemline_panel.widgets.actions import bind_actions
+from stemline_panel.widgets.badge import Health
+from stemline_panel.widgets.help_overlay import HelpOverlay
+from stemline_panel.widgets.main_window import MainWindow
+from stemline_panel.widgets.wave_view import exact
+
+
+class Director(QObject):
+    """One window and all that works behind it. `close` it."""
+
+    def __init__(self, session: Session, kept: Kept, sink: AudioSink) -> None:
+        super().__init__()
+        self.session, self._kept = session, kept
+        self.window = MainWindow(kept.history)
+        self.connection = ServerConnection(session.server)
+        self.hosts = HostControl(session.server, kept.waiting)
+        self.sound = SoundControl(sink, matched=session.settings.loudness_matched)
+        self.runs = RunControl(session, kept.journal)
+        self.marks = MarkControl(session, self.window.wave, self.sound)
+        self.results = ResultControl(session, self.window, self.sound, self.hosts, self.runs)
+        self.asking = AskControl(session, self.window, kept, self)
+        self._closed = False
+        self._wire()
+        self.actions = bind_actions(self.window, handlers(self))
+        self.window.prompt.show_verb(session.verb)
+        self.window.transport.matched.setChecked(session.settings.loudness_matched)
+        self.window.target.show_host(shown=False)
+        self.refresh()
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def open(self, path: Path) -> None:
+        self.window.say(f"Opening {path.name} …")
+        self.hosts.open(path)
+
+    def ask_for_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self.window, "Open a media file or an edit")
+        if name:
+            self.open(Path(name))
+
+    def close(self) -> bool:
+        """Ends everything; True if all threads ended. What runs is kept as interrupted."""
+        if self._closed:
+            return True
+        self._closed = True
+        self.runs.keep()
+        self._kept.save(self.session.settings)
+        ended = [part.close() for part in (self.runs, self.sound, self.hosts, self.connection)]
+        return all(ended)
+
+    # -- showing -------------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Everything that follows from the session."""
+        session, window = self.session, self.window
+        window.prompt.prompt.show_text(session.stems.current.text)
+        window.prompt.stems.show_stems(session.stems)
+        window.wave.show_spans(session.stems.current.spans)
+        self._refresh_runs()
+
+    def _refresh_runs(self) -> None:
+        self.window.prompt.show_big(self.session.big_button())
+        self.window.queue.show_items(self.session.queue)
+        self.results.refresh()
+
+    def _show_target(self) -> None:
+        session, clip = self.session, self.session.clip
+        opened = self.sound.clip
+        facts = opened.facts if opened and clip and opened.clip.clip_id == clip.clip_id else None
+        line = target_line(clip, facts) if clip else "No clip with sound was found."
+        skipped = "\n".join(f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped)
+        self.window.target.show_target(line, session.clip_index, len(session.clips), skipped)
+        self.window.setWindowTitle(f"{clip.name} - Stemline" if clip else "Stemline")
+
+    def _show_clip(self) -> None:
+        self._show_target()
+        if self.session.clip is not None:
+            self.sound.show(self.session.clip)
+
+    # -- what comes back -----------------------------------------------------------------------------------------------
+
+    def _opened_place(self, place: Place, read: ReadClips) -> None:
+        session = self.session
+        session.host, session.apply_words = place.capabilities, place.apply_words
+        session.default_output, session.place = place.default_output, place.key
+        session.show(read)
+        self.window.target.show_host(shown=self.hosts.connected)
+        if isinstance(place, RemotePlace):
+            version = place.capabilities.version
+            self.window.target.host.show_state(Health.GOOD, place.label, f"{place.label} {version} is connected.")
+        self.window.target.part.setVisible(not session.host.writes_tracks)
+        self.window.hide_banner()
+        self.window.raise_()
+        self._show_clip()
+        self.window.say("")
+        found = self.runs.find_earlier(session.clips)
+        if found:
+            self.window.say(f"{found} earlier runs on this were found again.")
+        if read.notes:
+            self.window.say(" ".join(read.notes))
+        self.refresh()
+
+    def _host_failed(self, error: StemlineError) -> None:
+        self.window.show_banner(str(error))
+        if self.hosts.connected and error.code is Code.HOST_TIMEOUT:
+            self.window.target.host.show_state(Health.BAD, "does not answer", str(error), "Try again")
+        self.refresh()
+
+    def _host_gone(self) -> None:
+        """A panel that has nothing of the user's goes with its host."""
+        if not len(self.session.queue):
+            self.window.close()
+            return
+        label = self.hosts.place.label if self.hosts.place else "The host"
+        words = (
+            f"{label} has ended. What was separated is kept, and what runs goes on. When it is back, choose Stemline "
+            "from its menu again: this panel takes over where it was."
+        )
+        self.window.target.show_host(shown=True)
+        self.window.target.host.show_state(Health.BAD, f"{label} is gone", words, "Work on the file")
+        self.window.show_banner(words)
+        self.session.host = replace(self.session.host, removes_results=False)
+        self._refresh_runs()
+
+    def _fix_host(self) -> None:
+        if self.hosts.connected:
+            self.hosts.read()
+        elif self.session.clip is not None:
+            self.window.target.show_host(shown=False)
+            self.open(Path(self.session.clip.source.path))
+
+    def _server_changed(self, state: ServerState) -> None:
+        self.session.server_ready = state.health is Health.GOOD
+        self.window.target.server.show_state(state.health, state.words, state.details, state.fix)
+        self.window.prompt.show_big(self.session.big_button())
+
+    def _opened_clip(self, opened: OpenedClip) -> None:
+        clip = opened.clip
+        rate = frame_rate_of(clip, opened.facts)
+        record = clip.record_range
+        self.window.wave.show_clip(record, first_view(opened), rate, min(20000.0, opened.facts.sample_rate / 2))
+        self.window.strip.show_clip(record)
+        self.marks.select(None)
+        self._show_target()
+        self.refresh()
+        self._transport_changed()
+        self.results.compare_again()
+
+    def _clip_failed(self, error: StemlineError) -> None:
+        self.window.show_banner(str(error))
+        self._show_target()
+
+    def _run_failed(self, item: QueueItem) -> None:
+        if isinstance(item.error, NoServerError):
+            self.connection.lost(item.error)
+        if item.error is not None:
+            self.window.show_banner(str(item.error))
+
+    def _moved(self) -> None:
+        time, clip, opened = self.sound.playhead, self.session.clip, self.sound.clip
+        if clip is None:
+            return
+        self.window.wave.set_playhead(time, follow=self.sound.player.playing)
+        self.window.strip.set_playhead(float(time))
+        rate = frame_rate_of(clip, opened.facts if opened else None)
+        self.window.transport.clock.setText(time_label(time, rate))
+
+    def _transport_changed(self) -> None:
+        player, transport = self.sound.player, self.window.transport
+        transport.show_playing(playing=player.playing)
+        transport.show_trouble(player.trouble)
+        self.results.show_takes()
+
+    def _want_picture(self, shown: TimeRange, columns: int) -> None:
+        self.window.strip.show_range(shown)
+        self.sound.want_picture(shown, columns)
+
+    def _centre(self, time: float) -> None:
+        half = self.window.wave.shown.duration / 2
+        self.window.wave.show_range(TimeRange(exact(time) - half, exact(time) + half))
+
+    def _show_mark_menu(self, time: Fraction, where: QPoint) -> None:
+        """What can be done at a place of the picture; the playhead goes there."""
+        self.sound.seek(time)
+        menu = QMenu(self.window)
+        for name in ("extent", "mark_plus", "mark_minus", "turn_span", "delete_span", "zoom_selection"):
+            menu.addAction(self.actions[name])
+        menu.popup(where)
+
+    def step_clip(self, by: int) -> None:
+        count = len(self.session.clips)
+        if count > 1:
+            self.session.clip_index = (self.session.clip_index + by) % count
+            self._show_clip()
+            self._refresh_runs()
+
+    def nudge(self, seconds: int, frames: int = 0) -> None:
+        """Moves the playhead."""
+        clip = self.session.clip
+        if clip is not None:
+            rate = frame_rate_of(clip, self.sound.clip.facts if self.sound.clip else None) or Fraction(25)
+            self.sound.seek(self.sound.playhead + seconds + frames / rate)
+
+    def play(self) -> None:
+        self.sound.toggle(self.marks.selection, loop=self.window.transport.loop.isChecked())
+
+    def render(self) -> None:
+        """Has the host render the shown clip, so that its effects are heard and separated too."""
+        clip = self.session.clip
+        if clip is not None and self.hosts.place is not None:
+            self.window.say("The host renders the clip …")
+            self.hosts.render(clip, self.session.output_dir / "renders")
+
+    def _rendered(self, clip: ClipRange) -> None:
+        self.session.replace_clip(clip)
+        self.window.say("This is the sound as the host plays it.")
+        self._show_clip()
+        self._refresh_runs()
+
+    def show_help(self) -> None:
+        HelpOverlay(self.window).exec_()
+
+    def _match(self, matched: bool) -> None:
+        self.session.settings.loudness_matched = matched
+        self.sound.match_loudness(matched=matched)
+
+    # -- wiring --------------------------------------------------------------------------------------------------------
+
+    def _wire(self) -> None:
+        window = self.window
+        window.closing.connect(self.close)
+        window.dropped.connect(lambda name: self.open(Path(name)))
+        self.hosts.opened.connect(self._opened_place)
+        self.hosts.failed.connect(self._host_failed)
+        self.hosts.gone.connect(self._host_gone)
+        self.hosts.rendered.connect(self._rendered)
+        self.connection.changed.connect(self._server_changed)
+        self.sound.opened.connect(self._opened_clip)
+        self.sound.failed.connect(self._clip_failed)
+        self.sound.pictured.connect(window.wave.draw)
+        self.sound.take_drawn.connect(window.wave.show_take)
+        self.sound.overviewed.connect(window.strip.draw)
+        self.sound.overviewed.connect(window.wave.note_peak)
+        self.sound.moved.connect(lambda _: self._moved())
+        self.sound.play_changed.connect(self._transport_changed)
+        self.marks.changed.connect(self.refresh)
+        self.marks.said.connect(window.say)
+        self.marks.selection_changed.connect(self.asking.set_part)
+        window.target.part_toggled.connect(lambda _: self.asking.set_part(self.marks.selection))
+        self.asking.changed.connect(self.refresh)
+        self.asking.open_wanted.connect(self.ask_for_file)
+        self.runs.changed.connect(self._refresh_runs)
+        self.runs.failed.connect(self._run_failed)
+        window.wave.wants_picture.connect(self._want_picture)
+        window.strip.moved.connect(self._centre)
+        window.wave.menu_wanted.connect(self._show_mark_menu)
+        window.target.step.connect(self.step_clip)
+        window.target.all_toggled.connect(self.asking.set_all_clips)
+        window.target.refresh.connect(self.hosts.read)
+        window.target.host.fix_wanted.connect(self._fix_host)
+        window.target.server.fix_wanted.connect(self.connection.connect_now)
+        transport = window.transport
+        transport.play_pressed.connect(self.play)
+        transport.take_chosen.connect(self.sound.choose)
+        transport.matched_toggled.connect(self._match)
+        transport.mark_plus.connect(lambda: self.marks.mark(Sign.PLUS))
+        transport.mark_minus.connect(lambda: self.marks.mark(Sign.MINUS))

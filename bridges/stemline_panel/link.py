@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel as the companion of a host program, over two streams (docs/host-protocol.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stemline.hosts.companion import Companion
+from stemline.hosts.jsonrpc import Method, Params
+from stemline.hosts.lines import ByteStream
+from stemline.hosts.services import EditServices
+
+_OFFERED = ("hello", "ping", "models", "doctor", "shutdown")
+
+
+class HostLink(Companion):
+    """Offers a host what it can ask a panel: what is separated is the user's choice, so `separate` is not offered.
+
+    `on_hello` and `on_end` are called from the link's own threads.
+    """
+
+    def __init__(
+        self,
+        incoming: ByteStream,
+        outgoing: ByteStream,
+        server: str | None,
+        on_hello: Callable[[], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._on_hello, self._on_end = on_hello, on_end
+        super().__init__(incoming, outgoing, EditServices(server))
+
+    def methods(self) -> dict[str, Method]:
+        offered = {name: method for name, method in super().methods().items() if name in _OFFERED}
+        greet = offered["hello"].handler
+
+        def hello(params: Params) -> object:
+            answer = greet(params)
+            self._on_hello()
+            return answer
+
+        offered["hello"] = Method(hello, quick=True)
+        return offered
+
+    def watch(self) -> None:
+        """Waits for the end; to be run in a thread of its own."""
+        self.wait()
+        self._on_end()

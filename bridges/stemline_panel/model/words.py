@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Times, ranges and levels in the words of an editor."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from stemline.clips import ClipRange, MediaFacts
+from stemline.timebase import format_timecode
+
+_CHANNEL_WORDS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+
+
+def time_label(time: Fraction, rate: Fraction | None, *, drop_frame: bool = False) -> str:
+    """Timecode where there is a frame rate, else minutes and milliseconds."""
+    if rate is not None:
+        return format_timecode(int(time * rate // 1), rate, drop_frame=drop_frame)
+    milliseconds = round(time * 1000)
+    sign, milliseconds = ("-", -milliseconds) if milliseconds < 0 else ("", milliseconds)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{milliseconds:03d}"
+
+
+def frame_rate_of(clip: ClipRange, facts: MediaFacts | None) -> Fraction | None:
+    """The rate that the clip's times are shown in: the host's grid, else the media's own."""
+    return clip.frame_rate or (facts.frame_rate if facts else None)
+
+
+def target_line(clip: ClipRange, facts: MediaFacts | None) -> str:
+    """ "interview.mp4, A1, 00:00:12:05-00:00:27:00, 25 fps, stereo"."""
+    rate = frame_rate_of(clip, facts)
+    start, end = (time_label(time, rate) for time in (clip.record_range.start, clip.record_range.end))
+    parts = [clip.name]
+    parts += [clip.track] if clip.track != clip.name else []
+    parts.append(f"{start}-{end}")
+    parts += [f"{float(rate):.5g} fps"] if rate else []
+    if facts:
+        parts.append(_CHANNEL_WORDS.get(facts.channels, f"{facts.channels} channels"))
+        parts.append(f"{facts.sample_rate / 1000:g} kHz")
+    return ", ".join(parts)
+
+
+def level_words(lufs: float, silent: bool) -> str:
+    return "silent" if silent else f"{lufs:.1f} LUFS"
+
+
+def null_words(dbfs: float) -> str:
+    """What the sum of the files and the original differ by."""
+    return "adds up exactly" if dbfs <= -240 else f"adds up to {dbfs:.0f} dBFS"

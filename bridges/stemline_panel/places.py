@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where clips come from and stems go: a media file, an edit, or a host program. All calls come from one thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import platformdirs
+
+from stemline.clips import ClipRange, MediaSource
+from stemline.errors import Code, EditError, HostError, MediaError, UsageError
+from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Selection
+from stemline.hosts.otio_edit import OtioEdit, OtioTarget, open_edit
+from stemline.hosts.plain_files import PlainFile
+from stemline.hosts.remote import RemoteHost
+from stemline.media import media_facts
+from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
+from stemline.workflow.outputs import OutputNotebook
+from stemline_panel.model.queue import Applied
+from stemline_panel.model.request import HeldClips, Outcome
+
+EDIT_SUFFIXES = (".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl")
+
+
+class Place(Protocol):
+    """`key` tells it from others; `label` names it for people, `apply_words` say what applying does; `default_output`
+    is where stems go unless the user has chosen a folder."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def apply_words(self) -> str: ...
+
+    @property
+    def default_output(self) -> Path: ...
+
+    @property
+    def capabilities(self) -> HostCapabilities: ...
+
+    def read(self) -> ReadClips:
+        """The clips to work on. Raises StemlineError when there is nothing that can be read."""
+        ...
+
+    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+        """Puts a finished run where it belongs; `folder` is the user's folder for what is written."""
+        ...
+
+    def remove(self, applied: Applied) -> tuple[str, ...]:
+        """Takes back what `apply` put there. Notes say what stayed and why."""
+        ...
+
+    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+        """The clip as it sounds in the host, effects included. Raises HostError where it cannot render."""
+        ...
+
+
+def open_place(path: Path) -> Place:
+    """The place that a path names: an edit by its suffix, any other file as media. Raises StemlineError."""
+    if path.suffix.lower() in EDIT_SUFFIXES:
+        return EditPlace(path)
+    return FilePlace(path)
+
+
+class FilePlace:
+    """A media file. Applying writes its stems beside it under plain names."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._source = MediaSource(str(self._path))
+        self._file = PlainFile(self._source, media_facts(self._source))
+
+    @property
+    def key(self) -> str:
+        return str(self._path)
+
+    @property
+    def label(self) -> str:
+        return self._path.name
+
+    @property
+    def apply_words(self) -> str:
+        return "Save the stems"
+
+    @property
+    def default_output(self) -> Path:
+        return self._path.parent / f"{self._path.stem} stems"
+
+    @property
+    def capabilities(self) -> HostCapabilities:
+        return self._file.capabilities
+
+    def read(self) -> ReadClips:
+        return self._file.read_clips(Selection())
+
+    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+        """Runs the same once more under the plain names: the server has it done, so that only files are written."""
+        request = outcome.request
+        settings = dataclasses.replace(request.settings, output_dir=folder, overwrite=False)
+        held = HeldClips(self.capabilities, request.clips)
+        part = request.clips[0].source_range
+        ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}
+        namer = FileNamer(folder, [self._source.path], ranges)
+        result = run_prepared(
+            held, prepare(held, request.stems, settings), settings, namer, Hooks(lambda _: None, lambda: False)
+        )
+        if result.failed:
+            raise UsageError(result.failed[0].message)
+        paths = [Path(clip.path) for track in held.tracks for clip in track.clips]
+        return Applied(tuple(path.name for path in paths), str(folder), files=_states(_with_sidecars(paths)))
+
+    def remove(self, applied: Applied) -> tuple[str, ...]:
+        return _delete_untouched(applied)
+
+    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+        raise HostError("A file has nothing to render.", code=Code.HOST_UNSUPPORTED)
+
+
+class EditPlace:
+    """An edit in a file, which stays as it is. Applying writes `<edit>.stems.otio` with the new tracks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._edit = self._open(self._target(self.default_output))
+
+    @property
+    def key(self) -> str:
+        return str(self._path)
+
+    @property
+    def label(self) -> str:
+        return self._path.name
+
+    @property
+    def apply_words(self) -> str:
+        return f"Write {self._path.stem}.stems.otio"
+
+    @property
+    def default_output(self) -> Path:
+        return self._path.parent / f"{self._path.stem} stems"
+
+    @property
+    def capabilities(self) -> HostCapabilities:
+        return self._edit.capabilities
+
+    def read(self) -> ReadClips:
+        self._edit = self._open(self._target(self.default_output))
+        return self._edit.read_clips(Selection())
+
+    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+        """A file that somebody changed since is left alone: the new one gets a number."""
+        notebook = OutputNotebook(folder)
+        recipe = hashlib.sha256(outcome.request.as_job().encode()).hexdigest()
+        target = notebook.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
+        written = self._open(target).write_tracks(outcome.tracks, outcome.options)
+        notebook.note(target, recipe)
+        return Applied(written.tracks, written.output, written.notes, written.result, _states([target]))
+
+    def remove(self, applied: Applied) -> tuple[str, ...]:
+        return _delete_untouched(applied)
+
+    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+        raise HostError("An edit in a file cannot be rendered.", code=Code.HOST_UNSUPPORTED)
+
+    def _target(self, folder: Path) -> Path:
+        return folder / f"{self._path.stem}.stems.otio"
+
+    def _open(self, target: Path) -> OtioEdit:
+        try:
+            return open_edit(self._path, OtioTarget(target))
+        except OSError as error:
+            raise EditError(f"{self._path} cannot be read: {error.strerror}.") from error
+
+
+class RemotePlace:
+    """A host program at the other end of a pipe. `connect` gives it as it is now; raises HostError when it is gone."""
+
+    def __init__(self, connect: Callable[[], RemoteHost]) -> None:
+        self._connect = connect
+        self._capabilities = connect().capabilities
+
+    @property
+    def key(self) -> str:
+        return f"host {self._capabilities.name}"
+
+    @property
+    def label(self) -> str:
+        return self._capabilities.name
+
+    @property
+    def apply_words(self) -> str:
+        return f"Apply to {self._capabilities.name}"
+
+    @property
+    def default_output(self) -> Path:
+        """Tracks in a project live on these files, so that they lie with the user's own, not in a cache."""
+        return platformdirs.user_videos_path() / "Stemline"
+
+    @property
+    def capabilities(self) -> HostCapabilities:
+        return self._capabilities
+
+    def read(self) -> ReadClips:
+        host = self._connect()
+        self._capabilities = host.capabilities
+        return host.read_clips(Selection())
+
+    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+        try:
+            written = self._connect().write_tracks(outcome.tracks, outcome.options)
+        except HostError as error:
+            if error.code not in (Code.HOST_TIMEOUT, Code.HOST_GONE):
+                raise
+            names = ", ".join(track.name for track in outcome.tracks)
+            raise HostError(
+                f"{error.message} The tracks {names} may be there all the same.",
+                code=error.code,
+                advice="Look at the timeline before you apply again.",
+            ) from error
+        return Applied(written.tracks, written.output, written.notes, written.result)
+
+    def remove(self, applied: Applied) -> tuple[str, ...]:
+        return self._connect().remove_result(applied.handle)
+
+    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+        folder.mkdir(parents=True, exist_ok=True)
+        rendered = self._connect().render_range(
+            RangeToRender(clip.record_range, str(folder), clip.clip_id, (clip.track,))
+        )
+        return dataclasses.replace(rendered, clip_id=clip.clip_id, track=clip.track)
+
+
+def _with_sidecars(paths: list[Path]) -> list[Path]:
+    return [file for path in paths for file in (path, path.with_suffix(".json")) if file.is_file()]
+
+
+def _states(paths: list[Path]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
+
+
+def _delete_untouched(applied: Applied) -> tuple[str, ...]:
+    """Deletes what we wrote and nobody changed since; says what was kept."""
+    notes = []
+    for name, size, mtime_ns in applied.files:
+        path = Path(name)
+        try:
+            facts = path.stat()
+            if (facts.st_size, facts.st_mtime_ns) == (size, mtime_ns):
+                path.unlink()
+            else:
+                notes.append(f"{path.name} was changed since and is kept.")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise MediaError(f"{path} cannot be deleted: {error.strerror}.", code=Code.OUTPUT_UNWRITABLE) from error
+    return tuple(notes)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sounds that are compared: the mix, each stem and the residual, read side by side and made equally loud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.clips import MediaSource, SampleRange, StemClip
+from stemline.media import AudioReader, Loudness, measure_loudness, open_audio
+from stemline.timebase import round_half_up
+from stemline_panel.model.request import MIX
+from stemline_panel.sound.opened import OpenedClip
+
+_MEASURED_S = 120
+_HIGHEST_GAIN = 16.0
+_CEILING = 0.97
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One sound of a clip: the file and the sample of it that plays where the clip begins."""
+
+    name: str
+    source: MediaSource
+    first_sample: int
+
+
+def takes_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Take, ...]:
+    """The mix first, then the stems in their order. `stems` may cover a part of the clip (an audition)."""
+    takes = [Take(MIX, opened.clip.source, opened.played.start_sample)]
+    for name, stem in stems.items():
+        ahead = stem.record_range.start - opened.clip.record_range.start
+        takes.append(Take(name, MediaSource(stem.path), round_half_up((stem.file_start - ahead) * stem.sample_rate)))
+    return tuple(takes)
+
+
+class TakeReader:
+    """Reads all takes of a clip at the same place. One thread at a time. `close` it."""
+
+    def __init__(self, takes: Sequence[Take]) -> None:
+        self._stack = ExitStack()
+        self._readers: dict[str, tuple[AudioReader, int]] = {}
+        try:
+            for take in takes:
+                self._readers[take.name] = (self._stack.enter_context(open_audio(take.source)), take.first_sample)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def read(self, start: int, end: int) -> dict[str, npt.NDArray[np.float32]]:
+        """Samples [start, end) of each take, counted from the clip's first, as float32 [2, n] for two ears."""
+        return {
+            name: for_two_ears(reader.read(first + start, first + end))
+            for name, (reader, first) in self._readers.items()
+        }
+
+    def loudness(self, name: str, part: SampleRange) -> Loudness:
+        """Over at most two minutes of the part, evenly spread."""
+        reader, first = self._readers[name]
+        second = reader.sample_rate
+        seconds = max(1, part.length // second)
+        stride = max(1, -(-seconds // _MEASURED_S))
+        places = range(part.start_sample, part.start_sample + seconds * second, stride * second)
+        return measure_loudness(
+            (reader.read(first + at, first + min(at + second, part.end_sample)) for at in places), second
+        )
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def for_two_ears(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """[channels, n] as [2, n]: mono on both ears; of more than two channels the odd ones left, the even ones right."""
+    if block.shape[0] == 2:
+        return block
+    if block.shape[0] == 1:
+        return np.repeat(block, 2, axis=0)
+    return np.stack([block[0::2].mean(axis=0), block[1::2].mean(axis=0)])
+
+
+def matched_gains(levels: Mapping[str, Loudness]) -> dict[str, float]:
+    """The factor for each sound that makes all equally loud as the mix, and lower together where one would clip.
+
+    Silent ones keep 1; none is raised by more than 24 dB.
+    """
+    mix = levels.get(MIX)
+    heard = {name: level for name, level in levels.items() if not level.silent}
+    if mix is None or mix.silent:
+        return dict.fromkeys(levels, 1.0)
+    wanted = {name: min(_HIGHEST_GAIN, 10 ** ((mix.lufs - level.lufs) / 20)) for name, level in heard.items()}
+    room = min((_CEILING / (level.peak * wanted[name]) for name, level in heard.items() if level.peak > 0), default=1.0)
+    return {name: wanted.get(name, 1.0) * min(1.0, room) for name in levels}
+
+
+def part_of(opened: OpenedClip, start: Fraction, end: Fraction) -> SampleRange:
+    """A range of the timeline in samples from the clip's first."""
+    base = opened.played.start_sample
+    return SampleRange(opened.sample_at(start) - base, opened.sample_at(end) - base)

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of a clip's sound. Only what is shown is decoded; the overview fills while a scan goes on in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.clips import SampleRange, TimeRange
+from stemline.media import AudioReader, Overview, open_audio, peaks_of, sound_extent
+from stemline_panel.sound.mixing import Take
+from stemline_panel.sound.opened import OpenedClip
+from stemline_panel.sound.spectrum import BANDS, BandMeter, Picture
+
+DETAIL_S = 150
+"""Longer ranges are drawn from the overview; shorter ones are decoded when they are shown."""
+FIRST_VIEW_S = 60
+_SCAN_SAMPLES = 1 << 19
+_SCAN_COLUMNS = 1 << 14
+_AROUND_S = 20
+_READ_SAMPLES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPicture:
+    """What is seen of a time range: `low` and `high` at `times` (seconds of the timeline), and the spectrogram
+    [columns, bands] over `heard`, the part of the range that was decoded."""
+
+    heard: TimeRange
+    times: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]
+    spectrum: Picture
+    exact: bool
+
+
+class ClipPictures:
+    """Draws one clip. Everything here is called from one worker thread. `close` it."""
+
+    def __init__(self, opened: OpenedClip) -> None:
+        self.opened = opened
+        played = opened.played
+        self._reader = open_audio(opened.clip.source)
+        self._take: tuple[AudioReader, int] | None = None
+        self._scan: AudioReader | None = None
+        self._meter = BandMeter(self._reader.sample_rate)
+        self._overview = Overview(played.start_sample, played.length)
+        self._columns = min(_SCAN_COLUMNS, max(1, played.length // 1024))
+        self._spectrum = np.zeros((self._columns, BANDS), np.uint8)
+
+    def show_take(self, take: Take | None) -> None:
+        """Draws another sound of the clip from here on; None draws the clip itself. Raises MediaError."""
+        if self._take is not None:
+            self._take[0].close()
+            self._take = None
+        if take is not None:
+            self._take = (open_audio(take.source), take.first_sample - self.opened.played.start_sample)
+
+    def picture(self, shown: TimeRange, columns: int) -> SoundPicture:
+        """The clip in a range of the timeline. Raises MediaError when the media can no longer be read."""
+        opened = self.opened
+        wanted = SampleRange(opened.sample_at(shown.start), opened.sample_at(shown.end)).intersect(opened.played)
+        if wanted.length <= DETAIL_S * self._reader.sample_rate:
+            return self._decoded(wanted, columns)
+        return self._known(wanted, columns)
+
+    def scan_step(self) -> bool:
+        """Decodes a few seconds more for the overview. True while there is more to come.
+
+        It has a reader of its own, so that it goes on in one pass however the view is moved.
+        """
+        if self._overview.complete:
+            return False
+        if self._scan is None:
+            self._scan = open_audio(self.opened.clip.source)
+        start = self._overview.start_sample + self._overview.filled_samples
+        end = min(start + _SCAN_SAMPLES, self.opened.played.end_sample)
+        block = self._scan.read(start, end)
+        done = self._overview.filled_samples
+        self._overview.add(block)
+        first = done * self._columns // self._overview.length
+        last = self._overview.filled_samples * self._columns // self._overview.length
+        if last > first:
+            self._spectrum[first:last] = self._meter.columns(block.mean(axis=0), last - first)
+        more = self._overview.filled_samples < self._overview.length
+        if not more:
+            self._scan.close()
+        return more
+
+    def overview(self, columns: int) -> SoundPicture:
+        """The whole clip as far as it was scanned."""
+        return self._known(self.opened.played, columns)
+
+    def extent_at(self, time: Fraction) -> TimeRange | None:
+        """From onset to offset of what sounds at a time; None in the background."""
+        rate = self._reader.sample_rate
+        at = self.opened.sample_at(time)
+        near = SampleRange(at - _AROUND_S * rate, at + _AROUND_S * rate).intersect(self.opened.played)
+        found = sound_extent(self._read(near), rate, at - near.start_sample)
+        if found is None:
+            return None
+        found = found.shift(near.start_sample)
+        return TimeRange(self.opened.time_of(found.start_sample), self.opened.time_of(found.end_sample))
+
+    def close(self) -> None:
+        self._reader.close()
+        self.show_take(None)
+        if self._scan is not None:
+            self._scan.close()
+
+    def _read(self, wanted: SampleRange) -> npt.NDArray[np.float32]:
+        return self._reader.read(wanted.start_sample, wanted.end_sample)
+
+    def _decoded(self, wanted: SampleRange, columns: int) -> SoundPicture:
+        """In parts, so that memory holds the folded sound alone."""
+        reader, ahead = self._take or (self._reader, 0)
+        mono = np.empty(wanted.length, np.float32)
+        step = max(1, -(-wanted.length // max(1, columns)))
+        part = max(step, _READ_SAMPLES // step * step)
+        lows, highs = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+        for start in range(0, wanted.length, part):
+            end = min(wanted.length, start + part)
+            block = reader.read(ahead + wanted.start_sample + start, ahead + wanted.start_sample + end)
+            peaks = peaks_of(block, start, -(-(end - start) // step))
+            lows.append(peaks.low)
+            highs.append(peaks.high)
+            mono[start:end] = block.mean(axis=0)
+        low, high = np.concatenate(lows), np.concatenate(highs)
+        spectrum = self._meter.columns(mono, min(columns, max(1, wanted.length // 256)))
+        return self._picture(wanted, step, (low, high), spectrum, exact=True)
+
+    def _known(self, wanted: SampleRange, columns: int) -> SoundPicture:
+        peaks = self._overview.peaks(wanted.start_sample, wanted.end_sample, columns)
+        heard = SampleRange(
+            peaks.start_sample, min(wanted.end_sample, peaks.start_sample + peaks.step * len(peaks.low))
+        )
+        length, base = self._overview.length, self._overview.start_sample
+        first = (heard.start_sample - base) * self._columns // length
+        last = max(first, min(self._columns, (heard.end_sample - base) * self._columns // length))
+        spectrum = self._spectrum[first:last]
+        if len(spectrum) > columns:
+            group = -(-len(spectrum) // columns)
+            spectrum = np.maximum.reduceat(spectrum, np.arange(0, len(spectrum), group), axis=0)
+        return self._picture(heard, peaks.step, (peaks.low, peaks.high), spectrum.copy(), exact=self._overview.complete)
+
+    def _picture(
+        self,
+        heard: SampleRange,
+        step: int,
+        peaks: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        spectrum: Picture,
+        *,
+        exact: bool,
+    ) -> SoundPicture:
+        opened = self.opened
+        start, end = opened.time_of(heard.start_sample), opened.time_of(heard.end_sample)
+        times = float(start) + (np.arange(len(peaks[0])) + 0.5) * step / opened.facts.sample_rate
+        return SoundPicture(TimeRange(start, max(start, end)), times, *peaks, spectrum, exact)
+
+
+def first_view(opened: OpenedClip) -> TimeRange:
+    """What is shown when a clip is opened: all of it, or its first minute."""
+    record = opened.clip.record_range
+    return TimeRange(record.start, min(record.end, record.start + FIRST_VIEW_S))

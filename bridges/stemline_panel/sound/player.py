@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plays one of several takes of a clip and switches between them at the same playhead, without a gap or a click."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.clips import SampleRange
+from stemline.errors import StemlineError
+from stemline_panel.model.request import MIX
+from stemline_panel.sound.mixing import Take, TakeReader
+from stemline_panel.sound.sink import AudioSink, NoDevice
+
+_CHUNK_SAMPLES = 2048
+_AHEAD_CHUNKS = 12
+_FADE_SAMPLES = 256
+
+Stereo = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """All takes over a stretch of the clip; `used` samples of it were played."""
+
+    start: int
+    sounds: dict[str, Stereo]
+    used: int = 0
+
+    @property
+    def length(self) -> int:
+        return next(iter(self.sounds.values())).shape[1] if self.sounds else 0
+
+
+@dataclass(slots=True)
+class _Order:
+    """What the feeder is to do. `serial` grows with every change, so that stale chunks are known."""
+
+    takes: tuple[Take, ...] = ()
+    position: int = 0
+    range: SampleRange = field(default_factory=lambda: SampleRange(0, 0))
+    loop: bool = False
+    serial: int = 0
+
+
+class Player:
+    """Reading is streamed: half a second ahead of the playhead, from a thread of its own.
+
+    Positions are samples from the clip's first. `trouble` says why nothing is heard; it is empty when all is well.
+    """
+
+    def __init__(self, sink: AudioSink) -> None:
+        self._sink = sink
+        self._wake = threading.Condition()
+        self._order = _Order()
+        self._chunks: deque[_Chunk] = deque()
+        self._gains: dict[str, float] = {}
+        self._choice = MIX
+        self._heard: tuple[str, float] = (MIX, 1.0)
+        self._rate = 48000
+        self._playing = self._at_end = self._closed = False
+        self.trouble = ""
+        self._thread = threading.Thread(target=self._feed, name="stemline-panel-player", daemon=True)
+        self._thread.start()
+
+    # -- what to play --------------------------------------------------------------------------------------------------
+
+    def load(self, takes: Sequence[Take], sample_rate: int, length: int) -> None:
+        """Another clip: stops, and stands at its beginning."""
+        self.pause()
+        with self._wake:
+            self._rate, self._choice, self._gains = sample_rate, MIX, {}
+            self._renew(takes=tuple(takes), position=0, range=SampleRange(0, length), loop=False)
+
+    def offer(self, takes: Sequence[Take], gains: Mapping[str, float]) -> None:
+        """Other takes of the same clip; the playhead stays, and goes on if it moves."""
+        with self._wake:
+            self._gains = dict(gains)
+            if self._choice not in {take.name for take in takes}:
+                self._choice = MIX
+            self._renew(takes=tuple(takes))
+
+    def set_gains(self, gains: Mapping[str, float]) -> None:
+        with self._wake:
+            self._gains = dict(gains)
+
+    def choose(self, name: str) -> None:
+        """Switches to a take at once. A name that is not offered changes nothing."""
+        with self._wake:
+            if any(take.name == name for take in self._order.takes):
+                self._choice = name
+
+    @property
+    def choice(self) -> str:
+        return self._choice
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return tuple(take.name for take in self._order.takes)
+
+    # -- transport -----------------------------------------------------------------------------------------------------
+
+    @property
+    def playing(self) -> bool:
+        return self._playing
+
+    @property
+    def position(self) -> int:
+        """The sample that is heard now."""
+        with self._wake:
+            ahead = self._chunks[0].start + self._chunks[0].used if self._chunks else self._order.position
+            late = round(self._sink.latency_s * self._rate) if self._playing else 0
+            return max(self._order.range.start_sample if self._order.loop else 0, ahead - late)
+
+    def play(self) -> bool:
+        """False, with `trouble` set, where there is nothing to play on."""
+        if self._playing:
+            return True
+        with self._wake:
+            if self._at_end or self._order.position >= self._order.range.end_sample:
+                self._renew(position=self._order.range.start_sample)
+        try:
+            self._sink.open(self._rate, self._pull)
+        except NoDevice as reason:
+            self.trouble = str(reason)
+            return False
+        self.trouble = ""
+        self._playing = True
+        return True
+
+    def pause(self) -> None:
+        if self._playing:
+            position = self.position
+            self._playing = False
+            self._sink.close()
+            self.seek(position)
+
+    def seek(self, position: int) -> None:
+        with self._wake:
+            self._renew(position=max(0, position))
+
+    def play_range(self, part: SampleRange, *, loop: bool) -> bool:
+        """Plays a part from its beginning, once or over and over."""
+        self.pause()
+        with self._wake:
+            self._renew(position=part.start_sample, range=part, loop=loop)
+        return self.play()
+
+    def whole(self, length: int) -> None:
+        """No part any more: plays on to the clip's end."""
+        with self._wake:
+            here = self._chunks[0].start + self._chunks[0].used if self._chunks else self._order.position
+            self._renew(position=here, range=SampleRange(0, length), loop=False)
+
+    def finished(self) -> bool:
+        """Whether it has run to the end; the window then pauses it."""
+        with self._wake:
+            return self._playing and self._at_end and not self._chunks
+
+    def close(self) -> None:
+        self.pause()
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+        self._thread.join(2.0)
+
+    def _renew(
+        self,
+        *,
+        takes: tuple[Take, ...] | None = None,
+        position: int | None = None,
+        range: SampleRange | None = None,
+        loop: bool | None = None,
+    ) -> None:
+        """A new order. What was read ahead is of the old one."""
+        old = self._order
+        if position is None and self._chunks:
+            position = self._chunks[0].start + self._chunks[0].used
+        self._order = _Order(
+            old.takes if takes is None else takes,
+            old.position if position is None else position,
+            old.range if range is None else range,
+            old.loop if loop is None else loop,
+            old.serial + 1,
+        )
+        self._chunks.clear()
+        self._at_end = False
+        self._wake.notify_all()
+
+    # -- the device's thread -------------------------------------------------------------------------------------------
+
+    def _pull(self, frames: int) -> Stereo:
+        out = np.zeros((frames, 2), np.float32)
+        with self._wake:
+            wanted = (self._choice, self._gains.get(self._choice, 1.0))
+            filled = 0
+            while filled < frames and self._chunks:
+                chunk = self._chunks[0]
+                count = min(frames - filled, chunk.length - chunk.used)
+                out[filled : filled + count] = self._mixed(chunk, count, wanted).T
+                chunk.used += count
+                filled += count
+                if chunk.used >= chunk.length:
+                    self._chunks.popleft()
+                    self._order.position = chunk.start + chunk.length
+            self._wake.notify_all()
+        return out
+
+    def _mixed(self, chunk: _Chunk, count: int, wanted: tuple[str, float]) -> Stereo:
+        """The chosen take, faded over from what was heard before."""
+        part = slice(chunk.used, chunk.used + count)
+        now = chunk.sounds.get(wanted[0])
+        new = now[:, part] * np.float32(wanted[1]) if now is not None else np.zeros((2, count), np.float32)
+        if wanted == self._heard:
+            return new
+        before = chunk.sounds.get(self._heard[0])
+        old = before[:, part] * np.float32(self._heard[1]) if before is not None else np.zeros_like(new)
+        fade = np.clip(np.arange(count, dtype=np.float32) / min(count, _FADE_SAMPLES), 0, 1)
+        self._heard = wanted
+        return np.asarray(old + (new - old) * fade, np.float32)
+
+    # -- the feeder's thread -------------------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        takes: tuple[Take, ...] = ()
+        reader: TakeReader | None = None
+        at, serial = 0, -1
+        while True:
+            with self._wake:
+                self._wake.wait_for(self._has_work)
+                if self._closed:
+                    break
+                order = self._order
+            if serial != order.serial:
+                at, serial = order.position, order.serial
+            try:
+                if takes != order.takes or reader is None:
+                    if reader is not None:
+                        reader.close()
+                    takes, reader = order.takes, None
+                    reader = TakeReader(takes)
+                at = self._read_on(reader, order, at)
+            except StemlineError as error:
+                self._give_up(order, str(error))
+        if reader is not None:
+            reader.close()
+
+    def _has_work(self) -> bool:
+        ready = bool(self._order.takes) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
+        return self._closed or ready
+
+    def _read_on(self, reader: TakeReader, order: _Order, at: int) -> int:
+        """One chunk from `at`; where the next one begins."""
+        end = order.range.end_sample
+        if at >= end:
+            if not order.loop or order.range.length <= 0:
+                with self._wake:
+                    self._at_end = self._at_end or order.serial == self._order.serial
+                return at
+            at = order.range.start_sample
+        stop = min(at + _CHUNK_SAMPLES, end)
+        chunk = _Chunk(at, reader.read(at, stop))
+        with self._wake:
+            if order.serial == self._order.serial:
+                self._chunks.append(chunk)
+        return stop
+
+    def _give_up(self, order: _Order, why: str) -> None:
+        with self._wake:
+            self.trouble = why
+            if order.serial == self._order.serial:
+                self._at_end = True

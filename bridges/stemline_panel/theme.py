@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the panel looks: dark and quiet, readable beside an editor's own window, sizes in points of the system's font."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PyQt5.QtCore import Qt
+from PyQt5.QtGui import QColor, QPalette
+from PyQt5.QtWidgets import QApplication
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """Text on `ground` and `raised` has a contrast of at least 7:1, `dim` one of 4.5:1 (WCAG AAA and AA)."""
+
+    ground: str = "#1a1b1e"
+    raised: str = "#24262a"
+    field: str = "#121316"
+    line: str = "#3a3d44"
+    text: str = "#e4e6ea"
+    dim: str = "#a2a8b3"
+    accent: str = "#4c9be8"
+    accent_text: str = "#0b1520"
+    plus: str = "#4fc37a"
+    minus: str = "#f0716a"
+    warn: str = "#e9b44c"
+    wave: str = "#79b8e8"
+    stem: str = "#8fd6a6"
+    residual: str = "#b9a5e0"
+    playhead: str = "#ffb454"
+
+
+COLOURS = Colours()
+_TICK = (Path(__file__).parent / "widgets" / "tick.svg").as_posix()
+
+
+def scale_for_high_dpi() -> None:
+    """Must run before the application is made."""
+    for attribute in (Qt.AA_EnableHighDpiScaling, Qt.AA_UseHighDpiPixmaps):
+        QApplication.setAttribute(attribute)
+    QApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
+
+
+def apply_theme(app: QApplication) -> None:
+    """Fusion on every system, with our palette."""
+    c = COLOURS
+    app.setStyle("Fusion")
+    palette = QPalette()
+    for role, colour in (
+        (QPalette.Window, c.ground),
+        (QPalette.WindowText, c.text),
+        (QPalette.Base, c.field),
+        (QPalette.AlternateBase, c.raised),
+        (QPalette.Text, c.text),
+        (QPalette.Button, c.raised),
+        (QPalette.ButtonText, c.text),
+        (QPalette.ToolTipBase, c.raised),
+        (QPalette.ToolTipText, c.text),
+        (QPalette.Highlight, c.accent),
+        (QPalette.HighlightedText, c.accent_text),
+        (QPalette.Link, c.accent),
+    ):
+        palette.setColor(role, QColor(colour))
+    for role in (QPalette.WindowText, QPalette.Text, QPalette.ButtonText):
+        palette.setColor(QPalette.Disabled, role, QColor("#71767f"))
+    app.setPalette(palette)
+    app.setStyleSheet(_sheet(c))
+
+
+def _sheet(c: Colours) -> str:
+    return f"""
+    QToolTip {{ background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; padding: 4px; }}
+    QFrame#card {{ background: {c.raised}; border: 1px solid {c.line}; border-radius: 6px; }}
+    QLabel#title {{ font-weight: 600; font-size: 11pt; }}
+    QLabel#caption {{ color: {c.dim}; font-weight: 600; font-size: 8pt; }}
+    QLabel#dim {{ color: {c.dim}; }}
+    QLabel#clock {{ font-family: "DejaVu Sans Mono", "Menlo", "Consolas", monospace; font-size: 12pt; }}
+    QLabel#banner {{ background: #43351a; color: #ffe2a8; border: 1px solid #7a5f25; border-radius: 4px;
+        padding: 6px 10px; }}
+    QLineEdit {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
+        padding: 5px 8px; min-height: 1.3em; }}
+    QLineEdit:focus, QListWidget:focus {{ border: 1px solid {c.accent}; }}
+    QListWidget, QTreeWidget {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px; outline: none; }}
+    QListWidget::item {{ padding: 4px 6px; border: none; }}
+    QTreeWidget::item {{ padding: 3px 4px; border: none; }}
+    QTreeWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
+    QHeaderView::section {{ background: {c.raised}; color: {c.dim}; border: none; border-bottom: 1px solid {c.line};
+        padding: 3px 6px; }}
+    QCheckBox {{ spacing: 6px; }}
+    QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {c.dim}; border-radius: 3px;
+        background: {c.field}; }}
+    QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
+        image: url({_TICK}); }}
+    QCheckBox:focus {{ color: {c.accent}; }}
+    QStatusBar::item {{ border: none; }}
+    QListWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
+    QPushButton, QToolButton {{ background: #2f3238; border: 1px solid {c.line};
+        border-radius: 4px; padding: 5px 10px; }}
+    QPushButton:hover, QToolButton:hover {{ background: #393d45; }}
+    QPushButton:pressed, QToolButton:pressed {{ background: #24272c; }}
+    QPushButton:focus, QToolButton:focus {{ border: 1px solid {c.accent}; }}
+    QPushButton:checked, QToolButton:checked {{ background: #2b4866; border-color: {c.accent}; }}
+    QPushButton:disabled, QToolButton:disabled {{ background: #24262a; border-color: #303339; }}
+    QPushButton#big {{ background: {c.accent}; color: {c.accent_text}; border: none; border-radius: 6px; padding: 10px;
+        font-size: 12pt; font-weight: 600; }}
+    QPushButton#big:hover {{ background: #66adf2; }}
+    QPushButton#big:focus {{ border: 2px solid {c.text}; }}
+    QPushButton#big:disabled {{ background: #33373e; color: #8b919b; }}
+    QPushButton#big[does="stop"] {{ background: {c.minus}; }}
+    QPushButton#big[does="apply"] {{ background: {c.plus}; }}
+    QPushButton#plus {{ color: {c.plus}; font-weight: 600; }}
+    QPushButton#minus {{ color: {c.minus}; font-weight: 600; }}
+    QPushButton#take {{ padding: 5px 12px; }}
+    QPushButton#take:checked {{ background: {c.playhead}; color: {c.accent_text}; font-weight: 600; }}
+    QProgressBar {{ background: {c.field}; border: none; border-radius: 2px; max-height: 5px; }}
+    QProgressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
+    QSplitter::handle {{ background: {c.ground}; }}
+    QScrollBar:vertical {{ background: {c.field}; width: 10px; }}
+    QScrollBar::handle:vertical {{ background: #454951; border-radius: 4px; min-height: 24px; }}
+    QScrollBar::add-line, QScrollBar::sub-line {{ height: 0; }}
+    QMenu {{ background: {c.raised}; border: 1px solid {c.line}; }}
+    QMenu::item {{ padding: 5px 20px; }}
+    QMenu::item:selected {{ background: #2b4866; }}
+    QMenuBar {{ background: {c.ground}; }}
+    QMenuBar::item:selected {{ background: {c.raised}; }}
+    """

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole clip in one strip, with the shown part as a frame that can be dragged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PyQt5.QtCore import QPointF, QRectF, Qt, pyqtSignal
+from PyQt5.QtGui import QColor, QPainter, QPen, QPolygonF
+from PyQt5.QtWidgets import QSizePolicy, QWidget
+
+from stemline.clips import TimeRange
+from stemline_panel.sound.pictures import SoundPicture
+from stemline_panel.theme import COLOURS
+
+COLUMNS = 1200
+_HEIGHT = 38
+
+
+class OverviewStrip(QWidget):
+    """`moved` tells the time under the mouse: the view is to be centred there."""
+
+    moved = pyqtSignal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
+        self.setAccessibleName("Overview of the whole clip")
+        self.setToolTip("The whole clip. Click or drag to move the view.")
+        self._whole: TimeRange | None = None
+        self._shown: TimeRange | None = None
+        self._picture: SoundPicture | None = None
+        self._playhead = 0.0
+
+    def show_clip(self, whole: TimeRange) -> None:
+        self._whole, self._picture = whole, None
+        self.update()
+
+    def show_range(self, shown: TimeRange) -> None:
+        self._shown = shown
+        self.update()
+
+    def draw(self, picture: SoundPicture) -> None:
+        self._picture = picture
+        self.update()
+
+    def set_playhead(self, time: float) -> None:
+        self._playhead = time
+        self.update()
+
+    def mousePressEvent(self, event: Any) -> None:
+        self._point(event)
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        if event.buttons() & Qt.LeftButton:
+            self._point(event)
+
+    def paintEvent(self, event: Any) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), QColor(COLOURS.field))
+        if self._whole is None or not self._whole.duration:
+            return
+        if self._picture is not None and len(self._picture.times):
+            self._paint_wave(painter, self._picture)
+        if self._shown is not None:
+            left, right = self._x(float(self._shown.start)), self._x(float(self._shown.end))
+            for part in (QRectF(0, 0, left, _HEIGHT), QRectF(right, 0, self.width() - right, _HEIGHT)):
+                painter.fillRect(part, QColor(0, 0, 0, 120))
+            painter.setBrush(Qt.NoBrush)
+            painter.setPen(QPen(QColor(COLOURS.dim), 1))
+            painter.drawRect(QRectF(left, 0.5, max(2.0, right - left - 1), _HEIGHT - 1.5))
+        painter.setPen(QPen(QColor(COLOURS.playhead), 1))
+        painter.drawLine(QPointF(self._x(self._playhead), 0), QPointF(self._x(self._playhead), _HEIGHT))
+
+    def _paint_wave(self, painter: QPainter, picture: SoundPicture) -> None:
+        painter.setPen(Qt.NoPen)
+        painter.setBrush(QColor(COLOURS.wave).darker(130))
+        middle, half = _HEIGHT / 2, _HEIGHT / 2 - 3
+        places = np.array([self._x(time) for time in picture.times])
+        upper = [QPointF(x, middle - max(0.4, half * y)) for x, y in zip(places, picture.high, strict=True)]
+        lower = [QPointF(x, middle - min(-0.4, half * y)) for x, y in zip(places, picture.low, strict=True)]
+        painter.drawPolygon(QPolygonF([*upper, *reversed(lower)]))
+
+    def _x(self, time: float) -> float:
+        if self._whole is None:
+            return 0.0
+        return (time - float(self._whole.start)) / float(self._whole.duration) * self.width()
+
+    def _point(self, event: Any) -> None:
+        if self._whole is not None:
+            share = event.pos().x() / max(1, self.width())
+            self.moved.emit(float(self._whole.start) + share * float(self._whole.duration))

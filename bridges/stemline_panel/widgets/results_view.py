@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a finished run found, how loud it is, and that it adds up; Apply, Replace, Remove."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PyQt5.QtCore import pyqtSignal
+from PyQt5.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+
+from stemline_panel.widgets.layout import button, column, label, row
+
+_HEADS = ("Sound", "Found as", "Level", "File")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """One sound of the result, in words."""
+
+    name: str
+    found: str
+    level: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResultState:
+    """What can be done with the shown result, and what it will do."""
+
+    apply_words: str
+    can_apply: bool = False
+    can_replace: bool = False
+    can_remove: bool = False
+    will: str = ""
+
+
+class ResultsView(QWidget):
+    """`take_chosen` tells which sound a line stands for."""
+
+    apply_wanted = pyqtSignal()
+    replace_wanted = pyqtSignal()
+    remove_wanted = pyqtSignal()
+    take_chosen = pyqtSignal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._title = label("RESULT", "caption")
+        self.null = label("", "dim")
+        self.table = QTreeWidget()
+        self.table.setColumnCount(len(_HEADS))
+        self.table.setHeaderLabels(_HEADS)
+        self.table.setRootIsDecorated(False)
+        self.table.setMinimumHeight(60)
+        self.table.setAccessibleName("Result")
+        header = self.table.header()
+        header.setSectionResizeMode(QHeaderView.ResizeToContents)
+        header.setStretchLastSection(True)
+        self.table.itemClicked.connect(lambda item, _: self.take_chosen.emit(item.text(0)))
+        self.notices = label("", "dim", wrap=True)
+        self.apply = button("Apply", "Put the stems in (Ctrl+Return)", self.apply_wanted.emit)
+        self.replace = button("Replace", "Take the earlier stems out and put these in", self.replace_wanted.emit)
+        self.remove = button("Remove", "Take the stems out again (Ctrl+Delete)", self.remove_wanted.emit)
+        head, foot = QWidget(), QWidget()
+        head.setLayout(row(self._title, 1, self.null))
+        foot.setLayout(row(self.apply, self.replace, self.remove, 1))
+        self.setLayout(column(head, self.table, self.notices, foot))
+        self.show_nothing()
+
+    def show_nothing(self) -> None:
+        self.show_result("", (), "", "", ResultState("Apply"))
+
+    def show_result(self, title: str, lines: Sequence[ResultLine], null: str, notices: str, state: ResultState) -> None:
+        self._title.setText(f"RESULT  {title}" if title else "RESULT")
+        self.null.setText(null)
+        self.table.clear()
+        for line in lines:
+            item = QTreeWidgetItem([line.name, line.found, line.level, line.path.replace("\\", "/").rpartition("/")[2]])
+            item.setToolTip(3, line.path)
+            self.table.addTopLevelItem(item)
+        self.notices.setText(notices)
+        self.notices.setVisible(bool(notices))
+        self.apply.setText(state.apply_words)
+        self.apply.setToolTip(f"{state.will} (Ctrl+Return)".strip())
+        self.apply.setEnabled(state.can_apply)
+        self.replace.setVisible(state.can_replace)
+        self.remove.setEnabled(state.can_remove)

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The mouse on a picture of sound: click, drag to select, drag with Shift or Alt to mark, wheel to zoom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from PyQt5.QtCore import Qt, pyqtSignal
+
+_ZOOM_STEP = 1.25
+
+
+class WaveBox(pg.ViewBox):
+    """A view box whose x axis is time in seconds. The y axis never moves."""
+
+    clicked = pyqtSignal(float)
+    asked_menu = pyqtSignal(float, object)
+    dragging = pyqtSignal(float, float)
+    dragged = pyqtSignal(float, float, object)
+    zoomed = pyqtSignal(float, float)
+    panned = pyqtSignal(float)
+
+    def __init__(self) -> None:
+        super().__init__(enableMenu=False)
+        self.setMouseEnabled(x=False, y=False)
+
+    def mouseClickEvent(self, event: Any) -> None:
+        time = self.mapSceneToView(event.scenePos()).x()
+        event.accept()
+        if event.button() == Qt.RightButton:
+            self.asked_menu.emit(time, event.screenPos().toPoint())
+        elif event.button() == Qt.LeftButton:
+            self.clicked.emit(time)
+
+    def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
+        event.accept()
+        start = self.mapSceneToView(event.buttonDownScenePos(event.button())).x()
+        now = self.mapSceneToView(event.scenePos()).x()
+        if event.button() == Qt.LeftButton:
+            if event.isFinish():
+                self.dragged.emit(start, now, event.modifiers())
+            else:
+                self.dragging.emit(start, now)
+        elif event.button() == Qt.MiddleButton:
+            before = self.mapSceneToView(event.lastScenePos()).x()
+            self.panned.emit(before - now)
+
+    def wheelEvent(self, event: Any, axis: int | None = None) -> None:
+        event.accept()
+        if event.modifiers() & Qt.ShiftModifier:
+            first, last = self.viewRange()[0]
+            self.panned.emit(-(last - first) * event.delta() / 1200)
+        else:
+            self.zoomed.emit(self.mapSceneToView(event.scenePos()).x(), _ZOOM_STEP ** (-event.delta() / 120))

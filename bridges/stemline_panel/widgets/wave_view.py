@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Waveform and spectrogram of the shown range, with the playhead, the selection and the marked spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+import pyqtgraph as pg
+from PyQt5.QtCore import QRectF, Qt, pyqtSignal
+from PyQt5.QtGui import QColor
+from PyQt5.QtWidgets import QVBoxLayout, QWidget
+
+from stemline.clips import RESIDUAL, TimeRange
+from stemline_panel.model.request import MIX
+from stemline_panel.model.spans import Sign, Span
+from stemline_panel.sound.pictures import SoundPicture
+from stemline_panel.theme import COLOURS
+from stemline_panel.widgets.layout import after
+from stemline_panel.widgets.wave_axes import FrequencyAxis, LevelAxis, TimeAxis
+from stemline_panel.widgets.wave_box import WaveBox
+
+_MICRO = 1_000_000
+_SHORTEST_VIEW = Fraction(1, 20)
+_SETTLE_MS = 30
+_AXIS_WIDTH = 46
+_LOWEST_HEIGHT = 0.03
+_COLOUR_MAP = "inferno"
+
+
+def exact(seconds: float) -> Fraction:
+    """A place under the mouse as an exact time, to the microsecond."""
+    return Fraction(round(seconds * _MICRO), _MICRO)
+
+
+class WaveView(QWidget):
+    """Shows a part of a clip. `wants_picture` asks for the sound of a range in so many columns."""
+
+    wants_picture = pyqtSignal(object, int)
+    clicked = pyqtSignal(object)
+    selected = pyqtSignal(object)
+    marked = pyqtSignal(object, object)
+    span_moved = pyqtSignal(int, object)
+    menu_wanted = pyqtSignal(object, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = TimeRange(Fraction(0), Fraction(1))
+        self.shown = self.whole
+        self._axis = TimeAxis()
+        self._wave = self._plot({"left": LevelAxis(), "bottom": self._axis}, (-1.0, 1.0))
+        self._frequencies = FrequencyAxis()
+        self._spectrum = self._plot({"left": self._frequencies, "bottom": TimeAxis()}, (0.0, 1.0))
+        self._spectrum.hideAxis("bottom")
+        self._edges = [pg.PlotCurveItem(antialias=False) for _ in range(2)]
+        self._body = pg.FillBetweenItem(*self._edges)
+        for item in (*self._edges, self._body):
+            self._wave.addItem(item)
+        self._paint_wave(COLOURS.wave)
+        self._image = pg.ImageItem(axisOrder="col-major")
+        self._image.setLookupTable(pg.colormap.get(_COLOUR_MAP).getLookupTable(nPts=256))
+        self._spectrum.addItem(self._image)
+        self._name = pg.LabelItem(MIX, color=COLOURS.wave, justify="left")
+        self._name.setParentItem(self._wave.getViewBox())
+        self._name.anchor(itemPos=(1, 0), parentPos=(1, 0), offset=(-8, 2))
+        self._heads = [self._playhead(plot) for plot in (self._wave, self._spectrum)]
+        self._selections = [self._region(plot, "#ffffff", 34, movable=False) for plot in (self._wave, self._spectrum)]
+        for region in self._selections:
+            region.hide()
+        self._spans: list[Any] = []
+        self._peak = 0.0
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self._wave, 3)
+        layout.addWidget(self._spectrum, 2)
+        self._settle = after(self, _SETTLE_MS)
+        self._settle.timeout.connect(self._ask)
+        self._wave.getViewBox().sigResized.connect(self._settle.start)
+
+    # -- what is shown -------------------------------------------------------------------------------------------------
+
+    def show_clip(self, whole: TimeRange, first: TimeRange, rate: Fraction | None, highest_hz: float) -> None:
+        """Another clip: its whole range, and the part to begin with."""
+        self.whole = whole
+        self._peak = 0.0
+        self._axis.rate = rate
+        self._frequencies.highest_hz = highest_hz
+        for edge in self._edges:
+            edge.setData([], [])
+        self._image.clear()
+        self.select(None)
+        self.show_range(first)
+
+    def show_range(self, wanted: TimeRange) -> None:
+        """Moves the view, kept inside the clip."""
+        length = min(max(wanted.duration, _SHORTEST_VIEW), self.whole.duration)
+        start = min(max(wanted.start, self.whole.start), self.whole.end - length)
+        self.shown = TimeRange(start, start + length)
+        for plot in (self._wave, self._spectrum):
+            plot.setXRange(float(start), float(start + length), padding=0)
+        self._settle.start()
+
+    def zoom(self, factor: float, around: Fraction | None = None) -> None:
+        """Above 1 shows more. Without `around` the playhead stays where it is, if it is in view."""
+        head = exact(self._heads[0].value())
+        middle = (self.shown.start + self.shown.end) / 2
+        still = around if around is not None else head if self.shown.start <= head < self.shown.end else middle
+        exactly = Fraction(factor).limit_denominator(1000)
+        start = still - (still - self.shown.start) * exactly
+        self.show_range(TimeRange(start, start + self.shown.duration * exactly))
+
+    def pan(self, seconds: Fraction) -> None:
+        self.show_range(TimeRange(self.shown.start + seconds, self.shown.end + seconds))
+
+    def draw(self, picture: SoundPicture) -> None:
+        """The answer to `wants_picture`."""
+        self.note_peak(picture)
+        for edge, levels in zip(self._edges, (picture.low, picture.high), strict=True):
+            edge.setData(picture.times, levels)
+        if picture.spectrum.size:
+            start, length = float(picture.heard.start), float(picture.heard.duration)
+            self._image.setImage(picture.spectrum, autoLevels=False, levels=(0, 255))
+            self._image.setRect(QRectF(start, 0.0, length, 1.0))
+
+    def note_peak(self, picture: SoundPicture) -> None:
+        """The view is as high as the loudest sample that was seen of the clip; it never shrinks while one is shown."""
+        if not len(picture.high):
+            return
+        peak = max(float(picture.high.max()), -float(picture.low.min()))
+        if peak > self._peak:
+            self._peak = peak
+            height = min(1.02, max(_LOWEST_HEIGHT, peak * 1.15))
+            self._wave.setYRange(-height, height, padding=0)
+
+    def show_take(self, name: str) -> None:
+        """Which sound is drawn: in the corner, and by its colour. The picture itself is asked for anew."""
+        colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
+        self._paint_wave(colour)
+        self._name.setText(name, color=colour)
+        self._ask()
+
+    def set_playhead(self, time: Fraction, *, follow: bool) -> None:
+        for head in self._heads:
+            head.setValue(float(time))
+        if follow and not self.shown.start <= time < self.shown.end and self.whole.start <= time < self.whole.end:
+            self.show_range(TimeRange(time, time + self.shown.duration))
+
+    # -- selection and spans -------------------------------------------------------------------------------------------
+
+    def select(self, part: TimeRange | None) -> None:
+        for region in self._selections:
+            region.setVisible(part is not None)
+            if part is not None:
+                region.setRegion((float(part.start), float(part.end)))
+
+    def show_spans(self, spans: Iterable[Span]) -> None:
+        for plot, region in self._spans:
+            plot.removeItem(region)
+        self._spans = []
+        for span in spans:
+            colour = COLOURS.plus if span.sign is Sign.PLUS else COLOURS.minus
+            for plot in (self._wave, self._spectrum):
+                region = self._region(plot, colour, 58 if plot is self._wave else 26, movable=plot is self._wave)
+                region.setRegion((float(span.range.start), float(span.range.end)))
+                if plot is self._wave:
+                    sign = pg.InfLineLabel(region.lines[0], span.sign.value, position=0.93, anchors=[(0, 0), (0, 0)])
+                    sign.setColor(QColor(colour))
+                    region.sigRegionChangeFinished.connect(lambda moved, n=span.number: self._moved(n, moved))
+                self._spans.append((plot, region))
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _plot(self, axes: dict[str, Any], y: tuple[float, float]) -> Any:
+        box = WaveBox()
+        plot = pg.PlotWidget(viewBox=box, axisItems=axes, background=COLOURS.field)
+        plot.setYRange(*y, padding=0)
+        plot.hideButtons()
+        plot.getAxis("left").setWidth(_AXIS_WIDTH)
+        box.clicked.connect(lambda at: self.clicked.emit(exact(at)))
+        box.dragging.connect(lambda start, end: self.select(_range(start, end)))
+        box.dragged.connect(self._dragged)
+        box.zoomed.connect(lambda at, factor: self.zoom(factor, exact(at)))
+        box.panned.connect(lambda seconds: self.pan(exact(seconds)))
+        box.asked_menu.connect(lambda at, where: self.menu_wanted.emit(exact(at), where))
+        return plot
+
+    def _paint_wave(self, colour: str) -> None:
+        for edge in self._edges:
+            edge.setPen(pg.mkPen(colour, width=1))
+        self._body.setBrush(pg.mkBrush(colour))
+
+    def _playhead(self, plot: Any) -> Any:
+        head = pg.InfiniteLine(0, pen=pg.mkPen(COLOURS.playhead, width=2))
+        head.setZValue(30)
+        plot.addItem(head)
+        return head
+
+    def _region(self, plot: Any, colour: str, alpha: int, *, movable: bool) -> Any:
+        shade, edge = QColor(colour), QColor(colour)
+        shade.setAlpha(alpha)
+        hover = QColor(colour)
+        hover.setAlpha(alpha + 30)
+        region = pg.LinearRegionItem(
+            brush=pg.mkBrush(shade), hoverBrush=pg.mkBrush(hover), pen=pg.mkPen(edge, width=1), movable=movable
+        )
+        region.setZValue(10)
+        plot.addItem(region)
+        return region
+
+    def _dragged(self, start: float, end: float, keys: object) -> None:
+        part = _range(start, end)
+        if keys in (Qt.ShiftModifier, Qt.AltModifier):
+            self.select(None)
+            self.marked.emit(Sign.PLUS if keys == Qt.ShiftModifier else Sign.MINUS, part)
+        else:
+            self.selected.emit(part)
+
+    def _moved(self, number: int, region: Any) -> None:
+        self.span_moved.emit(number, _range(*region.getRegion()))
+
+    def _ask(self) -> None:
+        columns = max(64, int(self._wave.getViewBox().width() * self.devicePixelRatioF()))
+        self.wants_picture.emit(self.shown, min(columns, 4000))
+
+
+def _range(start: float, end: float) -> TimeRange:
+    first, last = sorted((exact(start), exact(end)))
+    return TimeRange(first, last)

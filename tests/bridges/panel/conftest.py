@@ -1,0 +1,61 @@
+"""A panel without a display, and the real private server behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before the first import of Qt
+
+from PyQt5.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from bridges.panel.driving import FakeSink, Panel
+from stemline.client import stop_private
+from stemline_panel.app import Launch, build
+from stemline_panel.kept import Kept
+from stemline_panel.theme import apply_theme
+
+OpenPanel = Callable[..., Panel]
+
+
+@pytest.fixture(scope="session")
+def panel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One private server for all tests of the panel that do not stop it."""
+    folder = tmp_path_factory.mktemp("panel-server")
+    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEMLINE_CACHE", str(folder))
+        stop_private(timeout_s=10)
+
+
+@pytest.fixture
+def shared_server(panel_server: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMLINE_CACHE", str(panel_server))
+
+
+@pytest.fixture
+def open_panel(
+    qapp: QApplication, qtbot: QtBot, shared_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OpenPanel]:
+    """Opens panels as `stemline panel` does; every one of them ends with all its threads."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    apply_theme(qapp)
+    opened: list[Panel] = []
+
+    def open_one(path: Path | None = None, *, sink: FakeSink | None = None, **launch: object) -> Panel:
+        sink = sink or FakeSink()
+        kept = Kept.at(tmp_path / "kept")
+        director = build(Launch(str(path) if path else None, **launch), sink, kept)  # type: ignore[arg-type]
+        director.window.resize(1280, 820)
+        director.window.show()
+        panel = Panel(director, qtbot, sink)
+        opened.append(panel)
+        return panel
+
+    yield open_one
+    for panel in opened:
+        assert panel.close(), "a thread of the panel did not end"

@@ -1,0 +1,49 @@
+"""`stemline panel --host` with a user inside: it separates the first clip, applies the stems and closes the window."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+from PyQt5.QtCore import QTimer
+
+from stemline.cli import main
+from stemline_panel import app
+from stemline_panel.director import Director
+from stemline_panel.kept import Kept
+from stemline_panel.sound.sink import AudioSink
+
+
+def user(director: Director) -> Iterator[bool]:
+    """Yields whether to go on to the next step."""
+    print("a library prints what it likes")  # must not reach the host
+    yield from _until(lambda: director.sound.clip is not None and director.session.server_ready)
+    director.session.settings.model = "noop"
+    director.window.prompt.prompt.edited.emit("speech")
+    director.asking.press_big()
+    yield from _until(lambda: director.session.finished() is not None)
+    director.asking.press_big()
+    yield from _until(lambda: any(item.applied for item in director.session.queue))
+    director.window.close()
+
+
+def _until(seen: object) -> Iterator[bool]:
+    while not seen():  # type: ignore[operator]
+        yield False
+
+
+def build_driven(launch: app.Launch, sink: AudioSink, kept: Kept) -> Director:
+    director = build(launch, sink, kept)
+    steps = user(director)
+    timer = QTimer(director)
+    timer.timeout.connect(lambda: next(steps, None))
+    timer.start(20)
+    return director
+
+
+build = app.build
+app.build = build_driven
+sys.exit(main(["panel", "--host", "-o", sys.argv[1]]))

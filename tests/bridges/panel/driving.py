@@ -1,0 +1,144 @@
+"""What a user does with a panel, and what they see; and a sound card that keeps what it is given."""
+
+from __future__ import annotations
+
+import time
+import wave
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PyQt5.QtCore import Qt
+from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+
+from stemline_panel.director import Director
+from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.sound.sink import NoDevice, Pull
+
+RATE = 48000
+
+
+class FakeSink:
+    """Pulls when it is told to. With `missing` it is a machine without a sound device."""
+
+    def __init__(self, missing: str = "") -> None:
+        self.missing = missing
+        self.rate = 0
+        self._pull: Pull | None = None
+
+    latency_s = 0.0
+
+    def open(self, sample_rate: int, pull: Pull) -> None:
+        if self.missing:
+            raise NoDevice(self.missing)
+        self.rate, self._pull = sample_rate, pull
+
+    def close(self) -> None:
+        self._pull = None
+
+    def hear(self, frames: int, timeout_s: float = 10.0) -> npt.NDArray[np.float32]:
+        """The next `frames` samples [frames, 2] that are not the silence of an empty buffer."""
+        heard: list[npt.NDArray[np.float32]] = []
+        deadline = time.monotonic() + timeout_s
+        while sum(map(len, heard)) < frames:
+            assert self._pull is not None, "nothing is played"
+            assert time.monotonic() < deadline, "the player gives nothing"
+            part = self._pull(min(512, frames - sum(map(len, heard))))
+            if part.any():
+                heard.append(part)
+            else:
+                time.sleep(0.005)
+        return np.concatenate(heard)
+
+
+class Panel:
+    """One window under test."""
+
+    def __init__(self, director: Director, qtbot: QtBot, sink: FakeSink) -> None:
+        self.director, self.bot, self.sink = director, qtbot, sink
+        self.window, self.session, self.sound = director.window, director.session, director.sound
+
+    def until(self, seen: Callable[[], object], timeout_s: float = 60.0) -> None:
+        """Lets the window live until `seen` is true."""
+        self.bot.waitUntil(lambda: bool(seen()), timeout=round(timeout_s * 1000))
+
+    def ready(self) -> Panel:
+        """Until a clip is open, drawn and scanned, and there is a server."""
+        self.until(lambda: self.sound.clip is not None and self.session.server_ready)
+        return self
+
+    def type(self, text: str) -> None:
+        edit = self.window.prompt.prompt.edit
+        edit.setFocus()
+        edit.selectAll()
+        QTest.keyClicks(edit, text)
+
+    def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.NoModifier) -> None:
+        self.window.wave.setFocus()
+        QTest.keyClick(self.window, key, modifier)
+
+    def click(self, button: QWidget) -> None:
+        QTest.mouseClick(button, Qt.LeftButton)
+
+    @property
+    def choice(self) -> str:
+        """The sound that is heard, by name."""
+        return self.sound.player.choice
+
+    def plays(self) -> bool:
+        return self.sound.player.playing
+
+    @property
+    def big(self) -> str:
+        return str(self.window.prompt.big.text())
+
+    def press_big(self) -> None:
+        self.click(self.window.prompt.big)
+
+    def separate(self, text: str) -> QueueItem:
+        """Types, presses the big button, waits for the end."""
+        self.type(text)
+        self.until(lambda: self.session.server_ready)
+        self.press_big()
+        return self.ended()
+
+    def ended(self, timeout_s: float = 60.0) -> QueueItem:
+        """The newest item once nothing runs and nothing waits."""
+        self.until(lambda: all(item.state.ended for item in self.session.queue) and len(self.session.queue), timeout_s)
+        return list(self.session.queue)[-1]
+
+    def done(self) -> QueueItem:
+        item = self.ended()
+        assert item.state is ItemState.DONE, item.status
+        return item
+
+    def select(self, start: float, end: float) -> None:
+        """Drags over a part of the waveform."""
+        from stemline.clips import TimeRange
+
+        self.window.wave.selected.emit(TimeRange(Fraction(start), Fraction(end)))
+
+    def close(self) -> bool:
+        ended = self.director.close()
+        self.window.close()
+        self.window.deleteLater()
+        return ended
+
+
+def tones(path: Path, seconds: float = 12.0, channels: int = 2, rate: int = RATE) -> Path:
+    """Quiet noise with three loud beeps of 440 Hz: at 2.0-2.5, 5.0-6.0 and 9.0-9.2 s."""
+    time_s = np.arange(round(seconds * rate)) / rate
+    sound = np.random.default_rng(1).normal(0, 0.004, (channels, len(time_s)))
+    for start, end in ((2.0, 2.5), (5.0, 6.0), (9.0, 9.2)):
+        part = (time_s >= start) & (time_s < end)
+        sound[:, part] += 0.3 * np.sin(2 * np.pi * 440 * time_s[part])
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((sound.T * 32767).astype("<i2").tobytes())
+    return path

@@ -1,0 +1,51 @@
+"""The panel on an OpenTimelineIO edit: it stays as it is, a new one with the stem tracks is written beside it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bridges.panel.conftest import OpenPanel
+from conftest import ROOT
+from stemline.hosts.otio_edit import read_timeline
+
+
+def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, tmp_path: Path) -> None:
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    edit = folder / "edit.otio"
+    before = edit.read_bytes()
+    panel = open_panel(edit).ready()
+    panel.session.settings.model = "noop"
+    assert len(panel.session.clips) > 2
+    assert "fps" in panel.window.target.line.text()
+    panel.window.target.all_toggled.emit(True)
+    item = panel.separate("speech")
+    assert item.outcome is not None, item.status
+    assert panel.big == "Write edit.stems.otio"
+    panel.press_big()
+    panel.until(lambda: item.applied)
+    assert item.applied is not None
+    written = read_timeline(Path(item.applied.output))
+    assert [track.name for track in written.tracks if "stemline" in track.metadata] == list(item.applied.tracks)
+    assert edit.read_bytes() == before
+    panel.click(panel.window.results.remove)
+    panel.until(lambda: item.applied is None)
+    assert not (folder / "edit stems" / "edit.stems.otio").exists()
+
+
+def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, tmp_path: Path) -> None:
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    panel = open_panel(folder / "edit.otio").ready()
+    panel.session.settings.model = "noop"
+    item = panel.separate("speech")
+    panel.press_big()
+    panel.until(lambda: item.applied)
+    assert item.applied is not None
+    written = Path(item.applied.output)
+    written.write_text(written.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    panel.click(panel.window.results.remove)
+    panel.until(lambda: item.applied is None)
+    assert written.exists()
+    assert "was changed since and is kept" in panel.window.said

@@ -1,0 +1,115 @@
+"""No server, a server that dies, packages that are missing: what is said, and how it is mended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PyQt5.QtCore import Qt
+from PyQt5.QtGui import QKeySequence
+from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QAction, QLabel
+
+from bridges.panel.conftest import OpenPanel
+from bridges.panel.driving import tones
+from stemline.client import find_private, stop_private
+from stemline_panel.model.queue import ItemState
+from stemline_panel.model.session import Does
+from stemline_panel.model.shortcuts import SHORTCUTS
+from stemline_panel.sound import sink
+from stemline_panel.widgets.badge import Health
+from stemline_panel.widgets.help_overlay import HelpOverlay
+
+
+@pytest.fixture
+def own_server(open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server of its own for a test that kills it."""
+    monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path / "cache"))
+    yield
+    stop_private(timeout_s=10)
+
+
+def test_no_server_says_so_and_the_button_connects(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav"), server="127.0.0.1:9")
+    panel.until(lambda: panel.window.target.server.health is Health.BAD)
+    assert panel.window.target.server.words == "no server"
+    assert "127.0.0.1:9" in panel.window.target.server.toolTip()
+    assert panel.window.target.server.fix.isVisible()
+    panel.until(lambda: panel.sound.clip)
+    assert panel.session.big_button().does is Does.CONNECT
+    panel.press_big()
+    assert panel.window.target.server.health is Health.WAITING
+    panel.until(lambda: panel.window.target.server.health is Health.BAD)
+
+
+@pytest.mark.usefixtures("own_server")
+def test_a_killed_server_is_started_again_and_the_run_ends_well(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.type("sleep:3")
+    panel.press_big()
+    panel.until(lambda: panel.session.queue.running and panel.session.queue.running.fraction > 0)
+    server = find_private()
+    assert server is not None
+    os.kill(server.pid, signal.SIGKILL)
+    assert panel.ended().state is ItemState.DONE
+
+
+def test_a_wish_that_says_nothing_is_told_so(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    edit = panel.window.prompt.prompt.edit
+    edit.setFocus()
+    QTest.keyClick(edit, Qt.Key_Return)
+    assert "No stem was asked for" in panel.window.said
+    assert not len(panel.session.queue)
+
+
+def test_without_its_packages_the_command_says_how_to_get_them(tmp_path: Path) -> None:
+    hidden = tmp_path / "PyQt5"
+    hidden.mkdir()
+    (hidden / "__init__.py").write_text("raise ImportError('No module named PyQt5')", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "stemline", "panel"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "pip install 'stemline[panel]'" in ended.stderr
+
+
+def test_host_mode_by_hand_says_what_it_is_for() -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "stemline", "panel", "--host"]
+    ended = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert ended.returncode == 2
+    assert "is started by a host program" in ended.stderr
+
+
+def test_why_there_is_no_sound_is_one_sentence() -> None:
+    assert sink.why_no_device() in ("", "No sound device was found: connect one to listen.")
+
+
+def test_every_key_is_bound_and_listed(open_panel: OpenPanel) -> None:
+    panel = open_panel()
+    bound = {key.toString() for action in panel.window.findChildren(QAction) for key in action.shortcuts()}
+    for short in SHORTCUTS:
+        for key in short.keys:
+            assert QKeySequence(key).toString() in bound, key
+    shown = HelpOverlay(panel.window)
+    words = {label.text() for label in shown.findChildren(QLabel)}
+    assert {short.words for short in SHORTCUTS if not short.action.startswith("take_")} <= words
+    shown.deleteLater()

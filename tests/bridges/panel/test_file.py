@@ -1,0 +1,230 @@
+"""The whole way with a media file: open, mark, separate, compare, save, take back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PyQt5.QtCore import Qt
+
+from bridges.panel.conftest import OpenPanel
+from bridges.panel.driving import RATE, FakeSink, tones
+from stemline.clips import MediaSource, TimeRange
+from stemline.media import open_audio
+from stemline_panel.model.queue import ItemState
+from stemline_panel.model.session import Does
+
+
+def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path: Path) -> None:
+    media = tones(tmp_path / "interview ü.wav")
+    panel = open_panel(media).ready()
+    window = panel.window
+    assert window.target.line.text() == "interview ü.wav, 0:00:00.000-0:00:12.000, stereo, 48 kHz"
+    assert panel.big == "Isolate"
+    assert not window.prompt.big.isEnabled()
+    window.wave.clicked.emit(Fraction(11, 2))
+    panel.until(lambda: panel.director.marks.selection)
+    found = panel.director.marks.selection
+    assert found is not None
+    assert abs(found.start - 5) < Fraction(1, 20)
+    assert abs(found.end - 6) < Fraction(1, 20)
+    panel.key(Qt.Key_P)
+    assert len(panel.session.stems.current.spans) == 1
+    assert panel.big == "Isolate marked sound"
+    panel.session.settings.model = "noop"
+    panel.press_big()
+    item = panel.done()
+    assert panel.big == "Save the stems"
+    assert "Writes 2 files" in window.prompt.big.toolTip()
+    assert not (tmp_path / "interview ü stems").exists(), "nothing is written before it is saved"
+    assert item.outcome is not None
+    assert item.outcome.result.null.peak == 0.0
+    assert window.results.null.text() == "adds up exactly"
+
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.director.results.toggle_ab()
+    assert panel.sound.player.choice == "marked sound"
+
+    panel.press_big()
+    panel.until(lambda: item.applied)
+    folder = tmp_path / "interview ü stems"
+    assert sorted(path.name for path in folder.iterdir() if path.suffix == ".wav") == [
+        "interview ü.marked sound.wav",
+        "interview ü.residual.wav",
+    ]
+    with (
+        open_audio(MediaSource(str(media))) as mix,
+        open_audio(MediaSource(str(folder / "interview ü.residual.wav"))) as residual,
+    ):
+        assert residual.length_samples == mix.length_samples
+        assert np.array_equal(residual.read(0, RATE) * 2, mix.read(0, RATE)), "noop takes half"
+    assert panel.big == "Applied"
+
+    panel.click(window.results.remove)
+    panel.until(lambda: item.applied is None)
+    assert not list(folder.glob("*.wav"))
+    assert media.exists()
+
+
+def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPanel, tmp_path: Path) -> None:
+    media = tones(tmp_path / "a.wav")
+    panel = open_panel(media).ready()
+    panel.session.settings.model = "noop"
+    panel.separate("beep")
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.window.transport.matched.setChecked(False)
+    panel.sound.seek(Fraction(5))
+    panel.key(Qt.Key_Space)
+    assert panel.plays()
+    assert panel.sink.rate == RATE
+    with open_audio(MediaSource(str(media))) as reader:
+        mix = reader.read(5 * RATE, 7 * RATE).T
+    assert np.array_equal(panel.sink.hear(4096), mix[:4096])
+    panel.key(Qt.Key_2)
+    assert panel.choice == "beep"
+    faded = panel.sink.hear(1024)
+    assert np.abs(np.diff(faded[:, 0])).max() < 0.05, "switching does not click"
+    assert np.allclose(panel.sink.hear(2048), mix[5120:7168] / 2, atol=1e-6)
+    panel.window.transport.matched.setChecked(True)
+    panel.sink.hear(1024)
+    assert np.allclose(panel.sink.hear(2048), mix[8192:10240], atol=2e-3), "as loud as the mix"
+    panel.key(Qt.Key_B)
+    assert panel.choice == "mix"
+    panel.key(Qt.Key_Space)
+    assert not panel.plays()
+    assert abs(panel.sound.playhead - 5 - Fraction(10240, RATE)) < Fraction(1, 1000)
+
+
+def test_audition_hears_a_few_seconds_and_writes_nothing(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.session.settings.audition_s = 3
+    panel.type("beep")
+    panel.sound.seek(Fraction(6))
+    panel.click(panel.window.prompt.audition)
+    item = panel.done()
+    assert item.request.audition
+    assert item.request.clips[0].record_range == TimeRange(Fraction(9, 2), Fraction(15, 2))
+    panel.until(lambda: panel.sound.player.playing)
+    assert panel.sound.player.choice == "beep"
+    assert panel.sound.playhead == Fraction(9, 2)
+    assert panel.session.big_button().does is Does.SEPARATE, "the whole is still to be made"
+    assert not panel.window.results.apply.isEnabled()
+
+
+def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp_path: Path) -> None:
+    import json
+
+    from PyQt5.QtWidgets import QApplication
+
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.type("music")
+    panel.click(panel.window.prompt.stems.add)
+    panel.type("rain on a roof")
+    assert panel.big == "Isolate 2 stems"
+    panel.press_big()
+    item = panel.done()
+    assert item.outcome is not None
+    assert [track.stem for track in item.outcome.tracks] == ["music", "rain on a roof", "residual"]
+    panel.click(panel.window.queue.row(item.number).copy)
+    job = json.loads(QApplication.clipboard().text())
+    assert [stem["prompt"]["text"] for stem in job["stems"]] == ["music", "rain on a roof"]
+    assert job["settings"]["play"] == "stem"
+    assert panel.director._kept.history.search("roof") == ["rain on a roof"]
+
+
+def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.type("sleep:60")
+    panel.press_big()
+    panel.until(lambda: panel.session.queue.running and panel.session.queue.running.progress)
+    assert panel.big == "Stop"
+    panel.press_big()
+    item = panel.ended(20)
+    assert item.state is ItemState.STOPPED
+    panel.click(panel.window.queue.row(item.number).retry)
+    panel.until(lambda: item.state is ItemState.RUNNING)
+    panel.director.asking.stop()
+    panel.ended(20)
+
+
+def test_an_unknown_prompt_says_what_is_known(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    item = panel.separate("gnirps qwarf")
+    assert item.state is ItemState.FAILED
+    assert "is no sound this model knows. The nearest it knows" in panel.window.banner.text()
+    assert panel.window.banner.isVisible()
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no sound at all" * 100])
+def test_media_that_cannot_be_read_is_one_sentence(open_panel: OpenPanel, tmp_path: Path, content: bytes) -> None:
+    media = tmp_path / "broken.mp4"
+    media.write_bytes(content)
+    panel = open_panel(media)
+    panel.until(panel.window.banner.isVisible)
+    assert "broken.mp4" in panel.window.banner.text()
+    assert panel.session.big_button().does is Does.OPEN
+
+
+def test_without_a_sound_device_everything_else_works(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav"), sink=FakeSink("No sound device was found.")).ready()
+    panel.session.settings.model = "noop"
+    panel.key(Qt.Key_Space)
+    assert panel.window.transport.trouble.text() == "No sound device was found."
+    assert not panel.sound.player.playing
+    panel.separate("beep")
+    assert panel.done().outcome is not None
+
+
+def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: Path) -> None:
+    media = tones(tmp_path / "a.wav")
+    first = open_panel(media).ready()
+    first.session.settings.model = "noop"
+    first.separate("beep")
+    first.done()
+    first.type("sleep:60")
+    first.press_big()
+    first.until(lambda: first.session.queue.running)
+    second = open_panel(media).ready()  # the journal of the first is as a kill leaves it: nothing was closed
+    items = list(second.session.queue)
+    assert [item.request.stems[0].name for item in items] == ["beep", "sleep 60"]
+    second.until(lambda: items[0].state is ItemState.DONE)
+    assert items[0].outcome is not None
+    assert all(clip.reused for clip in items[0].outcome.result.clips), "nothing was computed again"
+    assert items[1].state is ItemState.INTERRUPTED
+    assert second.window.queue.row(items[1].number).retry.isVisible()
+    first.director.asking.stop()
+    first.ended(20)
+
+
+def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.window.target.part.setChecked(True)
+    panel.select(4.5, 6.5)
+    item = panel.separate("beep")
+    assert item.request.clips[0].record_range == TimeRange(Fraction(9, 2), Fraction(13, 2))
+    panel.press_big()
+    panel.until(lambda: item.applied)
+    saved = tmp_path / "a stems" / "a.4.5-6.5.beep.wav"
+    with open_audio(MediaSource(str(saved))) as stem, open_audio(MediaSource(str(tmp_path / "a.wav"))) as mix:
+        assert stem.length_samples == 2 * RATE
+        assert np.array_equal(stem.read(0, RATE) * 2, mix.read(RATE * 9 // 2, RATE * 11 // 2))
+    assert not list((tmp_path / "a stems").glob(".*")), "nothing half done is left"
+
+
+def test_the_chosen_sound_is_the_one_that_is_drawn(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.separate("beep")
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    drawn: list[float] = []
+    panel.sound.pictured.connect(lambda picture: drawn.append(float(picture.high.max())))
+    panel.key(Qt.Key_2)
+    panel.until(lambda: drawn and 0.13 < drawn[-1] < 0.18)
+    panel.key(Qt.Key_1)
+    panel.until(lambda: 0.27 < drawn[-1] < 0.36)

@@ -1,0 +1,181 @@
+"""Mouse and keyboard on the real widgets."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from PyQt5.QtCore import QPoint, QPointF, Qt
+from PyQt5.QtGui import QWheelEvent
+from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QApplication, QComboBox, QListWidgetItem
+
+from bridges.panel.conftest import OpenPanel
+from bridges.panel.driving import Panel, tones
+from stemline_panel.model.history import Preset
+from stemline_panel.model.session import Verb
+from stemline_panel.model.settings import PanelSettings
+from stemline_panel.model.spans import Sign
+from stemline_panel.widgets.options_box import OptionsDialog
+
+
+@pytest.fixture
+def panel(open_panel: OpenPanel, tmp_path: Path) -> Panel:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.bot.wait(100)
+    return panel
+
+
+def place(panel: Panel, time: float) -> QPoint:
+    """Where a time stands on the waveform."""
+    plot = panel.window.wave._wave
+    scene = plot.getViewBox().mapViewToScene(QPointF(time, 0.0))
+    point: QPoint = plot.mapFromScene(scene)
+    return point
+
+
+def drag(panel: Panel, start: float, end: float, keys: Qt.KeyboardModifier = Qt.NoModifier) -> None:
+    target = panel.window.wave._wave.viewport()
+    QTest.mousePress(target, Qt.LeftButton, keys, place(panel, start))
+    for step in range(1, 6):
+        between = start + (end - start) * step / 5
+        move = place(panel, between)
+        QTest.mouseMove(target, move)
+        _move(target, move, keys)
+        panel.bot.wait(15)
+    QTest.mouseRelease(target, Qt.LeftButton, keys, place(panel, end))
+    panel.bot.wait(15)
+
+
+def _move(target: object, point: QPoint, keys: Qt.KeyboardModifier) -> None:
+    """QTest moves without buttons; Qt itself tells which are held."""
+    from PyQt5.QtCore import QEvent
+    from PyQt5.QtGui import QMouseEvent
+
+    event = QMouseEvent(QEvent.MouseMove, QPointF(point), Qt.NoButton, Qt.LeftButton, keys)
+    QApplication.sendEvent(target, event)  # type: ignore[arg-type]
+
+
+def test_a_click_moves_the_playhead_and_selects_the_sound(panel: Panel) -> None:
+    QTest.mouseClick(panel.window.wave._wave.viewport(), Qt.LeftButton, Qt.NoModifier, place(panel, 5.5))
+    panel.until(lambda: panel.director.marks.selection)
+    assert abs(panel.sound.playhead - Fraction(11, 2)) < Fraction(1, 20)
+    found = panel.director.marks.selection
+    assert found is not None
+    assert abs(found.start - 5) < Fraction(1, 20)
+
+
+def test_a_click_into_the_background_says_so(panel: Panel) -> None:
+    QTest.mouseClick(panel.window.wave._wave.viewport(), Qt.LeftButton, Qt.NoModifier, place(panel, 7.5))
+    panel.until(lambda: "Nothing stands out" in panel.window.said)
+    assert panel.director.marks.selection is None
+
+
+def test_dragging_selects_and_marks(panel: Panel) -> None:
+    drag(panel, 2.0, 4.0)
+    assert panel.director.marks.selection is not None
+    assert abs(panel.director.marks.selection.duration - 2) < Fraction(1, 10)
+    drag(panel, 5.0, 6.0, Qt.ShiftModifier)
+    drag(panel, 7.0, 8.0, Qt.AltModifier)
+    signs = [span.sign for span in panel.session.stems.current.spans]
+    assert signs == [Sign.PLUS, Sign.MINUS]
+    drag(panel, 5.5, 9.5)  # the span itself is taken hold of and moved
+    moved = [span for span in panel.session.stems.current.spans if span.sign is Sign.PLUS]
+    assert abs(moved[0].range.start - 9) < Fraction(1, 5)
+    assert abs(moved[0].range.duration - 1) < Fraction(1, 10)
+    panel.key(Qt.Key_Z, Qt.ControlModifier)
+    back = [span for span in panel.session.stems.current.spans if span.sign is Sign.PLUS]
+    assert abs(back[0].range.start - 5) < Fraction(1, 10)
+
+
+def test_the_wheel_zooms_where_the_mouse_is(panel: Panel) -> None:
+    view, plot = panel.window.wave, panel.window.wave._wave
+    point = place(panel, 3.0)
+    for _ in range(4):
+        event = QWheelEvent(
+            QPointF(point), QPointF(plot.viewport().mapToGlobal(point)), QPoint(0, 120), QPoint(0, 120),
+            Qt.NoButton, Qt.NoModifier, Qt.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(plot.viewport(), event)
+    assert view.shown.duration < 6
+    assert view.shown.start < 3 < view.shown.end
+    panel.key(Qt.Key_Z)
+    assert view.shown == view.whole
+
+
+def test_keys_select_and_mark(panel: Panel) -> None:
+    panel.sound.seek(Fraction(5))
+    panel.key(Qt.Key_I)
+    panel.key(Qt.Key_Right, Qt.ShiftModifier)
+    panel.key(Qt.Key_O)
+    selected = panel.director.marks.selection
+    assert selected is not None
+    assert (selected.start, selected.end) == (Fraction(5), Fraction(6))
+    panel.key(Qt.Key_M)
+    panel.sound.seek(Fraction(11, 2))
+    panel.key(Qt.Key_T)
+    assert [span.sign for span in panel.session.stems.current.spans] == [Sign.PLUS]
+    panel.key(Qt.Key_Delete)
+    assert not len(panel.session.stems.current.spans)
+    panel.key(Qt.Key_X)
+    panel.until(lambda: panel.director.marks.selection)
+
+
+def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
+    panel.type("plop x")
+    assert panel.session.stems.current.text == "plop x"
+    assert panel.director.marks.selection is None
+    panel.key(Qt.Key_T, Qt.ControlModifier)
+    assert panel.session.verb is Verb.REMOVE
+    assert panel.big == "Remove plop x"
+
+
+def test_history_is_offered_while_typing(panel: Panel) -> None:
+    for text in ("rain on a roof", "dog barking"):
+        panel.director._kept.history.add(text)
+    panel.type("ra")
+    line = panel.window.prompt.prompt
+    assert line.offered() == ["rain on a roof"]
+    panel.window.prompt.prompt.edit.selectAll()
+    QTest.keyClick(panel.window.prompt.prompt.edit, Qt.Key_Backspace)
+    QTest.keyClick(line.edit, Qt.Key_Down)
+    assert line.offered() == ["dog barking", "rain on a roof"]
+    titles = [action.text() for action in line.presets_menu().actions()]
+    assert "Dialogue, music and effects" in titles
+    assert "rain on a roof" in titles
+
+
+def test_a_preset_fills_the_list_and_stems_are_renamed(panel: Panel) -> None:
+    panel.window.prompt.prompt.preset_chosen.emit(Preset("DME", (("dialogue", "speech"), ("music", "music"))))
+    stems = panel.window.prompt.stems
+    assert [entry.name for entry in panel.session.stems] == ["dialogue", "music"]
+    item = stems.list.item(1)
+    assert isinstance(item, QListWidgetItem)
+    item.setText("score")
+    assert [stem.name for stem in panel.session.stems.requests()] == ["dialogue", "score"]
+    stems.list.setCurrentRow(1)
+    panel.key(Qt.Key_Backspace, Qt.ControlModifier)
+    assert [stem.name for stem in panel.session.stems.requests()] == ["dialogue"]
+
+
+def test_an_earlier_run_is_asked_for_again_and_forgotten(panel: Panel) -> None:
+    item = panel.separate("beep")
+    panel.type("other")
+    panel.window.queue.again_wanted.emit(item.number)
+    assert panel.window.prompt.prompt.edit.text() == "beep"
+    panel.click(panel.window.queue.row(item.number).forget)
+    assert not len(panel.session.queue)
+    assert panel.window.results.table.topLevelItemCount() == 0
+
+
+def test_settings_are_shown_and_chosen(panel: Panel) -> None:
+    dialog = OptionsDialog(PanelSettings(), panel.director.connection.models, "/film/stems", panel.window)
+    model = dialog.findChildren(QComboBox)[0]
+    known = [model.itemData(row) for row in range(model.count())]
+    assert {"", "noop", "embedded"} <= set(known)
+    assert dialog.chosen() == PanelSettings()
+    model.setCurrentIndex(known.index("noop"))
+    assert dialog.chosen() == PanelSettings(model="noop")
+    dialog.deleteLater()

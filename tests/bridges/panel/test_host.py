@@ -1,0 +1,256 @@
+"""The panel as the companion of a host program: the strict fake host at the other end of a real pipe."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridges.panel.conftest import OpenPanel
+from bridges.panel.driving import Panel, tones
+from hosts.remote.running import FakeHostRunner, write_wav
+from stemline.hosts.remote import CallTimes
+from stemline_panel.model.queue import ItemState
+from stemline_panel.model.session import Verb
+from stemline_panel.widgets.badge import Health
+
+DRIVEN = Path(__file__).parent / "driven_panel.py"
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> FakeHostRunner:
+    folder = tmp_path / "spät & früh"
+    folder.mkdir()
+    return FakeHostRunner(
+        folder, [tones(folder / "voice ü.wav", channels=1), write_wav(folder / "music.wav", 44100, 2, 2)]
+    )
+
+
+@contextmanager
+def attended(
+    runner: FakeHostRunner, open_panel: OpenPanel, **changes: Any
+) -> Iterator[tuple[Panel, subprocess.Popen[bytes]]]:
+    """A panel whose child is the fake host."""
+    command = runner.command(runner.config("attend", (), **changes), "--child")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        panel = open_panel(output=str(runner.folder / "stems"), streams=(child.stdout, child.stdin))
+        panel.session.settings.model = "noop"
+        try:
+            yield panel, child
+        finally:
+            if child.poll() is None:
+                panel.director.hosts.close()
+            child.wait(20)
+
+
+def report(runner: FakeHostRunner) -> dict[str, Any]:
+    told = runner.report()
+    assert told["faults"] == []
+    return told
+
+
+def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        window = panel.window
+        assert window.target.host.health is Health.GOOD
+        assert window.target.line.text() == "voice ü 1, A1, 01:00:00:00-01:00:01:00, 25 fps, mono, 48 kHz"
+        panel.select(3600.2, 3600.6)
+        panel.click(window.transport.plus)
+        item = panel.separate("speech")
+        assert item.state is ItemState.DONE, item.status
+        assert panel.big == "Apply to Fake"
+        assert (
+            "Adds 2 tracks (speech, residual) with 1 clip. Only the stems play. The original clip will be disabled."
+            in (window.prompt.big.toolTip())
+        )
+        panel.until(lambda: len(panel.sound.levels) == 3)
+        panel.press_big()
+        panel.until(lambda: item.applied)
+        assert item.applied is not None
+        assert item.applied.tracks == ("speech A1 (0)", "residual A1 (1)")
+        assert panel.big == "Applied"
+        panel.click(window.results.remove)
+        panel.until(lambda: item.applied is None)
+        assert panel.big == "Apply to Fake"
+        panel.press_big()
+        panel.until(lambda: item.applied)
+    told = report(runner)
+    assert told["removed"] == ["result-1"]
+    assert told["disabled"] == ["clip-1"]
+    assert [track[1:] for track in told["tracks"]] == [["speech", "A1", True], ["residual", "A1", False]]
+
+
+def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.window.target.all_toggled.emit(True)
+        panel.director.asking.set_verb(Verb.REMOVE)
+        first = panel.separate("hum")
+        panel.press_big()
+        panel.until(lambda: first.applied)
+        assert panel.session.queue.running is None
+        second = panel.separate("buzz")
+        assert panel.window.results.replace.isVisible()
+        panel.click(panel.window.results.replace)
+        panel.until(lambda: second.applied)
+        assert first.applied is None
+    told = report(runner)
+    assert told["removed"] == ["result-1"]
+    assert [(track[1], track[3]) for track in told["tracks"]] == [
+        ("buzz", False),
+        ("buzz", False),
+        ("residual", True),
+        ("residual", True),
+    ]
+    assert sorted(told["disabled"]) == ["clip-1", "clip-2", "clip-3"]
+
+
+def test_a_clip_with_effects_is_rendered_by_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.director.render()
+        panel.until(lambda: panel.session.clip and panel.session.clip.name.endswith("rendered"))
+        assert panel.session.clip is not None
+        assert panel.session.clip.clip_id == "clip-1"
+    report(runner)
+
+
+def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        panel.separate("speech")
+        panel.type("sleep:2")
+        panel.press_big()
+        panel.until(lambda: panel.session.queue.running)
+        child.kill()
+        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        assert panel.window.target.host.words == "Fake is gone"
+        assert "What was separated is kept" in panel.window.banner.text()
+        item = panel.ended()
+        assert item.state is ItemState.DONE, "what runs goes on"
+        assert not panel.window.results.apply.isEnabled()
+        panel.click(panel.window.target.host.fix)
+        panel.until(lambda: panel.window.target.line.text().startswith("voice ü.wav"))
+        assert not panel.director.hosts.lost
+
+
+def test_a_host_that_comes_back_finds_the_same_panel(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its menu script starts `stemline panel --host` again: that process only carries the pipe to the old window."""
+    monkeypatch.setenv("STEMLINE_HOME", str(tmp_path))
+    (tmp_path / "panel").symlink_to(tmp_path / "kept")
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        item = panel.separate("speech")
+        child.kill()
+        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        again = runner.config("attend", (str(Path(sys.executable).with_name("stemline")), "panel", "--host"))
+        with subprocess.Popen(runner.command(again)) as host:
+            panel.until(lambda: panel.window.target.host.health is Health.GOOD)
+            assert not panel.window.banner.isVisible()
+            panel.until(panel.window.results.apply.isEnabled)
+            panel.click(panel.window.results.apply)
+            panel.until(lambda: item.applied)
+            panel.director.hosts.close()
+            assert host.wait(20) == 0
+    told = report(runner)
+    assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
+    assert not panel.director._kept.waiting.exists()
+
+
+def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        item = panel.separate("speech")
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        panel.director.results.select(item.number)
+        assert not panel.window.results.apply.isEnabled(), "its tracks belong into the host"
+        panel.director.hosts.read()
+        panel.until(lambda: panel.window.target.line.text().startswith("voice ü 1"))
+        panel.until(panel.window.results.apply.isEnabled)
+    assert report(runner)["tracks"] == []
+
+
+def test_a_call_that_takes_too_long_can_be_tried_again(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        link = panel.director.hosts._link
+        assert link is not None
+        link._times = CallTimes(read_s=0.0)
+        panel.director.hosts.read()
+        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        assert "did not answer read_clips" in panel.window.banner.text()
+        link._times = CallTimes()
+        panel.click(panel.window.target.host.fix)
+        panel.until(lambda: panel.window.target.host.health is Health.GOOD)
+        assert not panel.window.banner.isVisible()
+
+
+def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        item = panel.separate("speech")
+        link = panel.director.hosts._link
+        assert link is not None
+        link._times = CallTimes(write_s=0.0)
+        panel.press_big()
+        panel.until(panel.window.banner.isVisible)
+        assert "The tracks speech A1, residual A1 may be there all the same. Look at the timeline" in (
+            panel.window.banner.text()
+        )
+        assert item.applied is None
+        assert panel.window.results.apply.isEnabled()
+
+
+def test_a_panel_without_runs_goes_with_its_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        child.kill()
+        panel.until(lambda: not panel.window.isVisible())
+
+
+def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
+    with attended(runner, open_panel, skipped=[skip]) as (panel, _):
+        panel.ready()
+        assert panel.window.target.line.text().endswith("(1 left out)")
+        assert "Title (A2): It is a title." in panel.window.target.line.toolTip()
+        panel.director.step_clip(1)
+        panel.until(lambda: panel.window.target.line.text().startswith("voice ü 2"))
+        assert panel.sound.clip is not None
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_the_command_itself_as_a_child_of_the_host(runner: FakeHostRunner) -> None:
+    """`stemline panel --host` over its own standard streams, driven from within: separate, apply, close."""
+    told = runner.run("attend", (sys.executable, str(DRIVEN), str(runner.folder / "stems")))
+    assert told["gone"]
+    assert told["exit_code"] == 0
+    assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
+    assert told["disabled"] == ["clip-1"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stemline-panel")]
+
+
+def test_times_are_those_of_the_timeline(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    """Clip 2 begins a second into its media and stands at 01:00:01:20: the playhead is timeline time."""
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.director.step_clip(1)
+        panel.until(lambda: panel.sound.clip and panel.sound.clip.clip.clip_id == "clip-2")
+        panel.sound.seek(Fraction(18009, 5) + Fraction(1, 25))
+        panel.until(lambda: panel.window.transport.clock.text() == "01:00:01:21")
+        assert panel.sound.player.position == 48000 // 25

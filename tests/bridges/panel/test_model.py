@@ -1,0 +1,315 @@
+"""What the panel decides, without a display."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemline.clips import ClipRange, MediaSource, Prompt, StemRequest, TimeRange
+from stemline.errors import Cancelled, SeparationError, UsageError
+from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
+from stemline.hosts.services import SeparateParams
+from stemline.hosts.wire import from_wire
+from stemline.paths import cache_dir
+from stemline.workflow import Progress, RunResult
+from stemline_panel.kept import forget_old
+from stemline_panel.model.history import PRESETS, PromptHistory
+from stemline_panel.model.journal import Entry, Journal
+from stemline_panel.model.queue import Applied, ItemState, RunQueue
+from stemline_panel.model.request import Outcome, RunRequest, around
+from stemline_panel.model.session import Does, Session, Verb
+from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
+from stemline_panel.model.shortcuts import SHORTCUTS
+from stemline_panel.model.spans import SHORTEST, Sign, SpanSet
+from stemline_panel.model.stems import StemList
+from stemline_panel.model.words import target_line, time_label
+
+HOST = HostCapabilities("Fake", "1", disables_clips=True, removes_results=True)
+TIMES = st.fractions(0, 100, max_denominator=48000)
+
+
+def clip(number: int = 1, start: int = 10, end: int = 20) -> ClipRange:
+    record = TimeRange(Fraction(start), Fraction(end))
+    source = TimeRange(Fraction(1), Fraction(1 + end - start))
+    return ClipRange(f"c{number}", "talk.mov", "A1", MediaSource("/m/talk.mov"), source, record, Fraction(25))
+
+
+def session(*clips: ClipRange) -> Session:
+    made = Session(PanelSettings(), Path("/film/stems"), host=HOST, server_ready=True, apply_words="Apply to Fake")
+    made.show(ReadClips(clips or (clip(),)))
+    return made
+
+
+def outcome(request: RunRequest) -> Outcome:
+    result = RunResult((), (), (), (), (), "", (), "", "noop", 1.0, 1.0, 1.0)
+    return Outcome(request, result, (), WriteOptions())
+
+
+# -- spans -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(list(Sign)), TIMES, TIMES), min_size=1, max_size=12))
+def test_spans_come_out_disjoint_in_order_and_undo_takes_all_back(marks: list[tuple[Sign, Fraction, Fraction]]) -> None:
+    spans = SpanSet()
+    for sign, start, end in marks:
+        made = spans.add(sign, start, end)
+        assert made.range.duration >= SHORTEST
+        assert abs(made.range.start - min(start, end)) <= Fraction(1, 2000)
+    for sign in Sign:
+        ranges = spans.ranges(sign)
+        assert all(a.end < b.start for a, b in itertools.pairwise(ranges))
+    for _ in marks:
+        assert spans.undo()
+    assert not len(spans)
+    assert not spans.undo()
+
+
+def test_a_span_is_moved_turned_found_and_removed() -> None:
+    spans = SpanSet()
+    wide, narrow = spans.add(Sign.PLUS, Fraction(0), Fraction(10)), spans.add(Sign.PLUS, Fraction(4), Fraction(5))
+    assert spans.at(Fraction(9, 2)) == narrow
+    spans.turn(narrow.number)
+    spans.move(narrow.number, Fraction(7), Fraction(6))
+    assert spans.ranges(Sign.MINUS) == (TimeRange(Fraction(6), Fraction(7)),)
+    spans.remove(wide.number)
+    assert spans.at(Fraction(2)) is None
+    spans.clear()
+    assert spans.undo()
+    assert len(spans) == 1
+
+
+# -- stems -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_stems_asks_for_what_says_something() -> None:
+    stems = StemList()
+    with pytest.raises(UsageError, match="No stem was asked for"):
+        stems.requests()
+    stems.add("Dog barking, outside!")
+    stems.add()
+    stems.current.spans.add(Sign.MINUS, Fraction(1), Fraction(2))
+    names = [stem.name for stem in stems.requests()]
+    assert names == ["Dog barking outside", "marked sound"]
+    stems.add("dog barking outside")
+    with pytest.raises(UsageError, match="twice"):
+        stems.requests()
+    stems.remove(2)
+    stems.remove(0)
+    assert [stem.name for stem in stems.requests()] == ["marked sound"]
+    assert stems.current.summary == "marked once"
+
+
+def test_words_that_no_run_could_take_are_refused_in_words() -> None:
+    stems = StemList()
+    stems.add("a\x07b")
+    with pytest.raises(UsageError, match="control characters"):
+        stems.requests()
+    stems.current.text = "fine"
+    stems.current.own_name = "residual"
+    with pytest.raises(UsageError, match="what is left over"):
+        stems.requests()
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
+def test_every_preset_can_be_asked_for(preset: object) -> None:
+    from stemline_panel.model.history import Preset
+    from stemline_server.engines.embedded.words import phrases
+
+    assert isinstance(preset, Preset)
+    stems = StemList()
+    stems.replace(preset.stems)
+    assert [(stem.name, stem.prompt.text) for stem in stems.requests()] == list(preset.stems)
+    assert all(text in phrases() for _, text in preset.stems), "the model that comes with Stemline knows it"
+
+
+# -- history, settings, journal ----------------------------------------------------------------------------------------
+
+
+def test_history_is_searched_newest_first_and_survives(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    history = PromptHistory(path)
+    for text in ("dog barking", "rain on a roof", "Dog  barking", "", "old barking dog"):
+        history.add(text)
+    assert PromptHistory(path).search() == ["old barking dog", "Dog barking", "rain on a roof"]
+    assert history.search("bark dog") == ["old barking dog", "Dog barking"]
+    assert history.search("dog") == ["Dog barking", "old barking dog"], "those that begin with it come first"
+    history.clear()
+    assert PromptHistory(path).search() == []
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"a": 1}'])
+def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text(content, encoding="utf-8")
+    assert PromptHistory(path).search() == []
+    assert read_settings(path) == PanelSettings()
+    journal = Journal(tmp_path)
+    journal._path([clip()]).write_text(content, encoding="utf-8")
+    assert journal.read([clip()]) == []
+
+
+def test_settings_are_kept_and_wrong_ones_are_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    write_settings(path, PanelSettings(model="noop", quality="best", audition_s=10))
+    assert read_settings(path) == PanelSettings(model="noop", quality="best", audition_s=10)
+    path.write_text(json.dumps({"quality": "superb"}), encoding="utf-8")
+    assert read_settings(path) == PanelSettings()
+
+
+def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
+    made = session()
+    made.stems.add("rain")
+    queue, request = made.queue, made.request()
+    done = queue.add(request)
+    queue.finish(done.number, outcome(request))
+    done.applied = Applied(("rain A1",), handle="r1", files=(("/x", 1, 2),))
+    queue.add(dataclasses.replace(request, settings=dataclasses.replace(request.settings, seed=1)))
+    queue.add(made.audition(Fraction(12)))
+    journal = Journal(tmp_path)
+    journal.write(made.clips, queue)
+    first, second = journal.read(made.clips)
+    assert first.request == request
+    assert not first.whole, "no files, nothing to find again"
+    assert first.applied == Applied(("rain A1",), handle="r1")
+    assert not second.whole
+    assert journal.read([clip(2)]) == [], "other clips have a journal of their own"
+
+
+def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
+    stem = tmp_path / "rain.wav"
+    stem.write_bytes(b"sound")
+    made = session()
+    made.stems.add("rain")
+    entry = Entry(made.request(), (str(stem),))
+    assert entry.whole
+    stem.unlink()
+    assert not entry.whole
+
+
+def test_unsaved_stems_go_after_a_while() -> None:
+    old, new = cache_dir() / "panel" / "audition" / "a.wav", cache_dir() / "panel" / "results" / "b.wav"
+    for file in (old, new):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"sound")
+    os.utime(old, (1, 1))
+    forget_old()
+    assert not old.exists()
+    assert new.exists()
+
+
+# -- queue -------------------------------------------------------------------------------------------------------------
+
+
+def test_one_run_at_a_time_in_order_and_again() -> None:
+    made = session()
+    made.stems.add("rain")
+    queue = RunQueue()
+    first, second, third = (queue.add(made.request()) for _ in range(3))
+    assert queue.next_to_run() is first
+    assert queue.next_to_run() is None
+    first.progress = Progress("separating", 1, 4, 12.0)
+    assert first.fraction == 0.25
+    assert first.status == "separating, 25%, 12x real time"
+    queue.cancel(third.number)
+    assert third.state is ItemState.STOPPED
+    queue.cancel(first.number)
+    assert first.status == "stopping"
+    queue.fail(first.number, Cancelled())
+    assert first.state is ItemState.STOPPED
+    assert queue.next_to_run() is second
+    queue.fail(second.number, SeparationError("It broke.", advice="Mend it."))
+    assert second.status == "It broke. Mend it."
+    queue.retry(second.number)
+    assert queue.next_to_run() is second
+    queue.finish(second.number, outcome(second.request))
+    queue.retry(second.number)
+    assert second.state is ItemState.DONE, "what is done is not done again"
+    queue.forget(second.number)
+    assert queue.item(second.number) is None
+
+
+# -- the session and its button ----------------------------------------------------------------------------------------
+
+
+def test_the_big_button_follows_what_can_be_done() -> None:
+    made = session()
+    empty = Session(PanelSettings())
+    assert empty.big_button().does is Does.OPEN
+    made.server_ready = False
+    assert made.big_button().does is Does.CONNECT
+    made.server_ready = True
+    assert made.big_button().does is Does.NOTHING
+    assert "No stem was asked for" in made.big_button().hint
+    made.stems.add("rain")
+    assert (made.big_button().does, made.big_button().label) == (Does.SEPARATE, "Isolate rain")
+    made.verb = Verb.REMOVE
+    assert made.big_button().label == "Remove rain"
+    item = made.queue.add(made.request())
+    made.queue.next_to_run()
+    assert made.big_button().does is Does.STOP
+    made.queue.finish(item.number, outcome(item.request))
+    assert made.big_button().label == "Apply to Fake"
+    assert "The original clip will be disabled" in made.big_button().hint
+    made.verb = Verb.SPLIT
+    assert made.big_button().does is Does.SEPARATE, "another question has no result yet"
+    made.verb = Verb.REMOVE
+    item.applied = Applied(("rain A1",))
+    assert made.big_button().label == "Applied"
+
+
+def test_a_job_as_json_is_a_separate_call_of_the_protocol() -> None:
+    made = session()
+    made.stems.add("rain")
+    made.stems.current.spans.add(Sign.PLUS, Fraction(11), Fraction(12))
+    request = made.request()
+    asked = from_wire(SeparateParams, json.loads(request.as_job()), "separate")
+    assert (
+        asked.stems == request.stems == (StemRequest("rain", Prompt("rain", (TimeRange(Fraction(11), Fraction(12)),))),)
+    )
+    assert asked.settings == request.settings
+
+
+@given(time=st.fractions(-5, 200, max_denominator=1000), length=st.integers(1, 30))
+def test_an_audition_stays_inside_the_clip_and_on_its_frames(time: Fraction, length: int) -> None:
+    whole = clip()
+    part = around(whole, time, Fraction(length))
+    assert whole.record_range.start <= part.record_range.start < part.record_range.end <= whole.record_range.end
+    assert part.source_range.duration == part.record_range.duration
+    assert (part.record_range.start - whole.record_range.start) * 25 % 1 == 0
+    if length <= 10 and whole.record_range.start + 8 <= time <= whole.record_range.end - 8:
+        assert part.record_range.start <= time <= part.record_range.end
+
+
+def test_reading_again_keeps_the_clip_that_is_shown() -> None:
+    made = session(clip(1), clip(2), clip(3))
+    made.clip_index = 2
+    made.show(ReadClips((clip(3), clip(4))))
+    assert made.clip is not None
+    assert made.clip.clip_id == "c3"
+    made.show(ReadClips(()))
+    assert made.clip is None
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def test_times_and_targets_in_words() -> None:
+    assert time_label(Fraction(3723) + Fraction(7, 25), Fraction(25)) == "01:02:03:07"
+    assert time_label(Fraction(62, 10), None) == "0:00:06.200"
+    assert time_label(Fraction(3599999, 1000), None) == "0:59:59.999"
+    assert target_line(clip(), None) == "talk.mov, A1, 00:00:10:00-00:00:20:00, 25 fps"
+
+
+def test_every_key_stands_once() -> None:
+    keys = [key for short in SHORTCUTS for key in short.keys]
+    assert len(keys) == len(set(keys))
+    assert len({short.action for short in SHORTCUTS}) == len(SHORTCUTS)

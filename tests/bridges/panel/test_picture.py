@@ -1,0 +1,56 @@
+"""The panel as a picture, at work on the example edit: kept by hand as docs/pictures/panel.png."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PyQt5.QtCore import Qt
+from PyQt5.QtGui import QImage
+
+from bridges.panel.conftest import OpenPanel
+from conftest import ROOT
+from stemline.media import Loudness
+from stemline_panel.model.queue import ItemState
+
+
+@pytest.mark.slow
+def test_a_picture_of_the_panel_at_work(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """With the real model: speech out of the first clip, and what else was asked for."""
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    panel = open_panel(folder / "edit.otio").ready()
+    panel.window.resize(1440, 900)
+    clip = panel.session.clip
+    assert clip is not None
+    start = float(clip.record_range.start)
+    panel.type("vuvuzela")
+    panel.press_big()
+    assert panel.ended().state is ItemState.FAILED
+    panel.window.hide_banner()
+    panel.select(start + 1.0, start + 2.1)
+    panel.key(Qt.Key_P)
+    panel.select(start + 2.6, start + 3.1)
+    panel.key(Qt.Key_M)
+    panel.type("speech")
+    panel.press_big()
+    item = panel.done()
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    levels = panel.sound.levels
+    assert all(isinstance(level, Loudness) for level in levels.values())
+    assert levels["speech"].lufs > -60
+    panel.sound.seek(clip.record_range.start + 1)
+    panel.window.strip.setFocus()
+    panel.bot.wait(500)
+    picture = panel.window.grab()
+    picture.save(str(tmp_path / "panel.png"))
+    image = QImage(str(tmp_path / "panel.png")).convertToFormat(QImage.Format_RGB32)
+    bits = image.constBits()
+    assert bits is not None
+    bits.setsize(image.sizeInBytes())
+    pixels = np.frombuffer(bits, np.uint32)  # type: ignore[call-overload]
+    assert len(np.unique(pixels)) > 500, "waveform, spectrogram and words are drawn"
+    assert item.outcome is not None
+    assert [track.stem for track in item.outcome.tracks] == ["speech", "residual"]

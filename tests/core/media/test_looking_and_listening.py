@@ -1,0 +1,107 @@
+"""Overviews of long sound, the extent of a sound around a point, and loudness: pure functions on known signals."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stemline.media import Overview, measure_loudness, peaks_of, sound_extent
+
+RATE = 48000
+
+
+def sine(hertz: float, level_db: float, seconds: float, rate: int = RATE) -> npt.NDArray[np.float32]:
+    time_s = np.arange(round(seconds * rate)) / rate
+    return (10 ** (level_db / 20) * np.sin(2 * np.pi * hertz * time_s)).astype(np.float32)[None]
+
+
+@given(
+    length=st.integers(1, 5000),
+    start=st.integers(-50, 50),
+    parts=st.lists(st.integers(1, 700), min_size=1, max_size=20),
+    columns=st.integers(1, 300),
+)
+def test_an_overview_filled_in_any_parts_is_that_of_the_whole(
+    length: int, start: int, parts: list[int], columns: int
+) -> None:
+    sound = np.random.default_rng(length).normal(size=(2, length)).astype(np.float32)
+    overview = Overview(start, length)
+    at = 0
+    for part in [*parts, length]:
+        overview.add(sound[:, at : at + part])
+        at = min(length, at + part)
+    assert overview.complete
+    seen, wanted = overview.peaks(start, start + length, columns), peaks_of(sound, start, columns)
+    assert seen.step == wanted.step
+    assert np.array_equal(seen.low, wanted.low)
+    assert np.array_equal(seen.high, wanted.high)
+
+
+def test_an_overview_of_a_day_is_no_larger_than_that_of_an_hour() -> None:
+    assert len(Overview(0, 86_400 * RATE)._low) <= 1 << 16
+    part = Overview(0, 3600 * RATE)
+    part.add(np.ones((1, part.step * 10 + 3), np.float32))
+    known = part.peaks(0, 3600 * RATE, 100_000)
+    assert len(known.high) == 11, "what was not decoded yet is not drawn"
+    assert known.high.min() == 1
+
+
+def beeps(*spans: tuple[float, float], seconds: float = 10.0, level: float = 0.3) -> npt.NDArray[np.float32]:
+    sound = np.random.default_rng(3).normal(0, 0.003, (1, round(seconds * RATE))).astype(np.float32)
+    for start, end in spans:
+        first, last = round(start * RATE), round(end * RATE)
+        sound[:, first:last] += sine(700, 20 * np.log10(level), end - start)[:, : last - first]
+    return sound
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.0, 1.2), (4.0, 6.5), (9.0, 10.0), (0.0, 0.5)])
+def test_a_point_in_a_sound_gives_its_onset_and_offset(start: float, end: float) -> None:
+    found = sound_extent(beeps((start, end)), RATE, round((start + end) / 2 * RATE))
+    assert found is not None
+    assert found.start_sample / RATE == pytest.approx(start, abs=0.04)
+    assert found.end_sample / RATE == pytest.approx(end, abs=0.04)
+
+
+def test_short_pauses_are_bridged_and_long_ones_are_not() -> None:
+    sound = beeps((2.0, 2.5), (2.58, 3.0), (3.6, 4.0))
+    found = sound_extent(sound, RATE, round(2.2 * RATE))
+    assert found is not None
+    assert found.end_sample / RATE == pytest.approx(3.0, abs=0.04)
+
+
+@pytest.mark.parametrize("sound", [beeps(), np.zeros((2, RATE), np.float32), np.zeros((1, 10), np.float32)])
+def test_in_the_background_there_is_no_extent(sound: npt.NDArray[np.float32]) -> None:
+    assert sound_extent(sound, RATE, sound.shape[1] // 2) is None
+
+
+@pytest.mark.parametrize("rate", [44100, 48000, 96000])
+def test_loudness_of_the_tones_of_the_recommendation(rate: int) -> None:
+    """ITU-R BS.1770: a sine of 997 Hz at full scale on one channel is -3.01 LKFS; EBU Tech 3341: 1 kHz on two channels
+    at -23 dBFS is -23 LUFS."""
+    one = measure_loudness([sine(997, 0, 5, rate)], rate)
+    assert one.lufs == pytest.approx(-3.01, abs=0.05)
+    assert one.peak == pytest.approx(1.0, abs=1e-3)
+    both = np.repeat(sine(1000, -23, 20, rate), 2, axis=0)
+    assert measure_loudness([both], rate).lufs == pytest.approx(-23.0, abs=0.05)
+
+
+def test_quiet_stretches_are_gated() -> None:
+    """EBU Tech 3341, case 3: 10 s at -36, 60 s at -23, 10 s at -36 dBFS are -23 LUFS."""
+    parts = [np.repeat(sine(1000, level, s), 2, axis=0) for level, s in ((-36, 10), (-23, 60), (-36, 10))]
+    assert measure_loudness(parts, RATE).lufs == pytest.approx(-23.0, abs=0.1)
+
+
+def test_low_tones_count_for_less() -> None:
+    """The K weighting takes rumble down and lifts treble by the 4 dB of its shelf, of which 1 kHz has 0.7."""
+    low, middle = (measure_loudness([sine(hz, -20, 5)], RATE).lufs for hz in (30.0, 1000.0))
+    high = measure_loudness([sine(8000, -20, 5)], RATE).lufs
+    assert low < middle - 5
+    assert high == pytest.approx(middle + 3.3, abs=0.3)
+
+
+def test_silence_is_silent() -> None:
+    for blocks in ([], [np.zeros((2, RATE), np.float32)], [np.ones((1, 3), np.float32)]):
+        assert measure_loudness(blocks, RATE).silent

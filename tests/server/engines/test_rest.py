@@ -12,7 +12,7 @@ import pytest
 
 from server.audio import ArraySource, Recorder
 from stemline_server.engines.base import AudioSource, Control, Waveform
-from stemline_server.engines.embedded.net import Net, NetQuery, Separation
+from stemline_server.engines.embedded.net import Net, NetQuery, Separation, Sureness
 from stemline_server.engines.embedded.rest import Judge, Rest
 
 RATE = 48_000
@@ -35,7 +35,9 @@ class Listener:
         def blocks() -> Iterator[Waveform]:
             yield mix if self.agrees else other
 
-        return Separation(blocks(), np.array([self.presence], np.float32))
+        heard = Sureness.nothing(1)
+        heard.presence[0] = self.presence
+        return Separation(blocks(), heard)
 
 
 def rest_of(mix: Waveform, speech: Waveform, listener: Listener) -> Rest:

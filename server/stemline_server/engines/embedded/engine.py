@@ -13,6 +13,7 @@ from stemline.errors import Code, SeparationError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
 from stemline_server.engines.embedded import deepfilter, spleeter
 from stemline_server.engines.embedded.combine import combine
+from stemline_server.engines.embedded.kept import faded
 from stemline_server.engines.embedded.marked import NothingToCompareError
 from stemline_server.engines.embedded.means import Means, Voices
 from stemline_server.engines.embedded.net import Net, load_net
@@ -80,11 +81,7 @@ class EmbeddedEngine:
             means = Means(request, routes, voices, self._net_for(routes, voices), progress)
             tallies = [Tally(chosen) for chosen in routes]
             try:
-                for start_sample, parts in means.in_step():
-                    heard = [means.heard(number, parts, start_sample) for number in range(len(routes))]
-                    block = np.stack([combine(chosen, part) for chosen, part in zip(routes, heard, strict=True)])
-                    for tally, part, target in zip(tallies, heard, block, strict=True):
-                        tally.add(part, target)
+                for block in _targets(means, routes, tallies):
                     progress.advance(block.shape[1])
                     yield block[:, None]
             except NothingToCompareError as error:
@@ -107,6 +104,20 @@ class EmbeddedEngine:
         if self._net is None and (voices.vocals or any(chosen.net_class for chosen in routes)):
             self._net = load_net()
         return self._net
+
+
+def _targets(means: Means, routes: Sequence[Route], tallies: Sequence[Tally]) -> Iterator[Waveform]:
+    """Blocks [prompts, n], counted in the tallies; silence, by short fades, where a sound is not there."""
+    was_open: list[bool] = []
+    for start_sample, parts in means.in_step():
+        heard = [means.heard(number, parts, start_sample) for number in range(len(routes))]
+        found = [combine(chosen, part)[None] for chosen, part in zip(routes, heard, strict=True)]
+        is_open = [not means.is_absent(number) for number in range(len(routes))]
+        block = np.concatenate(list(map(faded, found, is_open, was_open or is_open)))
+        was_open = is_open
+        for tally, part, target in zip(tallies, heard, block, strict=True):
+            tally.add(part, target)
+        yield block
 
 
 def _nothing_to_compare() -> SeparationError:

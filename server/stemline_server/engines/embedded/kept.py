@@ -67,7 +67,7 @@ def opened(blocks: Iterable[Judged], is_there: Callable[[npt.NDArray[np.float32]
     was_open: bool | None = None
     for near, block in _with_neighbours(blocks):
         is_open = is_there(np.concatenate([one.evidence for one in near]))
-        yield _faded(block.samples, is_open, is_open if was_open is None else was_open)
+        yield faded(block.samples, is_open, is_open if was_open is None else was_open)
         was_open = is_open
 
 
@@ -82,7 +82,7 @@ def _with_neighbours(blocks: Iterable[Judged]) -> Iterator[tuple[list[Judged], J
             behind.append(current)
 
 
-def _faded(samples: Waveform, is_open: bool, was_open: bool) -> Waveform:
+def faded(samples: Waveform, is_open: bool, was_open: bool) -> Waveform:
     """The block, faded in or out at its beginning where the block before was otherwise; silence while closed."""
     if is_open and was_open:
         return samples

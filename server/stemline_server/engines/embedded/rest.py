@@ -59,7 +59,7 @@ class Judge:
         separation = self.net.separate(_Held(mix), [NetQuery(class_name)], self.control)
         heard = np.concatenate([block[0] for block in separation]).astype(np.float64)
         alike = float(heard @ found[0]) / max(_energy(heard) * _energy(found), np.finfo(np.float64).tiny) ** 0.5
-        return float(separation.presence[0]), alike
+        return float(separation.heard.presence[0]), alike
 
 
 class Rest:

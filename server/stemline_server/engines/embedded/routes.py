@@ -14,7 +14,7 @@ from stemline_server.engines.embedded.words import Match, match
 
 _GOES_ON = ("music", "ambience")
 """Kinds of sound that rarely pause: what is marked as not being them disturbs them."""
-_ROUGH = ("animal", "effect")
+_ROUGH = ("voice", "animal", "effect")
 _BY_SPLEETER = ("vocals", "instrumental")
 _TOO_LITTLE_UNMARKED = 12_000
 

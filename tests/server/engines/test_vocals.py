@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from server.audio import ArraySource, Recorder
@@ -125,6 +126,16 @@ def test_a_changed_wheel_is_refused(wheel: None, tmp_path: Path, monkeypatch: py
     changed.write_bytes(b"something else")
     monkeypatch.setattr(spleeter, "_in_wheel", lambda net: changed)
     with pytest.raises(SeparationError, match="install") as refused:
+        spleeter.load_nets()
+    assert refused.value.code is Code.MODEL_UNAVAILABLE
+
+
+@pytest.mark.parametrize("stored", [b"cut", safetensors.numpy.save({"a": np.zeros(3, np.float32)})])
+def test_a_damaged_copy_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bytes) -> None:
+    monkeypatch.setenv("STEMLINE_MODELS", str(tmp_path))
+    (tmp_path / "spleeter-2stems").mkdir()
+    (tmp_path / "spleeter-2stems" / "vocals.safetensors").write_bytes(stored)
+    with pytest.raises(SeparationError, match=r"vocals\.safetensors") as refused:
         spleeter.load_nets()
     assert refused.value.code is Code.MODEL_UNAVAILABLE
 

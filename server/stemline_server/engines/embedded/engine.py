@@ -46,7 +46,8 @@ class EmbeddedEngine:
             sample_rate=deepfilter.SAMPLE_RATE,
             spans=True,
             licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0" + ("; Spleeter MIT" if has_vocals else ""),
-            note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest.",
+            note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest."
+            + ("" if has_vocals else " Vocals need pip install 'stemline[vocals]'."),
         )
 
     def availability(self) -> str:

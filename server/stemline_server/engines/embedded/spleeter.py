@@ -132,21 +132,29 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _load(net: _Stored) -> UNet:
-    from safetensors.torch import load_file  # noqa: PLC0415 - only where vocals are asked for
+    from safetensors import SafetensorError  # noqa: PLC0415 - only where vocals are asked for
+    from safetensors.torch import load_file  # noqa: PLC0415
 
     from stemline_server.engines.embedded.unet import UNet  # noqa: PLC0415
 
     if not _kept(net).is_file():
         _keep(net)
     network = UNet()
-    left_out = network.load_state_dict(load_file(_kept(net)), strict=False)
+    try:
+        left_out = network.load_state_dict(load_file(_kept(net)), strict=False)
+    except (SafetensorError, RuntimeError) as error:  # cut short, or other shapes
+        raise _damaged(net) from error
     if left_out.unexpected_keys or any(not name.endswith("num_batches_tracked") for name in left_out.missing_keys):
-        raise SeparationError(
-            f"{_kept(net)} does not hold Spleeter's weights.",
-            code=Code.MODEL_UNAVAILABLE,
-            advice="Delete it and ask again.",
-        )
+        raise _damaged(net)
     return network.eval()
+
+
+def _damaged(net: _Stored) -> SeparationError:
+    return SeparationError(
+        f"{_kept(net)} does not hold Spleeter's weights.",
+        code=Code.MODEL_UNAVAILABLE,
+        advice="Delete it and ask again.",
+    )
 
 
 def _keep(net: _Stored) -> None:

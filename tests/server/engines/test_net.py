@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from server.audio import Recorder
 from stemline.clips import SampleRange
-from stemline_server.engines.base import Waveform
+from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
+from stemline_server.engines.embedded import EmbeddedEngine
+from stemline_server.engines.embedded import engine as engine_module
 from stemline_server.engines.embedded import net as net_module
 from stemline_server.engines.embedded.net import HOP, WEIGHTS, Net, NetQuery, at_level, load_net, span_channels
 from stemline_server.engines.embedded.network import BANDS, BINS, EDGES, Query, SoundNet, sum_bands
@@ -51,6 +54,14 @@ class Constant(SoundNet):
     def forward(self, power: torch.Tensor, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
         shape = (len(query.word), power.shape[1], BANDS)
         return torch.full(shape, 0.5), torch.full(shape[:2], -100.0)
+
+
+class Faint(Constant):
+    """Lets next to nothing through, as the net does where a sound is not there."""
+
+    def forward(self, power: torch.Tensor, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
+        gains, active = super().forward(power, query)
+        return gains / 10, active
 
 
 def noise(samples: int) -> Waveform:
@@ -131,3 +142,16 @@ def test_a_hum_under_clicks_is_found_by_name() -> None:
         return float(10 * np.log10((scaled @ scaled) / ((estimate - scaled) @ (estimate - scaled))))
 
     assert si_sdr(out) > si_sdr(mix[0]) + 3
+
+
+@pytest.mark.parametrize(("kind", "is_there"), [(Constant, True), (Faint, False)])
+def test_music_that_is_not_there_gives_silence_and_is_said_not_to_be(
+    kind: type[SoundNet], is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classes = ("any", "music", "speech")
+    monkeypatch.setattr(engine_module, "load_net", lambda: Net(kind(len(classes)), classes))
+    control, request = Recorder(), EngineRequest(Sound(noise(20 * S)), (EnginePrompt("music"),))
+    target = np.concatenate(list(EmbeddedEngine().separate(request, control)), axis=-1)
+    assert target.shape == (1, 1, 20 * S)
+    assert target.any() == is_there
+    assert control.findings[0].found == is_there

@@ -12,8 +12,8 @@ import pytest
 
 from server.audio import ArraySource, Recorder
 from stemline_server.engines.base import AudioSource, Control, Waveform
-from stemline_server.engines.embedded.net import Net, NetQuery, Separation
-from stemline_server.engines.embedded.rest import Rest
+from stemline_server.engines.embedded.net import Net, NetQuery, Separation, Sureness
+from stemline_server.engines.embedded.rest import Judge, Rest
 
 RATE = 48_000
 SECONDS = 40
@@ -35,11 +35,14 @@ class Listener:
         def blocks() -> Iterator[Waveform]:
             yield mix if self.agrees else other
 
-        return Separation(blocks(), np.array([self.presence], np.float32))
+        heard = Sureness.nothing(1)
+        heard.presence[0] = self.presence
+        return Separation(blocks(), heard)
 
 
 def rest_of(mix: Waveform, speech: Waveform, listener: Listener) -> Rest:
-    return Rest(ArraySource(mix, RATE), ArraySource(speech, RATE), cast(Net, listener), Recorder())
+    heard, spoken = ArraySource(mix, RATE), ArraySource(speech, RATE)
+    return Rest(heard, spoken, Judge(heard, spoken, cast(Net, listener), Recorder()).spoken())
 
 
 @pytest.fixture
@@ -72,3 +75,10 @@ def test_it_fades_between_segments_the_same_however_it_is_read(speech: Waveform)
     parts = [rest.read(start, end) for start, end in pairwise(pieces)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
     np.testing.assert_allclose(whole, 0.01, atol=1e-6)
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_it_is_speech_before_music_where_the_net_takes_the_rest_for_music(speech: Waveform, agrees: bool) -> None:
+    heard, quiet = ArraySource(speech, RATE), ArraySource(np.float32(0.1) * speech, RATE)
+    share = Judge(heard, quiet, cast(Net, Listener(0.9, agrees=agrees)), Recorder()).before_music().share(0, RATE)
+    np.testing.assert_array_equal(share, 1 if agrees else 0)

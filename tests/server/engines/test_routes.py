@@ -29,7 +29,7 @@ def test_a_doubtful_stem_comes_with_a_warning(prompt: EnginePrompt, sure: float,
     chosen = route(prompt, ("dog", "rain"))
     tally = Tally(chosen)
     tally.add(Heard(0, MIX), 0.5 * MIX)
-    finding = tally.finding(sure, sure)
+    finding = tally.finding(sure)
     assert finding.found
     assert [given for given, _ in warnings(chosen, finding)] == ([code] if code else [])
 
@@ -38,7 +38,7 @@ def test_silence_is_told_as_not_found_and_without_a_warning() -> None:
     chosen = route(EnginePrompt("dog"), ("dog",))
     tally = Tally(chosen)
     tally.add(Heard(0, MIX), 0 * MIX)
-    finding = tally.finding(0.9, 0.9)
+    finding = tally.finding(0.9)
     assert (finding.found, finding.confidence) == (False, 0.0)
     assert warnings(chosen, finding) == []
 

@@ -70,6 +70,19 @@ def test_files_of_an_evaluation_set_are_left_out(tmp_path: Path) -> None:
     assert [(path.name, label) for path, label, _ in found] == [("BarkGrowl.ogg", "dog")]
 
 
+def test_the_files_of_the_evaluation_set_are_left_out_without_being_asked_to(shared_data: Path) -> None:
+    refused = corpus.evaluation_sources(None)
+    clips = json.loads((shared_data / "evalset" / "manifest.json").read_text())
+    used = {f"{s['package']}:{s['path']}" for clip in clips for s in clip["sources"] if s["package"] in packages()}
+    assert used
+    assert used <= refused
+
+
+def test_long_mixtures_are_longer(small_corpus: mix.Corpus) -> None:
+    mixer = mix.Mixer(small_corpus, seed=3, seconds=1)
+    assert mixer.batch(2, longer=2).power.shape[1] > 1.9 * mixer.batch(2).power.shape[1]
+
+
 @pytest.mark.parametrize(
     ("package", "path", "label"),
     [

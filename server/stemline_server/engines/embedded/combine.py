@@ -23,6 +23,7 @@ class Heard:
     start_sample: int
     mix: Samples
     speech: Samples | None = None
+    vocals: Samples | None = None
     net: Samples | None = None
     searched: Samples | None = None
     speech_taken: Samples | None = None
@@ -34,6 +35,8 @@ def combine(route: Route, heard: Heard) -> Samples:
     estimates: list[Samples] = []
     if heard.speech is not None:
         estimates.append(heard.mix - heard.speech if route.not_speech else heard.speech)
+    if heard.vocals is not None:
+        estimates.append(heard.mix - heard.vocals if route.not_vocals else heard.vocals)
     if heard.net is not None:
         estimates.append(_trusted(heard, 0.95 if route.marked else 0.85))
     estimates = [estimate * _allowed(route, heard) for estimate in estimates]

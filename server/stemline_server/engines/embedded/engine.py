@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stemline.errors import Code, SeparationError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
-from stemline_server.engines.embedded import deepfilter
+from stemline_server.engines.embedded import deepfilter, spleeter
 from stemline_server.engines.embedded.combine import combine
+from stemline_server.engines.embedded.kept import faded
 from stemline_server.engines.embedded.marked import NothingToCompareError
-from stemline_server.engines.embedded.means import Means
+from stemline_server.engines.embedded.means import Means, Voices
 from stemline_server.engines.embedded.net import Net, load_net
 from stemline_server.engines.embedded.routes import Route, route, settled
 from stemline_server.engines.embedded.speech import Speech
 from stemline_server.engines.embedded.tally import Tally, warnings
+from stemline_server.engines.embedded.vocals import Vocals
 from stemline_server.engines.embedded.weights import net_classes, net_digest
 
-_VERSION = 1
+if TYPE_CHECKING:
+    from stemline_server.engines.embedded.unet import UNet
+
+_VERSION = 2
 
 
 class EmbeddedEngine:
@@ -27,17 +34,20 @@ class EmbeddedEngine:
 
     def __init__(self) -> None:
         self._net: Net | None = None
+        self._vocal_nets: tuple[UNet, UNet] | None = None
 
     @property
     def info(self) -> EngineInfo:
+        has_vocals = spleeter.is_installed()
         return EngineInfo(
             id="embedded",
             title="Embedded: speech, sounds by name, any sound you mark",
-            revision=f"embedded-{_VERSION}+{net_digest()}",
+            revision=f"embedded-{_VERSION}+{net_digest()}" + (f"+{spleeter.digest()}" if has_vocals else ""),
             sample_rate=deepfilter.SAMPLE_RATE,
             spans=True,
-            licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0",
-            note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest.",
+            licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0" + ("; Spleeter MIT" if has_vocals else ""),
+            note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest."
+            + ("" if has_vocals else " Vocals need pip install 'stemline[vocals]'."),
         )
 
     def availability(self) -> str:
@@ -45,13 +55,13 @@ class EmbeddedEngine:
 
     def check(self, prompt: EnginePrompt) -> None:
         """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED)."""
-        route(prompt, net_classes())
+        route(prompt, net_classes(), has_vocals=spleeter.is_installed())
 
     def load(self, device: str) -> None:
-        """The net comes in when a prompt first needs it. It is small: it stays on the CPU whatever `device` is."""
+        """The nets come in when a prompt first needs them. Being small they stay on the CPU whatever `device` is."""
 
     def unload(self) -> None:
-        self._net = None
+        self._net = self._vocal_nets = None
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
         """Blocks [prompts, 1, n] of at most a second.
@@ -60,32 +70,55 @@ class EmbeddedEngine:
         compare with.
         """
         length = request.audio.length_samples
-        routes = [settled(route(prompt, net_classes()), length) for prompt in request.prompts]
+        has_vocals = spleeter.is_installed()
+        routes = [settled(route(one, net_classes(), has_vocals=has_vocals), length) for one in request.prompts]
         progress = _Progress(control, length)
         # Its products are small: more threads only wait for each other, and take the cores from the editing program.
-        with threadpool_limits(1), Speech(request.audio, progress.tick) as speech:
-            means = Means(request, routes, speech, self._net_for(routes), progress)
+        with threadpool_limits(1), ExitStack() as open_files:
+            voices = self._voices(request, routes, progress)
+            open_files.enter_context(voices.speech)
+            if voices.vocals:
+                open_files.enter_context(voices.vocals)
+            means = Means(request, routes, voices, self._net_for(routes, voices), progress)
             tallies = [Tally(chosen) for chosen in routes]
             try:
-                for start_sample, parts in means.in_step():
-                    heard = [means.heard(number, parts, start_sample) for number in range(len(routes))]
-                    block = np.stack([combine(chosen, part) for chosen, part in zip(routes, heard, strict=True)])
-                    for tally, part, target in zip(tallies, heard, block, strict=True):
-                        tally.add(part, target)
+                for block in _targets(means, routes, tallies):
                     progress.advance(block.shape[1])
                     yield block[:, None]
             except NothingToCompareError as error:
                 raise _nothing_to_compare() from error
             for number, tally in enumerate(tallies):
-                finding = tally.finding(speech.confidence, means.presence(number))
+                finding = tally.finding(means.sure(number))
                 control.find(number, finding)
                 for code, message in warnings(routes[number], finding):
                     control.warn(number, code, message)
 
-    def _net_for(self, routes: Sequence[Route]) -> Net | None:
-        if self._net is None and any(chosen.net_class for chosen in routes):
+    def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> Voices:
+        speech = Speech(request.audio, progress.tick)
+        if not spleeter.is_installed() or not any(chosen.wants_vocals for chosen in routes):
+            return Voices(speech, None)
+        if self._vocal_nets is None:
+            self._vocal_nets = spleeter.load_nets()
+        return Voices(speech, Vocals(request.audio, self._vocal_nets, progress.tick))
+
+    def _net_for(self, routes: Sequence[Route], voices: Voices) -> Net | None:
+        if self._net is None and (voices.vocals or any(chosen.net_class for chosen in routes)):
             self._net = load_net()
         return self._net
+
+
+def _targets(means: Means, routes: Sequence[Route], tallies: Sequence[Tally]) -> Iterator[Waveform]:
+    """Blocks [prompts, n], counted in the tallies; silence, by short fades, where a sound is not there."""
+    was_open: list[bool] = []
+    for start_sample, parts in means.in_step():
+        heard = [means.heard(number, parts, start_sample) for number in range(len(routes))]
+        found = [combine(chosen, part)[None] for chosen, part in zip(routes, heard, strict=True)]
+        is_open = [not means.is_absent(number) for number in range(len(routes))]
+        block = np.concatenate(list(map(faded, found, is_open, was_open or is_open)))
+        was_open = is_open
+        for tally, part, target in zip(tallies, heard, block, strict=True):
+            tally.add(part, target)
+        yield block
 
 
 def _nothing_to_compare() -> SeparationError:

@@ -33,12 +33,12 @@ BANDS = len(EDGES) - 1
 
 
 BAND_OF_BIN = torch.bucketize(torch.arange(BINS), torch.tensor(EDGES[1:-1]), right=True)
-MEMBERS = torch.nn.functional.one_hot(BAND_OF_BIN, BANDS).float()
+WIDE_MEMBERS = torch.nn.functional.one_hot(BAND_OF_BIN, BANDS).float()[LINEAR_BINS:, LINEAR_BINS:].contiguous()
 
 
 def sum_bands(bins: Tensor) -> Tensor:
     """[..., BINS] to [..., BANDS]: sums of the bins of each band."""
-    return bins @ MEMBERS
+    return torch.cat([bins[..., :LINEAR_BINS], bins[..., LINEAR_BINS:] @ WIDE_MEMBERS], -1)
 
 
 @dataclass(frozen=True, slots=True)

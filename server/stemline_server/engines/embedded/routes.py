@@ -9,11 +9,13 @@ from stemline.clips import SampleRange
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import EnginePrompt
 from stemline_server.engines.embedded.marked import About
+from stemline_server.engines.embedded.spleeter import HOW_TO_GET_IT
 from stemline_server.engines.embedded.words import Match, match
 
 _GOES_ON = ("music", "ambience")
 """Kinds of sound that rarely pause: what is marked as not being them disturbs them."""
-_ROUGH = ("animal", "effect")
+_ROUGH = ("voice", "animal", "effect")
+_BY_SPLEETER = ("vocals", "instrumental")
 _TOO_LITTLE_UNMARKED = 12_000
 
 
@@ -21,8 +23,9 @@ _TOO_LITTLE_UNMARKED = 12_000
 class Route:
     """A prompt and what serves it.
 
-    `speech` takes the speech itself, `not_speech` everything else; `net_class` asks the net ("" for not),
-    which hears voices in the whole and all others in what is left without speech, and is `is_rough` about some.
+    `speech` takes the speech itself, `not_speech` everything else, and so do `vocals` and `not_vocals` with voices
+    before music; `net_class` asks the net ("" for not), which hears voices in the whole and all others in what is left
+    without speech, of which `is_music` has its own, and is `is_rough` about some.
     `marked` finds what sounds in `plus`; with `inverted` what `minus` marks is taken away from the rest. `about` is
     what the words say of what is marked.
     """
@@ -31,8 +34,11 @@ class Route:
     confidence: float
     speech: bool = False
     not_speech: bool = False
+    vocals: bool = False
+    not_vocals: bool = False
     net_class: str = ""
     is_voice: bool = False
+    is_music: bool = False
     is_rough: bool = False
     marked: bool = False
     inverted: bool = False
@@ -40,9 +46,18 @@ class Route:
     plus: tuple[SampleRange, ...] = ()
     minus: tuple[SampleRange, ...] = ()
 
+    @property
+    def wants_vocals(self) -> bool:
+        """Whether it is served better with Spleeter than without."""
+        by_net = self.is_music and bool(self.net_class)
+        return any((self.speech, self.not_speech, self.vocals, self.not_vocals, by_net, self.about is About.SPEECH))
 
-def route(prompt: EnginePrompt, net_classes: Container[str]) -> Route:
-    """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED)."""
+
+def route(prompt: EnginePrompt, net_classes: Container[str], *, has_vocals: bool = False) -> Route:
+    """`has_vocals`: Spleeter's weights are there.
+
+    Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED).
+    """
     if not prompt.text.strip() and (prompt.plus or prompt.minus):
         return _spans_alone(prompt)
     try:
@@ -56,6 +71,9 @@ def route(prompt: EnginePrompt, net_classes: Container[str]) -> Route:
     if sound.sound == "speech":
         return Route("speech", sound.confidence, speech=True, plus=prompt.plus, minus=prompt.minus)
     net_class = next((name for name in sound.classes if name in net_classes), "")
+    if has_vocals and sound.sound in _BY_SPLEETER:
+        named = Route(sound.sound, sound.confidence, plus=prompt.plus, minus=prompt.minus)
+        return replace(named, vocals=sound.sound == "vocals", not_vocals=sound.sound == "instrumental")
     if prompt.plus or (prompt.minus and sound.kind in _GOES_ON):
         about = About.NOTHING if sound.kind == "voice" or not prompt.plus else About.NOT_SPEECH
         named = replace(_spans_alone(prompt), matched=sound.sound, confidence=sound.confidence)
@@ -79,7 +97,7 @@ def settled(chosen: Route, length_samples: int) -> Route:
 
 
 def _in_manner_of(sound: Match, route: Route) -> Route:
-    return replace(route, is_voice=sound.kind == "voice", is_rough=sound.kind in _ROUGH)
+    return replace(route, is_voice=sound.kind == "voice", is_music=sound.kind == "music", is_rough=sound.kind in _ROUGH)
 
 
 def _spans_alone(prompt: EnginePrompt) -> Route:
@@ -90,11 +108,11 @@ def _spans_alone(prompt: EnginePrompt) -> Route:
 
 
 def _unsupported(sound: Match, net_classes: Container[str]) -> UsageError:
-    if sound.sound == "singing":
+    if sound.sound == "vocals":
         return UsageError(
-            "The embedded model cannot tell singing from other music by words.",
+            "The embedded model cannot tell vocals from other music without an extra part.",
             code=Code.PROMPT_UNSUPPORTED,
-            advice="Mark where it is sung, and where only the music plays.",
+            advice=HOW_TO_GET_IT,
         )
     known = "" if net_classes else 'By words it separates "speech" and "background noise". '
     return UsageError(

@@ -12,7 +12,7 @@ LOW_CONFIDENCE = "LOW_CONFIDENCE"
 ROUGH_BY_WORDS = "ROUGH_BY_WORDS"
 _MOST_BY_WORDS = 0.5
 """Measured, the net is as sure of animals and effects that are not there as of those that are."""
-_UNSURE_BELOW = 0.3
+_UNSURE_BELOW = 0.4
 _FAINT = 1e-6
 """A target 60 dB under the mix is not there."""
 
@@ -32,16 +32,14 @@ class Tally:
         self._mix_with_target += float(mix[target != 0].sum())
         self._target += float(np.square(target, dtype=np.float64).sum())
 
-    def finding(self, speech: float, presence: float) -> Finding:
-        """`speech` and `presence` are how sure DeepFilterNet3 and the net were, 0..1, where the prompt asked them."""
+    def finding(self, sure: float | None) -> Finding:
+        """`sure`: how sure what was asked by name is that the sound is there, 0..1; None where only marks were."""
         if self._target <= _FAINT * self._mix:
             return Finding(found=False, confidence=0.0, matched=self._route.matched)
-        if self._route.speech or self._route.not_speech:
-            sure = speech
-        elif self._route.net_class:
-            sure = presence * (_MOST_BY_WORDS if self._route.is_rough and not self._route.marked else 1.0)
-        else:  # how much of the amplitude where it is marked is more than background
+        if sure is None:  # how much of the amplitude where it is marked is more than background
             sure = min(1.0, (self._target / self._mix_with_target) ** 0.5)
+        elif self._route.is_rough and not self._route.marked:
+            sure *= _MOST_BY_WORDS
         return Finding(found=True, confidence=round(self._route.confidence * sure, 3), matched=self._route.matched)
 
 

@@ -15,6 +15,9 @@ from .export import SHIPPED, export
 from .learn import Plan, learn
 
 SEEDS = (1, 2)
+PEAK_RATE = 2e-3
+GENTLE_RATE = 1e-3
+"""Highest learning rates: from nothing, and one that does not throw away what earlier weights know."""
 
 
 def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[Path, ...]:
@@ -54,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("work", type=Path, help="folder for downloads, sounds and checkpoints (about 25 GB)")
     parser.add_argument("--minutes", type=float, default=180, help="time to train (default 180)")
     parser.add_argument("--workers", type=int, default=2, help="training processes, one thread each (default 2)")
+    parser.add_argument("--begin", type=Path, help="weights to go on from; without: from scratch")
     parser.add_argument("--evaluation", type=Path, help="manifest.json of an evaluation set whose files to leave out")
     parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
     parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
@@ -61,7 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     extracted = fetch.fetch(options.work, options.licences, any_version=options.any_version)
     folders = build_corpora(options.work, extracted, options.evaluation)
-    plan = Plan(folders, options.work / "run", options.minutes * 60, workers=options.workers)
+    rate = GENTLE_RATE if options.begin else PEAK_RATE
+    plan = Plan(
+        folders, options.work / "run", options.minutes * 60, options.begin, peak_rate=rate, workers=options.workers
+    )
     print(export(learn(plan), options.output))  # noqa: T201 - the output of a command-line tool
     return 0
 

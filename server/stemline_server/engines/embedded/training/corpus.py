@@ -43,12 +43,16 @@ class Recording:
     length: int
 
 
+def table() -> dict[str, Any]:
+    return tomllib.loads((HERE / "packages.toml").read_text())
+
+
 @cache
 def packages() -> dict[str, dict[str, Any]]:
-    """The table of packages.toml by name."""
-    table = tomllib.loads((HERE / "packages.toml").read_text())
-    reserved = set(table["reserved"])
-    found = {entry["name"]: entry for entry in table["package"]}
+    """The packages of packages.toml by name. Raises ValueError when one of them is reserved."""
+    read = table()
+    reserved = set(read["reserved"])
+    found = {entry["name"]: entry for entry in read["package"]}
     if reserved & set(found):
         raise ValueError(f"reserved for the evaluation sets: {', '.join(sorted(reserved & set(found)))}")
     return found
@@ -178,11 +182,12 @@ def read_index(folder: Path) -> list[Recording]:
 
 
 def evaluation_sources(manifest: Path | None) -> frozenset[str]:
-    """ "package:path" of every file an evaluation set was made of."""
+    """ "package:path" of every file of packages.toml that is evaluated on, and of another set's manifest.json."""
+    known = frozenset(table()["evaluated"])
     if manifest is None:
-        return frozenset()
+        return known
     items = json.loads(manifest.read_text())
-    return frozenset(f"{s['package']}:{s['path']}" for item in items for s in item["sources"])
+    return known | frozenset(f"{s['package']}:{s['path']}" for item in items for s in item["sources"])
 
 
 def build(extracted: Path, corpus: Path, manifest: Path | None, workers: int = 2) -> None:

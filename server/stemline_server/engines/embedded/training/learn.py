@@ -22,17 +22,19 @@ from torch import Tensor, multiprocessing
 from ..network import SoundNet
 from .mix import Batch, Corpus, Mixer, words
 
+CHECKPOINT_S = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`start_s`: seconds of the schedule already behind (after a restart); `begin` weights to go on from."""
+    """`begin`: weights to go on from, in place of random ones."""
 
     corpora: tuple[Path, ...]
     out: Path
     budget_s: float
-    start_s: float = 0.0
     begin: Path | None = None
-    mixtures: int = 8
+    seed: int = 1000
+    mixtures: int = 12
     seconds: float = 3.2
     peak_rate: float = 2e-3
     workers: int = 2
@@ -105,16 +107,17 @@ def work(number: int, net: SoundNet, plan: Plan, started: float, counter: Tensor
     """One process: draws its own mixtures and steps the shared weights with its own AdamW moments."""
     os.nice(19)
     torch.set_num_threads(1)
-    mixer = Mixer(Corpus(plan.corpora, "train"), seed=1000 + number + int(time.time()), seconds=plan.seconds)
+    mixer = Mixer(Corpus(plan.corpora, "train"), seed=plan.seed + number, seconds=plan.seconds)
     optimiser = torch.optim.AdamW(net.parameters(), lr=0, betas=(0.9, 0.98), weight_decay=0.01)
     reporter = Reporter(net, plan, started) if number == 0 else None
     step = 0
-    while (spent := time.time() - started + plan.start_s) < plan.budget_s:
+    while (spent := time.time() - started) < plan.budget_s:
         warm = min(1.0, (step + 1) / 100)
         rate = plan.peak_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * spent / plan.budget_s)))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        batch = mixer.batch(plan.mixtures)
+        longer = 2 if step % 4 == 3 else 1
+        batch = mixer.batch(plan.mixtures // longer, longer=longer)
         gain, active = net(batch.power, batch.query)
         loss = loss_of(gain, active, batch)
         optimiser.zero_grad()
@@ -122,7 +125,7 @@ def work(number: int, net: SoundNet, plan: Plan, started: float, counter: Tensor
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         step += 1
-        counter[number] += plan.mixtures
+        counter[number] += len(batch.power)
         if reporter:
             reporter.after(step, float(loss.detach()), int(counter.sum()))
     if reporter:
@@ -145,7 +148,7 @@ class Reporter:
         if step % 50 == 0:
             self._log({"step": step, "mixtures": mixtures, "loss": round(sum(self._losses) / len(self._losses), 4)})
             self._losses.clear()
-        if time.time() - self._saved > 420:
+        if time.time() - self._saved > CHECKPOINT_S:
             self.checkpoint(mixtures)
 
     def checkpoint(self, mixtures: int) -> None:

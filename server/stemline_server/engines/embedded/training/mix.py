@@ -223,22 +223,23 @@ class Mixer:
         self._n = int(seconds * RATE)
         self._word = {word: i for i, word in enumerate(words())}
 
-    def _sources(self) -> tuple[list[str], Tensor]:
+    def _sources(self, n: int) -> tuple[list[str], Tensor]:
         """Labels and complex spectra [sources, T, BINS] of one mixture, levels set, each through its own chain."""
         rng = self._rng
         labels = draw_labels(rng, self._corpus)
-        waves = np.stack([source(rng, self._corpus, label, self._n) for label in labels])
+        waves = np.stack([source(rng, self._corpus, label, n) for label in labels])
         spectra = short_time_spectra(waves)
-        spectra = spectra * torch.from_numpy(np.stack([coloured(rng, label) for label in labels]))[:, None]
-        level = torch.view_as_real(spectra).square().mean((1, 2, 3)).sqrt() + 1e-9
+        chain = torch.from_numpy(np.stack([coloured(rng, label) for label in labels]))
+        power = spectra.abs().square_().mean(1)
+        level = (power * chain.square()).mean(1).sqrt() + 1e-9
         gain = torch.from_numpy(10 ** (rng.uniform(-6, 6, len(labels)) / 20)).float()
-        return labels, spectra * (gain / level)[:, None, None]
+        return labels, spectra.mul_((chain * (gain / level)[:, None])[:, None])
 
-    def batch(self, mixtures: int, limit: int = 4) -> Batch:
-        """`mixtures` mixtures and up to `limit` queries of each."""
+    def batch(self, mixtures: int, limit: int = 4, longer: int = 1) -> Batch:
+        """`mixtures` mixtures, `longer` times the usual length, and up to `limit` queries of each."""
         power, target, cross, spans, rows, asked, present, kinds = [], [], [], [], [], [], [], []
         for row in range(mixtures):
-            labels, spectra = self._sources()
+            labels, spectra = self._sources(longer * self._n)
             mixed = spectra.sum(0)
             if self._rng.random() < 0.4:
                 mixed = mixed + torch.randn_like(mixed) * float(10 ** (self._rng.uniform(-55, -28) / 20))

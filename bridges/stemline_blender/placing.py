@@ -10,7 +10,9 @@ from typing import Any
 from . import compat
 from .link import from_exact
 from .reading import Pick
-from .strips import place_of
+from .strips import place_of, playing_rate
+
+_NOISE = Fraction(1, 1000)  # of a sample: what Blender's floating point may be wrong by
 
 
 @dataclass(frozen=True)
@@ -24,28 +26,46 @@ class Spot:
     cut: bool
 
 
-def spot_of(stem: dict[str, Any], pick: Pick, original: Any, rate: Fraction) -> Spot | None:
-    """None where the original no longer plays any of what the stem file holds.
-
-    Blender truncates positions to whole samples, so the file is laid half a sample early: whatever the rounding of
-    Blender's own numbers, the sample that plays is the one meant.
-    """
-    sample_rate = stem["sample_rate"]
-    held = stem["file_range"]
-    length_s = Fraction(held["end_sample"] - held["start_sample"], sample_rate)
+def spot_of(stem: dict[str, Any], pick: Pick, original: Any, scene: Any) -> Spot | None:
+    """None where the original no longer plays any of what the stem file holds."""
+    rate, sample_rate, held = playing_rate(scene), stem["sample_rate"], stem["file_range"]
     left, right = compat.left(original), compat.right(original)
     if pick.render_reason:
         into_media = (left - compat.content_start(original) - pick.sound_start) / rate
     else:
         into_media = place_of(original, rate).source_start
     into_file = into_media - Fraction(held["start_sample"], sample_rate)
+    length_s = Fraction(held["end_sample"] - held["start_sample"], sample_rate)
     begins, ends = left - into_file * rate, left + (length_s - into_file) * rate
     first, end = max(left, math.ceil(begins)), min(right, math.floor(ends))
     if first >= end:
         return None
     frames = round(into_file * rate)
-    remainder_s = into_file - frames / rate + Fraction(1, 2 * sample_rate)
-    return Spot(first, end, left - frames, -float(remainder_s), (first, end) != (left, right))
+    clock = _Clock(left / rate, scene.render.ffmpeg.audio_mixrate, sample_rate)
+    offset_s = clock.offset_s(into_media, held["start_sample"], frames / rate)
+    return Spot(first, end, left - frames, float(offset_s), (first, end) != (left, right))
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """How Blender finds the sample that a strip begins with: it starts at the first sample of the mix that is not
+    before `start` (seconds), and truncates the position in the media, first to the samples of the mix, then to those
+    of the file. Its numbers are floating point, so a position on a whole sample may come out as the one before."""
+
+    start: Fraction
+    mix_rate: int
+    sample_rate: int
+
+    def offset_s(self, into_media: Fraction, file_start_sample: int, frames_s: Fraction) -> Fraction:
+        """The `sound_offset` with which a file that begins at `file_start_sample` of the media plays what the media
+        plays, when its strip begins `frames_s` into it: half a sample of the mix away from where a rounding could
+        change it."""
+        late = Fraction(math.ceil(self.start * self.mix_rate)) / self.mix_rate - self.start
+        mix_sample = math.floor((into_media + late) * self.mix_rate + _NOISE)
+        media_sample = math.floor(Fraction(mix_sample * self.sample_rate, self.mix_rate) + _NOISE)
+        wanted = media_sample - file_start_sample
+        target = math.ceil(Fraction(wanted * self.mix_rate, self.sample_rate)) + Fraction(1, 2)
+        return frames_s + late - target / self.mix_rate
 
 
 def differs(stem: dict[str, Any], original: Any, rate: Fraction) -> bool:

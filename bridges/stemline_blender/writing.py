@@ -96,7 +96,7 @@ class Writing:
             if not pick.render_reason and needs_rendering(original):
                 self.notes.append(f"{name} got another speed or a modifier meanwhile; its stems are not placed.")
                 continue
-            spot = spot_of(stem, pick, original, self.rate)
+            spot = spot_of(stem, pick, original, self.scene)
             if spot is None:
                 self.notes.append(f"{name} now plays nothing of what was separated; its stems are not placed.")
                 continue

@@ -24,6 +24,7 @@ class Desk:
         self.compat = importlib.import_module(f"{module}.compat")
         self.session = importlib.import_module(f"{module}.session")
         self.results = importlib.import_module(f"{module}.results")
+        self.reading = importlib.import_module(f"{module}.reading")
         self.scene = bpy.context.scene
         self.editor = self.scene.sequence_editor_create()
         self.set_rate(25, 1.0)
@@ -53,6 +54,7 @@ class Desk:
         """A sound strip that begins to play at frame `start`, `first` frames into its file."""
         strip = self.strips.new_sound(name=name, filepath=path, channel=channel, frame_start=start - first)
         self.compat.set_handles(strip, start, start + length)
+        strip.channel = channel  # Blender moved it where its untrimmed length had no room
         return strip
 
     def select(self, *strips: Any) -> None:
@@ -164,3 +166,26 @@ class Desk:
                 break
         best = min(found, key=lambda shift: found[shift])
         return {"shift": best, "peak": found[best], "at": str(at)}
+
+    def null_between(self, one: list[array.array[float]], other: list[array.array[float]]) -> dict[str, Any]:
+        """How far two mixdowns of one length are from each other, at the best of a few shifts."""
+        edge = 2
+        found = {}
+        for shift in (0, 1, -1, 2, -2):
+            found[shift] = max(
+                wav.worst(a[edge:-edge], b[edge + shift : len(b) - edge + shift])
+                for a, b in zip(one, other)  # noqa: B905
+            )
+        best = min(found, key=lambda shift: (found[shift], abs(shift)))
+        return {"shift": best, "peak": found[best], "loudest": max(max(map(abs, channel)) for channel in one)}
+
+    def window(self) -> Any:
+        """Arguments for `temp_override` in which the sequencer's operators work without a window of their own."""
+        window = bpy.context.window_manager.windows[0]
+        if hasattr(window.workspace, "sequencer_scene"):
+            window.workspace.sequencer_scene = self.scene
+        area = window.screen.areas[0]
+        area.type = "SEQUENCE_EDITOR"
+        area.spaces.active.view_type = "SEQUENCER"
+        region = next(region for region in area.regions if region.type == "WINDOW")
+        return {"window": window, "area": area, "region": region, "scene": self.scene}

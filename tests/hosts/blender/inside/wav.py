@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import operator
+import random
 import struct
 from pathlib import Path
 
@@ -26,18 +28,21 @@ def read(path: str) -> tuple[int, list[array.array[float]]]:
     if bits == 32 and (kind == 3 or (kind == 0xFFFE and b"\x03\x00\x00\x00\x00\x00\x10\x00" in data[:200])):
         samples.frombytes(sound)
     else:
-        width, full = bits // 8, float(1 << (bits - 1))
-        samples.extend(
-            int.from_bytes(sound[i : i + width], "little", signed=True) / full for i in range(0, len(sound), width)
-        )
+        whole = array.array("i" if bits > 16 else "h")
+        if bits == 24:  # as the upper three bytes of 32 bits
+            wide = bytearray(len(sound) // 3 * 4)
+            for byte in range(3):
+                wide[byte + 1 :: 4] = sound[byte::3]
+            sound = bytes(wide)
+        whole.frombytes(sound)
+        full = float(1 << (15 if bits == 16 else 31))
+        samples.extend(value / full for value in whole)
     return rate, [samples[channel::count] for channel in range(count)]
 
 
-def write(path: str, rate: int, channels: int, values: list[int], bits: int = 16) -> None:
-    """Interleaved integers of `bits`."""
-    width = bits // 8
-    sound = b"".join(value.to_bytes(width, "little", signed=True) for value in values)
-    head = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * width, channels * width, bits)
+def write(path: str, rate: int, channels: int, sound: bytes) -> None:
+    """Interleaved samples of 16 bits, little-endian."""
+    head = struct.pack("<HHIIHH", 1, channels, rate, rate * channels * 2, channels * 2, 16)
     Path(path).write_bytes(
         b"RIFF"
         + struct.pack("<I", 36 + len(sound))
@@ -51,12 +56,10 @@ def write(path: str, rate: int, channels: int, values: list[int], bits: int = 16
 
 
 def noise(path: str, rate: int, channels: int, seconds: float, seed: int = 1) -> str:
-    """Noise in 16 bits, another one for every seed."""
-    count, state, values = int(rate * seconds) * channels, seed * 2654435761 % 2**32, []
-    for _ in range(count):
-        state = (state * 1664525 + 1013904223) % 2**32
-        values.append((state >> 16) - 32768 >> 1)
-    write(path, rate, channels, values)
+    """Noise in 16 bits at half of full scale, another one for every seed."""
+    loud = array.array("h")
+    loud.frombytes(random.Random(seed).randbytes(int(rate * seconds) * channels * 2))
+    write(path, rate, channels, array.array("h", (value >> 1 for value in loud)).tobytes())
     return path
 
 
@@ -64,4 +67,4 @@ def worst(one: array.array[float], other: array.array[float]) -> float:
     """The largest difference of two sounds of one length."""
     if len(one) != len(other):
         raise ValueError(f"{len(one)} and {len(other)} samples")
-    return max((abs(a - b) for a, b in zip(one, other)), default=0.0)  # noqa: B905
+    return max(map(abs, map(operator.sub, one, other)), default=0.0)

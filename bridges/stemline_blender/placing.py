@@ -12,7 +12,7 @@ from .link import from_exact
 from .reading import Pick
 from .strips import place_of, playing_rate
 
-_NOISE = Fraction(1, 1000)  # of a sample: what Blender's floating point may be wrong by
+_NOISE = Fraction(1, 100_000)  # of a sample: what Blender's floating point may be wrong by
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import bpy
 import wav
 
 RATE = 48000
+LATE = 1028  # Blender's mixer may begin a strip, any strip, one of its blocks late
+SHIFTS = (0, 1, -1, 2, -2)
 
 
 class Desk:
@@ -127,7 +129,7 @@ class Desk:
             sound.use_memory_cache = cached
         self.scene.frame_start = 0
         self.scene.frame_end = max(self.compat.right(strip) for strip in sounding) + 5
-        path = str(self.folder / "mixdown.wav")
+        path = str(self.folder / f"mixdown {len(list(self.folder.glob('mixdown*')))}.wav")
         options: dict[str, Any] = {"filepath": path, "container": "WAV", "codec": "PCM", "format": "F32"}
         self.scene.render.ffmpeg.audio_channels = channels
         if "mixrate" in bpy.ops.sound.mixdown.get_rna_type().properties:
@@ -135,8 +137,6 @@ class Desk:
         bpy.ops.sound.mixdown(**options)
         for strip, mute in before:
             strip.mute = mute
-        for sound in bpy.data.sounds:
-            sound.use_memory_cache = False
         return wav.read(path)[1]
 
     def ideal(self, strip: Any) -> tuple[int, int, Fraction]:
@@ -151,14 +151,13 @@ class Desk:
         """How far the mixdown is from the samples of the media file that should sound, at the best of a few shifts."""
         first, length, at = self.ideal(original)
         source = wav.read(media)[1]
-        skip = 4  # the very first samples: Blender's mixer begins a strip on a whole step of its own
         found = {}
-        for shift in (0, 1, -1, 2, -2):
-            begin = math.floor(at) + skip + shift
+        for shift in SHIFTS:
+            begin = math.floor(at) + LATE + shift
             found[shift] = max(
                 wav.worst(
-                    mixed[c][first + skip : first + length - skip],
-                    source[c if len(source) > 1 else 0][begin : begin + length - 2 * skip],
+                    mixed[c][first + LATE : first + length],
+                    source[c if len(source) > 1 else 0][begin : begin + length - LATE],
                 )
                 for c in range(len(mixed))
             )
@@ -167,17 +166,35 @@ class Desk:
         best = min(found, key=lambda shift: found[shift])
         return {"shift": best, "peak": found[best], "at": str(at)}
 
-    def null_between(self, one: list[array.array[float]], other: list[array.array[float]]) -> dict[str, Any]:
-        """How far two mixdowns of one length are from each other, at the best of a few shifts."""
-        edge = 2
-        found = {}
-        for shift in (0, 1, -1, 2, -2):
-            found[shift] = max(
-                wav.worst(a[edge:-edge], b[edge + shift : len(b) - edge + shift])
+    def null_between(
+        self, one: list[array.array[float]], other: list[array.array[float]], edges: tuple[int, ...] = ()
+    ) -> dict[str, Any]:
+        """How far two mixdowns of one length are from each other, at the best of a few shifts, but for one block of
+        Blender's mixer after each frame of `edges`, where strips begin and end."""
+        length, margin = len(one[0]), 2
+        parts = []
+        begin = margin
+        for frame in sorted(edges):
+            at = int(frame / self.rate * RATE)
+            parts.append((begin, max(begin, at - margin)))
+            begin = at + LATE
+        parts.append((begin, length - margin))
+        found = {
+            shift: max(
+                wav.worst(a[start:end], b[start + shift : end + shift])
                 for a, b in zip(one, other)  # noqa: B905
+                for start, end in parts
             )
+            for shift in SHIFTS
+        }
         best = min(found, key=lambda shift: (found[shift], abs(shift)))
         return {"shift": best, "peak": found[best], "loudest": max(max(map(abs, channel)) for channel in one)}
+
+    def loudness(self, mixed: list[array.array[float]]) -> list[float]:
+        """Root mean square of each frame of the first channel."""
+        step = int(RATE / self.rate)
+        blocks = [mixed[0][i : i + step] for i in range(0, len(mixed[0]), step)]
+        return [math.sqrt(sum(value * value for value in block) / max(1, len(block))) for block in blocks]
 
     def window(self) -> Any:
         """Arguments for `temp_override` in which the sequencer's operators work without a window of their own."""

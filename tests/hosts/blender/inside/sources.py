@@ -10,6 +10,8 @@ import bpy
 import wav
 from desk import Desk
 
+EDGES = {"meta": (12, 40, 70, 90), "scene": (45, 130), "modifier": (11, 91), "retimed": (11, 61)}
+
 
 def plain_strip(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """A trimmed sound strip, at the frame rate and place of the config."""
@@ -82,7 +84,7 @@ def movie(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "sound_muted": bool(original.mute),
         "from_both": from_both,
         "alone": sorted(refused),
-        "null": desk.null_between(desk.mix_down(original), desk.mix_down(*sounds)),
+        "null": desk.null_with_source(original, desk.mix_down(*sounds), config["decoded"]),
     }
 
 
@@ -94,6 +96,8 @@ def rendered(module: str, config: dict[str, Any]) -> dict[str, Any]:
     other = wav.noise(str(desk.folder / "other.wav"), 48000, 2, 8, seed=9)
     desk.sound("neighbour", other, 0, 0, 150, channel=9)  # must not be heard in the stems
     original = globals()[f"_{config['kind']}"](desk, media, other)
+    for sound in bpy.data.sounds:
+        sound.use_memory_cache = True  # else Blender begins each at its own place, and another one after each seek
     desk.select(original)
     before = _state(desk)
     end = desk.wait(desk.press())
@@ -104,12 +108,17 @@ def rendered(module: str, config: dict[str, Any]) -> dict[str, Any]:
     desk.reopen()
     original = desk.strips["original"]
     original.mute = False
+    as_it_was, as_stems = desk.mix_down(original), desk.mix_down(*desk.stem_strips())
+    loud = [desk.loudness(mixed) for mixed in (as_it_was, as_stems)]
+    near_edges = {frame + near for frame in EDGES[config["kind"]] for near in (-1, 0, 1)}
     return {
         "end": end,
         "stems": stems,
         "unchanged": unchanged,
         "placed": [desk.compat.left(original), desk.compat.right(original)],
-        "null": desk.null_between(desk.mix_down(original), desk.mix_down(*desk.stem_strips())),
+        "null": desk.null_between(as_it_was, as_stems, EDGES[config["kind"]]),
+        "loudness": max(abs(a - b) for n, (a, b) in enumerate(zip(*loud)) if n not in near_edges),  # noqa: B905
+        "loudest": max(loud[0]),
     }
 
 
@@ -144,6 +153,8 @@ def _meta(desk: Desk, media: str, other: str) -> Any:
     first = desk.sound("first", media, 10, 5, 60)
     second = desk.sound("second", other, 40, 20, 60, channel=2)
     second.volume = 0.5
+    for strip in (first, second):  # where Blender's numbers fall on a whole sample it plays that or the one before
+        desk.compat.set_sound_offset(strip, -0.5 / 48000)
     meta = desk.strips.new_meta(name="original", channel=4, frame_start=10)
     for strip in (first, second):
         strip.move_to_meta(meta)
@@ -165,7 +176,9 @@ def _scene(desk: Desk, media: str, other: str) -> Any:
 
 def _modifier(desk: Desk, media: str, other: str) -> Any:
     strip = desk.sound("original", media, 11, 3, 80)
-    strip.modifiers.new(name="equalizer", type="SOUND_EQUALIZER")
+    desk.editor.active_strip = strip
+    with bpy.context.temp_override(**desk.window()):
+        bpy.ops.sequencer.strip_modifier_add(type="SOUND_EQUALIZER")
     return strip
 
 
@@ -194,7 +207,7 @@ def carried(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "curves": curves,
         "null": null,
         "again": again,
-        "left_over": [len(desk.stem_strips()), len(desk.compat.curves_of(desk.scene, 'sequence_editor.x'))],
+        "left_over": [len(desk.stem_strips()), len(desk.compat.curves_of(desk.scene, "sequence_editor.x"))],
         "curves_left": len(list(desk.compat._curves(desk.scene))),
     }
 
@@ -256,9 +269,7 @@ def before_frame_one(module: str, config: dict[str, Any]) -> dict[str, Any]:
     return {
         "end": end,
         "stems": desk.stems(),
-        "early": desk.null_between(
-            desk.mix_down(early, channels="MONO"), desk.mix_down(*of["early"], channels="MONO")
-        ),
+        "early": desk.null_between(desk.mix_down(early, channels="MONO"), desk.mix_down(*of["early"], channels="MONO")),
         "wide": desk.null_between(desk.mix_down(wide, channels="MONO"), desk.mix_down(*of["wide"], channels="MONO")),
     }
 

@@ -96,8 +96,9 @@ def rendered(module: str, config: dict[str, Any]) -> dict[str, Any]:
     other = wav.noise(str(desk.folder / "other.wav"), 48000, 2, 8, seed=9)
     desk.sound("neighbour", other, 0, 0, 150, channel=9)  # must not be heard in the stems
     original = globals()[f"_{config['kind']}"](desk, media, other)
+    cached = config["kind"] != "retimed"  # Blender 4.5 divides by zero over a retimed sound in memory
     for sound in bpy.data.sounds:
-        sound.use_memory_cache = True  # else Blender begins each at its own place, and another one after each seek
+        sound.use_memory_cache = cached  # else Blender begins each at its own place, and another one after each seek
     desk.select(original)
     before = _state(desk)
     end = desk.wait(desk.press())
@@ -108,7 +109,7 @@ def rendered(module: str, config: dict[str, Any]) -> dict[str, Any]:
     desk.reopen()
     original = desk.strips["original"]
     original.mute = False
-    as_it_was, as_stems = desk.mix_down(original), desk.mix_down(*desk.stem_strips())
+    as_it_was, as_stems = (desk.mix_down(*strips, cached=cached) for strips in ([original], desk.stem_strips()))
     loud = [desk.loudness(mixed) for mixed in (as_it_was, as_stems)]
     near_edges = {frame + near for frame in EDGES[config["kind"]] for near in (-1, 0, 1)}
     return {

@@ -16,8 +16,8 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from desk import Desk  # noqa: E402
-from main import enable  # noqa: E402
+from desk import Desk
+from main import enable
 
 CONFIG = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
 REPORT: dict[str, Any] = {"stages": []}

@@ -181,7 +181,7 @@ def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "left": [strip.name for strip in desk.strips],
         "sounds": len(bpy.data.sounds),
         "names": [channel.name for channel in desk.editor.channels][1:8],
-        "words": desk.reading.in_words(scene),
+        "words": _words(desk, original),
         "suggested": __import__(f"{module}.prompts", fromlist=["x"]).suggestions("O"),
     }
 
@@ -192,3 +192,8 @@ def _result(desk: Desk, title: str) -> str:
 
 def _title(desk: Desk, stem: dict[str, Any]) -> str:
     return str(next(r.title for r in desk.results.results_in(desk.scene) if r.name == stem["result"]))
+
+
+def _words(desk: Desk, original: Any) -> list[str]:
+    desk.select(original)
+    return list(desk.reading.in_words(desk.scene))

@@ -178,6 +178,7 @@ class Writing:
     def _carry(self, placed: _Placed, strip: Any) -> None:
         """Volume, pan and fades of the original; a rendered strip has them in its sound."""
         original = placed.original
+        strip.show_waveform = getattr(original, "show_waveform", False)
         if placed.pick.render_reason:
             return
         strip.sound.use_mono = original.sound.use_mono

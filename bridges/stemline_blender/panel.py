@@ -6,6 +6,7 @@ import bpy
 
 from . import compat, prompts, results
 from .jobs import FAILED
+from .preferences import preferences
 from .reading import in_words
 from .session import BROKEN, READY, SESSION, STARTING
 
@@ -63,7 +64,7 @@ class STEMLINE_PT_separate(bpy.types.Panel):
 def _draw_button(layout: Any, settings: Any) -> None:
     row = layout.row()
     row.scale_y = 1.6
-    if not bpy.data.filepath:
+    if not bpy.data.filepath and preferences().folder.startswith("//"):
         row.operator("wm.save_as_mainfile", text="Save the File First", icon="FILE_TICK")
         return
     row.enabled = bool(settings.prompt.strip() or settings.spans) and SESSION.state != BROKEN

@@ -20,6 +20,7 @@ from .strips import (
     playing_rate,
     readable_media,
     sibling_sound,
+    sounds_by_media,
 )
 
 
@@ -59,8 +60,9 @@ def chosen_strips(holder: Any) -> tuple[list[Any], list[Any]]:
     silent = []
     strips = compat.strips_of(holder)
     selected = [strip for strip in strips if strip.select]
+    sounds = sounds_by_media(strips) if any(strip.type == compat.MOVIE for strip in selected) else {}
     for strip in [strip for strip in selected if PROPERTY not in strip] or selected:
-        sound = sibling_sound(strip, strips) if strip.type == compat.MOVIE else strip
+        sound = sibling_sound(strip, sounds) if strip.type == compat.MOVIE else strip
         if sound is None or (sound.type != compat.SOUND and not needs_rendering(sound)):
             silent.append(strip)
         else:

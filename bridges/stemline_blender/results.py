@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +32,17 @@ class Result:
 
 
 def record_of(strip: Any) -> dict[str, Any]:
-    """What a stem strip says of itself; empty for any other strip."""
+    """What a stem strip says of itself, not to be changed; empty for any other strip."""
+    held = strip.get(PROPERTY)
+    return _parsed(held) if isinstance(held, str) else {}
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(text: str) -> dict[str, Any]:
+    """The panel asks at every redraw."""
     try:
-        record = json.loads(strip.get(PROPERTY) or "{}")
-    except (TypeError, ValueError):
+        record = json.loads(text)
+    except ValueError:
         return {}
     return record if isinstance(record, dict) and record.get("result") else {}
 

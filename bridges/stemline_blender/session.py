@@ -56,7 +56,9 @@ class Session:
         try:
             installation = find_installation(preferences().program, "blender")
             log = Path(tempfile.gettempdir()) / f"stemline-blender-{os.getpid()}.log"
-            self._companion = Companion.start(installation, self._handlers(), log)
+            server = preferences().server.strip()
+            arguments = ("host", "--server", server) if server else ("host",)
+            self._companion = Companion.start(installation, self._handlers(), log, arguments)
         except NotInstalled as problem:
             self._break(str(problem), problem.command)
             return

@@ -97,14 +97,19 @@ def needs_rendering(strip: Any) -> str:
     return ""
 
 
-def sibling_sound(movie: Any, strips: Any) -> Any:
-    """The sound strip that came in with a movie strip: the same file, beginning at the same frame. None without."""
-    path = Path(bpy.path.abspath(movie.filepath)).absolute()
-    same = [
-        strip
-        for strip in strips
-        if strip.type == compat.SOUND and strip.sound is not None and media_path(strip.sound) == path
-    ]
+def sounds_by_media(strips: Any) -> dict[Path, list[Any]]:
+    """The sound strips by the file they play."""
+    found: dict[Path, list[Any]] = {}
+    for strip in strips:
+        if strip.type == compat.SOUND and strip.sound is not None:
+            found.setdefault(media_path(strip.sound), []).append(strip)
+    return found
+
+
+def sibling_sound(movie: Any, sounds: dict[Path, list[Any]]) -> Any:
+    """The sound strip that came in with a movie strip: the same file, beginning at the same frame, else one that
+    overlaps it. None without."""
+    same = sounds.get(Path(bpy.path.abspath(movie.filepath)).absolute(), [])
     start = compat.content_start(movie)
     aligned = [strip for strip in same if compat.content_start(strip) == start]
     overlapping = [

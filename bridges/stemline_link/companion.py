@@ -55,17 +55,16 @@ class Companion:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ends it: the end of its input is its order to go. One that does not go in time is killed."""
-        self.peer.gone.set()
-        if self.process.stdin is not None:
-            with contextlib.suppress(OSError):  # it is gone already, with a line of ours half written
-                self.process.stdin.close()
+        self.peer.gone.set()  # the peer's writer sends what is left and closes the pipe
         try:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # a line of ours is half written, and stays so
+                    pipe.close()
 
     def last_words(self) -> str:
         """The last line of its standard error: why it ended."""

@@ -1,7 +1,8 @@
 """JSON-RPC 2.0 over two byte streams, one message a line; either side calls the other.
 
 A thread reads and sorts; everything that needs the host (its answers to the companion's calls, what is to happen on
-an answer or a notification) waits for `pump`, which the host calls on the thread that may touch its document.
+an answer or a notification) waits for `pump`, which the host calls on the thread that may touch its document. Another
+thread writes: a companion that hangs and reads no more never stops the host.
 """
 
 from __future__ import annotations
@@ -85,10 +86,10 @@ class Peer:
         self._given_up: set[Any] = set()
         self._answering: Any = None
         self._last_id = 0
-        self._write_lock = threading.Lock()
+        self._outbox: queue.Queue[bytes] = queue.Queue()
         self._heard_at = time.monotonic()
         threading.Thread(target=self._read, args=(incoming,), name="stemline-reader", daemon=True).start()
-        threading.Thread(target=self._beat, name="stemline-heartbeat", daemon=True).start()
+        threading.Thread(target=self._write, name="stemline-writer", daemon=True).start()
 
     @property
     def silent_s(self) -> float:
@@ -164,20 +165,29 @@ class Peer:
         else:
             self._inbox.put(message)
 
-    def _beat(self) -> None:
-        while not self.gone.wait(HEARTBEAT_S):
-            self.notify("heartbeat", {})
-
-    def _send(self, message: dict[str, Any]) -> None:
-        line = json.dumps(message).encode("ascii") + b"\n"
+    def _write(self) -> None:
+        """Writes what is to be sent, and a heartbeat when that is due. Ends, and closes, when the peer is gone."""
+        beat = json.dumps({"jsonrpc": "2.0", "method": "heartbeat", "params": {}}).encode("ascii") + b"\n"
+        beat_at = time.monotonic() + HEARTBEAT_S
         try:
-            with self._write_lock:
+            while not (self.gone.is_set() and self._outbox.empty()):
+                try:
+                    line = self._outbox.get(timeout=min(0.2, max(0.0, beat_at - time.monotonic())))
+                except queue.Empty:
+                    if time.monotonic() < beat_at:
+                        continue
+                    line, beat_at = beat, time.monotonic() + HEARTBEAT_S
                 self._outgoing.write(line)
                 self._outgoing.flush()
+            self._outgoing.close()
         except (OSError, ValueError) as problem:
             _LOG.info("writing ended: %s", problem)
-            self.gone.set()
-            self._inbox.put(None)
+        self.gone.set()
+        self._inbox.put(None)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if not self.gone.is_set():
+            self._outbox.put(json.dumps(message).encode("ascii") + b"\n")
 
     # -- on the pump's thread ------------------------------------------------------------------------------------------
 

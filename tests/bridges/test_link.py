@@ -214,6 +214,20 @@ def test_a_companion_that_cannot_run_says_why(tmp_path: Path) -> None:
     assert companion.last_words() == "No module named torch"
 
 
+def test_a_companion_that_reads_nothing_stops_nobody(tmp_path: Path) -> None:
+    program = tmp_path / "stemline"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    companion = Companion.start(find_installation(str(program), "blender"), {}, tmp_path / "log")
+    for _ in range(4):
+        companion.peer.ask("separate", {"tag": "x" * 100_000})
+    companion.peer.pump(0.5)
+    companion.stop(0.1)
+    assert companion.process.returncode == -9
+    with pytest.raises(Gone):
+        companion.peer.pump(10.0)
+
+
 def test_the_hosts_python_does_not_leak_into_the_companion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")

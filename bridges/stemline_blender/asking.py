@@ -1,0 +1,90 @@
+"""From what the panel shows to a `separate` of the protocol."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import compat, prompts
+from .jobs import Job
+from .link import Problem, to_exact
+from .preferences import is_local, preferences
+from .reading import read_selection
+from .results import RESIDUAL
+from .session import SESSION
+from .strips import playing_rate
+
+_MILLI = 1000
+
+
+def new_job(scene: Any) -> Job:
+    """A job for what is selected, its rendering begun. Raises Problem with the one thing to do."""
+    settings = scene.stemline
+    text = " ".join(settings.prompt.split())
+    name = stem_name(settings.stem, text)
+    if not text and not settings.spans:
+        raise Problem("Say what to pull out, or mark where it sounds.", "PROMPT_EMPTY")
+    if scene.sequence_editor is None:
+        raise Problem("There is no sequence yet.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
+    folder, server = output_folder(), preferences().server.strip()
+    if server and not is_local(server) and not compat.can_go_online():
+        raise Problem(
+            f"Blender is set to stay offline, and {server} is another computer.",
+            "SERVER_UNREACHABLE",
+            "Allow Online Access in Preferences > System, or clear the server.",
+        )
+    reading = read_selection(scene, folder / "packed")
+    if not reading.picks:
+        reason = next((f"{skip['clip']}: {skip['reason']}" for skip in reading.skipped), "Nothing is selected.")
+        raise Problem(reason, "EDIT_NO_CLIPS")
+    params = {
+        "stems": [{"name": name, "prompt": {"text": text, **_spans(settings, playing_rate(scene))}}],
+        "settings": {
+            "output_dir": str(folder),
+            "server": server or None,
+            "model": "" if settings.model in ("", "DEFAULT") else settings.model,
+            "play": settings.play,
+            "disable_originals": settings.mute_originals,
+            "plan": {"handle": to_exact(Fraction(round(settings.handle_s * _MILLI), _MILLI))},
+        },
+    }
+    job = Job(name, reading, params, SESSION.document, bpy.data.filepath, scene.as_pointer())
+    job.start_rendering(scene, compat.holder_on_show(scene.sequence_editor), folder / "rendered")
+    if text:
+        prompts.remember(text)
+    return job
+
+
+def output_folder() -> Path:
+    """The absolute folder of the preference. Raises Problem for one beside a .blend that is nowhere yet."""
+    folder = preferences().folder or "//stemline"
+    if folder.startswith("//") and not bpy.data.filepath:
+        raise Problem("Save the file first: stems are put beside it.", "OUTPUT_UNWRITABLE")
+    return Path(bpy.path.abspath(folder)).absolute()
+
+
+def stem_name(given: str, text: str) -> str:
+    """The name as typed, else the prompt's first words. Raises Problem for one that cannot be."""
+    name = " ".join(given.split()) or " ".join(re.findall(r"[\w-]+", text))[:32].strip() or "stem"
+    if name.casefold() == RESIDUAL:
+        raise Problem(
+            f"'{RESIDUAL}' is the name of what is left over.", "INVALID_ARGUMENT", "Choose another stem name."
+        )
+    if len(name) > 64 or name.startswith(".") or re.search(r"[^\w .-]", name):
+        raise Problem(
+            f"{name} cannot be the name of a stem.",
+            "INVALID_ARGUMENT",
+            "Use letters, digits, spaces, '-', '_' and '.'.",
+        )
+    return name
+
+
+def _spans(settings: Any, rate: Fraction) -> dict[str, list[dict[str, str]]]:
+    spans: dict[str, list[dict[str, str]]] = {"plus": [], "minus": []}
+    for span in settings.spans:
+        spans[span.sign.lower()].append({"start": to_exact(span.start / rate), "end": to_exact(span.end / rate)})
+    return spans

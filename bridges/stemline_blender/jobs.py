@@ -1,0 +1,119 @@
+"""One press of the button: what was asked, how far it is, what came of it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import compat, rendering
+from .link import Problem, to_exact
+from .reading import Reading, clip_of, track_name
+from .strips import playing_rate
+
+RENDERING, QUEUED, RUNNING, DONE, FAILED = "rendering", "queued", "running", "done", "failed"
+
+
+@dataclass
+class Job:
+    """A separation from its press to its end. `document` counts the files that were opened in this Blender."""
+
+    title: str
+    reading: Reading
+    params: dict[str, Any]
+    document: int
+    file: str
+    scene_pointer: int
+    tag: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    state: str = RENDERING
+    stage: str = ""
+    fraction: float = 0.0
+    run: str = ""
+    cancelled: bool = False
+    messages: list[str] = field(default_factory=list)
+    result: dict[str, Any] = field(default_factory=dict)
+    render: rendering.BackgroundRender | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in (DONE, FAILED)
+
+    def start_rendering(self, scene: Any, holder: Any, folder: Path) -> None:
+        """Begins to render every strip that needs it. Without any, the job is at once ready for the companion."""
+        waiting = [pick for pick in self.reading.picks if pick.render_reason]
+        ranges = [self._range(pick, scene, holder, folder) for pick in waiting]
+        if ranges:
+            self.stage = "rendering in Blender"
+            self.render = rendering.BackgroundRender(ranges)
+
+    def _range(self, pick: Any, scene: Any, holder: Any, folder: Path) -> rendering.Range:
+        place, rate = pick.fingerprint.place, playing_rate(scene)
+        start = rendering.first_frame(scene, place.left)
+        strip = pick.fingerprint.find(list(compat.strips_of(holder)), rate)
+        pick.sound_start = start - compat.content_start(strip)
+        first = max(start, place.left)
+        if first > place.left:
+            self.reading.notes.append(f"{strip.name}: Blender renders nothing before frame 0; that part is left out.")
+        path = folder / f"{bpy.path.clean_name(strip.name)}_{self.tag}_{self.reading.picks.index(pick)}.wav"
+        pick.clip = clip_of(pick, track_name(holder, pick.channel), path, scene) | {
+            "source_range": {"start": to_exact((first - start) / rate), "end": to_exact((place.right - start) / rate)},
+            "record_range": {"start": to_exact(first / rate), "end": to_exact(place.right / rate)},
+        }
+        return rendering.Range(self.reading.scene, self.reading.holder, strip.name, start, place.right, str(path))
+
+    def rendered(self) -> bool:
+        """Whether nothing is left to render. What failed is skipped by name from here on."""
+        if self.render is None:
+            return True
+        if not self.render.done():
+            return False
+        failures = self.render.failures()
+        for pick in [pick for pick in self.reading.picks if pick.clip and pick.clip["source"]["path"] in failures]:
+            assert pick.clip is not None  # noqa: S101
+            self.reading.picks.remove(pick)
+            self.reading.skipped.append(
+                {
+                    "clip": pick.fingerprint.name,
+                    "track": pick.clip["track"],
+                    "record_start": pick.clip["record_range"]["start"],
+                    "code": "CLIP_NOT_MEDIA",
+                    "reason": f"Blender could not render it: {failures[pick.clip['source']['path']]}",
+                }
+            )
+        self.stop_rendering()
+        return True
+
+    def stop_rendering(self) -> None:
+        if self.render is not None:
+            self.render.close()
+            self.render = None
+
+    def clips(self) -> dict[str, Any]:
+        """The answer to `read_clips`."""
+        return {
+            "clips": [pick.clip for pick in self.reading.picks if pick.clip is not None],
+            "skipped": self.reading.skipped,
+            "notes": self.reading.notes,
+        }
+
+    def fail(self, sentence: str) -> None:
+        self.stop_rendering()
+        self.state, self.messages = FAILED, [sentence]
+
+    def scene(self, document: int) -> Any:
+        """The scene to write into. Raises Problem where the file or the scene is another one now."""
+        if document != self.document and (not self.file or bpy.data.filepath != self.file):
+            raise Problem(
+                "Another file was opened meanwhile.",
+                "HOST_UNSUPPORTED",
+                "Open the first one again and press the button: what is separated is kept.",
+            )
+        same = document == self.document
+        scene = next((one for one in bpy.data.scenes if same and one.as_pointer() == self.scene_pointer), None)
+        scene = scene or bpy.data.scenes.get(self.reading.scene)
+        if scene is None:
+            raise Problem(f"The scene {self.reading.scene} is not there any more.", "HOST_UNSUPPORTED")
+        return scene

@@ -1,0 +1,190 @@
+"""The Stemline tab in the sequencer's sidebar."""
+
+from typing import Any
+
+import bpy
+
+from . import compat, prompts, results
+from .jobs import FAILED
+from .preferences import preferences
+from .reading import in_words
+from .session import BROKEN, READY, SESSION, STARTING
+
+_CLOSED = {"DEFAULT_CLOSED"}
+_LINE = 44  # characters that fit beside each other in a sidebar of usual width
+
+
+class STEMLINE_MT_prompts(bpy.types.Menu):
+    bl_idname = "STEMLINE_MT_prompts"
+    bl_label = "Prompts"
+
+    def draw(self, context: Any) -> None:
+        layout = self.layout
+        typed = compat.editing_scene(context).stemline.prompt.strip()
+        for text in prompts.presets():
+            layout.operator("stemline.prompt", text=text, icon="SOLO_ON").text = text
+        layout.separator()
+        for text in prompts.history()[:12]:
+            layout.operator("stemline.prompt", text=text, icon="TIME").text = text
+        if typed:
+            layout.separator()
+            layout.operator("stemline.preset", text=f"Keep “{typed}”", icon="ADD").drop = False
+            layout.operator("stemline.preset", text=f"Drop “{typed}”", icon="REMOVE").drop = True
+
+
+class STEMLINE_PT_separate(bpy.types.Panel):
+    bl_label = "Stemline"
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Stemline"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return context.space_data.view_type in {"SEQUENCER", "SEQUENCER_PREVIEW"}
+
+    def draw(self, context: Any) -> None:
+        SESSION.wanted = True
+        scene, layout = compat.editing_scene(context), self.layout
+        _draw_state(layout)
+        if scene is None or scene.sequence_editor is None:
+            layout.label(text="Add a sound or movie strip.", icon="INFO")
+            return
+        settings = scene.stemline
+        target = layout.box().column(align=True)
+        for line in in_words(scene):
+            _draw_wrapped(target, line, "SOUND" if line[:1].isdigit() else "INFO")
+        row = layout.row(align=True)
+        row.prop(settings, "prompt", text="", icon="VIEWZOOM")
+        row.menu(STEMLINE_MT_prompts.bl_idname, text="", icon="DOWNARROW_HLT")
+        _draw_spans(layout, scene)
+        layout.row().prop(settings, "play", expand=True)
+        _draw_button(layout, settings)
+
+
+def _draw_button(layout: Any, settings: Any) -> None:
+    row = layout.row()
+    row.scale_y = 1.6
+    if not bpy.data.filepath and preferences().folder.startswith("//"):
+        row.operator("wm.save_as_mainfile", text="Save the File First", icon="FILE_TICK")
+        return
+    row.enabled = bool(settings.prompt.strip() or settings.spans) and SESSION.state != BROKEN
+    verb = {"stem": "Isolate", "residual": "Remove", "all": "Separate"}[settings.play]
+    what = " ".join(settings.prompt.split())[:24] or "What Is Marked"
+    row.operator("stemline.separate", text=f"{verb} {what}", icon="MOD_SOLIDIFY")
+
+
+def _draw_state(layout: Any) -> None:
+    if SESSION.state == BROKEN:
+        box = layout.box().column(align=True)
+        _draw_wrapped(box, SESSION.sentence, "ERROR")
+        if SESSION.command:
+            box.operator("stemline.copy", text="Copy the Command That Mends It", icon="COPYDOWN").text = SESSION.command
+        box.operator("stemline.start", icon="FILE_REFRESH")
+    elif SESSION.silent:
+        box = layout.box().column(align=True)
+        _draw_wrapped(box, "Stemline has said nothing for half a minute.", "ERROR")
+        box.operator("stemline.start", icon="FILE_REFRESH")
+    elif SESSION.state == READY and SESSION.server == "ready":
+        layout.label(text=f"Ready (Stemline {SESSION.version})", icon="CHECKMARK")
+    elif SESSION.state == READY and SESSION.server != "starting":
+        _draw_wrapped(layout.column(align=True), SESSION.server, "ERROR")
+    elif SESSION.state in (READY, STARTING):
+        what = "its server" if SESSION.state == READY else "Stemline"
+        layout.label(text=f"Starting {what}...", icon="SORTTIME")
+    else:
+        layout.label(text="Stemline starts in a moment", icon="SORTTIME")
+
+
+def _draw_spans(layout: Any, scene: Any) -> None:
+    settings = scene.stemline
+    column = layout.column(align=True)
+    for index, span in enumerate(settings.spans):
+        row = column.row(align=True)
+        row.prop(span, "sign", text="")
+        row.prop(span, "start", text="")
+        row.prop(span, "end", text="")
+        row.operator("stemline.remove_span", text="", icon="X").index = index
+    for source, label in (("PREVIEW", "Preview range"), ("MARKERS", "Between markers")):
+        row = column.row(align=True)
+        row.label(text=label)
+        for sign, icon in (("PLUS", "ADD"), ("MINUS", "REMOVE")):
+            button = row.operator("stemline.add_span", text="", icon=icon)
+            button.source, button.sign = source, sign
+
+
+class STEMLINE_PT_options(bpy.types.Panel):
+    bl_label = "Options"
+    bl_parent_id = "STEMLINE_PT_separate"
+    bl_options = _CLOSED
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Stemline"
+
+    def draw(self, context: Any) -> None:
+        layout, settings = self.layout, compat.editing_scene(context).stemline
+        layout.use_property_split, layout.use_property_decorate = True, False
+        for name in ("stem", "model", "handle_s", "mute_originals"):
+            layout.prop(settings, name)
+
+
+class STEMLINE_PT_jobs(bpy.types.Panel):
+    bl_label = "Queue"
+    bl_parent_id = "STEMLINE_PT_separate"
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Stemline"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return bool(SESSION.jobs)
+
+    def draw(self, context: Any) -> None:
+        for job in reversed(SESSION.jobs):
+            box = self.layout.box().column(align=True)
+            row = box.row(align=True)
+            if job.ended:
+                row.label(text=job.title, icon="ERROR" if job.state == FAILED else "CHECKMARK")
+            else:
+                compat.draw_progress(row, f"{job.title}: {job.stage or job.state}", job.fraction)
+            row.operator("stemline.cancel", text="", icon="X").tag = job.tag
+            for message in job.messages[:6]:
+                _draw_wrapped(box, message, "NONE")
+
+
+class STEMLINE_PT_results(bpy.types.Panel):
+    bl_label = "Results"
+    bl_parent_id = "STEMLINE_PT_separate"
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Stemline"
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        return bool(results.results_in(compat.editing_scene(context)))
+
+    def draw(self, context: Any) -> None:
+        for result in results.results_in(compat.editing_scene(context)):
+            box = self.layout.box().column(align=True)
+            row = box.row(align=True)
+            row.label(text=result.title)
+            row.operator("stemline.select_result", text="", icon="RESTRICT_SELECT_OFF").result = result.name
+            row.operator("stemline.remove_result", text="", icon="TRASH").result = result.name
+            row = box.row(align=True)
+            for what, text in (("ORIGINAL", "Original"), ("STEM", "Stem"), ("RESIDUAL", "Residual"), ("ALL", "Both")):
+                button = row.operator("stemline.play_result", text=text)
+                button.result, button.what = result.name, what
+
+
+def _draw_wrapped(column: Any, text: str, icon: str) -> None:
+    """A sentence over as many lines as it needs: a label of Blender's has one."""
+    line = ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > _LINE:
+            column.label(text=line, icon=icon)
+            line, icon = word, "BLANK1" if icon != "NONE" else "NONE"
+        else:
+            line = f"{line} {word}".lstrip()
+    column.label(text=line, icon=icon)
+
+
+CLASSES = (STEMLINE_MT_prompts, STEMLINE_PT_separate, STEMLINE_PT_options, STEMLINE_PT_jobs, STEMLINE_PT_results)

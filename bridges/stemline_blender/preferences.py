@@ -1,0 +1,50 @@
+"""What the user sets once."""
+
+from typing import Any
+
+import bpy
+
+DEFAULT_FOLDER = "//stemline"
+
+
+class StemlinePreferences(bpy.types.AddonPreferences):
+    bl_idname = __package__
+
+    program: bpy.props.StringProperty(
+        name="Stemline program",
+        description="The `stemline` of your Stemline environment. Empty: the one that `stemline install blender` noted",
+        subtype="FILE_PATH",
+    )
+    folder: bpy.props.StringProperty(
+        name="Stems folder",
+        description="Where stems are written. // is the folder of the .blend file",
+        default=DEFAULT_FOLDER,
+        subtype="DIR_PATH",
+    )
+    server: bpy.props.StringProperty(
+        name="Server",
+        description="host:port of a Stemline server. Empty: a private one on this computer",
+    )
+
+    def draw(self, context: Any) -> None:
+        for name in ("program", "folder", "server"):
+            self.layout.prop(self, name)
+
+
+class _Defaults:
+    """The preferences where the extension is registered without being enabled."""
+
+    program = ""
+    folder = DEFAULT_FOLDER
+    server = ""
+
+
+def preferences() -> Any:
+    addon = bpy.context.preferences.addons.get(__package__)
+    return addon.preferences if addon is not None and addon.preferences is not None else _Defaults
+
+
+def is_local(server: str) -> bool:
+    """Whether a server is on this computer: Blender's online switch is not about those."""
+    host = server.rpartition(":")[0] if server.count(":") == 1 else server
+    return host.strip("[]") in ("", "localhost", "127.0.0.1", "::1") or server.startswith("unix:")

@@ -1,0 +1,64 @@
+"""What the user sets for a sequence, kept in the scene under the key `stemline`."""
+
+from typing import Any
+
+import bpy
+
+from . import prompts
+from .session import SESSION
+
+_model_items: list[tuple[str, str, str]] = []  # Blender keeps no reference to the texts of an enum
+
+
+def _models(settings: Any, context: Any) -> list[tuple[str, str, str]]:
+    _model_items[:] = [("DEFAULT", "Default", f"The server's default model ({SESSION.default_model or 'unknown yet'})")]
+    for model in SESSION.models:
+        if model["available"]:
+            _model_items.append((str(model["id"]), str(model["title"]), str(model["note"])))
+    return _model_items
+
+
+def _suggest(settings: Any, context: Any, typed: str) -> list[str]:
+    return prompts.suggestions(typed)
+
+
+class StemlineSpan(bpy.types.PropertyGroup):
+    """Frames (half-open) where the sound is, or is not."""
+
+    sign: bpy.props.EnumProperty(
+        items=(("PLUS", "+", "The sound is here"), ("MINUS", "-", "The sound is not here")), name="Sign"
+    )
+    start: bpy.props.IntProperty(name="Start")
+    end: bpy.props.IntProperty(name="End")
+
+
+class StemlineSettings(bpy.types.PropertyGroup):
+    prompt: bpy.props.StringProperty(
+        name="Prompt",
+        description="What to pull out, in a few words",
+        search=_suggest,
+        search_options={"SUGGESTION"},
+    )
+    stem: bpy.props.StringProperty(name="Stem name", description="Empty: the words of the prompt")
+    spans: bpy.props.CollectionProperty(type=StemlineSpan)
+    play: bpy.props.EnumProperty(
+        name="Play",
+        items=(
+            ("stem", "Isolate", "The stem plays, what is left is there and muted"),
+            ("residual", "Remove", "What is left plays, the stem is there and muted"),
+            ("all", "Both", "Stem and residual play; together they are the original"),
+        ),
+        default="all",
+    )
+    handle_s: bpy.props.FloatProperty(
+        name="Handles",
+        description="Seconds of media kept before and after each strip, so that stems can be trimmed longer",
+        default=2.0,
+        min=0.0,
+        soft_max=10.0,
+        precision=1,
+    )
+    model: bpy.props.EnumProperty(name="Model", items=_models)
+    mute_originals: bpy.props.BoolProperty(
+        name="Mute originals", description="The strips that were separated are muted", default=True
+    )

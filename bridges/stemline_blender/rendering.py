@@ -1,0 +1,177 @@
+"""The rendered range: what is heard of one strip that is no plain use of a file (meta, scene, speed, modifier).
+
+A background Blender renders from a copy of the file, so that the user goes on working. Where no Blender program is at
+hand (the `bpy` module), the range is mixed down in place and everything that was changed for it is put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import compat
+from .strips import nominal_rate
+
+_NO_WINDOW = 0x08000000 if sys.platform == "win32" else 0  # CREATE_NO_WINDOW
+_CHILD = Path(__file__).with_name("render_child.py")
+
+
+@dataclass(frozen=True)
+class Range:
+    """One strip's range of frames (half-open), to be mixed down into the WAV file `path`."""
+
+    scene: str
+    holder: str
+    strip: str
+    start: int
+    end: int
+    path: str
+
+
+def first_frame(scene: Any, left: int) -> int:
+    """Where the mixdown for a strip begins: at its left handle, or up to some frames before it, where frames and
+    samples meet. Blender renders nothing before frame 0."""
+    per_frame = Fraction(scene.render.ffmpeg.audio_mixrate) / nominal_rate(scene)
+    return max(0, math.floor(left / per_frame.denominator) * per_frame.denominator)
+
+
+def mix_down(wanted: Range) -> None:
+    """Mixes down in this process. Raises RuntimeError or KeyError where Blender cannot."""
+    scene = bpy.data.scenes[wanted.scene]
+    with _only(scene, wanted), _override(scene):
+        options: dict[str, Any] = {"filepath": wanted.path, "container": "WAV", "codec": "PCM", "format": "F32"}
+        known = bpy.ops.sound.mixdown.get_rna_type().properties
+        if "mixrate" in known:
+            options["mixrate"] = scene.render.ffmpeg.audio_mixrate
+            options["channels"] = scene.render.ffmpeg.audio_channels
+        bpy.ops.sound.mixdown(**options)
+
+
+@contextlib.contextmanager
+def _override(scene: Any) -> Iterator[None]:
+    """Blender's operators look at the scene of the context; since 5.0 at that of the sequencer."""
+    window = bpy.context.window_manager.windows[0] if len(bpy.context.window_manager.windows) else None
+    workspace: Any = getattr(window, "workspace", None)
+    before = getattr(workspace, "sequencer_scene", None)
+    if hasattr(workspace, "sequencer_scene"):
+        workspace.sequencer_scene = scene
+    given: dict[str, Any] = {"scene": scene} if window is None else {"scene": scene, "window": window}
+    try:
+        with bpy.context.temp_override(**given):
+            yield
+    finally:
+        if hasattr(workspace, "sequencer_scene"):
+            workspace.sequencer_scene = before
+
+
+@contextlib.contextmanager
+def _only(scene: Any, wanted: Range) -> Iterator[None]:
+    """Makes the one strip all that sounds in the range, and puts everything back."""
+    editor = scene.sequence_editor
+    holder = compat.all_strips(editor)[wanted.holder] if wanted.holder else editor
+    strip = compat.strips_of(holder)[wanted.strip]
+    kept: list[tuple[Any, str, Any]] = []
+
+    def change(owner: Any, name: str, value: Any) -> None:
+        kept.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, value)
+
+    heard = {strip.name, wanted.holder}
+    try:
+        for part in (editor, holder) if wanted.holder else (editor,):
+            for other in compat.strips_of(part):
+                change(other, "mute", other.name not in heard)
+                if other.name in heard:
+                    change(part.channels[other.channel], "mute", False)
+        for speaker in bpy.data.speakers:
+            change(speaker, "muted", strip.type != compat.SCENE or speaker.muted)
+        for name, value in (("use_audio", True), ("audio_volume", 1.0)):
+            change(scene, name, value)
+        change(scene, "frame_end", max(scene.frame_end, wanted.end))
+        change(scene, "frame_start", wanted.start)
+        change(scene, "frame_end", wanted.end)
+        yield
+    finally:
+        for owner, name, value in reversed(kept):
+            setattr(owner, name, value)
+
+
+class BackgroundRender:
+    """Renders ranges in a background Blender from a copy of the file as it is now. Call `done` until it says so."""
+
+    def __init__(self, ranges: list[Range]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="stemline-")
+        self._ranges = ranges
+        self._process: subprocess.Popen[bytes] | None = None
+        folder = Path(self._folder.name)
+        self._report = folder / "report.json"
+        if not bpy.app.binary_path:
+            self._report.write_text(json.dumps(render_all(ranges)), encoding="utf-8")
+            return
+        copy, order = folder / "copy.blend", folder / "order.json"
+        compat.save_copy(str(copy))
+        order.write_text(
+            json.dumps({"ranges": [asdict(one) for one in ranges], "report": str(self._report)}), encoding="utf-8"
+        )
+        with (folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    bpy.app.binary_path,
+                    "--background",
+                    "--factory-startup",
+                    "--disable-autoexec",
+                    str(copy),
+                    "--python",
+                    str(_CHILD),
+                    "--",
+                    str(order),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                creationflags=_NO_WINDOW,
+            )
+
+    def done(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def failures(self) -> dict[str, str]:
+        """Once it is done: why a range could not be rendered, by path."""
+        try:
+            report: dict[str, str] = json.loads(self._report.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            report = {one.path: "the background Blender ended before it was done" for one in self._ranges}
+        for one in self._ranges:
+            if one.path not in report and not Path(one.path).is_file():
+                report[one.path] = "Blender wrote no file"
+        return report
+
+    def close(self) -> None:
+        """Ends it if it still runs, and removes the copy."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+
+def render_all(ranges: list[Range]) -> dict[str, str]:
+    """Mixes down every range; what failed, by path, and why."""
+    failures = {}
+    for one in ranges:
+        try:
+            Path(one.path).parent.mkdir(parents=True, exist_ok=True)
+            mix_down(one)
+        except (RuntimeError, KeyError, OSError) as problem:
+            failures[one.path] = str(problem).strip()
+    return failures

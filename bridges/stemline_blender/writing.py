@@ -1,0 +1,252 @@
+"""`write_tracks`: the stems as strips on free channels under their originals, muted and read back."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import compat
+from .link import Problem
+from .placing import Spot, differs, spot_of
+from .reading import Pick, Reading
+from .results import RESIDUAL, muted_by_user, remove_stem
+from .strips import PROPERTY, needs_rendering, playing_rate
+
+_STEM_COLOURS = ("COLOR_04", "COLOR_05", "COLOR_06", "COLOR_07", "COLOR_03", "COLOR_02")
+_RESIDUAL_COLOUR = "COLOR_09"
+
+
+@dataclass
+class _Placed:
+    stem: dict[str, Any]
+    pick: Pick
+    original: Any
+    spot: Spot
+
+
+@dataclass
+class Writing:
+    """One `write_tracks` into `scene`, and what there is to say about it."""
+
+    scene: Any
+    reading: Reading
+    result: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    notes: list[str] = field(default_factory=list)
+    added: list[Any] = field(default_factory=list)
+
+    def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
+        """The answer to `write_tracks`. Raises Problem, with nothing left behind, where the stems cannot be placed."""
+        self.rate = playing_rate(self.scene)
+        self.holder = self._find_holder()
+        placed = [self._place(track) for track in tracks]
+        kept = [(track, strips) for track, strips in zip(tracks, placed) if strips]  # noqa: B905 - one for each
+        if not kept:
+            raise Problem(
+                "Not one strip is where its stem could go. " + " ".join(self.notes),
+                "HOST_UNSUPPORTED",
+                "The stems are kept: select the strips and press the button again.",
+            )
+        names = _track_names([track for track, _ in kept])
+        channels = self._free_channels(names, [strips for _, strips in kept])
+        try:
+            for (track, strips), name, channel in zip(kept, names, channels):  # noqa: B905
+                self._add_track(track, strips, name, channel, options["metadata"])
+            self._read_back()
+        except (Problem, RuntimeError, TypeError) as problem:
+            for strip in self.added:
+                remove_stem(self.scene, self.holder, strip)
+            if isinstance(problem, Problem):
+                raise
+            raise Problem(f"Blender did not take the stems: {problem}", "HOST_UNSUPPORTED") from problem
+        self._mute_originals(options["disable_clips"], kept)
+        return {
+            "tracks": names,
+            "output": f"{self.scene.name}, channels {min(channels)}-{max(channels)}",
+            "notes": list(dict.fromkeys(self.notes)),
+            "result": self.result,
+        }
+
+    def _find_holder(self) -> Any:
+        editor = self.scene.sequence_editor
+        if editor is None:
+            raise Problem(f"The scene {self.scene.name} has no sequence any more.", "HOST_UNSUPPORTED")
+        if not self.reading.holder:
+            return editor
+        holder = compat.all_strips(editor).get(self.reading.holder)
+        if holder is None or holder.type != compat.META:
+            raise Problem(f"The meta strip {self.reading.holder} is not there any more.", "HOST_UNSUPPORTED")
+        return holder
+
+    def _place(self, track: dict[str, Any]) -> list[_Placed]:
+        picks = {pick.clip_id: pick for pick in self.reading.picks}
+        strips = list(compat.strips_of(self.holder))
+        found = []
+        for stem in track["clips"]:
+            pick = picks[stem["clip_id"]]
+            name = pick.fingerprint.name
+            original = pick.fingerprint.find(strips, self.rate)
+            if original is None:
+                self.notes.append(f"{name} was deleted or relinked meanwhile; its stems are in {_folder(stem)}.")
+                continue
+            if not pick.render_reason and needs_rendering(original):
+                self.notes.append(f"{name} got another speed or a modifier meanwhile; its stems are not placed.")
+                continue
+            spot = spot_of(stem, pick, original, self.scene)
+            if spot is None:
+                self.notes.append(f"{name} now plays nothing of what was separated; its stems are not placed.")
+                continue
+            if spot.cut:
+                self.notes.append(f"{name} is longer than what was separated; its stems cover the part they hold.")
+            elif differs(stem, original, self.rate):
+                self.notes.append(f"{name} was moved or trimmed meanwhile; its stems follow it.")
+            found.append(_Placed(stem, pick, original, spot))
+        return found
+
+    def _free_channels(self, names: list[str], tracks: list[list[_Placed]]) -> list[int]:
+        """One channel for each track: the one that holds this stem already where there is room, else the lowest run
+        of empty ones above the originals, else any with room."""
+        strips = list(compat.strips_of(self.holder))
+        above = max(placed.original.channel for placed in tracks[0])
+        last = len(self.holder.channels) - 1
+        used = {strip.channel for strip in strips}
+        taken: list[int] = []
+        for name, track in zip(names, tracks):  # noqa: B905
+            spots = [placed.spot for placed in track]
+            crowded = {
+                strip.channel
+                for strip in strips
+                if any(compat.left(strip) < spot.right and spot.left < compat.right(strip) for spot in spots)
+            }
+            own = {
+                strip.channel
+                for strip in strips
+                if PROPERTY in strip and self.holder.channels[strip.channel].name == name
+            }
+            empty = [n for n in range(above + 1, last + 1) if n not in used]
+            room = [*range(above + 1, last + 1), *range(above, 0, -1)]
+            choice = next((n for n in (*sorted(own), *empty, *room) if n not in crowded and n not in taken), None)
+            if choice is None:
+                raise Problem(
+                    "There is no channel with room for the stems.",
+                    "HOST_UNSUPPORTED",
+                    "Move some strips together, then press the button again.",
+                )
+            taken.append(choice)
+        return taken
+
+    def _add_track(
+        self, track: dict[str, Any], strips: list[_Placed], name: str, number: int, run: dict[str, Any]
+    ) -> None:
+        channel = self.holder.channels[number]
+        if not any(strip.channel == number for strip in compat.strips_of(self.holder)):
+            channel.name = name
+        elif channel.name != name:
+            self.notes.append(f"There was no empty channel for {name}; it shares {channel.name}.")
+        colour = _colour(track["stem"], run)
+        for placed in strips:
+            strip = self._add_strip(placed, number)
+            strip.color_tag = colour
+            strip.mute = not track["enabled"]
+            self._carry(placed, strip)
+            strip[PROPERTY] = json.dumps(
+                {
+                    **placed.stem["metadata"],
+                    "result": self.result,
+                    "original": {"name": placed.original.name, "was_muted": muted_by_user(self.scene, placed.original)},
+                    "run": run,
+                }
+            )
+
+    def _add_strip(self, placed: _Placed, channel: int) -> Any:
+        spot, path = placed.spot, placed.stem["path"]
+        strip = compat.strips_of(self.holder).new_sound(
+            name=placed.stem["name"], filepath=_shown_path(path), channel=channel, frame_start=spot.content_start
+        )
+        self.added.append(strip)
+        strip.select = False
+        compat.set_handles(strip, spot.left, spot.right)
+        compat.set_sound_offset(strip, spot.sound_offset_s)
+        if strip.channel != channel:
+            strip.channel = channel
+        return strip
+
+    def _carry(self, placed: _Placed, strip: Any) -> None:
+        """Volume, pan and fades of the original; a rendered strip has them in its sound."""
+        original = placed.original
+        strip.show_waveform = getattr(original, "show_waveform", False)
+        if placed.pick.render_reason:
+            return
+        strip.sound.use_mono = original.sound.use_mono
+        for name in ("volume", "pan"):
+            setattr(strip, name, getattr(original, name))
+            for curve in compat.curves_of(self.scene, f"{original.path_from_id()}.{name}"):
+                copy = compat.new_curve(self.scene, f"{strip.path_from_id()}.{name}")
+                _copy_curve(curve, copy)
+                if len(curve.modifiers):
+                    self.notes.append(f"A modifier of the {name} curve of {original.name} is not copied to its stems.")
+        drivers = self.scene.animation_data.drivers if self.scene.animation_data else ()
+        if any(driver.data_path.startswith(f"{original.path_from_id()}.") for driver in drivers):
+            self.notes.append(f"A driver of {original.name} is not copied to its stems.")
+
+    def _read_back(self) -> None:
+        """Raises Problem where Blender shows another strip than it was given."""
+        for strip in self.added:
+            if strip.sound is None or compat.content_length(strip) <= 1:
+                raise Problem(f"Blender cannot read {strip.name}.", "HOST_UNSUPPORTED")
+        for strip in self.added:
+            for other in compat.strips_of(self.holder):
+                if (
+                    other != strip
+                    and other.channel == strip.channel
+                    and compat.left(other) < compat.right(strip)
+                    and compat.left(strip) < compat.right(other)
+                ):
+                    raise Problem(f"{strip.name} would overlap {other.name}.", "HOST_UNSUPPORTED")
+
+    def _mute_originals(self, clip_ids: list[str], kept: list[tuple[dict[str, Any], list[_Placed]]]) -> None:
+        for _, strips in kept:
+            for placed in strips:
+                if placed.stem["clip_id"] in clip_ids:
+                    placed.original.mute = True
+
+
+def _track_names(tracks: list[dict[str, Any]]) -> list[str]:
+    """A stem of one source channel is named after itself alone."""
+    stems = [track["stem"] for track in tracks]
+    return [track["stem"] if stems.count(track["stem"]) == 1 else track["name"] for track in tracks]
+
+
+def _colour(stem: str, run: dict[str, Any]) -> str:
+    if stem == RESIDUAL:
+        return _RESIDUAL_COLOUR
+    names = [entry.get("name") for entry in run.get("stems", [])]
+    return _STEM_COLOURS[(names.index(stem) if stem in names else 0) % len(_STEM_COLOURS)]
+
+
+def _shown_path(path: str) -> str:
+    """Relative to the .blend where it can be: the folder may then move together with it."""
+    if not bpy.data.filepath:
+        return path
+    try:
+        return str(bpy.path.relpath(path))
+    except ValueError:  # another drive of Windows
+        return path
+
+
+def _folder(stem: dict[str, Any]) -> str:
+    return str(Path(stem["path"]).parent)
+
+
+def _copy_curve(source: Any, target: Any) -> None:
+    target.keyframe_points.add(len(source.keyframe_points))
+    for old, new in zip(source.keyframe_points, target.keyframe_points):  # noqa: B905
+        for name in ("interpolation", "easing", "handle_left_type", "handle_right_type"):
+            setattr(new, name, getattr(old, name))
+        new.co, new.handle_left, new.handle_right = old.co, old.handle_left, old.handle_right
+    target.extrapolation = source.extrapolation
+    target.update()

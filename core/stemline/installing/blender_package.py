@@ -1,0 +1,90 @@
+"""The Blender extension as a package: the bridge with the link inside, as a zip or as an installed folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemline._version import __version__
+from stemline.errors import Code, OutputError
+from stemline.installing.record import bridge_folder
+
+EXTENSION_ID = "stemline"
+_LEFT_OUT = {"link.py"}  # stands for the folder `link` in the source tree
+_WANTED = {".py", ".toml", ""}
+_ZIP_TIME = (2026, 1, 1, 0, 0, 0)  # the same files give the same zip
+
+
+def package_files() -> Iterator[tuple[str, Path]]:
+    """(path inside the package, file) of everything that belongs to it."""
+    for folder, inside in ((bridge_folder("stemline_blender"), ""), (bridge_folder("stemline_link"), "link/")):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.suffix in _WANTED and path.name not in (_LEFT_OUT if not inside else ()):
+                yield f"{inside}{path.name}", path
+
+
+def build_zip(folder: Path) -> Path:
+    """`folder`/stemline-<version>.zip, as Blender's "Install from Disk" takes it. Raises OutputError."""
+    target = folder / f"{EXTENSION_ID}-{__version__}.zip"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+            for inside, path in package_files():
+                entry = zipfile.ZipInfo(inside, _ZIP_TIME)
+                entry.external_attr = 0o644 << 16
+                packed.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written ({error.strerror}).", code=Code.OUTPUT_UNWRITABLE) from error
+    return target
+
+
+def put_files(folder: Path) -> None:
+    """Installs the package as `folder`, in place of what was there. Raises OutputError."""
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        for inside, path in package_files():
+            target = part / inside
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise OutputError(f"{folder} cannot be written ({error.strerror}).", code=Code.OUTPUT_UNWRITABLE) from error
+
+
+def validate_zip(zip_path: Path, programs: list[Path]) -> str:
+    """Has Blender's own tool look at the zip: one sentence on what it said. Raises OutputError when it refuses.
+
+    `programs` are Blenders from 4.2 on; without any, the `bpy` module of this environment has the same tool.
+    """
+    command = _validator(programs)
+    if not command:
+        return "No Blender from 4.2 on is at hand, so its own tool did not check the extension."
+    ran = subprocess.run(
+        [*command, "validate", str(zip_path)], capture_output=True, text=True, check=False, timeout=120
+    )
+    if ran.returncode != 0:
+        words = (ran.stdout + ran.stderr).strip().splitlines()
+        raise OutputError(
+            f"Blender's own tool refuses the extension: {words[-1] if words else 'it said nothing'}",
+            code=Code.INTERNAL,
+            advice="Reinstall stemline.",
+        )
+    return "Blender's own tool finds the extension valid."
+
+
+def _validator(programs: list[Path]) -> list[str]:
+    if programs:
+        return [str(programs[0]), "--command", "extension"]
+    spec = importlib.util.find_spec("bpy")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        for tool in Path(place).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"):
+            return [sys.executable, str(tool)]
+    return []

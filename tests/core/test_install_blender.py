@@ -1,0 +1,111 @@
+"""`stemline install blender` without a Blender: which are found, what goes where, what is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from stemline.errors import OutputError
+from stemline.installing import blender
+from stemline.installing.blender_package import build_zip, validate_zip
+
+STEMLINE = str(Path(sys.executable).with_name("stemline"))
+
+
+@pytest.fixture
+def computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user without any Blender."""
+    for name in ("BLENDER_USER_RESOURCES", "BLENDER_USER_SCRIPTS", "BLENDER_USER_EXTENSIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(blender, "_programs", lambda: sorted((tmp_path / "bin").glob("blender*")))
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def started(computer: Path, version: str) -> Path:
+    """The folder that a Blender leaves with a user who has started it."""
+    folder = computer / "config" / "blender" / version
+    folder.mkdir(parents=True)
+    return folder
+
+
+def program(computer: Path, version: str, tool: str = "exit 0") -> None:
+    """A program that says it is Blender; `tool` is what its extension tool does."""
+    path = computer / "bin" / f"blender{version}"
+    path.write_text(
+        f'#!/bin/sh\ncase "$1" in --version) echo "Blender {version}.1";; --command) {tool};; *) exit 0;; esac\n'
+    )
+    path.chmod(0o755)
+
+
+def test_every_version_gets_it_where_it_looks(computer: Path) -> None:
+    old, new, ancient = (started(computer, version) for version in ("3.4", "4.5", "2.93"))
+    program(computer, "5.0")
+    outcome = blender.install()
+    addon, extension = old / "scripts/addons/stemline", new / "extensions/user_default/stemline"
+    for folder in (addon, extension, computer / "config/blender/5.0/extensions/user_default/stemline"):
+        assert (folder / "__init__.py").is_file()
+        assert (folder / "link" / "peer.py").is_file()
+        assert not (folder / "link.py").exists(), "the folder `link` stands for it"
+    assert not list(ancient.iterdir())
+    said = " ".join(outcome.done)
+    assert "2.93 is too old" in said
+    assert "finds the extension valid" in said
+    assert "Blender 5.0: installed" in said
+    assert "Enable Stemline in Preferences > Add-ons of Blender 3.4, Blender 4.5." in outcome.next_step
+    (addon / "left over.py").touch()
+    blender.install()
+    assert not (addon / "left over.py").exists(), "installing again replaces"
+    removed = blender.uninstall()
+    assert len(removed.done) == 3
+    assert not addon.exists()
+    assert not extension.exists()
+    assert blender.uninstall().done == ("Stemline is in no Blender.",)
+
+
+def test_without_a_blender_the_zip_is_named(computer: Path) -> None:
+    outcome = blender.install()
+    assert "No Blender was found" in outcome.next_step
+    assert ".zip" in outcome.next_step
+    assert "did not check" in " ".join(outcome.done)
+
+
+def test_a_zip_that_blender_refuses_is_not_installed(computer: Path) -> None:
+    program(computer, "4.5", "echo 'Error: no licence'; exit 1")
+    with pytest.raises(OutputError, match="no licence"):
+        blender.install()
+    assert not (computer / "config").exists()
+
+
+def test_the_zip_is_the_same_every_time_and_holds_no_foreign_import(tmp_path: Path) -> None:
+    one, other = build_zip(tmp_path / "a"), build_zip(tmp_path / "b")
+    assert one.read_bytes() == other.read_bytes()
+    with zipfile.ZipFile(one) as packed:
+        names = packed.namelist()
+        texts = {name: packed.read(name).decode() for name in names}
+    assert {"blender_manifest.toml", "__init__.py", "LICENSE", "link/__init__.py"} <= set(names)
+    assert not any("stemline_link import" in text for text in texts.values())
+    assert validate_zip(one, []).endswith(".")
+
+
+def test_the_command_answers_in_json(computer: Path) -> None:
+    said = subprocess.run(
+        [STEMLINE, "install", "blender", "--json"],
+        env=os.environ | {"PATH": str(computer / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    (result,) = json.loads(said.stdout)["results"]
+    assert result["target"] == "blender"
+    assert result["done"]

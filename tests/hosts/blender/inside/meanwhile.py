@@ -1,0 +1,199 @@
+"""The user goes on editing while stems are made; things break; the panel's other buttons."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import bpy
+import wav
+from desk import Desk
+
+SLOW = "sleep:2"  # the engine `noop` takes so many seconds
+
+
+def edited(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Five strips are separated; meanwhile one is moved, one deleted, one renamed, one trimmed, the file saved under
+    another name and another scene looked at."""
+    desk = Desk(module, config)
+    paths = [wav.noise(str(desk.folder / f"voice {n}.wav"), 48000, 1, 8, seed=n) for n in range(5)]
+    moved, deleted, renamed, trimmed, still = (
+        desk.sound(name, path, 10 + 60 * n, 20, 50, channel=1 + n % 2)
+        for n, (name, path) in enumerate(zip(("moved", "deleted", "renamed", "trimmed", "still"), paths))  # noqa: B905
+    )
+    desk.select(moved, deleted, renamed, trimmed, still)
+    job = desk.press(SLOW)
+    assert desk.until(lambda: job.state == "running")
+    moved.frame_start += 7
+    desk.strips.remove(deleted)
+    renamed.name = "of another name"
+    desk.compat.set_handles(trimmed, desk.compat.left(trimmed) + 5, desk.compat.right(trimmed) - 5)
+    (desk.folder / "elsewhere").mkdir()
+    desk.save("elsewhere/saved as.blend")
+    bpy.context.window.scene = bpy.data.scenes.new("another")
+    end = desk.wait(job)
+    bpy.context.window.scene = desk.scene
+    stems = desk.stem_strips()
+    kept = {"moved": moved, "renamed": renamed, "trimmed": trimmed, "still": still}
+    nulls = {}
+    for name, strip in kept.items():
+        own = [s for s in stems if desk.results.original_name(desk.results.record_of(s)) == strip.name]
+        mixed = desk.mix_down(*own, channels="MONO") if own else []
+        path = bpy.path.abspath(strip.sound.filepath)
+        nulls[name] = desk.null_with_source(strip, mixed, path) if own else None
+    return {"end": end, "stems": desk.stems(), "nulls": nulls, "others": len(bpy.data.scenes["another"].keys())}
+
+
+def another_file(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Another file is opened while stems are made: nothing is written into it."""
+    desk = Desk(module, config)
+    desk.save("other.blend")
+    desk.save()
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
+    desk.select(desk.sound("original", media, 10))
+    desk.save()
+    job = desk.press(SLOW)
+    assert desk.until(lambda: job.state == "running")
+    bpy.ops.wm.open_mainfile(filepath=str(desk.folder / "other.blend"))
+    end = desk.wait(job)
+    editor = bpy.context.scene.sequence_editor
+    strips = [] if editor is None else [strip.name for strip in desk.compat.all_strips(editor)]
+    return {"end": end, "strips": strips}
+
+
+def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A running and a waiting job are cancelled; the next one works."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
+    original = desk.sound("original", media, 10)
+    desk.select(original)
+    running, waiting = desk.press("sleep:60"), desk.press("sleep:61")
+    assert desk.until(lambda: running.state == "running" and waiting.run)
+    for job in (waiting, running):
+        bpy.ops.stemline.cancel(tag=job.tag)
+    ends = [desk.wait(running), desk.wait(waiting)]
+    between = (len(desk.stems()), bool(original.mute))
+    last = desk.wait(desk.press("quick"))
+    bpy.ops.stemline.cancel(tag=running.tag)
+    listed = [job.title for job in desk.session.SESSION.jobs]
+    return {"ends": ends, "between": between, "last": last, "listed": listed}
+
+
+def broken(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The companion is killed, then the server; Blender goes on and the next press works."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
+    original = desk.sound("original", media, 10)
+    desk.select(original)
+    session = desk.session.SESSION
+    job = desk.press("sleep:60")
+    assert desk.until(lambda: job.state == "running" and job.fraction >= 0)
+    session._companion.process.kill()
+    killed = desk.wait(job)
+    state = (session.state, session.sentence)
+    job = desk.press("sleep:61")
+    assert desk.until(lambda: job.state == "running" and job.stage == "separating")
+    for pid in config_servers(config):
+        os.kill(pid, signal.SIGKILL)
+    server = desk.wait(job, 200.0)
+    muted = bool(original.mute)
+    after = desk.wait(desk.press("quick after all"), 200.0)
+    return {"killed": killed, "state": state, "server": server, "muted": muted, "after": after}
+
+
+def config_servers(config: dict[str, Any]) -> list[int]:
+    """The processes of this test's private server."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+                cache = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if b"stemline_server" in words and config["cache"].encode() in cache:
+                found.append(int(entry.name))
+    return found
+
+
+def missing(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """No Stemline, a program that is none, one of another version: one sentence, one command."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
+    desk.select(desk.sound("original", media, 10))
+    session = desk.session.SESSION
+    addon = bpy.context.preferences.addons[module].preferences
+    saw = []
+    for program in ("", "/nowhere/stemline", config["dies"], config["too_new"]):
+        addon.program = program
+        session.stop()
+        job = desk.press()
+        end = desk.wait(job, 60.0)
+        saw.append({"end": end["state"], "sentence": session.sentence, "command": session.command})
+    return {"saw": saw, "stems": len(desk.stems())}
+
+
+def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Spans, presets, history, A/B, versions beside each other, removing a result."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
+    original = desk.sound("original", media, 10, 0, 100)
+    desk.select(original)
+    scene, mine = desk.scene, desk.scene.stemline
+    empty = bpy.ops.stemline.add_span(sign="PLUS", source="PREVIEW")
+    scene.use_preview_range = True
+    scene.frame_preview_start, scene.frame_preview_end = 20, 44
+    bpy.ops.stemline.add_span(sign="PLUS", source="PREVIEW")
+    for frame in (60, 70, 90):
+        scene.timeline_markers.new(f"m{frame}", frame=frame).select = True
+    bpy.ops.stemline.add_span(sign="MINUS", source="MARKERS")
+    spans = [(span.sign, span.start, span.end) for span in mine.spans]
+    first = desk.wait(desk.press("tone"))
+    record = desk.results.record_of(desk.stem_strips()[0])["prompt"]
+    prompts = {"plus": record["plus"], "minus": record["minus"]}
+    bpy.ops.stemline.remove_span(index=0)
+    second = desk.wait(desk.press("other", play="residual", stem="a name"))
+    sets = [result.title for result in desk.results.results_in(scene)]
+    heard = {}
+    for what in ("ORIGINAL", "STEM", "RESIDUAL", "ALL"):
+        bpy.ops.stemline.play_result(result=_result(desk, "tone"), what=what)
+        heard[what] = [bool(original.mute)] + [stem["mute"] for stem in desk.stems() if "tone" in _title(desk, stem)]
+    bpy.ops.stemline.select_result(result=_result(desk, "tone"))
+    selected = sorted(strip.name for strip in desk.strips if strip.select)
+    second_mutes = {stem["stem"]: stem["mute"] for stem in desk.stems() if "a name" in _title(desk, stem)}
+    bpy.ops.stemline.remove_result(result=_result(desk, "tone"))
+    still_muted = bool(original.mute)
+    bpy.ops.stemline.remove_result(result=_result(desk, "a name"))
+    bpy.ops.stemline.preset(drop=False)
+    return {
+        "empty": sorted(empty),
+        "spans": spans,
+        "prompt": prompts,
+        "ends": [first["state"], second["state"]],
+        "sets": sets,
+        "heard": heard,
+        "selected": selected,
+        "second_mutes": second_mutes,
+        "still_muted": still_muted,
+        "muted_at_last": bool(original.mute),
+        "left": [strip.name for strip in desk.strips],
+        "sounds": len(bpy.data.sounds),
+        "names": [channel.name for channel in desk.editor.channels][1:8],
+        "words": _words(desk, original),
+        "suggested": __import__(f"{module}.prompts", fromlist=["x"]).suggestions("O"),
+    }
+
+
+def _result(desk: Desk, title: str) -> str:
+    return str(next(result.name for result in desk.results.results_in(desk.scene) if title in result.title))
+
+
+def _title(desk: Desk, stem: dict[str, Any]) -> str:
+    return str(next(r.title for r in desk.results.results_in(desk.scene) if r.name == stem["result"]))
+
+
+def _words(desk: Desk, original: Any) -> list[str]:
+    desk.select(original)
+    return list(desk.reading.in_words(desk.scene))

@@ -1,0 +1,98 @@
+"""What happens in Blender while stems are made, and what the other buttons do."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from hosts.blender.blenders import Runner, program_that
+from hosts.blender.test_plain import done, exact
+
+pytestmark = [pytest.mark.host, pytest.mark.slow]
+
+_TOO_NEW = (
+    "import sys; sys.stdin.readline(); "
+    'print(\'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Stemline 9 speaks version 2 of the host '
+    'protocol.","data":{"code":"HOST_VERSION","advice":"Update."}}}\', flush=True); sys.stdin.readline()'
+)
+
+
+def test_stems_follow_what_was_moved_renamed_or_trimmed(blender: Runner, version: str) -> None:
+    saw = blender.run("meanwhile.edited")
+    done(saw)
+    originals = sorted({stem["original"] for stem in saw["stems"]})
+    assert originals == ["moved", "of another name", "still", "trimmed"]
+    for name in ("moved", "renamed", "trimmed", "still"):
+        exact(saw["nulls"][name], version == "3.4")
+    said = " ".join(saw["end"]["messages"])
+    assert "deleted was deleted" in said
+    assert "moved was moved" in said
+    assert "trimmed was moved or trimmed" in said
+    assert all(stem["there"] for stem in saw["stems"])
+    assert all(stem["path"].startswith("//../") for stem in saw["stems"]), "relative to the file's new place"
+    assert saw["others"] == 0
+
+
+def test_another_file_is_left_alone(blender: Runner) -> None:
+    saw = blender.run("meanwhile.another_file")
+    assert saw["end"]["state"] == "failed"
+    assert "Another file was opened" in saw["end"]["messages"][0]
+    assert saw["strips"] == []
+
+
+def test_cancel_running_and_waiting(blender: Runner) -> None:
+    saw = blender.run("meanwhile.cancelled")
+    assert [end["state"] for end in saw["ends"]] == ["failed", "failed"]
+    assert saw["between"] == [0, False], "nothing was written, nothing was muted"
+    assert saw["last"]["state"] == "done"
+    assert len(saw["listed"]) == 2
+
+
+def test_a_dead_companion_and_a_killed_server_do_not_stop_blender(blender: Runner) -> None:
+    saw = blender.run("meanwhile.broken", cache=os.environ["STEMLINE_CACHE"])
+    assert saw["killed"]["state"] == "failed"
+    assert "companion has ended" in saw["killed"]["messages"][0]
+    assert saw["state"][0] == "broken"
+    assert saw["server"]["ended"]
+    assert saw["muted"] == (saw["server"]["state"] == "done")
+    assert saw["after"]["state"] == "done", saw["after"]
+
+
+def test_a_missing_or_wrong_stemline_is_one_sentence_and_one_command(blender: Runner) -> None:
+    programs = {
+        "dies": program_that(blender.folder, "import sys; sys.exit('No module named torch')"),
+        "too_new": program_that(blender.folder, _TOO_NEW),
+    }
+    saw = blender.run("meanwhile.missing", recorded=False, **programs)
+    sentences = [one["sentence"] for one in saw["saw"]]
+    assert all(one["end"] == "failed" and one["command"].endswith("stemline install blender") for one in saw["saw"])
+    assert "not installed" in sentences[0]
+    assert "/nowhere/stemline" in sentences[1]
+    assert "No module named torch" in sentences[2]
+    assert "version 2" in sentences[3]
+    assert saw["stems"] == 0
+
+
+def test_spans_versions_and_removal(blender: Runner) -> None:
+    saw = blender.run("meanwhile.buttons")
+    assert saw["empty"] == ["CANCELLED"]
+    assert saw["spans"] == [["PLUS", 20, 45], ["MINUS", 60, 70]]
+    assert saw["prompt"] == {"plus": [[19200, 67200]], "minus": [[96000, 115200]]}
+    assert saw["ends"] == ["done", "done"]
+    assert saw["sets"] == ["tone: original", "a name: original"]
+    assert saw["heard"] == {
+        "ORIGINAL": [False, True, True],
+        "STEM": [True, False, True],
+        "RESIDUAL": [True, True, False],
+        "ALL": [True, False, False],
+    }
+    assert saw["selected"] == ["original residual", "original tone"]
+    assert saw["second_mutes"] == {"a name": True, "residual": False}
+    assert saw["still_muted"], "the other version still replaces it"
+    assert not saw["muted_at_last"]
+    assert saw["left"] == ["original"]
+    assert saw["sounds"] == 1
+    assert saw["names"] == [f"Channel {n}" for n in range(1, 8)]
+    assert saw["words"] == ["1 strip, 00:00-00:04, mono, from voice.wav"]
+    assert saw["suggested"][0] == "other"

@@ -127,6 +127,7 @@ def decoded(path: str) -> tuple[int, list[list[int]]]:
 
 def _integers(sound: bytes, width: int) -> list[int]:
     """Little-endian integers of `width` bytes as 24 bits: each set at the top of 32 bits, then shifted down."""
+    sound = sound[: len(sound) // width * width]
     wide = bytearray(len(sound) // width * 4)
     for byte in range(width):
         wide[4 - width + byte :: 4] = sound[byte::width]

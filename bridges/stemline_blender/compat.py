@@ -115,6 +115,11 @@ def _curves(scene: Any) -> Any:
     return ()
 
 
+def audible(scene: Any) -> bool:
+    """The value of `scene.use_audio` with which its sequence sounds. Old versions have it mean the contrary."""
+    return "otherwise" in scene.bl_rna.properties["use_audio"].description
+
+
 def user_is_dragging() -> bool:
     """Whether a tool holds strips just now: the sequence must not change under it."""
     return any(

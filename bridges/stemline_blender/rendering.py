@@ -96,7 +96,7 @@ def _only(scene: Any, wanted: Range) -> Iterator[None]:
                     change(part.channels[other.channel], "mute", False)
         for speaker in bpy.data.speakers:
             change(speaker, "muted", strip.type != compat.SCENE or speaker.muted)
-        for name, value in (("use_audio", True), ("audio_volume", 1.0)):
+        for name, value in (("use_audio", compat.audible(scene)), ("audio_volume", 1.0)):
             change(scene, name, value)
         change(scene, "frame_end", max(scene.frame_end, wanted.end))
         change(scene, "frame_start", wanted.start)

@@ -10,7 +10,7 @@ import bpy
 import wav
 from desk import Desk
 
-EDGES = {"meta": (12, 40, 70, 90), "scene": (45, 130), "modifier": (11, 91), "retimed": (11, 61)}
+INNER_EDGES = {"meta": (40, 70)}
 
 
 def plain_strip(module: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -111,13 +111,14 @@ def rendered(module: str, config: dict[str, Any]) -> dict[str, Any]:
     original.mute = False
     as_it_was, as_stems = (desk.mix_down(*strips, cached=cached) for strips in ([original], desk.stem_strips()))
     loud = [desk.loudness(mixed) for mixed in (as_it_was, as_stems)]
-    near_edges = {frame + near for frame in EDGES[config["kind"]] for near in (-1, 0, 1)}
+    edges = (*INNER_EDGES.get(config["kind"], ()), desk.compat.left(original), desk.compat.right(original))
+    near_edges = {frame + near for frame in edges for near in (-1, 0, 1)}
     return {
         "end": end,
         "stems": stems,
         "unchanged": unchanged,
         "placed": [desk.compat.left(original), desk.compat.right(original)],
-        "null": desk.null_between(as_it_was, as_stems, EDGES[config["kind"]]),
+        "null": desk.null_between(as_it_was, as_stems, edges),
         "loudness": max(abs(a - b) for n, (a, b) in enumerate(zip(*loud)) if n not in near_edges),  # noqa: B905
         "loudest": max(loud[0]),
     }

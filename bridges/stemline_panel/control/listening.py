@@ -118,9 +118,11 @@ class SoundControl(QObject):
         self._draw_choice()
 
         def measure() -> Compared:
+            if not stems:
+                return Compared(stems, part, {})
             reader = TakeReader(takes)
             try:
-                levels = {take.name: reader.loudness(take.name, part) for take in takes} if stems else {}
+                levels = {take.name: reader.loudness(take.name, part) for take in takes}
             finally:
                 reader.close()
             return Compared(stems, part, levels)

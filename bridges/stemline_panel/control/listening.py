@@ -57,7 +57,7 @@ class SoundControl(QObject):
         self.levels: Mapping[str, Loudness] = {}
         self._matched = matched
         self._serial = 0
-        self._drawing = False
+        self._drawing = self._scanning = False
         self._wanted: tuple[TimeRange, int] | None = None
         self._scans = 0
         self._takes: tuple[Take, ...] = ()
@@ -84,7 +84,6 @@ class SoundControl(QObject):
         def then(pictures: ClipPictures) -> None:
             if serial == self._serial:
                 self._opened(pictures.opened)
-                self._scan(serial)
 
         def failed(error: StemlineError) -> None:
             if serial == self._serial:
@@ -119,9 +118,11 @@ class SoundControl(QObject):
         self._draw_choice()
 
         def measure() -> Compared:
+            if not stems:
+                return Compared(stems, part, {})
             reader = TakeReader(takes)
             try:
-                levels = {take.name: reader.loudness(take.name, part) for take in takes} if stems else {}
+                levels = {take.name: reader.loudness(take.name, part) for take in takes}
             finally:
                 reader.close()
             return Compared(stems, part, levels)
@@ -190,7 +191,7 @@ class SoundControl(QObject):
     def _opened(self, opened: OpenedClip) -> None:
         self.clip = opened
         self._scans = 0
-        self._drawing = False
+        self._drawing, self._scanning = False, False
         self.player.load(takes_of(opened, {}), opened.facts.sample_rate, opened.played.length)
         self.opened.emit(opened)
         self.moved.emit(self.playhead)
@@ -212,6 +213,9 @@ class SoundControl(QObject):
         def then(picture: SoundPicture) -> None:
             self._drawing = False
             self.pictured.emit(picture)
+            if not self._scanning:  # what is shown comes first
+                self._scanning = True
+                self._scan(serial)
             if self._wanted is not None:
                 self._draw()
 

@@ -17,7 +17,7 @@ from stemline_panel.sound.spectrum import BANDS, BandMeter, Picture
 
 DETAIL_S = 150
 """Longer ranges are drawn from the overview; shorter ones are decoded when they are shown."""
-FIRST_VIEW_S = 60
+FIRST_VIEW_S = 120
 _SCAN_SAMPLES = 1 << 19
 _SCAN_COLUMNS = 1 << 14
 _AROUND_S = 20
@@ -162,6 +162,6 @@ class ClipPictures:
 
 
 def first_view(opened: OpenedClip) -> TimeRange:
-    """What is shown when a clip is opened: all of it, or its first minute."""
+    """What is shown when a clip is opened: all of it, or its first two minutes."""
     record = opened.clip.record_range
     return TimeRange(record.start, min(record.end, record.start + FIRST_VIEW_S))

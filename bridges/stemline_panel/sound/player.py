@@ -130,7 +130,9 @@ class Player:
             self.trouble = str(reason)
             return False
         self.trouble = ""
-        self._playing = True
+        with self._wake:
+            self._playing = True
+            self._wake.notify_all()
         return True
 
     def pause(self) -> None:
@@ -251,7 +253,7 @@ class Player:
             reader.close()
 
     def _has_work(self) -> bool:
-        ready = bool(self._order.takes) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
+        ready = self._playing and bool(self._order.takes) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
         return self._closed or ready
 
     def _read_on(self, reader: TakeReader, order: _Order, at: int) -> int:

@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.host, pytest.mark.slow]
 def test_what_stands_in_no_file_is_rendered_first(blender: Runner, version: str, kind: str) -> None:
     if kind == "modifier" and version == "3.4":
         pytest.skip("Blender 3.4 has no modifiers of sound")
-    saw = blender.run("sources.rendered", kind=kind)
+    tries = 4 if kind == "retimed" else 1  # 4.5.15 divides by zero in about one mixdown of a retimed strip in four
+    saw = blender.run("sources.rendered", tries=tries, kind=kind)
     done(saw)
     assert saw["unchanged"], "rendering puts everything back"
     assert len(saw["stems"]) == 2

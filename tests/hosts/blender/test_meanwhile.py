@@ -60,11 +60,9 @@ def test_a_dead_companion_and_a_killed_server_do_not_stop_blender(blender: Runne
 
 
 def test_a_missing_or_wrong_stemline_is_one_sentence_and_one_command(blender: Runner) -> None:
-    programs = {
-        "dies": program_that(blender.folder, "import sys; sys.exit('No module named torch')"),
-        "too_new": program_that(blender.folder, _TOO_NEW),
-    }
-    saw = blender.run("meanwhile.missing", recorded=False, **programs)
+    dies = program_that(blender.folder, "import sys; sys.exit('No module named torch')")
+    too_new = program_that(blender.folder, _TOO_NEW)
+    saw = blender.run("meanwhile.missing", recorded=False, dies=dies, too_new=too_new)
     sentences = [one["sentence"] for one in saw["saw"]]
     assert all(one["end"] == "failed" and one["command"].endswith("stemline install blender") for one in saw["saw"])
     assert "not installed" in sentences[0]
@@ -80,7 +78,7 @@ def test_spans_versions_and_removal(blender: Runner) -> None:
     assert saw["spans"] == [["PLUS", 20, 45], ["MINUS", 60, 70]]
     assert saw["prompt"] == {"plus": [[19200, 67200]], "minus": [[96000, 115200]]}
     assert saw["ends"] == ["done", "done"]
-    assert saw["sets"] == ["tone: original", "a name: original"]
+    assert saw["sets"] == ["a name: original", "tone: original"]
     assert saw["heard"] == {
         "ORIGINAL": [False, True, True],
         "STEM": [True, False, True],

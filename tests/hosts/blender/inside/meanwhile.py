@@ -151,11 +151,12 @@ def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
     bpy.ops.stemline.add_span(sign="MINUS", source="MARKERS")
     spans = [(span.sign, span.start, span.end) for span in mine.spans]
     first = desk.wait(desk.press("tone"))
-    record = desk.results.record_of(desk.stem_strips()[0])["prompt"]
+    records = [desk.results.record_of(strip) for strip in desk.stem_strips()]
+    record = next(record["prompt"] for record in records if record["stem"] == "tone")
     prompts = {"plus": record["plus"], "minus": record["minus"]}
     bpy.ops.stemline.remove_span(index=0)
     second = desk.wait(desk.press("other", play="residual", stem="a name"))
-    sets = [result.title for result in desk.results.results_in(scene)]
+    sets = sorted(result.title for result in desk.results.results_in(scene))
     heard = {}
     for what in ("ORIGINAL", "STEM", "RESIDUAL", "ALL"):
         bpy.ops.stemline.play_result(result=_result(desk, "tone"), what=what)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the real Blenders that the tests drive, each into an environment of its own: `scripts/host-envs.sh 4.5 5.0`.
-# They lie in ${STEMLINE_HOST_ENVS:-~/.cache/stemline-hosts}, about 900 MB each. Does nothing for those that are there.
+# 3.4 is Debian's own program, installed where it may be. The others lie in ${STEMLINE_HOST_ENVS:-~/.cache/stemline-hosts}, about 900 MB each. Does nothing for those that are there.
 set -euo pipefail
 folder=${STEMLINE_HOST_ENVS:-$HOME/.cache/stemline-hosts}
 declare -A exact=([4.5]=4.5.15 [5.0]=5.0.1)
@@ -12,6 +12,12 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s "${libraries
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${libraries[@]}" >/dev/null
 fi
 for version in "${@:-4.5}"; do
+    if [ "$version" = 3.4 ]; then
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s blender xvfb xdotool imagemagick >/dev/null 2>&1; then
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends blender xvfb xdotool imagemagick >/dev/null
+        fi
+        continue
+    fi
     place=$folder/bpy-$version
     if "$place/bin/python" -c 'import bpy' >/dev/null 2>&1; then continue; fi
     echo "Fetching Blender ${exact[$version]} into $place"

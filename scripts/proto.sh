@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${STEMLINE_PROTO_VENV:-.venv-proto}
-if [ ! -x "$tools/bin/python" ]; then
-    "${PYTHON:-python3}" -m venv "$tools"
+if ! "$tools/bin/python" -c 'import grpc_tools, mypy_protobuf' 2>/dev/null; then
+    "${PYTHON:-$(command -v python3.11 || echo python3)}" -m venv "$tools"
     "$tools/bin/pip" install -q --disable-pip-version-check "grpcio-tools==1.62.3" "mypy-protobuf==3.6.0" "setuptools<81"
 fi
 out=core

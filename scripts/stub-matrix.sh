@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 base=${STEMLINE_STUB_VENVS:-.venv-stubs}
 for version in ${*:-4.25 5.29 6.33 7}; do
     venv=$base/$version
-    if [ ! -x "$venv/bin/python" ]; then
-        "${PYTHON:-python3}" -m venv "$venv"
+    if ! "$venv/bin/python" -c 'import google.protobuf, grpc' 2>/dev/null; then
+        "${PYTHON:-$(command -v python3.11 || echo python3)}" -m venv "$venv"
         "$venv/bin/pip" install -q --disable-pip-version-check --no-deps "protobuf==$version.*" grpcio typing_extensions
     fi
     PYTHONPATH=core "$venv/bin/python" scripts/stub_check.py

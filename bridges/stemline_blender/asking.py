@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +31,8 @@ def new_job(scene: Any) -> Job:
         raise Problem("Say what to pull out, or mark where it sounds.", "PROMPT_EMPTY")
     if scene.sequence_editor is None:
         raise Problem("There is no sequence yet.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
-    folder, server = output_folder(), preferences().server.strip()
+    folder = output_folder()
+    server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
     if server and not is_local(server) and not compat.can_go_online():
         raise Problem(
             f"Blender is set to stay offline, and {server} is another computer.",

@@ -87,7 +87,9 @@ def _draw_state(layout: Any) -> None:
     elif SESSION.state == READY and SESSION.server == "ready":
         layout.label(text=f"Ready (Stemline {SESSION.version})", icon="CHECKMARK")
     elif SESSION.state == READY and SESSION.server != "starting":
-        _draw_wrapped(layout.column(align=True), SESSION.server, "ERROR")
+        box = layout.box().column(align=True)
+        _draw_wrapped(box, SESSION.server, "ERROR")
+        box.operator("stemline.start", icon="FILE_REFRESH")
     elif SESSION.state in (READY, STARTING):
         what = "its server" if SESSION.state == READY else "Stemline"
         layout.label(text=f"Starting {what}...", icon="SORTTIME")

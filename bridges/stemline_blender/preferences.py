@@ -1,6 +1,7 @@
 """What the user sets once."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import bpy
 
@@ -23,7 +24,7 @@ class StemlinePreferences(bpy.types.AddonPreferences):
     )
     server: bpy.props.StringProperty(
         name="Server",
-        description="host:port of a Stemline server. Empty: a private one on this computer",
+        description="HOST:PORT on this computer, or https://HOST:PORT. Empty: STEMLINE_SERVER, else a private one",
     )
 
     def draw(self, context: Any) -> None:
@@ -46,5 +47,5 @@ def preferences() -> Any:
 
 def is_local(server: str) -> bool:
     """Whether a server is on this computer: Blender's online switch is not about those."""
-    host = server.rpartition(":")[0] if server.count(":") == 1 else server
-    return host.strip("[]") in ("", "localhost", "127.0.0.1", "::1") or server.startswith("unix:")
+    host = urlsplit(server if "://" in server else f"//{server}").hostname
+    return server == "private" or host in ("localhost", "127.0.0.1", "::1")

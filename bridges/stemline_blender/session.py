@@ -5,6 +5,7 @@ Everything here happens on Blender's main thread, in `pump`; the threads of `lin
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -240,6 +241,9 @@ class Session:
 
     def _on_failed(self, job: Job, params: dict[str, Any]) -> None:
         error = params["error"]
+        if self._companion is not None and str(error["code"]).startswith("SERVER"):
+            self.server = "starting"
+            self._companion.peer.ask("models", {}, self._on_models)
         job.fail(f"{error['message']} {error.get('advice', '')}".rstrip())
 
     def _write_later(self, params: dict[str, Any]) -> Later:
@@ -259,8 +263,9 @@ class Session:
                 _LOG.exception("write_tracks failed")
                 later.settle(None, problem)
             else:
-                bpy.ops.ed.undo_push(message=f"Stemline: {job.title}")
                 later.settle(answer, None)
+                with contextlib.suppress(RuntimeError):  # no undo in this context: the stems are there all the same
+                    bpy.ops.ed.undo_push(message=f"Stemline: {job.title}")
 
 
 SESSION = Session()

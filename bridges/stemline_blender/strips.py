@@ -141,12 +141,12 @@ class Fingerprint:
         return cls(strip.as_pointer(), strip.type, strip.name, _media_name(strip), place_of(strip, rate))
 
     def find(self, strips: Any, rate: Fraction) -> Any:
-        """The strip: the very same, else that of its name, else the only one that plays the same of the same media.
-        None when it is gone."""
+        """The strip: that of its name, else (renamed) the very same, else the only one that plays the same of the same
+        media. None when it is gone. The name counts first: after an undo another strip may have the pointer."""
         alike = [strip for strip in strips if strip.type == self.kind and _media_name(strip) == self.media]
         candidates = [
-            [strip for strip in alike if strip.as_pointer() == self.pointer],
             [strip for strip in alike if strip.name == self.name],
+            [strip for strip in alike if strip.as_pointer() == self.pointer],
             [strip for strip in alike if self.media and place_of(strip, rate).source_start == self.place.source_start],
         ]
         return next((found[0] for found in candidates if len(found) == 1), None)

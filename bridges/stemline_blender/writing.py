@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,23 +54,23 @@ class Writing:
             )
         names = _track_names([track for track, _ in kept])
         channels = self._free_channels(names, [strips for _, strips in kept])
-        try:
+        with ExitStack() as otherwise:
+            otherwise.callback(self._take_back)
             for (track, strips), name, channel in zip(kept, names, channels):  # noqa: B905
                 self._add_track(track, strips, name, channel, options["metadata"])
             self._read_back()
-        except (Problem, RuntimeError, TypeError) as problem:
-            for strip in self.added:
-                remove_stem(self.scene, self.holder, strip)
-            if isinstance(problem, Problem):
-                raise
-            raise Problem(f"Blender did not take the stems: {problem}", "HOST_UNSUPPORTED") from problem
-        self._mute_originals(options["disable_clips"], kept)
+            self._mute_originals(options["disable_clips"], kept)
+            otherwise.pop_all()
         return {
             "tracks": names,
             "output": f"{self.scene.name}, channels {min(channels)}-{max(channels)}",
             "notes": list(dict.fromkeys(self.notes)),
             "result": self.result,
         }
+
+    def _take_back(self) -> None:
+        for strip in self.added:
+            remove_stem(self.scene, self.holder, strip)
 
     def _find_holder(self) -> Any:
         editor = self.scene.sequence_editor

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 RECORD_NAME = "installation.json"
-INSTALL_COMMAND = "pipx install 'stemline[server]'"
 
 
 class Installation(NamedTuple):
@@ -55,12 +54,14 @@ def find_installation(preference: str, bridge: str) -> Installation:
         installation = Installation(tuple(map(str, held["command"])), str(held["stemline"]))
     except FileNotFoundError:
         raise NotInstalled(
-            "Stemline is not installed for this user.", f"{INSTALL_COMMAND} && stemline install {bridge}"
+            "Stemline is not installed for this user: install it as its README says, then run this.",
+            f"stemline install {bridge}",
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise NotInstalled(f"{record} cannot be read.", f"stemline install {bridge}") from None
     if not installation.command or not Path(installation.command[0]).is_file():
         raise NotInstalled(
-            "The Stemline that was installed is gone.", f"{INSTALL_COMMAND} && stemline install {bridge}"
+            "The Stemline that was installed is gone: install it as its README says, then run this.",
+            f"stemline install {bridge}",
         )
     return installation

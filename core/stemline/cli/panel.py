@@ -28,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from stemline.errors import UsageError
+    from stemline.extras import install_command
     from stemline.hosts.stdio import claim_standard_streams
 
     streams = None
@@ -44,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
         app = importlib.import_module("stemline_panel.app")
     except ImportError as error:
         raise UsageError(
-            f"The panel's packages are not installed ({error}).", advice="Run `pip install 'stemline[panel]'`."
+            f"The panel's packages are not installed ({error}).", advice=f"Run: {install_command('panel')}"
         ) from error
     return int(app.main(app.Launch(args.input, args.server, args.output, streams)))

@@ -20,12 +20,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Returns when the server has been told to stop. Raises NoServerError when it is not installed or cannot listen."""
+    from stemline.extras import install_command
+
     try:
         from stemline_server.app import serve
         from stemline_server.config import from_arguments
     except ModuleNotFoundError as error:
         raise NoServerError(
             f"The separation server is not installed here ({error.name} is missing).",
-            advice="Run `pip install 'stemline[server]'`.",
+            advice=f"Run: {install_command('server')}",
         ) from error
     return serve(from_arguments(args))

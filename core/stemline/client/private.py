@@ -27,6 +27,7 @@ from stemline.client.address import Endpoint
 from stemline.client.process import is_alive
 from stemline.client.settings import store_limit_bytes
 from stemline.errors import NoServerError
+from stemline.extras import install_command
 from stemline.v1 import models_pb2, models_pb2_grpc
 
 IDLE_TIMEOUT_S = 600
@@ -36,7 +37,7 @@ _GIB = 1 << 30
 _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 20.0
 _GIVE_WAY_S = 1.0
-_INSTALL = "Run `pip install 'stemline[server]'`, or name a server with --server."
+_INSTALL = f"Name a server with --server, or run: {install_command('server')}"
 
 
 @dataclass(frozen=True, slots=True)

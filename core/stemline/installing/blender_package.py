@@ -45,18 +45,25 @@ def build_zip(folder: Path) -> Path:
 
 def put_files(folder: Path) -> None:
     """Installs the package as `folder`, in place of what was there. Raises OutputError."""
-    part = folder.with_name(f".{folder.name}.part")
+    part, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old"))
     try:
         shutil.rmtree(part, ignore_errors=True)
         for inside, path in package_files():
             target = part / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)  # all of it or nothing: Windows refuses while a file is in use
         part.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise OutputError(f"{folder} cannot be written ({error.strerror}).", code=Code.OUTPUT_UNWRITABLE) from error
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror}).",
+            code=Code.OUTPUT_UNWRITABLE,
+            advice="Close Blender, then try again.",
+        ) from error
 
 
 def validate_zip(zip_path: Path, programs: list[Path]) -> str:
@@ -67,9 +74,12 @@ def validate_zip(zip_path: Path, programs: list[Path]) -> str:
     command = _validator(programs)
     if not command:
         return "No Blender from 4.2 on is at hand, so its own tool did not check the extension."
-    ran = subprocess.run(
-        [*command, "validate", str(zip_path)], capture_output=True, text=True, check=False, timeout=120
-    )
+    try:
+        ran = subprocess.run(
+            [*command, "validate", str(zip_path)], capture_output=True, text=True, check=False, timeout=120
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "Blender's own tool did not answer, so it did not check the extension."
     if ran.returncode != 0:
         words = (ran.stdout + ran.stderr).strip().splitlines()
         raise OutputError(

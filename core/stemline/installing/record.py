@@ -29,11 +29,6 @@ def record_installation() -> Path:
     return record
 
 
-def forget_installation() -> None:
-    """Removes the record, where there is one."""
-    (paths.home_dir() / _NAME).unlink(missing_ok=True)
-
-
 def bridge_folder(package: str) -> Path:
     """The folder of a bridge's package, found without importing it: it may need its host's modules."""
     spec = importlib.util.find_spec(package)

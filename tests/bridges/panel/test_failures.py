@@ -84,7 +84,8 @@ def test_without_its_packages_the_command_says_how_to_get_them(tmp_path: Path) -
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
-    assert "pip install 'stemline[panel]'" in ended.stderr
+    assert "pip install" in ended.stderr
+    assert "[panel]" in ended.stderr
 
 
 def test_host_mode_by_hand_says_what_it_is_for() -> None:

@@ -132,7 +132,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(NoServerError, match=missing) as caught:
         connect()
-    assert "pip install 'stemline[server]'" in caught.value.advice
+    assert "[server]" in caught.value.advice
     assert not paths.server_state_dir(__version__).exists()
 
 

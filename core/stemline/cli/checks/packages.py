@@ -18,6 +18,7 @@ from pathlib import Path
 
 from stemline._version import __version__
 from stemline.cli.checks.check import Check, Status
+from stemline.extras import install_command
 
 _CORE = {
     "numpy": "numpy",
@@ -32,7 +33,7 @@ _CORE = {
 }
 _DECODERS = ("aac", "ac3", "eac3", "mp3float", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s24le", "pcm_f32le")
 _INSTALL_CORE = "Run `pip install --force-reinstall stemline`."
-_INSTALL_SERVER = "Run `pip install 'stemline[server]'`, or name a server elsewhere with STEMLINE_SERVER."
+_INSTALL_SERVER = f"Name a server elsewhere with STEMLINE_SERVER, or run: {install_command('server')}"
 _PROBE_TIMEOUT_S = 120
 _PROBE = """
 import importlib, importlib.metadata, json

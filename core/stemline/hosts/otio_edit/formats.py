@@ -20,6 +20,7 @@ from typing import TypeVar
 import opentimelineio as otio
 
 from stemline.errors import Code, EditError
+from stemline.extras import install_command
 from stemline.hosts.otio_edit.bundles import unpack_bundle
 from stemline.hosts.otio_edit.document import only_timeline, read_timeline
 from stemline.hosts.otio_edit.edl import read_edl
@@ -105,7 +106,7 @@ def require_adapter(wanted: Format) -> None:
         raise EditError(
             f"{wanted.title} edits need the package {wanted.package}, which is not installed.",
             code=Code.EDIT_ADAPTER_MISSING,
-            advice="Run: pip install 'stemline[otio]'",
+            advice=f"Run: {install_command('otio')}",
         )
 
 

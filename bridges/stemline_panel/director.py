@@ -120,8 +120,7 @@ class Director(QObject):
         session.show(read)
         self.window.target.show_host(shown=self.hosts.connected)
         if isinstance(place, RemotePlace):
-            version = place.capabilities.version
-            self.window.target.host.show_state(Health.GOOD, place.label, f"{place.label} {version} is connected.")
+            self._show_host(slow=False)
         self.window.target.part.setVisible(not session.host.writes_tracks)
         self.window.hide_banner()
         self.window.raise_()
@@ -138,6 +137,17 @@ class Director(QObject):
         """Marks and the selection are times of the sound that was shown: they mean nothing in another."""
         self.session.stems.clear_spans()
         self.marks.select(None)
+
+    def _show_host(self, *, slow: bool) -> None:
+        place = self.hosts.place
+        if not isinstance(place, RemotePlace) or not self.hosts.connected:
+            return
+        label, badge = place.label, self.window.target.host
+        if slow:
+            words = f"{label} has not answered for half a minute: it may be rendering, or show a dialog."
+            badge.show_state(Health.WAITING, "still waiting", words)
+        else:
+            badge.show_state(Health.GOOD, label, f"{label} {place.capabilities.version} is connected.")
 
     def _host_failed(self, error: StemlineError) -> None:
         self.window.show_banner(str(error))
@@ -277,6 +287,7 @@ class Director(QObject):
         self.hosts.opened.connect(self._opened_place)
         self.hosts.failed.connect(self._host_failed)
         self.hosts.gone.connect(self._host_gone)
+        self.hosts.slow.connect(lambda slow: self._show_host(slow=slow))
         self.hosts.rendered.connect(self._rendered)
         self.connection.changed.connect(self._server_changed)
         self.sound.opened.connect(self._opened_clip)

@@ -142,9 +142,13 @@ class AskControl(QObject):
     def change_settings(self) -> None:
         session = self._session
         models = self._director.connection.models
-        dialog = OptionsDialog(session.settings, models, str(session.default_output), self._window)
+        folder = str(session.output_now or session.default_output)
+        dialog = OptionsDialog(session.settings, models, folder, self._window)
         if dialog.exec_():
-            session.settings = dialog.chosen()
+            chosen = dialog.chosen()
+            if chosen.output_dir != session.settings.output_dir:
+                session.output_now = None
+            session.settings = chosen
             self._kept.save(session.settings)
             self.changed.emit()
 

@@ -136,6 +136,15 @@ def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp
     assert panel.director._kept.history.search("roof") == ["rain on a roof"]
 
 
+def test_the_folder_of_the_command_line_is_that_of_one_session(open_panel: OpenPanel, tmp_path: Path) -> None:
+    first = open_panel(output=str(tmp_path / "once"))
+    assert first.session.output_dir == tmp_path / "once"
+    assert first.director.close()
+    second = open_panel()
+    assert second.session.settings.output_dir == ""
+    assert second.session.output_dir == second.session.default_output
+
+
 def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"

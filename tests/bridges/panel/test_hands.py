@@ -9,7 +9,7 @@ import pytest
 from PyQt5.QtCore import QPoint, QPointF, Qt
 from PyQt5.QtGui import QWheelEvent
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QListWidgetItem
+from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
@@ -178,4 +178,8 @@ def test_settings_are_shown_and_chosen(panel: Panel) -> None:
     assert dialog.chosen() == PanelSettings()
     model.setCurrentIndex(known.index("noop"))
     assert dialog.chosen() == PanelSettings(model="noop")
+    folder = dialog.findChildren(QLineEdit)[-1]
+    for typed, meant in (("~/stems", Path.home() / "stems"), (" stems", Path.cwd() / "stems"), ("~", Path.home())):
+        folder.setText(typed)
+        assert dialog.chosen().output_dir == str(meant)
     dialog.deleteLater()

@@ -202,6 +202,19 @@ def test_a_call_that_takes_too_long_can_be_tried_again(
         assert not panel.window.banner.isVisible()
 
 
+def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        hosts, badge, told = panel.director.hosts, panel.window.target.host, threading.Event()
+        hosts._patience.setInterval(0)
+        hosts._do(lambda: told.wait(60), lambda _: None)
+        panel.until(lambda: badge.words == "still waiting")
+        assert badge.health is Health.WAITING
+        told.set()
+        panel.until(lambda: badge.health is Health.GOOD)
+        assert badge.words == "Fake"
+
+
 def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()

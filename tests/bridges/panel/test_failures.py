@@ -32,7 +32,7 @@ def own_server(open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.Monkey
     """A server of its own for a test that kills it."""
     monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path / "cache"))
     yield
-    stop_private(timeout_s=10)
+    stop_private(timeout_s=60)
 
 
 def test_no_server_says_so_and_the_button_connects(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_without_its_packages_the_command_says_how_to_get_them(tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
@@ -94,7 +94,7 @@ def test_host_mode_by_hand_says_what_it_is_for() -> None:
 
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "stemline", "panel", "--host"]
-    ended = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=180)
     os.close(ours)
     os.close(theirs)
     assert ended.returncode == 2

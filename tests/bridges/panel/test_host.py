@@ -51,7 +51,7 @@ def attended(
         finally:
             if child.poll() is None:
                 panel.director.hosts.close()
-            child.wait(20)
+            child.wait(60)
 
 
 def report(runner: FakeHostRunner) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_a_host_that_comes_back_finds_the_same_panel(
             panel.click(panel.window.results.apply)
             panel.until(lambda: item.applied)
             panel.director.hosts.close()
-            assert host.wait(20) == 0
+            assert host.wait(60) == 0
     told = report(runner)
     assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
     assert not panel.director._kept.waiting.exists()

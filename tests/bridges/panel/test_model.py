@@ -23,6 +23,7 @@ from stemline.hosts.services import SeparateParams
 from stemline.hosts.wire import from_wire
 from stemline.paths import cache_dir
 from stemline.workflow import Progress, RunResult
+from stemline_panel.control.runs import RunControl
 from stemline_panel.kept import forget_old
 from stemline_panel.model.history import PRESETS, PromptHistory
 from stemline_panel.model.journal import Entry, Journal
@@ -214,6 +215,32 @@ def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> N
     journals[1].write(other.queue)
     journals[0].write(one.queue)
     assert [entry.request.stems[0].name for entry in journals[1].read([clip()])] == ["rain", "wind"]
+
+
+@pytest.mark.usefixtures("qapp")
+def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(tmp_path: Path) -> None:
+    made = session()
+    made.stems.add("rain")
+    item = made.queue.add(made.request())
+    made.queue.next_to_run()
+    made.queue.finish(item.number, outcome(item.request))
+    runs = RunControl(made, Journal(tmp_path))
+    made.show(ReadClips((clip(2),)))
+    assert runs.find_earlier(made.clips) == 0
+    beside = session()
+    other = RunControl(beside, Journal(tmp_path))
+    assert other.find_earlier(beside.clips) == 1, "a panel beside it knows the run as not applied"
+    item.applied = Applied(("rain A1",), handle="r1")
+    runs.keep()
+    other.keep()
+    later = session()
+    last = RunControl(later, Journal(tmp_path))
+    assert last.find_earlier(later.clips) == 1
+    (found,) = later.queue
+    assert found.applied == item.applied
+    assert other.find_earlier(beside.clips) == 0
+    assert [run.applied for run in beside.queue] == [item.applied]
+    assert [control.close() for control in (runs, other, last)] == [True] * 3
 
 
 def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:

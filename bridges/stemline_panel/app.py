@@ -17,8 +17,10 @@ from PyQt5.QtWidgets import QApplication
 
 from stemline.hosts.lines import ByteStream
 from stemline_panel.director import Director
+from stemline_panel.faults import survive
 from stemline_panel.kept import Kept, forget_old
 from stemline_panel.model.session import Session
+from stemline_panel.model.settings import typed_folder
 from stemline_panel.sound.sink import AudioSink, DeviceSink, why_no_device
 from stemline_panel.takeover import hand_over
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
@@ -44,6 +46,7 @@ def main(launch: Launch) -> int:
     app = make_application()
     director = build(launch, DeviceSink(), kept)
     director.sound.player.trouble = why_no_device()
+    survive(director.window.show_banner)
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     wake = QTimer()
@@ -69,10 +72,8 @@ def make_application() -> QApplication:
 
 def build(launch: Launch, sink: AudioSink, kept: Kept) -> Director:
     """The window and all behind it, at work on what it was started with."""
-    settings = kept.settings()
-    if launch.output:
-        settings.output_dir = str(Path(launch.output).absolute())
-    director = Director(Session(settings, server=launch.server), kept, sink)
+    output = Path(typed_folder(launch.output)) if launch.output else None
+    director = Director(Session(kept.settings(), server=launch.server, output_now=output), kept, sink)
     director.connection.connect_now()
     if launch.streams is not None:
         director.hosts.attach(*launch.streams)

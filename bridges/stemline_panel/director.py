@@ -113,13 +113,14 @@ class Director(QObject):
 
     def _opened_place(self, place: Place, read: ReadClips) -> None:
         session = self.session
+        if session.place not in ("", place.key):
+            self._leave_place()
         session.host, session.apply_words = place.capabilities, place.apply_words
         session.default_output, session.place = place.default_output, place.key
         session.show(read)
         self.window.target.show_host(shown=self.hosts.connected)
         if isinstance(place, RemotePlace):
-            version = place.capabilities.version
-            self.window.target.host.show_state(Health.GOOD, place.label, f"{place.label} {version} is connected.")
+            self._show_host(slow=False)
         self.window.target.part.setVisible(not session.host.writes_tracks)
         self.window.hide_banner()
         self.window.raise_()
@@ -132,6 +133,22 @@ class Director(QObject):
             self.window.say(" ".join(read.notes))
         self.refresh()
 
+    def _leave_place(self) -> None:
+        """Marks and the selection are times of the sound that was shown: they mean nothing in another."""
+        self.session.stems.clear_spans()
+        self.marks.select(None)
+
+    def _show_host(self, *, slow: bool) -> None:
+        place = self.hosts.place
+        if not isinstance(place, RemotePlace) or not self.hosts.connected:
+            return
+        label, badge = place.label, self.window.target.host
+        if slow:
+            words = f"{label} has not answered for half a minute: it may be rendering, or show a dialog."
+            badge.show_state(Health.WAITING, "still waiting", words)
+        else:
+            badge.show_state(Health.GOOD, label, f"{label} {place.capabilities.version} is connected.")
+
     def _host_failed(self, error: StemlineError) -> None:
         self.window.show_banner(str(error))
         if self.hosts.connected and error.code is Code.HOST_TIMEOUT:
@@ -139,8 +156,13 @@ class Director(QObject):
         self.refresh()
 
     def _host_gone(self) -> None:
-        """A panel that has nothing of the user's goes with its host."""
-        if not len(self.session.queue):
+        """A panel that has nothing of the user's goes with its host; a file that is shown is not lost with it."""
+        if not self.hosts.lost:
+            self.window.target.show_host(shown=False)
+            self.window.say("The host program has ended. What is shown here stays.")
+            self._refresh_runs()
+            return
+        if not len(self.session.queue) and not self.session.stems.asked:
             self.window.close()
             return
         label = self.hosts.place.label if self.hosts.place else "The host"
@@ -265,6 +287,7 @@ class Director(QObject):
         self.hosts.opened.connect(self._opened_place)
         self.hosts.failed.connect(self._host_failed)
         self.hosts.gone.connect(self._host_gone)
+        self.hosts.slow.connect(lambda slow: self._show_host(slow=slow))
         self.hosts.rendered.connect(self._rendered)
         self.connection.changed.connect(self._server_changed)
         self.sound.opened.connect(self._opened_clip)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ import platformdirs
 from stemline.clips import ClipRange, MediaSource
 from stemline.errors import Code, EditError, HostError, MediaError, UsageError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Selection
+from stemline.hosts.jsonrpc import Unanswered
 from stemline.hosts.otio_edit import OtioEdit, OtioTarget, open_edit
 from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.remote import RemoteHost
@@ -157,7 +157,7 @@ class EditPlace:
     def apply(self, outcome: Outcome, folder: Path) -> Applied:
         """A file that somebody changed since is left alone: the new one gets a number."""
         notebook = OutputNotebook(folder)
-        recipe = hashlib.sha256(outcome.request.as_job().encode()).hexdigest()
+        recipe = outcome.request.digest
         target = notebook.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
         written = self._open(target).write_tracks(outcome.tracks, outcome.options)
         notebook.note(target, recipe)
@@ -215,9 +215,7 @@ class RemotePlace:
     def apply(self, outcome: Outcome, folder: Path) -> Applied:
         try:
             written = self._connect().write_tracks(outcome.tracks, outcome.options)
-        except HostError as error:
-            if error.code not in (Code.HOST_TIMEOUT, Code.HOST_GONE):
-                raise
+        except Unanswered as error:  # a host that answers says itself what it did
             names = ", ".join(track.name for track in outcome.tracks)
             raise HostError(
                 f"{error.message} The tracks {names} may be there all the same.",

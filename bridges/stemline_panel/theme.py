@@ -70,6 +70,10 @@ def apply_theme(app: QApplication) -> None:
 
 
 def _sheet(c: Colours) -> str:
+    return _texts(c) + _fields(c) + _buttons(c) + _window(c)
+
+
+def _texts(c: Colours) -> str:
     return f"""
     QToolTip {{ background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; padding: 4px; }}
     QFrame#card {{ background: {c.raised}; border: 1px solid {c.line}; border-radius: 6px; }}
@@ -79,6 +83,11 @@ def _sheet(c: Colours) -> str:
     QLabel#clock {{ font-family: "DejaVu Sans Mono", "Menlo", "Consolas", monospace; font-size: 12pt; }}
     QLabel#banner {{ background: #43351a; color: #ffe2a8; border: 1px solid #7a5f25; border-radius: 4px;
         padding: 6px 10px; }}
+    """
+
+
+def _fields(c: Colours) -> str:
+    return f"""
     QLineEdit {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
         padding: 5px 8px; min-height: 1.3em; }}
     QLineEdit:focus, QListWidget:focus {{ border: 1px solid {c.accent}; }}
@@ -94,8 +103,14 @@ def _sheet(c: Colours) -> str:
     QCheckBox::indicator:checked {{ background: {c.accent}; border-color: {c.accent};
         image: url({_TICK}); }}
     QCheckBox:focus {{ color: {c.accent}; }}
-    QStatusBar::item {{ border: none; }}
     QListWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
+    QProgressBar {{ background: {c.field}; border: none; border-radius: 2px; max-height: 5px; }}
+    QProgressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
+    """
+
+
+def _buttons(c: Colours) -> str:
+    return f"""
     QPushButton, QToolButton {{ background: #2f3238; border: 1px solid {c.line};
         border-radius: 4px; padding: 5px 10px; }}
     QPushButton:hover, QToolButton:hover {{ background: #393d45; }}
@@ -114,8 +129,12 @@ def _sheet(c: Colours) -> str:
     QPushButton#minus {{ color: {c.minus}; font-weight: 600; }}
     QPushButton#take {{ padding: 5px 12px; }}
     QPushButton#take:checked {{ background: {c.playhead}; color: {c.accent_text}; font-weight: 600; }}
-    QProgressBar {{ background: {c.field}; border: none; border-radius: 2px; max-height: 5px; }}
-    QProgressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
+    """
+
+
+def _window(c: Colours) -> str:
+    return f"""
+    QStatusBar::item {{ border: none; }}
     QSplitter::handle {{ background: {c.ground}; }}
     QScrollBar:vertical {{ background: {c.field}; width: 10px; }}
     QScrollBar::handle:vertical {{ background: #454951; border-radius: 4px; min-height: 24px; }}

@@ -142,9 +142,13 @@ class AskControl(QObject):
     def change_settings(self) -> None:
         session = self._session
         models = self._director.connection.models
-        dialog = OptionsDialog(session.settings, models, str(session.default_output), self._window)
+        folder = str(session.output_now or session.default_output)
+        dialog = OptionsDialog(session.settings, models, folder, self._window)
         if dialog.exec_():
-            session.settings = dialog.chosen()
+            chosen = dialog.chosen()
+            if chosen.output_dir != session.settings.output_dir:
+                session.output_now = None
+            session.settings = chosen
             self._kept.save(session.settings)
             self.changed.emit()
 
@@ -153,6 +157,8 @@ class AskControl(QObject):
         item = self._session.queue.item(number)
         if item is not None:
             self._session.stems.take(item.request.stems)
+            if item.place != self._session.place:
+                self._session.stems.clear_spans()
             self.set_verb(Verb(item.request.settings.play))
 
     def _type(self, text: str) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from PyQt5.QtCore import QObject, pyqtSignal
+from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.clips import ClipRange
 from stemline.errors import Code, HostError, StemlineError
@@ -21,14 +21,17 @@ from stemline_panel.takeover import SocketStream, Waiting
 from stemline_panel.workers import Worker
 
 _NOT_OPEN = "Nothing is open."
+_PATIENCE_MS = 30_000
 
 
 class HostControl(QObject):
-    """`opened` tells the place and its clips; `failed` an error; `gone` that the host program ended."""
+    """`opened` tells the place and its clips; `failed` an error; `gone` that the host program ended; `slow`
+    whether it has let us wait for half a minute."""
 
     opened = pyqtSignal(object, object)
     failed = pyqtSignal(object)
     gone = pyqtSignal()
+    slow = pyqtSignal(bool)
     applied = pyqtSignal(object)
     removed = pyqtSignal(object, object)
     rendered = pyqtSignal(object)
@@ -47,6 +50,11 @@ class HostControl(QObject):
         self.busy = False
         self.lost = False
         """Whether the clips came from a program that is gone."""
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(_PATIENCE_MS)
+        self._patience.timeout.connect(self._tell_slow)
+        self._is_slow = False
         self._greeted.connect(self._meet)
         self._ended.connect(self._end)
         self._back.connect(self._come_back)
@@ -135,12 +143,12 @@ class HostControl(QObject):
     def _meet(self) -> None:
         link = self._link
         if link is not None:
-            self._read_first(RemotePlace(link.host))
+            self._do(lambda: RemotePlace(link.host), self._read_first)
 
     def _end(self, link: HostLink) -> None:
         if link is self._link:
             self._link = None
-            self.lost = True
+            self.lost = self.place is None or isinstance(self.place, RemotePlace)
             with contextlib.suppress(OSError):  # without it the user opens the clips anew
                 self._waiting = Waiting(self._waiting_place, self._back.emit)
             self.gone.emit()
@@ -158,13 +166,26 @@ class HostControl(QObject):
 
     def _do(self, work: Callable[[], object], then: Callable[..., object]) -> None:
         self.busy = True
+        self._patience.start()
 
         def done(result: object) -> None:
-            self.busy = False
+            self._ended_one()
             then(result)
 
         def failed(error: StemlineError) -> None:
-            self.busy = False
+            self._ended_one()
             self.failed.emit(error)
 
         self._worker.do(work, done, failed)
+
+    def _ended_one(self) -> None:
+        self.busy = False
+        self._patience.stop()
+        if self._is_slow:
+            self._is_slow = False
+            self.slow.emit(False)
+
+    def _tell_slow(self) -> None:
+        if self._link is not None and isinstance(self.place, RemotePlace):
+            self._is_slow = True
+            self.slow.emit(True)

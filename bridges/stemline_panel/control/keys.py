@@ -15,21 +15,34 @@ if TYPE_CHECKING:
 _ZOOM = 1.5
 
 
-def handlers(director: Director) -> dict[str, Callable[[], object]]:
+Handlers = dict[str, Callable[[], object]]
+
+
+def handlers(director: Director) -> Handlers:
     """By the action names of `model.shortcuts`."""
-    window, marks, asking, results = director.window, director.marks, director.asking, director.results
-    takes: dict[str, Callable[[], object]] = {
-        f"take_{number}": partial(results.choose_number, number) for number in range(1, 10)
-    }
-    return takes | {
+    return _moving(director) | _marking(director) | _comparing(director) | _asking(director) | _opening(director)
+
+
+def _moving(director: Director) -> Handlers:
+    window, sound = director.window, director.sound
+    return {
         "play": director.play,
         "loop": window.transport.loop.toggle,
         "back": lambda: director.nudge(0, -1),
         "forward": lambda: director.nudge(0, 1),
         "back_second": lambda: director.nudge(-1),
         "forward_second": lambda: director.nudge(1),
-        "start": lambda: director.sound.seek(window.wave.whole.start),
-        "end": lambda: director.sound.seek(window.wave.whole.end),
+        "start": lambda: sound.seek(window.wave.whole.start),
+        "end": lambda: sound.seek(window.wave.whole.end),
+        "zoom_in": lambda: window.wave.zoom(1 / _ZOOM),
+        "zoom_out": lambda: window.wave.zoom(_ZOOM),
+        "zoom_selection": director.marks.zoom_selection,
+    }
+
+
+def _marking(director: Director) -> Handlers:
+    marks = director.marks
+    return {
         "extent": marks.select_extent,
         "set_in": marks.set_in,
         "set_out": marks.set_out,
@@ -38,26 +51,41 @@ def handlers(director: Director) -> dict[str, Callable[[], object]]:
         "turn_span": marks.turn,
         "delete_span": marks.delete,
         "undo": marks.undo,
-        "zoom_in": lambda: window.wave.zoom(1 / _ZOOM),
-        "zoom_out": lambda: window.wave.zoom(_ZOOM),
-        "zoom_selection": marks.zoom_selection,
+    }
+
+
+def _comparing(director: Director) -> Handlers:
+    results = director.results
+    takes: Handlers = {f"take_{number}": partial(results.choose_number, number) for number in range(1, 10)}
+    return takes | {
         "toggle_ab": results.toggle_ab,
-        "equally_loud": window.transport.matched.toggle,
+        "equally_loud": director.window.transport.matched.toggle,
+        "remove_result": results.remove,
+    }
+
+
+def _asking(director: Director) -> Handlers:
+    asking = director.asking
+    return {
         "prompt": asking.to_prompt,
-        "presets": window.prompt.prompt.show_presets,
+        "presets": director.window.prompt.prompt.show_presets,
         "add_stem": asking.add_stem,
         "remove_stem": asking.remove_stem,
         "verb": asking.next_verb,
         "audition": asking.audition,
         "big": asking.press_big,
         "stop": asking.stop,
-        "remove_result": results.remove,
         "copy_job": asking.copy_job,
+        "settings": asking.change_settings,
+    }
+
+
+def _opening(director: Director) -> Handlers:
+    return {
         "previous_clip": lambda: director.step_clip(-1),
         "next_clip": lambda: director.step_clip(1),
         "refresh": director.hosts.read,
         "render": director.render,
         "open": director.ask_for_file,
-        "settings": asking.change_settings,
         "help": director.show_help,
     }

@@ -52,7 +52,11 @@ class SoundControl(QObject):
         super().__init__()
         self._worker = Worker("sound", self)
         self.player = Player(sink)
+        self._held: ClipPictures | None = None
+        """What is open; the worker's own."""
         self._pictures: ClipPictures | None = None
+        """Those of the shown clip, once it is open."""
+        self._playhead = Fraction(0)
         self.clip: OpenedClip | None = None
         self.levels: Mapping[str, Loudness] = {}
         self._matched = matched
@@ -69,25 +73,25 @@ class SoundControl(QObject):
     # -- the clip ------------------------------------------------------------------------------------------------------
 
     def show(self, clip: ClipRange) -> None:
+        """Until it is open there is no clip: nothing is drawn, searched or played."""
         self._serial += 1
         serial = self._serial
         self.player.pause()
+        self._playhead = self.playhead
+        self.clip = self._pictures = None
         self.play_changed.emit()
 
         def work() -> ClipPictures:
-            if self._pictures is not None:
-                self._pictures.close()
-                self._pictures = None
-            self._pictures = ClipPictures(open_clip(clip))
-            return self._pictures
+            self._close_held()
+            self._held = ClipPictures(open_clip(clip))
+            return self._held
 
         def then(pictures: ClipPictures) -> None:
             if serial == self._serial:
-                self._opened(pictures.opened)
+                self._opened(pictures)
 
         def failed(error: StemlineError) -> None:
             if serial == self._serial:
-                self.clip = None
                 self.failed.emit(error)
 
         self._worker.do(work, then, failed)
@@ -148,9 +152,9 @@ class SoundControl(QObject):
 
     @property
     def playhead(self) -> Fraction:
-        """The time of the timeline that is heard."""
+        """The time of the timeline that is heard; where the last clip stood while none is open."""
         if self.clip is None:
-            return Fraction(0)
+            return self._playhead
         return self.clip.time_of(self.clip.played.start_sample + self.player.position)
 
     def toggle(self, part: TimeRange | None, *, loop: bool) -> None:
@@ -181,15 +185,20 @@ class SoundControl(QObject):
     def close(self) -> bool:
         self._tick.stop()
         self.player.close()
-        pictures = self._pictures
-        if pictures is not None:
-            self._worker.do(pictures.close, lambda _: None, lambda _: None)
+        self._worker.do(self._close_held, lambda _: None, lambda _: None)
         return self._worker.close()
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _opened(self, opened: OpenedClip) -> None:
-        self.clip = opened
+    def _close_held(self) -> None:
+        """From the worker."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+
+    def _opened(self, pictures: ClipPictures) -> None:
+        opened = pictures.opened
+        self.clip, self._pictures = opened, pictures
         self._scans = 0
         self._drawing, self._scanning = False, False
         self.player.load(takes_of(opened, {}), opened.facts.sample_rate, opened.played.length)

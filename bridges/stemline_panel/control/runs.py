@@ -30,7 +30,6 @@ class RunControl(QObject):
         super().__init__()
         self._session = session
         self._journal = journal
-        self._journal_clips: tuple[ClipRange, ...] = ()
         self._worker = Worker("runs", self)
 
     def add(self, request: RunRequest) -> QueueItem:
@@ -39,18 +38,21 @@ class RunControl(QObject):
         return item
 
     def find_earlier(self, clips: tuple[ClipRange, ...]) -> int:
-        """Brings back what an earlier panel asked for on these clips: finished runs are found again at once, from their
-        files; those it was killed in, and those whose files are gone, wait for the user. Gives their number.
+        """Brings back what was asked for before on any of these clips: finished runs are found again at once, from
+        their files; those it was killed in, and those whose files are gone, wait for the user. Gives their number.
         """
-        self._journal_clips = clips
-        known = [item.request for item in self._session.queue]
-        entries = [entry for entry in self._journal.read(clips) if entry.request not in known]
-        for entry in entries:
-            state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
-            item = self._session.queue.add(entry.request, state, self._session.place)
-            item.applied, item.found_again = entry.applied, True
+        known = {item.request.digest: item for item in self._session.queue}
+        count = 0
+        for entry in self._journal.read(clips):
+            item = known.get(entry.request.digest)
+            if item is None:
+                count += 1
+                state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
+                item = self._session.queue.add(entry.request, state, self._session.place)
+                item.found_again, item.asked_ns = True, entry.asked_ns
+            item.applied = item.applied or entry.applied  # another panel may have applied it meanwhile
         self._go_on()
-        return len(entries)
+        return count
 
     def cancel(self, number: int) -> None:
         self._session.queue.cancel(number)
@@ -71,14 +73,7 @@ class RunControl(QObject):
 
     def keep(self) -> None:
         """Writes the journal; after every change that a later panel has to know."""
-        here = {(clip.clip_id, clip.source.path) for clip in self._journal_clips}
-        items = [
-            item
-            for item in self._session.queue
-            if {(clip.clip_id, clip.source.path) for clip in item.request.clips} <= here
-        ]
-        if here:
-            self._journal.write(self._journal_clips, items)
+        self._journal.write(self._session.queue)
 
     def close(self) -> bool:
         """Stops what runs. It is kept as interrupted, with all that is done."""

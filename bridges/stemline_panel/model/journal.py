@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stemline.clips import ClipRange
 from stemline.errors import StemlineError
@@ -16,7 +17,8 @@ from stemline.workflow.record import write_json
 from stemline_panel.model.queue import Applied, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest
 
-_KEPT = 40
+_KEPT = 500
+_WORTH_KEEPING = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Entry:
     request: RunRequest
     files: tuple[str, ...] = ()
     applied: Applied | None = None
+    asked_ns: int = 0
 
     @property
     def whole(self) -> bool:
@@ -34,41 +37,73 @@ class Entry:
 
 
 class Journal:
-    """A folder with one file for each set of clips, so that several panels do not disturb each other."""
+    """A folder with one file for each run, named by what the run asks for.
+
+    A panel writes only what it changed itself, so that several panels on the same clips do not disturb each other.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._known: dict[str, Entry] = {}
 
     def read(self, clips: Iterable[ClipRange]) -> list[Entry]:
-        """The runs on these clips, oldest first. What cannot be read is passed over."""
-        try:
-            stored = json.loads(self._path(clips).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return []
+        """The runs on any of these clips, oldest first. What cannot be read is passed over."""
+        wanted = {(clip.clip_id, clip.source.path) for clip in clips}
         entries = []
-        for data in stored if isinstance(stored, list) else []:
+        for path in self._newest():
             try:
-                entries.append(from_wire(Entry, data, "journal"))
-            except StemlineError:
+                data = json.loads(path.read_text(encoding="utf-8"))
+                if not wanted & _clips_of(data):
+                    continue
+                entry = from_wire(Entry, data, "journal")
+            except (OSError, ValueError, KeyError, TypeError, StemlineError):
                 continue
-        return entries
+            self._known[path.stem] = entry
+            entries.append(entry)
+        return sorted(entries, key=lambda entry: entry.asked_ns)
 
-    def write(self, clips: Iterable[ClipRange], items: Iterable[QueueItem]) -> None:
-        """Keeps the items that are at work, interrupted or done; auditions are not worth keeping."""
-        kept = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
-        entries = [
-            Entry(item.request, item.outcome.files if item.outcome else (), _in_a_host(item.applied))
-            for item in items
-            if item.state in kept and not item.request.audition
-        ]
-        try:
-            write_json(self._path(clips), to_wire(entries[-_KEPT:]))
-        except StemlineError:
-            return
+    def write(self, items: Iterable[QueueItem]) -> None:
+        """Keeps the runs that are at work, interrupted or done, and deletes what the others left; auditions are not
+        worth keeping.
+        """
+        entries: dict[str, Entry] = {}
+        for item in items:
+            if item.state in _WORTH_KEEPING and not item.request.audition:
+                digest = item.request.digest
+                if digest not in entries or entries[digest].applied is None:
+                    entries[digest] = _entry_of(item)
+        for digest in self._known.keys() - entries.keys():
+            with contextlib.suppress(OSError):
+                self._path(digest).unlink(missing_ok=True)
+        for digest, entry in entries.items():
+            if self._known.get(digest) != entry:
+                with contextlib.suppress(StemlineError):  # without it a later panel finds less
+                    write_json(self._path(digest), to_wire(entry))
+        self._known = entries
 
-    def _path(self, clips: Iterable[ClipRange]) -> Path:
-        known = sorted((clip.source.path, clip.source.stream, clip.clip_id) for clip in clips)
-        return self._folder / f"{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}.json"
+    def _newest(self) -> list[Path]:
+        """The files of the folder; those beyond the newest few hundred are deleted."""
+        found: list[tuple[int, Path]] = []
+        for path in self._folder.glob("*.json"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime_ns, path))
+        found.sort(reverse=True)
+        for _, path in found[_KEPT:]:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        return [path for _, path in found[:_KEPT]]
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / f"{digest}.json"
+
+
+def _clips_of(data: Any) -> set[tuple[str, str]]:
+    return {(clip["clip_id"], clip["source"]["path"]) for clip in data["request"]["clips"]}
+
+
+def _entry_of(item: QueueItem) -> Entry:
+    files = item.outcome.files if item.outcome else ()
+    return Entry(item.request, files, _in_a_host(item.applied), item.asked_ns)
 
 
 def _in_a_host(applied: Applied | None) -> Applied | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -52,6 +53,7 @@ class QueueItem:
     applied: Applied | None = None
     found_again: bool = False
     place: str = ""
+    asked_ns: int = field(default_factory=time.time_ns)
     cancel: threading.Event = field(default_factory=threading.Event)
 
     @property

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,11 @@ class RunRequest:
         names = ", ".join(stem.name for stem in self.stems)
         where = self.clips[0].name if len(self.clips) == 1 else f"{len(self.clips)} clips"
         return f"{'Try: ' if self.audition else ''}{verb} {names} in {where}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all of it, the clips included: equal for equal requests alone."""
+        return hashlib.sha256(json.dumps(to_wire(self), sort_keys=True).encode()).hexdigest()
 
     def as_job(self) -> str:
         """The `separate` call of the host protocol that asks for the same, as JSON for people."""

@@ -55,7 +55,7 @@ class BigButton:
 @dataclass(slots=True)
 class Session:
     """The state behind one window. `server` is an address, or None for the private server; `part` the only part of a
-    file that is meant.
+    file that is meant; `output_now` the folder of this session alone, which is not kept.
 
     `apply_words` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems".
     """
@@ -63,6 +63,7 @@ class Session:
     settings: PanelSettings
     default_output: Path = field(default_factory=Path.cwd)
     server: str | None = None
+    output_now: Path | None = None
     host: HostCapabilities = NO_HOST
     read: ReadClips = field(default_factory=lambda: ReadClips(()))
     clip_index: int = 0
@@ -86,6 +87,8 @@ class Session:
 
     @property
     def output_dir(self) -> Path:
+        if self.output_now is not None:
+            return self.output_now
         return Path(self.settings.output_dir) if self.settings.output_dir else self.default_output
 
     def show(self, read: ReadClips) -> None:

@@ -32,6 +32,17 @@ class PanelSettings:
     loudness_matched: bool = True
 
 
+def typed_folder(text: str) -> str:
+    """The absolute path of a folder that a person typed, `~` included; empty for nothing."""
+    text = text.strip()
+    if not text:
+        return ""
+    try:
+        return str(Path(text).expanduser().absolute())
+    except RuntimeError:  # `~` of somebody who is not known here
+        return str(Path(text).absolute())
+
+
 def read_settings(path: Path) -> PanelSettings:
     """The defaults where nothing that can be used is kept."""
     try:

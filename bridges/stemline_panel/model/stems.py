@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from stemline.clips import Prompt, StemRequest, TimeRange
+from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.prompts import check_requests, clean_name, clean_text, name_from_text
 from stemline_panel.model.spans import Sign, SpanSet
@@ -106,10 +106,12 @@ class StemList:
         check_requests(requests)
         return requests
 
-    def fingerprint(self) -> tuple[tuple[str, str, tuple[TimeRange, ...], tuple[TimeRange, ...]], ...]:
-        """All that is typed and marked, comparable."""
-        return tuple(
-            (entry.name, entry.text, entry.spans.ranges(Sign.PLUS), entry.spans.ranges(Sign.MINUS))
-            for entry in self._entries
-            if not entry.empty
-        )
+    @property
+    def asked(self) -> bool:
+        """Whether anything is typed or marked."""
+        return any(not entry.empty for entry in self._entries)
+
+    def clear_spans(self) -> None:
+        """Takes all marks off, for good: undoing brings none back."""
+        for entry in self._entries:
+            entry.spans = SpanSet()

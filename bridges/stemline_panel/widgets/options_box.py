@@ -17,7 +17,7 @@ from PyQt5.QtWidgets import (
 )
 
 from stemline.client import Model
-from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings
+from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, typed_folder
 from stemline_panel.widgets.layout import button, label, row
 
 _QUALITIES = (("fast", "Fast"), ("standard", "Standard"), ("best", "Best"))
@@ -82,7 +82,7 @@ class OptionsDialog(QDialog):
             sample_format=self._format.currentData(),
             chain=self._chain.isChecked(),
             disable_originals=self._disable.isChecked(),
-            output_dir=self._folder.text().strip(),
+            output_dir=typed_folder(self._folder.text()),
             audition_s=int(self._audition.currentData()),
             loudness_matched=self._matched,
         )

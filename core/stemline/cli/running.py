@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.close()  # whoever read our output is gone: there is nobody to tell
         return 1
     except Exception as error:  # noqa: BLE001 - the outermost frame: a fault of ours is told in a sentence too
-        return _fail(_fault(error), args)
+        return _fail(unforeseen(error), args)
 
 
 def _fail(error: StemlineError, args: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def _fail(error: StemlineError, args: argparse.Namespace) -> int:
     return error.exit_code
 
 
-def _fault(error: Exception) -> StemlineError:
+def unforeseen(error: Exception) -> StemlineError:
     """A fault of Stemline's own, its traceback kept in a file that the message names."""
     details = "".join(traceback.format_exception(error))
     path = cache_dir() / "faults" / f"{uuid.uuid4().hex[:8]}.txt"

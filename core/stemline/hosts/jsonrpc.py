@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 Params = Mapping[str, Any]
 
 
+class Unanswered(HostError):
+    """A call that was sent and got no answer: what the other side did of it is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """What answers a call. `quick` ones run in order on the reading thread and must neither wait nor call back.
@@ -82,7 +86,7 @@ class Peer:
         return not (self._writer.is_alive() or self._reader.is_alive() or self._watch.is_alive())
 
     def call(self, method: str, params: object, timeout_s: float, cancelled: Callable[[], bool] = lambda: False) -> Any:
-        """The other side's result. Raises Cancelled, or HostError with its code, HOST_TIMEOUT or HOST_GONE."""
+        """The other side's result. Raises Cancelled, HostError with its code, Unanswered (HOST_TIMEOUT, HOST_GONE)."""
         if threading.current_thread() is self._reader:
             raise RuntimeError(f"{method} called on the reading thread would wait for itself")
         call_id, answer = self._expect()
@@ -174,7 +178,7 @@ class Peer:
             self.closed.set()
             waiting, self._waiting = self._waiting, {}
         for answer in waiting.values():
-            answer.set_exception(self._gone())
+            answer.set_exception(Unanswered(self._gone().message, code=Code.HOST_GONE))
         self._outbox.put(None)
 
     # -- what arrives --------------------------------------------------------------------------------------------------
@@ -250,8 +254,8 @@ class Peer:
         self._send({"jsonrpc": "2.0", "id": call_id, "error": error})
 
 
-def _late(method: str, timeout_s: float) -> HostError:
-    return HostError(
+def _late(method: str, timeout_s: float) -> Unanswered:
+    return Unanswered(
         f"The host did not answer {method} within {timeout_s:g} s.",
         code=Code.HOST_TIMEOUT,
         advice="See whether it is busy or shows a dialog, then try again.",

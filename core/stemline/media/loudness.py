@@ -33,6 +33,7 @@ def measure_loudness(blocks: Iterable[FloatBlock], sample_rate: int) -> Loudness
 
     Each is cut into stretches of 400 ms, gated at -70 LUFS and 10 LU below the mean. The K weighting is applied to the
     spectrum of a stretch, which agrees with the filters of the recommendation to a few hundredths for steady sound.
+    A sound shorter than a stretch is one, filled up with silence.
     """
     size = round(_BLOCK_S * sample_rate)
     weights = _k_weighting(size, sample_rate)
@@ -41,6 +42,8 @@ def measure_loudness(blocks: Iterable[FloatBlock], sample_rate: int) -> Loudness
     for block in blocks:
         if block.size:
             peak = max(peak, float(np.abs(block).max()))
+        if block.size and not powers and block.shape[1] < size:
+            block = np.pad(block, ((0, 0), (0, size - block.shape[1])))  # noqa: PLW2901 - the same, as one stretch
         whole = block.shape[1] // size
         if whole:
             stretches = block[:, : whole * size].reshape(block.shape[0], whole, size)

@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -141,10 +142,17 @@ def write_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_bytes(text.encode())
         part.replace(path)
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{path.name!a} cannot be written: it would hold a file name that is not UTF-8.",
+            code=Code.OUTPUT_UNWRITABLE,
+            advice="Rename that file or folder.",
+        ) from error
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}.",

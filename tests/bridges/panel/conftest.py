@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def panel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEMLINE_CACHE", str(folder))
-        stop_private(timeout_s=10)
+        stop_private(timeout_s=60)
 
 
 @pytest.fixture
@@ -58,4 +59,8 @@ def open_panel(
 
     yield open_one
     for panel in opened:
-        assert panel.close(), "a thread of the panel did not end"
+        panel.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("stemline-panel"):
+            thread.join(60)
+            assert not thread.is_alive(), f"{thread.name} did not end"

@@ -40,7 +40,7 @@ class FakeSink:
     def close(self) -> None:
         self._pull = None
 
-    def hear(self, frames: int, timeout_s: float = 10.0) -> npt.NDArray[np.float32]:
+    def hear(self, frames: int, timeout_s: float = 60.0) -> npt.NDArray[np.float32]:
         """The next `frames` samples [frames, 2] that are not the silence of an empty buffer."""
         heard: list[npt.NDArray[np.float32]] = []
         deadline = time.monotonic() + timeout_s
@@ -62,7 +62,7 @@ class Panel:
         self.director, self.bot, self.sink = director, qtbot, sink
         self.window, self.session, self.sound = director.window, director.session, director.sound
 
-    def until(self, seen: Callable[[], object], timeout_s: float = 60.0) -> None:
+    def until(self, seen: Callable[[], object], timeout_s: float = 180.0) -> None:
         """Lets the window live until `seen` is true."""
         self.bot.waitUntil(lambda: bool(seen()), timeout=round(timeout_s * 1000))
 
@@ -106,9 +106,9 @@ class Panel:
         self.press_big()
         return self.ended()
 
-    def ended(self, timeout_s: float = 60.0) -> QueueItem:
+    def ended(self) -> QueueItem:
         """The newest item once nothing runs and nothing waits."""
-        self.until(lambda: all(item.state.ended for item in self.session.queue) and len(self.session.queue), timeout_s)
+        self.until(lambda: all(item.state.ended for item in self.session.queue) and len(self.session.queue))
         return list(self.session.queue)[-1]
 
     def done(self) -> QueueItem:
@@ -122,11 +122,10 @@ class Panel:
 
         self.window.wave.selected.emit(TimeRange(Fraction(start), Fraction(end)))
 
-    def close(self) -> bool:
-        ended = self.director.close()
+    def close(self) -> None:
+        self.director.close()
         self.window.close()
         self.window.deleteLater()
-        return ended
 
 
 def tones(path: Path, seconds: float = 12.0, channels: int = 2, rate: int = RATE) -> Path:

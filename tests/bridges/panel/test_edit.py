@@ -34,6 +34,45 @@ def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, tmp_path: Path)
     assert not (folder / "edit stems" / "edit.stems.otio").exists()
 
 
+def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel, tmp_path: Path) -> None:
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    panel = open_panel(folder / "edit.otio").ready()
+    panel.session.settings.model = "noop"
+    written = []
+    for name in ("edit.stems.otio", "edit-2.stems.otio"):
+        panel.separate("speech")
+        panel.until(lambda: panel.big == "Write edit.stems.otio")
+        panel.press_big()
+        panel.until(lambda: panel.big == "Applied")
+        applied = list(panel.session.queue)[-1].applied
+        assert applied is not None
+        assert Path(applied.output).name == name
+        written.append((Path(applied.output), Path(applied.output).read_bytes()))
+        panel.director.step_clip(1)
+        panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    assert [path.read_bytes() for path, _ in written] == [content for _, content in written]
+
+
+def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """Switching back and forth with clicks and zooms in between: nothing is read of a clip that is closed."""
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    panel = open_panel(folder / "edit.otio").ready()
+    for _ in range(8):
+        panel.director.step_clip(1)
+        assert panel.sound.clip is None
+        panel.director.marks.click(panel.window.wave.whole.start)
+        panel.director.marks.select_extent()
+        panel.window.wave.zoom(0.5)
+        panel.sound.choose("mix")
+        panel.sound.toggle(None, loop=False)
+        assert not panel.plays()
+    panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    panel.until(lambda: not panel.sound._drawing)
+    assert not panel.window.banner.isVisible()
+
+
 def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, tmp_path: Path) -> None:
     folder = tmp_path / "interview"
     shutil.copytree(ROOT / "examples" / "interview", folder)

@@ -18,6 +18,7 @@ from PyQt5.QtWidgets import QAction, QLabel
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import tones
 from stemline.client import find_private, stop_private
+from stemline.paths import cache_dir
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Does
 from stemline_panel.model.shortcuts import SHORTCUTS
@@ -31,7 +32,7 @@ def own_server(open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.Monkey
     """A server of its own for a test that kills it."""
     monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path / "cache"))
     yield
-    stop_private(timeout_s=10)
+    stop_private(timeout_s=60)
 
 
 def test_no_server_says_so_and_the_button_connects(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_without_its_packages_the_command_says_how_to_get_them(tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
@@ -93,11 +94,37 @@ def test_host_mode_by_hand_says_what_it_is_for() -> None:
 
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "stemline", "panel", "--host"]
-    ended = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=180)
     os.close(ours)
     os.close(theirs)
     assert ended.returncode == 2
     assert "is started by a host program" in ended.stderr
+
+
+def test_a_fault_inside_leaves_the_window_alive() -> None:
+    """Without the hook Qt ends the process at once."""
+    script = """
+import sys
+from PyQt5.QtCore import QCoreApplication, QTimer
+from stemline_panel.faults import survive
+
+app = QCoreApplication([])
+survive(print)
+timer = QTimer()
+timer.timeout.connect(lambda: 1 / 0)
+timer.start(0)
+QTimer.singleShot(20, lambda: print("alive"))
+QTimer.singleShot(21, app.quit)
+sys.exit(app.exec_())
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    told, alive = ended.stdout.splitlines()
+    (kept,) = (cache_dir() / "faults").iterdir()
+    assert told.endswith(f"(ZeroDivisionError). Report it with the file {kept}.")
+    assert alive == "alive"
+    assert "division by zero" in kept.read_text(encoding="utf-8")
+    assert ended.stderr.count("a fault inside") == 1
 
 
 def test_why_there_is_no_sound_is_one_sentence() -> None:

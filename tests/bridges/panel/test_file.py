@@ -136,6 +136,15 @@ def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp
     assert panel.director._kept.history.search("roof") == ["rain on a roof"]
 
 
+def test_the_folder_of_the_command_line_is_that_of_one_session(open_panel: OpenPanel, tmp_path: Path) -> None:
+    first = open_panel(output=str(tmp_path / "once"))
+    assert first.session.output_dir == tmp_path / "once"
+    first.close()
+    second = open_panel()
+    assert second.session.settings.output_dir == ""
+    assert second.session.output_dir == second.session.default_output
+
+
 def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
@@ -144,12 +153,12 @@ def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel.until(lambda: panel.session.queue.running and panel.session.queue.running.progress)
     assert panel.big == "Stop"
     panel.press_big()
-    item = panel.ended(20)
+    item = panel.ended()
     assert item.state is ItemState.STOPPED
     panel.click(panel.window.queue.row(item.number).retry)
     panel.until(lambda: item.state is ItemState.RUNNING)
     panel.director.asking.stop()
-    panel.ended(20)
+    panel.ended()
 
 
 def test_an_unknown_prompt_says_what_is_known(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -198,7 +207,7 @@ def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: P
     assert items[1].state is ItemState.INTERRUPTED
     assert second.window.queue.row(items[1].number).retry.isVisible()
     first.director.asking.stop()
-    first.ended(20)
+    first.ended()
 
 
 def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -> None:

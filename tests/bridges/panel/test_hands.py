@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import pyqtgraph
 import pytest
 from PyQt5.QtCore import QPoint, QPointF, Qt
 from PyQt5.QtGui import QWheelEvent
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QListWidgetItem
+from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
@@ -21,11 +23,16 @@ from stemline_panel.widgets.options_box import OptionsDialog
 
 
 @pytest.fixture
-def panel(open_panel: OpenPanel, tmp_path: Path) -> Panel:
+def panel(open_panel: OpenPanel, tmp_path: Path) -> Iterator[Panel]:
+    """Shown and laid out; every move of the mouse counts, however fast they come."""
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
-    panel.bot.wait(100)
-    return panel
+    view = panel.window.wave._wave.getViewBox()
+    panel.until(lambda: abs(view.viewRange()[0][1] - 12) < 0.1 and view.width() > 300)
+    limit = pyqtgraph.getConfigOption("mouseRateLimit")
+    pyqtgraph.setConfigOption("mouseRateLimit", 0)
+    yield panel
+    pyqtgraph.setConfigOption("mouseRateLimit", limit)
 
 
 def place(panel: Panel, time: float) -> QPoint:
@@ -44,9 +51,9 @@ def drag(panel: Panel, start: float, end: float, keys: Qt.KeyboardModifier = Qt.
         move = place(panel, between)
         QTest.mouseMove(target, move)
         _move(target, move, keys)
-        panel.bot.wait(15)
+        QApplication.processEvents()
     QTest.mouseRelease(target, Qt.LeftButton, keys, place(panel, end))
-    panel.bot.wait(15)
+    QApplication.processEvents()
 
 
 def _move(target: object, point: QPoint, keys: Qt.KeyboardModifier) -> None:
@@ -178,4 +185,8 @@ def test_settings_are_shown_and_chosen(panel: Panel) -> None:
     assert dialog.chosen() == PanelSettings()
     model.setCurrentIndex(known.index("noop"))
     assert dialog.chosen() == PanelSettings(model="noop")
+    folder = dialog.findChildren(QLineEdit)[-1]
+    for typed, meant in (("~/stems", Path.home() / "stems"), (" stems", Path.cwd() / "stems"), ("~", Path.home())):
+        folder.setText(typed)
+        assert dialog.chosen().output_dir == str(meant)
     dialog.deleteLater()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from hosts.remote.running import FakeHostRunner, write_wav
 from stemline.hosts.remote import CallTimes
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
+from stemline_panel.takeover import SocketStream
 from stemline_panel.widgets.badge import Health
 
 DRIVEN = Path(__file__).parent / "driven_panel.py"
@@ -49,7 +51,7 @@ def attended(
         finally:
             if child.poll() is None:
                 panel.director.hosts.close()
-            child.wait(20)
+            child.wait(60)
 
 
 def report(runner: FakeHostRunner) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def test_a_host_that_comes_back_finds_the_same_panel(
             panel.click(panel.window.results.apply)
             panel.until(lambda: item.applied)
             panel.director.hosts.close()
-            assert host.wait(20) == 0
+            assert host.wait(60) == 0
     told = report(runner)
     assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
     assert not panel.director._kept.waiting.exists()
@@ -200,6 +202,19 @@ def test_a_call_that_takes_too_long_can_be_tried_again(
         assert not panel.window.banner.isVisible()
 
 
+def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        hosts, badge, told = panel.director.hosts, panel.window.target.host, threading.Event()
+        hosts._patience.setInterval(0)
+        hosts._do(lambda: told.wait(60), lambda _: None)
+        panel.until(lambda: badge.words == "still waiting")
+        assert badge.health is Health.WAITING
+        told.set()
+        panel.until(lambda: badge.health is Health.GOOD)
+        assert badge.words == "Fake"
+
+
 def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
@@ -223,6 +238,56 @@ def test_a_panel_without_runs_goes_with_its_host(runner: FakeHostRunner, open_pa
         panel.until(lambda: not panel.window.isVisible())
 
 
+def test_words_that_are_typed_keep_the_window_when_the_host_ends(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        panel.type("speech")
+        child.kill()
+        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        assert panel.window.isVisible()
+
+
+def test_marks_of_the_host_are_not_sent_with_a_file(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.select(3600.2, 3600.6)
+        panel.click(panel.window.transport.plus)
+        panel.type("speech")
+        assert len(panel.session.stems.current.spans) == 1
+        panel.director.hosts.read()
+        panel.until(lambda: not panel.director.hosts.busy)
+        assert len(panel.session.stems.current.spans) == 1, "the same place keeps them"
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        (asked,) = panel.session.request().stems
+        assert (asked.prompt.text, asked.prompt.plus) == ("speech", ())
+
+
+def test_a_file_that_is_shown_is_not_lost_with_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, child):
+        panel.ready()
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        child.kill()
+        panel.until(lambda: not panel.director.hosts.connected)
+        assert panel.window.isVisible()
+        assert not panel.director.hosts.lost
+        item = panel.separate("speech")
+        panel.press_big()
+        panel.until(lambda: item.applied)
+
+
+def test_reading_before_the_host_has_said_hello_is_one_sentence(open_panel: OpenPanel) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        panel = open_panel(streams=(SocketStream(ours), SocketStream(ours)))
+        panel.director.actions["refresh"].trigger()
+        panel.until(panel.window.banner.isVisible)
+        assert "hello" in panel.window.banner.text()
+        theirs.shutdown(socket.SHUT_RDWR)
+        panel.until(lambda: not panel.director.hosts.connected)
+
+
 def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
     with attended(runner, open_panel, skipped=[skip]) as (panel, _):
@@ -231,7 +296,7 @@ def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel:
         assert "Title (A2): It is a title." in panel.window.target.line.toolTip()
         panel.director.step_clip(1)
         panel.until(lambda: panel.window.target.line.text().startswith("voice ü 2"))
-        assert panel.sound.clip is not None
+        panel.until(lambda: panel.sound.clip)
 
 
 @pytest.mark.usefixtures("shared_server")

@@ -8,18 +8,22 @@ import json
 import os
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemline.clips import ClipRange, MediaSource, Prompt, StemRequest, TimeRange
-from stemline.errors import Cancelled, SeparationError, UsageError
+from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
+from stemline.hosts.jsonrpc import Unanswered
+from stemline.hosts.remote import RemoteHost
 from stemline.hosts.services import SeparateParams
 from stemline.hosts.wire import from_wire
 from stemline.paths import cache_dir
 from stemline.workflow import Progress, RunResult
+from stemline_panel.control.runs import RunControl
 from stemline_panel.kept import forget_old
 from stemline_panel.model.history import PRESETS, PromptHistory
 from stemline_panel.model.journal import Entry, Journal
@@ -31,6 +35,7 @@ from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.model.spans import SHORTEST, Sign, SpanSet
 from stemline_panel.model.stems import StemList
 from stemline_panel.model.words import target_line, time_label
+from stemline_panel.places import RemotePlace
 
 HOST = HostCapabilities("Fake", "1", disables_clips=True, removes_results=True)
 TIMES = st.fractions(0, 100, max_denominator=48000)
@@ -153,7 +158,6 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: str) -> None:
     assert PromptHistory(path).search() == []
     assert read_settings(path) == PanelSettings()
     journal = Journal(tmp_path)
-    journal._path([clip()]).write_text(content, encoding="utf-8")
     assert journal.read([clip()]) == []
 
 
@@ -174,14 +178,93 @@ def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
     done.applied = Applied(("rain A1",), handle="r1", files=(("/x", 1, 2),))
     queue.add(dataclasses.replace(request, settings=dataclasses.replace(request.settings, seed=1)))
     queue.add(made.audition(Fraction(12)))
-    journal = Journal(tmp_path)
-    journal.write(made.clips, queue)
-    first, second = journal.read(made.clips)
+    Journal(tmp_path).write(queue)
+    first, second = Journal(tmp_path).read(made.clips)
     assert first.request == request
     assert not first.whole, "no files, nothing to find again"
     assert first.applied == Applied(("rain A1",), handle="r1")
     assert not second.whole
-    assert journal.read([clip(2)]) == [], "other clips have a journal of their own"
+    assert Journal(tmp_path).read([clip(2)]) == [], "other clips have runs of their own"
+
+
+def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path) -> None:
+    """Made with all clips, applied while another was selected, found by the next panel on one of them."""
+    made = session(clip(1), clip(2))
+    made.all_clips = True
+    made.stems.add("rain")
+    item = made.queue.add(made.request())
+    made.queue.finish(item.number, outcome(item.request))
+    journal = Journal(tmp_path)
+    journal.write(made.queue)
+    made.show(ReadClips((clip(3),)))
+    assert journal.read(made.clips) == []
+    item.applied = Applied(("rain A1",), handle="r1")
+    journal.write(made.queue)
+    (found,) = Journal(tmp_path).read([clip(2), clip(4)])
+    assert found.request == item.request
+    assert found.applied == item.applied
+
+
+def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> None:
+    one, other = session(), session()
+    journals = Journal(tmp_path), Journal(tmp_path)
+    for made, text in ((one, "rain"), (other, "wind")):
+        made.stems.add(text)
+        made.queue.add(made.request())
+    journals[0].write(one.queue)
+    journals[1].write(other.queue)
+    journals[0].write(one.queue)
+    assert [entry.request.stems[0].name for entry in journals[1].read([clip()])] == ["rain", "wind"]
+
+
+@pytest.mark.usefixtures("qapp")
+def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(tmp_path: Path) -> None:
+    made = session()
+    made.stems.add("rain")
+    item = made.queue.add(made.request())
+    made.queue.next_to_run()
+    made.queue.finish(item.number, outcome(item.request))
+    runs = RunControl(made, Journal(tmp_path))
+    made.show(ReadClips((clip(2),)))
+    assert runs.find_earlier(made.clips) == 0
+    beside = session()
+    other = RunControl(beside, Journal(tmp_path))
+    assert other.find_earlier(beside.clips) == 1, "a panel beside it knows the run as not applied"
+    item.applied = Applied(("rain A1",), handle="r1")
+    runs.keep()
+    other.keep()
+    later = session()
+    last = RunControl(later, Journal(tmp_path))
+    assert last.find_earlier(later.clips) == 1
+    (found,) = later.queue
+    assert found.applied == item.applied
+    assert other.find_earlier(beside.clips) == 0
+    assert [run.applied for run in beside.queue] == [item.applied]
+    assert [control.close() for control in (runs, other, last)] == [True] * 3
+
+
+def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
+    made = session()
+    made.stems.add("rain")
+    item = made.queue.add(made.request())
+    made.queue.next_to_run()
+    made.queue.finish(item.number, outcome(item.request))
+    journal = Journal(tmp_path)
+    journal.write(made.queue)
+    assert len(list(tmp_path.iterdir())) == 1
+    made.queue.forget(item.number)
+    journal.write(made.queue)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_of_a_request_tells_clips_apart() -> None:
+    made = session(clip(1), clip(2))
+    made.stems.add("rain")
+    first = made.request()
+    made.clip_index = 1
+    assert made.request().digest != first.digest
+    made.clip_index = 0
+    assert made.request().digest == first.digest
 
 
 def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
@@ -204,6 +287,31 @@ def test_unsaved_stems_go_after_a_while() -> None:
     forget_old()
     assert not old.exists()
     assert new.exists()
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "unsure"),
+    [
+        (HostError("Resolve hangs. The timeline is as it was.", code=Code.HOST_TIMEOUT), False),
+        (Unanswered("The host did not answer.", code=Code.HOST_TIMEOUT), True),
+    ],
+)
+def test_only_a_write_without_an_answer_may_be_there_all_the_same(error: HostError, *, unsure: bool) -> None:
+    class Host:
+        capabilities = HOST
+
+        def write_tracks(self, tracks: object, options: object) -> None:
+            raise error
+
+    made = session()
+    made.stems.add("rain")
+    place = RemotePlace(lambda: cast("RemoteHost", Host()))
+    with pytest.raises(HostError) as caught:
+        place.apply(outcome(made.request()), Path("/film"))
+    assert ("may be there all the same" in str(caught.value)) is unsure
 
 
 # -- queue -------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PyQt5.QtCore import Qt
-from PyQt5.QtGui import QImage
+from PyQt5.QtGui import QImage, QPixmap
 
 from bridges.panel.conftest import OpenPanel
 from conftest import ROOT
@@ -43,14 +43,15 @@ def test_a_picture_of_the_panel_at_work(open_panel: OpenPanel, tmp_path: Path) -
     assert levels["speech"].lufs > -60
     panel.sound.seek(clip.record_range.start + 1)
     panel.window.strip.setFocus()
-    panel.bot.wait(500)
-    picture = panel.window.grab()
-    picture.save(str(tmp_path / "panel.png"))
-    image = QImage(str(tmp_path / "panel.png")).convertToFormat(QImage.Format_RGB32)
+    panel.until(lambda: _colours(panel.window.grab()) > 500)  # waveform, spectrogram and words are drawn
+    panel.window.grab().save(str(tmp_path / "panel.png"))
+    assert item.outcome is not None
+    assert [track.stem for track in item.outcome.tracks] == ["speech", "residual"]
+
+
+def _colours(picture: QPixmap) -> int:
+    image = picture.toImage().convertToFormat(QImage.Format_RGB32)
     bits = image.constBits()
     assert bits is not None
     bits.setsize(image.sizeInBytes())
-    pixels = np.frombuffer(bits, np.uint32)  # type: ignore[call-overload]
-    assert len(np.unique(pixels)) > 500, "waveform, spectrogram and words are drawn"
-    assert item.outcome is not None
-    assert [track.stem for track in item.outcome.tracks] == ["speech", "residual"]
+    return len(np.unique(np.frombuffer(bits, np.uint32)))  # type: ignore[call-overload]

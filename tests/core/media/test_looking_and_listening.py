@@ -102,6 +102,15 @@ def test_low_tones_count_for_less() -> None:
     assert high == pytest.approx(middle + 3.3, abs=0.3)
 
 
+@pytest.mark.parametrize("seconds", [0.02, 0.1, 0.399])
+def test_a_sound_shorter_than_a_stretch_is_heard(seconds: float) -> None:
+    """It counts as a stretch filled up with silence."""
+    heard = measure_loudness([sine(997, -10, seconds)], RATE)
+    whole = measure_loudness([sine(997, -10, 0.4)], RATE)
+    assert not heard.silent
+    assert heard.lufs == pytest.approx(whole.lufs + 10 * np.log10(seconds / 0.4), abs=0.5)
+
+
 def test_silence_is_silent() -> None:
-    for blocks in ([], [np.zeros((2, RATE), np.float32)], [np.ones((1, 3), np.float32)]):
+    for blocks in ([], [np.zeros((2, RATE), np.float32)], [np.zeros((1, 3), np.float32)]):
         assert measure_loudness(blocks, RATE).silent

@@ -55,6 +55,14 @@ class Blocked(Problem):
         )
 
 
+def with_more(failure: Exception, more: str) -> Problem:
+    """`failure` with another sentence, about what is now."""
+    if isinstance(failure, Problem):
+        return Problem(f"{failure} {more}", failure.code, failure.advice)
+    code = "OUTPUT_UNWRITABLE" if isinstance(failure, OSError) else "INTERNAL"
+    return Problem(f"{failure or type(failure).__name__} {more}", code)
+
+
 class Api:
     """The way to every object of Resolve. `reconnect` gives a fresh `resolve` after a call that never returned."""
 

@@ -27,17 +27,26 @@ class Placed(NamedTuple):
 class Document:
     """One timeline of the open project. `rate` is its frame rate, `zero` the number of its first frame."""
 
-    def __init__(self, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
+    def __init__(self, api: Api, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
         self.resolve, self.manager, self.project, self.timeline = resolve, manager, project, timeline
+        self._api = api
         self.rate = _frame_rate(timeline, project)
         self.zero = int(timeline.GetStartFrame())
         self.timeline_id = str(timeline.GetUniqueId())
 
+    def afresh(self) -> Document:
+        """The same timeline through what Resolve answers now: a call that never returned ends a connection. Raises
+        Problem where it is not open any more."""
+        now = open_document(self._api)
+        if now.timeline_id != self.timeline_id:
+            raise Problem("Another timeline is open in DaVinci Resolve by now.", "EDIT_UNREADABLE", _OPEN_FIRST)
+        return now
+
     def pool(self) -> Remote:
-        pool = self.project.GetMediaPool()
+        pool: Remote | None = self.project.GetMediaPool()
         if pool is None:
             raise Problem("The project's media pool cannot be reached.", "HOST_GONE", _OPEN_FIRST)
-        return _remote(pool)
+        return pool
 
     def seconds(self, frame: Fraction) -> Fraction:
         """Seconds from the timeline's start."""
@@ -87,7 +96,7 @@ def open_document(api: Api) -> Document:
     timeline = project.GetCurrentTimeline()
     if timeline is None:
         raise Problem("No timeline is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
-    return Document(resolve, manager, project, timeline)
+    return Document(api, resolve, manager, project, timeline)
 
 
 def position(resolve: Remote, item: Remote, name: str) -> Fraction:
@@ -106,8 +115,3 @@ def version(resolve: Remote) -> tuple[int, ...]:
 
 def is_transition(item: Remote) -> bool:
     return item.GetMediaPoolItem() is None and not item.GetProperty()
-
-
-def _remote(thing: object) -> Remote:
-    assert isinstance(thing, Remote)  # noqa: S101 - the API gives objects or None
-    return thing

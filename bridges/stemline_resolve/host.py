@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from stemline_link import Peer, Problem, from_exact, to_exact
 
-from .api import Api
+from .api import Api, with_more
 from .document import Document, open_document
 from .journal import Entry, Journal
 from .reading import ClipId, Reading
@@ -106,6 +106,7 @@ class ResolveHost:
                 "source_range": {"start": to_exact(rendered.start), "end": to_exact(rendered.start + length)},
                 "record_range": params["record_range"],
                 "frame_rate": to_exact(document.rate),
+                "notes": rendered.notes,
             }
 
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +128,6 @@ class ResolveHost:
 
     def _undone(self, entry: Entry, failure: Exception) -> Problem:
         """The failure, and what is on the timeline now. Resolve is asked afresh: it may be another connection."""
-        code, advice = (failure.code, failure.advice) if isinstance(failure, Problem) else ("OUTPUT_UNWRITABLE", "")
         try:
             with _Opened(self._api, entry.timeline_id) as document:
                 left = self._take_back(document, entry)
@@ -135,7 +135,7 @@ class ResolveHost:
             names = ", ".join(entry.track_names) or "none yet"
             left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
         state = " ".join(left) if left else "The timeline is as it was."
-        return Problem(f"{failure} {state}", code, advice)
+        return with_more(failure, state)
 
 
 class _Opened:

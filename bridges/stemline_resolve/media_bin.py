@@ -46,13 +46,14 @@ def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
 
 def _folder(pool: Remote) -> Remote:
     root = pool.GetRootFolder()
-    for folder in root.GetSubFolderList() or []:
+    folders: list[Remote] = root.GetSubFolderList() or []
+    for folder in folders:
         if folder.GetName() == NAME:
-            return _remote(folder)
-    made = pool.AddSubFolder(root, NAME)
+            return folder
+    made: Remote | None = pool.AddSubFolder(root, NAME)
     if made is None:
         raise Problem(f"The bin {NAME!r} cannot be made.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
-    return _remote(made)
+    return made
 
 
 def _held(folder: Remote) -> dict[str, Remote]:
@@ -62,8 +63,3 @@ def _held(folder: Remote) -> dict[str, Remote]:
 def _same(path: str) -> str:
     """Equal for two spellings of one path."""
     return os.path.normcase(os.path.normpath(path))
-
-
-def _remote(thing: object) -> Remote:
-    assert isinstance(thing, Remote)  # noqa: S101 - the API gives objects or None
-    return thing

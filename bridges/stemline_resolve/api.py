@@ -59,8 +59,9 @@ def with_more(failure: Exception, more: str) -> Problem:
     """`failure` with another sentence, about what is now."""
     if isinstance(failure, Problem):
         return Problem(f"{failure} {more}", failure.code, failure.advice)
-    code = "OUTPUT_UNWRITABLE" if isinstance(failure, OSError) else "INTERNAL"
-    return Problem(f"{failure or type(failure).__name__} {more}", code)
+    if isinstance(failure, (OSError, ValueError)):
+        return Problem(f"{failure} {more}", "OUTPUT_UNWRITABLE")
+    return Problem(f"DaVinci Resolve answered oddly ({type(failure).__name__}: {failure}). {more}", "INTERNAL")
 
 
 class Api:

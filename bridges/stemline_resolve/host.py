@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,10 +83,9 @@ class ResolveHost:
             if self._settings.duplicate_first:
                 notes += _duplicate(document)
             entry = self._journal.begin(document, options.get("metadata") or {})
-            try:
-                answer = Writing(document, entry).write(tracks, options)
-            except (Problem, OSError, ValueError) as failure:
-                raise self._undone(entry, failure) from failure
+            with ExitStack() as whole_or_nothing:
+                whole_or_nothing.push(partial(self._undo, entry))
+                answer = Writing(document, entry, self._given_up).write(tracks, options)
             answer["notes"] = notes + answer["notes"]
             return answer
 
@@ -124,10 +124,13 @@ class ResolveHost:
         return notes
 
     def _take_back(self, document: Document, entry: Entry) -> list[str]:
-        return take_back(document, entry, self._journal.items_of_others(entry))
+        return take_back(document, entry, self._journal.others(entry))
 
-    def _undone(self, entry: Entry, failure: Exception) -> Problem:
-        """The failure, and what is on the timeline now. Resolve is asked afresh: it may be another connection."""
+    def _undo(self, entry: Entry, kind: object, failure: BaseException | None, trace: object) -> None:
+        """After a write that failed, however it failed: raises Problem with the failure, and what is on the timeline
+        now. Resolve is asked afresh: it may be another connection."""
+        if not isinstance(failure, Exception):
+            return
         try:
             with _Opened(self._api, entry.timeline_id) as document:
                 left = self._take_back(document, entry)
@@ -135,7 +138,7 @@ class ResolveHost:
             names = ", ".join(entry.track_names) or "none yet"
             left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
         state = " ".join(left) if left else "The timeline is as it was."
-        return with_more(failure, state)
+        raise with_more(failure, state) from failure
 
 
 class _Opened:

@@ -21,6 +21,7 @@ from .host import ResolveHost, Settings
 _PANEL = ("panel", "--host")
 _HELLO_S = 120.0
 _PUMP_S = 0.25
+_STOPPED = (-2, -9, -15)  # by somebody; any other signal is a crash, of which Qt says why
 
 
 def main(
@@ -94,7 +95,7 @@ def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[st
     code = companion.process.returncode
     if code == 0:
         return 0
-    why = "it was stopped" if code < 0 else companion.last_words() or f"exit code {code}"
+    why = "it was stopped" if code in _STOPPED else companion.last_words() or f"exit code {code}"
     say(
         f"Stemline: the panel has ended ({why}). Stems that are done are kept; choose Workspace > Scripts > Stemline "
         "again. If it ends again, run in a terminal: stemline doctor"

@@ -15,11 +15,12 @@ import pytest
 
 from hosts.resolve.desk import stubs
 from hosts.resolve.running import HOST_PYTHON
-from stemline import paths
+from stemline import extras, paths
 from stemline.cli.checks import Check
 from stemline.cli.checks import resolve as checks
 from stemline.cli.checks.resolve import resolve_checks
 from stemline.cli.main import main
+from stemline.errors import OutputError
 from stemline.hosts.base import Selection
 from stemline.hosts.companion import Companion
 from stemline.hosts.services import EditServices
@@ -129,6 +130,7 @@ def test_the_doctor_follows_an_installation(monkeypatch: pytest.MonkeyPatch) -> 
     assert "Restart Resolve" in first["resolve"].advice
     assert first["resolve script"].status == "ok"
     assert first["resolve companion"].message == "starts and answers"
+    assert first["resolve panel"].status == "ok"
     script().write_text(script().read_text() + "# changed\n")
     assert found()["resolve script"].advice.startswith("Run `stemline install resolve`")
     installing.install()
@@ -175,6 +177,67 @@ def test_an_update_that_took_python_away_is_seen_beside_the_program(
     seen.parent.mkdir(parents=True)
     seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3"}))
     assert "no Python scripts from 21.1" in found()["resolve"].message
+
+
+@pytest.mark.parametrize(("ran_s_after", "status"), [(60, "ok"), (-60, "warn")])
+def test_what_ran_before_an_update_says_nothing_of_now(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ran_s_after: int, status: str
+) -> None:
+    installing.install()
+    program = folder / "resolve"
+    program.write_bytes(b"")
+    monkeypatch.setattr(checks, "_program", lambda: program)
+    seen = paths.home_dir() / "resolve" / "seen.json"
+    at = program.stat().st_ctime + ran_s_after
+    seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3", "python": "3.10.11", "at": at}))
+    check = found()["resolve"]
+    assert check.status == status
+    assert ("has not run the script since it was updated" in check.message) == (status == "warn")
+
+
+def test_a_panel_without_its_packages_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (installing, checks):
+        monkeypatch.setattr(module, "why_no_panel", lambda: "No module named 'PyQt5'")
+    next_step = installing.install().next_step
+    assert "The panel's packages are missing. Run: " in next_step
+    assert "[panel]" in next_step
+    check = found()["resolve panel"]
+    assert check.status == "warn"
+    assert "No module named 'PyQt5'" in check.message
+    assert "[panel]" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("", ""), ("raise ImportError('no Qt')", "ImportError: no Qt"), ("import os; os.abort()", "exit code -6")],
+)
+def test_the_panels_packages_are_tried_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
+) -> None:
+    package = folder / "stemline_panel"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "app.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    assert extras.why_no_panel() == why
+
+
+def test_a_bridge_that_is_in_use_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to move a folder while a file in it is open."""
+    installing.install()
+    target, rename = installing.bridge_copy(), Path.rename
+
+    def refuse(self: Path, other: Path) -> Path:
+        if self == target:
+            raise PermissionError(13, "Access is denied", str(self))
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="cannot be changed"):
+        installing.install()
+    assert installing.bridge_is_current()
+    monkeypatch.undo()
+    assert not target.with_name("bridge.old").exists()
 
 
 @pytest.mark.parametrize(

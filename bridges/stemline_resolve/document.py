@@ -33,6 +33,7 @@ class Document:
         self.rate = _frame_rate(timeline, project)
         self.zero = int(timeline.GetStartFrame())
         self.timeline_id = str(timeline.GetUniqueId())
+        self._tells_fractions = _version(resolve) >= (20,)
 
     def afresh(self) -> Document:
         """The same timeline through what Resolve answers now: a call that never returned ends a connection. Raises
@@ -66,9 +67,15 @@ class Document:
         """What lies on an audio track, transitions left out: they are listed like clips and are none."""
         for item in self.timeline.GetItemListInTrack("audio", track) or []:
             if item is not None and not is_transition(item):
-                yield Placed(
-                    item, track, position(self.resolve, item, "GetStart"), position(self.resolve, item, "GetEnd")
-                )
+                yield Placed(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
+
+    def position(self, item: Remote, name: str) -> Fraction:
+        """What `GetStart`, `GetEnd` or `GetLeftOffset` of an item says, with the fraction of a frame where this Resolve
+        tells it."""
+        value = getattr(item, name)(True) if self._tells_fractions else getattr(item, name)()
+        frames = Fraction(value or 0)
+        whole = round(frames)
+        return Fraction(whole) if abs(frames - whole) < Fraction(1, 10_000) else frames.limit_denominator(1_000_000)
 
     def playhead(self) -> int:
         """The frame under the playhead."""
@@ -99,16 +106,7 @@ def open_document(api: Api) -> Document:
     return Document(api, resolve, manager, project, timeline)
 
 
-def position(resolve: Remote, item: Remote, name: str) -> Fraction:
-    """What `GetStart`, `GetEnd` or `GetLeftOffset` says, with the fraction of a frame where this Resolve tells it."""
-    exact = version(resolve) >= (20,)
-    value = getattr(item, name)(True) if exact else getattr(item, name)()
-    frames = Fraction(value or 0)
-    whole = round(frames)
-    return Fraction(whole) if abs(frames - whole) < Fraction(1, 10_000) else frames.limit_denominator(1_000_000)
-
-
-def version(resolve: Remote) -> tuple[int, ...]:
+def _version(resolve: Remote) -> tuple[int, ...]:
     """(major, minor, patch)."""
     return tuple(int(part) for part in (resolve.GetVersion() or [0])[:3])
 

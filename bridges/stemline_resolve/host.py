@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,8 +194,16 @@ def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list
     return [track for track in document.audio_tracks() if not names or track_label(track) in names]
 
 
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name} {number}" for number in count(2))
+
+
 def _duplicate(document: Document) -> list[str]:
-    name = f"{document.timeline.GetName()} before Stemline"
+    project, usual = document.project, f"{document.timeline.GetName()} before Stemline"
+    timelines = [project.GetTimelineByIndex(index) for index in range(1, int(project.GetTimelineCount() or 0) + 1)]
+    taken = {str(timeline.GetName()) for timeline in timelines if timeline is not None}
+    name = next(name for name in _numbered(usual) if name not in taken)
     copy = document.timeline.DuplicateTimeline(name)
     document.project.SetCurrentTimeline(document.timeline)
     return [] if copy is not None else ["The timeline could not be copied before."]

@@ -120,12 +120,17 @@ class _State:
                 f"Resolve has no render preset {_PRESET!r}.", "HOST_UNSUPPORTED", "Render the clip in place in Resolve."
             )
 
-    def add_job(self) -> str:
-        """Queues a render with the settings of now. Raises Problem."""
-        job = self.document.project.AddRenderJob()
+    def start_job(self) -> str:
+        """Queues a render with the settings of now, and starts it. Raises Problem."""
+        project = self.document.project
+        if project.IsRenderingInProgress():  # which is not ours to stop
+            raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
+        job = project.AddRenderJob()
         if not job:
             raise Problem("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         self._jobs.append(str(job))
+        if not project.StartRendering(job):
+            raise Problem("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
         return str(job)
 
     def _restore(self) -> list[str]:
@@ -218,9 +223,7 @@ def _run_job(state: _State, marks: tuple[int, int], folder: Path, given_up: Call
         raise Problem(
             "Resolve refuses the settings for rendering sound.", "HOST_UNSUPPORTED", "Close any dialog in Resolve."
         )
-    job = state.add_job()
-    if not project.StartRendering(job):
-        raise Problem("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
+    job = state.start_job()
     _wait(project, job, given_up)
     made = [path for path in folder.iterdir() if path.is_file()]
     if len(made) != 1:  # the job list, which names it too, may lag

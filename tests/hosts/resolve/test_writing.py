@@ -129,6 +129,10 @@ def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
     assert [timeline.name for timeline in desk.fake.project.timelines] == ["Cut", "Cut before Stemline"]
     assert desk.fake.project.current is desk.fake.timeline
     assert desk.sound(3) == desk.sound(1)
+    for _ in range(2):
+        desk.apply("A1", include_disabled=True)
+    copies = [timeline.name for timeline in desk.fake.project.timelines[1:]]
+    assert copies == ["Cut before Stemline", "Cut before Stemline 2", "Cut before Stemline 3"]
 
 
 def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Path, cut: Config) -> None:

@@ -105,6 +105,8 @@ class _State:
     def solo(self, tracks: Sequence[int]) -> None:
         """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises Problem."""
         resolve, project, timeline = self.document.resolve, self.document.project, self.document.timeline
+        if project.IsRenderingInProgress():  # which is not ours to stop
+            raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
         if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
             raise Problem("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         project.DeleteRenderPreset(_USERS_SETTINGS)  # of a render that ended with Resolve
@@ -123,8 +125,6 @@ class _State:
     def start_job(self) -> str:
         """Queues a render with the settings of now, and starts it. Raises Problem."""
         project = self.document.project
-        if project.IsRenderingInProgress():  # which is not ours to stop
-            raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
         job = project.AddRenderJob()
         if not job:
             raise Problem("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")

@@ -12,10 +12,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 HEARTBEAT_S = 5.0
+_LONGEST_LINE = 64 << 20  # bytes, with its LF
 _LOG = logging.getLogger(__name__)
 
 
@@ -144,24 +145,27 @@ class Peer:
 
     def _read(self, incoming: IO[bytes]) -> None:
         try:
-            for line in incoming:
+            for line in _lines(incoming):
                 self._heard_at = time.monotonic()
                 self._sort(line)
         except (OSError, ValueError) as problem:  # ValueError: the stream was closed under us
             _LOG.info("reading ended: %s", problem)
-        self.gone.set()
-        self._inbox.put(None)
+        finally:  # whatever ended it, nobody may wait for more
+            self.gone.set()
+            self._inbox.put(None)
 
     def _sort(self, line: bytes) -> None:
         try:
             message = json.loads(line.decode("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             _LOG.warning("not JSON: %.80r", line)
             return
-        if not isinstance(message, dict):
+        if not _is_message(message):
             _LOG.warning("not a message: %.80r", line)
         elif message.get("method") == "cancel_request":  # must overtake the call that waits in the inbox
-            self._given_up.add((message.get("params") or {}).get("id"))
+            params = message.get("params") or {}
+            if isinstance(params.get("id"), (int, str)):
+                self._given_up.add(params["id"])
         else:
             self._inbox.put(message)
 
@@ -249,3 +253,29 @@ class Peer:
             "data": {"code": problem.code, "advice": problem.advice},
         }
         self._send({"jsonrpc": "2.0", "id": call_id, "error": error})
+
+
+def _lines(incoming: IO[bytes]) -> Iterator[bytes]:
+    """Line by line. One that is too long is passed over in pieces, never held whole."""
+    is_rest = False
+    while True:
+        line = incoming.readline(_LONGEST_LINE)
+        if not line:
+            return
+        is_whole = line.endswith(b"\n")
+        if is_whole and not is_rest:
+            yield line
+        elif len(line) == _LONGEST_LINE and not is_rest:
+            _LOG.warning("a line that is too long: %.80r", line)
+        is_rest = not is_whole
+
+
+def _is_message(message: Any) -> bool:
+    """Whether it has the kinds of docs/host-protocol.md, so that nothing later stumbles over it."""
+    return (
+        isinstance(message, dict)
+        and isinstance(message.get("id"), (int, str, type(None)))
+        and isinstance(message.get("method"), (str, type(None)))
+        and isinstance(message.get("params"), (dict, type(None)))
+        and isinstance(message.get("error"), (dict, type(None)))
+    )

@@ -55,6 +55,15 @@ class Blocked(Problem):
         )
 
 
+def with_more(failure: Exception, more: str) -> Problem:
+    """`failure` with another sentence, about what is now."""
+    if isinstance(failure, Problem):
+        return Problem(f"{failure} {more}", failure.code, failure.advice)
+    if isinstance(failure, (OSError, ValueError)):
+        return Problem(f"{failure} {more}", "OUTPUT_UNWRITABLE")
+    return Problem(f"DaVinci Resolve answered oddly ({type(failure).__name__}: {failure}). {more}", "INTERNAL")
+
+
 class Api:
     """The way to every object of Resolve. `reconnect` gives a fresh `resolve` after a call that never returned."""
 

@@ -27,17 +27,27 @@ class Placed(NamedTuple):
 class Document:
     """One timeline of the open project. `rate` is its frame rate, `zero` the number of its first frame."""
 
-    def __init__(self, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
+    def __init__(self, api: Api, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
         self.resolve, self.manager, self.project, self.timeline = resolve, manager, project, timeline
+        self._api = api
         self.rate = _frame_rate(timeline, project)
         self.zero = int(timeline.GetStartFrame())
         self.timeline_id = str(timeline.GetUniqueId())
+        self._tells_fractions = _version(resolve) >= (20,)
+
+    def afresh(self) -> Document:
+        """The same timeline through what Resolve answers now: a call that never returned ends a connection. Raises
+        Problem where it is not open any more."""
+        now = open_document(self._api)
+        if now.timeline_id != self.timeline_id:
+            raise Problem("Another timeline is open in DaVinci Resolve by now.", "EDIT_UNREADABLE", _OPEN_FIRST)
+        return now
 
     def pool(self) -> Remote:
-        pool = self.project.GetMediaPool()
+        pool: Remote | None = self.project.GetMediaPool()
         if pool is None:
             raise Problem("The project's media pool cannot be reached.", "HOST_GONE", _OPEN_FIRST)
-        return _remote(pool)
+        return pool
 
     def seconds(self, frame: Fraction) -> Fraction:
         """Seconds from the timeline's start."""
@@ -57,9 +67,15 @@ class Document:
         """What lies on an audio track, transitions left out: they are listed like clips and are none."""
         for item in self.timeline.GetItemListInTrack("audio", track) or []:
             if item is not None and not is_transition(item):
-                yield Placed(
-                    item, track, position(self.resolve, item, "GetStart"), position(self.resolve, item, "GetEnd")
-                )
+                yield Placed(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
+
+    def position(self, item: Remote, name: str) -> Fraction:
+        """What `GetStart`, `GetEnd` or `GetLeftOffset` of an item says, with the fraction of a frame where this Resolve
+        tells it."""
+        value = getattr(item, name)(True) if self._tells_fractions else getattr(item, name)()
+        frames = Fraction(value or 0)
+        whole = round(frames)
+        return Fraction(whole) if abs(frames - whole) < Fraction(1, 10_000) else frames.limit_denominator(1_000_000)
 
     def playhead(self) -> int:
         """The frame under the playhead."""
@@ -87,27 +103,13 @@ def open_document(api: Api) -> Document:
     timeline = project.GetCurrentTimeline()
     if timeline is None:
         raise Problem("No timeline is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
-    return Document(resolve, manager, project, timeline)
+    return Document(api, resolve, manager, project, timeline)
 
 
-def position(resolve: Remote, item: Remote, name: str) -> Fraction:
-    """What `GetStart`, `GetEnd` or `GetLeftOffset` says, with the fraction of a frame where this Resolve tells it."""
-    exact = version(resolve) >= (20,)
-    value = getattr(item, name)(True) if exact else getattr(item, name)()
-    frames = Fraction(value or 0)
-    whole = round(frames)
-    return Fraction(whole) if abs(frames - whole) < Fraction(1, 10_000) else frames.limit_denominator(1_000_000)
-
-
-def version(resolve: Remote) -> tuple[int, ...]:
+def _version(resolve: Remote) -> tuple[int, ...]:
     """(major, minor, patch)."""
     return tuple(int(part) for part in (resolve.GetVersion() or [0])[:3])
 
 
 def is_transition(item: Remote) -> bool:
     return item.GetMediaPoolItem() is None and not item.GetProperty()
-
-
-def _remote(thing: object) -> Remote:
-    assert isinstance(thing, Remote)  # noqa: S101 - the API gives objects or None
-    return thing

@@ -1,8 +1,8 @@
-"""The second way in: a panel that runs already reaches for Resolve through its own scripting module.
+"""The second way in: `python -m stemline_resolve.external` reaches for Resolve through its own scripting module, and
+starts the panel as the menu script does.
 
-Only Resolve Studio allows it, and only with Preferences > System > General > External scripting on Local. The panel
-starts `python -m stemline_resolve.external` and talks to it over its standard streams, as `docs/host-protocol.md` has
-it. The module can take the whole process with it when it is loaded, so another process tries it first.
+Only Resolve Studio allows it, and only with Preferences > System > General > External scripting on Local. The module
+can take the whole process with it when it is loaded, so another process tries it first.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stemline_link import Gone, Peer, Problem, Refused
-from stemline_link.finding import home_dir
+from stemline_link import Problem
 
-from .api import Api
-from .host import ResolveHost
-from .menu import note_seen, settings_in
+from . import menu
 
 _PROBE = """
 import DaVinciResolveScript
@@ -27,34 +24,19 @@ resolve = DaVinciResolveScript.scriptapp("Resolve")
 print("answers" if resolve is not None else "refuses")
 """
 _PROBE_S = 60.0
-_HELLO_S = 120.0
+_AGAIN = "run `python -m stemline_resolve.external` again"
 _LOCAL = "Preferences > System > General > External scripting using: Local"
 
 
 def main() -> int:
-    """Until the panel is gone. What is wrong stands in the last line of standard error; then the answer is 2."""
-    incoming, outgoing = _claimed_streams()
+    """Until the panel is closed. 2 where Resolve cannot be reached: why stands in the last line of standard error."""
     try:
         prepare_environment()
         probe()
-        api = Api(connect(), connect)
-        host = ResolveHost(api, settings_in(home_dir() / "resolve"))
-        capabilities = host.capabilities()
     except Problem as problem:
         sys.stderr.write(f"{problem} {problem.advice}\n")
         return 2
-    note_seen(home_dir() / "resolve", capabilities)
-    peer = Peer(incoming, outgoing, host.handlers())
-    host.listen_to(peer)
-    try:
-        peer.call("hello", {"protocols": [1], "capabilities": capabilities}, _HELLO_S)
-        while True:
-            peer.pump(0.25)
-    except Gone:
-        return 0
-    except (Refused, TimeoutError) as failure:
-        sys.stderr.write(f"{failure}\n")
-        return 2
+    return menu.main(connect(), connect, again=_AGAIN)
 
 
 def connect() -> Any:
@@ -102,6 +84,13 @@ def probe() -> None:
             "HOST_UNSUPPORTED",
             f"Start Resolve Studio and set {_LOCAL}; or start the panel from Workspace > Scripts > Stemline.",
         )
+    if "No module named 'imp'" in errors:
+        raise Problem(
+            "This DaVinci Resolve's scripting module needs Python 3.11 or older: it imports `imp`, which Python 3.12 "
+            "does not have.",
+            "HOST_UNSUPPORTED",
+            "Update Resolve, or start the panel from Workspace > Scripts > Stemline.",
+        )
     if "ImportError" in errors or "ModuleNotFoundError" in errors:
         raise Problem(
             "DaVinci Resolve's scripting module was not found.",
@@ -127,21 +116,6 @@ def _places() -> dict[str, str]:
     else:
         shared, program = "/opt/resolve/Developer/Scripting", "/opt/resolve/libs/Fusion/fusionscript.so"
     return {"RESOLVE_SCRIPT_API": shared, "RESOLVE_SCRIPT_LIB": program}
-
-
-def _claimed_streams() -> tuple[Any, Any]:
-    """Standard input and output for messages alone: what Resolve's library prints goes to standard error."""
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - Windows alone has it
-
-        for descriptor in (0, 1):
-            msvcrt.setmode(descriptor, os.O_BINARY)
-    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    os.close(nothing)
-    return incoming, outgoing
 
 
 if __name__ == "__main__":

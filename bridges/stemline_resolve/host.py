@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_link import Peer, Problem, from_exact, to_exact
 
-from .api import Api
+from .api import Api, with_more
 from .document import Document, open_document
 from .journal import Entry, Journal
 from .reading import ClipId, Reading
@@ -82,10 +84,9 @@ class ResolveHost:
             if self._settings.duplicate_first:
                 notes += _duplicate(document)
             entry = self._journal.begin(document, options.get("metadata") or {})
-            try:
-                answer = Writing(document, entry).write(tracks, options)
-            except (Problem, OSError, ValueError) as failure:
-                raise self._undone(entry, failure) from failure
+            with ExitStack() as whole_or_nothing:
+                whole_or_nothing.push(partial(self._undo, entry))
+                answer = Writing(document, entry, self._given_up).write(tracks, options)
             answer["notes"] = notes + answer["notes"]
             return answer
 
@@ -106,6 +107,7 @@ class ResolveHost:
                 "source_range": {"start": to_exact(rendered.start), "end": to_exact(rendered.start + length)},
                 "record_range": params["record_range"],
                 "frame_rate": to_exact(document.rate),
+                "notes": rendered.notes,
             }
 
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -123,11 +125,13 @@ class ResolveHost:
         return notes
 
     def _take_back(self, document: Document, entry: Entry) -> list[str]:
-        return take_back(document, entry, self._journal.items_of_others(entry))
+        return take_back(document, entry, self._journal.others(entry))
 
-    def _undone(self, entry: Entry, failure: Exception) -> Problem:
-        """The failure, and what is on the timeline now. Resolve is asked afresh: it may be another connection."""
-        code, advice = (failure.code, failure.advice) if isinstance(failure, Problem) else ("OUTPUT_UNWRITABLE", "")
+    def _undo(self, entry: Entry, kind: object, failure: BaseException | None, trace: object) -> None:
+        """After a write that failed, however it failed: raises Problem with the failure, and what is on the timeline
+        now. Resolve is asked afresh: it may be another connection."""
+        if not isinstance(failure, Exception):
+            return
         try:
             with _Opened(self._api, entry.timeline_id) as document:
                 left = self._take_back(document, entry)
@@ -135,7 +139,7 @@ class ResolveHost:
             names = ", ".join(entry.track_names) or "none yet"
             left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
         state = " ".join(left) if left else "The timeline is as it was."
-        return Problem(f"{failure} {state}", code, advice)
+        raise with_more(failure, state) from failure
 
 
 class _Opened:
@@ -190,8 +194,16 @@ def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list
     return [track for track in document.audio_tracks() if not names or track_label(track) in names]
 
 
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name} {number}" for number in count(2))
+
+
 def _duplicate(document: Document) -> list[str]:
-    name = f"{document.timeline.GetName()} before Stemline"
+    project, usual = document.project, f"{document.timeline.GetName()} before Stemline"
+    timelines = [project.GetTimelineByIndex(index) for index in range(1, int(project.GetTimelineCount() or 0) + 1)]
+    taken = {str(timeline.GetName()) for timeline in timelines if timeline is not None}
+    name = next(name for name in _numbered(usual) if name not in taken)
     copy = document.timeline.DuplicateTimeline(name)
     document.project.SetCurrentTimeline(document.timeline)
     return [] if copy is not None else ["The timeline could not be copied before."]

@@ -69,6 +69,11 @@ class Entry:
         """Ids of the items that were disabled."""
         return [str(item) for item in self._facts["disabled"]]
 
+    @property
+    def replaced(self) -> list[str]:
+        """Ids of the items that the stems play in place of, whoever disabled them."""
+        return [str(item) for item in self._facts.get("replaced", self._facts["disabled"])]
+
     def add_track(self, name: str, number: int) -> None:
         self._facts["tracks"].append({"name": name, "number": number, "items": []})
         self.save()
@@ -83,9 +88,14 @@ class Entry:
         self._facts["tracks"][-1]["items"][-1]["id"] = item_id
         self.save()
 
-    def add_disabled(self, item_id: str) -> None:
-        self._facts["disabled"].append(item_id)
+    def add_replaced(self, item_id: str) -> None:
+        self._facts.setdefault("replaced", []).append(item_id)
         self.save()
+
+    def add_disabled(self, item_id: str) -> None:
+        if item_id not in self.disabled:
+            self._facts["disabled"].append(item_id)
+            self.save()
 
     def set_marker(self, custom_data: str) -> None:
         self._facts["marker"] = custom_data
@@ -122,6 +132,7 @@ class Journal:
             "timeline": {"id": document.timeline_id, "name": str(document.timeline.GetName())},
             "tracks": [],
             "disabled": [],
+            "replaced": [],
             "marker": "",
             "metadata": metadata,
         }
@@ -138,9 +149,13 @@ class Journal:
     def find(self, result: str) -> Entry | None:
         return next((entry for entry in self._entries() if entry.result == result), None)
 
-    def items_of_others(self, entry: Entry) -> set[str]:
-        """Ids of what other writes placed."""
-        return {item for other in self._entries() if other.result != entry.result for item in other.items}
+    def others(self, entry: Entry) -> list[Entry]:
+        """The other writes into its timeline that were not taken back."""
+        return [
+            other
+            for other in self._entries()
+            if other.result != entry.result and other.timeline_id == entry.timeline_id and other.state != REMOVED
+        ]
 
     def interrupted(self, timeline_id: str) -> list[Entry]:
         """Writes into this timeline that were begun and never ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 
 from stemline_link import Problem
@@ -27,43 +28,39 @@ def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
         if here is None or here.GetUniqueId() != folder.GetUniqueId():
             raise Problem(f"The bin {NAME!r} cannot be opened.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         held = _held(folder)
-        missing = [path for path in dict.fromkeys(paths) if _same(path) not in held]
+        missing = [path for path in dict.fromkeys(paths) if same_path(path) not in held]
         if missing:
             pool.ImportMedia(missing)  # what it returns is in any order, or not there: the bin says what came in
             held = _held(folder)
     finally:
         if before is not None:
             pool.SetCurrentFolder(before)
-    lost = [path for path in paths if _same(path) not in held]
+    lost = [path for path in paths if same_path(path) not in held]
     if lost:
         raise Problem(
             f"Resolve did not import {os.path.basename(lost[0])}.",  # noqa: PTH119 - a path of Resolve's, as it is
             "HOST_UNSUPPORTED",
             "See whether Resolve can reach its folder.",
         )
-    return {path: held[_same(path)] for path in paths}
+    return {path: held[same_path(path)] for path in paths}
 
 
 def _folder(pool: Remote) -> Remote:
     root = pool.GetRootFolder()
-    for folder in root.GetSubFolderList() or []:
+    folders: list[Remote] = root.GetSubFolderList() or []
+    for folder in folders:
         if folder.GetName() == NAME:
-            return _remote(folder)
-    made = pool.AddSubFolder(root, NAME)
+            return folder
+    made: Remote | None = pool.AddSubFolder(root, NAME)
     if made is None:
         raise Problem(f"The bin {NAME!r} cannot be made.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
-    return _remote(made)
+    return made
 
 
 def _held(folder: Remote) -> dict[str, Remote]:
-    return {_same(str(clip.GetClipProperty("File Path"))): clip for clip in folder.GetClipList() or []}
+    return {same_path(str(clip.GetClipProperty("File Path"))): clip for clip in folder.GetClipList() or []}
 
 
-def _same(path: str) -> str:
-    """Equal for two spellings of one path."""
-    return os.path.normcase(os.path.normpath(path))
-
-
-def _remote(thing: object) -> Remote:
-    assert isinstance(thing, Remote)  # noqa: S101 - the API gives objects or None
-    return thing
+def same_path(path: str) -> str:
+    """Equal for two spellings of one path: macOS may take an umlaut apart."""
+    return unicodedata.normalize("NFC", os.path.normcase(os.path.normpath(path)))

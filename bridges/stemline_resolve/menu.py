@@ -21,6 +21,7 @@ from .host import ResolveHost, Settings
 _PANEL = ("panel", "--host")
 _HELLO_S = 120.0
 _PUMP_S = 0.25
+_STOPPED = (-2, -9, -15)  # by somebody; any other signal is a crash, of which Qt says why
 
 
 def main(
@@ -28,8 +29,10 @@ def main(
     reconnect: Callable[[], Any] | None = None,
     arguments: Sequence[str] = _PANEL,
     say: Callable[[str], None] = print,
+    again: str = "choose Workspace > Scripts > Stemline again",
 ) -> int:
-    """0 when the panel was closed in order. `reconnect` gives a fresh `resolve` after a call that never returned."""
+    """0 when the panel was closed in order. `reconnect` gives a fresh `resolve` after a call that never returned;
+    `again` says how the user starts the panel anew."""
     folder = home_dir() / "resolve"
     try:
         api = Api(resolve, reconnect)
@@ -46,7 +49,15 @@ def main(
     except OSError as failure:
         say(f"Stemline: its panel cannot be started ({failure}). In a terminal, run: stemline doctor")
         return 1
-    return _serve(companion, capabilities, say)
+    if _serve(companion, capabilities, say):
+        return 0
+    code = companion.process.returncode
+    why = "it was stopped" if code in _STOPPED else companion.last_words() or f"exit code {code}"
+    say(
+        f"Stemline: the panel has ended ({why}). Stems that are done are kept; {again}. If it ends again, run in a "
+        "terminal: stemline doctor"
+    )
+    return 1
 
 
 def settings_in(folder: Path) -> Settings:
@@ -80,7 +91,8 @@ def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> Compa
     return companion
 
 
-def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[str], None]) -> int:
+def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[str], None]) -> bool:
+    """Answers the panel until it has ended: whether in order."""
     try:
         companion.peer.call("hello", {"protocols": [1], "capabilities": capabilities}, _HELLO_S)
         while True:
@@ -91,12 +103,4 @@ def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[st
         say(f"Stemline: {failure}")
     finally:
         companion.stop()
-    code = companion.process.returncode
-    if code == 0:
-        return 0
-    why = "it was stopped" if code < 0 else companion.last_words() or f"exit code {code}"
-    say(
-        f"Stemline: the panel has ended ({why}). Stems that are done are kept; choose Workspace > Scripts > Stemline "
-        "again. If it ends again, run in a terminal: stemline doctor"
-    )
-    return 1
+    return companion.process.returncode == 0

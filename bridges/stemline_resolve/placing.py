@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stemline_link import Problem
 
 from .api import Remote
-from .document import Document, Placed, position
+from .document import Document, Placed
 from .fitting import Fit
 from .sources import media_rate
 
@@ -123,8 +123,8 @@ class Placer:
             ]
         )
         fresh = self._fresh(track)
-        if len(fresh) == 1 and position(self._document.resolve, fresh[0], "GetStart") == first:
-            return Placed(fresh[0], track, Fraction(first), position(self._document.resolve, fresh[0], "GetEnd"))
+        if len(fresh) == 1 and self._document.position(fresh[0], "GetStart") == first:
+            return Placed(fresh[0], track, Fraction(first), self._document.position(fresh[0], "GetEnd"))
         if fresh:
             self.delete(fresh)
         raise Problem(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
@@ -137,7 +137,7 @@ class Placer:
         return [item for item in items if str(item.GetUniqueId()) not in self._known]
 
     def _plays_from(self, made: Placed, wanted: Fit, rate: Fraction) -> bool:
-        left = position(self._document.resolve, made.item, "GetLeftOffset")
+        left = self._document.position(made.item, "GetLeftOffset")
         return abs(left - wanted.media_start * self._document.rate / rate) < 1
 
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from stemline_link import Problem, to_exact
 
+from .api import Hung
 from .document import Document, Placed
-from .rendering import Stretch, render
+from .rendering import NotPutBack, Stretch, render
 from .selection import choose, track_label
 from .sources import NeedsRender, Sound, sound_of
 
@@ -82,7 +83,7 @@ class Reading:
             try:
                 sound, rendered = self._rendered(placed, part), True
             except (Problem, OSError, ValueError) as failure:
-                if self._given_up():
+                if self._given_up() or isinstance(failure, (Hung, NotPutBack)):  # no other clip can be read then
                     raise
                 self._skip(placed, reason.code, f"{reason} Resolve could not render it: {failure}")
                 return

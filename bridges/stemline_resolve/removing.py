@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from stemline_link import Problem
+
 from .document import Document, Placed
 from .journal import REMOVED, WRITING, Entry
+from .media_bin import same_path
 from .placing import delete_items
 
 
-def take_back(document: Document, entry: Entry, of_others: set[str]) -> list[str]:
-    """Notes say what stayed and why. An empty list: the timeline is as it was. Raises Problem.
+def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
+    """Notes say what stayed and why. An empty list: the timeline is as it was. Raises Problem when stems of it stay:
+    then nothing is enabled, so that no sound doubles, and the next try finds all it needs.
 
-    `of_others` are ids of items that other writes placed: they may play the same files on tracks of the same name.
+    `others` are writes into the same timeline that were not taken back: they may play the same files on tracks of the
+    same name, and keep their originals disabled.
     """
+    held = _Held(entry, {item for other in others for item in other.items})
+    emptied = [track for track in reversed(document.audio_tracks()) if _take_stems(document, track, held)]
     notes = []
     for track in reversed(document.audio_tracks()):
         name = document.track_name(track)
-        is_ours = name in entry.track_names or _is_unnamed(entry, track, name)
-        placed = [one for one in document.items(track) if _is_placed_by(entry, one, is_ours, of_others)]
-        if placed:
-            delete_items(document, [one.item for one in placed])
-        elif not is_ours:
-            continue
-        left = list(document.items(track))
-        if any(_is_placed_by(entry, one, is_ours, of_others) for one in left):
-            notes.append(f"Stems could not be deleted from track {name}; delete them by hand.")
-        elif left and placed:
+        left = any(True for _ in document.items(track))
+        if left and track in emptied:
             notes.append(f"Track {name} stays: there are other clips on it.")
-        elif is_ours and not left:
+        elif not left and held.is_ours(track, name):
             notes += _delete_track(document, track, name)
-    notes += _enable(document, entry)
+    notes += _enable(document, entry, others)
     if entry.marker:
         document.timeline.DeleteMarkerByCustomData(entry.marker)
     if not notes:
@@ -36,20 +37,46 @@ def take_back(document: Document, entry: Entry, of_others: set[str]) -> list[str
     return notes
 
 
-def _is_unnamed(entry: Entry, track: int, name: str) -> bool:
-    """A track that was interrupted before it had its name."""
-    return entry.state == WRITING and track in entry.track_places and name == f"Audio {track}"
+class _Held:
+    """What of a timeline belongs to an entry. `of_others` are ids of items that other writes placed."""
+
+    def __init__(self, entry: Entry, of_others: set[str]) -> None:
+        self._entry = entry
+        self._of_others = of_others
+        self._paths = {same_path(path) for path in entry.paths}
+
+    def is_ours(self, track: int, name: str) -> bool:
+        """Also a track that was interrupted before it had its name."""
+        entry = self._entry
+        unnamed = entry.state == WRITING and track in entry.track_places and name == f"Audio {track}"
+        return unnamed or name in entry.track_names
+
+    def placed(self, placed: Placed, on_our_track: bool) -> bool:
+        """By its id; or, where the write was interrupted before that was known, by its file."""
+        item_id = _id(placed)
+        if item_id in self._entry.items:
+            return True
+        if self._entry.state != WRITING or not on_our_track or item_id in self._of_others:
+            return False
+        media = placed.item.GetMediaPoolItem()
+        return media is not None and same_path(str(media.GetClipProperty("File Path"))) in self._paths
 
 
-def _is_placed_by(entry: Entry, placed: Placed, on_our_track: bool, of_others: set[str]) -> bool:
-    """By its id; or, where the write was interrupted before that was known, by its file."""
-    item_id = _id(placed)
-    if item_id in entry.items:
-        return True
-    if entry.state != WRITING or not on_our_track or item_id in of_others:
+def _take_stems(document: Document, track: int, held: _Held) -> bool:
+    """Deletes the stems from a track. False where there were none. Raises Problem when they stay."""
+    timeline, name = document.timeline, document.track_name(track)
+    is_ours = held.is_ours(track, name)
+    placed = [one for one in document.items(track) if held.placed(one, is_ours)]
+    if not placed:
         return False
-    media = placed.item.GetMediaPoolItem()
-    return media is not None and str(media.GetClipProperty("File Path")) in entry.paths
+    if is_ours and timeline.GetIsTrackLocked("audio", track):
+        timeline.SetTrackLock("audio", track, False)
+    delete_items(document, [one.item for one in placed])
+    if any(held.placed(one, is_ours) for one in document.items(track)):
+        raise Problem(
+            f"Stems could not be deleted from track {name}.", "HOST_UNSUPPORTED", "Unlock it, then Remove again."
+        )
+    return True
 
 
 def _delete_track(document: Document, track: int, name: str) -> list[str]:
@@ -59,17 +86,22 @@ def _delete_track(document: Document, track: int, name: str) -> list[str]:
     return [] if gone else [f"The empty track {name} could not be deleted."]
 
 
-def _enable(document: Document, entry: Entry) -> list[str]:
+def _enable(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
+    """Enables what this write disabled. Where stems of another still play in its place, that one is to enable it."""
     notes = []
-    wanted = set(entry.disabled)
-    if not wanted:
+    if not entry.disabled:
         return []
-    for track in document.audio_tracks():
-        for placed in document.items(track):
-            if _id(placed) in wanted:
-                placed.item.SetClipEnabled(True)
-                if not placed.item.GetClipEnabled():
-                    notes.append(f"{placed.item.GetName()} on A{track} could not be enabled again.")
+    there = {_id(placed): placed for track in document.audio_tracks() for placed in document.items(track)}
+    live = [other for other in others if not other.items.isdisjoint(there)]
+    for item_id in entry.disabled:
+        heir = next((other for other in live if item_id in other.replaced), None)
+        placed = there.get(item_id)
+        if heir is not None:
+            heir.add_disabled(item_id)
+        elif placed is not None:
+            placed.item.SetClipEnabled(True)
+            if not placed.item.GetClipEnabled():
+                notes.append(f"{placed.item.GetName()} on A{placed.track} could not be enabled again.")
     return notes
 
 

@@ -12,13 +12,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_link import Problem
 
-from .api import Remote
+from .api import Remote, with_more
 from .document import Document
 from .rates import nearest
 from .wav import read_head
@@ -46,6 +47,14 @@ class Rendered(NamedTuple):
     notes: list[str]
 
 
+class NotPutBack(Problem):
+    """A render failed, and not all that it had changed could be put back."""
+
+    def __init__(self, failure: Exception, note: str) -> None:
+        told = with_more(failure, note)
+        super().__init__(str(told), told.code, told.advice)
+
+
 def render(
     document: Document, stretch: Stretch, folder: Path, name: str, given_up: Callable[[], bool] = lambda: False
 ) -> Rendered:
@@ -53,74 +62,115 @@ def render(
     first, last = math.floor(stretch.start), math.ceil(stretch.end)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".render-", dir=str(folder)))
-    state = _State(document)
     try:
-        state.solo(stretch.tracks)
-        made = _rendered_file(document, (first, last), scratch, given_up)
-        path = folder / f"{name}_{_digest(made)}{made.suffix}"
-        made.replace(path)
+        with _State(document) as state:
+            state.solo(stretch.tracks)
+            made = _rendered_file(state, (first, last), scratch, given_up)
+            path = folder / f"{name}_{_digest(made)}{made.suffix}"
+            if not path.exists():  # else it is the same sound, which a player may hold open
+                made.replace(path)
     finally:
-        notes = state.restore()
         shutil.rmtree(str(scratch), ignore_errors=True)
-    return Rendered(path, (stretch.start - first) / document.rate, notes)
+    return Rendered(path, (stretch.start - first) / document.rate, state.notes)
 
 
 class _State:
-    """What rendering changes of the project, remembered before and put back after."""
+    """What rendering changes of the project, remembered before and put back at the end of the `with` block, whatever
+    happened inside. `notes` say what could not be put back; the error of a block that failed says it too."""
 
     def __init__(self, document: Document) -> None:
-        self._document = document
+        self.document = document
+        self.notes: list[str] = []
         self._page = document.resolve.GetCurrentPage()
         timeline = document.timeline
         self._enabled = {track: bool(timeline.GetIsTrackEnabled("audio", track)) for track in document.audio_tracks()}
         self._marks = dict(timeline.GetMarkInOut() or {}) if "GetMarkInOut" in timeline else None
-        self._settings_kept = False
+        self._switched: list[int] = []
+        self._jobs: list[str] = []
+        self._settings_changed = self._settings_kept = False
+
+    def __enter__(self) -> _State:
+        return self
+
+    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+        if failure is not None:
+            with suppress(Problem):  # then every step fails, and is told
+                self.document = self.document.afresh()
+        left = self._restore()
+        if left:
+            self.notes = [f"Could not be put back as it was: {', '.join(left)}."]
+        if self.notes and isinstance(failure, Exception):
+            raise NotPutBack(failure, self.notes[0]) from failure
 
     def solo(self, tracks: Sequence[int]) -> None:
         """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises Problem."""
-        resolve, project, timeline = self._document.resolve, self._document.project, self._document.timeline
+        resolve, project, timeline = self.document.resolve, self.document.project, self.document.timeline
+        if project.IsRenderingInProgress():  # which is not ours to stop
+            raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
         if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
             raise Problem("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
-        project.SaveAsNewRenderPreset(_USERS_SETTINGS)
-        self._settings_kept = True
+        project.DeleteRenderPreset(_USERS_SETTINGS)  # of a render that ended with Resolve
+        self._settings_kept = project.SaveAsNewRenderPreset(_USERS_SETTINGS) is True
         for track in self._enabled:
+            self._switched.append(track)
             timeline.SetTrackEnable("audio", track, track in tracks)
             if bool(timeline.GetIsTrackEnabled("audio", track)) != (track in tracks):
                 raise Problem(f"Track A{track} cannot be switched on or off.", "HOST_UNSUPPORTED", "Unlock it.")
+        self._settings_changed = True
         if not project.LoadRenderPreset(_PRESET):
             raise Problem(
                 f"Resolve has no render preset {_PRESET!r}.", "HOST_UNSUPPORTED", "Render the clip in place in Resolve."
             )
 
-    def restore(self) -> list[str]:
-        """Puts everything back, each part whether or not another fails. Notes say what could not be."""
-        steps: list[tuple[str, Callable[[], bool]]] = []
-        if self._settings_kept:
+    def start_job(self) -> str:
+        """Queues a render with the settings of now, and starts it. Raises Problem."""
+        project = self.document.project
+        job = project.AddRenderJob()
+        if not job:
+            raise Problem("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+        self._jobs.append(str(job))
+        if not project.StartRendering(job):
+            raise Problem("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
+        return str(job)
+
+    def _restore(self) -> list[str]:
+        """Puts everything back, each part whether or not another fails. Names what could not be."""
+        steps: list[tuple[str, Callable[[], bool]]] = [("the render queue", self._restore_queue)]
+        if self._settings_kept or self._settings_changed:
             steps.append(("your render settings", self._restore_settings))
-        steps += [(f"track A{track}", self._restore_track(track, on)) for track, on in self._enabled.items()]
+        steps += [(f"track A{track}", self._restore_track(track)) for track in self._switched]
         if self._marks is not None:
             steps.append(("the in and out marks", self._restore_marks))
         steps.append((f"the {self._page} page", self._restore_page))
-        return [f"{what} could not be put back as it was." for what, step in steps if not _done(step)]
+        return [what for what, step in steps if not _done(step)]
+
+    def _restore_queue(self) -> bool:
+        project = self.document.project
+        if self._jobs and project.IsRenderingInProgress():
+            project.StopRendering()
+        deleted = [bool(project.DeleteRenderJob(job)) for job in self._jobs]
+        return all(deleted)
 
     def _restore_settings(self) -> bool:
-        project = self._document.project
+        project = self.document.project
+        if not self._settings_kept:
+            return False
         loaded = bool(project.LoadRenderPreset(_USERS_SETTINGS))
         return bool(project.DeleteRenderPreset(_USERS_SETTINGS)) and loaded
 
-    def _restore_track(self, track: int, on: bool) -> Callable[[], bool]:
+    def _restore_track(self, track: int) -> Callable[[], bool]:
         def step() -> bool:
-            timeline = self._document.timeline
+            timeline, on = self.document.timeline, self._enabled[track]
             timeline.SetTrackEnable("audio", track, on)
             return bool(timeline.GetIsTrackEnabled("audio", track)) == on
 
         return step
 
     def _restore_page(self) -> bool:
-        return self._page is None or bool(self._document.resolve.OpenPage(self._page))
+        return self._page is None or bool(self.document.resolve.OpenPage(self._page))
 
     def _restore_marks(self) -> bool:
-        timeline, wanted = self._document.timeline, self._marks or {}
+        timeline, wanted = self.document.timeline, self._marks or {}
         if (timeline.GetMarkInOut() or {}) != wanted:
             timeline.ClearMarkInOut("all")
             for kind, marks in wanted.items():
@@ -136,12 +186,12 @@ def _done(step: Callable[[], bool]) -> bool:
         return False
 
 
-def _rendered_file(document: Document, frames: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
+def _rendered_file(state: _State, frames: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
     """The file with the sound of `frames` (half-open). Whether Resolve takes the last frame as in or out is seen from
     the length of what it made."""
-    needed = nearest((frames[1] - frames[0]) / document.rate * _SAMPLE_RATE)
+    needed = nearest((frames[1] - frames[0]) / state.document.rate * _SAMPLE_RATE)
     for last in (frames[1] - 1, frames[1]):
-        path = _run_job(document, (frames[0], last), folder, given_up)
+        path = _run_job(state, (frames[0], last), folder, given_up)
         if path.suffix.lower() != ".wav":
             raise Problem(
                 f"Resolve's preset {_PRESET!r} made a {path.suffix} file, not a WAV.",
@@ -156,8 +206,8 @@ def _rendered_file(document: Document, frames: tuple[int, int], folder: Path, gi
     )
 
 
-def _run_job(document: Document, marks: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
-    project = document.project
+def _run_job(state: _State, marks: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
+    project = state.document.project
     settings: dict[str, Any] = {
         "SelectAllFrames": False,
         "MarkIn": marks[0],
@@ -173,15 +223,8 @@ def _run_job(document: Document, marks: tuple[int, int], folder: Path, given_up:
         raise Problem(
             "Resolve refuses the settings for rendering sound.", "HOST_UNSUPPORTED", "Close any dialog in Resolve."
         )
-    job = project.AddRenderJob()
-    if not job:
-        raise Problem("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
-    try:
-        if not project.StartRendering(job):
-            raise Problem("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
-        _wait(project, job, given_up)
-    finally:
-        project.DeleteRenderJob(job)
+    job = state.start_job()
+    _wait(project, job, given_up)
     made = [path for path in folder.iterdir() if path.is_file()]
     if len(made) != 1:  # the job list, which names it too, may lag
         raise Problem("Resolve rendered nothing.", "HOST_PROTOCOL", "See the render queue in Resolve.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .api import Remote
-from .document import Document, Placed, position
+from .document import Document, Placed
 from .rates import frame_of, nearest, rate_of
 
 _ONE_STREAM_A_CHANNEL = {".mxf"}
@@ -58,7 +58,7 @@ def _start_in_media(document: Document, placed: Placed, media: Remote, rate: Fra
     The source time counts from midnight where the media has timecode. How far the item could be drawn out to the left
     (which Resolve counts in frames of the timeline) says the same without timecode, and must agree.
     """
-    left = position(document.resolve, placed.item, "GetLeftOffset") / document.rate
+    left = document.position(placed.item, "GetLeftOffset") / document.rate
     if "GetSourceStartTime" not in placed.item:
         if rate != document.rate:
             raise NeedsRender("This Resolve tells its place in media of another frame rate too roughly.", _UNCLEAR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from stemline_link import Problem
@@ -31,9 +32,10 @@ class _Lane(NamedTuple):
 class Writing:
     """One write into one timeline, noted in `entry` step by step."""
 
-    def __init__(self, document: Document, entry: Entry) -> None:
+    def __init__(self, document: Document, entry: Entry, given_up: Callable[[], bool]) -> None:
         self._document = document
         self._entry = entry
+        self._given_up = given_up
         self._notes: list[str] = []
         self._made: list[tuple[int, str, list[Placed]]] = []
 
@@ -43,11 +45,14 @@ class Writing:
         planned = [lane for track in tracks for lane in _lanes(track, media)]
         placer = Placer(self._document)
         for lane in planned:
+            self._go_on()
             self._write_track(placer, lane)
         self._disable(options.get("disable_clips") or [])
         self._mark(tracks)
+        self._go_on()
         self._save()
         self._read_back()
+        self._go_on()
         self._entry.end(WRITTEN)
         return {
             "tracks": [self._document.track_name(number) for number, _, _ in self._made],
@@ -55,6 +60,11 @@ class Writing:
             "notes": self._notes,
             "result": self._entry.result,
         }
+
+    def _go_on(self) -> None:
+        """Raises Problem when nobody waits any more: what nobody is told of, nobody can take away."""
+        if self._given_up():
+            raise Problem("Nobody waits for the stems any more.", "CANCELLED")
 
     def _media(self, tracks: list[dict[str, Any]]) -> dict[str, Placing]:
         """Of each stem clip, by clip and path, what can be placed: files imported, copies cut where frames ask for
@@ -106,6 +116,9 @@ class Writing:
             if placed is None:
                 self._notes.append("A clip that was separated is not on the timeline any more.")
                 continue
+            self._entry.add_replaced(one.item)
+            if not placed.item.GetClipEnabled():
+                continue  # the user's doing, or another write's: not ours to enable again
             self._entry.add_disabled(one.item)
             placed.item.SetClipEnabled(False)
             if placed.item.GetClipEnabled():

@@ -1,17 +1,42 @@
-"""The command that adds one of Stemline's extras to this very installation."""
+"""Stemline's extras: the command that adds one to this very installation, and whether the panel's is there."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from importlib import metadata
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+_LOADING_S = 60.0
+
 
 def install_command(extra: str) -> str:
     """What to run in a terminal: this Python's pip, and the place that this Stemline was installed from."""
     return f"{sys.executable} -m pip install {_source(extra)}"
+
+
+def why_no_panel() -> str:
+    """Empty where the panel's packages load, else what Python says of them. Tried in a process of its own: a broken
+    Qt ends the one that loads it."""
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", "import stemline_panel.app"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+            timeout=_LOADING_S,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except subprocess.TimeoutExpired:
+        return f"they did not load within {_LOADING_S:g} s"
+    if tried.returncode == 0:
+        return ""
+    lines = tried.stderr.decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {tried.returncode}")
 
 
 def _source(extra: str) -> str:

@@ -50,6 +50,21 @@ def joined(
 
 
 @contextmanager
+def heard_by_hand(handlers: Mapping[str, Any]) -> Iterator[tuple[Peer, Any]]:
+    """The bridge's end, and a file to write whatever lines into that it is to read."""
+    reads, writes = os.pipe()
+    with (
+        os.fdopen(reads, "rb") as incoming,
+        os.fdopen(writes, "wb", buffering=0) as lines,
+        Path(os.devnull).open("wb") as nowhere,
+    ):
+        peer = Peer(incoming, nowhere, handlers)
+        yield peer, lines
+        lines.close()
+        assert peer.gone.wait(10.0)
+
+
+@contextmanager
 def called_by_companion(theirs: CompanionPeer, method: str, params: object) -> Iterator[list[Any]]:
     """The companion calls from a thread of its own; what it got is in the list afterwards."""
     got: list[Any] = []
@@ -75,6 +90,56 @@ def test_calls_cross_in_both_directions() -> None:
             while not got:
                 ours.pump(0.05)
     assert got == [{"clips": ["ünï"]}]
+
+
+ODD = [
+    b'{"jsonrpc":"2.0","method":"cancel_request","params":[7]}',
+    b'{"jsonrpc":"2.0","method":"cancel_request","params":{"id":[7]}}',
+    b'{"jsonrpc":"2.0","id":[1],"method":"mark","params":{}}',
+    b'{"jsonrpc":"2.0","id":{},"result":1}',
+    b'{"jsonrpc":"2.0","id":1,"error":"text"}',
+    b'{"jsonrpc":"2.0","method":["mark"],"params":{}}',
+    b'{"jsonrpc":"2.0","method":"mark","params":[1]}',
+    b"[" * 100_000,
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("line", ODD, ids=lambda line: line[:60].decode("latin-1"))
+def test_an_odd_message_is_passed_over_and_the_next_is_heard(line: bytes) -> None:
+    heard: list[Any] = []
+    with heard_by_hand({"mark": heard.append}) as (peer, lines):
+        open_ask = peer.ask("hello", {})
+        lines.write(line + b'\n\n{"jsonrpc":"2.0","method":"mark","params":{"n":1}}\n')
+        while not heard:
+            peer.pump(0.05)
+        assert heard == [{"n": 1}]
+        assert not open_ask.done
+
+
+def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stemline_link.peer, "_LONGEST_LINE", 100)
+    heard: list[Any] = []
+    with heard_by_hand({"mark": heard.append}) as (peer, lines):
+        for length in (99, 100, 101, 1000):
+            text = json.dumps({"jsonrpc": "2.0", "method": "mark", "params": {"n": length}})
+            lines.write(text.ljust(length - 1).encode() + b"\n")
+        lines.write(b'{"jsonrpc":"2.0","method":"mark","params":{"n":0}}\n')
+        while heard[-1:] != [{"n": 0}]:
+            peer.pump(0.05)
+    assert [params["n"] for params in heard] == [99, 100, 0]
+
+
+def test_whatever_ends_the_reading_the_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda failure: None)
+    monkeypatch.setattr(Peer, "_sort", lambda self, line: line.missing)
+    with heard_by_hand({}) as (peer, lines):
+        open_ask = peer.ask("hello", {})
+        lines.write(b"{}\n")
+        assert peer.gone.wait(10.0)
+        with pytest.raises(Gone):
+            peer.pump(10.0)
+        assert open_ask.done
 
 
 def test_what_a_handler_refuses_is_told_with_its_code() -> None:

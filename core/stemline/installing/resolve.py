@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stemline import paths
 from stemline.errors import OutputError
+from stemline.extras import install_command, why_no_panel
 from stemline.installing.record import bridge_folder, record_installation
 from stemline.installing.target import Outcome
 
@@ -64,7 +65,10 @@ def install() -> Outcome:
     except OSError as error:
         raise _unwritable(error) from error
     done = [f"The menu script is {script}.", *(f"An old copy was removed: {path}." for path in removed)]
-    return Outcome(tuple(done), "Restart DaVinci Resolve, then choose Workspace > Scripts > Stemline.")
+    next_step = "Restart DaVinci Resolve, then choose Workspace > Scripts > Stemline."
+    if why_no_panel():
+        next_step = f"The panel's packages are missing. Run: {install_command('panel')}. {next_step}"
+    return Outcome(tuple(done), next_step)
 
 
 def uninstall() -> Outcome:
@@ -128,14 +132,17 @@ def _sources(package: Path) -> dict[str, bytes]:
 
 
 def _copy_bridge() -> None:
-    """In one step: a Resolve that starts meanwhile finds the old one or the new."""
+    """The old one stays whole until the new one is: Windows refuses to move a folder while a file in it is in use."""
     target = bridge_copy()
-    fresh = target.with_name(f"bridge.{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh, old = (target.with_name(f"{target.name}.{kind}") for kind in ("part", "old"))
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
     for name in _PACKAGES:
         shutil.copytree(bridge_folder(name), fresh / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(target, ignore_errors=True)
-    fresh.replace(target)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _remove(scripts: Iterator[Path]) -> list[Path]:

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from hosts.resolve.desk import film
+from stemline.cli.checks import resolve as checks
 from stemline.client import stop_private
+from stemline.installing import resolve as installing
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Also the user's home, so that nothing is installed anywhere else."""
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    for module in (installing, checks):  # the tests bring a panel of their own
+        monkeypatch.setattr(module, "why_no_panel", lambda: "")
     here = tmp_path / "schnitt & ton"
     here.mkdir()
     return here

@@ -46,16 +46,23 @@ class Session:
 def run_menu_script(folder: Path, fake: dict[str, Any], steps: list[dict[str, Any]], **more: Any) -> Session:
     """The installed menu script, whose panel is the scripted one."""
     installing.install()
+    results = panel_with_steps(folder, steps, **more)
+    script = installing.scripts_folder() / "Utility" / installing.SCRIPT_NAME
+    config = {"mode": "menu", "script": str(script), "fake": fake}
+    session = _run(folder, config, STEMLINE_TEST_STEPS=str(folder / "steps.json"))
+    session.results = json.loads(results.read_text()) if results.exists() else []
+    return session
+
+
+def panel_with_steps(folder: Path, steps: list[dict[str, Any]], **more: Any) -> Path:
+    """Makes the scripted panel the user's Stemline, with `steps.json` to follow. The file that takes its results."""
     record = {"version": 1, "stemline": "0", "command": [sys.executable, str(HERE / "scripted_panel.py")]}
+    paths.home_dir().mkdir(parents=True, exist_ok=True)
     (paths.home_dir() / "installation.json").write_text(json.dumps(record))
     results = folder / "results.json"
     results.unlink(missing_ok=True)
-    told = folder / "steps.json"
-    told.write_text(json.dumps({"steps": steps, "results": str(results), **more}))
-    script = installing.scripts_folder() / "Utility" / installing.SCRIPT_NAME
-    session = _run(folder, {"mode": "menu", "script": str(script), "fake": fake}, STEMLINE_TEST_STEPS=str(told))
-    session.results = json.loads(results.read_text()) if results.exists() else []
-    return session
+    (folder / "steps.json").write_text(json.dumps({"steps": steps, "results": str(results), **more}))
+    return results
 
 
 def run_host_session(folder: Path, fake: dict[str, Any], separate: dict[str, Any]) -> Session:

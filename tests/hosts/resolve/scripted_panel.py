@@ -56,8 +56,15 @@ def render(host: RemoteHost, step: dict[str, Any]) -> Any:
     return to_wire(host.render_range(from_wire(RangeToRender, step["request"], "request")))
 
 
+def abort(host: RemoteHost, step: dict[str, Any]) -> Any:
+    sys.stderr.write(step["saying"] + "\n")
+    sys.stderr.flush()
+    os.abort()
+
+
 STEPS: dict[str, Callable[[RemoteHost, dict[str, Any]], Any]] = {
     "read": read, "separate": separate, "copy": copy, "remove": remove, "render": render,
+    "abort": abort,
 }  # fmt: skip
 
 

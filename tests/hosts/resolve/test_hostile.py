@@ -143,3 +143,9 @@ def test_a_panel_that_cannot_run_says_why_in_the_console(folder: Path, cut: Conf
     session = run_menu_script(folder, cut, [{"do": "unknown"}])
     assert "KeyError" in session.console
     assert "stemline doctor" in session.console
+
+
+def test_a_panel_that_aborts_is_not_called_stopped(folder: Path, cut: Config) -> None:
+    """As Qt does where it finds no screen: it says why, then aborts."""
+    session = run_menu_script(folder, cut, [{"do": "abort", "saying": "no Qt platform plugin could be initialized"}])
+    assert "the panel has ended (no Qt platform plugin could be initialized)" in session.console

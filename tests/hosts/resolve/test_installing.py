@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import plistlib
@@ -14,15 +13,13 @@ from typing import Any
 import pytest
 
 from hosts.resolve.desk import stubs
-from hosts.resolve.running import HOST_PYTHON
-from stemline import paths
+from hosts.resolve.running import HOST_PYTHON, panel_with_steps
+from stemline import extras, paths
 from stemline.cli.checks import Check
 from stemline.cli.checks import resolve as checks
 from stemline.cli.checks.resolve import resolve_checks
 from stemline.cli.main import main
-from stemline.hosts.base import Selection
-from stemline.hosts.companion import Companion
-from stemline.hosts.services import EditServices
+from stemline.errors import OutputError
 from stemline.installing import resolve as installing
 from stemline_resolve.menu import settings_in
 
@@ -129,6 +126,7 @@ def test_the_doctor_follows_an_installation(monkeypatch: pytest.MonkeyPatch) -> 
     assert "Restart Resolve" in first["resolve"].advice
     assert first["resolve script"].status == "ok"
     assert first["resolve companion"].message == "starts and answers"
+    assert first["resolve panel"].status == "ok"
     script().write_text(script().read_text() + "# changed\n")
     assert found()["resolve script"].advice.startswith("Run `stemline install resolve`")
     installing.install()
@@ -177,6 +175,67 @@ def test_an_update_that_took_python_away_is_seen_beside_the_program(
     assert "no Python scripts from 21.1" in found()["resolve"].message
 
 
+@pytest.mark.parametrize(("ran_s_after", "status"), [(60, "ok"), (-60, "warn")])
+def test_what_ran_before_an_update_says_nothing_of_now(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ran_s_after: int, status: str
+) -> None:
+    installing.install()
+    program = folder / "resolve"
+    program.write_bytes(b"")
+    monkeypatch.setattr(checks, "_program", lambda: program)
+    seen = paths.home_dir() / "resolve" / "seen.json"
+    at = program.stat().st_ctime + ran_s_after
+    seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3", "python": "3.10.11", "at": at}))
+    check = found()["resolve"]
+    assert check.status == status
+    assert ("has not run the script since it was updated" in check.message) == (status == "warn")
+
+
+def test_a_panel_without_its_packages_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (installing, checks):
+        monkeypatch.setattr(module, "why_no_panel", lambda: "No module named 'PyQt5'")
+    next_step = installing.install().next_step
+    assert "The panel's packages are missing. Run: " in next_step
+    assert "[panel]" in next_step
+    check = found()["resolve panel"]
+    assert check.status == "warn"
+    assert "No module named 'PyQt5'" in check.message
+    assert "[panel]" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("", ""), ("raise ImportError('no Qt')", "ImportError: no Qt"), ("import os; os.abort()", "exit code -6")],
+)
+def test_the_panels_packages_are_tried_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
+) -> None:
+    package = folder / "stemline_panel"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "app.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    assert extras.why_no_panel() == why
+
+
+def test_a_bridge_that_is_in_use_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows refuses to move a folder while a file in it is open."""
+    installing.install()
+    target, rename = installing.bridge_copy(), Path.rename
+
+    def refuse(self: Path, other: Path) -> Path:
+        if self == target:
+            raise PermissionError(13, "Access is denied", str(self))
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="cannot be changed"):
+        installing.install()
+    assert installing.bridge_is_current()
+    monkeypatch.undo()
+    assert not target.with_name("bridge.old").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [('{"duplicate_timeline": true}', True), ("{}", False), ("[]", False), ("not JSON", False)]
 )
@@ -198,37 +257,38 @@ def scriptapp(name):
 """
 
 
-def start_external(folder: Path, cut: dict[str, Any], crash: str = "", answer: str = "fake.resolve()") -> Any:
+def run_external(folder: Path, cut: dict[str, Any], crash: str = "", answer: str = "fake.resolve()") -> Any:
     modules = folder / "scripting" / "Modules"
     modules.mkdir(parents=True, exist_ok=True)
     text = MODULE.format(crash=crash, tests=str(ROOT / "tests"), stubs=str(stubs()), film=cut, answer=answer)
     (modules / "DaVinciResolveScript.py").write_text(text, encoding="utf-8")
-    return subprocess.Popen(
+    return subprocess.run(
         [sys.executable, "-m", "stemline_resolve.external"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
         env={**os.environ, "RESOLVE_SCRIPT_API": str(folder / "scripting"), "PYTHONDONTWRITEBYTECODE": "1"},
     )
 
 
-def test_a_panel_can_reach_resolve_from_outside(folder: Path, cut: dict[str, Any]) -> None:
-    with start_external(folder, cut) as child:
-        assert isinstance(child.stdout, io.FileIO)
-        companion = Companion(child.stdout, child.stdin, EditServices())
-        companion.start()
-        while True:
-            try:
-                host = companion.host()
-                break
-            except Exception:  # noqa: BLE001 - not yet greeted
-                assert child.poll() is None, child.stderr.read()
-        assert host.capabilities.name == "DaVinci Resolve Studio"
-        assert [clip.name for clip in host.read_clips(Selection(("A1",))).clips] == ["A", "B"]
-        companion.stop()
-        child.stdin.close()
-        assert child.wait(30) == 0
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_the_panel_reaches_resolve_from_outside(
+    folder: Path, cut: dict[str, Any], monkeypatch: pytest.MonkeyPatch, exit_code: int
+) -> None:
+    """It is started, brings stems in, takes them away, and ends."""
+    copy = {"do": "copy", "output_dir": str(folder / "stems")}
+    results = panel_with_steps(folder, [copy, {"do": "remove", "result": "last"}], exit_code=exit_code)
+    monkeypatch.setenv("STEMLINE_TEST_STEPS", str(folder / "steps.json"))
+    ended = run_external(folder, cut)
+    assert ended.stderr == ""
+    capabilities, written, removed = json.loads(results.read_text())
+    assert capabilities["name"] == "DaVinci Resolve Studio"
+    assert written["tracks"] == ["speech A1", "speech A2"]
+    assert removed == {"notes": []}
+    assert ended.returncode == min(exit_code, 1)
+    assert ("`python -m stemline_resolve.external` again" in ended.stdout) == bool(exit_code)
+    assert json.loads((paths.home_dir() / "resolve" / "seen.json").read_text())["version"] == "21.0.0.7"
 
 
 @pytest.mark.parametrize(
@@ -237,12 +297,12 @@ def test_a_panel_can_reach_resolve_from_outside(folder: Path, cut: dict[str, Any
         ("os._exit(139)", "None", "crashes Python"),
         ("", "None", "External scripting using: Local"),
         ("raise ImportError('no such module')", "None", "was not found"),
+        ("raise ModuleNotFoundError(\"No module named 'imp'\")", "None", "imports `imp`, which Python 3.12"),
     ],
 )
 def test_what_keeps_it_outside_is_one_line(
     folder: Path, cut: dict[str, Any], crash: str, answer: str, said: str
 ) -> None:
-    with start_external(folder, cut, crash, answer) as child:
-        _, errors = child.communicate(timeout=60)
-    assert child.returncode == 2
-    assert said in errors.decode().splitlines()[-1]
+    ended = run_external(folder, cut, crash, answer)
+    assert ended.returncode == 2
+    assert said in ended.stderr.splitlines()[-1]

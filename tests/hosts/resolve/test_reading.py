@@ -12,7 +12,8 @@ from hosts.resolve.desk import Desk, left_of, write_media
 from hosts.resolve.fake_resolve.sound import decoded
 from stemline.clips import TimeRange
 from stemline.errors import HostError
-from stemline.hosts.base import RangeToRender
+from stemline.hosts.base import RangeToRender, Selection
+from stemline_resolve.media_bin import same_path
 
 Config = dict[str, Any]
 
@@ -143,6 +144,80 @@ def test_a_render_that_nobody_waits_for_is_stopped(folder: Path, cut: Config) ->
     assert desk.fake.project.jobs == {}
 
 
+DURING = [("Timeline.SetTrackEnable", 1), ("Project.SetRenderSettings", 1), ("Project.IsRenderingInProgress", 2)]
+
+
+@pytest.mark.parametrize(("method", "count"), DURING)
+def test_a_call_that_never_returns_in_a_render_leaves_everything_as_it_was(
+    folder: Path, cut: Config, method: str, count: int
+) -> None:
+    compound(cut)
+    cut["events"] = [[method, count, "hang"]]
+    desk = Desk(folder, cut, patience=0.02)
+    before = desk.fake.facts()
+    with pytest.raises(HostError, match=r"did not answer \w+ within 0\.6 s\. Close any dialog in Resolve, .*again\.$"):
+        desk.host.read_clips(Selection(("A2",)))
+    assert desk.fake.facts() == before
+    assert_untouched(desk)
+
+
+def assert_untouched(desk: Desk) -> None:
+    assert desk.fake.project is not None
+    assert desk.fake.project.settings == {"of the user": True}
+    assert list(desk.fake.project.presets) == ["Audio Only"]
+    assert desk.fake.project.jobs == {}
+
+
+@pytest.mark.parametrize("event", ["dialog", "quit"])
+def test_what_a_render_could_not_put_back_is_told(folder: Path, cut: Config, event: str) -> None:
+    compound(cut)
+    cut["events"] = [["Project.SetRenderSettings", 1, event]]
+    desk = Desk(folder, cut)
+    with pytest.raises(HostError) as failure:
+        desk.host.read_clips(Selection(("A2",)))
+    told = "Could not be put back as it was: your render settings, track A1, track A2, the in and out marks, the edit"
+    assert told in failure.value.message
+
+
+def test_the_settings_an_earlier_crash_left_are_not_taken_for_the_users(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    desk.fake.project.presets["Stemline keeps your render settings"] = {"of a crash": True}
+    assert desk.read("A2").clips
+    assert_untouched(desk)
+
+
+def test_a_render_that_cannot_keep_the_settings_says_so(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    desk.fake.project.SaveAsNewRenderPreset = lambda name: False  # type: ignore[method-assign]
+    assert "Could not be put back as it was: your render settings." in desk.read("A2").notes
+    record = {"start": "2/5", "end": "6/5"}
+    answer = desk.bridge.render_range({"record_range": record, "folder": str(folder / "out")})
+    assert answer["notes"] == ["Could not be put back as it was: your render settings."]
+
+
+def test_a_render_of_the_users_is_not_stopped(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    desk.fake.project.polls_left = 100
+    assert "Resolve is rendering" in desk.read("A2").skipped[0].reason
+    assert desk.fake.project.polls_left == 99
+    assert_untouched(desk)
+
+
+def test_the_same_sound_does_not_touch_a_file_that_is_played(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    made = Path(desk.read("A2").clips[0].source.path)
+    before = made.stat()
+    desk.read("A2")
+    assert made.stat().st_ino == before.st_ino
+
+
 def test_a_range_is_rendered_as_it_is_heard(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     record = TimeRange(Fraction(2, 5), Fraction(6, 5))
@@ -177,3 +252,16 @@ def test_lower_case_types_of_21_1(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 1, 0]
     compound(cut)
     assert any("It is a compound, which is no single file." in note for note in Desk(folder, cut).read("A2").notes)
+
+
+def test_resolve_is_asked_once_which_version_it_is(folder: Path, cut: Config) -> None:
+    """Each call crosses into Resolve, and a long timeline has thousands of positions."""
+    desk = Desk(folder, cut)
+    before = desk.fake.referee.counts.get("Resolve.GetVersion", 0)
+    assert len(desk.read("A1", "A2").clips) == 3
+    assert desk.fake.referee.counts["Resolve.GetVersion"] == before + 1
+
+
+def test_a_path_that_macos_took_apart_is_the_same() -> None:
+    assert same_path("/films/u\u0308ben/../a.wav") == same_path("/films/a.wav")
+    assert same_path("/films/\u00fc.wav") == same_path("/films/u\u0308.wav")

@@ -129,6 +129,10 @@ def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
     assert [timeline.name for timeline in desk.fake.project.timelines] == ["Cut", "Cut before Stemline"]
     assert desk.fake.project.current is desk.fake.timeline
     assert desk.sound(3) == desk.sound(1)
+    for _ in range(2):
+        desk.apply("A1", include_disabled=True)
+    copies = [timeline.name for timeline in desk.fake.project.timelines[1:]]
+    assert copies == ["Cut before Stemline", "Cut before Stemline 2", "Cut before Stemline 3"]
 
 
 def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Path, cut: Config) -> None:
@@ -152,6 +156,92 @@ def test_a_track_with_a_clip_of_the_users_stays(folder: Path, cut: Config) -> No
     notes = desk.host.remove_result(written.result)
     assert notes == ("Track speech A1 stays: there are other clips on it.",)
     assert new.items == [item]
+
+
+def test_a_locked_stem_track_is_taken_away_too(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    written = desk.apply("A1", "A2")
+    desk.fake.timeline.audio[2].locked = True
+    assert desk.host.remove_result(written.result) == ()
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
+
+
+def test_while_stems_stay_nothing_sounds_twice_and_the_handle_is_kept(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    written = desk.apply("A1", "A2")
+    desk.fake.timeline.audio[2].locked = True
+    desk.fake.referee.deaf["Timeline.SetTrackLock"] = 1
+    with pytest.raises(HostError, match="Stems could not be deleted from track speech A1") as refusal:
+        desk.host.remove_result(written.result)
+    assert refusal.value.advice == "Unlock it, then Remove again."
+    assert not any(desk.enabled()[name] for name in "ABC")
+    assert len(desk.fake.timeline.markers) == 1
+    assert desk.host.remove_result(written.result) == ()
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
+    assert desk.fake.timeline.markers == {}
+
+
+def test_what_the_user_had_disabled_stays_so(folder: Path, cut: Config) -> None:
+    cut["timelines"][0]["audio"][0]["items"][0]["enabled"] = False
+    desk = Desk(folder, cut)
+    written = desk.apply("A1", include_disabled=True)
+    desk.host.remove_result(written.result)
+    assert desk.enabled() == {"A": False, "B": True, "C": True}
+
+
+@pytest.mark.parametrize("first_removed", [0, 1])
+def test_originals_sound_again_with_the_last_result_that_replaces_them(
+    folder: Path, cut: Config, first_removed: int
+) -> None:
+    desk = Desk(folder, cut)
+    results = [desk.apply("A1").result, desk.apply("A1", include_disabled=True).result]
+    desk.host.remove_result(results.pop(first_removed))
+    assert not desk.enabled()["A"]
+    desk.host.remove_result(results.pop())
+    assert all(desk.enabled().values())
+
+
+def test_a_result_deleted_by_hand_keeps_no_original_disabled(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    first = desk.apply("A1")
+    desk.apply("A1", include_disabled=True)
+    del desk.fake.timeline.audio[3]
+    desk.host.remove_result(first.result)
+    assert all(desk.enabled().values())
+
+
+@pytest.mark.parametrize("saves", [0, 1])
+def test_stems_that_nobody_waits_for_are_taken_away(folder: Path, cut: Config, saves: int) -> None:
+    """The panel ended in the middle of Apply: it would never learn how to remove them."""
+    desk = Desk(folder, cut)
+
+    def given_up() -> bool:
+        return desk.fake.manager.saves >= saves and len(desk.fake.timeline.audio) > 2
+
+    desk.bridge._given_up = given_up
+    with pytest.raises(HostError, match=r"Nobody waits for the stems any more\. The timeline is as it was\."):
+        desk.apply("A1", "A2")
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
+    assert desk.fake.timeline.markers == {}
+
+
+def test_an_odd_answer_of_resolves_leaves_nothing_half_written(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    timeline = desk.fake.timeline
+    answers: list[Any] = [5]  # where a list should be
+    usual = timeline.GetItemListInTrack
+
+    def items(kind: str, number: int) -> Any:
+        return answers.pop() if desk.fake.manager.saves and answers else usual(kind, number)
+
+    timeline.GetItemListInTrack = items  # type: ignore[method-assign]
+    with pytest.raises(HostError, match=r"answered oddly \(TypeError: .* The timeline is as it was\."):
+        desk.apply("A1", "A2")
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
 
 
 def test_stems_are_imported_once_and_the_users_bin_is_open_again(folder: Path, cut: Config) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stemline import paths
 from stemline.cli.checks.check import Check, Status
+from stemline.extras import install_command, why_no_panel
 from stemline.installing import resolve
 from stemline_link import Companion, Gone, NotInstalled, Refused, find_installation
 
@@ -33,6 +34,7 @@ def resolve_checks() -> Iterator[Check]:
     yield _script(scripts)
     if scripts:
         yield _companion()
+        yield _panel()
 
 
 def _edition(program: Path | None, seen: dict[str, Any], has_script: bool) -> Check:
@@ -42,8 +44,10 @@ def _edition(program: Path | None, seen: dict[str, Any], has_script: bool) -> Ch
     if product == _FREE and _numbers(now) >= _NO_PYTHON_FROM:
         message = f"{product} {now}: the free edition runs no Python scripts from 21.1 on"
         return Check("resolve", Status.WARN, message, _ROUND_TRIP)
-    if seen:
+    is_stale = program is not None and _changed_at(program) > float(seen.get("at") or 0)
+    if seen and not is_stale:
         return Check("resolve", Status.OK, f"{product} {version} ran the script with Python {seen.get('python')}")
+    now = _version_of(program) if program else ""
     found = f"{program or 'its folders are here'}{f', version {now}' if now else ''}"
     if not has_script:
         return Check("resolve", Status.OK, found)
@@ -51,7 +55,8 @@ def _edition(program: Path | None, seen: dict[str, Any], has_script: bool) -> Ch
         "Restart Resolve and choose Workspace > Scripts > Stemline. Where it is not listed: the free edition runs no "
         f"Python from 21.1 on. {_ROUND_TRIP}"
     )
-    return Check("resolve", Status.WARN, f"{found}; it has not run the script yet", advice)
+    since = "since it was updated" if seen else "yet"
+    return Check("resolve", Status.WARN, f"{found}; it has not run the script {since}", advice)
 
 
 def _script(scripts: list[Path]) -> Check:
@@ -91,6 +96,15 @@ def _companion() -> Check:
     return Check(name, Status.OK, "starts and answers")
 
 
+def _panel() -> Check:
+    """The script opens it; without it the script alone does nothing."""
+    name, why = "resolve panel", why_no_panel()
+    if why:
+        message = f"the panel's packages do not load ({why})"
+        return Check(name, Status.WARN, message, f"Run: {install_command('panel')}")
+    return Check(name, Status.OK, "its packages load")
+
+
 def _program() -> Path | None:
     if sys.platform == "darwin":
         places = [Path("/Applications/DaVinci Resolve/DaVinci Resolve.app")]
@@ -109,6 +123,12 @@ def _version_of(program: Path) -> str:
             return str(plistlib.load(file).get("CFBundleShortVersionString", ""))
     except (OSError, plistlib.InvalidFileException):
         return ""
+
+
+def _changed_at(program: Path) -> float:
+    """When it came here, in seconds since 1970: an installer may keep the time of the build, the file system not."""
+    facts = program.stat()
+    return max(facts.st_mtime, facts.st_ctime)
 
 
 def _seen() -> dict[str, Any]:

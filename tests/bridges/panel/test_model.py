@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -14,21 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemline.clips import ClipRange, MediaSource, Prompt, StemRequest, TimeRange
+from bridges.panel.sessions import HOST, clip, outcome, session
+from stemline.clips import Prompt, StemRequest, TimeRange
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
-from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
+from stemline.hosts.base import ReadClips
 from stemline.hosts.jsonrpc import Unanswered
 from stemline.hosts.remote import RemoteHost
 from stemline.hosts.services import SeparateParams
 from stemline.hosts.wire import from_wire
-from stemline.paths import cache_dir
-from stemline.workflow import Progress, RunResult
-from stemline_panel.control.runs import RunControl
-from stemline_panel.kept import forget_old
+from stemline.workflow import Progress
 from stemline_panel.model.history import PRESETS, PromptHistory
-from stemline_panel.model.journal import Entry, Journal
+from stemline_panel.model.journal import Journal
 from stemline_panel.model.queue import Applied, ItemState, RunQueue
-from stemline_panel.model.request import Outcome, RunRequest, around
+from stemline_panel.model.request import around
 from stemline_panel.model.session import Does, Session, Verb
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
 from stemline_panel.model.shortcuts import SHORTCUTS
@@ -37,25 +33,7 @@ from stemline_panel.model.stems import StemList
 from stemline_panel.model.words import target_line, time_label
 from stemline_panel.places import RemotePlace
 
-HOST = HostCapabilities("Fake", "1", disables_clips=True, removes_results=True)
 TIMES = st.fractions(0, 100, max_denominator=48000)
-
-
-def clip(number: int = 1, start: int = 10, end: int = 20) -> ClipRange:
-    record = TimeRange(Fraction(start), Fraction(end))
-    source = TimeRange(Fraction(1), Fraction(1 + end - start))
-    return ClipRange(f"c{number}", "talk.mov", "A1", MediaSource("/m/talk.mov"), source, record, Fraction(25))
-
-
-def session(*clips: ClipRange) -> Session:
-    made = Session(PanelSettings(), Path("/film/stems"), host=HOST, server_ready=True, apply_words="Apply to Fake")
-    made.show(ReadClips(clips or (clip(),)))
-    return made
-
-
-def outcome(request: RunRequest) -> Outcome:
-    result = RunResult((), (), (), (), (), "", (), "", "noop", 1.0, 1.0, 1.0)
-    return Outcome(request, result, (), WriteOptions())
 
 
 # -- spans -------------------------------------------------------------------------------------------------------------
@@ -167,126 +145,6 @@ def test_settings_are_kept_and_wrong_ones_are_not_taken(tmp_path: Path) -> None:
     assert read_settings(path) == PanelSettings(model="noop", quality="best", audition_s=10)
     path.write_text(json.dumps({"quality": "superb"}), encoding="utf-8")
     assert read_settings(path) == PanelSettings()
-
-
-def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
-    made = session()
-    made.stems.add("rain")
-    queue, request = made.queue, made.request()
-    done = queue.add(request)
-    queue.finish(done.number, outcome(request))
-    done.applied = Applied(("rain A1",), handle="r1", files=(("/x", 1, 2),))
-    queue.add(dataclasses.replace(request, settings=dataclasses.replace(request.settings, seed=1)))
-    queue.add(made.audition(Fraction(12)))
-    Journal(tmp_path).write(queue)
-    first, second = Journal(tmp_path).read(made.clips)
-    assert first.request == request
-    assert not first.whole, "no files, nothing to find again"
-    assert first.applied == Applied(("rain A1",), handle="r1")
-    assert not second.whole
-    assert Journal(tmp_path).read([clip(2)]) == [], "other clips have runs of their own"
-
-
-def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path) -> None:
-    """Made with all clips, applied while another was selected, found by the next panel on one of them."""
-    made = session(clip(1), clip(2))
-    made.all_clips = True
-    made.stems.add("rain")
-    item = made.queue.add(made.request())
-    made.queue.finish(item.number, outcome(item.request))
-    journal = Journal(tmp_path)
-    journal.write(made.queue)
-    made.show(ReadClips((clip(3),)))
-    assert journal.read(made.clips) == []
-    item.applied = Applied(("rain A1",), handle="r1")
-    journal.write(made.queue)
-    (found,) = Journal(tmp_path).read([clip(2), clip(4)])
-    assert found.request == item.request
-    assert found.applied == item.applied
-
-
-def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> None:
-    one, other = session(), session()
-    journals = Journal(tmp_path), Journal(tmp_path)
-    for made, text in ((one, "rain"), (other, "wind")):
-        made.stems.add(text)
-        made.queue.add(made.request())
-    journals[0].write(one.queue)
-    journals[1].write(other.queue)
-    journals[0].write(one.queue)
-    assert [entry.request.stems[0].name for entry in journals[1].read([clip()])] == ["rain", "wind"]
-
-
-@pytest.mark.usefixtures("qapp")
-def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(tmp_path: Path) -> None:
-    made = session()
-    made.stems.add("rain")
-    item = made.queue.add(made.request())
-    made.queue.next_to_run()
-    made.queue.finish(item.number, outcome(item.request))
-    runs = RunControl(made, Journal(tmp_path))
-    made.show(ReadClips((clip(2),)))
-    assert runs.find_earlier(made.clips) == 0
-    beside = session()
-    other = RunControl(beside, Journal(tmp_path))
-    assert other.find_earlier(beside.clips) == 1, "a panel beside it knows the run as not applied"
-    item.applied = Applied(("rain A1",), handle="r1")
-    runs.keep()
-    other.keep()
-    later = session()
-    last = RunControl(later, Journal(tmp_path))
-    assert last.find_earlier(later.clips) == 1
-    (found,) = later.queue
-    assert found.applied == item.applied
-    assert other.find_earlier(beside.clips) == 0
-    assert [run.applied for run in beside.queue] == [item.applied]
-    assert [control.close() for control in (runs, other, last)] == [True] * 3
-
-
-def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
-    made = session()
-    made.stems.add("rain")
-    item = made.queue.add(made.request())
-    made.queue.next_to_run()
-    made.queue.finish(item.number, outcome(item.request))
-    journal = Journal(tmp_path)
-    journal.write(made.queue)
-    assert len(list(tmp_path.iterdir())) == 1
-    made.queue.forget(item.number)
-    journal.write(made.queue)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_digest_of_a_request_tells_clips_apart() -> None:
-    made = session(clip(1), clip(2))
-    made.stems.add("rain")
-    first = made.request()
-    made.clip_index = 1
-    assert made.request().digest != first.digest
-    made.clip_index = 0
-    assert made.request().digest == first.digest
-
-
-def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
-    stem = tmp_path / "rain.wav"
-    stem.write_bytes(b"sound")
-    made = session()
-    made.stems.add("rain")
-    entry = Entry(made.request(), (str(stem),))
-    assert entry.whole
-    stem.unlink()
-    assert not entry.whole
-
-
-def test_unsaved_stems_go_after_a_while() -> None:
-    old, new = cache_dir() / "panel" / "audition" / "a.wav", cache_dir() / "panel" / "results" / "b.wav"
-    for file in (old, new):
-        file.parent.mkdir(parents=True)
-        file.write_bytes(b"sound")
-    os.utime(old, (1, 1))
-    forget_old()
-    assert not old.exists()
-    assert new.exists()
 
 
 # -- places ------------------------------------------------------------------------------------------------------------

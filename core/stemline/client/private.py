@@ -37,7 +37,6 @@ _GIB = 1 << 30
 _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 20.0
 _GIVE_WAY_S = 1.0
-_INSTALL = f"Name a server with --server, or run: {install_command('server')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,10 @@ def _answers(server: PrivateServer) -> bool:
 def _check_installed() -> None:
     for module in ("stemline_server", "grpc_reflection", "torch"):
         if importlib.util.find_spec(module) is None:
-            raise NoServerError(f"The separation server is not installed here ({module} is missing).", advice=_INSTALL)
+            raise NoServerError(
+                f"The separation server is not installed here ({module} is missing).",
+                advice=f"Name a server with --server, or run: {install_command('server')}",
+            )
 
 
 def _make_state(state: Path) -> None:

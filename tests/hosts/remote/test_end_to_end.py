@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,9 @@ import psutil
 import pytest
 
 from hosts.remote.running import STEMLINE_HOST, FakeHostRunner
-from stemline.client import JobState, connect, stop_private
+from stemline.client import JobState, connect
 from stemline.hosts.companion import Companion
 from stemline.hosts.services import EditServices
-
-
-@pytest.fixture(scope="module")
-def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One private server for all tests here, started by the first that needs it."""
-    cache = tmp_path_factory.mktemp("cache")
-    yield cache
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(cache))
-        stop_private()
-
-
-@pytest.fixture
-def private_server(server_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMLINE_CACHE", str(server_cache))
 
 
 @pytest.mark.usefixtures("private_server")

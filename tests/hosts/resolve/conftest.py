@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from hosts.resolve.desk import film
 from stemline.cli.checks import resolve as checks
-from stemline.client import stop_private
 from stemline.installing import resolve as installing
 
 
@@ -35,18 +33,3 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def cut(folder: Path) -> dict[str, Any]:
     return film(folder)
-
-
-@pytest.fixture(scope="module")
-def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One private server for the tests of a module, started by the first that needs it."""
-    cache = tmp_path_factory.mktemp("cache")
-    yield cache
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(cache))
-        stop_private()
-
-
-@pytest.fixture
-def private_server(server_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMLINE_CACHE", str(server_cache))

@@ -33,7 +33,6 @@ _CORE = {
 }
 _DECODERS = ("aac", "ac3", "eac3", "mp3float", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s24le", "pcm_f32le")
 _INSTALL_CORE = "Run `pip install --force-reinstall stemline`."
-_INSTALL_SERVER = f"Name a server elsewhere with STEMLINE_SERVER, or run: {install_command('server')}"
 _PROBE_TIMEOUT_S = 120
 _PROBE = """
 import importlib, importlib.metadata, json
@@ -113,6 +112,7 @@ def _otio() -> Check:
 
 def _server_packages() -> Iterator[Check]:
     worst = Status.WARN if os.environ.get("STEMLINE_SERVER") else Status.FAIL
+    advice = f"Name a server elsewhere with STEMLINE_SERVER, or run: {install_command('server')}"
     try:
         found = _probe()
     except subprocess.TimeoutExpired as error:
@@ -120,11 +120,11 @@ def _server_packages() -> Iterator[Check]:
         yield Check("server packages", worst, late, "Try again when this machine is less busy.")
         return
     except (OSError, ValueError) as error:
-        yield Check("server packages", worst, f"cannot be tried ({error})", _INSTALL_SERVER)
+        yield Check("server packages", worst, f"cannot be tried ({error})", advice)
         return
     for name, facts in found.items():
         if "error" in facts:
-            yield Check(name, worst, f"does not load ({facts['error']})", _INSTALL_SERVER)
+            yield Check(name, worst, f"does not load ({facts['error']})", advice)
         else:
             yield Check(name, Status.OK, facts["version"])
     if "version" in found["torch"]:

@@ -9,7 +9,7 @@ from stemline.clips import SampleRange
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import EnginePrompt
 from stemline_server.engines.embedded.marked import About
-from stemline_server.engines.embedded.spleeter import HOW_TO_GET_IT
+from stemline_server.engines.embedded.spleeter import how_to_get_it
 from stemline_server.engines.embedded.words import Match, match
 
 _GOES_ON = ("music", "ambience")
@@ -112,7 +112,7 @@ def _unsupported(sound: Match, net_classes: Container[str]) -> UsageError:
         return UsageError(
             "The embedded model cannot tell vocals from other music without an extra part.",
             code=Code.PROMPT_UNSUPPORTED,
-            advice=HOW_TO_GET_IT,
+            advice=how_to_get_it(),
         )
     known = "" if net_classes else 'By words it separates "speech" and "background noise". '
     return UsageError(

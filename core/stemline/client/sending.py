@@ -19,11 +19,10 @@ from stemline.client.status import details_of
 from stemline.client.values import Media, Progress, media_of
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError, StemlineError
-from stemline.media import MediaHasher, PcmCache, open_audio
+from stemline.media import SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, open_audio
 from stemline.v1 import media_pb2
 
 CHUNK_BYTES = 512 * 1024
-_SAMPLE_BYTES = 4
 _OTHER_SENDER_S = 1.0
 # slower than any disk or decoder that a user would wait for: only a server that hangs takes longer
 _SLOWEST_SAMPLES_PER_S = 50_000
@@ -41,7 +40,7 @@ class _Extent:
 
     @property
     def frame_bytes(self) -> int:
-        return _SAMPLE_BYTES * self.channels
+        return SAMPLE_BYTES * self.channels
 
     def header(self, offset: int) -> media_pb2.UploadMediaRequest:
         return media_pb2.UploadMediaRequest(
@@ -134,7 +133,7 @@ class _Upload:
         rest = SampleRange(self._extent.range.start_sample + first, self._extent.range.end_sample)
         try:
             for block in _blocks(self._extent.source, rest):
-                data = np.ascontiguousarray(block.T, dtype="<f4").tobytes()
+                data = bytes(bare_bytes(block))
                 yield media_pb2.UploadMediaRequest(data=data[skip:])
                 skip = 0
                 first += block.shape[1]
@@ -161,7 +160,7 @@ def _blocks(source: MediaSource, extent: SampleRange) -> Iterator[npt.NDArray[np
 
 
 def _block_samples(channels: int) -> int:
-    return max(1, CHUNK_BYTES // (_SAMPLE_BYTES * channels))
+    return max(1, CHUNK_BYTES // (SAMPLE_BYTES * channels))
 
 
 def _held(link: Link, name: str) -> Media | None:

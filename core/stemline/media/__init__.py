@@ -1,5 +1,6 @@
 """Media files: what they hold, exact ranges of their sound, and stem files written and read back."""
 
+from stemline.media.bare import SAMPLE_BYTES, BareFile, bare_bytes, read_bare
 from stemline.media.hashing import MediaHasher
 from stemline.media.loudness import Loudness, measure_loudness
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
@@ -7,7 +8,7 @@ from stemline.media.overview import Overview, Peaks, peaks_of
 from stemline.media.pcm_cache import PcmCache
 from stemline.media.probing import media_facts, probe
 from stemline.media.reading import AudioReader, open_audio
-from stemline.media.samples import SampleFormat, fits, quantise
+from stemline.media.samples import BeyondFullScaleError, SampleFormat, interleaved, quantise
 from stemline.media.sound_extent import sound_extent
 from stemline.media.stem_file import StemFile, read_tags
 from stemline.media.stem_writer import AudioFormat, StemWriter
@@ -15,9 +16,12 @@ from stemline.media.tags import StemTags
 from stemline.media.writing import open_writer
 
 __all__ = [
+    "SAMPLE_BYTES",
     "AudioFormat",
     "AudioReader",
     "AudioStream",
+    "BareFile",
+    "BeyondFullScaleError",
     "Loudness",
     "MediaHasher",
     "MediaInfo",
@@ -29,7 +33,8 @@ __all__ = [
     "StemFile",
     "StemTags",
     "StemWriter",
-    "fits",
+    "bare_bytes",
+    "interleaved",
     "measure_loudness",
     "media_facts",
     "open_audio",
@@ -37,6 +42,7 @@ __all__ = [
     "peaks_of",
     "probe",
     "quantise",
+    "read_bare",
     "read_tags",
     "sound_extent",
 ]

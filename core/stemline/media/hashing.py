@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
-
+from stemline.media.bare import bare_bytes
 from stemline.media.samples import FloatBlock
 
 
@@ -20,7 +19,7 @@ class MediaHasher:
         """Takes the next samples, [channels, n]."""
         if block.shape[0] != self._channels:
             raise ValueError(f"a block of {block.shape[0]} channels, expected {self._channels}")
-        self._sha.update(np.ascontiguousarray(block.T, dtype="<f4").data)
+        self._sha.update(bare_bytes(block))
 
     def name(self) -> str:
         return f"media/{self._sha.hexdigest()}"

@@ -14,12 +14,13 @@ from pathlib import Path
 import av
 import numpy as np
 
+from stemline.media.bare import bare_bytes
 from stemline.media.decoding import FrameDecoder
 from stemline.media.file_lock import file_lock
 from stemline.media.measuring import StreamFacts
 from stemline.media.opening import stat_media, unreadable
 from stemline.media.range_decoder import RangeDecoder
-from stemline.media.samples import FloatBlock
+from stemline.media.samples import FloatBlock, interleaved
 from stemline.media.stem_writer import disk_errors
 
 _BLOCK_SAMPLES = 1 << 17
@@ -101,13 +102,13 @@ class PcmCache:
         stream = facts.stream
         if facts.anchor is None:
             raise unreadable(path)
-        block = np.empty((stream.channels, _BLOCK_SAMPLES), np.float32)
+        block = interleaved(stream.channels, _BLOCK_SAMPLES)
         with FrameDecoder(path, stream.index, facts.anchor) as decoder, part.open("xb") as file:
             ranges = RangeDecoder(decoder, stream.sample_rate)
             for start in range(0, stream.length_samples, _BLOCK_SAMPLES):
                 here = block[:, : min(_BLOCK_SAMPLES, stream.length_samples - start)]
                 ranges.read(start, here)
-                file.write(np.ascontiguousarray(here.T, "<f4").data)
+                file.write(bare_bytes(here))
                 if self._progress is not None:
                     self._progress(start + here.shape[1], stream.length_samples)
 

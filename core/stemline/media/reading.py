@@ -14,7 +14,7 @@ from stemline.media.measuring import StreamFacts
 from stemline.media.pcm_cache import PcmCache
 from stemline.media.probing import chosen_channels, usable_stream
 from stemline.media.range_decoder import RangeDecoder
-from stemline.media.samples import FloatBlock, zero_nonfinite
+from stemline.media.samples import FloatBlock, interleaved, zero_nonfinite
 from stemline.media.true_ranges import TrueRanges
 from stemline.paths import cache_dir
 
@@ -46,7 +46,7 @@ class AudioReader:
         """Samples [start, end) as float32 [channels, n], full scale 1.0; zeros before the first and past the last."""
         if end_sample < start_sample:
             raise ValueError(f"a range cannot end ({end_sample}) before it starts ({start_sample})")
-        block = np.empty((self._stream_channels, end_sample - start_sample), np.float32)
+        block = interleaved(self._stream_channels, end_sample - start_sample)
         first, last = max(0, start_sample), min(end_sample, self.length_samples)
         if first < last:
             block[:, : first - start_sample] = 0

@@ -52,7 +52,9 @@ class StemWriter(ABC):
                 raise
 
     def write(self, block: FloatBlock) -> None:
-        """Takes the next samples, [channels, n]. ValueError: beyond full scale (24 bit), not finite, another shape."""
+        """Takes the next samples, [channels, n]. BeyondFullScaleError where it must not clip; ValueError:
+        not finite, another shape.
+        """
         if block.ndim != 2 or block.shape[0] != self.audio_format.channels:
             raise ValueError(f"a block of shape {block.shape}, expected [{self.audio_format.channels}, n]")
         if block.shape[1] == 0:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from stemline.media import riff
+from stemline.media.bare import bare_bytes
 from stemline.media.bext import encode_bext
 from stemline.media.ixml import encode_ixml
-from stemline.media.samples import FloatBlock, pack_float32, pack_int24, to_int24
+from stemline.media.samples import FloatBlock, pack_int24, to_int24
 from stemline.media.stem_writer import AudioFormat, StemWriter, coding_history, stamped
 from stemline.media.tags import StemTags
 
@@ -38,7 +39,7 @@ class WavWriter(StemWriter):
         if self.audio_format.sample_format.is_float:
             if not np.isfinite(block).all():
                 raise ValueError("samples that are not finite cannot be written")
-            data = pack_float32(block)
+            data = bare_bytes(block)
         else:
             data = pack_int24(to_int24(block))
         self._sha.update(data)

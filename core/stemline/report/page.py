@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
@@ -34,11 +35,24 @@ def wave_path(columns: Sequence[int], full: int) -> str:
     """An SVG path around the peaks (thousandths of full scale): up along the top, back along the bottom."""
     if not columns:
         return ""
-    middle, step = _HEIGHT / 2, _WIDTH / len(columns)
-    heights = [max(0.4, value / full * middle) for value in columns]
-    tops = [f"{i * step:.1f},{middle - height:.1f}" for i, height in enumerate(heights)]
-    bottoms = [f"{i * step:.1f},{middle + height:.1f}" for i, height in enumerate(heights)]
-    return f"M{' L'.join(tops)} L{' L'.join(reversed(bottoms))} Z"
+    places = _places(len(columns))
+    outline = {value: _outline(value / full) for value in set(columns)}
+    tops = [place + outline[value][0] for place, value in zip(places, columns, strict=True)]
+    bottoms = [place + outline[value][1] for place, value in zip(places, columns, strict=True)]
+    bottoms.reverse()
+    return f"M{' L'.join(tops)} L{' L'.join(bottoms)} Z"
+
+
+@cache
+def _places(count: int) -> tuple[str, ...]:
+    """Where the columns stand, as the first half of an SVG point."""
+    return tuple(f"{i * _WIDTH / count:.1f}," for i in range(count))
+
+
+def _outline(share: float) -> tuple[str, str]:
+    """The upper and the lower edge of a column that is `share` of the full height."""
+    height = max(0.4, share * _HEIGHT / 2)
+    return f"{_HEIGHT / 2 - height:.1f}", f"{_HEIGHT / 2 + height:.1f}"
 
 
 def clock(seconds: float) -> str:

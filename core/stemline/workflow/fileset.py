@@ -23,10 +23,10 @@ from stemline.errors import Cancelled, Code, OutputError
 from stemline.media import (
     AudioFormat,
     AudioReader,
+    BeyondFullScaleError,
     SampleFormat,
     StemTags,
     StemWriter,
-    fits,
     open_audio,
     open_writer,
     quantise,
@@ -35,7 +35,7 @@ from stemline.prompts import decibels
 from stemline.workflow.settings import Null
 
 Block = npt.NDArray[np.float32]
-BLOCK_SAMPLES = 1 << 17
+BLOCK_SAMPLES = 1 << 16
 WAVEFORM_COLUMNS = 600
 _PICTURE_STRIDE = 16
 _TOLERATED_NULL = 2.0**-20
@@ -80,10 +80,6 @@ class WrittenSet:
     null: Null = field(default=Null(0.0, -240.0))
 
 
-class _LeavesFullScaleError(Exception):
-    """A sample of the set does not fit integers."""
-
-
 def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
     """Writes all stems and the residual, then opens them again and measures the null against a fresh decode of the
     media.
@@ -97,7 +93,7 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
     for sample_format in wanted:
         try:
             written = _write(request, mix, AudioFormat(sample_format, mix.sample_rate, mix.channels, mix.layout))
-        except _LeavesFullScaleError:
+        except BeyondFullScaleError:
             continue
         written.nonfinite_samples = mix.nonfinite_samples
         written.null = measure_null(request, [file.path for file in written.files.values()], sample_format)
@@ -125,7 +121,7 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
                 raise Cancelled
             whole = mix.read(part.start_sample, part.end_sample)
             meters[""].add(whole)
-            rest = whole.astype(np.float64) if len(request.targets) > 1 else whole.copy()
+            rest = whole.astype(np.float64) if len(request.targets) > 1 else whole.copy(order="K")
             for name, target in request.targets.items():
                 stem = (
                     quantise(target.read(part.start_sample, part.end_sample), SampleFormat.WAV24)
@@ -147,8 +143,6 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
 
 
 def _put(writer: StemWriter, meter: _Meter, block: Block) -> None:
-    if not fits(block, writer.audio_format.sample_format):
-        raise _LeavesFullScaleError
     meter.add(block)
     writer.write(block)
 
@@ -214,12 +208,14 @@ class _Meter:
         """Takes in the next block. Of long files it looks at every few samples: a picture needs no more."""
         size = block.shape[1]
         stride = max(1, min(_PICTURE_STRIDE, self._length // (8 * len(self._columns))))
-        seen = block[:, ::stride]
-        columns = np.arange(self._at, self._at + size, stride) * len(self._columns) // self._length
-        starts = np.flatnonzero(np.diff(columns, prepend=-1))
-        peaks = np.maximum.reduceat(np.abs(seen).max(axis=0), starts)
-        held = self._columns[columns[starts]]
-        self._columns[columns[starts]] = np.maximum(held, peaks)
+        heights = np.abs(block[:, ::stride]).max(axis=0)
+        count = len(self._columns)
+        first, last = (at * count // self._length for at in (self._at, self._at + size - 1))
+        begins = -(-np.arange(first, last + 1) * self._length // count) - self._at  # of the columns, in this block
+        starts = np.maximum(-(-begins // stride), 0)
+        starts = starts[starts < len(heights)]
+        kept = self._columns[first : first + len(starts)]
+        np.maximum(kept, np.maximum.reduceat(heights, starts), out=kept)
         self._at += size
 
     def columns(self) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from stemline.workflow.targets import Target
 _WRITERS = 2
 _LOTS = 3
 _LOT_EXTENTS = 16
+_LOT_SAMPLES = 1 << 23  # three minutes
 _CANCEL_POLL_S = 0.2
 _T = TypeVar("_T")
 
@@ -283,11 +284,13 @@ class Separation:
 
 
 def _lots(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
-    """The cuts in order, a few extents at a time; those of one extent stay together."""
+    """The cuts in order, a few extents or one long one at a time; those of one extent stay together."""
     lot: list[Cut] = []
     extents: set[Extent] = set()
     for cut in cuts:
-        if cut.extent not in extents and len(extents) == _LOT_EXTENTS:
+        if cut.extent not in extents and (
+            len(extents) == _LOT_EXTENTS or sum(extent.range.length for extent in extents) > _LOT_SAMPLES
+        ):
             yield lot
             lot, extents = [], set()
         lot.append(cut)
@@ -325,9 +328,9 @@ def _finish_file(
 def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
     warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
     if name == RESIDUAL and written.overlapping:
-        message = (
-            "The stems hold some of the same sound, so the residual holds it inverted. Give --chain to avoid that."
-        )
+        message = "The stems hold some of the same sound, so the residual holds it inverted."
+        if not recipe.settings.chain:
+            message += " Give --chain to avoid that."
         warnings.append({"code": "STEMS_OVERLAP", "message": message})
     if name == RESIDUAL and written.nonfinite_samples:
         message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."

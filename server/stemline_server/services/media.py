@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError
+from stemline.media import bare_bytes
 from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
 from stemline_server.engines.base import AudioSource
@@ -167,7 +168,7 @@ def _header(sent: pb.UploadHeader) -> UploadHeader:
 
 
 def _packed(sound: AudioSource, start_sample: int, end_sample: int) -> bytes:
-    return sound.read(start_sample, end_sample).T.astype("<f4").tobytes()
+    return bytes(bare_bytes(sound.read(start_sample, end_sample)))
 
 
 def _unknown(name: str) -> MediaError:

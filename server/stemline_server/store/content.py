@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
 from stemline.errors import Code, OutputError
+from stemline.media import bare_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
 from stemline_server.store.database import Database, disk_full
@@ -136,7 +135,7 @@ class Draft:
 
     def write(self, block: Waveform) -> None:
         """Appends [channels, samples]. Raises OutputError (DISK_FULL)."""
-        data = np.ascontiguousarray(block.T, dtype="<f4").data.cast("B")
+        data = bare_bytes(block)
         self._digest.update(data)
         self._written += data.nbytes
         with _full_disk_named():

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError
+from stemline.media import bare_bytes
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
@@ -87,7 +86,7 @@ class PathRegistrar:
                 if gone.is_set():
                     raise Cancelled
                 block = reader.read(start, min(start + _BLOCK_SAMPLES, wanted.end_sample))
-                digest.update(np.ascontiguousarray(block.T, dtype="<f4").data.cast("B"))
+                digest.update(bare_bytes(block))
         if file_identity(reference.source.path) != reference.identity:
             raise MediaError(
                 f"{reference.source.path!r} is being changed.",

@@ -6,23 +6,21 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from typing import IO
 
 import numpy as np
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, MediaError
-from stemline.media import AudioReader, open_audio
+from stemline.media import AudioReader, BareFile, open_audio, read_bare
 from stemline_server.engines.base import AudioSource, Waveform
 from stemline_server.store.content import ContentStore
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
-from stemline_server.store.names import BYTES_PER_SAMPLE
 
 
 class StoredSound:
     """A file of bare samples."""
 
-    def __init__(self, file: IO[bytes], shape: MediaShape) -> None:
+    def __init__(self, file: BareFile, shape: MediaShape) -> None:
         self._file = file
         self.sample_rate = shape.sample_rate
         self.channels = shape.channels
@@ -30,12 +28,10 @@ class StoredSound:
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
         """[channels, end-start]. Raises MediaError when the file is shorter than it was."""
-        frame_bytes = self.channels * BYTES_PER_SAMPLE
-        self._file.seek(start_sample * frame_bytes)
-        data = self._file.read((end_sample - start_sample) * frame_bytes)
-        if len(data) != (end_sample - start_sample) * frame_bytes:
+        block = read_bare(self._file, start_sample, self.channels, end_sample - start_sample)
+        if block is None:
             raise MediaError("A sound in the server's store is damaged.", advice="Run it again: it will be made anew.")
-        return _finite(np.frombuffer(data, "<f4").reshape(-1, self.channels).T.astype(np.float32, order="C"))
+        return _finite(block)
 
 
 class ReferredSound:

@@ -12,7 +12,7 @@ import platformdirs
 
 from stemline.clips import ClipRange, MediaSource
 from stemline.errors import Code, EditError, HostError, MediaError, UsageError
-from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Selection
+from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline.hosts.jsonrpc import Unanswered
 from stemline.hosts.otio_edit import OtioEdit, OtioTarget, open_edit
 from stemline.hosts.plain_files import PlainFile
@@ -57,7 +57,7 @@ class Place(Protocol):
         """Takes back what `apply` put there. Notes say what stayed and why."""
         ...
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
         """The clip as it sounds in the host, effects included. Raises HostError where it cannot render."""
         ...
 
@@ -119,7 +119,7 @@ class FilePlace:
     def remove(self, applied: Applied) -> tuple[str, ...]:
         return _delete_untouched(applied)
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
         raise HostError("A file has nothing to render.", code=Code.HOST_UNSUPPORTED)
 
 
@@ -166,7 +166,7 @@ class EditPlace:
     def remove(self, applied: Applied) -> tuple[str, ...]:
         return _delete_untouched(applied)
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
         raise HostError("An edit in a file cannot be rendered.", code=Code.HOST_UNSUPPORTED)
 
     def _target(self, folder: Path) -> Path:
@@ -227,12 +227,13 @@ class RemotePlace:
     def remove(self, applied: Applied) -> tuple[str, ...]:
         return self._connect().remove_result(applied.handle)
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
         folder.mkdir(parents=True, exist_ok=True)
         rendered = self._connect().render_range(
             RangeToRender(clip.record_range, str(folder), clip.clip_id, (clip.track,))
         )
-        return dataclasses.replace(rendered, clip_id=clip.clip_id, track=clip.track)
+        own = dataclasses.replace(rendered.clip, clip_id=clip.clip_id, track=clip.track)
+        return Rendered(own, rendered.notes)
 
 
 def _with_sidecars(paths: list[Path]) -> list[Path]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from PyQt5.QtCore import Qt, pyqtSignal
+from PyQt5.QtGui import QGuiApplication
 from PyQt5.QtWidgets import QLabel, QMainWindow, QMenuBar, QSplitter, QWidget
 
 from stemline_panel.model.history import PromptHistory
@@ -23,9 +24,11 @@ _SAID_MS = 12_000
 
 
 class MainWindow(QMainWindow):
-    """`closing` comes once, before it goes. Files that are dropped on it are told by `dropped`."""
+    """`closing` comes once, before it goes; `activated` when the user comes back to it. Files that are dropped on it
+    are told by `dropped`."""
 
     closing = pyqtSignal()
+    activated = pyqtSignal()
     dropped = pyqtSignal(str)
 
     def __init__(self, history: PromptHistory) -> None:
@@ -46,7 +49,8 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().addWidget(self._said, 1)
         self._forget = after(self, _SAID_MS)
-        self._forget.timeout.connect(lambda: self._said.setText(""))
+        self._forget.timeout.connect(self._said.clear)  # no lambda: it would outlive the window
+        QGuiApplication.instance().applicationStateChanged.connect(self._note_state)  # type: ignore[union-attr]
         self._build()
 
     def say(self, text: str) -> None:
@@ -83,6 +87,10 @@ class MainWindow(QMainWindow):
         files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if files:
             self.dropped.emit(files[0])
+
+    def _note_state(self, state: Qt.ApplicationState) -> None:
+        if state == Qt.ApplicationActive:
+            self.activated.emit()
 
     def _build(self) -> None:
         sound = QWidget()

@@ -36,11 +36,16 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class ReadClips:
-    """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say."""
+    """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say.
+
+    `results` are the handles (`Written.result`) of which something can still be taken back; None where the host does
+    not look.
+    """
 
     clips: tuple[ClipRange, ...]
     skipped: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
+    results: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,14 @@ class RangeToRender:
     folder: str
     clip_id: str = ""
     tracks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the host rendered, as a clip of its own file. Notes say what of the host's state could not be put back."""
+
+    clip: ClipRange
+    notes: tuple[str, ...] = ()
 
 
 class Host(Protocol):

@@ -8,16 +8,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PyQt5.QtCore import Qt
+from PyQt5.QtWidgets import QApplication
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
 from stemline.hosts.remote import CallTimes
+from stemline_panel.model.journal import Journal
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
 from stemline_panel.takeover import SocketStream
@@ -118,12 +122,14 @@ def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: Ope
 
 
 def test_a_clip_with_effects_is_rendered_by_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
-    with attended(runner, open_panel) as (panel, _):
+    with attended(runner, open_panel, render_notes=["The marks could not be put back."]) as (panel, _):
         panel.ready()
         panel.director.render()
         panel.until(lambda: panel.session.clip and panel.session.clip.name.endswith("rendered"))
         assert panel.session.clip is not None
         assert panel.session.clip.clip_id == "clip-1"
+        assert panel.window.banner.isVisible()
+        assert panel.window.banner.text() == "The marks could not be put back."
     report(runner)
 
 
@@ -169,6 +175,24 @@ def test_a_host_that_comes_back_finds_the_same_panel(
     told = report(runner)
     assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
     assert not panel.director._kept.waiting.exists()
+
+
+def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
+    runner: FakeHostRunner, open_panel: OpenPanel, qapp: QApplication
+) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        item = panel.separate("speech")
+        panel.press_big()
+        panel.until(lambda: item.applied)
+        beside = Journal(panel.director._kept.folder / "runs")
+        beside.read(panel.session.clips)
+        beside.write([replace(item, applied=None)])
+        assert panel.big == "Applied"
+        qapp.applicationStateChanged.emit(Qt.ApplicationActive)
+        assert panel.big == "Apply to Fake"
+        assert not panel.window.results.remove.isEnabled()
+    report(runner)
 
 
 def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner, open_panel: OpenPanel) -> None:

@@ -79,7 +79,8 @@ class FakeHost:
     def render_range(self, params: dict[str, Any]) -> dict[str, Any]:
         """The clip itself stands for its sound with effects: its media, at the range that was asked for."""
         found = [clip for clip in self.clips if clip["clip_id"] == params["clip_id"]] or self.clips
-        return dict(found[0], name=found[0]["name"] + " rendered", record_range=params["record_range"])
+        notes = self.config.get("render_notes", [])
+        return dict(found[0], name=found[0]["name"] + " rendered", record_range=params["record_range"], notes=notes)
 
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
         self.removed.append(params["result"])

@@ -91,6 +91,7 @@ class Director(QObject):
         self._refresh_runs()
 
     def _refresh_runs(self) -> None:
+        self.session.lost, self.session.busy = self.hosts.lost, self.hosts.busy
         self.window.prompt.show_big(self.session.big_button())
         self.window.queue.show_items(self.session.queue)
         self.results.refresh()
@@ -304,6 +305,7 @@ class Director(QObject):
         hosts.gone.connect(self._host_gone)
         hosts.slow.connect(lambda slow: self._show_host(slow=slow))
         hosts.rendered.connect(self._rendered)
+        hosts.busy_changed.connect(self._refresh_runs)
         target.step.connect(self.step_clip)
         target.refresh.connect(hosts.read)
         target.host.fix_wanted.connect(self._fix_host)

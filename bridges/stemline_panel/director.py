@@ -25,7 +25,7 @@ from stemline_panel.kept import Kept
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.session import Session
 from stemline_panel.model.spans import Sign
-from stemline_panel.model.words import frame_rate_of, target_line, time_label
+from stemline_panel.model.words import frame_rate_of, labels_of, target_line
 from stemline_panel.places import Place, RemotePlace
 from stemline_panel.sound.opened import OpenedClip
 from stemline_panel.sound.pictures import first_view
@@ -100,7 +100,9 @@ class Director(QObject):
         session, clip = self.session, self.session.clip
         opened = self.sound.clip
         facts = opened.facts if opened and clip and opened.clip.clip_id == clip.clip_id else None
-        line = target_line(clip, facts) if clip else "No clip with sound was found."
+        line = (
+            target_line(clip, facts, labels_of(session.read, clip, facts)) if clip else "No clip with sound was found."
+        )
         skipped = "\n".join(f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped)
         self.window.target.show_target(line, session.clip_index, len(session.clips), skipped)
         self.window.setWindowTitle(f"{clip.name} - Stemline" if clip else "Stemline")
@@ -193,9 +195,9 @@ class Director(QObject):
 
     def _opened_clip(self, opened: OpenedClip) -> None:
         clip = opened.clip
-        rate = frame_rate_of(clip, opened.facts)
+        labels = labels_of(self.session.read, clip, opened.facts)
         record = clip.record_range
-        self.window.wave.show_clip(record, first_view(opened), rate, min(20000.0, opened.facts.sample_rate / 2))
+        self.window.wave.show_clip(record, first_view(opened), labels, min(20000.0, opened.facts.sample_rate / 2))
         self.window.strip.show_clip(record)
         self.marks.select(None)
         self._show_target()
@@ -219,8 +221,8 @@ class Director(QObject):
             return
         self.window.wave.set_playhead(time, follow=self.sound.player.playing)
         self.window.strip.set_playhead(float(time))
-        rate = frame_rate_of(clip, opened.facts if opened else None)
-        self.window.transport.clock.setText(time_label(time, rate))
+        labels = labels_of(self.session.read, clip, opened.facts if opened else None)
+        self.window.transport.clock.setText(labels.of(time))
 
     def _transport_changed(self) -> None:
         player, transport = self.sound.player, self.window.transport

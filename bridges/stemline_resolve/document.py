@@ -57,6 +57,10 @@ class Document:
         """Where `seconds` from the timeline's start are, in its own frames."""
         return seconds * self.rate + self.zero
 
+    def drops_frames(self) -> bool:
+        """Whether Resolve writes this timeline's timecode with frame numbers left out."""
+        return ";" in str(self.timeline.GetStartTimecode())
+
     def audio_tracks(self) -> range:
         return range(1, int(self.timeline.GetTrackCount("audio") or 0) + 1)
 

@@ -18,6 +18,7 @@ from stemline_panel.model.queue import QueueItem, RunQueue
 from stemline_panel.model.request import RunRequest, around, cut
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
+from stemline_panel.model.words import listed
 
 NO_HOST = HostCapabilities("none", "", writes_tracks=False)
 
@@ -200,10 +201,10 @@ def will_write(request: RunRequest, host: HostCapabilities, folder: Path) -> str
     tracks = list(dict.fromkeys(clip.track for clip in request.clips))
     names = [*(stem.name for stem in request.stems), "residual"]
     if not host.writes_tracks:
-        return f"Writes {len(names)} files ({', '.join(names)}) into {folder}."
+        return f"Writes {len(names)} files ({listed(names)}) into {folder}."
     count = len(names) * len(tracks)
     clips = "1 clip" if len(request.clips) == 1 else f"{len(request.clips)} clips"
-    originals = "The original clip" if len(request.clips) == 1 else f"The {clips} they came from"
+    originals = "The original clip" if len(request.clips) == 1 else "The originals"
     disabled = f" {originals} will be disabled." if request.settings.disable_originals else ""
     heard = {"stem": "Only the stems play.", "residual": "Only the residual plays."}.get(request.settings.play, "")
-    return f"Adds {count} tracks ({', '.join(names)}) with {clips}. {heard}{disabled}".replace("  ", " ")
+    return f"Adds {count} tracks ({listed(names, 2)}) with {clips}. {heard}{disabled}".replace("  ", " ")

@@ -7,9 +7,10 @@ from typing import Any
 
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtGui import QGuiApplication
-from PyQt5.QtWidgets import QLabel, QMainWindow, QMenuBar, QSplitter, QWidget
+from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QWidget
 
 from stemline_panel.model.history import PromptHistory
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import after, button, card, column, label, row
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
@@ -45,8 +46,9 @@ class MainWindow(QMainWindow):
         self._banner_row = QWidget()
         self._banner_row.setLayout(row(self.banner, button("✕", "Dismiss", self.hide_banner), grow=0))
         self._banner_row.hide()
-        self._said: QLabel = label("", "dim")
+        self._said = ElidedLabel("dim")
         self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().setContentsMargins(8, 0, 8, 0)
         self.statusBar().addWidget(self._said, 1)
         self._forget = after(self, _SAID_MS)
         self._forget.timeout.connect(self._said.clear)  # no lambda: it would outlive the window
@@ -73,6 +75,7 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: Any) -> None:
         """Only now the style has told how high things are; a splitter does not ask again by itself."""
         self._side.setMinimumHeight(self._side.minimumSizeHint().height())
+        self.wave.setFocus()
         super().showEvent(event)
 
     def closeEvent(self, event: Any) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PyQt5.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -18,6 +17,7 @@ from PyQt5.QtWidgets import (
 
 from stemline.client import Model
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, typed_folder
+from stemline_panel.widgets.buttons import Tick
 from stemline_panel.widgets.layout import button, label, row
 
 _QUALITIES = (("fast", "Fast"), ("standard", "Standard"), ("best", "Best"))
@@ -102,8 +102,8 @@ def _choice(options: Sequence[tuple[str, str]], chosen: str) -> QComboBox:
     return box
 
 
-def _tick(words: str, *, on: bool) -> QCheckBox:
-    box = QCheckBox(words)
+def _tick(words: str, *, on: bool) -> Tick:
+    box = Tick(words)
     box.setChecked(on)
     return box
 

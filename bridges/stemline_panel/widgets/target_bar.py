@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from PyQt5.QtCore import Qt, pyqtSignal
-from PyQt5.QtWidgets import QCheckBox, QSizePolicy, QWidget
+from PyQt5.QtCore import pyqtSignal
+from PyQt5.QtWidgets import QWidget
 
 from stemline_panel.widgets.badge import Badge
+from stemline_panel.widgets.buttons import Tick
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import button, label, row
 
 
@@ -20,16 +22,14 @@ class TargetBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = label("Nothing is open.", "title")
-        self.line.setTextInteractionFlags(Qt.TextSelectableByMouse)
-        self.line.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
+        self.line = ElidedLabel("title")
         self._count = label("", "dim")
         self._before = button("‹", "Previous clip (Page Up)", lambda: self.step.emit(-1))
         self._after = button("›", "Next clip (Page Down)", lambda: self.step.emit(1))
-        self._all = QCheckBox("All clips")
+        self._all = Tick("All clips")
         self._all.setToolTip("Separate all clips at once instead of the one that is shown")
         self._all.toggled.connect(self.all_toggled.emit)
-        self.part = QCheckBox("Only the selection")
+        self.part = Tick("Only the selection")
         self.part.setToolTip("Separate the selected part of the file instead of all of it")
         self.part.toggled.connect(self.part_toggled.emit)
         self._refresh = button("Read again", "Read the selected clips of the host again (F5)", self.refresh.emit)

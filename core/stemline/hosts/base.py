@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 from stemline.clips import ClipRange, Skip, StemTrack, TimeRange
@@ -39,13 +40,16 @@ class ReadClips:
     """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say.
 
     `results` are the handles (`Written.result`) of which something can still be taken back; None where the host does
-    not look.
+    not look. `timeline_start` is the timecode of the timeline's first frame, in seconds since frame 00:00:00:00, for
+    people: record times count from that frame.
     """
 
     clips: tuple[ClipRange, ...]
     skipped: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
     results: tuple[str, ...] | None = None
+    timeline_start: Fraction = Fraction(0)
+    drop_frame: bool = False
 
 
 @dataclass(frozen=True, slots=True)

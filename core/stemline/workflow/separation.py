@@ -326,7 +326,8 @@ def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None)
     warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
     if name == RESIDUAL and written.overlapping:
         message = (
-            "The stems hold some of the same sound, so the residual holds it inverted. Give --chain to avoid that."
+            "The stems hold some of the same sound, so the residual holds it inverted. Take each stem from what the "
+            "ones before it left (--chain) to avoid that."
         )
         warnings.append({"code": "STEMS_OVERLAP", "message": message})
     if name == RESIDUAL and written.nonfinite_samples:

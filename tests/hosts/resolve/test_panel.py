@@ -68,14 +68,14 @@ def test_open_mark_separate_compare_apply_remove(folder: Path, interview: Config
     session = run_menu_script_with_user(folder, interview, "whole_way")
     seen = seen_by_user(folder, "whole_way")
     assert session.console == ""
-    assert seen["target"] == "Anna take 2, A1, 00:00:00:10-00:00:07:00, 25 fps, stereo, 48 kHz"
+    assert seen["target"] == "Anna take 2, A1, 01:00:00:10-01:00:07:00, 25 fps, stereo, 48 kHz"
     assert seen["marks"] == "Marked: 1 × sounds here, 0 × not here."
     assert seen["asks"][0] == "Isolate speech"
     assert "Nothing is written to the timeline before you apply it." in seen["asks"][1]
     assert seen["done"][0] == "adds up exactly"
     assert seen["done"][1] == "Isolate speech in Anna take 2"
     assert "Adds 2 tracks (speech, residual) with 1 clip." in seen["will"]
-    clock = "00:00:01:10"
+    clock = "01:00:01:10"
     order = ("speech", "residual", "mix", "speech", "mix")
     assert seen["compared"] == [[name, clock] for name in order], "the playhead stays"
     assert seen["applied"][0].startswith("Applied: speech A1, residual A1 in Interview.")
@@ -128,7 +128,7 @@ def test_resolve_quits_under_a_run_and_comes_back(folder: Path, interview: Confi
     assert title == "Isolate sleep 3 in Anna take 2"
     assert status.startswith("done in")
     assert can_apply == [False, False], "there is nothing to apply it to"
-    assert seen["back"] == [False, "Anna take 2, A1, 00:00:00:10-00:00:07:00, 25 fps, stereo, 48 kHz"]
+    assert seen["back"] == [False, "Anna take 2, A1, 01:00:00:10-01:00:07:00, 25 fps, stereo, 48 kHz"]
     assert session.console == ""
     assert [track["name"] for track in session.tracks] == ["Talk", "sleep 3 A1", "residual A1"]
     assert not (paths.home_dir() / "panel" / "waiting.json").exists()

@@ -125,7 +125,7 @@ def _buttons(c: Colours) -> str:
     QPushButton:checked, QToolButton:checked {{ background: #2b4866; border-color: {c.accent}; }}
     QPushButton:disabled, QToolButton:disabled {{ background: #24262a; border-color: #303339; }}
     QPushButton#big {{ background: {c.accent}; color: {c.accent_text}; border: none; border-radius: 6px; padding: 10px;
-        font-size: 12pt; font-weight: 600; }}
+        font-size: 11pt; font-weight: 600; }}
     QPushButton#big:hover {{ background: #66adf2; }}
     QPushButton#big:focus {{ border: 2px solid {c.text}; }}
     QPushButton#big:disabled {{ background: #33373e; color: #8b919b; }}
@@ -133,7 +133,7 @@ def _buttons(c: Colours) -> str:
     QPushButton#big[does="apply"] {{ background: {c.plus}; }}
     QPushButton#plus {{ color: {c.plus}; font-weight: 600; }}
     QPushButton#minus {{ color: {c.minus}; font-weight: 600; }}
-    QPushButton#take {{ padding: 5px 12px; }}
+    QPushButton#take {{ padding: 5px 8px; }}
     QPushButton#take:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
     QPushButton#take:checked:focus {{ border: 2px solid {c.text}; }}
     """

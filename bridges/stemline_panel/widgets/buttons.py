@@ -10,7 +10,7 @@ from PyQt5.QtWidgets import QAbstractButton, QCheckBox, QPushButton, QStyle, QSt
 
 _BY_KEYS = (Qt.TabFocusReason, Qt.BacktabFocusReason)
 _PRESSES = (Qt.Key_Space, Qt.Key_Return, Qt.Key_Enter)
-_EDGE = 20
+_EDGE = 16
 
 
 class _Keys(QObject):

@@ -14,7 +14,7 @@ from stemline_panel.widgets.buttons import Button
 from stemline_panel.widgets.layout import button, row
 
 _WIDEST = 150
-_LIST_CHARACTERS = 16
+_LIST_CHARACTERS = 9
 
 
 class Takes(QWidget):

@@ -103,8 +103,8 @@ class Director(QObject):
         line = (
             target_line(clip, facts, labels_of(session.read, clip, facts)) if clip else "No clip with sound was found."
         )
-        skipped = "\n".join(f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped)
-        self.window.target.show_target(line, session.clip_index, len(session.clips), skipped)
+        skipped = [f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped]
+        self.window.target.show_target(line, session.clip_index, len(session.clips), skipped, session.read.notes)
         self.window.setWindowTitle(f"{clip.name} - Stemline" if clip else "Stemline")
 
     def _show_clip(self) -> None:
@@ -136,6 +136,8 @@ class Director(QObject):
             self.window.say(f"{found} earlier runs on this were found again.")
         if read.notes:
             self.window.say(" ".join(read.notes))
+        if read.warnings:
+            self.window.show_banner(" ".join(read.warnings))
         self.refresh()
 
     def _leave_place(self) -> None:

@@ -66,7 +66,7 @@ class ResolveHost:
     def read_clips(self, params: dict[str, Any]) -> dict[str, Any]:
         document = open_document(self._api)
         answer = Reading(document, self._settings.folder / "rendered", self._given_up).answer(params["selection"])
-        answer["notes"] += [
+        answer["warnings"] = [
             f"An earlier write was interrupted; tracks {', '.join(entry.track_names)} may be incomplete. The next "
             "Apply takes them away."
             for entry in self._journal.interrupted(document.timeline_id)

@@ -9,6 +9,8 @@ from PyQt5.QtCore import QSize, Qt
 from PyQt5.QtGui import QPainter
 from PyQt5.QtWidgets import QLabel, QSizePolicy
 
+_ELLIPSIS = "…"
+
 
 class ElidedLabel(QLabel):
     """One line. Its tooltip is its own text unless another is set after it."""
@@ -30,6 +32,7 @@ class ElidedLabel(QLabel):
         painter = QPainter(self)
         place = self.contentsRect()
         shown = self.fontMetrics().elidedText(self.text().replace("\n", "  "), Qt.ElideRight, place.width())
-        self.style().drawItemText(
-            painter, place, int(self.alignment()), self.palette(), self.isEnabled(), shown, self.foregroundRole()
-        )
+        if shown != _ELLIPSIS:  # alone it says nothing
+            self.style().drawItemText(
+                painter, place, int(self.alignment()), self.palette(), self.isEnabled(), shown, self.foregroundRole()
+            )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PyQt5.QtCore import pyqtSignal
 from PyQt5.QtWidgets import QWidget
 
@@ -42,11 +44,12 @@ class TargetBar(QWidget):
         self.badges.layout().setContentsMargins(0, 4, 10, 0)
         self.show_target("Nothing is open.", 0, 0)
 
-    def show_target(self, line: str, index: int, count: int, skipped: str = "") -> None:
-        """`skipped` says what was left out and why, for the tooltip."""
-        left_out = f"  ({skipped.count(chr(10)) + 1} left out)" if skipped else ""
-        self.line.setText(line + left_out)
-        self.line.setToolTip(f"{line}\n{skipped}".strip())
+    def show_target(
+        self, line: str, index: int, count: int, skipped: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> None:
+        """`skipped` says what was left out and why, `notes` what else was said of the clips: for the tooltip."""
+        self.line.setText(f"{line}  ({len(skipped)} left out)" if skipped else line)
+        self.line.setToolTip("\n".join([line, *skipped, *notes]))
         many = count > 1
         for widget in (self._before, self._count, self._after, self._all):
             widget.setVisible(many)

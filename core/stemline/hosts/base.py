@@ -38,6 +38,7 @@ class Selection:
 @dataclass(frozen=True, slots=True)
 class ReadClips:
     """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say.
+    `warnings` are those of the `notes` that nobody may miss.
 
     `results` are the handles (`Written.result`) of which something can still be taken back; None where the host does
     not look. `timeline_start` is the timecode of the timeline's first frame, in seconds since frame 00:00:00:00, for
@@ -47,6 +48,7 @@ class ReadClips:
     clips: tuple[ClipRange, ...]
     skipped: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     results: tuple[str, ...] | None = None
     timeline_start: Fraction = Fraction(0)
     drop_frame: bool = False

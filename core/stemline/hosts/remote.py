@@ -56,7 +56,8 @@ class RemoteHost:
         _refuse_doubles(read.clips)
         skips = [_fault(clip) for clip in read.clips]
         clips = tuple(clip for clip, skip in zip(read.clips, skips, strict=True) if skip is None)
-        return replace(read, clips=clips, skipped=(*read.skipped, *(skip for skip in skips if skip is not None)))
+        skipped = (*read.skipped, *(skip for skip in skips if skip is not None))
+        return replace(read, clips=clips, skipped=skipped, notes=(*read.warnings, *read.notes))
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
         """Raises HostError when the host cannot write tracks, or does not say what it wrote."""

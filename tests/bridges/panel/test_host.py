@@ -314,8 +314,12 @@ def test_reading_before_the_host_has_said_hello_is_one_sentence(open_panel: Open
 
 def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
-    with attended(runner, open_panel, skipped=[skip]) as (panel, _):
+    warning = "An earlier write was interrupted."
+    with attended(runner, open_panel, skipped=[skip], warnings=[warning]) as (panel, _):
         panel.ready()
+        assert panel.window.banner.isVisible()
+        assert panel.window.banner.text() == warning
+        assert panel.window.target.line.toolTip().endswith(warning)
         assert panel.window.target.line.text().endswith("(1 left out)")
         assert "Title (A2): It is a title." in panel.window.target.line.toolTip()
         panel.director.step_clip(1)

@@ -57,7 +57,8 @@ class FakeHost:
         time.sleep(self.config.get("read_takes_s", 0))
         wanted = params["selection"]["tracks"]
         clips = [clip for clip in self.clips if not wanted or clip["track"] in wanted]
-        return {"clips": clips, "skipped": self.config.get("skipped", []), "a_field_of_a_later_version": 1}
+        told = {name: self.config.get(name, []) for name in ("skipped", "warnings")}
+        return {"clips": clips, "a_field_of_a_later_version": 1, **told}
 
     def write_tracks(self, params: dict[str, Any]) -> dict[str, Any]:
         names = []

@@ -93,6 +93,7 @@ class Director(QObject):
     def _refresh_runs(self) -> None:
         self.session.lost, self.session.busy = self.hosts.lost, self.hosts.busy
         self.window.prompt.show_big(self.session.big_button())
+        self.actions["render"].setEnabled(self.hosts.connected and self.session.host.renders_ranges)
         self.window.queue.show_items(self.session.queue)
         self.results.refresh()
 

@@ -123,8 +123,9 @@ def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: Ope
 
 def test_a_clip_with_effects_is_rendered_by_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel, render_notes=["The marks could not be put back."]) as (panel, _):
+        assert not panel.director.actions["render"].isEnabled(), "nothing is there yet"
         panel.ready()
-        panel.director.render()
+        panel.director.actions["render"].trigger()
         panel.until(lambda: panel.session.clip and panel.session.clip.name.endswith("rendered"))
         assert panel.session.clip is not None
         assert panel.session.clip.clip_id == "clip-1"

@@ -129,14 +129,11 @@ class Director(QObject):
         self.window.hide_banner()
         self.window.raise_()
         self._show_clip()
-        self.window.say("")
         found = self.runs.find_earlier(session.clips)
         if read.results is not None:
             self.runs.keep_only(read.results)
-        if found:
-            self.window.say(f"{found} earlier runs on this were found again.")
-        if read.notes:
-            self.window.say(" ".join(read.notes))
+        again = ["An earlier run on this was found again." if found == 1 else f"{found} earlier runs were found again."]
+        self.window.say(" ".join([*(again if found else []), *read.notes]))
         if read.warnings:
             self.window.show_banner(" ".join(read.warnings))
         self.refresh()
@@ -178,7 +175,7 @@ class Director(QObject):
             f"{label} has ended. What was separated is kept, and what runs goes on. When it is back, choose Stemline "
             "from its menu again: this panel takes over where it was."
         )
-        self.window.target.show_host(shown=True)
+        self.window.target.show_host(shown=True, gone=True)
         self.window.target.host.show_state(Health.BAD, f"{label} is gone", words, "Work on the file")
         self.window.show_banner(words)
         self.session.host = replace(self.session.host, removes_results=False)

@@ -55,6 +55,6 @@ class TargetBar(QWidget):
             widget.setVisible(many)
         self._count.setText(f"{index + 1} of {count}")
 
-    def show_host(self, *, shown: bool) -> None:
+    def show_host(self, *, shown: bool, gone: bool = False) -> None:
         self.host.setVisible(shown)
-        self._refresh.setVisible(shown)
+        self._refresh.setVisible(shown and not gone)

@@ -145,6 +145,7 @@ def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, o
         panel.until(lambda: panel.window.target.host.health is Health.BAD)
         assert panel.window.target.host.words == "Fake is gone"
         assert "What was separated is kept" in panel.window.banner.text()
+        assert not panel.window.target._refresh.isVisible(), "there is nobody to read from"
         item = panel.ended()
         assert item.state is ItemState.DONE, "what runs goes on"
         assert not panel.window.results.apply.isEnabled()

@@ -148,6 +148,7 @@ def test_the_panel_is_killed_and_the_next_one_offers_what_is_there(folder: Path,
     assert seen["found"][0][1].startswith("not finished when the panel ended")
     assert seen["found"][1][1] == "found again, nothing computed"
     assert "Isolate speech" in seen["shown"][0]
+    assert seen["shown"][1].startswith("2 earlier runs were found again. Taken: the selected clips.")
     assert seen["after"][0][1].startswith("done in")
     assert second.console == ""
     assert [track["name"] for track in second.tracks] == ["Talk", "speech A1", "residual A1"]

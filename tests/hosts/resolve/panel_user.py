@@ -130,6 +130,21 @@ class User:
 
 def whole_way(user: User) -> Scene:
     """Opens, marks, separates, compares, applies, removes."""
+    yield from _mark_and_separate(user)
+    yield from _compare(user)
+    window = user.window
+    user.click(window.prompt.big)
+    yield lambda: user.big == "Applied"
+    user.note("applied", [window.said, *user.runs()[0]])
+    user.picture("5 applied")
+    user.click(window.results.remove)
+    yield lambda: user.big == "Apply to DaVinci Resolve Studio"
+    user.note("removed", window.said)
+    user.picture("6 removed")
+    window.close()
+
+
+def _mark_and_separate(user: User) -> Scene:
     window = user.window
     yield user.is_open
     yield lambda: window.wave._image.image is not None
@@ -145,6 +160,11 @@ def whole_way(user: User) -> Scene:
     user.click(window.prompt.big)
     yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
     user.picture("3 at work")
+
+
+def _compare(user: User) -> Scene:
+    """Every sound at the same playhead, by mouse and by keys."""
+    window = user.window
     yield lambda: user.big == "Apply to DaVinci Resolve Studio" and "LUFS" in user.levels()[0]
     user.note("done", [window.results.null.text(), *user.runs()[0]])
     user.note("will", window.prompt.big.toolTip())
@@ -162,15 +182,6 @@ def whole_way(user: User) -> Scene:
     user.press(Qt.Key_B)
     compared.append(user.heard())
     user.note("compared", compared)
-    user.click(window.prompt.big)
-    yield lambda: user.big == "Applied"
-    user.note("applied", [window.said, *user.runs()[0]])
-    user.picture("5 applied")
-    user.click(window.results.remove)
-    yield lambda: user.big == "Apply to DaVinci Resolve Studio"
-    user.note("removed", window.said)
-    user.picture("6 removed")
-    window.close()
 
 
 def resolve_quits(user: User) -> Scene:

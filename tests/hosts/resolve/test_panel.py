@@ -64,7 +64,8 @@ def noop(own_folders: None) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("private_server")
 def test_open_mark_separate_compare_apply_remove(folder: Path, interview: Config) -> None:
-    """With the embedded model, from the selected picture to tracks of its sound and back."""
+    """From the selected picture to tracks of its sound and back, with the embedded model. Its picture "5 applied" is
+    docs/pictures/resolve.png, kept by hand."""
     session = run_menu_script_with_user(folder, interview, "whole_way")
     seen = seen_by_user(folder, "whole_way")
     assert session.console == ""

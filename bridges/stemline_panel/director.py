@@ -86,7 +86,7 @@ class Director(QObject):
         """Everything that follows from the session."""
         session, window = self.session, self.window
         window.prompt.prompt.show_text(session.stems.current.text)
-        window.prompt.stems.show_stems(session.stems)
+        window.prompt.stems.show_stems(session.stems, session.clip.record_range if session.clip else None)
         window.wave.show_spans(session.stems.current.spans)
         self._refresh_runs()
 

@@ -344,8 +344,13 @@ def test_times_are_those_of_the_timeline(runner: FakeHostRunner, open_panel: Ope
     """Clip 2 begins a second into its media and stands at 01:00:01:20: the playhead is timeline time."""
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
+        panel.select(3600.2, 3600.6)
+        panel.click(panel.window.transport.plus)
+        marks = panel.window.prompt.stems._marks
+        assert marks.text() == "Marked: 1 × sounds here, 0 × not here."
         panel.director.step_clip(1)
         panel.until(lambda: panel.sound.clip and panel.sound.clip.clip.clip_id == "clip-2")
+        assert marks.text() == "Marked: 0 × sounds here, 0 × not here. 1 outside this clip."
         panel.sound.seek(Fraction(18009, 5) + Fraction(1, 25))
         panel.until(lambda: panel.window.transport.clock.text() == "01:00:01:21")
         assert panel.sound.player.position == 48000 // 25

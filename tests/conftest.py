@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from stemline.client import stop_private
 
 # An example is as slow as the machine is busy; that is no finding.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,3 +33,18 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     for name in ("CACHE", "MODELS", "HOME"):
         monkeypatch.setenv(f"STEMLINE_{name}", str(base / name.lower()))
     monkeypatch.delenv("STEMLINE_SERVER", raising=False)
+
+
+@pytest.fixture(scope="session")
+def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of one private server for all tests that do not stop it; the first that needs it starts it."""
+    folder = tmp_path_factory.mktemp("shared-server")
+    yield folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEMLINE_CACHE", str(folder))
+        stop_private(timeout_s=60)
+
+
+@pytest.fixture
+def shared_server(server_cache: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMLINE_CACHE", str(server_cache))

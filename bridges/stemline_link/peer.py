@@ -12,11 +12,15 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
+
+from .lines import TooLong, read_lines
 
 HEARTBEAT_S = 5.0
 _LONGEST_LINE = 64 << 20  # bytes, with its LF
+_INVALID_REQUEST = -32600
+_PASSED_OVER = "A message is too long and was not read."
 _LOG = logging.getLogger(__name__)
 
 
@@ -145,14 +149,25 @@ class Peer:
 
     def _read(self, incoming: IO[bytes]) -> None:
         try:
-            for line in _lines(incoming):
+            for line in read_lines(incoming, _LONGEST_LINE):
                 self._heard_at = time.monotonic()
-                self._sort(line)
+                if isinstance(line, TooLong):
+                    self._pass_over(line)
+                else:
+                    self._sort(line)
         except (OSError, ValueError) as problem:  # ValueError: the stream was closed under us
             _LOG.info("reading ended: %s", problem)
         finally:  # whatever ended it, nobody may wait for more
             self.gone.set()
             self._inbox.put(None)
+
+    def _pass_over(self, line: TooLong) -> None:
+        """Whoever waits for the answer to a line that was dropped is told so at once."""
+        if line.is_call or line.call_id is None:
+            _LOG.warning("%s", _PASSED_OVER)
+            self._refuse(line.call_id, Problem(_PASSED_OVER, "HOST_PROTOCOL"), _INVALID_REQUEST)
+        else:
+            self._inbox.put({"id": line.call_id, "error": {"message": _PASSED_OVER}})
 
     def _sort(self, line: bytes) -> None:
         try:
@@ -190,8 +205,17 @@ class Peer:
         self._inbox.put(None)
 
     def _send(self, message: dict[str, Any]) -> None:
-        if not self.gone.is_set():
-            self._outbox.put(json.dumps(message).encode("ascii") + b"\n")
+        """A line that the other side would not read is not sent: whoever waits for its answer is told instead."""
+        line = json.dumps(message).encode("ascii") + b"\n"
+        if len(line) > _LONGEST_LINE and "error" not in message:
+            call_id = message.get("id")
+            words = f"A message of {len(line)} bytes is too long to be sent."
+            if "method" not in message:
+                self._refuse(call_id, Problem(words, "HOST_PROTOCOL", "Choose fewer clips."))
+            elif call_id is not None:
+                self._inbox.put({"id": call_id, "error": {"message": words}})
+        elif not self.gone.is_set():
+            self._outbox.put(line)
 
     # -- on the pump's thread ------------------------------------------------------------------------------------------
 
@@ -203,10 +227,11 @@ class Peer:
     def _handle(self, message: dict[str, Any]) -> None:
         name = message.get("method")
         if name is None:
-            ask = self._asks.pop(message.get("id", 0), None)
+            ask, error = self._asks.pop(message.get("id", 0), None), message.get("error")
             if ask is not None:
-                error = message.get("error")
                 ask.settle(message.get("result"), None if error is None else Refused(error))
+            elif message.get("id") is None:
+                _LOG.warning("the other side refused a line of ours: %s", error)
         elif "id" in message:
             self._answer(message["id"], str(name), message.get("params") or {})
         elif name in self._handlers:
@@ -253,21 +278,6 @@ class Peer:
             "data": {"code": problem.code, "advice": problem.advice},
         }
         self._send({"jsonrpc": "2.0", "id": call_id, "error": error})
-
-
-def _lines(incoming: IO[bytes]) -> Iterator[bytes]:
-    """Line by line. One that is too long is passed over in pieces, never held whole."""
-    is_rest = False
-    while True:
-        line = incoming.readline(_LONGEST_LINE)
-        if not line:
-            return
-        is_whole = line.endswith(b"\n")
-        if is_whole and not is_rest:
-            yield line
-        elif len(line) == _LONGEST_LINE and not is_rest:
-            _LOG.warning("a line that is too long: %.80r", line)
-        is_rest = not is_whole
 
 
 def _is_message(message: Any) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from PyQt5.QtCore import QObject, QPoint
 from PyQt5.QtWidgets import QFileDialog, QMenu
 
-from stemline.clips import ClipRange, TimeRange
+from stemline.clips import TimeRange
 from stemline.errors import Code, NoServerError, StemlineError
-from stemline.hosts.base import ReadClips
+from stemline.hosts.base import ReadClips, Rendered
 from stemline_panel.control.asking import AskControl
 from stemline_panel.control.connection import ServerConnection, ServerState
 from stemline_panel.control.hosting import HostControl
@@ -25,7 +25,7 @@ from stemline_panel.kept import Kept
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.session import Session
 from stemline_panel.model.spans import Sign
-from stemline_panel.model.words import frame_rate_of, target_line, time_label
+from stemline_panel.model.words import frame_rate_of, labels_of, target_line
 from stemline_panel.places import Place, RemotePlace
 from stemline_panel.sound.opened import OpenedClip
 from stemline_panel.sound.pictures import first_view
@@ -86,12 +86,14 @@ class Director(QObject):
         """Everything that follows from the session."""
         session, window = self.session, self.window
         window.prompt.prompt.show_text(session.stems.current.text)
-        window.prompt.stems.show_stems(session.stems)
+        window.prompt.stems.show_stems(session.stems, session.clip.record_range if session.clip else None)
         window.wave.show_spans(session.stems.current.spans)
         self._refresh_runs()
 
     def _refresh_runs(self) -> None:
+        self.session.lost, self.session.busy = self.hosts.lost, self.hosts.busy
         self.window.prompt.show_big(self.session.big_button())
+        self.actions["render"].setEnabled(self.hosts.connected and self.session.host.renders_ranges)
         self.window.queue.show_items(self.session.queue)
         self.results.refresh()
 
@@ -99,9 +101,11 @@ class Director(QObject):
         session, clip = self.session, self.session.clip
         opened = self.sound.clip
         facts = opened.facts if opened and clip and opened.clip.clip_id == clip.clip_id else None
-        line = target_line(clip, facts) if clip else "No clip with sound was found."
-        skipped = "\n".join(f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped)
-        self.window.target.show_target(line, session.clip_index, len(session.clips), skipped)
+        line = (
+            target_line(clip, facts, labels_of(session.read, clip, facts)) if clip else "No clip with sound was found."
+        )
+        skipped = [f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped]
+        self.window.target.show_target(line, session.clip_index, len(session.clips), skipped, session.read.notes)
         self.window.setWindowTitle(f"{clip.name} - Stemline" if clip else "Stemline")
 
     def _show_clip(self) -> None:
@@ -125,12 +129,13 @@ class Director(QObject):
         self.window.hide_banner()
         self.window.raise_()
         self._show_clip()
-        self.window.say("")
         found = self.runs.find_earlier(session.clips)
-        if found:
-            self.window.say(f"{found} earlier runs on this were found again.")
-        if read.notes:
-            self.window.say(" ".join(read.notes))
+        if read.results is not None:
+            self.runs.keep_only(read.results)
+        again = ["An earlier run on this was found again." if found == 1 else f"{found} earlier runs were found again."]
+        self.window.say(" ".join([*(again if found else []), *read.notes]))
+        if read.warnings:
+            self.window.show_banner(" ".join(read.warnings))
         self.refresh()
 
     def _leave_place(self) -> None:
@@ -170,7 +175,7 @@ class Director(QObject):
             f"{label} has ended. What was separated is kept, and what runs goes on. When it is back, choose Stemline "
             "from its menu again: this panel takes over where it was."
         )
-        self.window.target.show_host(shown=True)
+        self.window.target.show_host(shown=True, gone=True)
         self.window.target.host.show_state(Health.BAD, f"{label} is gone", words, "Work on the file")
         self.window.show_banner(words)
         self.session.host = replace(self.session.host, removes_results=False)
@@ -190,9 +195,9 @@ class Director(QObject):
 
     def _opened_clip(self, opened: OpenedClip) -> None:
         clip = opened.clip
-        rate = frame_rate_of(clip, opened.facts)
+        labels = labels_of(self.session.read, clip, opened.facts)
         record = clip.record_range
-        self.window.wave.show_clip(record, first_view(opened), rate, min(20000.0, opened.facts.sample_rate / 2))
+        self.window.wave.show_clip(record, first_view(opened), labels, min(20000.0, opened.facts.sample_rate / 2))
         self.window.strip.show_clip(record)
         self.marks.select(None)
         self._show_target()
@@ -216,8 +221,8 @@ class Director(QObject):
             return
         self.window.wave.set_playhead(time, follow=self.sound.player.playing)
         self.window.strip.set_playhead(float(time))
-        rate = frame_rate_of(clip, opened.facts if opened else None)
-        self.window.transport.clock.setText(time_label(time, rate))
+        labels = labels_of(self.session.read, clip, opened.facts if opened else None)
+        self.window.transport.clock.setText(labels.of(time))
 
     def _transport_changed(self) -> None:
         player, transport = self.sound.player, self.window.transport
@@ -265,9 +270,11 @@ class Director(QObject):
             self.window.say("The host renders the clip …")
             self.hosts.render(clip, self.session.output_dir / "renders")
 
-    def _rendered(self, clip: ClipRange) -> None:
-        self.session.replace_clip(clip)
+    def _rendered(self, rendered: Rendered) -> None:
+        self.session.replace_clip(rendered.clip)
         self.window.say("This is the sound as the host plays it.")
+        if rendered.notes:
+            self.window.show_banner(" ".join(rendered.notes))
         self._show_clip()
         self._refresh_runs()
 
@@ -281,42 +288,61 @@ class Director(QObject):
     # -- wiring --------------------------------------------------------------------------------------------------------
 
     def _wire(self) -> None:
+        self._wire_window()
+        self._wire_places()
+        self._wire_sound()
+        self._wire_asking()
+
+    def _wire_window(self) -> None:
         window = self.window
         window.closing.connect(self.close)
+        window.activated.connect(self.runs.look_again)
         window.dropped.connect(lambda name: self.open(Path(name)))
-        self.hosts.opened.connect(self._opened_place)
-        self.hosts.failed.connect(self._host_failed)
-        self.hosts.gone.connect(self._host_gone)
-        self.hosts.slow.connect(lambda slow: self._show_host(slow=slow))
-        self.hosts.rendered.connect(self._rendered)
+
+    def _wire_places(self) -> None:
+        """Where clips come from, and the server."""
+        hosts, target = self.hosts, self.window.target
+        hosts.opened.connect(self._opened_place)
+        hosts.failed.connect(self._host_failed)
+        hosts.gone.connect(self._host_gone)
+        hosts.slow.connect(lambda slow: self._show_host(slow=slow))
+        hosts.rendered.connect(self._rendered)
+        hosts.busy_changed.connect(self._refresh_runs)
+        target.step.connect(self.step_clip)
+        target.refresh.connect(hosts.read)
+        target.host.fix_wanted.connect(self._fix_host)
         self.connection.changed.connect(self._server_changed)
-        self.sound.opened.connect(self._opened_clip)
-        self.sound.failed.connect(self._clip_failed)
-        self.sound.pictured.connect(window.wave.draw)
-        self.sound.take_drawn.connect(window.wave.show_take)
-        self.sound.overviewed.connect(window.strip.draw)
-        self.sound.overviewed.connect(window.wave.note_peak)
-        self.sound.moved.connect(lambda _: self._moved())
-        self.sound.play_changed.connect(self._transport_changed)
-        self.marks.changed.connect(self.refresh)
-        self.marks.said.connect(window.say)
-        self.marks.selection_changed.connect(self.asking.set_part)
-        window.target.part_toggled.connect(lambda _: self.asking.set_part(self.marks.selection))
-        self.asking.changed.connect(self.refresh)
-        self.asking.open_wanted.connect(self.ask_for_file)
+        target.server.fix_wanted.connect(self.connection.connect_now)
+
+    def _wire_sound(self) -> None:
+        """What is seen and heard of the clip, and moving in it."""
+        sound, wave, strip, transport = self.sound, self.window.wave, self.window.strip, self.window.transport
+        sound.opened.connect(self._opened_clip)
+        sound.failed.connect(self._clip_failed)
+        sound.pictured.connect(wave.draw)
+        sound.take_drawn.connect(wave.show_take)
+        sound.overviewed.connect(strip.draw)
+        sound.overviewed.connect(wave.note_peak)
+        sound.moved.connect(lambda _: self._moved())
+        sound.play_changed.connect(self._transport_changed)
+        wave.wants_picture.connect(self._want_picture)
+        strip.moved.connect(self._centre)
+        transport.play_pressed.connect(self.play)
+        transport.take_chosen.connect(sound.choose)
+        transport.matched_toggled.connect(self._match)
+
+    def _wire_asking(self) -> None:
+        """Marks and words, and the runs that come of them."""
+        marks, asking, target, transport = self.marks, self.asking, self.window.target, self.window.transport
+        marks.changed.connect(self.refresh)
+        marks.said.connect(self.window.say)
+        marks.selection_changed.connect(asking.set_part)
+        transport.mark_plus.connect(lambda: marks.mark(Sign.PLUS))
+        transport.mark_minus.connect(lambda: marks.mark(Sign.MINUS))
+        self.window.wave.menu_wanted.connect(self._show_mark_menu)
+        target.part_toggled.connect(lambda _: asking.set_part(marks.selection))
+        target.all_toggled.connect(asking.set_all_clips)
+        asking.changed.connect(self.refresh)
+        asking.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)
-        window.wave.wants_picture.connect(self._want_picture)
-        window.strip.moved.connect(self._centre)
-        window.wave.menu_wanted.connect(self._show_mark_menu)
-        window.target.step.connect(self.step_clip)
-        window.target.all_toggled.connect(self.asking.set_all_clips)
-        window.target.refresh.connect(self.hosts.read)
-        window.target.host.fix_wanted.connect(self._fix_host)
-        window.target.server.fix_wanted.connect(self.connection.connect_now)
-        transport = window.transport
-        transport.play_pressed.connect(self.play)
-        transport.take_chosen.connect(self.sound.choose)
-        transport.matched_toggled.connect(self._match)
-        transport.mark_plus.connect(lambda: self.marks.mark(Sign.PLUS))
-        transport.mark_minus.connect(lambda: self.marks.mark(Sign.MINUS))

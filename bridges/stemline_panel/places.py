@@ -12,7 +12,7 @@ import platformdirs
 
 from stemline.clips import ClipRange, MediaSource
 from stemline.errors import Code, EditError, HostError, MediaError, UsageError
-from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Selection
+from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline.hosts.jsonrpc import Unanswered
 from stemline.hosts.otio_edit import OtioEdit, OtioTarget, open_edit
 from stemline.hosts.plain_files import PlainFile
@@ -57,7 +57,7 @@ class Place(Protocol):
         """Takes back what `apply` put there. Notes say what stayed and why."""
         ...
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
         """The clip as it sounds in the host, effects included. Raises HostError where it cannot render."""
         ...
 
@@ -69,13 +69,11 @@ def open_place(path: Path) -> Place:
     return FilePlace(path)
 
 
-class FilePlace:
-    """A media file. Applying writes its stems beside it under plain names."""
+class _OnDisk:
+    """What a media file and an edit have in common: stems go beside them, and nothing can be rendered."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._source = MediaSource(str(self._path))
-        self._file = PlainFile(self._source, media_facts(self._source))
 
     @property
     def key(self) -> str:
@@ -86,12 +84,27 @@ class FilePlace:
         return self._path.name
 
     @property
-    def apply_words(self) -> str:
-        return "Save the stems"
-
-    @property
     def default_output(self) -> Path:
         return self._path.parent / f"{self._path.stem} stems"
+
+    def remove(self, applied: Applied) -> tuple[str, ...]:
+        return _delete_untouched(applied)
+
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
+        raise HostError("Only a host program can render what it plays.", code=Code.HOST_UNSUPPORTED)
+
+
+class FilePlace(_OnDisk):
+    """A media file. Applying writes its stems beside it under plain names."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._source = MediaSource(str(self._path))
+        self._file = PlainFile(self._source, media_facts(self._source))
+
+    @property
+    def apply_words(self) -> str:
+        return "Save the stems"
 
     @property
     def capabilities(self) -> HostCapabilities:
@@ -116,35 +129,17 @@ class FilePlace:
         paths = [Path(clip.path) for track in held.tracks for clip in track.clips]
         return Applied(tuple(path.name for path in paths), str(folder), files=_states(_with_sidecars(paths)))
 
-    def remove(self, applied: Applied) -> tuple[str, ...]:
-        return _delete_untouched(applied)
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
-        raise HostError("A file has nothing to render.", code=Code.HOST_UNSUPPORTED)
-
-
-class EditPlace:
+class EditPlace(_OnDisk):
     """An edit in a file, which stays as it is. Applying writes `<edit>.stems.otio` with the new tracks."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.absolute()
+        super().__init__(path)
         self._edit = self._open(self._target(self.default_output))
-
-    @property
-    def key(self) -> str:
-        return str(self._path)
-
-    @property
-    def label(self) -> str:
-        return self._path.name
 
     @property
     def apply_words(self) -> str:
         return f"Write {self._path.stem}.stems.otio"
-
-    @property
-    def default_output(self) -> Path:
-        return self._path.parent / f"{self._path.stem} stems"
 
     @property
     def capabilities(self) -> HostCapabilities:
@@ -162,12 +157,6 @@ class EditPlace:
         written = self._open(target).write_tracks(outcome.tracks, outcome.options)
         notebook.note(target, recipe)
         return Applied(written.tracks, written.output, written.notes, written.result, _states([target]))
-
-    def remove(self, applied: Applied) -> tuple[str, ...]:
-        return _delete_untouched(applied)
-
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
-        raise HostError("An edit in a file cannot be rendered.", code=Code.HOST_UNSUPPORTED)
 
     def _target(self, folder: Path) -> Path:
         return folder / f"{self._path.stem}.stems.otio"
@@ -227,12 +216,13 @@ class RemotePlace:
     def remove(self, applied: Applied) -> tuple[str, ...]:
         return self._connect().remove_result(applied.handle)
 
-    def render(self, clip: ClipRange, folder: Path) -> ClipRange:
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
         folder.mkdir(parents=True, exist_ok=True)
         rendered = self._connect().render_range(
             RangeToRender(clip.record_range, str(folder), clip.clip_id, (clip.track,))
         )
-        return dataclasses.replace(rendered, clip_id=clip.clip_id, track=clip.track)
+        own = dataclasses.replace(rendered.clip, clip_id=clip.clip_id, track=clip.track)
+        return Rendered(own, rendered.notes)
 
 
 def _with_sidecars(paths: list[Path]) -> list[Path]:

@@ -90,9 +90,15 @@ def _fields(c: Colours) -> str:
     return f"""
     QLineEdit {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
         padding: 5px 8px; min-height: 1.3em; }}
-    QLineEdit:focus, QListWidget:focus {{ border: 1px solid {c.accent}; }}
+    QLineEdit:focus, QListWidget:focus, QTreeWidget:focus {{ border: 1px solid {c.accent}; }}
+    QWidget#wave {{ border: 1px solid transparent; }}
+    QWidget#wave:focus {{ border: 1px solid {c.accent}; }}
+    QComboBox {{ background: #2f3238; border: 1px solid {c.line}; border-radius: 4px; padding: 5px 8px; }}
+    QComboBox:focus {{ border: 1px solid {c.accent}; }}
+    QComboBox QAbstractItemView {{ background: {c.raised}; selection-background-color: #2b4866; }}
     QListWidget, QTreeWidget {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px; outline: none; }}
     QListWidget::item {{ padding: 4px 6px; border: none; }}
+    QListWidget#queue::item {{ padding: 0; }}
     QTreeWidget::item {{ padding: 3px 4px; border: none; }}
     QTreeWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
     QHeaderView::section {{ background: {c.raised}; color: {c.dim}; border: none; border-bottom: 1px solid {c.line};
@@ -111,7 +117,7 @@ def _fields(c: Colours) -> str:
 
 def _buttons(c: Colours) -> str:
     return f"""
-    QPushButton, QToolButton {{ background: #2f3238; border: 1px solid {c.line};
+    QPushButton, QToolButton {{ outline: none; background: #2f3238; border: 1px solid {c.line};
         border-radius: 4px; padding: 5px 10px; }}
     QPushButton:hover, QToolButton:hover {{ background: #393d45; }}
     QPushButton:pressed, QToolButton:pressed {{ background: #24272c; }}
@@ -119,7 +125,7 @@ def _buttons(c: Colours) -> str:
     QPushButton:checked, QToolButton:checked {{ background: #2b4866; border-color: {c.accent}; }}
     QPushButton:disabled, QToolButton:disabled {{ background: #24262a; border-color: #303339; }}
     QPushButton#big {{ background: {c.accent}; color: {c.accent_text}; border: none; border-radius: 6px; padding: 10px;
-        font-size: 12pt; font-weight: 600; }}
+        font-size: 11pt; font-weight: 600; }}
     QPushButton#big:hover {{ background: #66adf2; }}
     QPushButton#big:focus {{ border: 2px solid {c.text}; }}
     QPushButton#big:disabled {{ background: #33373e; color: #8b919b; }}
@@ -127,8 +133,9 @@ def _buttons(c: Colours) -> str:
     QPushButton#big[does="apply"] {{ background: {c.plus}; }}
     QPushButton#plus {{ color: {c.plus}; font-weight: 600; }}
     QPushButton#minus {{ color: {c.minus}; font-weight: 600; }}
-    QPushButton#take {{ padding: 5px 12px; }}
-    QPushButton#take:checked {{ background: {c.playhead}; color: {c.accent_text}; font-weight: 600; }}
+    QPushButton#take {{ padding: 5px 8px; }}
+    QPushButton#take:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
+    QPushButton#take:checked:focus {{ border: 2px solid {c.text}; }}
     """
 
 

@@ -57,6 +57,10 @@ class Document:
         """Where `seconds` from the timeline's start are, in its own frames."""
         return seconds * self.rate + self.zero
 
+    def drops_frames(self) -> bool:
+        """Whether Resolve writes this timeline's timecode with frame numbers left out."""
+        return ";" in str(self.timeline.GetStartTimecode())
+
     def audio_tracks(self) -> range:
         return range(1, int(self.timeline.GetTrackCount("audio") or 0) + 1)
 
@@ -65,9 +69,13 @@ class Document:
 
     def items(self, track: int) -> Iterator[Placed]:
         """What lies on an audio track, transitions left out: they are listed like clips and are none."""
-        for item in self.timeline.GetItemListInTrack("audio", track) or []:
-            if item is not None and not is_transition(item):
+        for item in self.listed(track):
+            if not is_transition(item):
                 yield Placed(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
+
+    def listed(self, track: int) -> list[Remote]:
+        """Everything that Resolve lists on an audio track."""
+        return [item for item in self.timeline.GetItemListInTrack("audio", track) or [] if item is not None]
 
     def position(self, item: Remote, name: str) -> Fraction:
         """What `GetStart`, `GetEnd` or `GetLeftOffset` of an item says, with the fraction of a frame where this Resolve

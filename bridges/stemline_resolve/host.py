@@ -15,7 +15,7 @@ from .api import Api, with_more
 from .document import Document, open_document
 from .journal import Entry, Journal
 from .reading import ClipId, Reading
-from .removing import take_back
+from .removing import standing, take_back
 from .rendering import Stretch, render
 from .selection import track_label
 from .writing import Writing
@@ -66,12 +66,13 @@ class ResolveHost:
     def read_clips(self, params: dict[str, Any]) -> dict[str, Any]:
         document = open_document(self._api)
         answer = Reading(document, self._settings.folder / "rendered", self._given_up).answer(params["selection"])
-        answer["notes"] += [
+        answer["warnings"] = [
             f"An earlier write was interrupted; tracks {', '.join(entry.track_names)} may be incomplete. The next "
             "Apply takes them away."
             for entry in self._journal.interrupted(document.timeline_id)
             if entry.track_names
         ]
+        answer["results"] = standing(document, self._journal.written())
         return answer
 
     def write_tracks(self, params: dict[str, Any]) -> dict[str, Any]:

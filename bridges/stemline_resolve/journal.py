@@ -157,6 +157,10 @@ class Journal:
             if other.result != entry.result and other.timeline_id == entry.timeline_id and other.state != REMOVED
         ]
 
+    def written(self) -> list[Entry]:
+        """Writes that ended well and were not taken back."""
+        return [entry for entry in self._entries() if entry.state == WRITTEN]
+
     def interrupted(self, timeline_id: str) -> list[Entry]:
         """Writes into this timeline that were begun and never ended."""
         return [entry for entry in self._entries() if entry.state == WRITING and entry.timeline_id == timeline_id]

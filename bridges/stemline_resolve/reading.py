@@ -64,7 +64,14 @@ class Reading:
             self._read(placed, choice.window, bool(selection.get("include_disabled")))
         if self._clips:
             self._notes.append(_NOT_CARRIED)
-        return {"clips": self._clips, "skipped": self._skipped, "notes": self._notes}
+        document = self._document
+        return {
+            "clips": self._clips,
+            "skipped": self._skipped,
+            "notes": self._notes,
+            "timeline_start": to_exact(document.zero / document.rate),
+            "drop_frame": document.drops_frames(),
+        }
 
     def _read(self, placed: Placed, window: tuple[Fraction, Fraction] | None, include_disabled: bool) -> None:
         timeline = self._document.timeline

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stemline_link import Problem
 
+from .api import Remote
 from .document import Document, Placed
 from .journal import REMOVED, WRITING, Entry
 from .media_bin import same_path
@@ -35,6 +36,21 @@ def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list
     if not notes:
         entry.end(REMOVED)
     return notes
+
+
+def standing(document: Document, entries: Sequence[Entry]) -> list[str]:
+    """The results of which something can be taken back: a stem, or a clip that they keep disabled. Those of other
+    timelines than `document` are taken to be such."""
+    there: dict[str, Remote] = {}
+    if any(entry.timeline_id == document.timeline_id for entry in entries):
+        items = (item for track in document.audio_tracks() for item in document.listed(track))
+        there = {str(item.GetUniqueId()): item for item in items}
+
+    def stands(entry: Entry) -> bool:
+        disabled = (there[item_id] for item_id in entry.disabled if item_id in there)
+        return not entry.items.isdisjoint(there) or any(not item.GetClipEnabled() for item in disabled)
+
+    return [entry.result for entry in entries if entry.timeline_id != document.timeline_id or stands(entry)]
 
 
 class _Held:

@@ -21,6 +21,7 @@ from stemline.clips import ClipRange, MediaSource, TimeRange
 from stemline.media import media_facts
 from stemline_panel.app import make_application
 from stemline_panel.control.listening import SoundControl
+from stemline_panel.model.words import Labels
 from stemline_panel.sound.opened import open_clip
 from stemline_panel.sound.pictures import ClipPictures, first_view
 from stemline_panel.sound.sink import DeviceSink
@@ -55,7 +56,7 @@ def first_picture_s(path: Path) -> float:
     drawn: list[float] = []
     sound.pictured.connect(view.draw)
     sound.pictured.connect(lambda _: drawn.append(time.perf_counter()))
-    sound.opened.connect(lambda opened: view.show_clip(opened.clip.record_range, first_view(opened), None, 20000.0))
+    sound.opened.connect(lambda opened: view.show_clip(opened.clip.record_range, first_view(opened), Labels(), 20000.0))
     view.wants_picture.connect(sound.want_picture)
     started = time.perf_counter()
     facts = media_facts(MediaSource(str(path)))

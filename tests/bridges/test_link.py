@@ -130,6 +130,57 @@ def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch)
     assert [params["n"] for params in heard] == [99, 100, 0]
 
 
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [
+        ('{"jsonrpc":"2.0","id":7,"method":"read_clips","params":', 7),
+        ('{"jsonrpc": "2.0", "method": "read_clips", "id": "se\\"ven", "params":', 'se"ven'),
+        ('{"jsonrpc":"2.0","method":"mark","params":', None),
+        ('{"jsonrpc":"2.0","method":"read_clips","params":{"id":7,"x":', None),
+        ('{"jsonrpc":"2.0","id":007,"method":"read_clips","params":', None),
+        ("no JSON, ", None),
+    ],
+)
+def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
+    head: str, known: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In both directions; by its id where that stands before the content."""
+    monkeypatch.setattr(stemline_link.peer, "_LONGEST_LINE", 200)
+    reads, writes = os.pipe()
+    answers_in, answers_out = os.pipe()
+    with (
+        os.fdopen(reads, "rb") as incoming,
+        os.fdopen(writes, "wb", buffering=0) as lines,
+        os.fdopen(answers_in, "r") as answers,
+        os.fdopen(answers_out, "wb") as outgoing,
+    ):
+        peer = Peer(incoming, outgoing, {"ping": lambda p: {}})
+        lines.write(head.encode() + b'"' + b"x" * 1000 + b'"}\n{"jsonrpc":"2.0","id":8,"method":"ping"}\n')
+        refused = json.loads(answers.readline())
+        peer.pump(10.0)
+        assert json.loads(answers.readline()) == {"jsonrpc": "2.0", "id": 8, "result": {}}
+        lines.close()
+        assert peer.gone.wait(10.0)
+    assert (refused["id"], refused["error"]["code"]) == (known, -32600)
+    assert refused["error"]["message"] == "A message is too long and was not read."
+    assert "too long" in caplog.text
+
+
+def test_an_answer_that_is_too_long_fails_the_call_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stemline_link.peer, "_LONGEST_LINE", 200)
+    long = {"read_clips": lambda p: "x" * 1000}
+    with joined(long, {"models": Method(lambda p: "x" * 1000), "ping": Method(lambda p: {})}) as (ours, theirs):
+        with pytest.raises(Refused, match="is too long and was not read"):
+            ours.call("models", {}, 60.0)
+        with pytest.raises(Refused, match=r"of \d+ bytes is too long to be sent"):
+            ours.call("models", {"x": "x" * 1000}, 60.0)
+        with called_by_companion(theirs, "read_clips", {}) as got:
+            while not got:
+                ours.pump(0.05)
+        assert "is too long to be sent" in str(got[0])
+        assert ours.call("ping", {}, 60.0) == {}
+
+
 def test_whatever_ends_the_reading_the_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda failure: None)
     monkeypatch.setattr(Peer, "_sort", lambda self, line: line.missing)

@@ -17,21 +17,6 @@ from stemline.media import AudioFormat, SampleFormat, open_writer
 Separate = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="session")
-def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One private server for all runs that do not stop it."""
-    folder = tmp_path_factory.mktemp("runs")
-    yield folder
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(folder))
-        stop_private(timeout_s=10)
-
-
-@pytest.fixture
-def shared_server(server_cache: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMLINE_CACHE", str(server_cache))
-
-
 @pytest.fixture
 def own_server(own_folders: None) -> Iterator[None]:
     """For tests that kill or fill: a private server and a cache of their own."""

@@ -26,12 +26,13 @@ _PATIENCE_MS = 30_000
 
 class HostControl(QObject):
     """`opened` tells the place and its clips; `failed` an error; `gone` that the host program ended; `slow`
-    whether it has let us wait for half a minute."""
+    whether it has let us wait for half a minute; `busy_changed` that something is begun or ended."""
 
     opened = pyqtSignal(object, object)
     failed = pyqtSignal(object)
     gone = pyqtSignal()
     slow = pyqtSignal(bool)
+    busy_changed = pyqtSignal()
     applied = pyqtSignal(object)
     removed = pyqtSignal(object, object)
     rendered = pyqtSignal(object)
@@ -167,6 +168,7 @@ class HostControl(QObject):
     def _do(self, work: Callable[[], object], then: Callable[..., object]) -> None:
         self.busy = True
         self._patience.start()
+        self.busy_changed.emit()
 
         def done(result: object) -> None:
             self._ended_one()
@@ -181,6 +183,7 @@ class HostControl(QObject):
     def _ended_one(self) -> None:
         self.busy = False
         self._patience.stop()
+        self.busy_changed.emit()
         if self._is_slow:
             self._is_slow = False
             self.slow.emit(False)

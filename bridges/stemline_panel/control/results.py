@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from PyQt5.QtCore import QObject
 
 from stemline.clips import RESIDUAL, StemClip
@@ -61,8 +64,8 @@ class ResultControl(QObject):
             self._window.results.show_nothing()
             return
         outcome = item.outcome
-        notices = [f"{notice.stem}: {notice.message}" for notice in outcome.result.notices[:_NOTICES]]
-        notices += [f"{failure.clip}: {failure.message}" for failure in outcome.result.failed[:_NOTICES]]
+        notices = _once(f"{notice.stem}: {notice.message}" for notice in outcome.result.notices)
+        notices += _once(f"{failure.clip}: {failure.message}" for failure in outcome.result.failed)
         notices += list(item.applied.notes[:_NOTICES]) if item.applied else []
         self._window.results.show_result(
             outcome.request.title,
@@ -213,6 +216,12 @@ class ResultControl(QObject):
     def _level(self, name: str) -> str:
         level = self._sound.levels.get(name)
         return level_words(level.lufs, level.silent) if level is not None else ""
+
+
+def _once(notices: Iterable[str]) -> list[str]:
+    """The first few that differ, each with how often it stands for another clip."""
+    counted = Counter(notices)
+    return [words if count == 1 else f"{words} ({count} clips)" for words, count in counted.items()][:_NOTICES]
 
 
 def _removable(item: QueueItem, host: HostCapabilities) -> bool:

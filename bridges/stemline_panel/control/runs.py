@@ -11,7 +11,7 @@ from stemline.clips import ClipRange
 from stemline.errors import StemlineError
 from stemline.workflow import Progress
 from stemline_panel.model.journal import Journal
-from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.model.queue import Applied, ItemState, QueueItem
 from stemline_panel.model.request import Outcome, RunRequest, separate
 from stemline_panel.model.session import Session
 from stemline_panel.workers import Worker
@@ -41,18 +41,39 @@ class RunControl(QObject):
         """Brings back what was asked for before on any of these clips: finished runs are found again at once, from
         their files; those it was killed in, and those whose files are gone, wait for the user. Gives their number.
         """
-        known = {item.request.digest: item for item in self._session.queue}
-        count = 0
-        for entry in self._journal.read(clips):
-            item = known.get(entry.request.digest)
-            if item is None:
-                count += 1
-                state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
-                item = self._session.queue.add(entry.request, state, self._session.place)
-                item.found_again, item.asked_ns = True, entry.asked_ns
-            item.applied = item.applied or entry.applied  # another panel may have applied it meanwhile
+        self.look_again()
+        known = {item.request.digest for item in self._session.queue}
+        found = [entry for entry in self._journal.read(clips) if entry.request.digest not in known]
+        for entry in found:
+            state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
+            item = self._session.queue.add(entry.request, state, self._session.place)
+            item.found_again, item.asked_ns, item.applied = True, entry.asked_ns, entry.applied
         self._go_on()
-        return count
+        return len(found)
+
+    def look_again(self) -> None:
+        """Another panel may have applied a run of ours or taken its tracks back."""
+        changed = False
+        for item in self._session.queue:
+            entry = None if item.request.audition else self._journal.news(item.request)
+            if entry is not None and entry.applied != item.applied and not _in_files(item.applied):
+                item.applied, changed = entry.applied, True
+        if changed:
+            self.changed.emit()
+
+    def keep_only(self, results: tuple[str, ...]) -> None:
+        """Of the runs of this place that are applied in a host, those with these handles still are."""
+        gone = [
+            item
+            for item in self._session.queue
+            if item.place == self._session.place and item.applied and not _in_files(item.applied)
+            if item.applied.handle not in results
+        ]
+        for item in gone:
+            item.applied = None
+        if gone:
+            self.keep()
+            self.changed.emit()
 
     def cancel(self, number: int) -> None:
         self._session.queue.cancel(number)
@@ -116,6 +137,11 @@ class RunControl(QObject):
         self._go_on()
         if item.state is ItemState.FAILED:
             self.failed.emit(item)
+
+
+def _in_files(applied: Applied | None) -> bool:
+    """Whether it stands in files of ours, which nobody else takes back."""
+    return applied is not None and not applied.handle
 
 
 class _Reporter:

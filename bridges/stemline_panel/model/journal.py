@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,20 @@ class Journal:
         wanted = {(clip.clip_id, clip.source.path) for clip in clips}
         entries = []
         for path in self._newest():
-            try:
-                data = json.loads(path.read_text(encoding="utf-8"))
-                if not wanted & _clips_of(data):
-                    continue
-                entry = from_wire(Entry, data, "journal")
-            except (OSError, ValueError, KeyError, TypeError, StemlineError):
-                continue
-            self._known[path.stem] = entry
-            entries.append(entry)
+            entry = _load(path, wanted)
+            if entry is not None:
+                self._known[path.stem] = entry
+                entries.append(entry)
         return sorted(entries, key=lambda entry: entry.asked_ns)
+
+    def news(self, request: RunRequest) -> Entry | None:
+        """The run as another panel left it since this one last read or wrote it."""
+        digest = request.digest
+        entry = _load(self._path(digest))
+        if entry is None or entry == self._known.get(digest):
+            return None
+        self._known[digest] = entry
+        return entry
 
     def write(self, items: Iterable[QueueItem]) -> None:
         """Keeps the runs that are at work, interrupted or done, and deletes what the others left; auditions are not
@@ -75,11 +79,19 @@ class Journal:
         for digest in self._known.keys() - entries.keys():
             with contextlib.suppress(OSError):
                 self._path(digest).unlink(missing_ok=True)
+        on_disk: dict[str, Entry] = {}
         for digest, entry in entries.items():
-            if self._known.get(digest) != entry:
-                with contextlib.suppress(StemlineError):  # without it a later panel finds less
-                    write_json(self._path(digest), to_wire(entry))
-        self._known = entries
+            known = self._known.get(digest)
+            if known == entry:
+                on_disk[digest] = entry
+                continue
+            try:
+                write_json(self._path(digest), to_wire(entry))
+                on_disk[digest] = entry
+            except StemlineError:  # without it a later panel finds less
+                if known is not None:
+                    on_disk[digest] = known
+        self._known = on_disk
 
     def _newest(self) -> list[Path]:
         """The files of the folder; those beyond the newest few hundred are deleted."""
@@ -95,6 +107,17 @@ class Journal:
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest}.json"
+
+
+def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> Entry | None:
+    """What stands in a file; None for what cannot be read, and for runs on none of the `wanted` clips."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if wanted is not None and not wanted & _clips_of(data):
+            return None
+        return from_wire(Entry, data, "journal")
+    except (OSError, ValueError, KeyError, TypeError, StemlineError):
+        return None
 
 
 def _clips_of(data: Any) -> set[tuple[str, str]]:

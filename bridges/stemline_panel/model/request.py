@@ -14,6 +14,7 @@ from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOpt
 from stemline.hosts.wire import to_wire
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import remember_speed
+from stemline_panel.model.words import listed
 
 MIX = "mix"
 
@@ -31,7 +32,7 @@ class RunRequest:
     def title(self) -> str:
         """In words: "Isolate speech in interview.mp4"."""
         verb = {"stem": "Isolate", "residual": "Remove"}.get(self.settings.play, "Split")
-        names = ", ".join(stem.name for stem in self.stems)
+        names = listed([stem.name for stem in self.stems])
         where = self.clips[0].name if len(self.clips) == 1 else f"{len(self.clips)} clips"
         return f"{'Try: ' if self.audition else ''}{verb} {names} in {where}"
 

@@ -18,6 +18,7 @@ from stemline_panel.model.queue import QueueItem, RunQueue
 from stemline_panel.model.request import RunRequest, around, cut
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
+from stemline_panel.model.words import listed
 
 NO_HOST = HostCapabilities("none", "", writes_tracks=False)
 
@@ -57,7 +58,8 @@ class Session:
     """The state behind one window. `server` is an address, or None for the private server; `part` the only part of a
     file that is meant; `output_now` the folder of this session alone, which is not kept.
 
-    `apply_words` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems".
+    `apply_words` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems". Nothing
+    can be put there while that place is `lost` with its program, or `busy`.
     """
 
     settings: PanelSettings
@@ -75,6 +77,8 @@ class Session:
     server_ready: bool = False
     apply_words: str = "Apply"
     place: str = ""
+    lost: bool = False
+    busy: bool = False
 
     @property
     def clips(self) -> tuple[ClipRange, ...]:
@@ -107,6 +111,8 @@ class Session:
         """What the button would ask for now. Raises UsageError where nothing can be asked for yet."""
         if self.clip is None:
             raise UsageError("There is no clip.", code=Code.EDIT_NO_CLIPS, advice="Open a file or select a clip.")
+        if not self.stems.asked:
+            raise UsageError("Nothing is asked for yet.", advice="Type what it is, or mark where it sounds.")
         stems = self.stems.requests()
         timeline = self.host.writes_tracks
         clips = self.clips if self.all_clips else (self.clip if timeline else self._chosen_part(self.clip),)
@@ -166,9 +172,17 @@ class Session:
         result = self.queue.result_of(request)
         if result is None:
             return BigButton(Does.SEPARATE, _verb_label(self.verb, request), self._what_follows())
+        return self._apply_button(result)
+
+    def _apply_button(self, result: QueueItem) -> BigButton:
         if result.applied is not None:
             return BigButton(Does.NOTHING, "Applied", "Take it back with Remove in the results.")
-        return BigButton(Does.APPLY, self.apply_words, will_write(request, self.host, self.output_dir))
+        if self.lost:
+            again = f"{self.host.name} has ended. Start it and choose Stemline from its menu again: the stems are kept."
+            return BigButton(Does.NOTHING, self.apply_words, again)
+        if self.busy:
+            return BigButton(Does.NOTHING, self.apply_words, "Something is being read or written just now.")
+        return BigButton(Does.APPLY, self.apply_words, will_write(result.request, self.host, self.output_dir))
 
     def _what_follows(self) -> str:
         return "Nothing is written to the timeline before you apply it." if self.host.writes_tracks else ""
@@ -187,10 +201,10 @@ def will_write(request: RunRequest, host: HostCapabilities, folder: Path) -> str
     tracks = list(dict.fromkeys(clip.track for clip in request.clips))
     names = [*(stem.name for stem in request.stems), "residual"]
     if not host.writes_tracks:
-        return f"Writes {len(names)} files ({', '.join(names)}) into {folder}."
+        return f"Writes {len(names)} files ({listed(names)}) into {folder}."
     count = len(names) * len(tracks)
     clips = "1 clip" if len(request.clips) == 1 else f"{len(request.clips)} clips"
-    originals = "The original clip" if len(request.clips) == 1 else f"The {clips} they came from"
+    originals = "The original clip" if len(request.clips) == 1 else "The originals"
     disabled = f" {originals} will be disabled." if request.settings.disable_originals else ""
     heard = {"stem": "Only the stems play.", "residual": "Only the residual plays."}.get(request.settings.play, "")
-    return f"Adds {count} tracks ({', '.join(names)}) with {clips}. {heard}{disabled}".replace("  ", " ")
+    return f"Adds {count} tracks ({listed(names, 2)}) with {clips}. {heard}{disabled}".replace("  ", " ")

@@ -3,12 +3,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from stemline.clips import ClipRange, MediaFacts
+from stemline.hosts.base import ReadClips
 from stemline.timebase import format_timecode
 
 _CHANNEL_WORDS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """How the times of a clip are written: as timecode where there is a `rate`, from what the timeline's first frame is
+    called (`start`)."""
+
+    rate: Fraction | None = None
+    start: Fraction = Fraction(0)
+    drop_frame: bool = False
+
+    def of(self, time: Fraction) -> str:
+        return time_label(time + self.start, self.rate, drop_frame=self.drop_frame)
+
+
+def labels_of(read: ReadClips, clip: ClipRange, facts: MediaFacts | None) -> Labels:
+    return Labels(frame_rate_of(clip, facts), read.timeline_start, read.drop_frame)
 
 
 def time_label(time: Fraction, rate: Fraction | None, *, drop_frame: bool = False) -> str:
@@ -26,10 +46,10 @@ def frame_rate_of(clip: ClipRange, facts: MediaFacts | None) -> Fraction | None:
     return clip.frame_rate or (facts.frame_rate if facts else None)
 
 
-def target_line(clip: ClipRange, facts: MediaFacts | None) -> str:
-    """ "interview.mp4, A1, 00:00:12:05-00:00:27:00, 25 fps, stereo"."""
-    rate = frame_rate_of(clip, facts)
-    start, end = (time_label(time, rate) for time in (clip.record_range.start, clip.record_range.end))
+def target_line(clip: ClipRange, facts: MediaFacts | None, labels: Labels) -> str:
+    """ "interview.mp4, A1, 01:00:12:05-01:00:27:00, 25 fps, stereo"."""
+    rate, record = labels.rate, clip.record_range
+    start, end = labels.of(record.start), labels.of(record.end)
     parts = [clip.name]
     parts += [clip.track] if clip.track != clip.name else []
     parts.append(f"{start}-{end}")
@@ -38,6 +58,13 @@ def target_line(clip: ClipRange, facts: MediaFacts | None) -> str:
         parts.append(_CHANNEL_WORDS.get(facts.channels, f"{facts.channels} channels"))
         parts.append(f"{facts.sample_rate / 1000:g} kHz")
     return ", ".join(parts)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """ "speech, rain, music and 9 more"."""
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def level_words(lufs: float, silent: bool) -> str:

@@ -22,6 +22,7 @@ class HelpOverlay(QDialog):
         lines = [(" or ".join(short.keys), short.words) for short in SHORTCUTS if not short.action.startswith("take_")]
         lines.append(("1 to 9", "Hear the mix, a stem, the residual"))
         lines += [("Drag", "Select"), ("Shift+drag, Alt+drag", "Mark + or −"), ("Wheel, Shift+wheel", "Zoom, move")]
+        lines.append(("Tab, then Space or Enter", "Go to a button, press it"))
         half = -(-len(lines) // _COLUMNS)
         for index, (keys, words) in enumerate(lines):
             side, line = divmod(index, half)

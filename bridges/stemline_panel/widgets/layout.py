@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from PyQt5.QtCore import QObject, Qt, QTimer
-from PyQt5.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from stemline_panel.widgets.buttons import Button
 
 Layout = TypeVar("Layout", bound=QBoxLayout)
 
@@ -26,9 +28,9 @@ def label(text: str = "", name: str = "", *, wrap: bool = False) -> QLabel:
     return made
 
 
-def button(text: str, tip: str, pressed: Callable[[], object], name: str = "") -> QPushButton:
-    """A button that can be reached by the Tab key; `tip` is also what screen readers say."""
-    made = QPushButton(text)
+def button(text: str, tip: str, pressed: Callable[[], object], name: str = "") -> Button:
+    """`tip` is also what screen readers say."""
+    made = Button(text)
     made.setObjectName(name)
     made.setToolTip(tip)
     made.setAccessibleName(tip)

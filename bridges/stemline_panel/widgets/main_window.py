@@ -6,9 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 from PyQt5.QtCore import Qt, pyqtSignal
-from PyQt5.QtWidgets import QLabel, QMainWindow, QMenuBar, QSplitter, QWidget
+from PyQt5.QtGui import QGuiApplication
+from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QWidget
 
 from stemline_panel.model.history import PromptHistory
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import after, button, card, column, label, row
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
@@ -23,9 +25,11 @@ _SAID_MS = 12_000
 
 
 class MainWindow(QMainWindow):
-    """`closing` comes once, before it goes. Files that are dropped on it are told by `dropped`."""
+    """`closing` comes once, before it goes; `activated` when the user comes back to it. Files that are dropped on it
+    are told by `dropped`."""
 
     closing = pyqtSignal()
+    activated = pyqtSignal()
     dropped = pyqtSignal(str)
 
     def __init__(self, history: PromptHistory) -> None:
@@ -42,11 +46,13 @@ class MainWindow(QMainWindow):
         self._banner_row = QWidget()
         self._banner_row.setLayout(row(self.banner, button("✕", "Dismiss", self.hide_banner), grow=0))
         self._banner_row.hide()
-        self._said: QLabel = label("", "dim")
+        self._said = ElidedLabel("dim")
         self.statusBar().setSizeGripEnabled(False)
+        self.statusBar().setContentsMargins(8, 0, 8, 0)
         self.statusBar().addWidget(self._said, 1)
         self._forget = after(self, _SAID_MS)
-        self._forget.timeout.connect(lambda: self._said.setText(""))
+        self._forget.timeout.connect(self._said.clear)  # no lambda: it would outlive the window
+        QGuiApplication.instance().applicationStateChanged.connect(self._note_state)  # type: ignore[union-attr]
         self._build()
 
     def say(self, text: str) -> None:
@@ -69,6 +75,7 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: Any) -> None:
         """Only now the style has told how high things are; a splitter does not ask again by itself."""
         self._side.setMinimumHeight(self._side.minimumSizeHint().height())
+        self.wave.setFocus()
         super().showEvent(event)
 
     def closeEvent(self, event: Any) -> None:
@@ -83,6 +90,10 @@ class MainWindow(QMainWindow):
         files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if files:
             self.dropped.emit(files[0])
+
+    def _note_state(self, state: Qt.ApplicationState) -> None:
+        if state == Qt.ApplicationActive:
+            self.activated.emit()
 
     def _build(self) -> None:
         sound = QWidget()

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PyQt5.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -18,6 +17,7 @@ from PyQt5.QtWidgets import (
 
 from stemline.client import Model
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, typed_folder
+from stemline_panel.widgets.buttons import Tick
 from stemline_panel.widgets.layout import button, label, row
 
 _QUALITIES = (("fast", "Fast"), ("standard", "Standard"), ("best", "Best"))
@@ -49,12 +49,14 @@ class OptionsDialog(QDialog):
         self._channels = _choice(_CHANNELS, settings.channels)
         self._format = _choice(_FORMATS, settings.sample_format)
         self._audition = _choice([(str(s), f"{s} seconds") for s in AUDITION_LENGTHS_S], str(settings.audition_s))
-        self._chain = QCheckBox("Take each stem from what the ones before it left")
-        self._chain.setChecked(settings.chain)
-        self._disable = QCheckBox("Disable the original clips when stems are applied")
-        self._disable.setChecked(settings.disable_originals)
+        self._chain = _tick("Take each stem from what the ones before it left", on=settings.chain)
+        self._disable = _tick("Disable the original clips when stems are applied", on=settings.disable_originals)
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
+        self._matched = settings.loudness_matched
+        self._lay_out()
+
+    def _lay_out(self) -> None:
         form = QFormLayout(self)
         for words, widget in (
             ("Model", self._model),
@@ -72,7 +74,6 @@ class OptionsDialog(QDialog):
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         form.addRow(buttons)
-        self._matched = settings.loudness_matched
 
     def chosen(self) -> PanelSettings:
         return PanelSettings(
@@ -98,6 +99,12 @@ def _choice(options: Sequence[tuple[str, str]], chosen: str) -> QComboBox:
     for value, words in options:
         box.addItem(words, value)
     box.setCurrentIndex(max(0, box.findData(chosen)))
+    return box
+
+
+def _tick(words: str, *, on: bool) -> Tick:
+    box = Tick(words)
+    box.setChecked(on)
     return box
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PyQt5.QtCore import pyqtSignal
+from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QButtonGroup, QPushButton, QVBoxLayout, QWidget
 
 from stemline_panel.model.history import PromptHistory
@@ -14,6 +14,7 @@ from stemline_panel.widgets.layout import button, column, label, row
 from stemline_panel.widgets.prompt_line import PromptLine
 from stemline_panel.widgets.stem_list import StemListView
 
+_HINT_LINES = 4
 _HINTS = {
     Verb.ISOLATE: "Only what you name plays afterwards",
     Verb.REMOVE: "All but what you name plays afterwards",
@@ -41,8 +42,10 @@ class PromptBox(QWidget):
             "Audition", "Try it on a few seconds around the playhead (Ctrl+R)", self.audition_wanted.emit
         )
         self.big = button("", "", self.pressed.emit, "big")
+        self.big.most_pixels = 0
         self._hint = label("", "dim", wrap=True)
-        self._hint.setMinimumHeight(self._hint.fontMetrics().lineSpacing() * 3)
+        self._hint.setAlignment(Qt.AlignTop)
+        self._hint.setFixedHeight(self._hint.fontMetrics().lineSpacing() * _HINT_LINES)
         verbs = QWidget()
         verbs.setLayout(row(*self.verb_buttons.values(), spacing=0))
         layout: QVBoxLayout = column(
@@ -71,3 +74,4 @@ class PromptBox(QWidget):
             self.big.style().unpolish(self.big)
             self.big.style().polish(self.big)
         self._hint.setText(shown.hint)
+        self._hint.setToolTip(shown.hint)

@@ -27,7 +27,7 @@ class PromptLine(QWidget):
         super().__init__()
         self._history = history
         self.edit = QLineEdit()
-        self.edit.setPlaceholderText("What is it? For example: dog barking")
+        self.edit.setPlaceholderText("Such as: dog barking")
         self.edit.setAccessibleName("Prompt")
         self.edit.setMaxLength(MAX_TEXT_CHARACTERS)
         self.edit.setClearButtonEnabled(True)

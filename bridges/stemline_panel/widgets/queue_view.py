@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from PyQt5.QtCore import Qt, pyqtSignal
-from PyQt5.QtWidgets import QListWidget, QListWidgetItem, QProgressBar, QPushButton, QSizePolicy, QWidget
+from PyQt5.QtCore import QEvent, Qt, pyqtSignal
+from PyQt5.QtWidgets import QListWidget, QListWidgetItem, QProgressBar, QPushButton, QWidget
 
 from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import button, column, label, row
 
 _MARKS = {
@@ -28,13 +30,14 @@ class QueueRow(QWidget):
         super().__init__()
         self._mark = label("")
         self._mark.setFixedWidth(16)
-        self._title = label("")
-        self._title.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
-        self._status = label("", "dim")
-        self._status.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
+        self._title = ElidedLabel()
+        self._status = ElidedLabel("dim")
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._bar.setRange(0, 1000)
+        keeps = self._bar.sizePolicy()
+        keeps.setRetainSizeWhenHidden(True)  # a row is as high as it was at first
+        self._bar.setSizePolicy(keeps)
         self.stop = button("Stop", "Stop this run; what is done is kept", lambda: owner.cancel_wanted.emit(number))
         self.retry = button(
             "Try again", "Run it again; finished parts are found", lambda: owner.retry_wanted.emit(number)
@@ -75,16 +78,26 @@ class QueueView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.list = QListWidget()
+        self.list.setObjectName("queue")
         self.list.setAccessibleName("Queue")
         self.list.setMinimumHeight(60)
         self.list.itemSelectionChanged.connect(self._chosen)
         self.list.itemDoubleClicked.connect(lambda line: self.again_wanted.emit(line.data(Qt.UserRole)))
-        self.list.setToolTip("Double-click to ask for the same again, changed or on other clips")
+        self.list.setToolTip("Double-click, or Enter, to ask for the same again, changed or on other clips")
+        self.list.installEventFilter(self)
         self._all: QPushButton = button("Stop all", "Stop every run", self.cancel_all_wanted.emit)
         self._rows: dict[int, QueueRow] = {}
         head = QWidget()
         head.setLayout(row(label("QUEUE", "caption"), 1, self._all))
         self.setLayout(column(head, self.list))
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        if event.type() == QEvent.KeyPress and event.key() in (Qt.Key_Return, Qt.Key_Enter):
+            line = self.list.currentItem()
+            if line is not None:
+                self.again_wanted.emit(line.data(Qt.UserRole))
+            return True
+        return False
 
     def row(self, number: int) -> QueueRow:
         return self._rows[number]
@@ -118,9 +131,18 @@ class QueueView(QWidget):
             self.list.addItem(line)
             self.list.setItemWidget(line, shown)
             self._rows[item.number] = shown
+        self._order_keys()
         if chosen is not None:
             self.select(chosen)
         self.list.blockSignals(False)
+
+    def _order_keys(self) -> None:
+        """Tab goes from the list through the buttons of its rows, from the top."""
+        before: QWidget = self.list
+        for _, shown in sorted(self._rows.items(), reverse=True):
+            for pressed in (shown.stop, shown.retry, shown.copy, shown.forget):
+                QWidget.setTabOrder(before, pressed)
+                before = pressed
 
     def _chosen(self) -> None:
         item = self.list.currentItem()

@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PyQt5.QtCore import pyqtSignal
+from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import button, column, label, row
 
+_NOTICE_LINES = 3
+_WIDEST_COLUMN = 220
 _HEADS = ("Sound", "Found as", "Level", "File")
 
 
@@ -45,7 +48,8 @@ class ResultsView(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._title = label("RESULT", "caption")
+        self._title = ElidedLabel("caption")
+        self._lines: list[ResultLine] = []
         self.null = label("", "dim")
         self.table = QTreeWidget()
         self.table.setColumnCount(len(_HEADS))
@@ -56,13 +60,18 @@ class ResultsView(QWidget):
         header = self.table.header()
         header.setSectionResizeMode(QHeaderView.ResizeToContents)
         header.setStretchLastSection(True)
+        header.setMaximumSectionSize(_WIDEST_COLUMN)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.table.itemClicked.connect(lambda item, _: self.take_chosen.emit(item.text(0)))
+        self.table.currentItemChanged.connect(self._moved_to)
         self.notices = label("", "dim", wrap=True)
+        self.notices.setAlignment(Qt.AlignTop)
+        self.notices.setMaximumHeight(self.notices.fontMetrics().lineSpacing() * _NOTICE_LINES)
         self.apply = button("Apply", "Put the stems in (Ctrl+Return)", self.apply_wanted.emit)
         self.replace = button("Replace", "Take the earlier stems out and put these in", self.replace_wanted.emit)
         self.remove = button("Remove", "Take the stems out again (Ctrl+Delete)", self.remove_wanted.emit)
         head, foot = QWidget(), QWidget()
-        head.setLayout(row(self._title, 1, self.null))
+        head.setLayout(row(self._title, self.null, grow=0))
         foot.setLayout(row(self.apply, self.replace, self.remove, 1))
         self.setLayout(column(head, self.table, self.notices, foot))
         self.show_nothing()
@@ -73,15 +82,30 @@ class ResultsView(QWidget):
     def show_result(self, title: str, lines: Sequence[ResultLine], null: str, notices: str, state: ResultState) -> None:
         self._title.setText(f"RESULT  {title}" if title else "RESULT")
         self.null.setText(null)
-        self.table.clear()
-        for line in lines:
-            item = QTreeWidgetItem([line.name, line.found, line.level, line.path.replace("\\", "/").rpartition("/")[2]])
-            item.setToolTip(3, line.path)
-            self.table.addTopLevelItem(item)
+        self._show_lines(list(lines))
         self.notices.setText(notices)
+        self.notices.setToolTip(notices)
         self.notices.setVisible(bool(notices))
         self.apply.setText(state.apply_words)
         self.apply.setToolTip(f"{state.will} (Ctrl+Return)".strip())
         self.apply.setEnabled(state.can_apply)
         self.replace.setVisible(state.can_replace)
         self.remove.setEnabled(state.can_remove)
+
+    def _show_lines(self, lines: list[ResultLine]) -> None:
+        """Built anew only where something changed: whoever moves in it with the keys stays where they are."""
+        if lines == self._lines:
+            return
+        self._lines = lines
+        self.table.blockSignals(True)
+        self.table.clear()
+        for line in lines:
+            item = QTreeWidgetItem([line.name, line.found, line.level, line.path.replace("\\", "/").rpartition("/")[2]])
+            item.setToolTip(3, line.path)
+            self.table.addTopLevelItem(item)
+        self.table.blockSignals(False)
+
+    def _moved_to(self, item: QTreeWidgetItem | None) -> None:
+        """The arrow keys choose a sound as a click does."""
+        if item is not None and self.table.hasFocus():
+            self.take_chosen.emit(item.text(0))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
+from stemline.clips import TimeRange
 from stemline_panel.model.stems import StemList
 from stemline_panel.widgets.layout import button, column, label, row
 
@@ -33,7 +34,8 @@ class StemListView(QWidget):
         self._marks.setMinimumHeight(self._marks.fontMetrics().lineSpacing() * 2)
         self.setLayout(column(self.list, row_of(self.add, self.remove), self._marks))
 
-    def show_stems(self, stems: StemList) -> None:
+    def show_stems(self, stems: StemList, shown: TimeRange | None) -> None:
+        """`shown` is the clip that is seen, with its marks."""
         self.list.blockSignals(True)
         self.list.clear()
         for entry in stems:
@@ -45,8 +47,11 @@ class StemListView(QWidget):
         self.list.blockSignals(False)
         self.remove.setEnabled(len(stems) > 1 or not stems.current.empty)
         spans = list(stems.current.spans)
-        plus = sum(span.sign.value == "+" for span in spans)
-        words = f"Marked: {plus} × sounds here, {len(spans) - plus} × not here."
+        seen = [span for span in spans if shown is None or span.range.overlaps(shown)]
+        plus = sum(span.sign.value == "+" for span in seen)
+        words = f"Marked: {plus} × sounds here, {len(seen) - plus} × not here."
+        if len(seen) < len(spans):
+            words += f" {len(spans) - len(seen)} outside this clip."
         self._marks.setText(words if spans else "Click a sound, then press + or −. Words, marks, or both.")
 
     def _chosen(self, index: int) -> None:

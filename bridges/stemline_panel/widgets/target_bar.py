@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from PyQt5.QtCore import Qt, pyqtSignal
-from PyQt5.QtWidgets import QCheckBox, QSizePolicy, QWidget
+from collections.abc import Sequence
+
+from PyQt5.QtCore import pyqtSignal
+from PyQt5.QtWidgets import QWidget
 
 from stemline_panel.widgets.badge import Badge
+from stemline_panel.widgets.buttons import Tick
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import button, label, row
 
 
@@ -20,16 +24,14 @@ class TargetBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = label("Nothing is open.", "title")
-        self.line.setTextInteractionFlags(Qt.TextSelectableByMouse)
-        self.line.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
+        self.line = ElidedLabel("title")
         self._count = label("", "dim")
         self._before = button("‹", "Previous clip (Page Up)", lambda: self.step.emit(-1))
         self._after = button("›", "Next clip (Page Down)", lambda: self.step.emit(1))
-        self._all = QCheckBox("All clips")
+        self._all = Tick("All clips")
         self._all.setToolTip("Separate all clips at once instead of the one that is shown")
         self._all.toggled.connect(self.all_toggled.emit)
-        self.part = QCheckBox("Only the selection")
+        self.part = Tick("Only the selection")
         self.part.setToolTip("Separate the selected part of the file instead of all of it")
         self.part.toggled.connect(self.part_toggled.emit)
         self._refresh = button("Read again", "Read the selected clips of the host again (F5)", self.refresh.emit)
@@ -42,16 +44,17 @@ class TargetBar(QWidget):
         self.badges.layout().setContentsMargins(0, 4, 10, 0)
         self.show_target("Nothing is open.", 0, 0)
 
-    def show_target(self, line: str, index: int, count: int, skipped: str = "") -> None:
-        """`skipped` says what was left out and why, for the tooltip."""
-        left_out = f"  ({skipped.count(chr(10)) + 1} left out)" if skipped else ""
-        self.line.setText(line + left_out)
-        self.line.setToolTip(f"{line}\n{skipped}".strip())
+    def show_target(
+        self, line: str, index: int, count: int, skipped: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> None:
+        """`skipped` says what was left out and why, `notes` what else was said of the clips: for the tooltip."""
+        self.line.setText(f"{line}  ({len(skipped)} left out)" if skipped else line)
+        self.line.setToolTip("\n".join([line, *skipped, *notes]))
         many = count > 1
         for widget in (self._before, self._count, self._after, self._all):
             widget.setVisible(many)
         self._count.setText(f"{index + 1} of {count}")
 
-    def show_host(self, *, shown: bool) -> None:
+    def show_host(self, *, shown: bool, gone: bool = False) -> None:
         self.host.setVisible(shown)
-        self._refresh.setVisible(shown)
+        self._refresh.setVisible(shown and not gone)

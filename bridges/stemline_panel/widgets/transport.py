@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from PyQt5.QtCore import pyqtSignal
-from PyQt5.QtWidgets import QButtonGroup, QCheckBox, QPushButton, QSizePolicy, QWidget
+from PyQt5.QtWidgets import QWidget
 
+from stemline_panel.widgets.buttons import Tick
+from stemline_panel.widgets.elided import ElidedLabel
 from stemline_panel.widgets.layout import button, label, row
+from stemline_panel.widgets.takes import Takes
 
 
 class Transport(QWidget):
@@ -27,44 +29,24 @@ class Transport(QWidget):
         self.play = button("▶  Play", "Play or pause (Space)", self.play_pressed.emit)
         self.play.setMinimumWidth(90)
         self.clock = label("", "clock")
-        self.loop = QCheckBox("Loop")
+        self.loop = Tick("Loop")
         self.loop.setToolTip("Play the selection over and over (L)")
         self.loop.toggled.connect(self.loop_toggled.emit)
         self.plus = button("+ sounds here", "It sounds in the selection (P)", self.mark_plus.emit, "plus")
         self.minus = button("− not here", "It does not sound in the selection (M)", self.mark_minus.emit, "minus")
-        self.matched = QCheckBox("Equally loud")
+        self.matched = Tick("Equally loud")
         self.matched.setToolTip("Make what is compared equally loud (E): louder is not better")
         self.matched.toggled.connect(self.matched_toggled.emit)
-        self.trouble = label("", "dim")
-        self.trouble.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
-        self._group = QButtonGroup(self)
-        self._takes = QWidget()
-        self._takes.setLayout(row(spacing=2))
-        self._buttons: dict[str, QPushButton] = {}
-        self.setLayout(
-            row(
-                self.play, self.clock, self.loop, self.plus, self.minus, self.trouble, self._takes, self.matched, grow=5
-            )
-        )
+        self.trouble = ElidedLabel("dim")
+        self.takes = Takes()
+        self.takes.chosen.connect(self.take_chosen.emit)
+        parts = (self.play, self.clock, self.loop, self.plus, self.minus, self.trouble, self.takes, self.matched)
+        layout = row(*parts)
+        layout.setStretchFactor(self.trouble, 1)
+        self.setLayout(layout)
 
     def show_takes(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
-        """A button for each sound; its key is its number."""
-        if list(self._buttons) != list(names):
-            for old in self._buttons.values():
-                self._group.removeButton(old)
-                old.deleteLater()
-            self._buttons = {}
-            for number, name in enumerate(names, 1):
-                made = button(name, f"Hear the {name} ({number})", partial(self.take_chosen.emit, name), "take")
-                made.setCheckable(True)
-                self._group.addButton(made)
-                self._takes.layout().addWidget(made)
-                self._buttons[name] = made
-        for name, tip in zip(names, tips, strict=False):
-            self._buttons[name].setToolTip(tip)
-        if chosen in self._buttons:
-            self._buttons[chosen].setChecked(True)
-        self._takes.setVisible(len(names) > 1)
+        self.takes.show_takes(names, chosen, tips)
         self.matched.setVisible(len(names) > 1)
 
     def show_playing(self, *, playing: bool) -> None:
@@ -73,4 +55,3 @@ class Transport(QWidget):
     def show_trouble(self, why: str) -> None:
         """Why nothing can be heard; everything else goes on."""
         self.trouble.setText(why)
-        self.trouble.setToolTip(why)

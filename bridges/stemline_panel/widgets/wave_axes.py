@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pyqtgraph as pg
 
-from stemline_panel.model.words import time_label
+from stemline_panel.model.words import Labels
 from stemline_panel.sound.spectrum import LOWEST_HZ
 from stemline_panel.theme import COLOURS
 
@@ -20,20 +20,21 @@ _LEVEL_PIXELS = 20
 
 
 class TimeAxis(pg.AxisItem):
-    """Labels on whole steps of time, as timecode where there is a `rate`."""
+    """Labels on whole steps of time, as timecode where there is a frame rate."""
 
     def __init__(self) -> None:
         super().__init__("bottom")
-        self.rate: Fraction | None = None
+        self.labels = Labels()
         self.setTextPen(COLOURS.dim)
         self.setPen(COLOURS.line)
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
         wanted = (high - low) * _LABEL_PIXELS / max(1.0, size)
         step = next((step for step in _STEPS_S if step >= wanted), _STEPS_S[-1])
-        if self.rate is not None and step < 1:
-            frames = max(1, round(step * self.rate))
-            step = float(frames / self.rate)
+        rate = self.labels.rate
+        if rate is not None and step < 1:
+            frames = max(1, round(step * rate))
+            step = float(frames / rate)
         first = math.ceil(low / step - 1e-9)
         return [(step, [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)])]
 
@@ -41,9 +42,8 @@ class TimeAxis(pg.AxisItem):
         return [self._label(value) for value in values]
 
     def _label(self, value: float) -> str:
-        if self.rate is not None:
-            return time_label(Fraction(round(value * self.rate)) / self.rate, self.rate)
-        return time_label(Fraction(round(value * 1000), 1000), None)
+        grid = self.labels.rate or Fraction(1000)
+        return self.labels.of(round(value * grid) / grid)
 
 
 class FrequencyAxis(pg.AxisItem):

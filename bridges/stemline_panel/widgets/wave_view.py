@@ -15,6 +15,7 @@ from PyQt5.QtWidgets import QVBoxLayout, QWidget
 from stemline.clips import RESIDUAL, TimeRange
 from stemline_panel.model.request import MIX
 from stemline_panel.model.spans import Sign, Span
+from stemline_panel.model.words import Labels
 from stemline_panel.sound.pictures import SoundPicture
 from stemline_panel.theme import COLOURS
 from stemline_panel.widgets.layout import after
@@ -27,6 +28,7 @@ _SETTLE_MS = 30
 _AXIS_WIDTH = 46
 _LOWEST_HEIGHT = 0.03
 _COLOUR_MAP = "inferno"
+_NAME_WIDTH = 300
 
 
 def exact(seconds: float) -> Fraction:
@@ -61,7 +63,8 @@ class WaveView(QWidget):
         self._image = pg.ImageItem(axisOrder="col-major")
         self._image.setLookupTable(pg.colormap.get(_COLOUR_MAP).getLookupTable(nPts=256))
         self._spectrum.addItem(self._image)
-        self._name = pg.LabelItem(MIX, color=COLOURS.wave, justify="left")
+        self._name = pg.LabelItem(MIX, color=COLOURS.wave, justify="right")
+        self._name.setFixedWidth(_NAME_WIDTH)
         self._name.setParentItem(self._wave.getViewBox())
         self._name.anchor(itemPos=(1, 0), parentPos=(1, 0), offset=(-8, 2))
         self._heads = [self._playhead(plot) for plot in (self._wave, self._spectrum)]
@@ -71,8 +74,12 @@ class WaveView(QWidget):
         self._spans: list[Any] = []
         self._peak = 0.0
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(1, 1, 1, 1)
         layout.setSpacing(2)
+        self.setObjectName("wave")
+        self.setAttribute(Qt.WA_StyledBackground)
+        self.setFocusPolicy(Qt.StrongFocus)
+        self.setAccessibleName("Waveform and spectrogram")
         layout.addWidget(self._wave, 3)
         layout.addWidget(self._spectrum, 2)
         self._settle = after(self, _SETTLE_MS)
@@ -81,11 +88,11 @@ class WaveView(QWidget):
 
     # -- what is shown -------------------------------------------------------------------------------------------------
 
-    def show_clip(self, whole: TimeRange, first: TimeRange, rate: Fraction | None, highest_hz: float) -> None:
+    def show_clip(self, whole: TimeRange, first: TimeRange, labels: Labels, highest_hz: float) -> None:
         """Another clip: its whole range, and the part to begin with."""
         self.whole = whole
         self._peak = 0.0
-        self._axis.rate = rate
+        self._axis.labels = labels
         self._frequencies.highest_hz = highest_hz
         for edge in self._edges:
             edge.setData([], [])
@@ -177,6 +184,7 @@ class WaveView(QWidget):
         plot = pg.PlotWidget(viewBox=box, axisItems=axes, background=COLOURS.field)
         plot.setYRange(*y, padding=0)
         plot.hideButtons()
+        plot.setFocusPolicy(Qt.NoFocus)  # the whole view has it
         plot.getAxis("left").setWidth(_AXIS_WIDTH)
         box.clicked.connect(lambda at: self.clicked.emit(exact(at)))
         box.dragging.connect(lambda start, end: self.select(_range(start, end)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 from stemline.clips import ClipRange, Skip, StemTrack, TimeRange
@@ -36,11 +37,21 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class ReadClips:
-    """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say."""
+    """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say.
+    `warnings` are those of the `notes` that nobody may miss.
+
+    `results` are the handles (`Written.result`) of which something can still be taken back; None where the host does
+    not look. `timeline_start` is the timecode of the timeline's first frame, in seconds since frame 00:00:00:00, for
+    people: record times count from that frame.
+    """
 
     clips: tuple[ClipRange, ...]
     skipped: tuple[Skip, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    results: tuple[str, ...] | None = None
+    timeline_start: Fraction = Fraction(0)
+    drop_frame: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,14 @@ class RangeToRender:
     folder: str
     clip_id: str = ""
     tracks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the host rendered, as a clip of its own file. Notes say what of the host's state could not be put back."""
+
+    clip: ClipRange
+    notes: tuple[str, ...] = ()
 
 
 class Host(Protocol):

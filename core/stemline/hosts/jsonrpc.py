@@ -153,7 +153,7 @@ class Peer:
             for line in read_lines(self._incoming, self._limits.line_bytes):
                 self._heard = True
                 if isinstance(line, TooLong):
-                    self._refuse(None, INVALID_REQUEST, str(line))
+                    self._pass_over(line)
                 elif line.strip():
                     self._receive(line)
         except (OSError, ValueError) as error:
@@ -182,6 +182,15 @@ class Peer:
         self._outbox.put(None)
 
     # -- what arrives --------------------------------------------------------------------------------------------------
+
+    def _pass_over(self, line: TooLong) -> None:
+        """Whoever waits for the answer to a line that was dropped is told so at once."""
+        words = f"A message is longer than {self._limits.line_bytes} bytes and was not read."
+        if line.is_call or line.call_id is None:
+            _log.warning("%s", words)
+            self._refuse(line.call_id, INVALID_REQUEST, words)
+        else:
+            self._answered({"id": line.call_id, "error": {"code": INVALID_REQUEST, "message": words}})
 
     def _receive(self, line: bytes) -> None:
         try:

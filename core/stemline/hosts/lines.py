@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 MAX_LINE_BYTES = 64 * 2**20
 _READ_BYTES = 64 * 1024
+_HEAD_BYTES = 1024
+_MEMBER = re.compile(rb'\s*"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*,')
+_CONTENT = re.compile(rb'\s*"(params|result|error)"\s*:')
 
 
 class ByteStream(Protocol):
@@ -18,8 +23,30 @@ class ByteStream(Protocol):
     def close(self) -> None: ...
 
 
-class TooLong(ValueError):
-    """A line above the limit. It is dropped while it arrives, so that it never takes memory."""
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """A line above the limit. It is dropped while it arrives, so that it never takes memory.
+
+    `call_id` and `is_call` say which message it was, where that stands before its content.
+    """
+
+    call_id: int | str | None = None
+    is_call: bool = False
+
+    @staticmethod
+    def of(head: bytes) -> TooLong:
+        """What the beginning of the line tells."""
+        members: dict[bytes, int | str] = {}
+        at = head.find(b"{") + 1
+        while member := _MEMBER.match(head, at):
+            try:
+                members[member[1]] = load(member[2])
+            except ValueError:
+                return TooLong()
+            at = member.end()
+        content = _CONTENT.match(head, at)
+        is_call = content is not None and content[1] == b"params" and b"method" in members
+        return TooLong(members.get(b"id") if content else None, is_call)
 
 
 def read_lines(stream: ByteStream, max_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes | TooLong]:
@@ -30,14 +57,13 @@ def read_lines(stream: ByteStream, max_bytes: int = MAX_LINE_BYTES) -> Iterator[
         *ended, rest = chunk.split(b"\n")
         for piece in ended:
             too_long = dropping or len(line) + len(piece) > max_bytes
-            yield TooLong(f"A line is longer than {max_bytes} bytes.") if too_long else bytes(line + piece)
+            yield TooLong.of(bytes(line + piece)[:_HEAD_BYTES]) if too_long else bytes(line + piece)
             line.clear()
             dropping = False
-        dropping = dropping or len(line) + len(rest) > max_bytes
-        if dropping:
-            line.clear()
-        else:
-            line += rest
+        line += rest
+        if dropping or len(line) > max_bytes:
+            dropping = True
+            del line[_HEAD_BYTES:]  # it says whose line it was
     if line and not dropping:
         yield bytes(line)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stemline.clips import ClipRange, Skip, StemTrack
 from stemline.errors import Code, HostError
-from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Selection, WriteOptions, Written
+from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection, WriteOptions, Written
 from stemline.hosts.jsonrpc import Peer
 from stemline.hosts.wire import from_wire, to_wire
 
@@ -56,7 +56,8 @@ class RemoteHost:
         _refuse_doubles(read.clips)
         skips = [_fault(clip) for clip in read.clips]
         clips = tuple(clip for clip, skip in zip(read.clips, skips, strict=True) if skip is None)
-        return replace(read, clips=clips, skipped=(*read.skipped, *(skip for skip in skips if skip is not None)))
+        skipped = (*read.skipped, *(skip for skip in skips if skip is not None))
+        return replace(read, clips=clips, skipped=skipped, notes=(*read.warnings, *read.notes))
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
         """Raises HostError when the host cannot write tracks, or does not say what it wrote."""
@@ -64,7 +65,7 @@ class RemoteHost:
         params = {"tracks": to_wire(tuple(tracks)), "options": to_wire(options), "tag": self._tag}
         return from_wire(Written, self._peer.call("write_tracks", params, self._times.write_s), "write_tracks")
 
-    def render_range(self, request: RangeToRender) -> ClipRange:
+    def render_range(self, request: RangeToRender) -> Rendered:
         """The rendered sound as a clip of its own file, at the record range asked for."""
         self._need(self._capabilities.renders_ranges, "render a range of its timeline")
         answer = self._peer.call(
@@ -74,13 +75,13 @@ class RemoteHost:
         skip = _fault(clip)
         if skip is not None or clip.record_range != request.record_range:
             raise HostError(f"{self._capabilities.name} rendered another range than it was asked for.")
-        return clip
+        return Rendered(clip, from_wire(_Noted, answer, "render_range").notes)
 
     def remove_result(self, result: str) -> tuple[str, ...]:
         """Takes back what `Written.result` names; notes say what stayed and why."""
         self._need(self._capabilities.removes_results, "take a result back")
         answer = self._peer.call("remove_result", {"result": result}, self._times.write_s)
-        return from_wire(Removed, answer, "remove_result").notes
+        return from_wire(_Noted, answer, "remove_result").notes
 
     def _need(self, able: bool, what: str) -> None:
         if not able:
@@ -88,8 +89,8 @@ class RemoteHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
-    """What a host answers to `remove_result`."""
+class _Noted:
+    """What a host says beside an answer, or as all of it."""
 
     notes: tuple[str, ...] = ()
 

@@ -330,7 +330,7 @@ def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None)
     if name == RESIDUAL and written.overlapping:
         message = "The stems hold some of the same sound, so the residual holds it inverted."
         if not recipe.settings.chain:
-            message += " Give --chain to avoid that."
+            message += " Take each stem from what the ones before it left (--chain) to avoid that."
         warnings.append({"code": "STEMS_OVERLAP", "message": message})
     if name == RESIDUAL and written.nonfinite_samples:
         message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."

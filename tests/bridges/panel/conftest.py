@@ -15,27 +15,11 @@ from PyQt5.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from bridges.panel.driving import FakeSink, Panel
-from stemline.client import stop_private
 from stemline_panel.app import Launch, build
 from stemline_panel.kept import Kept
 from stemline_panel.theme import apply_theme
 
 OpenPanel = Callable[..., Panel]
-
-
-@pytest.fixture(scope="session")
-def panel_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One private server for all tests of the panel that do not stop it."""
-    folder = tmp_path_factory.mktemp("panel-server")
-    yield folder
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(folder))
-        stop_private(timeout_s=60)
-
-
-@pytest.fixture
-def shared_server(panel_server: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMLINE_CACHE", str(panel_server))
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, tmp_path: Path)
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     assert len(panel.session.clips) > 2
-    assert "fps" in panel.window.target.line.text()
+    assert "01:00:00:00-01:00:06:18, 25 fps" in panel.window.target.line.text(), "the edit's own timecode"
+    assert panel.window.transport.clock.text() == "01:00:00:00"
     panel.window.target.all_toggled.emit(True)
     item = panel.separate("speech")
     assert item.outcome is not None, item.status

@@ -66,7 +66,7 @@ def test_a_wish_that_says_nothing_is_told_so(open_panel: OpenPanel, tmp_path: Pa
     edit = panel.window.prompt.prompt.edit
     edit.setFocus()
     QTest.keyClick(edit, Qt.Key_Return)
-    assert "No stem was asked for" in panel.window.said
+    assert panel.window.said == "Nothing is asked for yet. Type what it is, or mark where it sounds."
     assert not len(panel.session.queue)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PyQt5.QtCore import QPoint, QPointF, Qt
 from PyQt5.QtGui import QWheelEvent
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem
+from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem, QWidget
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
@@ -137,6 +137,79 @@ def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
     panel.key(Qt.Key_T, Qt.ControlModifier)
     assert panel.session.verb is Verb.REMOVE
     assert panel.big == "Remove plop x"
+
+
+def tab_to(panel: Panel, wanted: QWidget) -> None:
+    """Presses Tab until `wanted` has the focus."""
+    for _ in range(60):
+        focused = QApplication.focusWidget()
+        if focused is wanted:
+            return
+        QTest.keyClick(focused or panel.window, Qt.Key_Tab)
+    raise AssertionError(f"Tab does not lead to {wanted.accessibleName()}")
+
+
+def test_everything_is_reached_and_pressed_by_keys(panel: Panel) -> None:
+    """From the waveform, which has the keys at first, to a result and back, without the mouse."""
+    window = panel.window
+    assert QApplication.focusWidget() is window.wave
+    tab_to(panel, window.transport.loop)
+    QTest.keyClick(window.transport.loop, Qt.Key_Space)
+    assert window.transport.loop.isChecked()
+    assert not panel.plays(), "Space pressed what has the focus"
+    tab_to(panel, window.prompt.verb_buttons[Verb.ISOLATE])
+    tab_to(panel, window.prompt.prompt.edit)
+    QTest.keyClicks(window.prompt.prompt.edit, "beep")
+    tab_to(panel, window.prompt.big)
+    QTest.keyClick(window.prompt.big, Qt.Key_Return)
+    item = panel.done()
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    tab_to(panel, window.transport.takes.buttons["mix"])
+    tab_to(panel, window.queue.list)
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key_Tab)
+    assert QApplication.focusWidget() is window.queue.row(item.number).copy
+    tab_to(panel, window.results.table)
+    QTest.keyClick(window.results.table, Qt.Key_Down)
+    QTest.keyClick(window.results.table, Qt.Key_Down)
+    assert panel.choice == "residual"
+    panel.director.refresh()
+    assert window.results.table.currentItem() is not None, "a new look does not lose the place"
+    panel.type("other")
+    tab_to(panel, window.queue.list)
+    QTest.keyClick(window.queue.list, Qt.Key_Return)
+    assert window.prompt.prompt.edit.text() == "beep", "asked for again"
+
+
+def test_after_a_click_space_still_plays(panel: Panel) -> None:
+    panel.click(panel.window.transport.plus)
+    panel.window.transport.plus.setFocus(Qt.MouseFocusReason)
+    QTest.keyClick(panel.window.transport.plus, Qt.Key_Space)
+    assert panel.plays()
+
+
+def test_long_words_never_widen_the_window(panel: Panel) -> None:
+    window = panel.window
+    before = window.size()
+    for number in range(9):
+        panel.type(f"number {number}, a sound that is told in very many words")
+        panel.click(window.prompt.stems.add)
+    panel.press_big()
+    item = panel.done()
+    panel.until(lambda: len(panel.sound.levels) == 11)
+    window.say("A remark that goes on and on. " * 20)
+    window.transport.show_trouble("No sound device was found: connect one to listen. " * 5)
+    QApplication.processEvents()
+    assert window.size() == before
+    takes = window.transport.takes
+    assert takes.list.isVisible(), "a list where the buttons do not fit"
+    last = takes.list.count() - 2
+    takes.list.setCurrentIndex(last)
+    takes.list.activated[str].emit(takes.list.itemText(last))
+    assert panel.choice == takes.list.itemText(last)
+    assert item.outcome is not None
+    assert len(item.outcome.result.notices) >= 1
+    assert window.results.notices.text().count("hold some of the same sound") == 1
+    assert window.prompt._hint.geometry().bottom() <= window.prompt.height()
 
 
 def test_history_is_offered_while_typing(panel: Panel) -> None:

@@ -8,16 +8,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PyQt5.QtCore import Qt
+from PyQt5.QtWidgets import QApplication
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
 from stemline.hosts.remote import CallTimes
+from stemline_panel.model.journal import Journal
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
 from stemline_panel.takeover import SocketStream
@@ -118,12 +122,15 @@ def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: Ope
 
 
 def test_a_clip_with_effects_is_rendered_by_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
-    with attended(runner, open_panel) as (panel, _):
+    with attended(runner, open_panel, render_notes=["The marks could not be put back."]) as (panel, _):
+        assert not panel.director.actions["render"].isEnabled(), "nothing is there yet"
         panel.ready()
-        panel.director.render()
+        panel.director.actions["render"].trigger()
         panel.until(lambda: panel.session.clip and panel.session.clip.name.endswith("rendered"))
         assert panel.session.clip is not None
         assert panel.session.clip.clip_id == "clip-1"
+        assert panel.window.banner.isVisible()
+        assert panel.window.banner.text() == "The marks could not be put back."
     report(runner)
 
 
@@ -138,6 +145,7 @@ def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, o
         panel.until(lambda: panel.window.target.host.health is Health.BAD)
         assert panel.window.target.host.words == "Fake is gone"
         assert "What was separated is kept" in panel.window.banner.text()
+        assert not panel.window.target._refresh.isVisible(), "there is nobody to read from"
         item = panel.ended()
         assert item.state is ItemState.DONE, "what runs goes on"
         assert not panel.window.results.apply.isEnabled()
@@ -169,6 +177,24 @@ def test_a_host_that_comes_back_finds_the_same_panel(
     told = report(runner)
     assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
     assert not panel.director._kept.waiting.exists()
+
+
+def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
+    runner: FakeHostRunner, open_panel: OpenPanel, qapp: QApplication
+) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        item = panel.separate("speech")
+        panel.press_big()
+        panel.until(lambda: item.applied)
+        beside = Journal(panel.director._kept.folder / "runs")
+        beside.read(panel.session.clips)
+        beside.write([replace(item, applied=None)])
+        assert panel.big == "Applied"
+        qapp.applicationStateChanged.emit(Qt.ApplicationActive)
+        assert panel.big == "Apply to Fake"
+        assert not panel.window.results.remove.isEnabled()
+    report(runner)
 
 
 def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
@@ -290,8 +316,12 @@ def test_reading_before_the_host_has_said_hello_is_one_sentence(open_panel: Open
 
 def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
-    with attended(runner, open_panel, skipped=[skip]) as (panel, _):
+    warning = "An earlier write was interrupted."
+    with attended(runner, open_panel, skipped=[skip], warnings=[warning]) as (panel, _):
         panel.ready()
+        assert panel.window.banner.isVisible()
+        assert panel.window.banner.text() == warning
+        assert panel.window.target.line.toolTip().endswith(warning)
         assert panel.window.target.line.text().endswith("(1 left out)")
         assert "Title (A2): It is a title." in panel.window.target.line.toolTip()
         panel.director.step_clip(1)
@@ -314,8 +344,13 @@ def test_times_are_those_of_the_timeline(runner: FakeHostRunner, open_panel: Ope
     """Clip 2 begins a second into its media and stands at 01:00:01:20: the playhead is timeline time."""
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
+        panel.select(3600.2, 3600.6)
+        panel.click(panel.window.transport.plus)
+        marks = panel.window.prompt.stems._marks
+        assert marks.text() == "Marked: 1 × sounds here, 0 × not here."
         panel.director.step_clip(1)
         panel.until(lambda: panel.sound.clip and panel.sound.clip.clip.clip_id == "clip-2")
+        assert marks.text() == "Marked: 0 × sounds here, 0 × not here. 1 outside this clip."
         panel.sound.seek(Fraction(18009, 5) + Fraction(1, 25))
         panel.until(lambda: panel.window.transport.clock.text() == "01:00:01:21")
         assert panel.sound.player.position == 48000 // 25

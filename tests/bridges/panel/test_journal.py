@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from bridges.panel.sessions import clip, outcome, session
+from stemline.errors import Code, MediaError
 from stemline.hosts.base import ReadClips
 from stemline.paths import cache_dir
 from stemline_panel.control.runs import RunControl
 from stemline_panel.kept import forget_old
 from stemline_panel.model.journal import Entry, Journal
-from stemline_panel.model.queue import Applied
+from stemline_panel.model.queue import Applied, ItemState
 
 
 def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
@@ -90,6 +91,47 @@ def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel
     assert other.find_earlier(beside.clips) == 0
     assert [run.applied for run in beside.queue] == [item.applied]
     assert [control.close() for control in (runs, other, last)] == [True] * 3
+
+
+@pytest.mark.usefixtures("qapp")
+def test_what_its_host_no_longer_holds_is_not_applied_any_more(tmp_path: Path) -> None:
+    """Nor in the next panel. Stems that were saved as files are no host's affair."""
+    made = session()
+    items = []
+    for text in ("rain", "wind", "sea"):
+        made.stems.current.text = text
+        items.append(made.queue.add(made.request(), ItemState.DONE))
+    items[0].applied = Applied(("rain A1",), handle="r1")
+    items[1].applied = Applied(("wind A1",), handle="r2")
+    items[2].applied = Applied(("sea.wav",), files=(("/sea.wav", 1, 2),))
+    runs = RunControl(made, Journal(tmp_path))
+    runs.keep()
+    runs.keep_only(("r2", "r9"))
+    assert [item.applied is None for item in items] == [True, False, False]
+    entries = Journal(tmp_path).read(made.clips)
+    assert [entry.applied and entry.applied.handle for entry in entries] == [None, "r2", None]
+    assert runs.close()
+
+
+def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk must not make an applied run look as if it were not."""
+
+    def full(path: Path, data: object) -> None:
+        raise MediaError("There is no room.", code=Code.OUTPUT_UNWRITABLE)
+
+    made = session()
+    made.stems.add("rain")
+    item = made.queue.add(made.request(), ItemState.DONE)
+    journal = Journal(tmp_path)
+    journal.write(made.queue)
+    with monkeypatch.context() as patch:
+        patch.setattr("stemline_panel.model.journal.write_json", full)
+        item.applied = Applied(("rain A1",), handle="r1")
+        journal.write(made.queue)
+    assert journal.news(item.request) is None
+    journal.write(made.queue)
+    (entry,) = Journal(tmp_path).read(made.clips)
+    assert entry.applied == item.applied
 
 
 def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:

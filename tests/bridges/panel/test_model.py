@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -25,12 +26,12 @@ from stemline_panel.model.history import PRESETS, PromptHistory
 from stemline_panel.model.journal import Journal
 from stemline_panel.model.queue import Applied, ItemState, RunQueue
 from stemline_panel.model.request import around
-from stemline_panel.model.session import Does, Session, Verb
+from stemline_panel.model.session import Does, Session, Verb, will_write
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
 from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.model.spans import SHORTEST, Sign, SpanSet
 from stemline_panel.model.stems import StemList
-from stemline_panel.model.words import target_line, time_label
+from stemline_panel.model.words import labels_of, listed, target_line, time_label
 from stemline_panel.places import RemotePlace
 
 TIMES = st.fractions(0, 100, max_denominator=48000)
@@ -214,7 +215,7 @@ def test_the_big_button_follows_what_can_be_done() -> None:
     assert made.big_button().does is Does.CONNECT
     made.server_ready = True
     assert made.big_button().does is Does.NOTHING
-    assert "No stem was asked for" in made.big_button().hint
+    assert made.big_button().hint == "Nothing is asked for yet. Type what it is, or mark where it sounds."
     made.stems.add("rain")
     assert (made.big_button().does, made.big_button().label) == (Does.SEPARATE, "Isolate rain")
     made.verb = Verb.REMOVE
@@ -225,11 +226,27 @@ def test_the_big_button_follows_what_can_be_done() -> None:
     made.queue.finish(item.number, outcome(item.request))
     assert made.big_button().label == "Apply to Fake"
     assert "The original clip will be disabled" in made.big_button().hint
+    for why in ("lost", "busy"):
+        setattr(made, why, True)
+        assert (made.big_button().does, made.big_button().label) == (Does.NOTHING, "Apply to Fake")
+        setattr(made, why, False)
     made.verb = Verb.SPLIT
     assert made.big_button().does is Does.SEPARATE, "another question has no result yet"
     made.verb = Verb.REMOVE
     item.applied = Applied(("rain A1",))
     assert made.big_button().label == "Applied"
+
+
+def test_many_stems_on_many_clips_are_told_in_few_words() -> None:
+    made = session(clip(1), clip(2))
+    made.all_clips = True
+    for number in range(12):
+        made.stems.add(f"sound {number}")
+    request = made.request()
+    assert request.title == "Isolate sound 0, sound 1, sound 2 and 9 more in 2 clips"
+    told = will_write(request, HOST, Path("/film"))
+    assert told.startswith("Adds 13 tracks (sound 0, sound 1 and 11 more) with 2 clips.")
+    assert listed(["a", "b", "c", "d"]) == "a, b, c, d"
 
 
 def test_a_job_as_json_is_a_separate_call_of_the_protocol() -> None:
@@ -272,7 +289,12 @@ def test_times_and_targets_in_words() -> None:
     assert time_label(Fraction(3723) + Fraction(7, 25), Fraction(25)) == "01:02:03:07"
     assert time_label(Fraction(62, 10), None) == "0:00:06.200"
     assert time_label(Fraction(3599999, 1000), None) == "0:59:59.999"
-    assert target_line(clip(), None) == "talk.mov, A1, 00:00:10:00-00:00:20:00, 25 fps"
+    labels = labels_of(ReadClips((clip(),)), clip(), None)
+    assert target_line(clip(), None, labels) == "talk.mov, A1, 00:00:10:00-00:00:20:00, 25 fps"
+    film = ReadClips((), timeline_start=Fraction(107892 * 1001, 30000), drop_frame=True)
+    named = labels_of(film, replace(clip(), frame_rate=Fraction(30000, 1001)), None)
+    assert named.of(Fraction(1800 * 1001, 30000)) == "01:01:00;02"
+    assert named.of(Fraction(0)) == "01:00:00;00"
 
 
 def test_every_key_stands_once() -> None:

@@ -12,14 +12,20 @@ from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
 
 
 @contextmanager
-def pair(left: Mapping[str, Method], right: Mapping[str, Method], limits: Limits | None = None) -> Iterator[list[Peer]]:
+def pair(
+    left: Mapping[str, Method],
+    right: Mapping[str, Method],
+    limits: Limits | None = None,
+    limits_right: Limits | None = None,
+) -> Iterator[list[Peer]]:
     """Two started peers whose streams are crossed pipes. Leaving it, every thread must have ended."""
     to_right, to_left = os.pipe(), os.pipe()
     streams = [
         (io.FileIO(to_left[0], "r"), io.FileIO(to_right[1], "w")),
         (io.FileIO(to_right[0], "r"), io.FileIO(to_left[1], "w")),
     ]
-    peers = [Peer(*ends, methods, limits) for ends, methods in zip(streams, (left, right), strict=True)]
+    kinds = ((left, limits), (right, limits_right or limits))
+    peers = [Peer(*ends, *kind) for ends, kind in zip(streams, kinds, strict=True)]
     for peer in peers:
         peer.start()
     try:

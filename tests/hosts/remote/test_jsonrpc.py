@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import threading
+from typing import Any
 
 import pytest
 
 from hosts.remote.pipes import echo, pair
 from stemline.errors import Cancelled, Code, HostError, MediaError
 from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
-from stemline.hosts.lines import TooLong, read_lines
+from stemline.hosts.lines import TooLong, load, read_lines
 
 
 def test_both_sides_call_each_other_at_once() -> None:
@@ -152,6 +153,42 @@ def test_a_message_beyond_the_limit_is_not_sent() -> None:
         assert left.call("echo", {}, 10.0) == {}
 
 
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"method":"echo","params":', 7),
+        (b'{ "method" : "echo", "id": "se\\"ven", "jsonrpc":"2.0", "params":', 'se"ven'),
+        (b'{"jsonrpc":"2.0","method":"mark","params":', None),
+        (b'{"jsonrpc":"2.0","method":"echo","params":{"id":7,"x":', None),
+        (b'{"jsonrpc":"2.0","id":007,"method":"echo","params":', None),
+        (b"no JSON, ", None),
+    ],
+)
+def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
+    head: bytes, known: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By its id where that stands before the content."""
+    lines = head + b'"' + b"x" * 3000 + b'"}\n{"jsonrpc":"2.0","id":8,"method":"echo","params":{"n":1}}\n'
+    answers = Kept()
+    peer = Peer(Chunks([lines[:20], lines[20:]]), answers, {"echo": Method(echo, quick=True)}, Limits(line_bytes=200))
+    peer.start()
+    assert peer.closed.wait(10.0)
+    assert peer.close(10.0)
+    refused, answered = (load(line) for line in answers.kept.splitlines())
+    assert (refused["id"], refused["error"]["code"]) == (known, -32600)
+    assert refused["error"]["message"] == "A message is longer than 200 bytes and was not read."
+    assert answered["result"] == {"n": 1}
+    assert "was not read" in caplog.text
+
+
+def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
+    sends, reads = Limits(), Limits(line_bytes=1000)
+    with pair({}, {"long": Method(lambda _: "x" * 2000), "echo": Method(echo)}, reads, sends) as (left, _):
+        with pytest.raises(HostError, match="longer than 1000 bytes and was not read"):
+            left.call("long", {}, 60.0)
+        assert left.call("echo", {}, 10.0) == {}
+
+
 def test_a_call_on_the_reading_thread_is_a_fault_and_no_deadlock() -> None:
     peers: list[Peer] = []
     right = {"bad": Method(lambda _: peers[1].call("anything", {}, 10.0), quick=True)}
@@ -160,6 +197,17 @@ def test_a_call_on_the_reading_thread_is_a_fault_and_no_deadlock() -> None:
         with pytest.raises(HostError) as caught:
             peers[0].call("bad", {}, 10.0)
         assert caught.value.code is Code.INTERNAL
+
+
+class Kept(io.RawIOBase):
+    """A stream that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def write(self, data: Any, /) -> int:
+        self.kept += bytes(data)
+        return len(data)
 
 
 class Chunks(io.RawIOBase):

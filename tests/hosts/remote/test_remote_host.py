@@ -88,11 +88,12 @@ def test_a_rendered_range_is_a_clip_of_its_own_file() -> None:
 
     def render(params: Params) -> object:
         asked.append(copy.deepcopy(params))
-        return _changed(source={"path": "/out/render.wav"})
+        return _changed(source={"path": "/out/render.wav"}, notes=["The marks stay moved."])
 
     with host_that("render_range", render) as host:
-        clip = host.render_range(RangeToRender(SECOND, "/out", clip_id="c1"))
-    assert clip.source == MediaSource("/out/render.wav")
+        rendered = host.render_range(RangeToRender(SECOND, "/out", clip_id="c1"))
+    assert rendered.clip.source == MediaSource("/out/render.wav")
+    assert rendered.notes == ("The marks stay moved.",)
     expected = {"record_range": {"start": "10/1", "end": "11/1"}, "folder": "/out", "clip_id": "c1", "tracks": []}
     assert asked == [expected | {"tag": "t"}]
 

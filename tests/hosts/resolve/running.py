@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -38,6 +39,12 @@ class Session:
         tracks: list[dict[str, Any]] = self.report["timelines"][0]["tracks"]
         return tracks
 
+    @property
+    def saved(self) -> Session:
+        """As it was when the project was saved last."""
+        folder = self.folder / "saved"
+        return Session(json.loads((folder / "report.json").read_text()), "", folder=folder)
+
     def sound(self, track: int) -> npt.NDArray[np.int64]:
         """[samples, channels] of 24 bits."""
         return np.asarray(decoded(str(self.folder / f"track-{track}.wav"))[1], np.int64).T
@@ -52,6 +59,30 @@ def run_menu_script(folder: Path, fake: dict[str, Any], steps: list[dict[str, An
     session = _run(folder, config, STEMLINE_TEST_STEPS=str(folder / "steps.json"))
     session.results = json.loads(results.read_text()) if results.exists() else []
     return session
+
+
+def run_menu_script_with_user(folder: Path, fake: dict[str, Any], scene: str, *, outlived: bool = False) -> Session:
+    """The installed menu script, whose panel is the real one with a user that plays `scene` (`panel_user.py`). Pictures
+    are in `folder`/pictures. With `outlived` the panel goes on when Resolve is killed, and nothing is reported."""
+    installing.install()
+    (folder / "pictures").mkdir(exist_ok=True)
+    record = {"version": 1, "stemline": "0", "command": [sys.executable, str(HERE / "panel_user.py")]}
+    (paths.home_dir() / "installation.json").write_text(json.dumps(record))
+    told = {"scene": scene, "notes": str(folder / f"{scene}.json"), "pictures": str(folder / "pictures")}
+    (folder / "scene.json").write_text(json.dumps(told))
+    script = installing.scripts_folder() / "Utility" / installing.SCRIPT_NAME
+    config = {"mode": "menu", "script": str(script), "fake": fake}
+    environment = {"STEMLINE_TEST_SCENE": str(folder / "scene.json"), "QT_QPA_PLATFORM": "offscreen"}
+    return _run(folder, config, killed=outlived, **environment)
+
+
+def seen_by_user(folder: Path, scene: str, *, whole: bool | None = True) -> dict[str, Any]:
+    """What the user wrote down. Fails where the scene broke, or was not played to its end (`whole`; None: either)."""
+    notes: dict[str, Any] = json.loads((folder / f"{scene}.json").read_text())
+    log = (paths.home_dir() / "resolve" / "panel.log").read_text(encoding="utf-8", errors="replace")
+    assert "raised" not in notes, f"{notes['raised']}\n{log}"
+    assert whole in (None, notes.get("ended", False)), f"{notes}\n{log}"
+    return notes
 
 
 def panel_with_steps(folder: Path, steps: list[dict[str, Any]], **more: Any) -> Path:
@@ -72,7 +103,7 @@ def run_host_session(folder: Path, fake: dict[str, Any], separate: dict[str, Any
     return _run(folder, config)
 
 
-def _run(folder: Path, config: dict[str, Any], **environment: str) -> Session:
+def _run(folder: Path, config: dict[str, Any], *, killed: bool = False, **environment: str) -> Session:
     path = folder / "session.json"
     path.write_text(json.dumps({**config, "folder": str(folder), "stubs": str(stubs())}))
     ended = subprocess.run(
@@ -82,8 +113,11 @@ def _run(folder: Path, config: dict[str, Any], **environment: str) -> Session:
         text=True,
         encoding="utf-8",
         env={**os.environ, **environment},
-        timeout=240,
+        timeout=280,
     )
+    if killed:
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        return Session({}, ended.stdout, folder=folder)
     assert ended.returncode == 0, ended.stderr
     report = json.loads((folder / "report.json").read_text())
     assert "raised" not in report, report["raised"]

@@ -1,7 +1,8 @@
 """A session of the fake Resolve in a process of its own, under a host's Python: standard library only, Python 3.8.
 
 `session.py CONFIG` runs the menu script as Resolve would, and writes down what is on the timeline afterwards: facts as
-JSON, and the sound of every track. With "mode": "host" it asks `stemline host` for a separation instead of a panel.
+JSON, and the sound of every track; into the folder "saved" the same, as it was when the project was saved last. With
+"mode": "host" it asks `stemline host` for a separation instead of a panel.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def main() -> None:
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder = Path(config["folder"])
     fake = build(Path(config["stubs"]), config["fake"])
-    report: dict[str, Any] = {"python": list(sys.version_info[:2])}
+    report: dict[str, Any] = {"python": list(sys.version_info[:2]), "before": fake.facts()["timelines"]}
+    fake.manager.on_save = lambda: write_down(fake, folder / "saved", {})
     try:
         if config["mode"] == "host":
             report["end"] = run_host(fake, config)
@@ -60,6 +62,11 @@ def main() -> None:
             run_script(fake, Path(config["script"]))
     except Exception:  # noqa: BLE001 - the test shows it
         report["raised"] = traceback.format_exc()
+    write_down(fake, folder, report)
+
+
+def write_down(fake: Fake, folder: Path, report: dict[str, Any]) -> None:
+    folder.mkdir(exist_ok=True)
     report.update(fake.facts())
     if fake.project is not None:
         for number, track in enumerate(fake.timeline.audio, 1):

@@ -37,7 +37,7 @@ def test_resolve_quits_in_the_middle_of_a_write(folder: Path, cut: Config, metho
     desk.fake.referee.has_quit = False  # it is started again, with the project as it was saved or recovered
     for item in (item for track in desk.fake.timeline.audio for item in track.items):
         item.enabled = True
-    notes = desk.read("A1", "A2").notes
+    notes = desk.read("A1", "A2").warnings
     left = desk.track_names()[2:]
     assert any("was interrupted" in note for note in notes) == ("AddTrack" in method or bool(left))
     written = desk.apply("A1", "A2")

@@ -222,7 +222,7 @@ def test_a_range_is_rendered_as_it_is_heard(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     record = TimeRange(Fraction(2, 5), Fraction(6, 5))
     request = RangeToRender(record, str(folder / "out"))
-    clip = desk.host.render_range(request)
+    clip = desk.host.render_range(request).clip
     assert clip.record_range == record
     heard = decoded(clip.source.path)[1][0]
     start, end = 2 * 48000 // 5, 6 * 48000 // 5

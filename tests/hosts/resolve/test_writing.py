@@ -135,6 +135,29 @@ def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
     assert copies == ["Cut before Stemline", "Cut before Stemline 2", "Cut before Stemline 3"]
 
 
+def test_what_can_still_be_taken_back_is_told_at_every_reading(folder: Path, cut: Config) -> None:
+    """Taken back by anybody, or deleted by hand with its originals on again: it is not told any more."""
+    desk = Desk(folder, cut)
+    assert desk.read().results == ()
+    first, second = desk.apply("A1"), desk.apply("A2")
+    assert set(desk.read(include_disabled=True).results or ()) == {first.result, second.result}
+    desk.host.remove_result(first.result)
+    assert desk.read(include_disabled=True).results == (second.result,)
+    del desk.fake.timeline.audio[2:]
+    assert desk.read(include_disabled=True).results == (second.result,), "Remove still enables the original"
+    for item in desk.fake.timeline.audio[1].items:
+        item.enabled = True
+    assert desk.read().results == ()
+
+
+def test_a_result_on_another_timeline_is_believed_to_be_there(folder: Path, cut: Config) -> None:
+    cut["timelines"].append({**cut["timelines"][0], "name": "Other"})
+    desk = Desk(folder, cut)
+    written = desk.apply("A1")
+    desk.fake.happens("switch timeline")
+    assert desk.read().results == (written.result,)
+
+
 def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     first = desk.apply("A1")

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import opentimelineio as otio
@@ -21,7 +22,7 @@ from stemline.hosts.otio_edit.dialect import (
     shape_original_for_resolve,
 )
 from stemline.hosts.otio_edit.document import refuse_endless_nesting, save_timeline
-from stemline.hosts.otio_edit.exact import ticks_of
+from stemline.hosts.otio_edit.exact import ticks_of, to_seconds
 from stemline.hosts.otio_edit.formats import ReadOptions, read_edit
 from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
 from stemline.hosts.otio_edit.reading import (
@@ -76,7 +77,14 @@ class OtioEdit:
     def read_clips(self, selection: Selection) -> ReadClips:
         reading = self._read(selection)
         reading.notes[:0] = [*self._notes, *self._sounds.notes()]
-        return reading.public()
+        return dataclasses.replace(reading.public(), timeline_start=self._start())
+
+    def _start(self) -> Fraction:
+        start = self._timeline.global_start_time
+        try:
+            return to_seconds(ticks_of(start)) if start is not None else Fraction(0)
+        except EditError:  # no clip depends on it
+            return Fraction(0)
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
         if self._placed is None:

@@ -57,7 +57,8 @@ class FakeHost:
         time.sleep(self.config.get("read_takes_s", 0))
         wanted = params["selection"]["tracks"]
         clips = [clip for clip in self.clips if not wanted or clip["track"] in wanted]
-        return {"clips": clips, "skipped": self.config.get("skipped", []), "a_field_of_a_later_version": 1}
+        told = {name: self.config.get(name, []) for name in ("skipped", "warnings")}
+        return {"clips": clips, "a_field_of_a_later_version": 1, **told}
 
     def write_tracks(self, params: dict[str, Any]) -> dict[str, Any]:
         names = []
@@ -79,7 +80,8 @@ class FakeHost:
     def render_range(self, params: dict[str, Any]) -> dict[str, Any]:
         """The clip itself stands for its sound with effects: its media, at the range that was asked for."""
         found = [clip for clip in self.clips if clip["clip_id"] == params["clip_id"]] or self.clips
-        return dict(found[0], name=found[0]["name"] + " rendered", record_range=params["record_range"])
+        notes = self.config.get("render_notes", [])
+        return dict(found[0], name=found[0]["name"] + " rendered", record_range=params["record_range"], notes=notes)
 
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
         self.removed.append(params["result"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ class ProjectManager:
     def __init__(self, fake: Fake) -> None:
         self.fake = fake
         self.saves = 0
+        self.on_save: Callable[[], None] = lambda: None
 
     def GetCurrentProject(self) -> Project | None:
         return self.fake.project
@@ -63,6 +65,7 @@ class ProjectManager:
         for timeline in self.fake.project.timelines:
             for track in timeline.audio:
                 track.items = [item for item in track.items if not item.phantom]
+        self.on_save()
         return True
 
 

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which of the compared sounds is heard: a button for each, or a list where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from PyQt5.QtCore import QSize, Qt, pyqtSignal
+from PyQt5.QtWidgets import QButtonGroup, QComboBox, QSizePolicy, QWidget
+
+from stemline_panel.widgets.buttons import Button
+from stemline_panel.widgets.layout import button, row
+
+_WIDEST = 150
+_LIST_CHARACTERS = 9
+
+
+class Takes(QWidget):
+    """`chosen` tells the name of a sound: the mix, a stem, the residual."""
+
+    chosen = pyqtSignal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._group = QButtonGroup(self)
+        self._row = QWidget()
+        self._row.setLayout(row(spacing=2))
+        self.list = QComboBox()
+        self.list.setAccessibleName("Which sound is heard")
+        self.list.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.list.setMinimumContentsLength(_LIST_CHARACTERS)
+        self.list.activated[str].connect(self.chosen.emit)
+        self.buttons: dict[str, Button] = {}
+        self.setLayout(row(self._row, self.list))
+        self.layout().setAlignment(Qt.AlignRight)
+        self.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        return QSize(self._row.sizeHint().width(), super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        widths = (self.list.sizeHint().width(), self._row.sizeHint().width())
+        return QSize(min(widths), super().minimumSizeHint().height())
+
+    def show_takes(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
+        """Its key is its number."""
+        if list(self.buttons) != list(names):
+            self._rebuild(names)
+        for name, tip in zip(names, tips, strict=False):
+            self.buttons[name].setToolTip(tip)
+        if chosen in self.buttons:
+            self.buttons[chosen].setChecked(True)
+            self.list.setCurrentText(chosen)
+        self.setVisible(len(names) > 1)
+
+    def resizeEvent(self, event: Any) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _rebuild(self, names: Sequence[str]) -> None:
+        for old in self.buttons.values():
+            self._group.removeButton(old)
+            self._row.layout().removeWidget(old)
+            old.deleteLater()
+        self.buttons = {}
+        for number, name in enumerate(names, 1):
+            made = button(name, f"Hear the {name} ({number})", partial(self.chosen.emit, name), "take")
+            made.most_pixels = _WIDEST
+            made.setCheckable(True)
+            self._group.addButton(made)
+            self._row.layout().addWidget(made)
+            self.buttons[name] = made
+        self.list.clear()
+        self.list.addItems(list(names))
+        self.updateGeometry()
+        self._fit()
+
+    def _fit(self) -> None:
+        fits = self._row.sizeHint().width() <= self.width()
+        self._row.setVisible(fits)
+        self.list.setVisible(not fits)

@@ -105,7 +105,8 @@ class Separation:
     @torch.inference_mode()
     def _solve(self, latent: Tensor) -> Tensor:
         """Mixture latent [T, C] to the prompts' target latents [P, C, T]."""
-        flow = Flow(self._loaded.model, self._conditions(latent), self._plan, self._advance)
+        times = self._preset.schedule.times
+        flow = Flow(self._loaded.model, self._conditions(latent), self._plan, self._advance, times)
         flow.batch, flow.candidates = self._loaded.batch_of(self._plan.frames), self._preset.candidates
         state, first = self._noise(), 0
         file = self._solve_file(latent)

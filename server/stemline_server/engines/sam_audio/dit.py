@@ -42,7 +42,7 @@ class Step:
     """
 
     layers: tuple[LayerStep, ...]
-    final: tuple[Tensor, ...]
+    final: tuple[Tensor, Tensor]
     text_mask: Tensor | None
 
     def rows(self, index: Tensor) -> Step:
@@ -73,7 +73,8 @@ class Step:
                 )
                 for layer in self.layers
             )
-            steps.append(Step(layers, _row(self.final, at), self.text_mask))
+            scale, shift = _row(self.final, at)
+            steps.append(Step(layers, (scale, shift), self.text_mask))
         return steps
 
 

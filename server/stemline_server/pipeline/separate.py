@@ -61,7 +61,8 @@ def _by_channels(task: PipelineTask, engine: Engine, control: Control) -> Iterat
             if groups:
                 stems[:, list(groups[-1])] = block
             yield stems
-    passes.tell(len(task.prompts), (("channels", _account(groups)),) if task.audio.channels > 1 else ())
+    several = groups and task.audio.channels > 1
+    passes.tell(len(task.prompts), (("channels", _account(groups)),) if several else ())
 
 
 def _account(groups: Sequence[tuple[int, ...]]) -> str:

@@ -1,7 +1,8 @@
 """SAM Audio at its published small size with generated weights, against the published loop run eagerly in float32.
 
 `STEMLINE_BENCH_SAM_AUDIO_S` sets the clip's seconds (default 4), `STEMLINE_BENCH_SAM_AUDIO_COMPILE=1` adds the
-compiled transformer. A CUDA device, where there is one, is measured too.
+compiled transformer, `STEMLINE_BENCH_SAM_AUDIO_HOUR=1` the memory of an hour through a tiny model. A CUDA device, where
+there is one, is measured too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ import torch
 from tests.benchmarks import sam_audio_plain as plain
 from tests.benchmarks.measure import report
 from tests.benchmarks.sam_audio_cuda import on_cuda
-from tests.server.sam_audio.generated import ArraySource, Recorder, sounds, write_checkpoint
+from tests.server.sam_audio.generated import (
+    TINY,
+    ArraySource,
+    Recorder,
+    sounds,
+    write_checkpoint,
+    write_text_encoder,
+)
+from tests.server.sam_audio.peak import peak_bytes
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -40,6 +49,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "large": {"dim": 2816, "n_heads": 22, "n_layers": 22, "context_dim": 2816},
 }
 SECONDS = float(os.environ.get("STEMLINE_BENCH_SAM_AUDIO_S", "4"))
+HOUR = os.environ.get("STEMLINE_BENCH_SAM_AUDIO_HOUR") == "1"
 COMPILE = os.environ.get("STEMLINE_BENCH_SAM_AUDIO_COMPILE") == "1"
 WORDS = ("dog barking", "man speaking", "rain", "thunder")
 CPU = torch.device("cpu")
@@ -62,6 +72,8 @@ def main() -> None:
         loaded = timed_load(checkpoint)
         on_cpu(checkpoint, loaded)
         share_of_products(loaded)
+        if HOUR:
+            memory_of_an_hour(Path(folder))
     if torch.cuda.is_available():
         on_cuda(SIZES, torch.device("cuda"))
 
@@ -119,6 +131,15 @@ def theirs(checkpoint: Path, config: SamAudioConfig, audio: Waveform, text: Tens
     messages = torch.tensor([message, message[::-1]])
     given = plain.Given(torch.from_numpy(audio)[None], noise, text, messages)
     return lambda: plain.separate(given, state, config)
+
+
+def memory_of_an_hour(folder: Path) -> None:
+    """Peak memory of an hour of sound against that of a minute, each in a process of its own."""
+    checkpoint = write_checkpoint(folder / "tiny", TINY)
+    text_encoder = write_text_encoder(folder / "t5", TINY["text_encoder"]["dim"])
+    minute, hour = (peak_bytes(checkpoint, text_encoder, seconds) / 1e6 for seconds in (60, 3600))
+    print(f"  a minute peaks at {minute:.0f} MB, an hour at {hour:.0f} MB", flush=True)
+    report("an hour needs more", hour - minute, "<= 300 MB beyond latents and state (9 MB)", "a minute, tiny model")
 
 
 def on_cpu(checkpoint: Path, loaded: Loaded) -> None:

@@ -101,13 +101,14 @@ class JobWarning:
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """What a job found. `media` names its sound, of the same shape as the job's media."""
+    """What a job found. `media` names its sound, of the same shape as the job's media. `notes` should stand with it."""
 
     media: str
     found: bool
     confidence: float
     matched: str
     warnings: tuple[JobWarning, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +295,8 @@ def _failure_of(message: separation_pb2.Job) -> JobFailure | None:
 
 def _stem_of(message: separation_pb2.Stem) -> Stem:
     warnings = tuple(JobWarning(warning.code, warning.message) for warning in message.warnings)
-    return Stem(message.media, message.found, message.confidence, message.matched, warnings)
+    notes = tuple(sorted(message.notes.items()))
+    return Stem(message.media, message.found, message.confidence, message.matched, warnings, notes)
 
 
 def _range_message(span: SampleRange) -> separation_pb2.SampleRange:

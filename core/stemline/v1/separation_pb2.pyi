@@ -198,11 +198,28 @@ global___Warning = Warning
 class Stem(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class NotesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     MEDIA_FIELD_NUMBER: builtins.int
     FOUND_FIELD_NUMBER: builtins.int
     CONFIDENCE_FIELD_NUMBER: builtins.int
     MATCHED_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
+    NOTES_FIELD_NUMBER: builtins.int
     media: builtins.str
     """The target's sound, of the same rate, channels and length as the job's media."""
     found: builtins.bool
@@ -210,6 +227,10 @@ class Stem(google.protobuf.message.Message):
     matched: builtins.str
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Warning]: ...
+    @property
+    def notes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What else should stand with the stem, such as the message of a watermark."""
+
     def __init__(
         self,
         *,
@@ -218,8 +239,9 @@ class Stem(google.protobuf.message.Message):
         confidence: builtins.float = ...,
         matched: builtins.str = ...,
         warnings: collections.abc.Iterable[global___Warning] | None = ...,
+        notes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["confidence", b"confidence", "found", b"found", "matched", b"matched", "media", b"media", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["confidence", b"confidence", "found", b"found", "matched", b"matched", "media", b"media", "notes", b"notes", "warnings", b"warnings"]) -> None: ...
 
 global___Stem = Stem
 

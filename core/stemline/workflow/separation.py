@@ -317,6 +317,7 @@ def _finish_file(
         "found": bool(stem and stem.found),
         "confidence": stem.confidence if stem else 0.0,
         "matched": stem.matched if stem else "",
+        "notes": dict(stem.notes) if stem else {},
         "warnings": _warnings(name, work.recipe, written, stem),
         "waveform": file.waveform,
         "mix_waveform": written.mix_waveform if name == RESIDUAL else [],

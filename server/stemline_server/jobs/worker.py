@@ -201,6 +201,7 @@ class Worker(threading.Thread):
             confidence=outcome.finding.confidence,
             matched=outcome.finding.matched,
             warnings=outcome.warnings,
+            notes=dict(outcome.finding.notes),
         )
         result = table.Result(key, stem, engine_s, control.group.first(key).revision)
         self._change(lambda connection: table.succeed(connection, result))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stemline_server.engines.base import Control, Finding
 
@@ -31,7 +31,8 @@ class Passes:
         if best is None or (finding.found, finding.confidence) > (best.found, best.confidence):
             self._findings[prompt] = finding
 
-    def tell(self, prompts: int) -> None:
-        """Passes on what was found; a prompt that no pass spoke of was not found."""
+    def tell(self, prompts: int, notes: tuple[tuple[str, str], ...]) -> None:
+        """Passes on what was found, and `notes` with it; a prompt that no pass spoke of was not found."""
         for number in range(prompts):
-            self.control.find(number, self._findings.get(number, Finding(found=False, confidence=0.0)))
+            found = self._findings.get(number, Finding(found=False, confidence=0.0))
+            self.control.find(number, replace(found, notes=(*found.notes, *notes)))

@@ -61,7 +61,19 @@ def _by_channels(task: PipelineTask, engine: Engine, control: Control) -> Iterat
             if groups:
                 stems[:, list(groups[-1])] = block
             yield stems
-    passes.tell(len(task.prompts))
+    several = groups and task.audio.channels > 1
+    passes.tell(len(task.prompts), (("channels", _account(groups)),) if several else ())
+
+
+def _account(groups: Sequence[tuple[int, ...]]) -> str:
+    """What was done to each channel, counted from 1, to stand with the stem."""
+    said = [
+        f"one estimate of {'+'.join(str(channel + 1) for channel in group)}, carried to each"
+        if len(group) > 1
+        else f"an estimate of {group[0] + 1} alone"
+        for group in groups
+    ]
+    return "; ".join(said)
 
 
 def _stems_of_group(task: PipelineTask, group: tuple[int, ...], engine: Engine, control: Control) -> Iterator[Waveform]:

@@ -34,7 +34,9 @@ def panned(left: float, right: float) -> Waveform:
 def test_mono_keeps_the_model_s_waveform_and_its_watermark(engine: SamAudioEngine) -> None:
     stem, control = stem_of(engine, sounds(1))
     np.testing.assert_array_equal(stem, estimate(engine, sounds(1)))
-    assert len(dict(control.findings[0].notes)["watermark"]) == 16
+    notes = dict(control.findings[0].notes)
+    assert len(notes["watermark"]) == 16
+    assert "channels" not in notes
 
 
 def test_dual_mono_keeps_it_on_both_sides(engine: SamAudioEngine) -> None:
@@ -52,14 +54,18 @@ def test_a_panned_sound_stays_where_it_was(engine: SamAudioEngine) -> None:
 @pytest.mark.parametrize("kind", ["antiphase", "lav and boom"])
 def test_channels_that_a_fold_down_would_lose_have_estimates_of_their_own(engine: SamAudioEngine, kind: str) -> None:
     second = -sounds(1) if kind == "antiphase" else sounds(1, seed=8)[:, ::-1].copy()
-    stem, _ = stem_of(engine, np.concatenate((sounds(1), second)))
+    stem, control = stem_of(engine, np.concatenate((sounds(1), second)))
+    assert dict(control.findings[0].notes)["channels"] == "an estimate of 1 alone; an estimate of 2 alone"
     np.testing.assert_allclose(stem[:1], estimate(engine, sounds(1)), atol=1e-5)
     np.testing.assert_allclose(stem[1:], estimate(engine, second), atol=1e-5)
 
 
 def test_surround_keeps_its_channels_and_its_silent_ones_silent(engine: SamAudioEngine) -> None:
     mix = np.concatenate([gain * sounds(1) for gain in (0.5, 0.5, 0.9, 0.0, 0.2, 0.2)]).astype(np.float32)
-    stem, _ = stem_of(engine, mix)
+    stem, control = stem_of(engine, mix)
+    notes = dict(control.findings[0].notes)
+    assert notes["channels"] == "one estimate of 1+2+3+5+6, carried to each"
+    assert len(notes["watermark"]) == 16
     assert stem.shape == (6, 48000)
     assert not stem[3].any()
     np.testing.assert_allclose(stem[4], stem[0] * 0.4, atol=1e-3)

@@ -19,6 +19,7 @@ from stemline_server.engines.sam_audio import prompts
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.settings import Settings
+from stemline_server.engines.sam_audio.steps import Steps
 
 DOG = EnginePrompt("dog barking")
 
@@ -255,3 +256,31 @@ def test_every_quality_works_and_an_unknown_one_is_refused(engine: SamAudioEngin
         assert separate(engine, EngineRequest(audio, (DOG,), quality=quality)).shape == (1, 1, 9600)
     with pytest.raises(UsageError):
         separate(engine, EngineRequest(audio, (DOG,), quality="finest"))
+
+
+def test_words_go_through_the_text_encoder_once(engine: SamAudioEngine) -> None:
+    assert engine._loaded is not None
+    text, calls = engine._loaded.text, []
+    hook = text._encoder.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        first, _ = text.encode_all(("door rain", " Door RAIN "))
+        second, _ = text.encode_all(("door rain", "thunder"))
+    finally:
+        hook.remove()
+    assert len(calls) == 2
+    assert torch.equal(first[0], first[1])
+    assert torch.equal(first[0], second[0, : first.shape[1]])
+
+
+def test_times_prepared_together_are_what_each_is_alone(engine: SamAudioEngine) -> None:
+    torch.manual_seed(6)
+    times, text = (0.0, 0.25, 0.5), torch.randn(2, 5, 16)
+    with torch.inference_mode():
+        together, alone = Steps(model(engine), text, None, times), Steps(model(engine), text, None, ())
+        for time in times:
+            one, other = together(time), alone(time)
+            for name in ("attention", "feed_forward"):
+                torch.testing.assert_close(getattr(one.layers[1], name), getattr(other.layers[1], name))
+            torch.testing.assert_close(one.layers[1].keys, other.layers[1].keys)
+            torch.testing.assert_close(one.layers[1].values, other.layers[1].values)
+            torch.testing.assert_close(one.final, other.final)

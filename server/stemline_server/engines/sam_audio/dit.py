@@ -29,8 +29,8 @@ class LayerStep:
     hd].
     """
 
-    attention: tuple[Tensor, Tensor, Tensor]
-    feed_forward: tuple[Tensor, Tensor, Tensor]
+    attention: tuple[Tensor, ...]
+    feed_forward: tuple[Tensor, ...]
     keys: Tensor
     values: Tensor
 
@@ -58,6 +58,28 @@ class Step:
         )
         mask = None if self.text_mask is None else self.text_mask.index_select(0, index)
         return Step(layers, self.final, mask)
+
+    def by_time(self) -> list[Step]:
+        """The step of each of the S times that were prepared together, with the P rows of words that are its own."""
+        times = self.final[0].shape[0]
+        steps = []
+        for at in range(times):
+            layers = tuple(
+                LayerStep(
+                    _row(layer.attention, at),
+                    _row(layer.feed_forward, at),
+                    layer.keys.tensor_split(times)[at],
+                    layer.values.tensor_split(times)[at],
+                )
+                for layer in self.layers
+            )
+            scale, shift = _row(self.final, at)
+            steps.append(Step(layers, (scale, shift), self.text_mask))
+        return steps
+
+
+def _row(parts: tuple[Tensor, ...], number: int) -> tuple[Tensor, ...]:
+    return tuple(part[number : number + 1] for part in parts)
 
 
 def sinusoids(time: Tensor, width: int) -> Tensor:
@@ -229,7 +251,9 @@ class Dit(nn.Module):
         return embedded
 
     def prepare(self, time: Tensor, memory: Tensor, text_mask: Tensor | None) -> Step:
-        """Times [S] and the text memory [P, L, D] at those times. S is 1 or P; `text_mask` [P, L], True counts."""
+        """Times [S] and the text memory of P prompts, to `text_mask` [P, L], True counts: [P, L, D] where S is 1 or P
+        (a time for each prompt), or [S * P, L, D] time by time, for `Step.by_time`.
+        """
         vector = self.embed_time(time)
         modulation = self.time_block(F.silu(vector)).view(len(time), 6, -1)
         words = self.word_embedder(memory.to(vector.dtype))

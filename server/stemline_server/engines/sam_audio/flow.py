@@ -11,6 +11,7 @@ from torch import Tensor
 from stemline_server.engines.sam_audio.dit import Step
 from stemline_server.engines.sam_audio.memory import is_out_of_memory, out_of_memory, release
 from stemline_server.engines.sam_audio.model import SamAudioModel
+from stemline_server.engines.sam_audio.steps import Steps
 from stemline_server.engines.sam_audio.windows import WindowPlan
 
 
@@ -42,20 +43,27 @@ class Flow:
     """Evaluates the blended velocity of the state [rows, T, 2C]; row r belongs to prompt r // candidates.
 
     `evaluated(n)` is called after n windows have been evaluated, and may raise to stop. Memory that runs out halves the
-    batch for good; at a batch of one it raises SeparationError (DEVICE_OUT_OF_MEMORY).
+    batch for good; at a batch of one it raises SeparationError (DEVICE_OUT_OF_MEMORY). `times` are those that will be
+    asked for.
     """
 
     def __init__(
-        self, model: SamAudioModel, conditions: Conditions, plan: WindowPlan, evaluated: Callable[[int], None]
+        self,
+        model: SamAudioModel,
+        conditions: Conditions,
+        plan: WindowPlan,
+        evaluated: Callable[[int], None],
+        times: Sequence[float] = (),
     ) -> None:
         self.model, self.conditions, self.plan, self.evaluated = model, conditions, plan, evaluated
         self.batch = 1
         self.candidates = 1
         self._unseen = model.conditioning.pictures.none()
+        self._steps = Steps(model, conditions.text, conditions.text_mask, times)
         self._weights = plan.weights.to(conditions.mixture.device)
 
     def __call__(self, time: float, state: Tensor) -> Tensor:
-        step = self._step(time)
+        step = self._steps(time)
         jobs = [
             _Job(row, row // self.candidates, window)
             for window in range(len(self.plan.starts))
@@ -75,12 +83,6 @@ class Flow:
             done += len(batch)
             self.evaluated(len(batch))
         return velocity
-
-    def _step(self, time: float) -> Step:
-        conditions = self.conditions
-        at = torch.tensor([time], device=conditions.mixture.device)
-        memory = self.model.conditioning.memory(conditions.text, at)
-        return self.model.dit.prepare(at, memory, conditions.text_mask)
 
     def _evaluate(self, state: Tensor, batch: Sequence[_Job], step: Step) -> Tensor:
         cuts = [slice(self.plan.starts[job.window], self.plan.starts[job.window] + self.plan.frames) for job in batch]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -31,6 +32,8 @@ from stemline_server.engines.sam_audio.solver import advance
 from stemline_server.engines.sam_audio.sound import Decoding, LevelMeter, encode, frames_of
 from stemline_server.engines.sam_audio.text import TextEncoder
 from stemline_server.engines.sam_audio.windows import WindowSize, plan_windows
+
+_log = logging.getLogger(__name__)
 
 _SILENCE_RMS = 10 ** (-65 / 20)
 _INAUDIBLE_DB, _CLEAR_DB = -50.0, -20.0
@@ -105,7 +108,8 @@ class Separation:
     @torch.inference_mode()
     def _solve(self, latent: Tensor) -> Tensor:
         """Mixture latent [T, C] to the prompts' target latents [P, C, T]."""
-        flow = Flow(self._loaded.model, self._conditions(latent), self._plan, self._advance)
+        times = self._preset.schedule.times
+        flow = Flow(self._loaded.model, self._conditions(latent), self._plan, self._advance, times)
         flow.batch, flow.candidates = self._loaded.batch_of(self._plan.frames), self._preset.candidates
         state, first = self._noise(), 0
         file = self._solve_file(latent)
@@ -113,11 +117,12 @@ class Separation:
         if kept is not None:
             first, state = kept
             self._done += self._evaluations(first)
-        state = state.to(self._loaded.device)
-        for step in range(first, self._preset.schedule.steps):
+        state, steps, before = state.to(self._loaded.device), self._preset.schedule.steps, self._done
+        for step in range(first, steps):
             state = advance(self._preset.schedule, step, state, flow)
             if file:
                 file.save(step + 1, state)
+        _log.info("solved from step %d to %d, %d windows evaluated", first, steps, self._done - before)
         channels = latent.shape[1]
         return _nearest_to_all(state[..., :channels], self._preset.candidates).transpose(1, 2)
 

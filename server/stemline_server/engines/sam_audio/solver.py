@@ -36,6 +36,13 @@ class Schedule:
     def evaluations(self) -> int:
         return self.steps * self.evaluations_per_step
 
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Every time at which the velocity is evaluated, in order."""
+        size = 1 / self.steps
+        offsets = (0.0, size / 2)[: self.evaluations_per_step]
+        return tuple(step * size + offset for step in range(self.steps) for offset in offsets)
+
 
 def advance(schedule: Schedule, step: int, state: Tensor, velocity: Velocity) -> Tensor:
     """The state after step number `step`. Does not change `state`."""

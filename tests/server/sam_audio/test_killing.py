@@ -1,0 +1,79 @@
+"""The real server killed in the middle of a job: the one that is started next goes on where the solve was."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from server.harness import RATE, Caller, ServerProcess, job_request, server_in_thread, write_noise
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.config import ServerConfig
+
+Start = Callable[..., ServerProcess]
+LENGTH_SAMPLES = 8 * RATE
+WAIT_S = 120.0
+STEPS, EVALUATIONS_A_STEP = 16, 2  # of the preset `standard`: midpoint
+SOLVED = re.compile(r"solved from step (\d+) to (\d+), (\d+) windows evaluated")
+
+
+@pytest.fixture
+def start(start_server: Start, checkpoint: Path, text_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    monkeypatch.setenv("STEMLINE_SAM_AUDIO_MODEL", str(checkpoint))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in this process, so that the same samples come out
+    monkeypatch.setenv("STEMLINE_SAM_AUDIO_TEXT_ENCODER", str(text_encoder))
+    return start_server
+
+
+def ask(caller: Caller, sound: Path) -> pb.Job:
+    request = job_request(caller.register(sound, 0, LENGTH_SAMPLES).name, "dog barking", seed=3)
+    request.spec.model = "sam_audio"
+    job: pb.Job = caller.call(caller.jobs.CreateJob, request)
+    return job
+
+
+def stem(caller: Caller, job: pb.Job) -> bytes:
+    return caller.download(caller.done(job.name).stem.media)
+
+
+def steps_kept(server: ServerProcess) -> int:
+    """How many steps of the solve are on disk; 0 for none."""
+    files = list((server.state / "scratch").rglob("sam_audio-*.safetensors"))
+    if not files:
+        return 0
+    with safe_open(files[0], framework="np") as file:
+        return int(file.metadata()["step"])
+
+
+def kill_after(server: ServerProcess, steps: int) -> int:
+    """Kills the server once so many steps are kept; how many were, in the end."""
+    deadline = time.monotonic() + WAIT_S
+    while steps_kept(server) < steps:
+        assert time.monotonic() < deadline, server.log()
+        time.sleep(0.002)
+    server.kill()
+    return steps_kept(server)
+
+
+@pytest.mark.slow
+def test_the_job_of_a_killed_server_goes_on_from_its_last_step(start: Start, tmp_path: Path) -> None:
+    sound = write_noise(tmp_path / "noise.wav", LENGTH_SAMPLES, channels=1)
+    server = start(state=tmp_path / "killed")
+    job = ask(server.caller, sound)
+    kept = kill_after(server, 4)
+    assert 4 <= kept <= STEPS
+    server.start()
+    resumed = stem(server.caller, job)
+    solves = [tuple(map(int, numbers)) for numbers in SOLVED.findall(server.log())]
+    assert solves == [(kept, STEPS, (STEPS - kept) * EVALUATIONS_A_STEP)]
+    ended = server.caller.get(job.name)
+    assert ended.attempt == 2
+    assert re.fullmatch("[01]{16}", ended.stem.notes["watermark"])
+
+    config = ServerConfig(tmp_path / "undisturbed", private=True, media_roots=None, devices=("cpu",))
+    with server_in_thread(config) as undisturbed:
+        assert stem(undisturbed, ask(undisturbed, sound)) == resumed

@@ -46,12 +46,13 @@ class NetQuery:
 @dataclass(frozen=True, slots=True)
 class Sureness:
     """What the net found of each query so far [queries]: `presence` is how sure it was at its surest moment (0..1),
-    `share` the greatest part of a window's energy that it let through before it was raised, `share_now` the latest.
+    `presence_now` the same of the latest window, `share` the greatest part of a window's energy that it let through
+    before it was raised.
     """
 
     presence: npt.NDArray[np.float32]
+    presence_now: npt.NDArray[np.float32]
     share: npt.NDArray[np.float32]
-    share_now: npt.NDArray[np.float32]
 
     @classmethod
     def nothing(cls, queries: int) -> Sureness:
@@ -103,7 +104,7 @@ class Net:
             gains, here = self._gains(spectra, words, [span_channels(q, start, end) for q in queries])
             np.maximum(heard.presence, here.presence, out=heard.presence)
             np.maximum(heard.share, here.share, out=heard.share)
-            np.copyto(heard.share_now, here.share)
+            np.copyto(heard.presence_now, here.presence)
             gains = gains[:, emitted - start :]
             if faded is not None:
                 ramp = np.linspace(0, 1, faded.shape[1], dtype=np.float32)[None, :, None]
@@ -138,7 +139,7 @@ class Net:
             share = (gain**2 * power).sum((1, 2)) / (power.sum() + 1e-12)
             gain = at_level(gain, power, sure)
         bins = np.minimum(np.arange(spectra.shape[1]), BINS - 1)
-        return gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]], Sureness(sure.numpy(), share.numpy(), share.numpy())
+        return gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]], Sureness(sure.numpy(), sure.numpy(), share.numpy())
 
 
 def at_level(gain: Tensor, power: Tensor, sure: Tensor) -> Tensor:
@@ -160,10 +161,10 @@ def at_level(gain: Tensor, power: Tensor, sure: Tensor) -> Tensor:
 def likely(share: float) -> float:
     """How likely music or ambience is there (0..1, as often as not before), of which `share` is let through.
 
-    Fitted to packages held out from training: below 0.4 are three fifths of what is not there, and a tenth of what is.
-    Animals and effects that are there cannot be told by it from those that are not.
+    Fitted to packages held out from training: below 0.4 are seven tenths of what is not there, and a twentieth of what
+    is. Animals and effects that are there cannot be told by it from those that are not.
     """
-    return 1 / (1 + math.exp(-2.5 - 2.6 * math.log10(share + 1e-9)))
+    return 1 / (1 + math.exp(-2.6 - 2.5 * math.log10(share + 1e-9)))
 
 
 def spectra_of(audio: AudioSource, start: int, end: int) -> npt.NDArray[np.complex64]:

@@ -11,7 +11,7 @@ from stemline_server.engines.embedded.routes import Route
 LOW_CONFIDENCE = "LOW_CONFIDENCE"
 ROUGH_BY_WORDS = "ROUGH_BY_WORDS"
 _MOST_BY_WORDS = 0.5
-"""Measured, the net is as sure of animals and effects that are not there as of those that are."""
+"""Animals and effects by words alone are rough even where the net is sure that they are there."""
 _UNSURE_BELOW = 0.4
 _FAINT = 1e-6
 """A target 60 dB under the mix is not there."""

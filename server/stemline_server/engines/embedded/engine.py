@@ -26,7 +26,7 @@ from stemline_server.engines.embedded.weights import net_classes, net_digest
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.unet import UNet
 
-_VERSION = 2
+_VERSION = 3
 
 
 class EmbeddedEngine:

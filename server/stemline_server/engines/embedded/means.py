@@ -65,7 +65,7 @@ class Means:
             places |= {_REST: Rest(request.audio, voices.speech, spoken)}
             if voices.vocals is not None:
                 dialogue = Dialogue(voices.speech, voices.vocals, judge.before_music())
-            places |= {_BED: Rest(request.audio, voices.vocals or voices.speech, spoken)}
+            places |= {_BED: Rest(request.audio, dialogue, spoken)}
             for place, audio in places.items():
                 self._ask(net, place, audio, control)
         if any(chosen.speech or chosen.not_speech for chosen in routes):

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.packet import Packet
-from av.stream import Discard
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
 
 from stemline.errors import Code, MediaError
 from stemline.media.opening import is_cut_mp4, open_container, printable, unreadable
@@ -107,6 +108,15 @@ def audio_stream(container: av.container.InputContainer, index: int, path: str |
     return stream
 
 
+def index_stream(container: av.container.InputContainer, stream: AvAudioStream) -> AvAudioStream | VideoStream:
+    """The stream to seek by. Matroska lists only its pictures in its index: by the sound FFmpeg would read all of the
+    file up to there.
+    """
+    if "matroska" not in container.format.name:
+        return stream
+    return next((one for one in container.streams.video if not one.disposition & Disposition.attached_pic), stream)
+
+
 def raw_samples(frame: AudioFrame, channels: int) -> Raw:
     """The frame's samples as [channels, n], in the decoder's own number format; a view of the frame where it can be."""
     dtype = _PACKED.get(frame.format.name)
@@ -169,8 +179,10 @@ class FrameDecoder:
             early *= 4
 
     def _jump(self, pts: int) -> None:
+        guide = index_stream(self._container, self._stream)
+        target = pts * self._anchor.time_base
         try:
-            self._container.seek(pts, stream=self._stream, backward=True)
+            self._container.seek(int(target / (guide.time_base or self._anchor.time_base)), stream=guide, backward=True)
         except (av.FFmpegError, OSError) as error:
             raise Unseekable from error
         self._frames = decoded_frames(self._container, self._stream)

@@ -114,6 +114,20 @@ def test_sequential_blocks_never_seek(tmp_path: Path, monkeypatch: pytest.Monkey
         assert sum(block.shape[1] for block in reader.blocks(0, reader.length_samples, 5000)) == reader.length_samples
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").is_file(), reason="needs Linux's count of what a process reads")
+def test_a_range_late_in_a_matroska_film_is_found_without_reading_the_film(tmp_path: Path) -> None:
+    """FFmpeg seeks by the index of the pictures; by the sound, which the index does not list, it reads all before."""
+
+    def read_so_far() -> int:
+        return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
+
+    path = encode(tmp_path / "film.mkv", LOSSLESS["sound.mkv"], [ramp(2, 60 * 48_000, 16)])
+    with open_audio(MediaSource(str(path))) as reader:
+        before = read_so_far()
+        reader.read(50 * 48_000, 51 * 48_000)
+        assert read_so_far() - before < path.stat().st_size / 4
+
+
 def test_streams_channels_and_fold_down(tmp_path: Path) -> None:
     recipe = Recipe("pcm_s24le", "s32", channels=1, streams=8, video="mpeg2video")
     sounds = [ramp(1, 5 * 48_000, seed=number) for number in range(8)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stemline.client import stop_private
+from shared_servers import cache_of_a_server
 
 # An example is as slow as the machine is busy; that is no finding.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,12 +37,9 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
 @pytest.fixture(scope="session")
 def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of one private server for all tests that do not stop it; the first that needs it starts it."""
-    folder = tmp_path_factory.mktemp("shared-server")
-    yield folder
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(folder))
-        stop_private(timeout_s=60)
+    """The cache of one private server for all tests that do not stop it. Folders of tests may have one of their own."""
+    with cache_of_a_server(tmp_path_factory) as cache:
+        yield cache
 
 
 @pytest.fixture

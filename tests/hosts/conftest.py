@@ -1,4 +1,4 @@
-"""A private server that the tests of a module share."""
+"""The tests of a module share a private server: what a killed host leaves at work must not wait before others."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stemline.client import stop_private
+from shared_servers import cache_of_a_server
 
 
 @pytest.fixture(scope="module")
 def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One private server for the tests of a module, started by the first that needs it."""
-    cache = tmp_path_factory.mktemp("cache")
-    yield cache
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(cache))
-        stop_private()
-
-
-@pytest.fixture
-def private_server(server_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STEMLINE_CACHE", str(server_cache))
+    with cache_of_a_server(tmp_path_factory) as cache:
+        yield cache

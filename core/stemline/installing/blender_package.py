@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from stemline._version import __version__
 from stemline.errors import Code, OutputError
+from stemline.installing.fresh_folder import fresh_folder
 from stemline.installing.record import bridge_folder
 
 EXTENSION_ID = "stemline"
@@ -45,20 +45,13 @@ def build_zip(folder: Path) -> Path:
 
 def put_files(folder: Path) -> None:
     """Installs the package as `folder`, in place of what was there. Raises OutputError."""
-    part, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("part", "old"))
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        for inside, path in package_files():
-            target = part / inside
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)  # all of it or nothing: Windows refuses while a file is in use
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with fresh_folder(folder) as fresh:
+            for inside, path in package_files():
+                target = fresh / inside
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(path.read_bytes())
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise OutputError(
             f"{folder} cannot be written ({error.strerror}).",
             code=Code.OUTPUT_UNWRITABLE,

@@ -16,6 +16,7 @@ from pathlib import Path
 from stemline import paths
 from stemline.errors import OutputError
 from stemline.extras import install_command, why_no_panel
+from stemline.installing.fresh_folder import fresh_folder
 from stemline.installing.record import bridge_folder, record_installation
 from stemline.installing.target import Outcome
 
@@ -132,17 +133,9 @@ def _sources(package: Path) -> dict[str, bytes]:
 
 
 def _copy_bridge() -> None:
-    """The old one stays whole until the new one is: Windows refuses to move a folder while a file in it is in use."""
-    target = bridge_copy()
-    fresh, old = (target.with_name(f"{target.name}.{kind}") for kind in ("part", "old"))
-    for left in (fresh, old):
-        shutil.rmtree(left, ignore_errors=True)
-    for name in _PACKAGES:
-        shutil.copytree(bridge_folder(name), fresh / name, ignore=shutil.ignore_patterns("__pycache__"))
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    with fresh_folder(bridge_copy()) as fresh:
+        for name in _PACKAGES:
+            shutil.copytree(bridge_folder(name), fresh / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def _remove(scripts: Iterator[Path]) -> list[Path]:

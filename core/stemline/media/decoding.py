@@ -108,13 +108,20 @@ def audio_stream(container: av.container.InputContainer, index: int, path: str |
     return stream
 
 
+def moving_video(container: av.container.InputContainer) -> VideoStream | None:
+    """The first video stream that is no cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
 def index_stream(container: av.container.InputContainer, stream: AvAudioStream) -> AvAudioStream | VideoStream:
     """The stream to seek by. Matroska lists only its pictures in its index: by the sound FFmpeg would read all of the
     file up to there.
     """
-    if "matroska" not in container.format.name:
-        return stream
-    return next((one for one in container.streams.video if not one.disposition & Disposition.attached_pic), stream)
+    pictures = moving_video(container) if "matroska" in container.format.name else None
+    return pictures or stream
 
 
 def raw_samples(frame: AudioFrame, channels: int) -> Raw:

@@ -19,7 +19,11 @@ class MediaHasher:
         """Takes the next samples, [channels, n]."""
         if block.shape[0] != self._channels:
             raise ValueError(f"a block of {block.shape[0]} channels, expected {self._channels}")
-        self._sha.update(bare_bytes(block))
+        self.update_bare(bare_bytes(block))
+
+    def update_bare(self, data: bytes | memoryview) -> None:
+        """Takes the next samples as they are stored."""
+        self._sha.update(data)
 
     def name(self) -> str:
         return f"media/{self._sha.hexdigest()}"

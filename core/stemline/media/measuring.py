@@ -13,10 +13,16 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
 
-from stemline.media.decoding import Anchor, FrameDecoder, Unseekable, audio_stream, decoded_frames, demuxed
+from stemline.media.decoding import (
+    Anchor,
+    FrameDecoder,
+    Unseekable,
+    audio_stream,
+    decoded_frames,
+    demuxed,
+    moving_video,
+)
 from stemline.media.model import AudioStream
 from stemline.media.opening import is_cut_wave, open_container, stat_media
 from stemline.timebase import round_half_up
@@ -82,14 +88,6 @@ def _anchored(container: InputContainer, stream: AvAudioStream, head: list[Audio
         limit_sample=None,
     )
     return _limited(anchor, container, stream)
-
-
-def moving_video(container: InputContainer) -> VideoStream | None:
-    """The first video stream that is no cover picture."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    return None
 
 
 def _offset_sample(container: InputContainer, stream: AvAudioStream, pts: int, sample_rate: int) -> int:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from av.container import InputContainer
 
 from stemline.errors import UsageError
-from stemline.media.measuring import moving_video
+from stemline.media.decoding import moving_video
 from stemline.media.model import SourceTimecode
 from stemline.timebase import is_drop_rate, parse_timecode, snap_rate
 

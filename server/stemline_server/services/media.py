@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError
-from stemline.media import bare_bytes
+from stemline.media import SAMPLE_BYTES, bare_bytes
 from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
 from stemline_server.engines.base import AudioSource
@@ -22,7 +22,7 @@ from stemline_server.store import media_table
 from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
 from stemline_server.store.media_table import MediaRow, MediaShape
-from stemline_server.store.names import BYTES_PER_SAMPLE, media_id
+from stemline_server.store.names import media_id
 from stemline_server.store.registrar import PathRegistrar
 from stemline_server.store.sources import SoundOpener
 from stemline_server.store.uploads import Upload, UploadHeader, Uploads
@@ -109,7 +109,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
                 code=Code.MEDIA_OUT_OF_RANGE,
                 advice="Ask for a range inside it.",
             )
-        step = max(1, _CHUNK_BYTES // (BYTES_PER_SAMPLE * row.shape.channels))
+        step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * row.shape.channels))
         stack = contextlib.ExitStack()
         try:
             sound = await self._blocking(stack.enter_context, self._opener.open(row, references))

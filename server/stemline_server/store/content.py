@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from stemline.errors import Code, OutputError
-from stemline.media import bare_bytes
+from stemline.media import MediaHasher, bare_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
 from stemline_server.store.database import Database, disk_full
 from stemline_server.store.media_table import MediaRow, MediaShape
-from stemline_server.store.names import media_id, new_digest
+from stemline_server.store.names import media_id
 
 _SPARE_DISK_BYTES = 64 * 1024 * 1024  # left to the database, the log and everybody else
 
@@ -121,7 +121,7 @@ class Draft:
     def __init__(self, store: ContentStore, shape: MediaShape) -> None:
         self._store = store
         self._shape = shape
-        self._digest = new_digest(shape.sample_rate, shape.channels)
+        self._hasher = MediaHasher(shape.sample_rate, shape.channels)
         self._written = 0
         store.reserve(shape.size_bytes)
         try:
@@ -136,7 +136,7 @@ class Draft:
     def write(self, block: Waveform) -> None:
         """Appends [channels, samples]. Raises OutputError (DISK_FULL)."""
         data = bare_bytes(block)
-        self._digest.update(data)
+        self._hasher.update_bare(data)
         self._written += data.nbytes
         with _full_disk_named():
             self._file.write(data)
@@ -147,7 +147,7 @@ class Draft:
             raise ValueError(f"{self._written} bytes were written of {self._shape.size_bytes}")
         with _full_disk_named():
             self._file.close()
-        return self._store.adopt(Path(self._file.name), f"media/{self._digest.hexdigest()}", self._shape)
+        return self._store.adopt(Path(self._file.name), self._hasher.name(), self._shape)
 
     def discard(self) -> None:
         """Leaves nothing behind that has no final name. Once per draft."""

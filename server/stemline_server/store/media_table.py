@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from stemline.clips import MediaSource, SampleRange
-from stemline_server.store.names import BYTES_PER_SAMPLE
+from stemline.media import SAMPLE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class MediaShape:
 
     @property
     def size_bytes(self) -> int:
-        return self.length_samples * self.channels * BYTES_PER_SAMPLE
+        return self.length_samples * self.channels * SAMPLE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError
-from stemline.media import bare_bytes
+from stemline.media import MediaHasher
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
-from stemline_server.store.names import new_digest
 from stemline_server.store.sources import SoundOpener, file_identity
 
 _BLOCK_SAMPLES = 1 << 17
@@ -81,16 +80,16 @@ class PathRegistrar:
                     advice="Give a range inside the file.",
                 )
             shape = MediaShape(reader.sample_rate, reader.channels, wanted.length)
-            digest = new_digest(shape.sample_rate, shape.channels)
+            hasher = MediaHasher(shape.sample_rate, shape.channels)
             for start in range(wanted.start_sample, wanted.end_sample, _BLOCK_SAMPLES):
                 if gone.is_set():
                     raise Cancelled
                 block = reader.read(start, min(start + _BLOCK_SAMPLES, wanted.end_sample))
-                digest.update(bare_bytes(block))
+                hasher.update(block)
         if file_identity(reference.source.path) != reference.identity:
             raise MediaError(
                 f"{reference.source.path!r} is being changed.",
                 code=Code.MEDIA_CHANGED,
                 advice="Wait until it is whole.",
             )
-        return f"media/{digest.hexdigest()}", shape
+        return hasher.name(), shape

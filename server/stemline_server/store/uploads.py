@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import IO
 
 from stemline.errors import Code, InputError
+from stemline.media import MediaHasher
 from stemline_server.store.content import ContentStore
 from stemline_server.store.database import disk_full
 from stemline_server.store.media_table import MediaRow, MediaShape
-from stemline_server.store.names import media_id, new_digest
+from stemline_server.store.names import media_id
 
 _READ_BYTES = 1 << 20
 _MAX_SAMPLE_RATE = 768_000
@@ -79,11 +80,11 @@ class Uploads:
 
     def finish(self, header: UploadHeader, part: Path) -> MediaRow:
         """Verifies the whole file and gives it to the store. Another sound is dropped: InputError (UPLOAD_MISMATCH)."""
-        digest = new_digest(header.shape.sample_rate, header.shape.channels)
+        hasher = MediaHasher(header.shape.sample_rate, header.shape.channels)
         with part.open("rb") as file:
             while data := file.read(_READ_BYTES):
-                digest.update(data)
-        if digest.hexdigest() != media_id(header.name):
+                hasher.update_bare(data)
+        if hasher.name() != header.name:
             part.unlink()
             raise InputError(
                 "What arrived is not the sound that was announced.", code=Code.UPLOAD_MISMATCH, advice="Send it again."

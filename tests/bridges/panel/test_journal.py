@@ -16,7 +16,17 @@ from stemline.paths import cache_dir
 from stemline_panel.control.runs import RunControl
 from stemline_panel.kept import forget_old
 from stemline_panel.model.journal import Entry, Journal
-from stemline_panel.model.queue import Applied, ItemState
+from stemline_panel.model.queue import Applied, ItemState, QueueItem
+from stemline_panel.model.session import Session
+
+
+def finished_run() -> tuple[Session, QueueItem]:
+    made = session()
+    made.stems.add("rain")
+    item = made.queue.add(made.request())
+    made.queue.next_to_run()
+    made.queue.finish(item.number, outcome(item.request))
+    return made, item
 
 
 def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
@@ -69,11 +79,7 @@ def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("qapp")
 def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(tmp_path: Path) -> None:
-    made = session()
-    made.stems.add("rain")
-    item = made.queue.add(made.request())
-    made.queue.next_to_run()
-    made.queue.finish(item.number, outcome(item.request))
+    made, item = finished_run()
     runs = RunControl(made, Journal(tmp_path))
     made.show(ReadClips((clip(2),)))
     assert runs.find_earlier(made.clips) == 0
@@ -135,11 +141,7 @@ def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monk
 
 
 def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
-    made = session()
-    made.stems.add("rain")
-    item = made.queue.add(made.request())
-    made.queue.next_to_run()
-    made.queue.finish(item.number, outcome(item.request))
+    made, item = finished_run()
     journal = Journal(tmp_path)
     journal.write(made.queue)
     assert len(list(tmp_path.iterdir())) == 1

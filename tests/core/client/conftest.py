@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.client.sounds import LENGTH_SAMPLES, make_clip
+from shared_servers import cache_of_a_server
 from stemline.client import Client, connect, stop_private
 
 
@@ -37,17 +38,13 @@ def own_client(private: None) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache folder of a private server that tests may use but not stop."""
-    folder = tmp_path_factory.mktemp("shared")
-    yield folder
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STEMLINE_CACHE", str(folder))
-        stop_private(timeout_s=10)
+def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of a private server that tests here may use but not stop."""
+    with cache_of_a_server(tmp_path_factory) as cache:
+        yield cache
 
 
 @pytest.fixture
-def client(shared_cache: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("STEMLINE_CACHE", str(shared_cache))
+def client(shared_server: None) -> Iterator[Client]:
     with connect() as client:
         yield client

@@ -17,7 +17,7 @@ from stemline.hosts.companion import Companion
 from stemline.hosts.services import EditServices
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_stems_land_in_the_host_and_add_up_to_the_originals(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("separate", STEMLINE_HOST)
     end = report["end"]
@@ -40,7 +40,7 @@ def test_stems_land_in_the_host_and_add_up_to_the_originals(fake_host: FakeHostR
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_a_host_can_show_models_and_health(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("health", STEMLINE_HOST)
     assert {check["status"] for check in report["doctor"]["checks"]} <= {"ok", "warn", "fail"}
@@ -50,7 +50,7 @@ def test_a_host_can_show_models_and_health(fake_host: FakeHostRunner) -> None:
     assert report["models"]["default"]
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_cancel_in_the_middle_reaches_the_engine_and_the_next_run_works(fake_host: FakeHostRunner) -> None:
     stems = [{"name": "slow", "prompt": {"text": "sleep:60"}}]
     separate = {"stems": stems, "settings": {"output_dir": str(fake_host.folder / "stems"), "model": "noop"}}
@@ -62,7 +62,7 @@ def test_cancel_in_the_middle_reaches_the_engine_and_the_next_run_works(fake_hos
     assert [track[1] for track in report["tracks"]] == ["quick", "quick", "residual", "residual"]
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_a_killed_host_leaves_its_finished_work_to_the_next(fake_host: FakeHostRunner) -> None:
     config = fake_host.config("finish_then_die", STEMLINE_HOST)
     assert subprocess.run(fake_host.command(config), check=False, timeout=120).returncode == -9
@@ -74,7 +74,7 @@ def test_a_killed_host_leaves_its_finished_work_to_the_next(fake_host: FakeHostR
     assert all(clip["reused"] for clip in report["end"]["result"]["clips"])
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_a_killed_companion_does_not_hang_the_host_though_the_server_lives(fake_host: FakeHostRunner) -> None:
     stems = [{"name": "slow", "prompt": {"text": "sleep:60"}}]
     settings = {"output_dir": str(fake_host.folder / "stems"), "model": "noop"}
@@ -86,7 +86,7 @@ def test_a_killed_companion_does_not_hang_the_host_though_the_server_lives(fake_
         client.cancel(left)
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_what_cannot_be_separated_is_told_by_name(fake_host: FakeHostRunner) -> None:
     text = fake_host.folder / "notes.wav"
     text.write_text("not sound")
@@ -123,7 +123,7 @@ def test_started_by_hand_it_says_what_it_is_for() -> None:
     assert ended.stdout == ""
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_either_side_may_start_the_other(fake_host: FakeHostRunner) -> None:
     """The host as our child: the companion's own API over the child's pipes, as a panel would use it."""
     command = fake_host.command(fake_host.config("hosted_run", ()), "--child")

@@ -124,7 +124,7 @@ def test_a_timeline_of_resolve_that_is_not_there(folder: Path, cut: Config) -> N
         desk.read()
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_the_panel_is_killed_and_its_stems_are_found_again(folder: Path, cut: Config) -> None:
     stems = [{"name": "speech", "prompt": {"text": "speech"}}]
     settings = {"output_dir": str(folder / "stems"), "model": "noop", "disable_originals": False}

@@ -233,7 +233,7 @@ def test_a_bridge_that_is_in_use_stays_whole(monkeypatch: pytest.MonkeyPatch) ->
         installing.install()
     assert installing.bridge_is_current()
     monkeypatch.undo()
-    assert not target.with_name("bridge.old").exists()
+    assert not target.with_name(".bridge.old").exists()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def noop(own_folders: None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_open_mark_separate_compare_apply_remove(folder: Path, interview: Config) -> None:
     """From the selected picture to tracks of its sound and back, with the embedded model. Its picture "5 applied" is
     docs/pictures/resolve.png, kept by hand."""
@@ -114,7 +114,7 @@ def outlived(folder: Path) -> Iterator[None]:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.usefixtures("private_server", "noop", "outlived")
+@pytest.mark.usefixtures("shared_server", "noop", "outlived")
 def test_resolve_quits_under_a_run_and_comes_back(folder: Path, interview: Config) -> None:
     """The panel goes on, takes the pipe of the panel that the new Resolve starts, and applies what it made."""
     run_menu_script_with_user(folder, interview, "resolve_quits", outlived=True)
@@ -135,7 +135,7 @@ def test_resolve_quits_under_a_run_and_comes_back(folder: Path, interview: Confi
     assert not (paths.home_dir() / "panel" / "waiting.json").exists()
 
 
-@pytest.mark.usefixtures("private_server", "noop")
+@pytest.mark.usefixtures("shared_server", "noop")
 def test_the_panel_is_killed_and_the_next_one_offers_what_is_there(folder: Path, interview: Config) -> None:
     first = run_menu_script_with_user(folder, interview, "is_killed")
     assert "the panel has ended (it was stopped)" in first.console

@@ -32,7 +32,7 @@ def assert_stems_add_up(session: Session) -> None:
         assert np.abs(added_up - session.sound(original)).max() == 0
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_the_menu_script_brings_stems_in_and_takes_them_back(folder: Path, cut: dict[str, Any]) -> None:
     session = run_menu_script(folder, cut, [{"do": "separate", "params": params(folder)}])
     capabilities, result = session.results
@@ -49,7 +49,7 @@ def test_the_menu_script_brings_stems_in_and_takes_them_back(folder: Path, cut: 
     assert session.report["current_bin"] == "Master"
 
 
-@pytest.mark.usefixtures("private_server")
+@pytest.mark.usefixtures("shared_server")
 def test_the_bridge_talks_to_stemline_host(folder: Path, cut: dict[str, Any]) -> None:
     session = run_host_session(folder, cut, params(folder))
     assert "error" not in session.report["end"], session.report["end"]

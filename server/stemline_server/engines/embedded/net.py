@@ -58,6 +58,12 @@ class Sureness:
     def nothing(cls, queries: int) -> Sureness:
         return cls(*(np.zeros(queries, np.float32) for _ in range(3)))
 
+    def take_in(self, presence: npt.NDArray[np.float32], share: npt.NDArray[np.float32]) -> None:
+        """What was found in the next window."""
+        np.maximum(self.presence, presence, out=self.presence)
+        np.copyto(self.presence_now, presence)
+        np.maximum(self.share, share, out=self.share)
+
 
 class Separation:
     """Iterating it yields the targets [queries, n] in order, exactly as long as the sound; `heard` grows with them."""
@@ -101,10 +107,8 @@ class Net:
             start = max(min(start, frames - WINDOW_FRAMES), 0)
             end = min(start + WINDOW_FRAMES, frames)
             spectra = spectra_of(audio, start, end)
-            gains, here = self._gains(spectra, words, [span_channels(q, start, end) for q in queries])
-            np.maximum(heard.presence, here.presence, out=heard.presence)
-            np.maximum(heard.share, here.share, out=heard.share)
-            np.copyto(heard.presence_now, here.presence)
+            spans = [span_channels(query, start, end) for query in queries]
+            gains = self._gains(spectra, words, spans, heard)
             gains = gains[:, emitted - start :]
             if faded is not None:
                 ramp = np.linspace(0, 1, faded.shape[1], dtype=np.float32)[None, :, None]
@@ -122,9 +126,9 @@ class Net:
                 yield wave[:, : length - begin]
 
     def _gains(
-        self, spectra: npt.NDArray[np.complex64], words: list[int], spans: list[Gains]
-    ) -> tuple[Gains, Sureness]:
-        """Gains [queries, T, bins] of one window, and what was found in it."""
+        self, spectra: npt.NDArray[np.complex64], words: list[int], spans: list[Gains], heard: Sureness
+    ) -> Gains:
+        """Gains [queries, T, bins] of one window; `heard` takes in what was found in it."""
         import torch  # noqa: PLC0415 - only where the net is used
 
         from stemline_server.engines.embedded.network import BAND_OF_BIN, BINS, Query, sum_bands  # noqa: PLC0415
@@ -137,9 +141,11 @@ class Net:
             gain, active = self._network(power, query)
             sure = torch.sigmoid(active).sort(dim=1).values[:, -min(10, active.shape[1])]
             share = (gain**2 * power).sum((1, 2)) / (power.sum() + 1e-12)
+            heard.take_in(sure.numpy(), share.numpy())
             gain = at_level(gain, power, sure)
         bins = np.minimum(np.arange(spectra.shape[1]), BINS - 1)
-        return gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]], Sureness(sure.numpy(), sure.numpy(), share.numpy())
+        taken: Gains = gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]]
+        return taken
 
 
 def at_level(gain: Tensor, power: Tensor, sure: Tensor) -> Tensor:

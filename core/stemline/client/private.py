@@ -37,6 +37,7 @@ _GIB = 1 << 30
 _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 20.0
 _GIVE_WAY_S = 1.0
+_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,24 +197,29 @@ def _creation_flags() -> int:
 
 
 class _Start:
-    """One try to bring a private server up, with what it says on the way."""
+    """The bringing up of a private server, with what it says on the way."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
         self._log = state / "server.log"
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        self._starts = 0
         self._begin()
 
     def look_after(self) -> None:
-        """Raises NoServerError when the process failed. When it gave way to another that then went, it is started
-        again.
+        """Raises NoServerError when the process failed. One that was killed is started again, a few times; and one
+        that gave way to another that then went.
         """
         code = self._process.poll()
         if code is None:
             return
-        if code:
+        if code < 0 and self._starts < _STARTS:
+            self._begin()
+        elif code < 0:
+            raise self.failed(f"it was killed {self._starts} times, the last time by signal {-code}")
+        elif code:
             raise self.failed(f"it ended with code {code}")
-        if time.monotonic() - self._begun_s > _GIVE_WAY_S and _recorded(self._state) is None:
+        elif time.monotonic() - self._begun_s > _GIVE_WAY_S and _recorded(self._state) is None:
             self._begin()
 
     def failed(self, what: str) -> NoServerError:
@@ -225,6 +231,7 @@ class _Start:
 
     def _begin(self) -> None:
         self._process = _spawn(self._state, self._log)
+        self._starts += 1
         self._begun_s = time.monotonic()
 
 

@@ -75,6 +75,39 @@ def test_a_killed_server_is_noticed_and_replaced() -> None:
         assert running().pid != dead.pid
 
 
+def killed_while_starting(folder: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Private servers from now on are killed as they start, so many times; a line a start is written to the file."""
+    starts = folder / "starts"
+    (folder / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "if 'stemline_server' in sys.orig_argv:\n"
+        f"    with open({str(starts)!r}, 'a+') as file:\n"
+        "        file.write('started\\n')\n"
+        "        file.seek(0)\n"
+        f"        killed = len(file.readlines()) <= {times}\n"
+        "    if killed:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return starts
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_server_killed_while_it_starts_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = killed_while_starting(tmp_path, 2, monkeypatch)
+    with connect() as client:
+        assert client.server_info().version == __version__
+    assert len(starts.read_text().splitlines()) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_server_killed_each_time_it_starts_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = killed_while_starting(tmp_path, 99, monkeypatch)
+    with pytest.raises(NoServerError, match="killed 3 times, the last time by signal 9"):
+        connect()
+    assert len(starts.read_text().splitlines()) == 3
+
+
 def test_an_endpoint_of_a_process_that_is_another_by_now_is_not_believed() -> None:
     """Process ids are used again: this one lives, but is no server."""
     state = paths.server_state_dir(__version__)

@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=180, help="time to train (default 180)")
     parser.add_argument("--workers", type=int, default=2, help="training processes, one thread each (default 2)")
     parser.add_argument("--begin", type=Path, help="weights to go on from; without: from scratch")
+    parser.add_argument("--seed", type=int, default=1000, help="which mixtures to draw; another one with --begin")
     parser.add_argument("--evaluation", type=Path, help="manifest.json of an evaluation set whose files to leave out")
     parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
     parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
@@ -67,7 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     folders = build_corpora(options.work, extracted, options.evaluation)
     rate = GENTLE_RATE if options.begin else PEAK_RATE
     plan = Plan(
-        folders, options.work / "run", options.minutes * 60, options.begin, peak_rate=rate, workers=options.workers
+        folders,
+        options.work / "run",
+        options.minutes * 60,
+        options.begin,
+        seed=options.seed,
+        peak_rate=rate,
+        workers=options.workers,
     )
     print(export(learn(plan), options.output))  # noqa: T201 - the output of a command-line tool
     return 0

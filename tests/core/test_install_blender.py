@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from stemline._version import __version__
 from stemline.errors import OutputError
 from stemline.installing import blender
 from stemline.installing.blender_package import build_zip, validate_zip
@@ -45,6 +48,17 @@ def program(computer: Path, version: str, tool: str = "exit 0") -> None:
         f'#!/bin/sh\ncase "$1" in --version) echo "Blender {version}.1";; --command) {tool};; *) exit 0;; esac\n'
     )
     path.chmod(0o755)
+
+
+def test_the_extension_is_of_the_version_that_it_came_with(tmp_path: Path) -> None:
+    """It is written down twice more, for Blender from 4.2 on and before."""
+    with zipfile.ZipFile(build_zip(tmp_path)) as package:
+        manifest = tomllib.loads(package.read("blender_manifest.toml").decode())
+        module = package.read("__init__.py").decode()
+    assert manifest["version"] == __version__
+    before = re.search(r'"version": \((\d+), (\d+), (\d+)\)', module)
+    assert before is not None
+    assert ".".join(before.groups()) == __version__
 
 
 def test_every_version_gets_it_where_it_looks(computer: Path) -> None:

@@ -37,13 +37,15 @@ def test_volume_pan_and_fades_are_carried(blender: Runner) -> None:
     assert saw["curves_left"] == 1, "that of the original"
 
 
-def test_strips_before_frame_one_and_longer_than_their_sound(blender: Runner) -> None:
-    saw = blender.run("sources.before_frame_one")
+def test_strips_before_frame_one_and_longer_than_their_sound(blender: Runner, version: str) -> None:
+    tries = 4 if version == "3.4" else 1  # 3.4 reads stray memory before the beginning of a sound, and may end of it
+    saw = blender.run("sources.before_frame_one", tries=tries)
     done(saw)
     assert sorted((stem["left"], stem["right"]) for stem in saw["stems"]) == [(-20, 40)] * 2 + [(100, 240)] * 2
     for name in ("early", "wide"):
         assert saw[name]["peak"] < 1e-4, saw[name]
         assert saw[name]["loudest"] > 0.1
+    assert saw["before"] == 0, "no sound before the strip's own begins"
 
 
 def test_inside_a_meta_strip_that_the_user_opened(blender: Runner) -> None:

@@ -15,7 +15,7 @@ from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig
 
 Start = Callable[..., ServerProcess]
-LENGTH_SAMPLES = 8 * RATE
+LENGTH_SAMPLES = 15 * RATE
 WAIT_S = 120.0
 STEPS, EVALUATIONS_A_STEP = 16, 2  # of the preset `standard`: midpoint
 SOLVED = re.compile(r"solved from step (\d+) to (\d+), (\d+) windows evaluated")
@@ -60,16 +60,18 @@ def kill_after(server: ServerProcess, steps: int) -> int:
 
 
 @pytest.mark.slow
-def test_the_job_of_a_killed_server_goes_on_from_its_last_step(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [0, 4, STEPS], ids=["encoding", "solving", "decoding"])
+def test_the_job_of_a_killed_server_goes_on_from_its_last_step(start: Start, tmp_path: Path, steps: int) -> None:
     sound = write_noise(tmp_path / "noise.wav", LENGTH_SAMPLES, channels=1)
     server = start(state=tmp_path / "killed")
     job = ask(server.caller, sound)
-    kept = kill_after(server, 4)
-    assert 4 <= kept <= STEPS
+    server.caller.until(job.name, pb.STATE_RUNNING)
+    kept = kill_after(server, steps)
+    assert steps <= kept <= STEPS
     server.start()
     resumed = stem(server.caller, job)
-    solves = [tuple(map(int, numbers)) for numbers in SOLVED.findall(server.log())]
-    assert solves == [(kept, STEPS, (STEPS - kept) * EVALUATIONS_A_STEP)]
+    last_solve = tuple(map(int, SOLVED.findall(server.log())[-1]))
+    assert last_solve == (kept, STEPS, (STEPS - kept) * EVALUATIONS_A_STEP)
     ended = server.caller.get(job.name)
     assert ended.attempt == 2
     assert re.fullmatch("[01]{16}", ended.stem.notes["watermark"])

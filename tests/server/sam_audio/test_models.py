@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server.sam_audio.generated import TINY, write_checkpoint
 from stemline.errors import Code, SeparationError, UsageError
 from stemline.paths import models_dir
 from stemline_server.engines import registry
@@ -40,6 +41,13 @@ def test_listing_engines_imports_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("rate", [24000, 44100])
+def test_a_codec_of_another_rate_is_fed_at_its_own(settings: Settings, tmp_path: Path, rate: int) -> None:
+    document = TINY | {"audio_codec": TINY["audio_codec"] | {"sample_rate": rate}}
+    settings = replace(settings, model=str(write_checkpoint(tmp_path / "tuned", document)))
+    assert SamAudioEngine(settings=settings).info.sample_rate == rate
 
 
 def test_several_checkpoints_are_models_of_their_own(checkpoint: Path) -> None:

@@ -176,12 +176,6 @@ def _section(kind: type[_Section], given: Mapping[str, Any] | None) -> _Section:
 
 def _problem(config: SamAudioConfig) -> str:
     codec, dit = config.audio_codec, config.transformer
-    if math.prod(codec.encoder_rates) != math.prod(codec.decoder_rates):
-        return "has codec rates whose products differ"
-    if any(rate < 1 for rate in codec.decoder_rates) or any(rate < 2 or rate % 2 for rate in codec.encoder_rates):
-        return "has an odd encoder rate, with which the codec's frames do not fit its samples"
-    if not 1 <= len(codec.decoder_rates) <= len(WATERMARK_STRIDES):
-        return f"has {len(codec.decoder_rates)} decoder stages, the watermark has strides for {len(WATERMARK_STRIDES)}"
     if dit.n_kv_heads not in (None, dit.n_heads):
         return f"has {dit.n_kv_heads} key heads for {dit.n_heads} heads, where this engine knows as many only"
     if dit.dim % dit.n_heads or dit.head_dim % 2:
@@ -190,6 +184,18 @@ def _problem(config: SamAudioConfig) -> str:
         return "has channel counts that do not fit the codec's latent"
     if dit.context_dim != dit.dim:
         return "has a text width that differs from the transformer's, which this engine does not support"
+    return _problem_of_codec(codec)
+
+
+def _problem_of_codec(codec: CodecConfig) -> str:
+    if math.prod(codec.encoder_rates) != math.prod(codec.decoder_rates):
+        return "has codec rates whose products differ"
+    if any(rate < 1 for rate in codec.decoder_rates) or any(rate < 2 or rate % 2 for rate in codec.encoder_rates):
+        return "has an odd encoder rate, with which the codec's frames do not fit its samples"
+    if not 1 <= len(codec.decoder_rates) <= len(WATERMARK_STRIDES):
+        return f"has {len(codec.decoder_rates)} decoder stages, the watermark has strides for {len(WATERMARK_STRIDES)}"
+    if codec.sample_rate < codec.hop_samples:
+        return f"has a sample rate of {codec.sample_rate} Hz, less than a frame a second"
     return ""
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stemline.errors import InputError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.sam_audio import locate, prompts
+from stemline_server.engines.sam_audio.config import CodecConfig, read_config
 from stemline_server.engines.sam_audio.presets import preset
 from stemline_server.engines.sam_audio.settings import Settings
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
 
 CODE_REVISION = 1
 """Counts up whenever this code gives other results for the same weights."""
-_SAMPLE_RATE = 48000
 
 
 class SamAudioEngine:
@@ -42,7 +44,7 @@ class SamAudioEngine:
             id=f"sam_audio.{self._variant}" if self._variant else "sam_audio",
             title=f"SAM Audio ({name})",
             revision=self._revision,
-            sample_rate=_SAMPLE_RATE,
+            sample_rate=_sample_rate(folder),
             spans=True,
             free_text=True,
             licence="code Apache-2.0; weights SAM License",
@@ -78,7 +80,7 @@ class SamAudioEngine:
         self._loaded = None
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
-        """Blocks [prompts, 1, n] of a mono source at 48 kHz.
+        """Blocks [prompts, 1, n] of a mono source at the rate of `info`.
 
         Raises Cancelled, UsageError for a quality or prompt that cannot be served, SeparationError
         (DEVICE_OUT_OF_MEMORY).
@@ -92,3 +94,12 @@ class SamAudioEngine:
             self.load("cpu")
         assert self._loaded is not None  # noqa: S101 - load() has set it or raised
         yield from Separation(self._loaded, request, control).blocks()
+
+
+def _sample_rate(folder: Path | None) -> int:
+    """The rate of the checkpoint's codec in Hz; the published one where there is none that can be read."""
+    try:
+        codec = read_config(folder).audio_codec if folder else CodecConfig()
+    except InputError:
+        codec = CodecConfig()
+    return codec.sample_rate

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 import wav
-from desk import Desk
+from desk import RATE, Desk
 
 INNER_EDGES = {"meta": (40, 70)}
 
@@ -268,11 +268,15 @@ def before_frame_one(module: str, config: dict[str, Any]) -> dict[str, Any]:
     desk.select(early, wide)
     end = desk.wait(desk.press())
     of = {name: [s for s in desk.stem_strips() if s.name.startswith(name)] for name in ("early", "wide")}
+    early = [desk.mix_down(early, channels="MONO"), desk.mix_down(*of["early"], channels="MONO")]
+    mix, stems = desk.mix_down(wide, channels="MONO")[0], desk.mix_down(*of["wide"], channels="MONO")[0]
+    begin = int(115 / desk.rate * RATE)
     return {
         "end": end,
         "stems": desk.stems(),
-        "early": desk.null_between(desk.mix_down(early, channels="MONO"), desk.mix_down(*of["early"], channels="MONO")),
-        "wide": desk.null_between(desk.mix_down(wide, channels="MONO"), desk.mix_down(*of["wide"], channels="MONO")),
+        "early": desk.null_between(*early),
+        "wide": desk.null_between([mix[begin:]], [stems[begin:]]),
+        "before": max(map(abs, stems[: begin - 2])),
     }
 
 

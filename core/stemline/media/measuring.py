@@ -14,6 +14,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
 
+from stemline.media.cut_files import is_cut
 from stemline.media.decoding import (
     Anchor,
     FrameDecoder,
@@ -24,7 +25,7 @@ from stemline.media.decoding import (
     moving_video,
 )
 from stemline.media.model import AudioStream
-from stemline.media.opening import is_cut_wave, open_container, stat_media
+from stemline.media.opening import open_container, stat_media
 from stemline.timebase import round_half_up
 
 _SEEK_TRIAL_S = 4
@@ -37,7 +38,7 @@ class StreamFacts:
     """A stream as measured. `anchor` is None where nothing decodes; `claims_audio` tells whether something should.
 
     `profile` is the codec's; `seekable` tells whether seeks in this file land where its timestamps say, `cut_short`
-    whether it names at least a second more sound than it holds.
+    whether it names more than it holds (a second of sound at least, where the file does not say its own size).
     """
 
     stream: AudioStream
@@ -60,18 +61,19 @@ def _measured(path: str, _state: tuple[int, int, int], index: int) -> StreamFact
         head = list(islice(decoded_frames(container, stream), 2))
         anchor = _anchored(container, stream, head) if head else None
         expected = _expected_end(container, stream, anchor)
-        indexed = stream.duration is not None and any(name in container.format.name for name in _INDEXED)
+        container_name = container.format.name
+        indexed = stream.duration is not None and any(name in container_name for name in _INDEXED)
         facts = StreamFacts(
             stream=_describe(stream, index),
             anchor=anchor,
             profile=stream.profile or "",
-            seekable=container.format.name != "mxf" or seeks_truly(path, stat_media(path)),
+            seekable=container_name != "mxf" or seeks_truly(path, stat_media(path)),
             claims_audio=bool(stream.duration or container.duration),
         )
     if anchor is None:
         return facts
     length = max(0, _true_end(path, index, anchor, expected if facts.seekable else 0))
-    cut_short = is_cut_wave(path) or (indexed and expected - length >= anchor.sample_rate)
+    cut_short = is_cut(path, container_name) or (indexed and expected - length >= anchor.sample_rate)
     stream_found = replace(facts.stream, sample_rate=anchor.sample_rate, length_samples=length)
     return replace(facts, stream=stream_found, cut_short=cut_short)
 

@@ -9,7 +9,6 @@ import av
 from av.container import InputContainer
 
 from stemline.errors import Code, MediaError
-from stemline.media.riff import chunks
 
 # Containers that hold their media themselves. Playlists and other formats that name further files (hls, dash, concat,
 # image2, sdp ...) are left out on purpose.
@@ -57,29 +56,6 @@ def open_container(path: str | Path) -> InputContainer:
         raise MediaError(f"{printable(path)} may not be read.", advice="Check the file's permissions.") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise unreadable(path) from error
-
-
-def is_cut_mp4(path: str | Path) -> bool:
-    """Whether the last box of a MOV or MP4 file reaches past its end: such a file may have lost its list of streams."""
-    size = stat_media(path)[0]
-    with Path(path).open("rb") as file:
-        position = 0
-        while position + 8 <= size:
-            file.seek(position)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8:
-                return length != 0
-            position += length
-    return position > size
-
-
-def is_cut_wave(path: str | Path) -> bool:
-    """Whether this is a WAVE file whose samples reach past its end."""
-    with Path(path).open("rb") as file:
-        return any(chunk.name == b"data" and chunk.cut for chunk in chunks(file))
 
 
 def unreadable(path: str | Path) -> MediaError:

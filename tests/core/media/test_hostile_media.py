@@ -188,13 +188,33 @@ def test_cut_files_give_what_is_there_or_say_so(name: str, tmp_path: Path) -> No
             assert np.array_equal(salvaged(path)[:, :length], everything), size
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mxf"])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mxf", "a.mkv", "a.mp3"])
 def test_a_file_that_names_more_sound_than_it_holds_is_told_from_a_whole_one(name: str, tmp_path: Path) -> None:
     whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 5 * 48_000, 16)])
     assert not media_facts(MediaSource(str(whole))).cut_short
     cut = tmp_path / f"cut-{name}"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert media_facts(MediaSource(str(cut))).cut_short
+
+
+def test_a_recording_that_was_never_finished_is_whole(tmp_path: Path) -> None:
+    """Matroska as a recorder leaves it that crashed, or that streams: of unknown size."""
+    data = bytearray(encode(tmp_path / "a.mkv", RECIPES["a.mkv"], [ramp(2, 5 * 48_000, 16)]).read_bytes())
+    size_at = data.index(b"\x18\x53\x80\x67") + 4
+    data[size_at : size_at + 8] = b"\x01" + 7 * b"\xff"
+    path = tmp_path / "recording.mkv"
+    path.write_bytes(data[: len(data) // 2])
+    assert not media_facts(MediaSource(str(path))).cut_short
+
+
+def test_a_tagged_mp3_that_is_cut_short_is_told_from_a_whole_one(tmp_path: Path) -> None:
+    sound = encode(tmp_path / "a.mp3", RECIPES["a.mp3"], [ramp(2, 5 * 48_000, 16)]).read_bytes()
+    sound = sound[sound.index(b"\xff\xfb") :]
+    tag = b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256)
+    for name, data, cut in (("whole", tag + sound, False), ("cut", tag + sound[:-500], True)):
+        path = tmp_path / f"{name}.mp3"
+        path.write_bytes(data)
+        assert media_facts(MediaSource(str(path))).cut_short == cut
 
 
 def test_an_mp4_whose_index_outlived_its_samples_is_cut_short(tmp_path: Path) -> None:

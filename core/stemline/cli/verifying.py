@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from stemline.cli.output import print_json
+from stemline.cli.answers import print_json
 from stemline.errors import Code, StemlineError
 from stemline.workflow.verify import verify_file
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -88,6 +89,7 @@ def serve(config: ServerConfig) -> int:
     with lock:
         _start_log(folder, private=config.private)
         asyncio.run(_serve(config, folder))
+        _leave_engines()
     return 0
 
 
@@ -106,6 +108,13 @@ async def _serve(config: ServerConfig, folder: StateFolder) -> None:
             await server.wait_idle(config.idle_timeout_s, stop)
         else:
             await stop.wait()
+
+
+def _leave_engines() -> None:
+    """Ends the process here when an engine is still in a step: PyTorch aborts where Python takes its thread down."""
+    if any(isinstance(thread, Worker) for thread in threading.enumerate()):
+        logging.shutdown()
+        os._exit(0)
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +147,7 @@ class Server:
         self._catalog = Catalog(config.model or DEFAULT_ENGINE)
         workshop = Workshop(self._database, self._hub, self._store, self._opener, folder.scratch, owner)
         workers = [Worker(device, workshop) for device in config.devices or available_devices()]
-        self._board = JobBoard(self._database, self._hub, self._store, workers)
+        self._board = JobBoard(workshop, workers)
         self._registrar = (
             PathRegistrar(self._database, self._opener, config.media_roots) if config.media_roots != () else None
         )
@@ -171,9 +180,7 @@ class Server:
         await self._grpc.start()
         self.address = f"{self._config.listen.rpartition(':')[0]}:{port}"
         await self._health.serving(_SERVICES)
-        for worker in self._board.workers:
-            worker.start()
-            worker.wake()
+        self._board.start()
         self._folder.write_endpoint(self.address, self.token_file)
         _log.info("listening on %s as process %d", self.address, os.getpid())
 
@@ -187,20 +194,17 @@ class Server:
                 return
 
     async def stop(self) -> None:
-        """Takes nothing new, ends the watches, lets engines reach their next step and puts their jobs back."""
+        """Takes nothing new, puts running jobs back, ends the watches and lets engines reach their next step."""
         self._folder.endpoint.unlink(missing_ok=True)
         self._jobs.draining = True
         await self._health.enter_graceful_shutdown()
-        for worker in self._board.workers:
-            worker.stop()
+        await self._board.stop()
         self._hub.close()
         await self._grpc.stop(_GRACE_S)
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        for worker in self._board.workers:
-            if worker.ident is not None:
-                worker.join(_STEP_TIMEOUT_S)
+        self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
         self._media.close()
         if self._registrar is not None:

@@ -35,7 +35,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
-from stemline_server.engines.sam_audio.checkpoint import Placement, kept_bytes, load_model
+from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
 from stemline_server.engines.sam_audio.config import SamAudioConfig
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.noise import frame_noise
@@ -109,7 +109,7 @@ def timed_load(checkpoint: Path) -> Loaded:
     """The loaded model; prints seconds and peak memory against the weights kept."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run = timed(lambda: load_model(checkpoint, Placement(CPU)))
-    kept = kept_bytes(run.result)
+    kept = sum(weight.numel() * weight.element_size() for weight in run.result.parameters())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"  load: {run.wall_s:.1f} s; {kept / 1e9:.2f} GB kept, peak of this process {peak * 1024 / 1e9:.2f} GB")
     print(f"  (peak before, from making the checkpoint: {before * 1024 / 1e9:.2f} GB)")

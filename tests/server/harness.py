@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ class Caller:
     """A client of one server: stubs, and `call` that shows the token."""
 
     def __init__(self, address: str, token: str) -> None:
+        self.address = address
         self.channel = grpc.insecure_channel(address)
         self.metadata = (("authorization", f"Bearer {token}"),)
         self.media = media_pb2_grpc.MediaServiceStub(self.channel)
@@ -208,6 +210,29 @@ def samples_of(path: Path) -> np.ndarray:
     with wave.open(str(path), "rb") as file:
         data = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
     return (data / 32768).astype("<f4")
+
+
+def name_of(samples: bytes, channels: int = 2) -> str:
+    return "media/" + hashlib.sha256(f"{RATE}:{channels}:".encode() + samples).hexdigest()
+
+
+def parts(
+    samples: bytes, offset: int = 0, *, name: str = "", stop: int | None = None
+) -> Iterator[media_pb2.UploadMediaRequest]:
+    """An upload of stereo sound from byte `offset` to `stop`."""
+    yield media_pb2.UploadMediaRequest(
+        header=media_pb2.UploadHeader(
+            name=name or name_of(samples),
+            sample_rate=RATE,
+            channels=2,
+            length_samples=len(samples) // 8,
+            offset=offset,
+        )
+    )
+    for start in range(offset, len(samples) if stop is None else stop, 100_000):
+        yield media_pb2.UploadMediaRequest(
+            data=samples[start : start + 100_000 if stop is None else min(start + 100_000, stop)]
+        )
 
 
 def touch_later(path: Path) -> None:

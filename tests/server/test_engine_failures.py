@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from server.conftest import LENGTH_SAMPLES
+from server.conftest import LENGTH_SAMPLES, Behaviour
 from server.harness import Caller, job_request
 from stemline.errors import Code, SeparationError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines.base import Control, EngineRequest, Waveform
-from stemline_server.engines.noop import NoopEngine
-
-Behaviour = Callable[[EngineRequest, Control], None]
-
-
-@pytest.fixture
-def behave(monkeypatch: pytest.MonkeyPatch) -> list[Behaviour]:
-    """What every engine does first: put a function in."""
-    behaviours: list[Behaviour] = []
-
-    class Misbehaving(NoopEngine):
-        def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
-            for behaviour in behaviours:
-                behaviour(request, control)
-            yield from super().separate(request, control)
-
-    monkeypatch.setattr("stemline_server.engines.registry.create", lambda _: Misbehaving())
-    monkeypatch.setattr("stemline_server.engines.registry.engine_ids", lambda: ("noop",))
-    return behaviours
+from stemline_server.engines.base import Control, EngineRequest
 
 
 @pytest.fixture

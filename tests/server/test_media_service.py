@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -12,32 +11,9 @@ import grpc
 import pytest
 
 from server.conftest import LENGTH_SAMPLES
-from server.harness import RATE, Caller, samples_of, server_in_thread, touch_later, write_noise
+from server.harness import RATE, Caller, name_of, parts, samples_of, server_in_thread, touch_later, write_noise
 from stemline.v1 import media_pb2 as pb
 from stemline_server.config import ServerConfig
-
-
-def name_of(samples: bytes, channels: int = 2) -> str:
-    return "media/" + hashlib.sha256(f"{RATE}:{channels}:".encode() + samples).hexdigest()
-
-
-def parts(
-    samples: bytes, offset: int = 0, *, name: str = "", stop: int | None = None
-) -> Iterator[pb.UploadMediaRequest]:
-    """An upload of stereo sound from byte `offset` to `stop`."""
-    yield pb.UploadMediaRequest(
-        header=pb.UploadHeader(
-            name=name or name_of(samples),
-            sample_rate=RATE,
-            channels=2,
-            length_samples=len(samples) // 8,
-            offset=offset,
-        )
-    )
-    for start in range(offset, len(samples) if stop is None else stop, 100_000):
-        yield pb.UploadMediaRequest(
-            data=samples[start : start + 100_000 if stop is None else min(start + 100_000, stop)]
-        )
 
 
 def test_a_registered_range_is_named_by_its_samples(server: Caller, noise: Path) -> None:

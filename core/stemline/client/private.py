@@ -35,7 +35,7 @@ START_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 _GIB = 1 << 30
 _ANSWER_TIMEOUT_S = 5.0
-_STOP_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 30.0  # longer than a server waits for its callers and for an engine's step
 _GIVE_WAY_S = 1.0
 _STARTS = 3
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from stemline.file_lock import try_lock
 
 
 def is_alive(pid: int) -> bool:
@@ -35,19 +36,10 @@ def lock_state(state: Path) -> Iterator[bool]:
         yield False
         return
     with handle:
-        yield _try_lock(handle)
+        yield try_lock(handle)
 
 
 if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: IO[bytes]) -> bool:
-        handle.seek(0)
-        try:
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
 
     def _is_alive_on_windows(pid: int) -> bool:
         """os.kill(pid, 0) would end the process there."""
@@ -60,13 +52,3 @@ if sys.platform == "win32":
             return bool(kernel.WaitForSingleObject(handle, 0) == wait_timeout)
         finally:
             kernel.CloseHandle(handle)
-
-else:
-    import fcntl
-
-    def _try_lock(handle: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

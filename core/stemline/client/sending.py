@@ -103,6 +103,10 @@ def send(link: Link, source: MediaSource, extent: SampleRange, progress: Progres
                 held = _sent_by_another(link, named.name)
                 if held is not None:
                     return held
+                if _name(source, extent) != named:
+                    raise MediaError(
+                        f"{source.path!r} is being changed.", code=Code.MEDIA_CHANGED, advice="Wait until it is whole."
+                    ) from error
             else:
                 link.recover(error, attempt, stubs)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from stemline.file_lock import file_lock
 from stemline.media.bare import bare_bytes
 from stemline.media.decoding import FrameDecoder
-from stemline.media.file_lock import file_lock
 from stemline.media.measuring import StreamFacts
 from stemline.media.opening import stat_media, unreadable
 from stemline.media.range_decoder import RangeDecoder

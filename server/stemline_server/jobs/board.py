@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
-from stemline.errors import Code, SeparationError
+from stemline.errors import Code, OutputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
-from stemline_server.jobs.events import EventHub
 from stemline_server.jobs.record import JobRecord
-from stemline_server.jobs.worker import Worker
-from stemline_server.store.content import ContentStore
-from stemline_server.store.database import Database
+from stemline_server.jobs.worker import Worker, Workshop
+
+_log = logging.getLogger(__name__)
 
 _MAX_QUEUED = 200_000
 
@@ -21,11 +22,39 @@ _MAX_QUEUED = 200_000
 class JobBoard:
     """Every change is committed before the caller hears of it."""
 
-    def __init__(self, database: Database, hub: EventHub, store: ContentStore, workers: Sequence[Worker]) -> None:
-        self.hub = hub
+    def __init__(self, workshop: Workshop, workers: Sequence[Worker]) -> None:
+        self.hub = workshop.hub
         self.workers = tuple(workers)
-        self._database = database
-        self._store = store
+        self._database = workshop.database
+        self._store = workshop.store
+        self._owner = workshop.owner
+
+    def start(self) -> None:
+        for worker in self.workers:
+            worker.start()
+            worker.wake()
+
+    async def stop(self) -> None:
+        """Tells the engines to stop at their next step, and puts their jobs back into the queue.
+
+        That is not left to the workers: a step may last longer than anybody waits, and a job that is leased when the
+        process is killed counts as one that may have killed it.
+        """
+        for worker in self.workers:
+            worker.stop()
+        try:
+            await self._database.run(lambda connection: table.give_back(connection, self._owner), self.hub.publish)
+        except (OutputError, sqlite3.Error) as error:
+            _log.warning("jobs could not be put back into the queue: %s", error)
+
+    def join(self, timeout_s: float) -> None:
+        """Waits until the workers have stopped, at most so long."""
+        deadline_s = time.monotonic() + timeout_s
+        for worker in self.workers:
+            if worker.ident is not None:
+                worker.join(max(0.0, deadline_s - time.monotonic()))
+            if worker.is_alive():
+                _log.warning("the engine on %s did not reach its next step within %g s", worker.device, timeout_s)
 
     async def create(self, requests: Sequence[table.NewJob]) -> list[JobRecord]:
         """All or, when one is refused, none. Raises InputError (REQUEST_ID_REUSED), SeparationError (QUEUE_FULL)."""

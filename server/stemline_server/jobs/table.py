@@ -262,6 +262,12 @@ def take_lease(connection: sqlite3.Connection, job: JobRecord, owner: str, claim
     return _move(connection, job.id, pb.STATE_RUNNING)
 
 
+def give_back(connection: sqlite3.Connection, owner: str) -> list[JobRecord]:
+    """Puts everything that `owner` has leased back into the queue: what a server leaves in good order it never lost."""
+    leased = connection.execute("SELECT * FROM jobs WHERE owner = ?", (owner,)).fetchall()
+    return requeue(connection, map(JobRecord.of, leased), solo=False)
+
+
 def recover(connection: sqlite3.Connection, owner: str) -> None:
     """Takes up what a server that died had leased. A job it died of for the third time fails."""
     orphans = connection.execute(

@@ -37,7 +37,7 @@ from stemline_server.store.sources import Remainder, SoundOpener
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_FULL_DISK_WAIT_S = 1.0
+_RETRY_WAIT_S = 1.0
 
 # What no smaller group would cure.
 _OF_ALL = frozenset(
@@ -109,10 +109,25 @@ class Worker(threading.Thread):
     def run(self) -> None:
         while not self._stopping.is_set():
             order = self._orders.get()
-            if order is not None:
-                order()
-            while self._orders.empty() and (control := self._claim()) is not None:
-                self._run_group(control)
+            try:
+                if order is not None:
+                    order()
+                self._work()
+            except Cancelled:  # the database was closed over a worker that took too long to stop
+                return
+            except Exception:  # noqa: BLE001 - the outermost loop: jobs wait for this device as long as the server runs
+                _log.exception("the worker of %s goes on after an error that was not foreseen", self.device)
+                self._stopping.wait(_RETRY_WAIT_S)
+                self.wake()
+
+    def _work(self) -> None:
+        """Runs group after group until an order comes in or nothing waits."""
+        if self._control is not None:  # the round before could not write down how that group ended
+            group = self._control.group
+            self._fail(group, _end_unwritten())
+            self._leave(group)
+        while self._orders.empty() and (control := self._claim()) is not None:
+            self._run_group(control)
 
     def _order(self, action: Callable[[], object]) -> Future[object]:
         answer: Future[object] = Future()
@@ -131,17 +146,20 @@ class Worker(threading.Thread):
         """Leases a group. The control is in place before anybody can cancel one of its jobs."""
         if self._stopping.is_set():
             return None
-        claimed: list[JobRecord] = []
 
         def work(connection: sqlite3.Connection) -> GroupControl | None:
             group = next_group(connection, self._shop.owner)
-            if group is None:
-                return None
-            claimed.extend(group.jobs)
-            self._control = GroupControl(group, self._shop.hub)
-            return self._control
+            return None if group is None else GroupControl(group, self._shop.hub)
 
-        return self._insist(work, after=lambda _: self._shop.hub.publish(claimed))
+        def after(control: GroupControl | None) -> None:
+            if control is not None:
+                self._control = control
+                self._shop.hub.publish(control.group.jobs)
+
+        control = self._insist(work, after)
+        if control is not None and self._stopping.is_set():  # told to stop before the control was in place
+            control.stop()
+        return control
 
     def _run_group(self, control: GroupControl) -> None:
         group = control.group
@@ -157,10 +175,12 @@ class Worker(threading.Thread):
             self._fail(group, disk_full() if error.errno == errno.ENOSPC else _internal(group))
         except BaseException:  # noqa: BLE001 - a worker outlives whatever an engine does, `sys.exit()` included
             self._fail(group, _internal(group))
-        finally:
-            self._control = None
-            if not self._stopping.is_set():
-                shutil.rmtree(self._shop.scratch / group.name, ignore_errors=True)
+        self._leave(group)
+
+    def _leave(self, group: Group) -> None:
+        self._control = None
+        if not self._stopping.is_set():
+            shutil.rmtree(self._shop.scratch / group.name, ignore_errors=True)
 
     def _fail(self, group: Group, error: StemlineError) -> None:
         """A group that fails as a whole is tried again one by one: the others need not suffer for one prompt."""
@@ -255,13 +275,15 @@ class Worker(threading.Thread):
         self._insist(work, after=self._shop.hub.publish)
 
     def _insist(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None]) -> T:
-        """Commits the work, however long the disk stays full: a job's end is not lost for that. Not while stopping."""
+        """Commits the work, however long the table cannot be written: a job's end is not lost for a full disk or a
+        lock that another program holds. Not while stopping.
+        """
         while True:
             try:
                 return self._shop.database.call(work, after)
-            except OutputError:
-                _log.warning("the disk of the job table is full")
-                if self._stopping.wait(_FULL_DISK_WAIT_S):
+            except (OutputError, sqlite3.OperationalError) as error:
+                _log.warning("the job table cannot be written: %s", error)
+                if self._stopping.wait(_RETRY_WAIT_S):
                     raise
 
 
@@ -279,6 +301,14 @@ def _out_of_memory() -> StemlineError:
         "The server ran out of memory.",
         code=Code.DEVICE_OUT_OF_MEMORY,
         advice="Close other programs, or separate a shorter range.",
+    )
+
+
+def _end_unwritten() -> StemlineError:
+    return StemlineError(
+        "The server could not write down how this job ended.",
+        code=Code.INTERNAL,
+        advice="Run it again; the reason is in server.log.",
     )
 
 

@@ -12,9 +12,8 @@ from typing import Self
 import numpy as np
 
 from stemline.errors import Code, OutputError
+from stemline.media import SAMPLE_BYTES
 from stemline_server.engines.base import Waveform
-
-_SAMPLE_BYTES = 4
 
 
 class Spool:
@@ -50,6 +49,6 @@ class Spool:
     def read(self, samples: int) -> Waveform:
         """The next `samples` samples: [*shape, samples]."""
         self._file.seek(self._read_bytes)
-        data = self._file.read(samples * math.prod(self._shape) * _SAMPLE_BYTES)
+        data = self._file.read(samples * math.prod(self._shape) * SAMPLE_BYTES)
         self._read_bytes += len(data)
         return np.moveaxis(np.frombuffer(data, np.float32).reshape(samples, *self._shape), 0, -1)

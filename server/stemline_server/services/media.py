@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -87,7 +86,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         known = await self._database.run(lambda connection: media_table.find(connection, header.name))
         if known is not None and self._store.holds(known):
             return self._message(known, context)
-        upload = await self._blocking(self._uploads.begin, header)
+        upload = await self._begin(header)
         try:
             return self._message(await self._receive(upload, request_iterator), context)
         finally:
@@ -120,15 +119,22 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
 
     async def DeleteMedia(self, request: pb.DeleteMediaRequest, context: Context) -> pb.DeleteMediaResponse:
         await self._lookup(request.name)
-
-        def work(connection: sqlite3.Connection) -> None:
-            if media_table.is_pinned(connection, request.name):
-                raise InputError("A job that has not ended needs that media.", advice="Cancel the job first.")
-            media_table.forget(connection, request.name)
-            self._store.path(request.name).unlink(missing_ok=True)
-
-        await self._database.run(work)
+        await self._store.delete(request.name)
         return pb.DeleteMediaResponse()
+
+    async def _begin(self, header: UploadHeader) -> Upload:
+        """Takes the upload on; a caller that leaves meanwhile leaves no open upload behind."""
+        beginning = asyncio.ensure_future(self._blocking(self._uploads.begin, header))
+
+        def close(begun: asyncio.Future[Upload]) -> None:
+            if not begun.cancelled() and begun.exception() is None:
+                self._threads.submit(begun.result().close)
+
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(close)
+            raise
 
     async def _receive(self, upload: Upload, parts: AsyncIterator[pb.UploadMediaRequest]) -> MediaRow:
         async for part in parts:

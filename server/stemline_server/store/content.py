@@ -7,11 +7,11 @@ import errno
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from stemline.errors import Code, OutputError
+from stemline.errors import Code, InputError, OutputError
 from stemline.media import MediaHasher, bare_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
@@ -50,35 +50,17 @@ class ContentStore:
         """Whether a file of that name is there; files that are there are whole."""
         return self.path(name).exists()
 
-    def make_room(self, connection: sqlite3.Connection, wanted_bytes: int) -> None:
-        """Drops the longest unused media until `wanted_bytes` more fit. Raises OutputError (DISK_QUOTA, DISK_FULL)."""
-        wanted_bytes += self._reserved_bytes
-        over = media_table.stored_bytes(connection) + wanted_bytes - self.limit_bytes
-        short = wanted_bytes + _SPARE_DISK_BYTES - shutil.disk_usage(self._root).free
-        for name in media_table.least_recently_used(connection, max(over, short, 0)):
-            self.remove(connection, name)
-        if media_table.stored_bytes(connection) + wanted_bytes > self.limit_bytes:
-            raise OutputError(
-                f"The server's store is full: {wanted_bytes} bytes do not fit into its limit of {self.limit_bytes}.",
-                code=Code.DISK_QUOTA,
-                advice="Raise --store-limit, or wait for the jobs that still need what it holds.",
-            )
-        if shutil.disk_usage(self._root).free < wanted_bytes + _SPARE_DISK_BYTES:
-            raise disk_full()
-
-    def remove(self, connection: sqlite3.Connection, name: str) -> None:
-        """Takes the file out of the store; references to the same sound stay."""
-        media_table.forget_stored(connection, name)
-        self.path(name).unlink(missing_ok=True)
-
     def reserve(self, size_bytes: int) -> None:
-        """Sets room aside until `release`, for threads. Raises OutputError when there is none."""
+        """Sets room aside until `release`, dropping the longest unused media for it. For threads.
 
-        def work(connection: sqlite3.Connection) -> None:
-            self.make_room(connection, size_bytes)
+        Raises OutputError (DISK_QUOTA, DISK_FULL) when there can be none: then nothing is dropped.
+        """
+
+        def after(dropped: list[str]) -> None:
+            self._unlink(dropped)
             self._reserved_bytes += size_bytes
 
-        self._database.call(work)
+        self._database.call(lambda connection: self._make_room(connection, size_bytes), after)
 
     def release(self, size_bytes: int) -> None:
         """Gives up what `reserve` set aside: the file is in the store now, or never will be."""
@@ -87,6 +69,42 @@ class ContentStore:
             self._reserved_bytes -= size_bytes
 
         self._database.submit(work)
+
+    async def delete(self, name: str) -> None:
+        """Forgets that sound and every reference to it. Raises InputError when a job needs it."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            if media_table.is_pinned(connection, name):
+                raise InputError("A job that has not ended needs that media.", advice="Cancel the job first.")
+            media_table.forget(connection, name)
+            return [name]
+
+        await self._database.run(work, after=self._unlink)
+
+    def _make_room(self, connection: sqlite3.Connection, size_bytes: int) -> list[str]:
+        """Forgets what has to go; its files are to be unlinked once that is committed."""
+        wanted_bytes = size_bytes + self._reserved_bytes
+        over = media_table.stored_bytes(connection) + wanted_bytes - self.limit_bytes
+        short = wanted_bytes + _SPARE_DISK_BYTES - shutil.disk_usage(self._root).free
+        unused = media_table.unused_bytes(connection)
+        if over > unused:
+            raise OutputError(
+                f"The server's store is full: {size_bytes} bytes do not fit into its limit of {self.limit_bytes}.",
+                code=Code.DISK_QUOTA,
+                advice="Raise --store-limit, or wait for the jobs that still need what it holds.",
+            )
+        if short > unused:
+            raise disk_full()
+        dropped = media_table.least_recently_used(connection, max(over, short, 0))
+        for name in dropped:
+            media_table.forget_stored(connection, name)
+        return dropped
+
+    def _unlink(self, names: Iterable[str]) -> None:
+        """Removes the files of sounds that the table has forgotten. What cannot be removed now goes with `sweep`."""
+        for name in names:
+            with contextlib.suppress(OSError):
+                self.path(name).unlink(missing_ok=True)
 
     def adopt(self, draft: Path, name: str, shape: MediaShape) -> MediaRow:
         """Gives a whole, verified file its final name and makes it known. For threads."""
@@ -101,18 +119,18 @@ class ContentStore:
 
     def sweep(self) -> None:
         """Makes files and table agree again after a process that died. For start-up, before anything is served."""
+        there = {path: path.stat().st_size for path in self._root.glob("??/*.f32")}
 
-        def work(connection: sqlite3.Connection) -> None:
-            listed = connection.execute("SELECT * FROM media WHERE stored_bytes > 0").fetchall()
-            known = {self.path(row["name"]): (row["name"], row["stored_bytes"]) for row in listed}
-            there = {path: path.stat().st_size for path in self._root.glob("??/*.f32")}
-            for path, (name, size_bytes) in known.items():
-                if there.get(path) != size_bytes:
-                    self.remove(connection, name)
-            for path in there.keys() - known.keys():
-                path.unlink()
+        def work(connection: sqlite3.Connection) -> set[Path]:
+            listed = connection.execute("SELECT name, stored_bytes FROM media WHERE stored_bytes > 0").fetchall()
+            known = {self.path(row["name"]): row for row in listed}
+            whole = {path for path, row in known.items() if there.get(path) == row["stored_bytes"]}
+            for path in known.keys() - whole:
+                media_table.forget_stored(connection, known[path]["name"])
+            return whole
 
-        self._database.call(work)
+        for path in there.keys() - self._database.call(work):
+            path.unlink()
 
 
 class Draft:
@@ -151,10 +169,10 @@ class Draft:
 
     def discard(self) -> None:
         """Leaves nothing behind that has no final name. Once per draft."""
-        self._store.release(self._shape.size_bytes)
         with contextlib.suppress(OSError):
             self._file.close()
         Path(self._file.name).unlink(missing_ok=True)
+        self._store.release(self._shape.size_bytes)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from stemline.errors import Code, OutputError
+from stemline.errors import Cancelled, Code, OutputError
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +30,14 @@ class Database:
         self._connection: sqlite3.Connection = self._executor.submit(_open, path, schema).result()
 
     def submit(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> Future[T]:
-        """Queues `work`; `after` sees its result on the database thread, committed, before any later work runs."""
-        return self._executor.submit(self._transact, work, after)
+        """Queues `work`; `after` sees its result on the database thread, committed, before any later work runs.
+
+        Raises Cancelled once the database is closed.
+        """
+        try:
+            return self._executor.submit(self._transact, work, after)
+        except RuntimeError as error:
+            raise Cancelled("The server has stopped.") from error
 
     def call(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
         """Runs `work` and waits: for threads only, never in the event loop."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from stemline._version import __version__
+from stemline.file_lock import try_lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,10 @@ class StateFolder:
     def try_lock(self) -> IO[bytes] | None:
         """The folder's lock, held until the file is closed or the process dies; None when another process has it."""
         handle = (self.root / "lock").open("ab")
-        try:
-            _lock(handle)
-        except OSError:
-            handle.close()
-            return None
-        return handle
+        if try_lock(handle):
+            return handle
+        handle.close()
+        return None
 
     def write_endpoint(self, address: str, token_file: Path) -> None:
         facts = {"version": __version__, "pid": os.getpid(), "address": address, "token_file": str(token_file)}
@@ -80,17 +78,3 @@ def read_or_make_token(path: Path) -> str:
         file.write(token)
     draft.replace(path)
     return token
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: IO[bytes]) -> None:
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: IO[bytes]) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

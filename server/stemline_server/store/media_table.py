@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from stemline.clips import MediaSource, SampleRange
 from stemline.media import SAMPLE_BYTES
 
+_UNUSED = "stored_bytes > 0 AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.media = media.name)"
+
 
 @dataclass(frozen=True, slots=True)
 class MediaShape:
@@ -134,12 +136,14 @@ def stored_bytes(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(sum(stored_bytes), 0) FROM media").fetchone()[0])
 
 
+def unused_bytes(connection: sqlite3.Connection) -> int:
+    """What the store holds that no job needs."""
+    return int(connection.execute(f"SELECT coalesce(sum(stored_bytes), 0) FROM media WHERE {_UNUSED}").fetchone()[0])  # noqa: S608
+
+
 def least_recently_used(connection: sqlite3.Connection, wanted_bytes: int) -> list[str]:
     """Names of stored media that no job needs, the longest unused first, until they make up `wanted_bytes`."""
-    rows = connection.execute(
-        "SELECT name, stored_bytes FROM media WHERE stored_bytes > 0"
-        " AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.media = media.name) ORDER BY used_us"
-    )
+    rows = connection.execute(f"SELECT name, stored_bytes FROM media WHERE {_UNUSED} ORDER BY used_us")  # noqa: S608
     names, total = [], 0
     for row in rows:
         if total >= wanted_bytes:

@@ -71,25 +71,41 @@ class Uploads:
                     advice="Ask GetUpload where to go on.",
                 )
             self._store.reserve(shape.size_bytes - header.offset_bytes)
-            upload = Upload(self, part, header)
+            try:
+                upload = Upload(self, part, header)
+            except BaseException:
+                self._store.release(shape.size_bytes - header.offset_bytes)
+                raise
             self._latest[header.name] = upload
             return upload
 
-    def is_latest(self, name: str, upload: Upload) -> bool:
-        return self._latest.get(name) is upload
+    def check_latest(self, name: str, upload: Upload) -> None:
+        """Raises InputError (UPLOAD_MISMATCH) when another caller has taken the sound over."""
+        if self._latest.get(name) is not upload:
+            raise _taken_over()
 
-    def finish(self, header: UploadHeader, part: Path) -> MediaRow:
-        """Verifies the whole file and gives it to the store. Another sound is dropped: InputError (UPLOAD_MISMATCH)."""
+    def finish(self, header: UploadHeader, upload: Upload, part: Path) -> MediaRow:
+        """Verifies the whole file and gives it to the store. Another sound is dropped.
+
+        Raises InputError (UPLOAD_MISMATCH), also when another caller has taken the sound over: the part is theirs.
+        """
         hasher = MediaHasher(header.shape.sample_rate, header.shape.channels)
-        with part.open("rb") as file:
-            while data := file.read(_READ_BYTES):
-                hasher.update_bare(data)
-        if hasher.name() != header.name:
-            part.unlink()
-            raise InputError(
-                "What arrived is not the sound that was announced.", code=Code.UPLOAD_MISMATCH, advice="Send it again."
-            )
-        return self._store.adopt(part, header.name, header.shape)
+        try:
+            with part.open("rb") as file:
+                while data := file.read(_READ_BYTES):
+                    hasher.update_bare(data)
+        except FileNotFoundError as error:  # they have finished it meanwhile
+            raise _taken_over() from error
+        with self._lock:
+            self.check_latest(header.name, upload)
+            if hasher.name() != header.name:
+                part.unlink()
+                raise InputError(
+                    "What arrived is not the sound that was announced.",
+                    code=Code.UPLOAD_MISMATCH,
+                    advice="Send it again.",
+                )
+            return self._store.adopt(part, header.name, header.shape)
 
     def forget(self, header: UploadHeader, upload: Upload) -> None:
         self._store.release(header.shape.size_bytes - header.offset_bytes)
@@ -99,6 +115,12 @@ class Uploads:
 
     def _part(self, name: str) -> Path:
         return self._folder / f"{media_id(name)}.part"
+
+
+def _taken_over() -> InputError:
+    return InputError(
+        "Somebody else sends the same sound.", code=Code.UPLOAD_MISMATCH, advice="Ask GetUpload where to go on."
+    )
 
 
 class Upload:
@@ -114,10 +136,7 @@ class Upload:
 
     def write(self, data: bytes) -> None:
         """Appends. Raises InputError (UPLOAD_MISMATCH) for more than was announced, OutputError (DISK_FULL)."""
-        if not self._uploads.is_latest(self._header.name, self):
-            raise InputError(
-                "Somebody else sends the same sound.", code=Code.UPLOAD_MISMATCH, advice="Ask GetUpload where to go on."
-            )
+        self._uploads.check_latest(self._header.name, self)
         if self._arrived + len(data) > self._header.shape.size_bytes:
             raise InputError(
                 "More bytes arrived than were announced.", code=Code.UPLOAD_MISMATCH, advice="Send it again."
@@ -140,7 +159,7 @@ class Upload:
                 advice="Ask GetUpload where to go on.",
             )
         self._file.close()
-        return self._uploads.finish(self._header, self._part)
+        return self._uploads.finish(self._header, self, self._part)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -13,12 +13,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from stemline.media import SAMPLE_BYTES
 from stemline_server.engines.base import AudioSource, Waveform
 
 _NEIGHBOURS = 2
 """Blocks (of a second) to either side that a voice keeps open: pauses in speech are part of it."""
 _FADE_SAMPLES = 480
-_SAMPLE_BYTES = 4
 
 
 class Kept:
@@ -47,11 +47,11 @@ class Kept:
         while self._known < end_sample:
             self.tick()
             block = next(self._blocks)
-            self._file.seek(self._known * _SAMPLE_BYTES)
+            self._file.seek(self._known * SAMPLE_BYTES)
             self._file.write(block.tobytes())
             self._known += block.size
-        self._file.seek(start_sample * _SAMPLE_BYTES)
-        return np.frombuffer(self._file.read((end_sample - start_sample) * _SAMPLE_BYTES), np.float32)[None]
+        self._file.seek(start_sample * SAMPLE_BYTES)
+        return np.frombuffer(self._file.read((end_sample - start_sample) * SAMPLE_BYTES), np.float32)[None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 
 BINS = 641
-BIN_HZ = 25
-FRAMES_PER_S = 50
 SPAN_CHANNELS = 4
 LINEAR_BINS = 64
 

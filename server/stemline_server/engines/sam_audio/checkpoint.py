@@ -261,11 +261,6 @@ def _aligned(numbers: int) -> int:
     return -(-numbers // _ALIGNMENT) * _ALIGNMENT
 
 
-def kept_bytes(model: nn.Module) -> int:
-    """Bytes of all parameters."""
-    return sum(math.prod(p.shape) * p.element_size() for p in model.parameters())
-
-
 def _some(keys: Iterable[str]) -> str:
     names = sorted(keys)
     more = len(names) - _NAMED_KEYS

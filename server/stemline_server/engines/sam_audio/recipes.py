@@ -238,8 +238,3 @@ def _codec_key(name: str, config: SamAudioConfig) -> str:
             prefix = published if isinstance(published, str) else published(match)
             return f"audio_codec.{prefix}.{name[match.end() :]}"
     raise KeyError(name)
-
-
-def published_keys(names: Sequence[str], config: SamAudioConfig) -> set[str]:
-    """All published keys that the parameters `names` are made from."""
-    return {source for name in names for source in recipe(name, config).sources}

@@ -49,6 +49,3 @@ class SolveFile:
         if metadata.get("key") != self.key or state.shape != shape:
             return None
         return int(metadata["step"]), state
-
-    def remove(self) -> None:
-        self.path.unlink(missing_ok=True)

@@ -33,10 +33,6 @@ class Schedule:
         return 2 if self.method is Method.MIDPOINT else 1
 
     @property
-    def evaluations(self) -> int:
-        return self.steps * self.evaluations_per_step
-
-    @property
     def times(self) -> tuple[float, ...]:
         """Every time at which the velocity is evaluated, in order."""
         size = 1 / self.steps

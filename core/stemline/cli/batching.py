@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from stemline.cli.answers import say, write_line
 from stemline.cli.exporting import check_formats, export_results
 from stemline.cli.output import print_clips, print_json, progress_bar, say_notices
 from stemline.clips import Prompt, StemRequest
@@ -53,7 +53,7 @@ def batch(args: argparse.Namespace) -> int:
         return _say_plan(args, prepared, expected)
     check_room(expected, folder)
     if not args.json:
-        sys.stderr.write(_expectation(prepared, expected) + "\n")
+        say(_expectation(prepared, expected))
     with progress_bar(edit.name) as show:
         result = run_prepared(host, prepared, settings, EditNamer(folder), Hooks(show, lambda: False))
     exports: tuple[str, ...] = ()
@@ -77,8 +77,8 @@ def _tell(args: argparse.Namespace, edit: str, result: RunResult, exports: tuple
     print_clips(result.clips, folder)
     say_notices(result)
     for path in (result.output, *exports) if result.output else ():
-        sys.stdout.write(f"{relative_to(Path.cwd(), path)}\n")
-    sys.stdout.write(f"{relative_to(Path.cwd(), str(folder / 'report.html'))}\n")
+        write_line(relative_to(Path.cwd(), path))
+    write_line(relative_to(Path.cwd(), str(folder / "report.html")))
 
 
 def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:
@@ -178,12 +178,12 @@ def _say_plan(args: argparse.Namespace, prepared: Prepared, expected: Estimate) 
         }
         print_json([plan], [])
         return 0
-    sys.stdout.write(_expectation(prepared, expected) + "\n")
+    write_line(_expectation(prepared, expected))
     for cut in prepared.plan.cuts:
         rate = prepared.facts[cut.source].sample_rate
-        sys.stdout.write(
-            f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s\n"
+        write_line(
+            f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s"
         )
     for skip in prepared.skipped:
-        sys.stdout.write(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]\n")
+        write_line(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]")
     return 0

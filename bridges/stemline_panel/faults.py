@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from types import TracebackType
 
-from stemline.cli.running import unforeseen
+from stemline.faults import unforeseen
 
 _log = logging.getLogger(__name__)
 

@@ -46,7 +46,6 @@ def a_result(folder: Path) -> RunResult:
         tracks=("dialogue A1",),
         output=str(folder / HOSTILE),
         notes=(HOSTILE,),
-        host_result="",
         model="noop",
         audio_s=2.0,
         elapsed_s=1.0,

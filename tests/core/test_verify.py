@@ -70,7 +70,7 @@ def test_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytes
 
 def test_names_of_a_host_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     skip = Skip(STEERING, STEERING, Fraction(0), Code.CLIP_NOT_MEDIA, STEERING)
-    say_notices(RunResult((), (skip,), (), (), (), "", (STEERING,), "", "noop", 0.0, 0.0, 0.0))
+    say_notices(RunResult((), (skip,), (), (), (), "", (STEERING,), "noop", 0.0, 0.0, 0.0))
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 2
     assert err.replace("\n", "").isprintable()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import opentimelineio as otio
+import pytest
 
 from otio_player import Player
 from runs.conftest import noise
+from stemline.client import Client, Job, JobRequest, Media
+from stemline.clips import MediaSource, SampleRange
+from stemline.media import media_facts
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 RATE = 25
@@ -18,9 +23,13 @@ RATE = 25
 
 def cut(path: Path, take: Path, *uses: tuple[int, int]) -> Path:
     """An edit of one track that plays seconds of `take` one after the other, a second apart."""
+    return cut_of(path, *((take, start, end) for start, end in uses))
+
+
+def cut_of(path: Path, *uses: tuple[Path, int, int]) -> Path:
     track = otio.schema.Track(name="A1", kind="Audio")
     available = otio.opentime.range_from_start_end_time(at(0), at(60))
-    for start, end in uses:
+    for take, start, end in uses:
         reference = otio.schema.ExternalReference(take.as_uri(), available)
         used = otio.opentime.range_from_start_end_time(at(start), at(end))
         track.append(otio.schema.Clip(f"{start}", reference, used))
@@ -107,3 +116,53 @@ def test_damaged_records_of_earlier_runs_are_passed_over(command: Command, tmp_p
     again = separated(command, cut(tmp_path / "cut.otio", take, (6, 9)), out)
     assert again["clips"]["reused"] == 1
     assert null(Path(again["output"])) < 2**-22
+
+
+def test_another_edit_of_the_same_name_is_not_written_over(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=60), tmp_path / "out"
+    first = separated(command, cut(tmp_path / "monday" / "cut.otio", take, (10, 20)), out)
+    kept = Path(first["output"]).read_bytes()
+    second = separated(command, cut(tmp_path / "tuesday" / "cut.otio", take, (30, 35)), out)
+    assert Path(second["output"]).name == "cut.stems-2.otio" or Path(second["output"]).name == "cut-2.stems.otio"
+    assert Path(first["output"]).read_bytes() == kept
+    assert separated(command, tmp_path / "monday" / "cut.otio", out)["output"] == first["output"]
+
+
+def test_a_single_range_is_just_that_range_beside_an_edit_that_holds_more(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=30), tmp_path / "out"
+    separated(command, cut(tmp_path / "cut.otio", take, (10, 20)), out)
+    part = ("separate", take, "--stem", "voice=speech", "--model", "noop", "--in", "12", "--out", "13", "-o", out)
+    code, answer, _ = command(*part)
+    (result,) = answer["results"]
+    assert code == 0
+    assert result["length_samples"] == media_facts(MediaSource(result["residual"])).length_samples == 48_000
+
+
+def test_a_prompt_that_is_refused_ends_the_run_before_all_sound_is_sent(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = [noise(tmp_path / f"{number}.wav", seconds=1, channels=1) for number in range(96)]
+    edit = cut_of(tmp_path / "cut.otio", *((take, 0, 1) for take in takes))
+    refused = threading.Event()
+    sent: list[SampleRange] = []
+    create, ensure = Client.create_jobs, Client.ensure_media
+
+    def creating(client: Client, requests: Sequence[JobRequest]) -> list[Job]:
+        try:
+            return create(client, requests)
+        finally:
+            refused.set()
+
+    def ensuring(client: Client, source: MediaSource, wanted: SampleRange) -> Media:
+        if len(sent) > 16:
+            assert refused.wait(60), "the first lot is on its way by now"
+        sent.append(wanted)
+        return ensure(client, source, wanted)
+
+    monkeypatch.setattr(Client, "create_jobs", creating)
+    monkeypatch.setattr(Client, "ensure_media", ensuring)
+    asked = ("batch", edit, "--stem", "a=xqzzy", "--model", "embedded", "-o", tmp_path / "out")
+    code, answer, _ = command(*asked)
+    assert code == 2
+    assert answer["errors"][0]["code"] == "PROMPT_UNKNOWN"
+    assert 16 < len(sent) <= 64, "of 96"

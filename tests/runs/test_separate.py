@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import wave
@@ -15,7 +16,9 @@ import pytest
 
 from runs.conftest import noise
 from stemline.cli import main
-from stemline.media import AudioFormat, SampleFormat, open_writer
+from stemline.clips import MediaSource
+from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
+from stemline.workflow import separation
 from stemline.workflow.verify import verify_file
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
@@ -103,6 +106,47 @@ def test_inputs_that_would_collide_are_told_apart(command: Command, tmp_path: Pa
     paths = [result["residual"] for result in answer["results"]]
     assert len(set(paths)) == 2
     assert [result["length_samples"] for result in answer["results"]] == [96000, 48000]
+
+
+@pytest.mark.parametrize("tag", ["²", "9" * 23, "-5", "18446744073709551615"])
+def test_a_time_reference_that_is_none_is_passed_over(command: Command, tmp_path: Path, tag: str) -> None:
+    media = tmp_path / "in.flac"
+    with av.open(str(media), "w") as container:
+        container.metadata["time_reference"] = tag
+        stream = container.add_stream("flac", rate=48000, layout="mono", format="s16")
+        frame = av.AudioFrame.from_ndarray(np.full((1, 4096), 77, np.int16), "s16", "mono")
+        frame.sample_rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    code, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    assert code == 0
+    assert np.array_equal(summed(answer["results"][0]), samples(media))
+
+
+def test_a_fault_in_one_file_is_not_the_end_of_the_others(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opening(source: MediaSource) -> AudioReader:
+        if "bad" in source.path:
+            raise ZeroDivisionError
+        return open_audio(source)
+
+    monkeypatch.setattr(separation, "open_audio", opening)
+    bad, good = noise(tmp_path / "bad.wav"), noise(tmp_path / "good.wav")
+    code, answer, _ = command("separate", bad, good, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    assert code == 1
+    assert [Path(result["media"]).name for result in answer["results"]] == ["good.wav"]
+    assert [error["code"] for error in answer["errors"]] == ["INTERNAL"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is Unicode")
+def test_a_name_that_is_not_utf_8_is_refused_and_the_next_file_separated(command: Command, tmp_path: Path) -> None:
+    bad, good = tmp_path / os.fsdecode(b"caf\xe9.wav"), noise(tmp_path / "good.wav")
+    bad.write_bytes(good.read_bytes())
+    code, answer, _ = command("separate", bad, good, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    assert code == 1
+    assert [Path(result["media"]).name for result in answer["results"]] == ["good.wav"]
+    assert "not UTF-8" in answer["errors"][0]["message"]
 
 
 def test_a_file_that_was_cut_short_is_separated_as_far_as_it_goes_and_said_so(command: Command, tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def separate(
 ) -> Outcome:
     """Runs the workflow of the core up to the tracks, which are kept. Raises StemlineError."""
     host = HeldClips(capabilities, request.clips)
-    prepared = prepare(host, request.stems, request.settings)
     namer = EditNamer(request.settings.output_dir)
+    prepared = prepare(host, request.stems, request.settings, namer.folder)
     result = run_prepared(host, prepared, request.settings, namer, Hooks(on_progress, cancelled))
     remember_speed(result.model, result.audio_s, result.engine_s)
     return Outcome(request, result, host.tracks, host.options)

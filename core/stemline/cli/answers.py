@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,24 +10,17 @@ from stemline.errors import StemlineError
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
-
-
-def add_server_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--server",
-        metavar="ADDR",
-        help="HOST:PORT on this machine or https://HOST:PORT (default: STEMLINE_SERVER, else the private server)",
-    )
-
-
 def write_json(results: Sequence[Mapping[str, object]], errors: Iterable[tuple[str, StemlineError]] = ()) -> None:
     """The one object that `--json` promises. Each error comes with the input that it is about."""
+    print_json(results, [{"input": about, "code": error.code, "message": str(error)} for about, error in errors])
+
+
+def print_json(results: Sequence[Mapping[str, object]], errors: Sequence[Mapping[str, str]]) -> None:
+    """The same with errors that are objects already. ASCII: names that are not Unicode come through as well."""
     import json  # here, so that `--help` stays fast
 
-    listed = [{"input": about, "code": error.code, "message": str(error)} for about, error in errors]
-    sys.stdout.write(json.dumps({"version": 1, "results": results, "errors": listed}) + "\n")
+    sys.stdout.write(json.dumps({"version": 1, "results": list(results), "errors": list(errors)}) + "\n")
+    sys.stdout.flush()
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

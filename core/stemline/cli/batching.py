@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.cli.answers import say, write_line
-from stemline.cli.exporting import check_formats, export_results
-from stemline.cli.output import print_clips, print_json, progress_bar, say_notices
+from stemline.cli.answers import print_json, say, write_line
+from stemline.cli.exporting import Exports, check_formats, export_results
+from stemline.cli.output import print_clips, progress_bar, say_notices
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
@@ -39,7 +41,7 @@ def batch(args: argparse.Namespace) -> int:
     edit = Path(args.edit).absolute()
     folder = settings.output_dir
     notebook = OutputNotebook(folder)
-    recipe = _recipe(stems, settings, args)
+    recipe = _recipe(edit, stems, settings, args)
     target = notebook.choose(safe_part(edit.stem, 120), ".stems.otio", recipe, overwrite=settings.overwrite)
     host = open_edit(
         edit,
@@ -47,7 +49,8 @@ def batch(args: argparse.Namespace) -> int:
         _links(args, edit),
         _reading(args, edit, folder),
     )
-    prepared = prepare(host, stems, settings)
+    namer = EditNamer(folder)
+    prepared = prepare(host, stems, settings, namer.folder)
     expected = estimate(prepared, settings, settings.model or "embedded")
     if args.dry_run:
         return _say_plan(args, prepared, expected)
@@ -55,28 +58,32 @@ def batch(args: argparse.Namespace) -> int:
     if not args.json:
         say(_expectation(prepared, expected))
     with progress_bar(edit.name) as show:
-        result = run_prepared(host, prepared, settings, EditNamer(folder), Hooks(show, lambda: False))
-    exports: tuple[str, ...] = ()
+        result = run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
+    remember_speed(result.model, result.audio_s, result.engine_s)
+    exports = Exports()
     if result.output:
         notebook.note(target, recipe)
-        result, exports = export_results(args, result, notebook, recipe)
-    remember_speed(result.model, result.audio_s, result.engine_s)
+        exports = export_results(args, result, notebook, recipe)
+        result = dataclasses.replace(result, notes=(*result.notes, *exports.notes))
     report = report_of(str(edit), result, stems, settings)
     write_json(folder / "report.json", report)
     write_text(folder / "report.html", render_page(report))
     _tell(args, str(edit), result, exports)
-    return 1 if result.failed else 0
+    return 1 if result.failed or exports.failed else 0
 
 
-def _tell(args: argparse.Namespace, edit: str, result: RunResult, exports: tuple[str, ...]) -> None:
+def _tell(args: argparse.Namespace, edit: str, result: RunResult, exports: Exports) -> None:
     folder = Path(args.output).absolute() / ("audition" if args.audition else "")
     if args.json:
         failed = [{"input": f.clip, "code": str(f.code), "message": f.message} for f in result.failed]
-        print_json([{**summary_of(edit, result), "exports": list(exports)}], failed)
+        failed += [{"input": edit, "code": str(error.code), "message": str(error)} for error in exports.failed]
+        print_json([{**summary_of(edit, result), "exports": list(exports.paths)}], failed)
         return
     print_clips(result.clips, folder)
     say_notices(result)
-    for path in (result.output, *exports) if result.output else ():
+    for error in exports.failed:
+        say(f"failed: {error}")
+    for path in (result.output, *exports.paths) if result.output else ():
         write_line(relative_to(Path.cwd(), path))
     write_line(relative_to(Path.cwd(), str(folder / "report.html")))
 
@@ -142,9 +149,10 @@ def _reading(args: argparse.Namespace, edit: Path, folder: Path) -> ReadOptions:
     return ReadOptions(rate, folder / f"{safe_part(edit.stem, 120)}.media")
 
 
-def _recipe(stems: Sequence[StemRequest], settings: RunSettings, args: argparse.Namespace) -> str:
+def _recipe(edit: Path, stems: Sequence[StemRequest], settings: RunSettings, args: argparse.Namespace) -> str:
     """A digest of what the user asked for: the same command writes the same edit again."""
     asked = [
+        os.path.relpath(edit, settings.output_dir) if edit.drive == settings.output_dir.drive else str(edit),
         [[stem.name, stem.prompt.text] for stem in stems],
         [settings.model, settings.seed, settings.quality, settings.channels, settings.chain, settings.sample_format],
         [str(settings.plan.handle), settings.play, settings.disable_originals, settings.selection.tracks, args.dialect],

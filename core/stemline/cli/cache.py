@@ -6,7 +6,8 @@ import argparse
 import re
 import shutil
 
-from stemline.cli.answers import add_json_option, size_text, write_json, write_line, write_table
+from stemline.cli.answers import size_text, write_json, write_line, write_table
+from stemline.cli.options import add_json
 from stemline.errors import UsageError
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*$", re.IGNORECASE)
@@ -20,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "size", nargs="?", metavar="SIZE", help="with limit: the most that stems may take, such as 20GB"
     )
-    add_json_option(parser)
+    add_json(parser)
     parser.set_defaults(func=run)
 
 

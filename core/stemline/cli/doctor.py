@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stemline.cli.answers import add_json_option, write_json, write_table
+from stemline.cli.answers import write_json, write_table
+from stemline.cli.options import add_json
 
 if TYPE_CHECKING:
     from stemline.cli.checks import Check
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("doctor", help="what works, what does not, and what to do", description=__doc__)
-    add_json_option(parser)
+    add_json(parser)
     parser.set_defaults(func=run)
 
 

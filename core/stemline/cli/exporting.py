@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from stemline.errors import OutputError, UsageError
+from stemline.errors import EditError, MediaError, OutputError, StemlineError, UsageError
 from stemline.hosts.otio_edit.export import (
     Exported,
     ExportRequest,
+    LossyFormatError,
     WaveOptions,
     check_names,
     export_stems,
@@ -50,7 +53,8 @@ class _Places:
         self._overwrite = overwrite
         self._recipes: dict[Path, str] = {}
 
-    def choose(self, suffix: str, recipe: str) -> Path:
+    def choose(self, recipe: str, suffix: str, digest: str = "") -> Path:
+        recipe += digest
         path = self._notebook.choose(self._base, suffix, recipe, overwrite=self._overwrite)
         self._recipes[path] = recipe
         return path
@@ -59,26 +63,43 @@ class _Places:
         self._notebook.note(written.path, self._recipes[written.path])
 
 
-def export_results(
-    args: argparse.Namespace, result: RunResult, notebook: OutputNotebook, recipe: str
-) -> tuple[RunResult, tuple[str, ...]]:
-    """The result with the notes of what was written in the formats of `--to`, and the paths of that."""
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """What was written in the formats of `--to`, what is lost in them, and what could not be written."""
+
+    paths: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    failed: tuple[StemlineError, ...] = ()
+
+
+def export_results(args: argparse.Namespace, result: RunResult, notebook: OutputNotebook, recipe: str) -> Exports:
+    """Writes them all: one that fails is listed, and the others are written. A whole edit that cannot be said in a
+    format without loss is no failure: `--rewrite` asks for it only where it can.
+    """
     edit = Path(result.output)
     places = _Places(notebook, edit, overwrite=args.overwrite)
-    written: list[Exported] = []
+    paths: list[str] = []
     notes: list[str] = []
+    failed: list[StemlineError] = []
+
+    def attempt(write: Callable[[], Exported]) -> None:
+        try:
+            written = write()
+            places.note(written)
+        except LossyFormatError as error:
+            notes.append(str(error))
+        except (EditError, MediaError, OutputError) as error:
+            failed.append(error)
+        else:
+            paths.append(str(written.path))
+            notes.extend(f"{written.path.name}: {note}" for note in written.notes)
+
     for kind in dict.fromkeys(args.to):
-        own = f"{recipe} {kind} {args.legs}"
-        written.append(_export(args, kind, result, lambda suffix, more="", own=own: places.choose(suffix, own + more)))
+        choose = functools.partial(places.choose, f"{recipe} {kind} {args.legs}")
+        attempt(functools.partial(_export, args, kind, result, choose))
         if args.rewrite and kind in _EDITORS:
-            try:
-                written.append(rewrite_edit(edit, places.choose(f".whole.{kind}", own)))
-            except OutputError as error:
-                notes.append(str(error))
-    for one in written:
-        places.note(one)
-        notes += [f"{one.path.name}: {note}" for note in one.notes]
-    return dataclasses.replace(result, notes=(*result.notes, *notes)), tuple(str(one.path) for one in written)
+            attempt(functools.partial(rewrite_edit, edit, choose(f".whole.{kind}")))
+    return Exports(tuple(paths), tuple(notes), tuple(failed))
 
 
 def _export(args: argparse.Namespace, kind: str, result: RunResult, choose: Callable[..., Path]) -> Exported:
@@ -88,5 +109,5 @@ def _export(args: argparse.Namespace, kind: str, result: RunResult, choose: Call
     request = ExportRequest(edit, result.tracks, edit, rate, args.legs == "mono")
     if kind == "wav":
         options = WaveOptions(args.names, args.stamp != "source")
-        return export_waves(request, options, lambda digest: choose(".waves", digest))
+        return export_waves(request, options, functools.partial(choose, ".waves"))
     return export_stems(dataclasses.replace(request, target=choose(f".stems.{kind}")))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.cli.answers import add_json_option, write_json, write_line
+from stemline.cli.answers import write_json, write_line
+from stemline.cli.options import add_json
 
 TARGETS = ("resolve", "blender")
 
@@ -13,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("install", help="put a bridge into a host program", description=__doc__)
     parser.add_argument("target", choices=TARGETS, help="the host program")
     parser.add_argument("--uninstall", action="store_true", help="take it away again")
-    add_json_option(parser)
+    add_json(parser)
     parser.set_defaults(func=run)
 
 

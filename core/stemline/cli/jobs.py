@@ -6,7 +6,8 @@ import argparse
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stemline.cli.answers import add_json_option, add_server_option, write_json, write_line, write_table
+from stemline.cli.answers import write_json, write_line, write_table
+from stemline.cli.options import add_json, add_server
 from stemline.errors import StemlineError, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("names", nargs="*", metavar="JOB", help="names of jobs, as `stemline jobs` lists them")
     parser.add_argument("--batch", default="", metavar="ID", help="all jobs of this batch")
     parser.add_argument("--all", action="store_true", help="all jobs; when listing, ended ones of long ago too")
-    add_server_option(parser)
-    add_json_option(parser)
+    add_server(parser)
+    add_json(parser)
     parser.set_defaults(func=run)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stemline.cli.answers import add_json_option, add_server_option, write_json, write_line, write_table
+from stemline.cli.answers import write_json, write_line, write_table
+from stemline.cli.options import add_json, add_server
 
 if TYPE_CHECKING:
     from stemline.client import Model
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("models", help="engines and models, and what prompts they take", description=__doc__)
-    add_server_option(parser)
-    add_json_option(parser)
+    add_server(parser)
+    add_json(parser)
     parser.set_defaults(func=run)
 
 

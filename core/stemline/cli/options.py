@@ -9,7 +9,7 @@ FORMATS = ("wav24", "wav32f", "flac")
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The options of every command that separates."""
-    parser.add_argument("--server", metavar="ADDR", help="server to use (default: a private one, started on demand)")
+    add_server(parser)
     parser.add_argument("--model", metavar="ID", default="", help="model to use; `stemline models` lists them")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of models that draw noise (default 0)")
     parser.add_argument("--quality", choices=("fast", "standard", "best"), default="standard")
@@ -30,6 +30,14 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server",
+        metavar="ADDR",
+        help="HOST:PORT on this machine or https://HOST:PORT (default: STEMLINE_SERVER, else the private server)",
+    )
 
 
 def _folder(text: str) -> str:

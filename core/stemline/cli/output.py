@@ -1,13 +1,12 @@
-"""What commands print: one JSON object on stdout, or tables and a progress bar for people."""
+"""What the commands that separate tell people: a table, notes, and a progress bar while they work."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stemline.cli.answers import say, visible
 from stemline.workflow.naming import relative_to
@@ -15,13 +14,6 @@ from stemline.workflow.settings import ClipOutcome, Progress, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def print_json(results: Sequence[Mapping[str, Any]], errors: Sequence[Mapping[str, str]]) -> None:
-    """The one object of `--json`."""
-    json.dump({"version": 1, "results": list(results), "errors": list(errors)}, sys.stdout)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
 
 
 @contextmanager

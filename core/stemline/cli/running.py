@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
-import uuid
 from pathlib import Path
 
 from stemline.cli.answers import say
 from stemline.errors import Cancelled, EditError, StemlineError
-from stemline.paths import cache_dir
+from stemline.faults import unforeseen
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,24 +27,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _fail(error: StemlineError, args: argparse.Namespace) -> int:
     if getattr(args, "json", False):
-        from stemline.cli.output import print_json
+        from stemline.cli.answers import print_json
 
         about = str(Path(args.edit).absolute()) if isinstance(error, EditError) and hasattr(args, "edit") else ""
         print_json([], [{"input": about, "code": str(error.code), "message": str(error)}])
     say(f"stemline: {error}")
     return error.exit_code
-
-
-def unforeseen(error: Exception) -> StemlineError:
-    """A fault of Stemline's own, its traceback kept in a file that the message names."""
-    details = "".join(traceback.format_exception(error))
-    path = cache_dir() / "faults" / f"{uuid.uuid4().hex[:8]}.txt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(details, encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        sys.stderr.write(details)
-        advice = "Report it with the lines above."
-    else:
-        advice = f"Report it with the file {path}."
-    return StemlineError(f"Stemline failed in a way that was not foreseen ({type(error).__name__}).", advice=advice)

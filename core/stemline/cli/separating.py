@@ -9,10 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from stemline.cli.answers import say
-from stemline.cli.output import print_clips, print_json, progress_bar, say_notices
+from stemline.cli.answers import print_json, say
+from stemline.cli.output import print_clips, progress_bar, say_notices
 from stemline.clips import MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
 from stemline.errors import Cancelled, NoServerError, StemlineError, UsageError
+from stemline.faults import unforeseen
 from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
 from stemline.plan import PlanSettings
@@ -44,6 +45,8 @@ def separate(args: argparse.Namespace) -> int:
             raise
         except StemlineError as error:
             errors.append((path, error))
+        except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
+            errors.append((path, unforeseen(error)))
     failures = [(path, failure) for result in results for path, failure in _failures(result)]
     if args.json:
         print_json(

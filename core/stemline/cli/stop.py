@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.cli.answers import add_json_option, write_json, write_line
+from stemline.cli.answers import write_json, write_line
+from stemline.cli.options import add_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("stop", help="stop the private server", description=__doc__)
-    add_json_option(parser)
+    add_json(parser)
     parser.set_defaults(func=run)
 
 

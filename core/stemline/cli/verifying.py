@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from stemline.cli.answers import say, write_line
-from stemline.cli.output import print_json
+from stemline.cli.answers import print_json, say, write_line
 from stemline.errors import Code, StemlineError
 from stemline.workflow.verify import verify_file
 

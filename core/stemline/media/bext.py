@@ -10,6 +10,7 @@ from stemline.media.tags import StemTags
 _FIXED = struct.Struct("<256s32s32s10s8sQH64s190s")
 ORIGINATOR = "Stemline"
 MIDNIGHT_LIMIT = 1 << 64
+_LIKELY_LIMIT = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class Bext:
     origination_time: str
     time_reference_sample: int
     coding_history: str
+
+
+def parse_time_reference(text: str) -> int | None:
+    """A time reference written in decimal digits; None for what is none, or is centuries of samples."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        return None
+    samples = int(text)
+    return samples if samples < _LIKELY_LIMIT else None
 
 
 def encode_bext(tags: StemTags, coding_history: str) -> bytes:

@@ -28,9 +28,18 @@ def printable(path: str | Path) -> str:
 
 
 def stat_media(path: str | Path) -> tuple[int, int, int]:
-    """(size in bytes, mtime in ns, inode) of a regular file. Raises MediaError: missing, empty, or not a file."""
+    """(size in bytes, mtime in ns, inode) of a regular file. Raises MediaError: missing, empty, not a file, or of a
+    name that no record can hold.
+    """
     try:
+        str(path).encode()
         facts = Path(path).stat()
+    except UnicodeEncodeError as error:
+        raise MediaError(
+            f"The name {printable(path)} is not UTF-8, which no edit or record can hold.",
+            code=Code.MEDIA_UNREADABLE,
+            advice="Rename that file or folder.",
+        ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING) from error
     except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from stemline.errors import Code, MediaError
-from stemline.media.bext import ORIGINATOR, Bext, decode_bext
+from stemline.media.bext import ORIGINATOR, Bext, decode_bext, parse_time_reference
 from stemline.media.decoding import audio_stream, decoded_frames, raw_samples
 from stemline.media.ixml import Ixml, decode_ixml
 from stemline.media.opening import open_container, printable, stat_media, unreadable
@@ -141,8 +141,8 @@ def _read_flac(path: str | Path) -> StemFile:
 
 def _comments_bext(comments: Mapping[str, str]) -> Bext | None:
     """What a WAVE file says in `bext`, from Vorbis comments (FFmpeg calls DESCRIPTION "comment")."""
-    samples = comments.get("time_reference", "")
-    if not samples.isdigit():
+    samples = parse_time_reference(comments.get("time_reference", ""))
+    if samples is None:
         return None
     return Bext(
         description=comments.get("comment", ""),
@@ -150,7 +150,7 @@ def _comments_bext(comments: Mapping[str, str]) -> Bext | None:
         originator_reference=comments.get("originator_reference", ""),
         origination_date="",
         origination_time="",
-        time_reference_sample=int(samples),
+        time_reference_sample=samples,
         coding_history=comments.get("coding_history", ""),
     )
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from av.container import InputContainer
 
 from stemline.errors import UsageError
+from stemline.media.bext import parse_time_reference
 from stemline.media.decoding import moving_video
 from stemline.media.model import SourceTimecode
 from stemline.timebase import is_drop_rate, parse_timecode, snap_rate
@@ -51,8 +52,7 @@ def _labels(container: InputContainer) -> Iterator[tuple[str, Fraction | None]]:
 
 def time_reference(container: InputContainer) -> int | None:
     """The `bext` time reference: samples since midnight."""
-    text = _tag(container.metadata, "time_reference")
-    return int(text) if text and text.isdigit() else None
+    return parse_time_reference(_tag(container.metadata, "time_reference"))
 
 
 def _tag(metadata: dict[str, str], name: str) -> str:

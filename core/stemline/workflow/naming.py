@@ -22,10 +22,10 @@ class EditNamer:
     """`DIR/stems/<stem>_<source>_<tcin>_<hash8>`: unique over the edit, and another name for another prompt."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / "stems"
+        self.folder = folder / "stems"
 
     def __call__(self, cut: Cut, facts: MediaFacts, stem: str, work: str) -> Path:
-        return self._folder / stem_file_name(stem, cut.source, cut.range.start_sample, facts, work)
+        return self.folder / stem_file_name(stem, cut.source, cut.range.start_sample, facts, work)
 
 
 class FileNamer:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, StemRequest, TimeRange
-from stemline.errors import Code, EditError, MediaError
+from stemline.errors import Code, EditError, MediaError, StemlineError
+from stemline.faults import unforeseen
 from stemline.hosts.base import Host
 from stemline.media import media_facts
 from stemline.plan import SeparationPlan, plan_separation
@@ -39,28 +41,33 @@ def prepare(
     host: Host,
     stems: Sequence[StemRequest],
     settings: RunSettings,
-    facts_of: Callable[[MediaSource], MediaFacts] = media_facts,
+    earlier: Path | None = None,
 ) -> Prepared:
     """Reads the host's clips and plans their separation. Raises EditError (EDIT_NO_CLIPS) when not one clip can be
     separated.
+
+    `earlier`: the folder of stem files of an edit; one that holds what a clip needs, and maybe more, is taken for it.
+    Without it each clip has a file of just its range.
     """
     check_requests(tuple(stems))
     read = host.read_clips(settings.selection)
     clips = [_adapt(clip, settings) for clip in read.clips]
     skipped = list(read.skipped)
     facts: dict[MediaSource, MediaFacts] = {}
-    broken: dict[MediaSource, MediaError] = {}
+    broken: dict[MediaSource, StemlineError] = {}
     rates = {clip.source: clip.frame_rate for clip in clips if clip.frame_rate is not None}
     for source in dict.fromkeys(clip.source for clip in clips):
         try:
-            facts[source] = _counted_in(rates.get(source), facts_of(source))
+            facts[source] = _counted_in(rates.get(source), media_facts(source))
         except MediaError as error:
             broken[source] = error
+        except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
+            broken[source] = unforeseen(error)
     for clip in clips:
         if clip.source in broken:
             reason = broken[clip.source]
             skipped.append(Skip(clip.name, clip.track, clip.record_range.start, reason.code, str(reason)))
-    finished = finished_sets(settings.output_dir / "stems", facts)
+    finished = finished_sets(earlier, facts) if earlier else {}
     plan = plan_separation([clip for clip in clips if clip.source in facts], facts, stems, settings.plan, finished)
     skipped += plan.skipped
     planned = plan.cut_of()

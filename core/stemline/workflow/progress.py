@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -41,10 +42,14 @@ class Meter:
         self._open_cuts = Counter(cut.extent for cut in prepared.plan.cuts)
         self._total = sum(self._size(extent, extent.range) for extent, _ in self._jobs)
         self._total += sum(self._size(cut.extent, cut.range) for cut in prepared.plan.cuts)
-        self._done = 0.0
+        self._media_s = sum(cut.range.length / prepared.facts[cut.source].sample_rate for cut in prepared.plan.cuts)
+        self._done = self._left_out = 0.0
+        self._started_s = time.monotonic()
 
     def say(self, stage: str) -> None:
-        self._tell(Progress(stage, round(self._done), self._total))
+        elapsed_s = max(time.monotonic() - self._started_s, 1e-3)
+        worked = (self._done - self._left_out) / self._total if self._total else 0.0
+        self._tell(Progress(stage, round(self._done), self._total, worked * self._media_s / elapsed_s))
 
     def job(self, extent: Extent, stem: str, fraction: float, stage: str) -> None:
         """A job stands at `fraction`; it never goes back."""
@@ -61,10 +66,12 @@ class Meter:
     def leave_out(self, cut: Cut) -> None:
         """This cut needs no work; where no cut of its extent does, neither do the extent's jobs."""
         with self._lock:
+            before = self._done
             self._open_cuts[cut.extent] -= 1
             if not self._open_cuts[cut.extent]:
                 for stem in self._stems:
                     self._advance(cut.extent, stem, 1.0)
+            self._left_out += self._done - before + self._size(cut.extent, cut.range)
         self.cut(cut, "reusing")
 
     def _advance(self, extent: Extent, stem: str, fraction: float) -> None:

@@ -46,9 +46,9 @@ def run_edit(
     prompt that the model refuses, a full disk, nothing to separate; Cancelled when `cancelled` said so (what is done
     is kept).
     """
-    return run_prepared(
-        host, prepare(host, stems, settings), settings, EditNamer(settings.output_dir), Hooks(on_progress, cancelled)
-    )
+    namer = EditNamer(settings.output_dir)
+    prepared = prepare(host, stems, settings, namer.folder)
+    return run_prepared(host, prepared, settings, namer, Hooks(on_progress, cancelled))
 
 
 def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: Namer, hooks: Hooks) -> RunResult:
@@ -77,7 +77,6 @@ def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: N
         tracks=written.tracks,
         output=written.output,
         notes=(*prepared.notes, *written.notes),
-        host_result=written.result,
         model=separation.model.id,
         audio_s=sum(_length_s(result, prepared) for result in results if result.error is None),
         elapsed_s=time.monotonic() - started,

@@ -14,6 +14,7 @@ from typing import TypeVar
 from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, Model, Stem
 from stemline.clips import RESIDUAL, MediaSource
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
+from stemline.faults import unforeseen
 from stemline.media import SampleFormat, StemTags, open_audio, probe
 from stemline.plan import Cut, Extent, PlannedJob
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
@@ -104,6 +105,7 @@ class Separation:
         ):
             try:
                 for lot in _lots(self._prepared.plan.cuts):
+                    _raise_failed(lots)
                     open_work = self._send(lot)
                     if open_work:
                         lots.append(followers.submit(self._separate, open_work, writers))
@@ -155,6 +157,8 @@ class Separation:
             if error.code in (Code.SERVER_UNREACHABLE, Code.DISK_FULL, Code.DISK_QUOTA):
                 raise
             return error
+        except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
+            return unforeseen(error)
 
     def _work(self, cut: Cut, media: str) -> _Work:
         facts = self._prepared.facts[cut.source]
@@ -251,6 +255,8 @@ class Separation:
             if isinstance(error, Cancelled) or error.code in (Code.DISK_FULL, Code.OUTPUT_UNWRITABLE):
                 raise
             result.error = error
+        except Exception as error:  # noqa: BLE001 - as above
+            result.error = unforeseen(error)
         result.elapsed_s = time.monotonic() - started
         self._meter.cut(cut)
         return result
@@ -281,6 +287,14 @@ class Separation:
     def _check_cancelled(self) -> None:
         if self._hooks.stopped():
             raise Cancelled
+
+
+def _raise_failed(lots: Sequence[Future[list[Future[CutResult]]]]) -> None:
+    """What stops everything stops it before more sound is sent."""
+    for lot in lots:
+        for written in lot.result() if lot.done() else ():
+            if written.done():
+                written.result()
 
 
 def _lots(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:

@@ -40,7 +40,9 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. `done` and `total` count samples of stems to be separated; `stage` is for people."""
+    """How far a run is. `done` and `total` count milliseconds of media, once for each stem to be separated and once for
+    writing; `stage` is for people. `speed` is seconds of media per second so far, 0 where nothing had to be done.
+    """
 
     stage: str
     done: int
@@ -130,7 +132,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """`host_result` is the host's handle of what it wrote, for taking it back; empty where it cannot."""
+    """What came of a run, clip by clip. `output` is the edit that was written, empty where none was."""
 
     clips: tuple[ClipOutcome, ...]
     skipped: tuple[Skip, ...]
@@ -139,7 +141,6 @@ class RunResult:
     tracks: tuple[str, ...]
     output: str
     notes: tuple[str, ...]
-    host_result: str
     model: str
     audio_s: float
     elapsed_s: float

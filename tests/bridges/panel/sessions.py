@@ -28,5 +28,5 @@ def session(*clips: ClipRange) -> Session:
 
 
 def outcome(request: RunRequest) -> Outcome:
-    result = RunResult((), (), (), (), (), "", (), "", "noop", 1.0, 1.0, 1.0)
+    result = RunResult((), (), (), (), (), "", (), "noop", 1.0, 1.0, 1.0)
     return Outcome(request, result, (), WriteOptions())

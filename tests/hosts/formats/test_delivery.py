@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -126,3 +127,20 @@ def test_on_a_checkerboard_neighbours_never_share_a_track(tmp_path: Path) -> Non
     worst, loudest = difference(output)
     assert loudest > 0.001
     assert worst < 1e-9
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_a_format_that_cannot_be_written_costs_neither_the_edit_nor_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit, out = stereo_edit(tmp_path, Fraction(25)), tmp_path / "out"
+    (out / f".{os.getpid()}.{edit.stem}.stems.xml").mkdir(parents=True)  # where the file would be written first
+    asked = ["--stem", "x=speech", "--model", "noop", "--to", "xml", "--to", "wav", "-o", str(out), "--json"]
+    assert main(["batch", str(edit), *asked]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    (error,) = answer["errors"]
+    assert error["code"] == "OUTPUT_UNWRITABLE"
+    (result,) = answer["results"]
+    assert Path(result["output"]).is_file()
+    assert [Path(path).suffix for path in result["exports"]] == [".waves"]
+    assert (out / "report.html").is_file()

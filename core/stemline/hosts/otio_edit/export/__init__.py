@@ -1,12 +1,13 @@
 """Results in formats of editors: a sequence of stems alone, or the whole edit where nothing of it gets lost."""
 
-from stemline.hosts.otio_edit.export.rewriting import rewrite_edit
+from stemline.hosts.otio_edit.export.rewriting import LossyFormatError, rewrite_edit
 from stemline.hosts.otio_edit.export.stems import Exported, ExportRequest, export_stems, export_waves
 from stemline.hosts.otio_edit.export.waves import WaveOptions, check_names
 
 __all__ = [
     "ExportRequest",
     "Exported",
+    "LossyFormatError",
     "WaveOptions",
     "check_names",
     "export_stems",

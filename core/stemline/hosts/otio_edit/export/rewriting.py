@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import opentimelineio as otio
 
-from stemline.errors import EditError, MediaError, OutputError
+from stemline.errors import Code, EditError, MediaError, OutputError
 from stemline.hosts.otio_edit.document import read_timeline, refuse_endless_nesting
 from stemline.hosts.otio_edit.exact import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
 from stemline.hosts.otio_edit.export.fcp7 import filter_of, linked, side_facts
@@ -24,6 +24,12 @@ from stemline.hosts.otio_edit.reading import STEMLINE
 from stemline.hosts.otio_edit.walk import Walk
 
 _TOLERANCE = TICKS_PER_SECOND // 1000
+
+
+class LossyFormatError(OutputError):
+    """The format cannot hold the edit without losing clips or moving them."""
+
+    default_code = Code.OUTPUT_DAMAGED
 
 
 class _Seen(NamedTuple):
@@ -39,7 +45,8 @@ class _Seen(NamedTuple):
 def rewrite_edit(edit: Path, target: Path) -> Exported:
     """Writes the whole edit in the format of the target's suffix, reads it back and compares every clip.
 
-    Raises OutputError where a clip is lost or moved: then nothing is written. What else is lost stands in the notes.
+    Raises LossyFormatError where a clip is lost or moved, OutputError where the disk fails: then nothing is written.
+    What else is lost stands in the notes.
     """
     known = FCP_XML if target.suffix.lower() == ".xml" else AAF
     require_adapter(known)
@@ -64,7 +71,9 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
         _refuse_loss(before, after, target)
         spool.replace(target)
     except EditError as error:
-        raise OutputError(f"The edit cannot be said in {known.title}: {error.message}") from error
+        raise LossyFormatError(f"The edit cannot be said in {known.title}: {error.message}") from error
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
     finally:
         with contextlib.suppress(OSError):
             spool.unlink(missing_ok=True)
@@ -171,11 +180,11 @@ def _refuse_loss(before: Sequence[Sequence[_Seen]], after: Sequence[Sequence[_Se
     had, has = [len(track) for track in old], [len(track) for track in new]
     if had != has:
         lost = f"it has {has} clips by track and not {had}"
-        raise OutputError(f"The whole edit is not written as {target.name}, where clips would be lost: {lost}.")
+        raise LossyFormatError(f"The whole edit is not written as {target.name}, where clips would be lost: {lost}.")
     for one, other in zip(old, new, strict=True):
         for want, got in zip(one, other, strict=True):
             if not _same(want, got):
-                raise OutputError(
+                raise LossyFormatError(
                     f"The whole edit is not written as {target.name}, where {want.name or 'a clip'} would not stand as "
                     "it does."
                 )

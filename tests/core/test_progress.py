@@ -1,0 +1,44 @@
+"""What is told while a run goes on: how far it is, and how fast it works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runs.conftest import noise
+from stemline.clips import MediaSource, Prompt, StemRequest
+from stemline.hosts.plain_files import PlainFile
+from stemline.media import media_facts
+from stemline.workflow import Prepared, RunSettings, prepare
+from stemline.workflow.progress import Meter
+from stemline.workflow.settings import Progress
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepared:
+    source = MediaSource(str(noise(tmp_path / "take.wav")))
+    host = PlainFile(source, media_facts(source), None, None)
+    return prepare(host, [StemRequest("a", Prompt("x")), StemRequest("b", Prompt("y"))], RunSettings(tmp_path))
+
+
+def test_work_ends_at_the_whole_and_has_a_speed(prepared: Prepared) -> None:
+    seen: list[Progress] = []
+    meter = Meter(prepared, seen.append)
+    (cut,) = prepared.plan.cuts
+    for stem in ("a", "b"):
+        for fraction in (0.5, 0.25, 1.0):
+            meter.job(cut.extent, stem, fraction, "separating")
+    meter.cut(cut)
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert all(progress.speed > 0 for progress in seen)
+
+
+def test_what_was_there_already_is_no_work(prepared: Prepared) -> None:
+    seen: list[Progress] = []
+    meter = Meter(prepared, seen.append)
+    (cut,) = prepared.plan.cuts
+    meter.leave_out(cut)
+    assert [(progress.fraction, progress.speed) for progress in seen] == [(1, 0)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from stemline.clips import RESIDUAL, MediaFacts, Prompt, StemRequest, TimeRange
@@ -149,23 +150,36 @@ def merge_ranges(spans: list[TimeRange]) -> tuple[TimeRange, ...]:
     return tuple(merged)
 
 
-def check_requests(stems: tuple[StemRequest, ...]) -> None:
-    """Raises UsageError unless there is at least one stem, every name stands once, and every prompt says something."""
+def checked_requests(stems: Sequence[StemRequest]) -> tuple[StemRequest, ...]:
+    """The stems with their names and texts as `clean_name` and `clean_text` give them.
+
+    Raises UsageError for what they refuse, and unless there is at least one stem, every name stands once, every prompt
+    says something and every span ends after it starts.
+    """
     if not stems:
         raise UsageError(
             "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Give --prompt TEXT or --stem NAME=TEXT."
         )
     seen: set[str] = set()
-    for stem in stems:
+    checked = tuple(_checked(stem) for stem in stems)
+    for stem in checked:
         if stem.name.lower() in seen:
             raise UsageError(f"The stem name {stem.name!r} stands twice.", advice="Give every stem its own name.")
         seen.add(stem.name.lower())
-        if not (stem.prompt.text or stem.prompt.plus or stem.prompt.minus):
-            raise UsageError(
-                f"The stem {stem.name!r} has no prompt.",
-                code=Code.PROMPT_EMPTY,
-                advice="Say what it is, or mark where it sounds.",
-            )
+    return checked
+
+
+def _checked(stem: StemRequest) -> StemRequest:
+    name, prompt = clean_name(stem.name), stem.prompt
+    if not (prompt.text.strip() or prompt.plus or prompt.minus):
+        raise UsageError(
+            f"The stem {name!r} has no prompt.",
+            code=Code.PROMPT_EMPTY,
+            advice="Say what it is, or mark where it sounds.",
+        )
+    if any(span.duration <= 0 for span in (*prompt.plus, *prompt.minus)):
+        raise UsageError(f"A span of the stem {name!r} must end after it starts.")
+    return StemRequest(name, replace(prompt, text=clean_text(prompt.text) if prompt.text.strip() else ""))
 
 
 def decibels(peak: float) -> float:
@@ -179,7 +193,7 @@ __all__ = [
     "Prompt",
     "TimePoint",
     "TypedSpan",
-    "check_requests",
+    "checked_requests",
     "clean_name",
     "clean_text",
     "decibels",

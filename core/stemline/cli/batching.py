@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from stemline.choices import MAX_HANDLE_S
 from stemline.cli.answers import print_json, say, write_line
 from stemline.cli.exporting import Exports, check_formats, export_results
 from stemline.cli.output import print_clips, progress_bar, say_notices
@@ -19,7 +20,7 @@ from stemline.errors import UsageError
 from stemline.hosts.base import Selection
 from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 from stemline.plan import PlanSettings, safe_part
-from stemline.prompts import check_requests, parse_stem, parse_time
+from stemline.prompts import checked_requests, parse_stem, parse_time
 from stemline.report import render_page, report_of
 from stemline.report.build import skip_of, summary_of
 from stemline.timebase import snap_rate
@@ -94,15 +95,13 @@ def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:
         if pairs:
             raise UsageError("--dme names the stems itself.", advice="Give either --dme or --stem.")
         pairs = list(_DME)
-    stems = tuple(StemRequest(name, Prompt(text)) for name, text in pairs)
-    check_requests(stems)
-    return stems
+    return checked_requests([StemRequest(name, Prompt(text)) for name, text in pairs])
 
 
 def _settings(args: argparse.Namespace) -> RunSettings:
     handle = parse_time(args.handles).seconds
-    if handle is None or handle > 600:
-        raise UsageError("--handles takes seconds, at most 600.")
+    if handle is None or handle > MAX_HANDLE_S:
+        raise UsageError(f"--handles takes seconds, at most {MAX_HANDLE_S}.")
     if args.audition < 0:
         raise UsageError("--audition takes whole seconds above 0.")
     tracks = () if args.tracks == "all" else tuple(name.strip() for name in args.tracks.split(",") if name.strip())

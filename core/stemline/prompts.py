@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from stemline.clips import RESIDUAL, MediaFacts, Prompt, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
+from stemline.letters import is_letter
 from stemline.timebase import parse_timecode
 
 MAX_TEXT_CHARACTERS = 1000
@@ -48,7 +49,7 @@ def clean_name(name: str) -> str:
         )
     if name.lower() == RESIDUAL:
         raise UsageError(f"'{RESIDUAL}' is the name of what is left over.", advice="Choose another stem name.")
-    if name.startswith(".") or any(not (c.isalnum() or c in " -_.") for c in name):
+    if name.startswith(".") or any(not (is_letter(c) or c in " -_.") for c in name):
         raise UsageError(
             f"The stem name {name!r} has characters that cannot stand in a file name.",
             advice="Use letters, digits, spaces, '-', '_' and '.'.",
@@ -58,7 +59,7 @@ def clean_name(name: str) -> str:
 
 def name_from_text(text: str) -> str:
     """A stem name for a prompt that was given none: its words, shortened."""
-    words = re.sub(r"[^\w\s-]", " ", clean_text(text)).split()
+    words = "".join(c if is_letter(c) or c in "-_" else " " for c in clean_text(text)).split()
     name = ""
     for word in words:
         if name and len(name) + 1 + len(word) > 32:

@@ -65,6 +65,11 @@ def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
     assert listed[-1] == "29", "the newest of those that have ended stay"
 
 
+def test_a_stem_is_named_in_every_script(blender: Runner) -> None:
+    asked = [("हिन्दी", ""), ("", "ภาษาไทย!"), ("", "தமிழ்"), ("", "dog, far-off (barking)"), ("", "?")]
+    assert blender.run("meanwhile.names", asked=asked) == ["हिन्दी", "ภาษาไทย", "தமிழ்", "dog far-off barking", "stem"]
+
+
 def test_a_dead_companion_and_a_killed_server_do_not_stop_blender(blender: Runner) -> None:
     saw = blender.run("meanwhile.broken", cache=os.environ["STEMLINE_CACHE"])
     assert saw["killed"]["state"] == "failed"

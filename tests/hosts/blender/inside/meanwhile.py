@@ -127,6 +127,12 @@ def many(module: str, config: dict[str, Any]) -> list[str]:
     return [job.title for job in session.jobs]
 
 
+def names(module: str, config: dict[str, Any]) -> list[str]:
+    """The names of stems: as typed, and from the words of a prompt."""
+    asking = __import__(f"{module}.asking", fromlist=["x"])
+    return [asking.stem_name(given, text) for given, text in config["asked"]]
+
+
 def broken(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """The companion is killed, then the server; Blender goes on and the next press works."""
     desk = Desk(module, config)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from stemline.clips import RESIDUAL, MediaFacts, Prompt, StemRequest, TimeRange
+from stemline.clips import RESIDUAL, MediaFacts, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.letters import is_letter
 from stemline.timebase import parse_timecode
@@ -181,26 +180,3 @@ def _checked(stem: StemRequest) -> StemRequest:
     if any(span.duration <= 0 for span in (*prompt.plus, *prompt.minus)):
         raise UsageError(f"A span of the stem {name!r} must end after it starts.")
     return StemRequest(name, replace(prompt, text=clean_text(prompt.text) if prompt.text.strip() else ""))
-
-
-def decibels(peak: float) -> float:
-    """dBFS of a peak, floored at -240."""
-    return round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0
-
-
-__all__ = [
-    "MAX_NAME_CHARACTERS",
-    "MAX_TEXT_CHARACTERS",
-    "Prompt",
-    "TimePoint",
-    "TypedSpan",
-    "checked_requests",
-    "clean_name",
-    "clean_text",
-    "decibels",
-    "merge_ranges",
-    "name_from_text",
-    "parse_span",
-    "parse_stem",
-    "parse_time",
-]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stemline.cli.checks import Status, all_checks
+from stemline.checks import Status, all_checks
 from stemline.client import connect
 from stemline.clips import StemRequest
 from stemline.errors import UsageError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,11 @@ class Null:
 
     peak: float
     dbfs: float
+
+    @classmethod
+    def of(cls, peak: float) -> Null:
+        """With the dBFS of `peak`, floored at -240."""
+        return cls(peak, round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0)
 
     def as_dict(self) -> dict[str, float]:
         return {"peak": self.peak, "dbfs": self.dbfs}
@@ -168,7 +174,7 @@ class RunResult:
     @property
     def null(self) -> Null:
         """The worst of all clips."""
-        return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null(0.0, -240.0))
+        return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null.of(0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import unicodedata
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,18 +71,24 @@ def output_folder() -> Path:
 
 def stem_name(given: str, text: str) -> str:
     """The name as typed, else the prompt's first words. Raises Problem for one that cannot be."""
-    name = " ".join(given.split()) or " ".join(re.findall(r"[\w-]+", text))[:32].strip() or "stem"
+    words = "".join(sign if _is_letter(sign) or sign in "_-" else " " for sign in text).split()
+    name = " ".join(given.split()) or " ".join(words)[:32].strip() or "stem"
     if name.casefold() == RESIDUAL:
         raise Problem(
             f"'{RESIDUAL}' is the name of what is left over.", "INVALID_ARGUMENT", "Choose another stem name."
         )
-    if len(name) > 64 or name.startswith(".") or re.search(r"[^\w .-]", name):
+    if len(name) > 64 or name.startswith(".") or not all(_is_letter(sign) or sign in "_ .-" for sign in name):
         raise Problem(
             f"{name} cannot be the name of a stem.",
             "INVALID_ARGUMENT",
             "Use letters, digits, spaces, '-', '_' and '.'.",
         )
     return name
+
+
+def _is_letter(sign: str) -> bool:
+    """A letter, a digit, or a mark that belongs to one: without its marks a word of many scripts is no word."""
+    return sign.isalnum() or unicodedata.category(sign) in ("Mn", "Mc")
 
 
 def _spans(settings: Any, rate: Fraction) -> dict[str, list[dict[str, str]]]:

@@ -55,6 +55,7 @@ class StemlineSettings(bpy.types.PropertyGroup):
         description="Seconds of media kept before and after each strip, so that stems can be trimmed longer",
         default=2.0,
         min=0.0,
+        max=600.0,
         soft_max=10.0,
         precision=1,
     )

@@ -90,7 +90,11 @@ class Session:
         self.state, self._writes = OFF, []
 
     def add(self, job: Job) -> None:
-        self.jobs = [*self.jobs[-_KEPT_JOBS + 1 :], job]
+        """Lists it, and drops the oldest of those that have ended where the list is full."""
+        room = len(self.jobs) + 1 - _KEPT_JOBS
+        for old in [one for one in self.jobs if one.ended][: max(0, room)]:
+            self.forget(old)
+        self.jobs.append(job)
         self.start()
 
     def cancel(self, job: Job) -> None:
@@ -257,6 +261,9 @@ class Session:
             return
         writes, self._writes = self._writes, []
         for later, job, params in writes:
+            if later.given_up() or job.ended:
+                later.settle(None, Problem("Nobody waits for this any more.", "CANCELLED"))
+                continue
             try:
                 answer = Writing(job.scene(self.document), job.reading).write(params["tracks"], params["options"])
             except Exception as problem:  # noqa: BLE001 - whatever Blender throws is told to the other side

@@ -71,10 +71,11 @@ class Ask:
 
 class Later:
     """What a handler returns when its answer takes longer than the host may stand still. Settle it on the pump's
-    thread."""
+    thread, and begin nothing once `given_up` says that nobody waits for it any more."""
 
     def __init__(self) -> None:
         self.settle: Callable[[Any, Exception | None], None] = lambda result, error: None
+        self.given_up: Callable[[], bool] = lambda: False
 
 
 class Peer:
@@ -88,8 +89,8 @@ class Peer:
         self._handlers = dict(handlers)
         self._inbox: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asks: dict[int, Ask] = {}
-        self._given_up: set[Any] = set()
-        self._answering: Any = None
+        self._open: dict[Any, threading.Event] = {}  # the calls not answered yet; set when nobody waits any more
+        self._answering = threading.Event()
         self._last_id = 0
         self._outbox: queue.Queue[bytes] = queue.Queue()
         self._heard_at = time.monotonic()
@@ -122,7 +123,7 @@ class Peer:
 
     def given_up(self) -> bool:
         """Whether nobody waits any more for the call that is being answered: a handler at long work may ask."""
-        return self.gone.is_set() or self._answering in self._given_up
+        return self._nobody_waits(self._answering)
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
         self._send({"jsonrpc": "2.0", "method": method, "params": params})
@@ -178,10 +179,13 @@ class Peer:
         if not _is_message(message):
             _LOG.warning("not a message: %.80r", line)
         elif message.get("method") == "cancel_request":  # must overtake the call that waits in the inbox
-            params = message.get("params") or {}
-            if isinstance(params.get("id"), (int, str)):
-                self._given_up.add(params["id"])
+            call_id = (message.get("params") or {}).get("id")
+            given_up = self._open.get(call_id) if isinstance(call_id, (int, str)) else None
+            if given_up is not None:
+                given_up.set()
         else:
+            if "method" in message and "id" in message:
+                self._open[message["id"]] = threading.Event()
             self._inbox.put(message)
 
     def _write(self) -> None:
@@ -206,6 +210,8 @@ class Peer:
 
     def _send(self, message: dict[str, Any]) -> None:
         """A line that the other side would not read is not sent: whoever waits for its answer is told instead."""
+        if "method" not in message:
+            self._open.pop(message["id"], None)
         line = json.dumps(message).encode("ascii") + b"\n"
         if len(line) > _LONGEST_LINE and "error" not in message:
             call_id = message.get("id")
@@ -238,15 +244,15 @@ class Peer:
             self._handlers[name](message.get("params") or {})
 
     def _answer(self, call_id: Any, name: str, params: dict[str, Any]) -> None:
-        if call_id in self._given_up:
-            self._given_up.discard(call_id)
+        given_up, outer = self._open.setdefault(call_id, threading.Event()), self._answering
+        if given_up.is_set():
             self._refuse(call_id, Problem("Nobody waits for this any more.", "CANCELLED"))
             return
         handler = self._handlers.get(name)
         if handler is None:
             self._refuse(call_id, Problem(f"There is no method {name!r}.", "HOST_UNSUPPORTED"), -32601)
             return
-        self._answering = call_id
+        self._answering = given_up
         try:
             result = handler(params)
         except Problem as problem:
@@ -257,11 +263,14 @@ class Peer:
         else:
             if isinstance(result, Later):
                 result.settle = lambda late, error: self._settle(call_id, late, error)
+                result.given_up = lambda: self._nobody_waits(given_up)
             else:
                 self._settle(call_id, result, None)
         finally:
-            self._answering = None
-            self._given_up.discard(call_id)
+            self._answering = outer
+
+    def _nobody_waits(self, given_up: threading.Event) -> bool:
+        return self.gone.is_set() or given_up.is_set()
 
     def _settle(self, call_id: Any, result: Any, error: Exception | None) -> None:
         if error is not None:

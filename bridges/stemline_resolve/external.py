@@ -25,6 +25,7 @@ print("answers" if resolve is not None else "refuses")
 """
 _PROBE_S = 60.0
 _AGAIN = "run `python -m stemline_resolve.external` again"
+_MENU = "Workspace > Scripts > Stemline"
 _LOCAL = "Preferences > System > General > External scripting using: Local"
 
 
@@ -76,32 +77,33 @@ def probe() -> None:
             "DaVinci Resolve does not answer scripts.", "HOST_TIMEOUT", "Close any dialog in it, then try again."
         ) from None
     said, errors = (part.decode("utf-8", "replace") for part in (tried.stdout, tried.stderr))
-    if "answers" in said:
-        return
+    if "answers" not in said:
+        sentence, advice = _what_is_wrong(said, errors, tried.returncode)
+        raise Problem(sentence, "HOST_UNSUPPORTED", advice)
+
+
+def _what_is_wrong(said: str, errors: str, exit_code: int) -> tuple[str, str]:
+    """A sentence and what to do, from what the other process printed."""
     if "refuses" in said:
-        raise Problem(
+        return (
             "DaVinci Resolve does not let scripts in from outside.",
-            "HOST_UNSUPPORTED",
-            f"Start Resolve Studio and set {_LOCAL}; or start the panel from Workspace > Scripts > Stemline.",
+            f"Start Resolve Studio and set {_LOCAL}; or start the panel from {_MENU}.",
         )
     if "No module named 'imp'" in errors:
-        raise Problem(
+        return (
             "This DaVinci Resolve's scripting module needs Python 3.11 or older: it imports `imp`, which Python 3.12 "
             "does not have.",
-            "HOST_UNSUPPORTED",
-            "Update Resolve, or start the panel from Workspace > Scripts > Stemline.",
+            f"Update Resolve, or start the panel from {_MENU}.",
         )
     if "ImportError" in errors or "ModuleNotFoundError" in errors:
-        raise Problem(
+        return (
             "DaVinci Resolve's scripting module was not found.",
-            "HOST_UNSUPPORTED",
             "Install Resolve Studio, or set RESOLVE_SCRIPT_API to its Developer/Scripting folder.",
         )
-    raise Problem(
-        f"DaVinci Resolve's scripting module crashes Python {sys.version_info[0]}.{sys.version_info[1]} "
-        f"(exit code {tried.returncode}).",
-        "HOST_UNSUPPORTED",
-        "Start the panel from Workspace > Scripts > Stemline instead.",
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return (
+        f"DaVinci Resolve's scripting module crashes Python {python} (exit code {exit_code}).",
+        f"Start the panel from {_MENU} instead.",
     )
 
 

@@ -38,10 +38,6 @@ class Entry:
         return str(self._facts["timeline"]["id"])
 
     @property
-    def timeline_name(self) -> str:
-        return str(self._facts["timeline"]["name"])
-
-    @property
     def marker(self) -> str:
         return str(self._facts["marker"])
 

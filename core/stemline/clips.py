@@ -9,6 +9,8 @@ from fractions import Fraction
 from stemline.errors import Code
 
 RESIDUAL = "residual"
+METADATA_VERSION = 1
+"""Of all that is written under the key `stemline`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from stemline.clips import RESIDUAL, MediaFacts, Prompt, StemRequest, TimeRange
+from stemline.clips import RESIDUAL, MediaFacts, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
+from stemline.letters import is_letter
 from stemline.timebase import parse_timecode
 
 MAX_TEXT_CHARACTERS = 1000
@@ -47,7 +48,7 @@ def clean_name(name: str) -> str:
         )
     if name.lower() == RESIDUAL:
         raise UsageError(f"'{RESIDUAL}' is the name of what is left over.", advice="Choose another stem name.")
-    if name.startswith(".") or any(not (c.isalnum() or c in " -_.") for c in name):
+    if name.startswith(".") or any(not (is_letter(c) or c in " -_.") for c in name):
         raise UsageError(
             f"The stem name {name!r} has characters that cannot stand in a file name.",
             advice="Use letters, digits, spaces, '-', '_' and '.'.",
@@ -57,7 +58,7 @@ def clean_name(name: str) -> str:
 
 def name_from_text(text: str) -> str:
     """A stem name for a prompt that was given none: its words, shortened."""
-    words = re.sub(r"[^\w\s-]", " ", clean_text(text)).split()
+    words = "".join(c if is_letter(c) or c in "-_" else " " for c in clean_text(text)).split()
     name = ""
     for word in words:
         if name and len(name) + 1 + len(word) > 32:
@@ -149,43 +150,33 @@ def merge_ranges(spans: list[TimeRange]) -> tuple[TimeRange, ...]:
     return tuple(merged)
 
 
-def check_requests(stems: tuple[StemRequest, ...]) -> None:
-    """Raises UsageError unless there is at least one stem, every name stands once, and every prompt says something."""
+def checked_requests(stems: Sequence[StemRequest]) -> tuple[StemRequest, ...]:
+    """The stems with their names and texts as `clean_name` and `clean_text` give them.
+
+    Raises UsageError for what they refuse, and unless there is at least one stem, every name stands once, every prompt
+    says something and every span ends after it starts.
+    """
     if not stems:
         raise UsageError(
             "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Give --prompt TEXT or --stem NAME=TEXT."
         )
     seen: set[str] = set()
-    for stem in stems:
+    checked = tuple(_checked(stem) for stem in stems)
+    for stem in checked:
         if stem.name.lower() in seen:
             raise UsageError(f"The stem name {stem.name!r} stands twice.", advice="Give every stem its own name.")
         seen.add(stem.name.lower())
-        if not (stem.prompt.text or stem.prompt.plus or stem.prompt.minus):
-            raise UsageError(
-                f"The stem {stem.name!r} has no prompt.",
-                code=Code.PROMPT_EMPTY,
-                advice="Say what it is, or mark where it sounds.",
-            )
+    return checked
 
 
-def decibels(peak: float) -> float:
-    """dBFS of a peak, floored at -240."""
-    return round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0
-
-
-__all__ = [
-    "MAX_NAME_CHARACTERS",
-    "MAX_TEXT_CHARACTERS",
-    "Prompt",
-    "TimePoint",
-    "TypedSpan",
-    "check_requests",
-    "clean_name",
-    "clean_text",
-    "decibels",
-    "merge_ranges",
-    "name_from_text",
-    "parse_span",
-    "parse_stem",
-    "parse_time",
-]
+def _checked(stem: StemRequest) -> StemRequest:
+    name, prompt = clean_name(stem.name), stem.prompt
+    if not (prompt.text.strip() or prompt.plus or prompt.minus):
+        raise UsageError(
+            f"The stem {name!r} has no prompt.",
+            code=Code.PROMPT_EMPTY,
+            advice="Say what it is, or mark where it sounds.",
+        )
+    if any(span.duration <= 0 for span in (*prompt.plus, *prompt.minus)):
+        raise UsageError(f"A span of the stem {name!r} must end after it starts.")
+    return StemRequest(name, replace(prompt, text=clean_text(prompt.text) if prompt.text.strip() else ""))

@@ -266,6 +266,33 @@ def test_long_work_can_ask_whether_anybody_still_waits() -> None:
     assert ours.given_up(), "when the other side is gone, nobody waits"
 
 
+def test_a_later_answer_is_told_that_nobody_waits_and_nothing_is_kept_of_it() -> None:
+    begun: list[Later] = []
+
+    def write(params: dict[str, Any]) -> Later:
+        begun.append(Later())
+        return begun[-1]
+
+    cancelled = threading.Event()
+    with joined({"render_range": write, "ping": lambda p: "heard"}) as (ours, theirs):
+        thread = threading.Thread(target=_call_until, args=(theirs, cancelled))
+        thread.start()
+        while not begun:
+            ours.pump(0.05)
+        assert not begun[0].given_up()
+        cancelled.set()
+        while not begun[0].given_up():
+            time.sleep(0.01)
+        thread.join(20.0)
+        begun[0].settle(None, Problem("Nobody waits.", "CANCELLED"))
+        theirs.notify("cancel_request", {"id": 1})  # too late: it is answered
+        with called_by_companion(theirs, "ping", {}) as got:
+            while not got:
+                ours.pump(0.05)
+        assert got == ["heard"]
+        assert ours._open == {}
+
+
 def _call_until(theirs: CompanionPeer, cancelled: threading.Event) -> None:
     with pytest.raises(Cancelled):
         theirs.call("render_range", {}, 20.0, cancelled=cancelled.is_set)

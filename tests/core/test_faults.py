@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from stemline.checks import packages
 from stemline.cli import main, models
-from stemline.cli.checks import packages
 from stemline.paths import cache_dir
 
 

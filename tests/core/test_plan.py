@@ -166,6 +166,18 @@ def test_a_clip_that_plays_nothing_is_named() -> None:
     assert not plan.jobs
 
 
+def test_a_clip_of_no_length_under_a_mark_is_named_and_the_others_go_on() -> None:
+    source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 480000)
+    clips = [
+        clip(source, Fraction(0), Fraction(2), clip_id="good"),
+        clip(source, Fraction(1), Fraction(1), clip_id="empty", record=Fraction(1)),
+    ]
+    marked = StemRequest("dog", Prompt("", plus=(TimeRange(Fraction(0), Fraction(2)),)))
+    plan = plan_separation(clips, {source: facts}, [marked], PlanSettings())
+    assert [skip.code for skip in plan.skipped] == [Code.CLIP_EMPTY]
+    assert [job.plus for job in plan.jobs] == [(SampleRange(0, 96000),)]
+
+
 def test_padding_is_told_where_the_file_reaches_past_the_media() -> None:
     source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 48000 + 7)
     plan = plan_separation(

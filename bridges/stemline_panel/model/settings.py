@@ -7,13 +7,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemline.choices import CHANNELS, FORMATS, QUALITIES
 from stemline.errors import StemlineError
 from stemline.hosts.wire import from_wire, to_wire
 from stemline.workflow.record import write_json
 
-QUALITIES = ("fast", "standard", "best")
-CHANNELS = ("linked", "each", "mono")
-FORMATS = ("", "wav24", "wav32f", "flac")
 AUDITION_LENGTHS_S = (3, 5, 10)
 
 
@@ -49,7 +47,7 @@ def read_settings(path: Path) -> PanelSettings:
         settings = from_wire(PanelSettings, json.loads(path.read_text(encoding="utf-8")), "settings")
     except (OSError, ValueError, StemlineError):
         return PanelSettings()
-    good = settings.quality in QUALITIES and settings.channels in CHANNELS and settings.sample_format in FORMATS
+    good = settings.quality in QUALITIES and settings.channels in CHANNELS and settings.sample_format in ("", *FORMATS)
     return settings if good and settings.audition_s in AUDITION_LENGTHS_S else PanelSettings()
 
 

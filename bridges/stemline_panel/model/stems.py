@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
-from stemline.prompts import check_requests, clean_name, clean_text, name_from_text
+from stemline.prompts import checked_requests, clean_name, clean_text, name_from_text
 from stemline_panel.model.spans import Sign, SpanSet
 
 
@@ -102,9 +102,7 @@ class StemList:
 
     def requests(self) -> tuple[StemRequest, ...]:
         """What to ask for; entries that say nothing are left out. Raises UsageError when nothing is left."""
-        requests = tuple(entry.request() for entry in self._entries if not entry.empty)
-        check_requests(requests)
-        return requests
+        return checked_requests([entry.request() for entry in self._entries if not entry.empty])
 
     @property
     def asked(self) -> bool:

@@ -20,9 +20,9 @@ class BandMeter:
     """Turns windows of sound into columns [BANDS] of 0 (quiet) to 255 (loud), lowest band first."""
 
     def __init__(self, sample_rate: int) -> None:
-        self.highest_hz = min(20000.0, sample_rate / 2)
+        highest_hz = min(20000.0, sample_rate / 2)
         self._shape = np.hanning(_WINDOW).astype(np.float32)
-        edges = np.geomspace(LOWEST_HZ, self.highest_hz, BANDS + 1) * _WINDOW / sample_rate
+        edges = np.geomspace(LOWEST_HZ, highest_hz, BANDS + 1) * _WINDOW / sample_rate
         centres = np.clip(np.sqrt(edges[:-1] * edges[1:]), 0, _WINDOW // 2 - 1e-3)
         self._below = centres.astype(int)
         self._share = (centres - self._below).astype(np.float32)
@@ -45,10 +45,6 @@ class BandMeter:
             power = np.abs(np.fft.rfft(windows, axis=1)) ** 2 * (16 / _WINDOW**2)
             picture[first : first + 256] = self._scaled(power.astype(np.float32))
         return picture
-
-    def band_of(self, hertz: float) -> float:
-        """Where a frequency lies among the bands."""
-        return float(BANDS * np.log(hertz / LOWEST_HZ) / np.log(self.highest_hz / LOWEST_HZ))
 
     def _scaled(self, power: npt.NDArray[np.float32]) -> Picture:
         low, high = power[:, self._below], power[:, self._below + 1]

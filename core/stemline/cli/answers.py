@@ -40,6 +40,12 @@ def write_line(text: str) -> None:
     sys.stdout.write(visible(text) + "\n")
 
 
+def say(text: str) -> None:
+    """A line on stderr, beside what was asked for."""
+    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.flush()
+
+
 def visible(text: str) -> str:
     """Text of unknown origin with control characters spelled out, so that it cannot steer the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

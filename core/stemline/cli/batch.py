@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from stemline.choices import PLAYS
 from stemline.cli.options import add_common
 
 
@@ -18,7 +19,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--dme", action="store_true", help="dialogue, music, and effects as the residual")
     parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="which audio tracks (default: all)")
     parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default 2)")
-    parser.add_argument("--play", choices=("all", "stem", "residual"), default="all", help="new tracks that sound")
+    parser.add_argument("--play", choices=PLAYS, default="all", help="new tracks that sound")
     parser.add_argument(
         "--originals", choices=("disable", "keep"), default="disable", help="the separated clips (default: disable)"
     )

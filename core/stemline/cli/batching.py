@@ -7,12 +7,12 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.cli.answers import print_json
+from stemline.choices import MAX_HANDLE_S
+from stemline.cli.answers import print_json, say, write_line
 from stemline.cli.exporting import Exports, check_formats, export_results
 from stemline.cli.output import print_clips, progress_bar, say_notices
 from stemline.clips import Prompt, StemRequest
@@ -20,7 +20,7 @@ from stemline.errors import UsageError
 from stemline.hosts.base import Selection
 from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 from stemline.plan import PlanSettings, safe_part
-from stemline.prompts import check_requests, parse_stem, parse_time
+from stemline.prompts import checked_requests, parse_stem, parse_time
 from stemline.report import render_page, report_of
 from stemline.report.build import skip_of, summary_of
 from stemline.timebase import snap_rate
@@ -57,7 +57,7 @@ def batch(args: argparse.Namespace) -> int:
         return _say_plan(args, prepared, expected)
     check_room(expected, folder)
     if not args.json:
-        sys.stderr.write(_expectation(prepared, expected) + "\n")
+        say(_expectation(prepared, expected))
     with progress_bar(edit.name) as show:
         result = run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
     remember_speed(result.model, result.audio_s, result.engine_s)
@@ -83,10 +83,10 @@ def _tell(args: argparse.Namespace, edit: str, result: RunResult, exports: Expor
     print_clips(result.clips, folder)
     say_notices(result)
     for error in exports.failed:
-        sys.stderr.write(f"failed: {error}\n")
+        say(f"failed: {error}")
     for path in (result.output, *exports.paths) if result.output else ():
-        sys.stdout.write(f"{relative_to(Path.cwd(), path)}\n")
-    sys.stdout.write(f"{relative_to(Path.cwd(), str(folder / 'report.html'))}\n")
+        write_line(relative_to(Path.cwd(), path))
+    write_line(relative_to(Path.cwd(), str(folder / "report.html")))
 
 
 def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:
@@ -95,15 +95,13 @@ def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:
         if pairs:
             raise UsageError("--dme names the stems itself.", advice="Give either --dme or --stem.")
         pairs = list(_DME)
-    stems = tuple(StemRequest(name, Prompt(text)) for name, text in pairs)
-    check_requests(stems)
-    return stems
+    return checked_requests([StemRequest(name, Prompt(text)) for name, text in pairs])
 
 
 def _settings(args: argparse.Namespace) -> RunSettings:
     handle = parse_time(args.handles).seconds
-    if handle is None or handle > 600:
-        raise UsageError("--handles takes seconds, at most 600.")
+    if handle is None or handle > MAX_HANDLE_S:
+        raise UsageError(f"--handles takes seconds, at most {MAX_HANDLE_S}.")
     if args.audition < 0:
         raise UsageError("--audition takes whole seconds above 0.")
     tracks = () if args.tracks == "all" else tuple(name.strip() for name in args.tracks.split(",") if name.strip())
@@ -187,12 +185,12 @@ def _say_plan(args: argparse.Namespace, prepared: Prepared, expected: Estimate) 
         }
         print_json([plan], [])
         return 0
-    sys.stdout.write(_expectation(prepared, expected) + "\n")
+    write_line(_expectation(prepared, expected))
     for cut in prepared.plan.cuts:
         rate = prepared.facts[cut.source].sample_rate
-        sys.stdout.write(
-            f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s\n"
+        write_line(
+            f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s"
         )
     for skip in prepared.skipped:
-        sys.stdout.write(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]\n")
+        write_line(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]")
     return 0

@@ -1,10 +1,10 @@
-"""Options that several commands share. Imports argparse alone."""
+"""Options that several commands share. Imports nothing heavy: `--help` is fast."""
 
 from __future__ import annotations
 
 import argparse
 
-FORMATS = ("wav24", "wav32f", "flac")
+from stemline.choices import CHANNELS, FORMATS, MAX_SEED, QUALITIES
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -12,11 +12,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
     parser.add_argument("--model", metavar="ID", default="", help="model to use; `stemline models` lists them")
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of models that draw noise (default 0)")
-    parser.add_argument("--quality", choices=("fast", "standard", "best"), default="standard")
+    parser.add_argument("--quality", choices=QUALITIES, default="standard")
     parser.add_argument("--format", choices=FORMATS, help="of the stems (default wav24; wav32f for deeper media)")
     parser.add_argument(
         "--channels",
-        choices=("linked", "each", "mono"),
+        choices=CHANNELS,
         default="linked",
         help="one estimate carried to all channels, every channel by itself, or a fold-down to mono",
     )
@@ -47,6 +47,6 @@ def _folder(text: str) -> str:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 1 << 64:
-        raise argparse.ArgumentTypeError("a seed is a whole number from 0 to 18446744073709551615")
+    if not text.isdecimal() or int(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {MAX_SEED}")
     return int(text)

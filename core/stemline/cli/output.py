@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stemline.cli.answers import say, visible
 from stemline.workflow.naming import relative_to
 from stemline.workflow.settings import ClipOutcome, Progress, RunResult
 
@@ -28,10 +29,10 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
+        task = bar.add_task(visible(title), total=1.0)
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.fraction, description=f"{title}: {progress.stage}")
+            bar.update(task, completed=progress.fraction, description=visible(f"{title}: {progress.stage}"))
 
         yield show
 
@@ -50,8 +51,7 @@ class _Lines:
         tenth = int(progress.fraction * 10)
         if tenth > self._tenth:
             self._tenth = tenth
-            sys.stderr.write(f"{self._title}: {tenth * 10} %, {progress.stage}\n")
-            sys.stderr.flush()
+            say(f"{self._title}: {tenth * 10} %, {progress.stage}")
 
 
 def print_clips(clips: Sequence[ClipOutcome], folder: Path) -> None:
@@ -73,7 +73,7 @@ def print_clips(clips: Sequence[ClipOutcome], folder: Path) -> None:
         for i, (stem, path) in enumerate(rows):
             shown = relative_to(folder, path)
             first = (clip.name, f"{clip.null.dbfs:g}", _speed(clip)) if i == 0 else ("", "", "")
-            table.add_row(Text(first[0]), Text(stem), Text(shown), first[1], first[2])
+            table.add_row(*(Text(visible(cell)) for cell in (first[0], stem, shown)), first[1], first[2])
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
@@ -86,10 +86,10 @@ def _speed(clip: ClipOutcome) -> str:
 def say_notices(result: RunResult) -> None:
     """Warnings, skipped and failed clips, on stderr."""
     for notice in result.notices:
-        sys.stderr.write(f"note: {notice.clip}: {notice.message}\n")
+        say(f"note: {notice.clip}: {notice.message}")
     for note in result.notes:
-        sys.stderr.write(f"note: {note}\n")
+        say(f"note: {note}")
     for skip in result.skipped:
-        sys.stderr.write(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]\n")
+        say(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]")
     for failure in result.failed:
-        sys.stderr.write(f"failed: {failure.clip} on {failure.track}: {failure.message} [{failure.code}]\n")
+        say(f"failed: {failure.clip} on {failure.track}: {failure.message} [{failure.code}]")

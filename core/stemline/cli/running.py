@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from stemline.cli.answers import say
 from stemline.errors import Cancelled, EditError, StemlineError
 from stemline.faults import unforeseen
 
@@ -30,5 +31,5 @@ def _fail(error: StemlineError, args: argparse.Namespace) -> int:
 
         about = str(Path(args.edit).absolute()) if isinstance(error, EditError) and hasattr(args, "edit") else ""
         print_json([], [{"input": about, "code": str(error.code), "message": str(error)}])
-    sys.stderr.write(f"stemline: {error}\n")
+    say(f"stemline: {error}")
     return error.exit_code

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from stemline.cli.answers import print_json
+from stemline.cli.answers import print_json, say
 from stemline.cli.output import print_clips, progress_bar, say_notices
 from stemline.clips import MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
 from stemline.errors import Cancelled, NoServerError, StemlineError, UsageError
@@ -127,7 +126,7 @@ def _failures(result: RunResult) -> list[tuple[str, tuple[str, str]]]:
 
 def _say_errors(errors: Sequence[tuple[str, StemlineError]]) -> None:
     for _, error in errors:
-        sys.stderr.write(f"stemline: {error}\n")
+        say(f"stemline: {error}")
 
 
 def _as_json(result: RunResult) -> dict[str, Any]:

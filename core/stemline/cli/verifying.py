@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from stemline.cli.answers import print_json
+from stemline.cli.answers import print_json, say, write_line
 from stemline.errors import Code, StemlineError
 from stemline.workflow.verify import verify_file
 
@@ -28,9 +27,10 @@ def verify(args: argparse.Namespace) -> int:
             errors.append({"input": file, "code": str(Code.OUTPUT_DAMAGED), "message": checked.sentence})
             code = max(code, 1)
         if not args.json:
-            sys.stdout.write(checked.as_text() + "\n")
+            for line in checked.as_lines():
+                write_line(line)
     if args.json:
         print_json(results, errors)
     for damage in errors:
-        sys.stderr.write(f"stemline: {damage['input']}: {damage['message']}\n")
+        say(f"stemline: {damage['input']}: {damage['message']}")
     return code

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stemline.cli.checks import Status, all_checks
+from stemline.checks import Status, all_checks
 from stemline.client import connect
 from stemline.clips import StemRequest
 from stemline.errors import UsageError
@@ -16,7 +16,7 @@ from stemline.hosts.companion import Separation
 from stemline.hosts.jsonrpc import Params
 from stemline.hosts.runs import Report
 from stemline.hosts.wire import from_wire, to_wire
-from stemline.prompts import check_requests
+from stemline.prompts import checked_requests
 from stemline.workflow import Progress, RunResult, RunSettings, run_edit
 
 _PICTURES = ("waveform", "mix_waveform", "residual_waveform")
@@ -40,7 +40,7 @@ class EditServices:
     def prepare(self, params: Params) -> Separation:
         """Raises UsageError or HostError for stems or settings that no run could take."""
         asked = from_wire(SeparateParams, dict(params), "separate")
-        check_requests(asked.stems)
+        stems = checked_requests(asked.stems)
         settings = dataclasses.replace(
             asked.settings, selection=asked.selection, server=asked.settings.server or self._server
         )
@@ -51,7 +51,7 @@ class EditServices:
             def on_progress(progress: Progress) -> None:
                 report(to_wire(progress))
 
-            return _summary(run_edit(host, asked.stems, settings, on_progress, cancelled))
+            return _summary(run_edit(host, stems, settings, on_progress, cancelled))
 
         return separation
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from itertools import groupby
 from pathlib import PurePath
 
 from stemline.clips import MediaFacts, MediaSource
+from stemline.letters import is_letter
 from stemline.timebase import format_timecode, round_half_up
 
-_UNSAFE = re.compile(r"[^\w.\-]+")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _RESERVED = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{i}" for i in range(1, 10)), *(f"lpt{i}" for i in range(1, 10))]
@@ -21,7 +22,8 @@ def safe_part(text: str, limit: int = 48) -> str:
     """`text` as part of a file name: letters of any script, digits, `.`, `-`, `_`; never empty, hidden or a device
     name.
     """
-    part = _UNSAFE.sub("-", unicodedata.normalize("NFC", text)).strip("-. ")
+    runs = groupby(unicodedata.normalize("NFC", text), lambda sign: is_letter(sign) or sign in "_.-")
+    part = "".join("".join(signs) if safe else "-" for safe, signs in runs).strip("-. ")
     while len(part.encode()) > limit:
         part = part[:-1]
     part = part.strip("-. ")

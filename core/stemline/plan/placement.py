@@ -46,37 +46,47 @@ def place_stems(
     `facts` is by clip id. Clips of one source track that overlap in record time (from flattened nests, say) go to
     further lanes, first fit. Clips without a placed stem leave their gap.
     """
+    groups = _grouped(clips, placed, facts)
+    stems = dict.fromkeys(stem.stem for stem in placed if stem.stem != RESIDUAL)
+    stem_order = {name: i for i, name in enumerate([*stems, RESIDUAL])}
+    track_order = {name: i for i, name in enumerate(dict.fromkeys(clip.track for clip in clips))}
+    first_format = {(stem, track): channels for stem, track, channels in reversed(groups)}
+    tracks: list[StemTrack] = []
+    for stem, track, channels in sorted(groups, key=lambda group: (stem_order[group[0]], track_order[group[1]])):
+        suffix = "" if first_format[stem, track] == channels else f" {channels}ch"
+        lanes = lay_on_lanes(groups[stem, track, channels], _record, checkerboard=options.checkerboard)
+        tracks += [
+            StemTrack(
+                name=f"{stem} {track}{suffix}{_lane_suffix(lane)}",
+                stem=stem,
+                source_track=track,
+                lane=lane,
+                channels=channels,
+                enabled=_plays(stem, options.play),
+                clips=tuple(members),
+            )
+            for lane, members in enumerate(lanes)
+        ]
+    return tuple(tracks)
+
+
+def _grouped(
+    clips: Sequence[ClipRange], placed: Sequence[PlacedStem], facts: Mapping[str, MediaFacts]
+) -> dict[tuple[str, str, int], list[StemClip]]:
+    """The stem clips of each stem, source track and channel count."""
     by_id = {clip.clip_id: clip for clip in clips}
     groups: dict[tuple[str, str, int], list[StemClip]] = defaultdict(list)
     for stem in placed:
-        clip = by_id[stem.clip_id]
-        media = facts[stem.clip_id]
+        clip, media = by_id[stem.clip_id], facts[stem.clip_id]
         groups[stem.stem, clip.track, media.channels].append(_stem_clip(clip, stem, media))
+    return groups
 
-    stem_order = {
-        name: i for i, name in enumerate(dict.fromkeys(stem.stem for stem in placed if stem.stem != RESIDUAL))
-    }
-    stem_order[RESIDUAL] = len(stem_order)
-    track_order = {name: i for i, name in enumerate(dict.fromkeys(clip.track for clip in clips))}
-    first_format = {(stem, track): channels for stem, track, channels in reversed(groups)}
-    tracks = []
-    for stem_name, track, channels in sorted(groups, key=lambda g: (stem_order[g[0]], track_order[g[1]])):
-        group = groups[stem_name, track, channels]
-        suffix = "" if first_format[stem_name, track] == channels else f" {channels}ch"
-        for lane, members in enumerate(lay_on_lanes(group, _record, checkerboard=options.checkerboard)):
-            lane_suffix = f" {chr(ord('a') + lane)}" if 0 < lane < 26 else f" {lane}" if lane else ""
-            tracks.append(
-                StemTrack(
-                    name=f"{stem_name} {track}{suffix}{lane_suffix}",
-                    stem=stem_name,
-                    source_track=track,
-                    lane=lane,
-                    channels=channels,
-                    enabled=_plays(stem_name, options.play),
-                    clips=tuple(members),
-                )
-            )
-    return tuple(tracks)
+
+def _lane_suffix(lane: int) -> str:
+    """Nothing for the first, then " b", " c" ..., then numbers."""
+    if lane == 0:
+        return ""
+    return f" {chr(ord('a') + lane)}" if lane < 26 else f" {lane}"
 
 
 def _plays(stem: str, play: str) -> bool:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
+from stemline.choices import MAX_HANDLE_S
 from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, Skip, StemRequest, TimeRange
-from stemline.errors import Code
+from stemline.errors import Code, UsageError
 from stemline.timebase import Grid, ceil_to, floor_to, grid_of, round_half_up
 
 
@@ -25,12 +26,19 @@ class PlanSettings:
     the engine.
 
     `extent_grid_s` is the absolute grid of extents in whole seconds of media; 0 gives each extent exactly what its
-    cuts need.
+    cuts need. Raises UsageError for what makes no plan.
     """
 
     handle: Fraction = Fraction(2)
     context: Fraction = Fraction(1)
     extent_grid_s: int = 5
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("handle", self.handle), ("context", self.context)):
+            if not 0 <= seconds <= MAX_HANDLE_S:
+                raise UsageError(f"{name} must be 0 to {MAX_HANDLE_S} seconds, not {float(seconds):g}.")
+        if self.extent_grid_s < 0:
+            raise UsageError(f"extent_grid_s must be 0 or more, not {self.extent_grid_s}.")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -138,7 +146,8 @@ def plan_separation(
         own = _extent_of_each(source, ranges, facts[source], settings, known.get(source, ()))
         extents += sorted(set(own.values()))
         cuts += _cuts(source, ranges, own, facts[source])
-    spans = _SpanFinder(clips, facts)
+    planned = {clip_id for cut in cuts for clip_id in cut.clip_ids}
+    spans = _SpanFinder([clip for clip in clips if clip.clip_id in planned], facts)
     jobs = [_job(extent, stem, spans) for extent in extents for stem in stems]
     return SeparationPlan(tuple(extents), tuple(cuts), tuple(jobs), tuple(skipped))
 

@@ -31,7 +31,6 @@ from stemline.media import (
     open_writer,
     quantise,
 )
-from stemline.prompts import decibels
 from stemline.workflow.settings import Null
 
 Block = npt.NDArray[np.float32]
@@ -77,7 +76,7 @@ class WrittenSet:
     sample_format: SampleFormat
     overlapping: bool = False
     nonfinite_samples: int = 0
-    null: Null = field(default=Null(0.0, -240.0))
+    null: Null = field(default=Null.of(0.0))
 
 
 def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
@@ -166,7 +165,7 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
             for part in parts:
                 np.subtract(rest, part.read(span.start_sample - start, span.end_sample - start), out=rest)
             peak = max(peak, float(rest.max()), -float(rest.min()))
-    return Null(peak, decibels(peak))
+    return Null.of(peak)
 
 
 def blocks(whole: SampleRange) -> Iterator[SampleRange]:

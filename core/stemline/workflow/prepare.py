@@ -15,7 +15,7 @@ from stemline.faults import unforeseen
 from stemline.hosts.base import Host
 from stemline.media import media_facts
 from stemline.plan import SeparationPlan, plan_separation
-from stemline.prompts import check_requests
+from stemline.prompts import checked_requests
 from stemline.workflow.earlier import finished_sets
 from stemline.workflow.settings import RunSettings
 
@@ -49,7 +49,7 @@ def prepare(
     `earlier`: the folder of stem files of an edit; one that holds what a clip needs, and maybe more, is taken for it.
     Without it each clip has a file of just its range.
     """
-    check_requests(tuple(stems))
+    stems = checked_requests(stems)
     read = host.read_clips(settings.selection)
     clips = [_adapt(clip, settings) for clip in read.clips]
     skipped = list(read.skipped)

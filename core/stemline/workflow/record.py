@@ -16,13 +16,11 @@ from pathlib import Path
 
 from stemline._version import __version__
 from stemline.client import Job, Model
-from stemline.clips import RESIDUAL, MediaFacts, SampleRange
+from stemline.clips import METADATA_VERSION, RESIDUAL, MediaFacts, SampleRange
 from stemline.errors import Code, OutputError
 from stemline.media import StemTags
 from stemline.plan import Cut, PlannedJob
 from stemline.workflow.settings import RunSettings
-
-METADATA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stemline.choices import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES
 from stemline.clips import Skip
+from stemline.errors import UsageError
 from stemline.hosts.base import Selection
 from stemline.plan import PlanSettings
 
@@ -17,7 +20,7 @@ class RunSettings:
     `channels` is "linked", "each" or "mono"; `sample_format` "wav24", "wav32f" or "flac" (None: wav24, but wav32f for
     media that hold more than 24 bits). `model` empty means the server's default; `server` None means the private one.
     With `checkerboard` neighbours never share a stem track. `audition_s` above 0 separates only so many seconds from
-    the start of each clip and writes no tracks.
+    the start of each clip and writes no tracks. Raises UsageError for what no run could take.
     """
 
     output_dir: Path
@@ -36,6 +39,23 @@ class RunSettings:
     overwrite: bool = False
     audition_s: int = 0
     priority: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choice("quality", self.quality, QUALITIES)
+        _check_choice("channels", self.channels, CHANNELS)
+        _check_choice("sample_format", self.sample_format, (None, *FORMATS))
+        _check_choice("play", self.play, PLAYS)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")
+        if self.audition_s < 0:
+            raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")
+        if abs(self.priority) > MAX_PRIORITY:
+            raise UsageError(f"priority must be -{MAX_PRIORITY} to {MAX_PRIORITY}, not {self.priority}.")
+
+
+def _check_choice(name: str, chosen: str | None, choices: tuple[str | None, ...]) -> None:
+    if chosen not in choices:
+        raise UsageError(f"{name} must be one of {', '.join(filter(None, choices))}, not {chosen!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +82,11 @@ class Null:
 
     peak: float
     dbfs: float
+
+    @classmethod
+    def of(cls, peak: float) -> Null:
+        """With the dBFS of `peak`, floored at -240."""
+        return cls(peak, round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0)
 
     def as_dict(self) -> dict[str, float]:
         return {"peak": self.peak, "dbfs": self.dbfs}
@@ -149,7 +174,7 @@ class RunResult:
     @property
     def null(self) -> Null:
         """The worst of all clips."""
-        return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null(0.0, -240.0))
+        return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null.of(0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from stemline.workflow.record import sidecar_path
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One file as found. `record` is the metadata that the file itself carries; `sidecar` that beside it, if any."""
+    """One file as found. `record` is the metadata that the file itself carries, `sidecar` that beside it: each empty
+    where there is none, or one that Stemline cannot have written."""
 
     path: Path
     audio_sha256: str
@@ -61,8 +62,8 @@ class Verified:
             "bext": dict(self.bext),
         }
 
-    def as_text(self) -> str:
-        """What `stemline verify` prints."""
+    def as_lines(self) -> list[str]:
+        """What `stemline verify` prints. The words are the file's own: whoever wrote it chose them."""
         lines = [f"{self.path}: {'ok' if self.intact else 'NOT OK'}. {self.sentence}"]
         if self.record:
             source, prompt = self.record.get("source", {}), self.record.get("prompt", {})
@@ -78,20 +79,20 @@ class Verified:
             ]
         if "null" in self.sidecar:
             lines.append(f"  null       {self.sidecar['null']['dbfs']:g} dBFS when it was written")
-        return "\n".join(lines)
+        return lines
 
 
 def verify_file(path: str | Path) -> Verified:
     """Streams the file once. Raises MediaError when it is no readable audio file."""
     path = Path(path)
     tags = read_tags(path)
-    sidecar = _sidecar(path)
+    record, sidecar = _own(tags.metadata), _sidecar(path)
     bext = tags.bext
     return Verified(
         path=path,
         audio_sha256=tags.audio_sha256,
-        expected_sha256=str(tags.metadata.get("audio_sha256", "")),
-        record=dict(tags.metadata),
+        expected_sha256=str(record.get("audio_sha256", "")),
+        record=record,
         sidecar=sidecar,
         bext={
             "description": bext.description,
@@ -108,6 +109,16 @@ def verify_file(path: str | Path) -> Verified:
 def _sidecar(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(sidecar_path(path.with_suffix("")).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return _own(record)
+
+
+def _own(record: object) -> dict[str, Any]:
+    """The record, if it has the shape of Stemline's; else an empty one. A file can hold anything."""
+    if not isinstance(record, Mapping):
+        return {}
+    null = record.get("null", {"dbfs": 0.0})
+    parts = (record.get("source", {}), record.get("prompt", {}), null)
+    shaped = all(isinstance(part, dict) for part in parts) and isinstance(null.get("dbfs"), float)
+    return dict(record) if shaped else {}

@@ -18,12 +18,12 @@ import pytest
 from core.client.sounds import make_request
 from stemline import paths
 from stemline._version import __version__
+from stemline.checks import Status
+from stemline.checks.places import place_checks
+from stemline.checks.server import server_checks
 from stemline.cli import cache, doctor, jobs, models, serve, stop
 from stemline.cli.answers import size_text, visible
 from stemline.cli.cache import parse_size
-from stemline.cli.checks import Status
-from stemline.cli.checks.places import place_checks
-from stemline.cli.checks.server import server_checks
 from stemline.client import Client, connect, find_private
 from stemline.client.settings import store_limit_bytes
 from stemline.errors import Code, NoServerError, UsageError

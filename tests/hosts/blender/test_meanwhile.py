@@ -49,6 +49,27 @@ def test_cancel_running_and_waiting(blender: Runner) -> None:
     assert len(saw["listed"]) == 2
 
 
+def test_stems_of_a_run_that_was_reported_as_failed_are_not_written_later(blender: Runner) -> None:
+    saw = blender.run("meanwhile.given_up")
+    for end, stems in (saw["failed"], saw["given_up"]):
+        assert (end["state"], stems) == ("failed", 0), end
+    end, stems = saw["last"]
+    assert (end["state"], stems) == ("done", 2), end
+
+
+def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
+    listed = blender.run("meanwhile.many")
+    going_on = ["0", "1", *(str(number) for number in range(3, 30, 3))]
+    assert len(listed) == 20
+    assert [title for title in listed if title in going_on] == going_on
+    assert listed[-1] == "29", "the newest of those that have ended stay"
+
+
+def test_a_stem_is_named_in_every_script(blender: Runner) -> None:
+    asked = [("हिन्दी", ""), ("", "ภาษาไทย!"), ("", "தமிழ்"), ("", "dog, far-off (barking)"), ("", "?")]
+    assert blender.run("meanwhile.names", asked=asked) == ["हिन्दी", "ภาษาไทย", "தமிழ்", "dog far-off barking", "stem"]
+
+
 def test_a_dead_companion_and_a_killed_server_do_not_stop_blender(blender: Runner) -> None:
     saw = blender.run("meanwhile.broken", cache=os.environ["STEMLINE_CACHE"])
     assert saw["killed"]["state"] == "failed"

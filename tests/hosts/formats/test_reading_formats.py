@@ -16,6 +16,7 @@ from otio_player import Player
 from stemline.errors import Code, EditError, StemlineError, UsageError
 from stemline.hosts.base import Selection
 from stemline.hosts.otio_edit import LinkRules, OtioEdit, OtioTarget, ReadOptions, open_edit, read_edit
+from stemline.hosts.otio_edit.bundles import unpack_bundle
 from stemline.hosts.otio_edit.reading import SourceTrack, source_tracks
 
 SAMPLE_RATE = 8000  # keeps the stand-ins of minutes of media small
@@ -230,3 +231,21 @@ def test_a_bundle_writes_nothing_outside_its_folder(tmp_path: Path) -> None:
     read_edit(path, ReadOptions(unpack_to=tmp_path / "a" / "b"))
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert found == ["a/b/content.otio", "a/b/media/good.wav", "edit.otioz"]
+
+
+def test_a_bundle_exported_again_never_plays_the_sound_of_the_one_before(tmp_path: Path) -> None:
+    """Nor does another bundle of the same name: what stands there may be linked from an edit that was written."""
+    path, folder = tmp_path / "edit.otioz", tmp_path / "edit.media"
+    first, second = {"a.wav": b"AAAA", "b.wav": b"same"}, {"a.wav": b"BBBB", "b.wav": b"same"}
+    unpacked = [_unpacked(path, folder, sounds) for sounds in (first, second, first, second)]
+    assert [sounds for _, sounds in unpacked] == [first, second, first, second]
+    assert [place.name for place, _ in unpacked] == ["edit.media", "edit-2.media"] * 2
+
+
+def _unpacked(path: Path, folder: Path, sounds: dict[str, bytes]) -> tuple[Path, dict[str, bytes]]:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("content.otio", "{}")
+        for name, sound in sounds.items():
+            archive.writestr(f"media/{name}", sound)
+    place = unpack_bundle(path, folder).parent
+    return place, {file.name: file.read_bytes() for file in sorted((place / "media").iterdir())}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hosts.resolve.desk import film
-from stemline.cli.checks import resolve as checks
+from stemline.checks import resolve as checks
 from stemline.installing import resolve as installing
 
 

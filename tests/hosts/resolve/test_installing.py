@@ -15,9 +15,9 @@ import pytest
 from hosts.resolve.desk import stubs
 from hosts.resolve.running import HOST_PYTHON, panel_with_steps
 from stemline import extras, paths
-from stemline.cli.checks import Check
-from stemline.cli.checks import resolve as checks
-from stemline.cli.checks.resolve import resolve_checks
+from stemline.checks import Check
+from stemline.checks import resolve as checks
+from stemline.checks.resolve import resolve_checks
 from stemline.cli.main import main
 from stemline.errors import OutputError
 from stemline.installing import resolve as installing

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from stemline.errors import Code, EditError, OutputError
@@ -16,6 +18,9 @@ _BLOCK_BYTES = 1 << 20
 
 def unpack_bundle(path: Path, folder: Path) -> Path:
     """The .otio file inside a bundle; the media of an .otioz is unpacked beside it into `folder`, once.
+
+    Where other sound of the same name is unpacked there already, an edit that was written may still play it: it stays,
+    and the bundle goes into `folder` with -2, -3 ... after its name.
 
     Raises EditError for what is no bundle, OutputError (DISK_FULL, OUTPUT_UNWRITABLE).
     """
@@ -37,7 +42,9 @@ def _unpack(bundle: zipfile.ZipFile, path: Path, folder: Path) -> Path:
     wanted = [info for info in bundle.infolist() if _is_content(info.filename)]
     if not any(info.filename == _CONTENT for info in wanted):
         raise EditError(f"{path} is not an .otioz bundle: it holds no {_CONTENT}.", advice="Export it again.")
-    missing = [info for info in wanted if not _is_there(folder / info.filename, info.file_size)]
+    media = [info for info in wanted if info.filename != _CONTENT]
+    folder = _own_folder(folder, media)
+    missing = [info for info in wanted if info.filename == _CONTENT or not (folder / info.filename).exists()]
     check_room(sum(info.file_size for info in missing), folder, path)
     for info in missing:
         _copy_out(bundle, info, folder / info.filename)
@@ -51,8 +58,25 @@ def _is_content(name: str) -> bool:
     return name == _CONTENT or (plain and not name.endswith("/") and "\\" not in name and "\0" not in name)
 
 
-def _is_there(file: Path, size: int) -> bool:
-    return file.name != _CONTENT and file.is_file() and file.stat().st_size == size
+def _own_folder(folder: Path, media: Sequence[zipfile.ZipInfo]) -> Path:
+    """The first of `folder`, `folder`-2 ... in which whatever stands is of these media."""
+    numbered = (folder.with_name(f"{folder.stem}-{number}{folder.suffix}") for number in itertools.count(2))
+    return next(
+        own
+        for own in itertools.chain([folder], numbered)
+        if all(_is_same(own / info.filename, info) for info in media if (own / info.filename).exists())
+    )
+
+
+def _is_same(file: Path, info: zipfile.ZipInfo) -> bool:
+    """Whether the file holds what the archive says. Its length alone does not tell: that of a new mix is the same."""
+    if not file.is_file() or file.stat().st_size != info.file_size:
+        return False
+    crc = 0
+    with file.open("rb") as source:
+        while block := source.read(_BLOCK_BYTES):
+            crc = zlib.crc32(block, crc)
+    return crc == info.CRC
 
 
 def check_room(size: int, folder: Path, path: Path) -> None:

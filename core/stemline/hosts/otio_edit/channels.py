@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import opentimelineio as otio
 
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError
 from stemline.hosts.otio_edit.effects import RESOLVE_KEY
-from stemline.hosts.otio_edit.facts import fcp_facts
+from stemline.hosts.otio_edit.facts import as_mapping, fcp_facts
 from stemline.media import MediaInfo
 
 _PREMIERE_CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
@@ -43,10 +42,10 @@ def _chosen_source(info: MediaInfo, stream: int, channels: tuple[int, ...]) -> M
 
 def _resolve_channels(clip: otio.schema.Clip) -> dict[int, tuple[int, ...]]:
     """Channels by stream from Resolve's metadata; empty where the clip says nothing (usable) of it."""
-    listed = _mapping(clip.metadata.get(RESOLVE_KEY)).get("Channels")
+    listed = as_mapping(clip.metadata.get(RESOLVE_KEY)).get("Channels")
     chosen: dict[int, list[int]] = defaultdict(list)
     for entry in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
-        stream, channel = _mapping(entry).get("Source Track ID"), _mapping(entry).get("Source Channel ID")
+        stream, channel = as_mapping(entry).get("Source Track ID"), as_mapping(entry).get("Source Channel ID")
         if isinstance(stream, int) and isinstance(channel, int) and stream >= 0 and channel >= 0:
             chosen[stream].append(channel)
     return {stream: tuple(dict.fromkeys(channels)) for stream, channels in chosen.items()}
@@ -59,8 +58,8 @@ def _fcp_channels(clip: otio.schema.Clip) -> range:
     first, which then stands for all of them.
     """
     facts = fcp_facts(clip)
-    first = str(_mapping(facts.get("sourcetrack")).get("trackindex", ""))
-    if not first.isdecimal() or int(first) < 1 or _mapping(facts.get("sourcetrack")).get("mediatype") != "audio":
+    first = str(as_mapping(facts.get("sourcetrack")).get("trackindex", ""))
+    if not first.isdecimal() or int(first) < 1 or as_mapping(facts.get("sourcetrack")).get("mediatype") != "audio":
         return range(0)
     width = _PREMIERE_CHANNELS.get(str(facts.get("@premiereChannelType", "")).lower(), 1)
     return range(int(first) - 1, int(first) - 1 + width)
@@ -80,7 +79,3 @@ def _in_streams(channels: range, info: MediaInfo) -> dict[int, tuple[int, ...]]:
             f"The clip plays channel {channels[-1] + 1}, but its media has {first}.", code=Code.CHANNEL_UNKNOWN
         )
     return chosen
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline.hosts.otio_edit.facts import fcp_facts
+from stemline.hosts.otio_edit.facts import as_mapping, fcp_facts
 
 RESOLVE_KEY = "Resolve_OTIO"
 # Linear in the sound: applied to each stem they add up to the effect on the original.
@@ -79,5 +79,4 @@ def _words(effect: otio.schema.Effect) -> str:
 
 
 def _resolve_settings(effect: otio.schema.Effect) -> Mapping[str, Any]:
-    settings = effect.metadata.get(RESOLVE_KEY) if len(effect.metadata) else None
-    return settings if isinstance(settings, Mapping) else {}
+    return as_mapping(effect.metadata.get(RESOLVE_KEY)) if len(effect.metadata) else {}

@@ -21,6 +21,7 @@ from stemline.timebase import snap_rate
 TICKS_PER_SECOND = 705_600_000
 Ticks = int | Fraction
 _WHOLE_TOLERANCE = 1e-6
+_MOST_FRAMES_PER_SECOND = 1000
 _MAX_DENOMINATOR = 1_000_000
 _MOST_FRAMES = 1e15  # twelve days of nanoseconds
 
@@ -49,6 +50,12 @@ def exact_rate(rate: float) -> Fraction:
         return snap_rate(rate)
     except UsageError as error:
         raise EditError(f"The edit holds a time with the impossible rate {rate}.", advice="Export it again.") from error
+
+
+def frame_rate_of(rate: float) -> Fraction | None:
+    """The exact rate of a time that counts frames; None where the rate is so high that it counts samples."""
+    exact = exact_rate(rate)
+    return exact if exact <= _MOST_FRAMES_PER_SECOND else None
 
 
 @lru_cache(maxsize=256)

@@ -49,8 +49,12 @@ def settle_aaf(timeline: otio.schema.Timeline) -> None:
 
 def fcp_facts(item: otio.core.SerializableObjectWithMetadata) -> Mapping[str, Any]:
     """The metadata that the Final Cut adapter keeps of an element; empty where there is none."""
-    facts = item.metadata.get(FCP_KEY) if len(item.metadata) else None
-    return facts if isinstance(facts, Mapping) else {}
+    return as_mapping(item.metadata.get(FCP_KEY)) if len(item.metadata) else {}
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """What a file holds where a mapping is meant; empty for anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _unnamed(name: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 import opentimelineio as otio
 
 from stemline.errors import Code, MediaError
 from stemline.hosts.otio_edit.exact import Span, span_of, to_ticks
+from stemline.hosts.otio_edit.facts import as_mapping
 from stemline.hosts.otio_edit.links import MediaFinder, folded_name, shown
 from stemline.media import probe
 
@@ -31,7 +31,7 @@ class Hints:
 
 def hints_of(clip: otio.schema.Clip) -> Hints:
     """From the clip's name, its media reference's, and what edit lists note of it."""
-    cmx = _mapping(clip.metadata.get("cmx_3600"))
+    cmx = as_mapping(clip.metadata.get("cmx_3600"))
     comments = cmx.get("comments")
     lines = [str(line) for line in comments] if isinstance(comments, Sequence) and not isinstance(comments, str) else []
     files = [match[1] for match in map(_SOURCE_FILE.match, lines) if match]
@@ -116,7 +116,3 @@ def _timecode_span(path: Path) -> Span | None:
     else:
         return None
     return Span(start, start + to_ticks(stream.length_samples / Fraction(stream.sample_rate))) if start else None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

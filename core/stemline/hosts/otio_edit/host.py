@@ -12,7 +12,7 @@ from pathlib import Path
 import opentimelineio as otio
 
 from stemline._version import __version__
-from stemline.clips import StemTrack
+from stemline.clips import METADATA_VERSION, StemTrack
 from stemline.errors import Code, EditError, HostError, OutputError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.hosts.otio_edit.dialect import (
@@ -34,7 +34,7 @@ from stemline.hosts.otio_edit.reading import (
 )
 from stemline.hosts.otio_edit.sources import SoundFinder
 from stemline.hosts.otio_edit.words import several
-from stemline.hosts.otio_edit.writing import METADATA_VERSION, TrackBuilder, plain, stands_right
+from stemline.hosts.otio_edit.writing import TrackBuilder, plain, stands_right
 
 _DEFAULT_RATE = 24.0
 

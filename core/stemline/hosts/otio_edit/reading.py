@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -113,10 +113,13 @@ def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, r
         reading.assumed.setdefault(sound.note, []).append(name)
     if use.lost:
         reading.notes.append(f"{track}: {name}: {use.lost} shows only in part and is not carried to the stems.")
-    _add_ranges(use, name, track, sound, speed, reading)
+    for clip, placed in _ranges(use, name, track, sound, speed):
+        reading.clips.append(clip)
+        reading.placed[clip.clip_id] = placed
 
 
-def _add_ranges(use: Use, name: str, track: str, sound: Sound, speed: Speed, reading: Reading) -> None:
+def _ranges(use: Use, name: str, track: str, sound: Sound, speed: Speed) -> Iterator[tuple[ClipRange, Placed]]:
+    """One for each source of the sound."""
     visible = _on_media(use, sound, speed)
     media = Span(*(sound.start + (time - use.origin) * speed for time in visible)).seconds()
     record = visible.seconds()
@@ -124,19 +127,17 @@ def _add_ranges(use: Use, name: str, track: str, sound: Sound, speed: Speed, rea
         clip_id = ".".join(map(str, use.path))
         if len(sound.sources) > 1:
             clip_id += f"#{source.stream}"
-        reading.placed[clip_id] = Placed(use, source, sound.clock, speed, sound.length)
-        reading.clips.append(
-            ClipRange(
-                clip_id=clip_id,
-                name=name,
-                track=track,
-                source=source,
-                source_range=media,
-                record_range=record,
-                frame_rate=sound.clock.frame_rate,
-                carry=_carry(use, speed),
-            )
+        clip = ClipRange(
+            clip_id=clip_id,
+            name=name,
+            track=track,
+            source=source,
+            source_range=media,
+            record_range=record,
+            frame_rate=sound.clock.frame_rate,
+            carry=_carry(use, speed),
         )
+        yield clip, Placed(use, source, sound.clock, speed, sound.length)
 
 
 def _on_media(use: Use, sound: Sound, speed: Speed) -> Span:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import opentimelineio as otio
 
@@ -18,20 +16,19 @@ from stemline.hosts.otio_edit.exact import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
-    exact_rate,
+    frame_rate_of,
     frame_ticks,
     nearest_frame,
     span_of,
     ticks_of,
     to_ticks,
 )
+from stemline.hosts.otio_edit.facts import as_mapping
 from stemline.hosts.otio_edit.hints import MediaGuesser, hints_of
 from stemline.hosts.otio_edit.links import MediaFinder
 from stemline.hosts.otio_edit.walk import Speed
 from stemline.hosts.otio_edit.words import several
 from stemline.media import MediaInfo, media_facts, probe
-
-_SAMPLE_RATES = 1000  # a time whose rate is above this counts samples, not frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,7 @@ class SoundFinder:
         available = clip.media_reference.available_range
         span = clip.source_range or available
         rate = span.duration.rate if span is not None else float(media.info.video_frame_rate or media.sample_rate)
-        exact = exact_rate(rate)
-        frame_rate = exact if exact <= _SAMPLE_RATES else None
+        frame_rate = frame_rate_of(rate)
         timecode = media.timecode(rate)
         if span is None:
             return Sound(sources, 0, media.length, Clock(rate, frame_rate, 0, timecode))
@@ -169,7 +165,7 @@ def _link_of(reference: otio.core.MediaReference | None) -> str:
     if isinstance(reference, otio.schema.ExternalReference):
         return str(reference.target_url)
     # Resolve keeps the path of offline media in its metadata.
-    link = _mapping(_mapping(reference.metadata if reference else {}).get(RESOLVE_KEY)).get("Media Url")
+    link = as_mapping(as_mapping(reference.metadata if reference else {}).get(RESOLVE_KEY)).get("Media Url")
     return link if isinstance(link, str) else ""
 
 
@@ -214,10 +210,6 @@ def _zero(used: Span, available: otio.opentime.TimeRange | None, timecode: Ticks
 def _sources(clip: otio.schema.Clip, media: _Media) -> tuple[MediaSource, ...]:
     """The clip's own channel choice; else a file of mono streams (camera MXF) whole, and of other files the first."""
     return chosen_sources(clip, media.info) or media.whole
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _snapped(start: Ticks, frame: Ticks, sample_rate: int) -> Ticks:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import opentimelineio as otio
 
-from stemline.clips import StemClip, StemTrack
+from stemline.clips import METADATA_VERSION, StemClip, StemTrack
 from stemline.errors import Code, HostError
 from stemline.hosts.otio_edit.carry import copy_effects, copy_markers, effects_of_nests
 from stemline.hosts.otio_edit.dialect import Dialect, file_zero, link_to, shape_stem_clip, shape_stem_track
@@ -30,7 +30,6 @@ from stemline.hosts.otio_edit.reading import STEMLINE, Placed
 from stemline.hosts.otio_edit.walk import Blend
 from stemline.plan import lay_on_lanes
 
-METADATA_VERSION = 1
 _PLACE_TOLERANCE = TICKS_PER_SECOND // 1_000_000
 
 

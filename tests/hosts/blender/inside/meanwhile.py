@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import bpy
 import wav
@@ -79,6 +79,58 @@ def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
     bpy.ops.stemline.cancel(tag=running.tag)
     listed = [job.title for job in desk.session.SESSION.jobs]
     return {"ends": ends, "between": between, "last": last, "listed": listed}
+
+
+def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The user holds a tool while stems are to be written, until nobody waits for them any more: once the run was
+    reported as failed, once the write itself was given up. Then a run that is waited for."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
+    desk.select(desk.sound("original", media, 10))
+    session, compat = desk.session.SESSION, cast(Any, desk.compat)
+    dragging = compat.user_is_dragging
+
+    def held(prompt: str) -> Any:
+        compat.user_is_dragging = lambda: True
+        job = desk.press(prompt)
+        assert desk.until(lambda: session._writes)
+        return job
+
+    def let_go(job: Any) -> tuple[dict[str, Any], int]:
+        compat.user_is_dragging = dragging
+        assert desk.until(lambda: not session._writes)
+        return desk.wait(job), len(desk.stems())
+
+    job = held("failed")
+    session._on_failed(job, {"error": {"code": "HOST_TIMEOUT", "message": "Blender did not answer."}})
+    failed = let_go(job)
+    job = held("given up")
+    later = session._writes[0][0]
+    peer = session._companion.peer
+    peer._sort(b'{"method": "cancel_request", "params": {"id": %d}}' % next(iter(peer._open)))
+    assert later.given_up()
+    given = let_go(job)
+    return {"failed": failed, "given_up": given, "last": let_go(held("wanted"))}
+
+
+def many(module: str, config: dict[str, Any]) -> list[str]:
+    """More runs than the list keeps, of which the first two and each third go on."""
+    desk = Desk(module, config)
+    jobs = __import__(f"{module}.jobs", fromlist=["x"])
+    session = desk.session.Session()
+    session.start = lambda: None
+    for number in range(30):
+        reading = desk.reading.Reading(desk.scene.name, "")
+        job = jobs.Job(str(number), reading, {}, 0, "", 0)
+        job.state = jobs.RUNNING if number < 2 or number % 3 == 0 else jobs.DONE
+        session.add(job)
+    return [job.title for job in session.jobs]
+
+
+def names(module: str, config: dict[str, Any]) -> list[str]:
+    """The names of stems: as typed, and from the words of a prompt."""
+    asking = __import__(f"{module}.asking", fromlist=["x"])
+    return [asking.stem_name(given, text) for given, text in config["asked"]]
 
 
 def broken(module: str, config: dict[str, Any]) -> dict[str, Any]:

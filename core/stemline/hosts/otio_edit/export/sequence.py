@@ -14,17 +14,17 @@ from stemline.errors import MediaError, UsageError
 from stemline.hosts.otio_edit.exact import (
     TICKS_PER_SECOND,
     Ticks,
-    exact_rate,
+    frame_rate_of,
     frame_ticks,
     nearest_frame,
     span_of,
     ticks_of,
 )
+from stemline.hosts.otio_edit.facts import as_mapping, fcp_facts
 from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
 from stemline.hosts.otio_edit.walk import speed_of
 from stemline.media import AudioStream, probe
 
-_SAMPLE_RATES = 1000
 _STEMLINE = "stemline"
 
 
@@ -222,13 +222,11 @@ def _frame_rate(timeline: otio.schema.Timeline) -> Fraction:
     """The edit's own: that of its start time, else of the first clip that counts frames."""
     rates = [timeline.global_start_time.rate] if timeline.global_start_time is not None else []
     rates += [clip.source_range.duration.rate for clip in timeline.find_clips() if clip.source_range is not None]
-    found = next((exact for rate in rates if (exact := exact_rate(rate)) <= _SAMPLE_RATES), None)
+    found = next((exact for rate in rates if (exact := frame_rate_of(rate)) is not None), None)
     if found is None:
         raise UsageError("The edit does not say its frame rate.", advice="Give --rate, for example --rate 25.")
     return found
 
 
 def _drop_frame(timeline: otio.schema.Timeline) -> bool:
-    facts = timeline.metadata.get("fcp_xml")
-    timecode = facts.get("timecode") if isinstance(facts, Mapping) else None
-    return isinstance(timecode, Mapping) and timecode.get("displayformat") == "DF"
+    return as_mapping(fcp_facts(timeline).get("timecode")).get("displayformat") == "DF"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from stemline import paths
 from stemline._version import __version__
-from stemline.cli.checks.check import Check, Status
+from stemline.checks.check import Check, Status
 from stemline.errors import StemlineError
 
 _CONNECT_TIMEOUT_S = 5.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stemline.cli.checks.check import Check, Status
-from stemline.cli.checks.packages import package_checks
-from stemline.cli.checks.places import place_checks
-from stemline.cli.checks.resolve import resolve_checks
-from stemline.cli.checks.server import server_checks
+from stemline.checks.check import Check, Status
+from stemline.checks.packages import package_checks
+from stemline.checks.places import place_checks
+from stemline.checks.resolve import resolve_checks
+from stemline.checks.server import server_checks
 
 __all__ = ["Check", "Status", "all_checks"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stemline import paths
-from stemline.cli.checks.check import Check, Status
+from stemline.checks.check import Check, Status
 from stemline.extras import install_command, why_no_panel
 from stemline.installing import resolve
 from stemline_link import Companion, Gone, NotInstalled, Refused, find_installation

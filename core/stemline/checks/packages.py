@@ -17,7 +17,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from stemline._version import __version__
-from stemline.cli.checks.check import Check, Status
+from stemline.checks.check import Check, Status
 from stemline.extras import install_command
 
 _CORE = {

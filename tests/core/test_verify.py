@@ -1,0 +1,76 @@
+"""`stemline verify` and what else is printed of strangers: a file or a host can say anything."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stemline.cli import main
+from stemline.cli.output import say_notices
+from stemline.clips import Skip
+from stemline.errors import Code
+from stemline.media import AudioFormat, SampleFormat, StemTags, open_writer
+from stemline.workflow import RunResult
+
+STEERING = "\x1b]0;another title\x07dog\nresidual: ok"
+ODD_RECORDS: list[dict[str, object]] = [
+    {"source": 1, "stem": "x"},
+    {"prompt": [1], "stem": "x"},
+    {"source": {"media": "m"}, "prompt": "x"},
+]
+ODD_SIDECARS = ["[1]", '{"null": 1}', '{"null": {}}', '{"null": {"dbfs": "x"}}', "[" * 100_000, ""]
+
+
+def stem_file(path: Path, record: dict[str, object]) -> str:
+    with open_writer(path, AudioFormat(SampleFormat.WAV24, 48000, 1), StemTags(metadata=record)) as writer:
+        writer.write(np.zeros((1, 100), np.float32))
+    return str(path)
+
+
+def test_an_odd_record_is_none_of_ours_and_the_next_file_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [stem_file(tmp_path / f"{n}.wav", record) for n, record in enumerate(ODD_RECORDS)]
+    good = stem_file(tmp_path / "good.wav", {"stem": "dog", "prompt": {"text": "dog"}, "source": {"media": "a.wav"}})
+    assert main(["verify", *odd, good]) == 1
+    out, err = capsys.readouterr()
+    for path in odd:
+        assert f"stemline: {path}: This file carries no record of Stemline." in err
+    assert out.splitlines()[-5:-3] == ["  stem       dog, prompt 'dog'", "  source     a.wav, stream None"]
+
+
+@pytest.mark.parametrize("sidecar", ODD_SIDECARS, ids=lambda text: text[:30])
+def test_an_odd_sidecar_says_nothing_about_the_file(
+    tmp_path: Path, sidecar: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = stem_file(tmp_path / "a.wav", {"stem": "dog"})
+    (tmp_path / "a.json").write_text(sidecar, encoding="utf-8")
+    assert main(["verify", path]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{path}: ok. ") and "null" not in out
+    assert err == ""
+
+
+def test_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record: dict[str, object] = {"stem": STEERING, "prompt": {"text": "\ud800"}, "model": STEERING}
+    path = stem_file(tmp_path / "a.wav", record)
+    main(["verify", path])
+    plain = capsys.readouterr().out
+    assert "\x1b" not in plain and "\x07" not in plain
+    assert "\\x1b]0;another title\\x07dog\\nresidual: ok" in plain.splitlines()[1]
+    main(["verify", path, "--json"])
+    out = capsys.readouterr().out
+    assert out.isascii(), "a lone surrogate could not be written"
+    assert json.loads(out)["results"][0]["stemline"]["stem"] == STEERING
+
+
+def test_names_of_a_host_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    skip = Skip(STEERING, STEERING, Fraction(0), Code.CLIP_NOT_MEDIA, STEERING)
+    say_notices(RunResult((), (skip,), (), (), (), "", (STEERING,), "noop", 0.0, 0.0, 0.0))
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 2
+    assert err.replace("\n", "").isprintable()

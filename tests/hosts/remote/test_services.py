@@ -1,0 +1,74 @@
+"""What a host asks for is checked before it is queued: no run fails, or loops, over a word that it could never take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stemline.choices import FORMATS
+from stemline.errors import Code, UsageError
+from stemline.hosts.services import EditServices
+from stemline.media import SampleFormat
+
+SPEECH = {"name": "speech", "prompt": {"text": "speech"}}
+BACKWARDS = {"start": "2/1", "end": "1/1"}
+
+
+def prepared(stems: list[Any], **settings: Any) -> object:
+    return EditServices().prepare({"stems": stems, "settings": {"output_dir": "/film/stems", **settings}})
+
+
+@pytest.mark.parametrize(
+    ("stem", "code"),
+    [
+        ({**SPEECH, "name": "Residual"}, Code.INVALID_ARGUMENT),
+        ({**SPEECH, "name": "../../speech"}, Code.INVALID_ARGUMENT),
+        ({**SPEECH, "name": ""}, Code.INVALID_ARGUMENT),
+        ({"name": "a", "prompt": {"text": "  "}}, Code.PROMPT_EMPTY),
+        ({"name": "a", "prompt": {"text": "x" * 1001}}, Code.PROMPT_TOO_LONG),
+        ({"name": "a", "prompt": {"text": "bell\x07"}}, Code.INVALID_ARGUMENT),
+        ({"name": "a", "prompt": {"text": "dog", "plus": [BACKWARDS]}}, Code.INVALID_ARGUMENT),
+    ],
+)
+def test_a_stem_that_the_command_line_would_refuse_is_refused_here_too(stem: dict[str, Any], code: Code) -> None:
+    with pytest.raises(UsageError) as refused:
+        prepared([stem])
+    assert refused.value.code is code
+
+
+def test_names_that_differ_in_spaces_or_case_are_one() -> None:
+    with pytest.raises(UsageError, match="stands twice"):
+        prepared([SPEECH, {**SPEECH, "name": " Speech "}])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sample_format": "mp3"},
+        {"sample_format": ""},
+        {"channels": "foo"},
+        {"play": "bar"},
+        {"quality": "zzz"},
+        {"seed": -1},
+        {"seed": 1 << 64},
+        {"audition_s": -1},
+        {"priority": 1 << 31},
+        {"plan": {"extent_grid_s": -5}},
+        {"plan": {"handle": "-3/1"}},
+        {"plan": {"handle": "601/1"}},
+        {"plan": {"context": "-1/2"}},
+    ],
+    ids=str,
+)
+def test_settings_that_no_run_can_take_are_refused_by_name(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as refused:
+        prepared([SPEECH], **settings)
+    assert refused.value.code is Code.INVALID_ARGUMENT
+    name = next(iter(settings.get("plan", settings)))
+    assert refused.value.message.startswith(f"{name} must be ")
+
+
+def test_every_format_that_can_be_written_can_be_asked_for() -> None:
+    assert tuple(SampleFormat) == FORMATS
+    assert all(callable(prepared([SPEECH], sample_format=chosen)) for chosen in (None, *FORMATS))

@@ -274,7 +274,14 @@ def demuxed(container: av.container.InputContainer, stream: AvAudioStream) -> It
 
 
 def decoded_frames(container: av.container.InputContainer, stream: AvAudioStream) -> Iterator[AudioFrame]:
-    """Every frame that decodes from here on; damaged packets are passed over (their time stays silent)."""
+    """Every frame that decodes from here on. Damaged packets are passed over: their time stays silent where the
+    container says when what follows is heard, and is lost where it does not.
+    """
+    frames = _frames_of_packets(container, stream)
+    return _steady(frames) if container.format.name == "ogg" else frames
+
+
+def _frames_of_packets(container: av.container.InputContainer, stream: AvAudioStream) -> Iterator[AudioFrame]:
     for packet in demuxed(container, stream):
         try:
             frames = packet.decode()
@@ -283,3 +290,27 @@ def decoded_frames(container: av.container.InputContainer, stream: AvAudioStream
         for frame in frames:
             if frame.samples:
                 yield frame
+
+
+def _steady(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+    """The same frames, without the time of one that the next one takes back.
+
+    Ogg times its pages alone, and FFmpeg is wrong about some packets in them: a gap that the next frame does not
+    confirm is none.
+    """
+    held: AudioFrame | None = None
+    for frame in frames:
+        if held is not None:
+            if _takes_back(frame, held):
+                held.pts = None
+            yield held
+        held = frame
+    if held is not None:
+        held.pts = None
+        yield held
+
+
+def _takes_back(frame: AudioFrame, before: AudioFrame) -> bool:
+    if frame.pts is None or before.pts is None or before.time_base is None:
+        return False
+    return frame.pts < before.pts + before.samples / (before.time_base * before.sample_rate)

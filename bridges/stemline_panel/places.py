@@ -151,11 +151,11 @@ class EditPlace(_OnDisk):
 
     def apply(self, outcome: Outcome, folder: Path) -> Applied:
         """A file that somebody changed since is left alone: the new one gets a number."""
-        notebook = OutputNotebook(folder)
         recipe = outcome.request.digest
-        target = notebook.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
-        written = self._open(target).write_tracks(outcome.tracks, outcome.options)
-        notebook.note(target, recipe)
+        with OutputNotebook(folder) as notebook:
+            target = notebook.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
+            written = self._open(target).write_tracks(outcome.tracks, outcome.options)
+            notebook.note(target, recipe)
         return Applied(written.tracks, written.output, written.notes, written.result, _states([target]))
 
     def _target(self, folder: Path) -> Path:

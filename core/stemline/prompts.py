@@ -11,6 +11,7 @@ from fractions import Fraction
 from stemline.clips import RESIDUAL, MediaFacts, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.letters import is_letter
+from stemline.orders import sound_in
 from stemline.timebase import parse_timecode
 
 MAX_TEXT_CHARACTERS = 1000
@@ -57,8 +58,8 @@ def clean_name(name: str) -> str:
 
 
 def name_from_text(text: str) -> str:
-    """A stem name for a prompt that was given none: its words, shortened."""
-    words = "".join(c if is_letter(c) or c in "-_" else " " for c in clean_text(text)).split()
+    """A stem name for a prompt that was given none: the words of its sound, shortened."""
+    words = "".join(c if is_letter(c) or c in "-_" else " " for c in sound_in(clean_text(text))).split()
     name = ""
     for word in words:
         if name and len(name) + 1 + len(word) > 32:
@@ -158,7 +159,7 @@ def checked_requests(stems: Sequence[StemRequest]) -> tuple[StemRequest, ...]:
     """
     if not stems:
         raise UsageError(
-            "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Give --prompt TEXT or --stem NAME=TEXT."
+            "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Say what to pull out: --stem NAME=TEXT."
         )
     seen: set[str] = set()
     checked = tuple(_checked(stem) for stem in stems)

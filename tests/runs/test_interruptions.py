@@ -97,6 +97,22 @@ def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path
         assert len({job.engine_s for job in done if job.key == key and job.engine_s}) == 1, "work was done twice"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["kill", "closed terminal"])
+def test_whatever_ends_the_command_ends_its_jobs(own_server: None, tmp_path: Path, number: signal.Signals) -> None:
+    argv = [sys.executable, "-m", "stemline", "separate", str(noise(tmp_path / "m.wav")), "--stem", "a=sleep:30"]
+    process = subprocess.Popen([*argv, "--model", "noop", "-o", str(tmp_path / "out")], stderr=subprocess.PIPE)
+    while not (find_private() and running_jobs()):
+        time.sleep(0.1)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    while running_jobs():
+        time.sleep(0.1)
+    with connect() as client:
+        assert {job.state for job in client.jobs()} == {JobState.CANCELLED}
+
+
 @pytest.mark.parametrize("command", ["separate", "batch"])
 def test_ctrl_c_stops_the_work_and_says_so(own_server: None, tmp_path: Path, command: str) -> None:
     edit = an_edit(tmp_path)

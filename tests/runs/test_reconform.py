@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,7 +126,7 @@ def test_another_edit_of_the_same_name_is_not_written_over(command: Command, tmp
     first = separated(command, cut(tmp_path / "monday" / "cut.otio", take, (10, 20)), out)
     kept = Path(first["output"]).read_bytes()
     second = separated(command, cut(tmp_path / "tuesday" / "cut.otio", take, (30, 35)), out)
-    assert Path(second["output"]).name == "cut.stems-2.otio" or Path(second["output"]).name == "cut-2.stems.otio"
+    assert Path(second["output"]).name == "cut-2.stems.otio"
     assert Path(first["output"]).read_bytes() == kept
     assert separated(command, tmp_path / "monday" / "cut.otio", out)["output"] == first["output"]
 
@@ -166,3 +169,38 @@ def test_a_prompt_that_is_refused_ends_the_run_before_all_sound_is_sent(
     assert code == 2
     assert answer["errors"][0]["code"] == "PROMPT_UNKNOWN"
     assert 16 < len(sent) <= 64, "of 96"
+
+
+def test_reports_that_are_not_of_this_edit_are_left_alone(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
+    out.mkdir()
+    (out / "report.html").write_text("mine")
+    edit = cut(tmp_path / "cut.otio", take, (5, 10))
+    separated(command, edit, out)
+    assert (out / "report.html").read_text() == "mine"
+    assert (out / "report-2.html").is_file()
+    first = (out / "report.json").read_bytes()
+    command("batch", edit, "--stem", "other=music", "--model", "noop", "-o", out)
+    assert (out / "report.json").read_bytes() == first
+    assert (out / "report-2.json").is_file()
+
+
+def test_two_runs_at_once_write_edits_of_their_own(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
+    edit = cut(tmp_path / "cut.otio", take, (5, 10))
+    argv = [sys.executable, "-m", "stemline", "batch", str(edit), "--model", "noop", "-o", str(out), "--json"]
+    both = [
+        subprocess.Popen([*argv, "--stem", f"{name}=sleep:{seconds}"], stdout=subprocess.PIPE)
+        for name, seconds in (("a", 1), ("b", 1.1))
+    ]
+    results = [json.loads(process.communicate(timeout=120)[0])["results"][0] for process in both]
+    assert sorted(Path(result["output"]).name for result in results) == ["cut-2.stems.otio", "cut.stems.otio"]
+    assert [null(Path(result["output"])) < 2**-22 for result in results] == [True, True]
+
+
+def test_media_that_is_not_there_is_no_success(command: Command, tmp_path: Path) -> None:
+    take = noise(tmp_path / "take.wav", seconds=20)
+    edit = cut_of(tmp_path / "cut.otio", (take, 5, 10), (tmp_path / "offline.wav", 5, 10))
+    code, answer, _ = command("batch", edit, "--stem", "voice=speech", "--model", "noop", "-o", tmp_path / "out")
+    assert code == 1
+    assert answer["results"][0]["clips"]["separated"] == 1

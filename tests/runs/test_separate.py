@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from runs.conftest import noise
 from stemline.cli import main
 from stemline.clips import MediaSource
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
-from stemline.workflow import separation
+from stemline.workflow import fileset, separation
+from stemline.workflow.settings import Null
 from stemline.workflow.verify import verify_file
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
@@ -147,6 +149,57 @@ def test_a_name_that_is_not_utf_8_is_refused_and_the_next_file_separated(command
     assert code == 1
     assert [Path(result["media"]).name for result in answer["results"]] == ["good.wav"]
     assert "not UTF-8" in answer["errors"][0]["message"]
+
+
+def test_every_prompt_gives_a_stem(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    asked = ("--prompt", "remove the Rain", "--prompt", "please isolate a dog", "--prompt", "the")
+    _, answer, _ = command("separate", media, *asked, "--model", "noop", "-o", tmp_path / "o")
+    (result,) = answer["results"]
+    assert [stem["name"] for stem in result["stems"]] == ["Rain", "dog", "the"]
+
+
+@pytest.mark.parametrize("part", [("--plus", "5..6"), ("--in", "0.5", "--out", "1", "--minus", "1.2..1.4")])
+def test_a_span_outside_of_what_is_separated_is_named(command: Command, tmp_path: Path, part: tuple[str, ...]) -> None:
+    media = noise(tmp_path / "in.wav")
+    code, answer, _ = command("separate", media, "--prompt", "x", *part, "--model", "noop", "-o", tmp_path / "o")
+    assert code == 2
+    assert answer["errors"][0]["code"] == "MEDIA_OUT_OF_RANGE"
+
+
+def test_sound_far_beyond_full_scale_adds_up_as_far_as_its_numbers_go(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav", bits=32)
+    with open_writer(media, AudioFormat(SampleFormat.WAV32F, 48000, 2)) as writer:
+        writer.write(samples(media).astype(np.float32) * np.float32(2e3))
+    code, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    assert code == 0
+    assert np.abs(summed(answer["results"][0]) - samples(media)).max() < 2e3 * 2.0**-20
+
+
+def test_a_set_that_does_not_add_up_is_taken_away_with_its_records(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fileset, "measure_null", lambda *_: Null.of(0.5))
+    media = noise(tmp_path / "in.wav")
+    code, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
+    assert code == 1
+    assert answer["errors"][0]["code"] == "OUTPUT_DAMAGED"
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_two_runs_at_once_never_mix_their_files(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    argv = [sys.executable, "-m", "stemline", "separate", str(media), "--model", "noop", "-o", str(tmp_path / "o")]
+    both = [
+        subprocess.Popen([*argv, "--stem", f"{name}=sleep:{seconds}", "--json"], stdout=subprocess.PIPE)
+        for name, seconds in (("one", 1), ("other", 1.1))
+    ]
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    (done,) = [answer["results"][0] for answer in answers if answer["results"]]
+    (refused,) = [answer["errors"][0] for answer in answers if answer["errors"]]
+    assert refused["code"] == "OUTPUT_EXISTS"
+    assert np.array_equal(summed(done), samples(media))
 
 
 def test_a_file_that_was_cut_short_is_separated_as_far_as_it_goes_and_said_so(command: Command, tmp_path: Path) -> None:

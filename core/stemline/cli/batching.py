@@ -14,9 +14,10 @@ from pathlib import Path
 from stemline.choices import MAX_HANDLE_S
 from stemline.cli.answers import print_json, say, write_line
 from stemline.cli.exporting import Exports, check_formats, export_results
-from stemline.cli.output import print_clips, progress_bar, say_notices
+from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
+from stemline.cli.running import hanging_up_stops
 from stemline.clips import Prompt, StemRequest
-from stemline.errors import UsageError
+from stemline.errors import Code, UsageError
 from stemline.hosts.base import Selection
 from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 from stemline.plan import PlanSettings, safe_part
@@ -39,54 +40,84 @@ def batch(args: argparse.Namespace) -> int:
     stems = _stems(args)
     check_formats(args)
     settings = _settings(args)
-    edit = Path(args.edit).absolute()
-    folder = settings.output_dir
-    notebook = OutputNotebook(folder)
-    recipe = _recipe(edit, stems, settings, args)
-    target = notebook.choose(safe_part(edit.stem, 120), ".stems.otio", recipe, overwrite=settings.overwrite)
-    host = open_edit(
-        edit,
-        OtioTarget(target, Dialect(args.dialect), settings.checkerboard),
-        _links(args, edit),
-        _reading(args, edit, folder),
-    )
-    namer = EditNamer(folder)
-    prepared = prepare(host, stems, settings, namer.folder)
-    expected = estimate(prepared, settings, settings.model or "embedded")
-    if args.dry_run:
-        return _say_plan(args, prepared, expected)
-    check_room(expected, folder)
-    if not args.json:
-        say(_expectation(prepared, expected))
-    with progress_bar(edit.name) as show:
-        result = run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
-    remember_speed(result.model, result.audio_s, result.engine_s)
-    exports = Exports()
-    if result.output:
-        notebook.note(target, recipe)
-        exports = export_results(args, result, notebook, recipe)
-        result = dataclasses.replace(result, notes=(*result.notes, *exports.notes))
-    report = report_of(str(edit), result, stems, settings)
-    write_json(folder / "report.json", report)
-    write_text(folder / "report.html", render_page(report))
-    _tell(args, str(edit), result, exports)
-    return 1 if result.failed or exports.failed else 0
+    with hanging_up_stops(), OutputNotebook(settings.output_dir) as notebook:
+        return _Batch(args, stems, settings, notebook).run()
 
 
-def _tell(args: argparse.Namespace, edit: str, result: RunResult, exports: Exports) -> None:
-    folder = Path(args.output).absolute() / ("audition" if args.audition else "")
-    if args.json:
-        failed = [{"input": f.clip, "code": str(f.code), "message": f.message} for f in result.failed]
-        failed += [{"input": edit, "code": str(error.code), "message": str(error)} for error in exports.failed]
-        print_json([{**summary_of(edit, result), "exports": list(exports.paths)}], failed)
-        return
-    print_clips(result.clips, folder)
-    say_notices(result)
-    for error in exports.failed:
-        say(f"failed: {error}")
-    for path in (result.output, *exports.paths) if result.output else ():
-        write_line(relative_to(Path.cwd(), path))
-    write_line(relative_to(Path.cwd(), str(folder / "report.html")))
+class _Batch:
+    """One run of the command, and the names of what it writes."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        stems: tuple[StemRequest, ...],
+        settings: RunSettings,
+        notebook: OutputNotebook,
+    ) -> None:
+        self._args, self._stems, self._notebook = args, stems, notebook
+        self._edit = Path(args.edit).absolute()
+        self._recipe = _recipe(self._edit, stems, settings, args)
+        self._target = self._choose(safe_part(self._edit.stem, 120), ".stems.otio")
+        self._page, self._data = (self._choose("report", suffix) for suffix in (".html", ".json"))
+        self._settings = dataclasses.replace(settings, report=self._data.name)
+
+    def _choose(self, base: str, suffix: str) -> Path:
+        return self._notebook.choose(base, suffix, self._recipe, overwrite=self._args.overwrite)
+
+    def run(self) -> int:
+        args, settings = self._args, self._settings
+        namer = EditNamer(settings.output_dir)
+        host = open_edit(
+            self._edit,
+            OtioTarget(self._target, Dialect(args.dialect), settings.checkerboard),
+            _links(args, self._edit),
+            _reading(args, self._edit, settings.output_dir),
+        )
+        prepared = prepare(host, self._stems, settings, namer.folder)
+        expected = estimate(prepared, settings, settings.model or "embedded")
+        if args.dry_run:
+            return _say_plan(args, prepared, expected)
+        check_room(expected, settings.output_dir)
+        if not args.json:
+            say(_expectation(prepared, expected))
+            say_orders(self._stems)
+        with progress_bar(self._edit.name) as show:
+            result = run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
+        remember_speed(result.model, result.audio_s, result.engine_s)
+        exports = Exports()
+        if result.output:
+            self._notebook.note(self._target, self._recipe)
+            exports = export_results(args, result, self._notebook, self._recipe)
+            result = dataclasses.replace(result, notes=(*result.notes, *exports.notes))
+        self._report(result)
+        self._tell(result, exports)
+        return 1 if result.failed or exports.failed or _lacks_media(result) else 0
+
+    def _report(self, result: RunResult) -> None:
+        report = report_of(str(self._edit), result, self._stems, self._settings)
+        write_json(self._data, report)
+        write_text(self._page, render_page(report))
+        for path in (self._data, self._page):
+            self._notebook.note(path, self._recipe)
+
+    def _tell(self, result: RunResult, exports: Exports) -> None:
+        if self._args.json:
+            failed = [{"input": f.clip, "code": str(f.code), "message": f.message} for f in result.failed]
+            failed += [{"input": str(self._edit), "code": str(e.code), "message": str(e)} for e in exports.failed]
+            print_json([{**summary_of(str(self._edit), result), "exports": list(exports.paths)}], failed)
+            return
+        print_clips(result.clips, self._settings.output_dir)
+        say_notices(result)
+        for error in exports.failed:
+            say(f"failed: {error}")
+        for path in (result.output, *exports.paths) if result.output else ():
+            write_line(relative_to(Path.cwd(), path))
+        write_line(relative_to(Path.cwd(), str(self._page)))
+
+
+def _lacks_media(result: RunResult) -> bool:
+    """Whether a clip was skipped because its media could not be had: an editor, or a script, must not miss that."""
+    return any(skip.code in (Code.MEDIA_MISSING, Code.MEDIA_UNREADABLE, Code.MEDIA_EMPTY) for skip in result.skipped)
 
 
 def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:

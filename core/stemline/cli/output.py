@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemline.cli.answers import say, visible
+from stemline.clips import Skip, StemRequest
+from stemline.orders import asks_to_remove
 from stemline.workflow.naming import relative_to
-from stemline.workflow.settings import ClipOutcome, Progress, RunResult
+from stemline.workflow.settings import ClipOutcome, Failure, Progress, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +85,13 @@ def _speed(clip: ClipOutcome) -> str:
     return f"{clip.speed:.1f}x" if clip.speed else "-"
 
 
+def say_orders(stems: Iterable[StemRequest]) -> None:
+    """Where a prompt asks to remove something: which file has it, and which is without."""
+    for stem in stems:
+        if asks_to_remove(stem.prompt.text):
+            say(f"note: {stem.prompt.text!r}: the stem {stem.name} holds that sound, the residual is without it.")
+
+
 def say_notices(result: RunResult) -> None:
     """Warnings, skipped and failed clips, on stderr."""
     for notice in result.notices:
@@ -90,6 +99,11 @@ def say_notices(result: RunResult) -> None:
     for note in result.notes:
         say(f"note: {note}")
     for skip in result.skipped:
-        say(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]")
+        say(f"skipped: {_place(skip)}: {skip.reason} [{skip.code}]")
     for failure in result.failed:
-        say(f"failed: {failure.clip} on {failure.track}: {failure.message} [{failure.code}]")
+        say(f"failed: {_place(failure)}: {failure.message} [{failure.code}]")
+
+
+def _place(of: Skip | Failure) -> str:
+    """A clip on a track; a plain file is both."""
+    return of.clip if of.clip == of.track else f"{of.clip} on {of.track}"

@@ -14,7 +14,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Pull sounds out of media files: one file per stem, and the rest.",
     )
     parser.add_argument("media", nargs="+", metavar="MEDIA")
-    parser.add_argument("--prompt", metavar="TEXT", help="what to pull out, such as speech")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what to pull out: speech, rain, ...; may be repeated",
+    )
     parser.add_argument(
         "--stem", action="append", default=[], metavar="NAME=TEXT", help="a named stem; may be repeated"
     )

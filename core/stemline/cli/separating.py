@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from stemline.cli.answers import print_json, say
-from stemline.cli.output import print_clips, progress_bar, say_notices
+from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
+from stemline.cli.running import hanging_up_stops
 from stemline.clips import MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
-from stemline.errors import Cancelled, NoServerError, StemlineError, UsageError
+from stemline.errors import Cancelled, Code, NoServerError, StemlineError, UsageError
 from stemline.faults import unforeseen
 from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
@@ -38,15 +39,16 @@ def separate(args: argparse.Namespace) -> int:
     )
     results: list[RunResult] = []
     errors: list[tuple[str, StemlineError]] = []
-    for path in dict.fromkeys(str(Path(media).absolute()) for media in args.media):
-        try:
-            results.append(_one(path, asked, settings))
-        except (Cancelled, NoServerError):
-            raise
-        except StemlineError as error:
-            errors.append((path, error))
-        except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
-            errors.append((path, unforeseen(error)))
+    with hanging_up_stops():
+        for path in dict.fromkeys(str(Path(media).absolute()) for media in args.media):
+            try:
+                results.append(_one(path, asked, settings))
+            except (Cancelled, NoServerError):
+                raise
+            except StemlineError as error:
+                errors.append((path, error))
+            except Exception as error:  # noqa: BLE001 - media is untrusted: one file's fault is not the others' end
+                errors.append((path, unforeseen(error)))
     failures = [(path, failure) for result in results for path, failure in _failures(result)]
     if args.json:
         print_json(
@@ -56,6 +58,7 @@ def separate(args: argparse.Namespace) -> int:
         )
     else:
         print_clips([clip for result in results for clip in result.clips], folder)
+        say_orders(StemRequest(name, Prompt(text)) for name, text in asked.stems)
         for result in results:
             say_notices(result)
     _say_errors(errors)
@@ -72,9 +75,8 @@ class _Asked:
         self.stream: int = args.stream
         if args.stream < 0:
             raise UsageError("--stream counts from 0.")
-        self.stems = [parse_stem(stem) for stem in args.stem]
-        if args.prompt is not None:
-            self.stems.insert(0, (name_from_text(args.prompt), clean_text(args.prompt)))
+        self.stems = [(name_from_text(text), clean_text(text)) for text in args.prompt]
+        self.stems += [parse_stem(stem) for stem in args.stem]
         self.plus: list[TypedSpan] = [parse_span(span) for span in args.plus]
         self.minus: list[TypedSpan] = [parse_span(span) for span in args.minus]
         if not self.stems and (self.plus or self.minus):
@@ -89,11 +91,25 @@ class _Asked:
                     advice=f"Write NAME=START..END with one of: {', '.join(sorted(names))}.",
                 )
 
-    def requests(self, facts: MediaFacts) -> list[StemRequest]:
-        """The stems with their spans in seconds of this file."""
+    def requests(self, facts: MediaFacts, played: TimeRange) -> list[StemRequest]:
+        """The stems with their spans in seconds of this file, of which `played` is separated.
+
+        Raises UsageError (MEDIA_OUT_OF_RANGE) for a span that lies outside of that.
+        """
+
+        def within(typed: TypedSpan) -> TimeRange:
+            span = typed.resolve(facts)
+            if span.end <= played.start or span.start >= played.end:
+                raise UsageError(
+                    f"The span {float(span.start):g}..{float(span.end):g} lies outside of what is separated, "
+                    f"{float(played.start):.3f} to {float(played.end):.3f} s.",
+                    code=Code.MEDIA_OUT_OF_RANGE,
+                    advice="Mark where the sound is, in seconds from the file's start.",
+                )
+            return span
 
         def spans(typed: Sequence[TypedSpan], name: str) -> tuple[TimeRange, ...]:
-            return merge_ranges([span.resolve(facts) for span in typed if span.stem in ("", name)])
+            return merge_ranges([within(span) for span in typed if span.stem in ("", name)])
 
         return [
             StemRequest(name, Prompt(text, spans(self.plus, name), spans(self.minus, name)))
@@ -107,10 +123,10 @@ def _one(path: str, asked: _Asked, settings: RunSettings) -> RunResult:
     start = asked.start.resolve(facts) if asked.start else None
     end = asked.end.resolve(facts) if asked.end else None
     host = PlainFile(source, facts, start, end)
+    played = host.played
     settings = replace(settings, plan=PlanSettings(handle=Fraction(0)))
-    prepared = prepare(host, asked.requests(facts), settings)
-    played = prepared.clips[0].source_range if start is not None or end is not None else None
-    namer = _namer(asked, settings.output_dir, source, played)
+    prepared = prepare(host, asked.requests(facts, played), settings)
+    namer = _namer(asked, settings.output_dir, source, played if start is not None or end is not None else None)
     with progress_bar(Path(path).name) as show:
         return run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
 

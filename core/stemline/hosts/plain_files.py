@@ -31,6 +31,11 @@ class PlainFile:
         self._source = source
 
     @property
+    def played(self) -> TimeRange:
+        """The part that is separated, in seconds of the file."""
+        return self._range
+
+    @property
     def capabilities(self) -> HostCapabilities:
         return HostCapabilities(name="file", version=__version__, writes_tracks=False)
 

@@ -38,6 +38,7 @@ BLOCK_SAMPLES = 1 << 16
 WAVEFORM_COLUMNS = 600
 _PICTURE_STRIDE = 16
 _TOLERATED_NULL = 2.0**-20
+_HIGHEST_COLUMN = 1e6
 _OVERLAP_STRIDE = 16
 _OVERLAP_LIMIT = 0.1
 
@@ -95,8 +96,11 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
         except BeyondFullScaleError:
             continue
         written.nonfinite_samples = mix.nonfinite_samples
-        written.null = measure_null(request, [file.path for file in written.files.values()], sample_format)
-        if written.null.peak > _TOLERATED_NULL:
+        paths = [file.path for file in written.files.values()]
+        written.null = measure_null(request, paths, sample_format)
+        if written.null.peak > _TOLERATED_NULL and written.null.peak > _TOLERATED_NULL * _loudest(request.range, mix):
+            for path in paths:
+                path.unlink(missing_ok=True)
             raise OutputError(
                 f"The stems of {Path(request.source.path).name} do not add up to it ({written.null.dbfs} dBFS).",
                 code=Code.OUTPUT_DAMAGED,
@@ -168,6 +172,11 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
     return Null.of(peak)
 
 
+def _loudest(held: SampleRange, mix: Readable) -> float:
+    """The largest absolute sample: the rounding of float32 grows with it."""
+    return max(float(np.abs(mix.read(part.start_sample, part.end_sample)).max()) for part in blocks(held))
+
+
 def blocks(whole: SampleRange) -> Iterator[SampleRange]:
     """`whole` in consecutive parts small enough to hold in memory."""
     for start in range(whole.start_sample, whole.end_sample, BLOCK_SAMPLES):
@@ -218,5 +227,5 @@ class _Meter:
         self._at += size
 
     def columns(self) -> tuple[int, ...]:
-        per_mille: list[int] = np.rint(self._columns * 1000).astype(int).tolist()
+        per_mille: list[int] = np.rint(np.minimum(self._columns, _HIGHEST_COLUMN) * 1000).astype(int).tolist()
         return tuple(per_mille)

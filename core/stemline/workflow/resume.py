@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stemline.client.process import is_alive
 from stemline.errors import Code, OutputError
+from stemline.file_lock import file_lock
+from stemline.media.stem_writer import disk_errors
+from stemline.workflow.locks import lock_of
 from stemline.workflow.record import sidecar_path, write_json
 from stemline.workflow.settings import Null
 
 _PART_OWNER = re.compile(r"\.(\d+)-[0-9a-f]+\.part$")
-_WRITING = {"state": "writing"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,18 @@ def null_of(files: Mapping[str, FinishedFile]) -> Null:
 
 
 def check_free(paths: Mapping[str, Path], works: Mapping[str, str]) -> None:
-    """Raises OutputError (OUTPUT_EXISTS) where a file stands that is not this work's own."""
+    """Raises OutputError (OUTPUT_EXISTS) where a file stands, or is being written, that is not this work's own."""
     for name, path in paths.items():
-        if _read(sidecar_path(path)).get("work") == works[name]:
+        record = _read(sidecar_path(path))
+        if record.get("work") == works[name]:
             continue
-        for audio in (path.with_name(path.name + suffix) for suffix in (".wav", ".flac")):
+        if _is_at_work(record.get("process")):
+            raise OutputError(
+                f"{path} is being written by another run.",
+                code=Code.OUTPUT_EXISTS,
+                advice="Wait for that run and give --overwrite, or another folder with -o.",
+            )
+        for audio in _audio_of(path):
             if audio.exists():
                 raise OutputError(
                     f"{audio} is there already.",
@@ -64,14 +75,43 @@ def check_free(paths: Mapping[str, Path], works: Mapping[str, str]) -> None:
                 )
 
 
-def claim(paths: Mapping[str, Path], works: Mapping[str, str]) -> None:
+@contextlib.contextmanager
+def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
     """Marks the places of a set as being written by this work, and sweeps away what a killed run left there.
 
-    After a kill the marks say that what stands there is our own unfinished work and may be written anew.
+    After a kill the marks say that what stands there is our own unfinished work and may be written anew; after an error
+    they are taken back, with what was there before. Raises OutputError as `check_free` does, unless `overwrite`.
     """
-    for name, path in paths.items():
-        _sweep(path)
-        write_json(sidecar_path(path), {"work": works[name], **_WRITING})
+    mark = {"state": "writing", "process": os.getpid()}
+    sidecars = {name: sidecar_path(path) for name, path in paths.items()}
+    for folder in {path.parent for path in paths.values()}:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with file_lock(lock_of(next(iter(paths.values())).parent)):
+        if not overwrite:
+            check_free(paths, works)
+        before = {sidecar: _read(sidecar) for sidecar in sidecars.values()}
+        for name, path in paths.items():
+            _sweep(path)
+            write_json(sidecars[name], {"work": works[name], **mark})
+    try:
+        yield
+    except BaseException:
+        for path, sidecar in zip(paths.values(), sidecars.values(), strict=True):
+            with contextlib.suppress(OSError, OutputError):
+                if "file" in before[sidecar] and any(audio.exists() for audio in _audio_of(path)):
+                    write_json(sidecar, before[sidecar])
+                else:
+                    sidecar.unlink(missing_ok=True)
+        raise
+
+
+def _audio_of(path: Path) -> tuple[Path, ...]:
+    return tuple(path.with_name(path.name + suffix) for suffix in (".wav", ".flac"))
+
+
+def _is_at_work(process: object) -> bool:
+    return isinstance(process, int) and process != os.getpid() and is_alive(process)
 
 
 def _sweep(path: Path) -> None:

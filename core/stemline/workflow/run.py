@@ -111,7 +111,7 @@ def _write_tracks(
             "chain": settings.chain,
             "play": settings.play,
         },
-        "report": "report.json",
+        "report": settings.report,
     }
     return host.write_tracks(tracks, WriteOptions(disable, run))
 

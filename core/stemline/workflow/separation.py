@@ -247,12 +247,13 @@ class Separation:
             for job in jobs.values():
                 if job is not None and job.state is not JobState.SUCCEEDED:
                     raise job.error.error() if job.error else SeparationError("The job was stopped on the server.")
-            claim(work.paths, work.works)
-            result.files = self._write_files(work, jobs)
+            with claim(work.paths, work.works, overwrite=self._settings.overwrite):
+                result.files = self._write_files(work, jobs)
             share = cut.range.length / cut.extent.range.length
             result.engine_s = sum(job.engine_s for job in jobs.values() if job) * min(1.0, share)
         except StemlineError as error:
-            if isinstance(error, Cancelled) or error.code in (Code.DISK_FULL, Code.OUTPUT_UNWRITABLE):
+            stops_all = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
+            if isinstance(error, Cancelled) or error.code in stops_all:
                 raise
             result.error = error
         except Exception as error:  # noqa: BLE001 - as above

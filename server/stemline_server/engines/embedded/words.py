@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from stemline.errors import Code, UsageError
+from stemline.orders import ORDER
 
 _LONGEST_PROMPT = 200
 _SHOWN = 60
@@ -21,11 +22,6 @@ _SHORTEST_TYPO = 5
 _NEGATIONS = frozenset(("but", "except", "without", "no", "not", "non", "minus", "excluding", "besides"))
 _ARTICLES = frozenset(("a", "an", "the"))
 _GENERAL = frozenset(("music", "instrument", "animal", "sound effect"))
-_ORDER = re.compile(
-    r"^(?:please |can you |could you |i want to |i want |just |only )*"
-    r"(?:(?:remove|isolate|extract|separate|keep|delete|mute|solo|reduce|suppress|clean up|clean|get rid of|"
-    r"take out|pull out|take away|get|give me|find|hear|filter out|cut|cut out) )?(?:out |away |only |just )*"
-)
 _LEAD = re.compile(
     r"^(?:(?:all|any|some|every|this|that|these|those|my|his|her|their|our|of|loud|quiet|distant|"
     r"constant|annoying|unwanted|single|several|many|sound|sounds|noise|noises|recording|audio|track) )+"
@@ -81,7 +77,7 @@ def normalise(text: str) -> str:
     """Lower case without punctuation, orders ("remove the ...") and articles."""
     found = re.findall(r"[a-z0-9]+", re.sub("['’]s?\\b", " ", text.lower()).replace("&", " and "))
     words = " ".join(word for word in found if word not in _ARTICLES)
-    for prefix in (_ORDER, _LEAD):
+    for prefix in (ORDER, _LEAD):
         words = prefix.sub("", f"{words} ").strip() or words
     return words
 

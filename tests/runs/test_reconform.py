@@ -156,11 +156,13 @@ def test_a_prompt_that_is_refused_ends_the_run_before_all_sound_is_sent(
         finally:
             refused.set()
 
-    def ensuring(client: Client, source: MediaSource, wanted: SampleRange) -> Media:
+    def ensuring(
+        client: Client, source: MediaSource, wanted: SampleRange, progress: Callable[[int, int], None]
+    ) -> Media:
         if len(sent) > 16:
             assert refused.wait(60), "the first lot is on its way by now"
         sent.append(wanted)
-        return ensure(client, source, wanted)
+        return ensure(client, source, wanted, progress)
 
     monkeypatch.setattr(Client, "create_jobs", creating)
     monkeypatch.setattr(Client, "ensure_media", ensuring)

@@ -15,7 +15,7 @@ from stemline.choices import MAX_HANDLE_S
 from stemline.cli.answers import print_json, say, write_line
 from stemline.cli.exporting import Exports, check_formats, export_results
 from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
-from stemline.cli.running import hanging_up_stops
+from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import Selection
@@ -40,8 +40,8 @@ def batch(args: argparse.Namespace) -> int:
     stems = _stems(args)
     check_formats(args)
     settings = _settings(args)
-    with hanging_up_stops(), OutputNotebook(settings.output_dir) as notebook:
-        return _Batch(args, stems, settings, notebook).run()
+    with stop_by_signal() as stop, OutputNotebook(settings.output_dir) as notebook:
+        return _Batch(args, stems, settings, notebook).run(stop)
 
 
 class _Batch:
@@ -64,7 +64,7 @@ class _Batch:
     def _choose(self, base: str, suffix: str) -> Path:
         return self._notebook.choose(base, suffix, self._recipe, overwrite=self._args.overwrite)
 
-    def run(self) -> int:
+    def run(self, stop: Stop) -> int:
         args, settings = self._args, self._settings
         namer = EditNamer(settings.output_dir)
         host = open_edit(
@@ -81,8 +81,8 @@ class _Batch:
         if not args.json:
             say(_expectation(prepared, expected))
             say_orders(self._stems)
-        with progress_bar(self._edit.name) as show:
-            result = run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
+        with progress_bar(self._edit.name) as show, stop.gently():
+            result = run_prepared(host, prepared, settings, namer, Hooks(show, stop.asked))
         remember_speed(result.model, result.audio_s, result.engine_s)
         exports = Exports()
         if result.output:

@@ -11,7 +11,7 @@ from typing import Any
 
 from stemline.cli.answers import print_json, say
 from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
-from stemline.cli.running import hanging_up_stops
+from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
 from stemline.errors import Cancelled, Code, NoServerError, StemlineError, UsageError
 from stemline.faults import unforeseen
@@ -39,10 +39,10 @@ def separate(args: argparse.Namespace) -> int:
     )
     results: list[RunResult] = []
     errors: list[tuple[str, StemlineError]] = []
-    with hanging_up_stops():
+    with stop_by_signal() as stop:
         for path in dict.fromkeys(str(Path(media).absolute()) for media in args.media):
             try:
-                results.append(_one(path, asked, settings))
+                results.append(_one(path, asked, settings, stop))
             except (Cancelled, NoServerError):
                 raise
             except StemlineError as error:
@@ -117,7 +117,7 @@ class _Asked:
         ]
 
 
-def _one(path: str, asked: _Asked, settings: RunSettings) -> RunResult:
+def _one(path: str, asked: _Asked, settings: RunSettings, stop: Stop) -> RunResult:
     source = MediaSource(path, asked.stream)
     facts = media_facts(source)
     start = asked.start.resolve(facts) if asked.start else None
@@ -127,8 +127,8 @@ def _one(path: str, asked: _Asked, settings: RunSettings) -> RunResult:
     settings = replace(settings, plan=PlanSettings(handle=Fraction(0)))
     prepared = prepare(host, asked.requests(facts, played), settings)
     namer = _namer(asked, settings.output_dir, source, played if start is not None or end is not None else None)
-    with progress_bar(Path(path).name) as show:
-        return run_prepared(host, prepared, settings, namer, Hooks(show, lambda: False))
+    with progress_bar(Path(path).name) as show, stop.gently():
+        return run_prepared(host, prepared, settings, namer, Hooks(show, stop.asked))
 
 
 def _namer(asked: _Asked, folder: Path, source: MediaSource, played: TimeRange | None) -> FileNamer:

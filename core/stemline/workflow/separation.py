@@ -152,7 +152,9 @@ class Separation:
     def _media(self, extent: Extent) -> str | StemlineError:
         """The name of the extent's sound on the server, or why there is none."""
         try:
-            return self._client.ensure_media(extent.source, extent.range).name
+            return self._client.ensure_media(extent.source, extent.range, lambda *_: self._check_cancelled()).name
+        except Cancelled:
+            raise
         except StemlineError as error:
             if error.code in (Code.SERVER_UNREACHABLE, Code.DISK_FULL, Code.DISK_QUOTA):
                 raise

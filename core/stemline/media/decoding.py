@@ -9,7 +9,7 @@ frames, then count samples.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +32,7 @@ from stemline.timebase import round_half_up
 
 Raw = npt.NDArray[np.generic]
 LONGEST_GAP_S = 86_400
+_WITHOUT_GAPS = ("flac", "ogg", "mpegts")  # where time is missing in these, something was lost
 _PACKED: dict[str, type[np.generic]] = {
     "u8": np.uint8,
     "s16": np.int16,
@@ -139,7 +140,7 @@ class FrameDecoder:
     """The frames of one stream in order, each a pair (media sample of its start, samples [channels, n]).
 
     Opens the file on its own; `close` it. After `rewind` it gives everything from the first sample, after `seek`
-    everything from a little before the sample asked for.
+    everything from a little before the sample asked for. `damaged` tells whether some of it did not decode.
     """
 
     def __init__(self, path: str | Path, index: int, anchor: Anchor) -> None:
@@ -147,6 +148,7 @@ class FrameDecoder:
         self.first_sample = anchor.offset_sample
         self.next_sample = anchor.offset_sample
         self.from_start = True
+        self.damaged = False
         tick = anchor.tick_samples
         self._tick = tick.as_integer_ratio()  # whole numbers: this runs for every frame
         self._tolerance = max(2 * tick.denominator, tick.numerator + tick.denominator)
@@ -160,7 +162,10 @@ class FrameDecoder:
         except MediaError:
             self._container.close()
             raise
-        self._frames = decoded_frames(self._container, self._stream)
+        self._frames = decoded_frames(self._container, self._stream, self._note_damage)
+
+    def _note_damage(self) -> None:
+        self.damaged = True
 
     def rewind(self) -> None:
         """Starts over with a fresh decoder."""
@@ -193,7 +198,7 @@ class FrameDecoder:
             self._container.seek(int(target / (guide.time_base or self._anchor.time_base)), stream=guide, backward=True)
         except (av.FFmpegError, OSError) as error:
             raise Unseekable from error
-        self._frames = decoded_frames(self._container, self._stream)
+        self._frames = decoded_frames(self._container, self._stream, self._note_damage)
 
     def _settle(self) -> int | None:
         """Drops the first frame after a seek, checks that the next ones stand on the grid; gives where they begin."""
@@ -242,10 +247,12 @@ class FrameDecoder:
         """Counted from the frame before; a gap in the timestamps moves it forward, never back."""
         anchor, pts = self._anchor, frame.pts
         if pts is None:
+            self.damaged |= self._container.format.name == "flac"  # every frame of which says where it stands
             return self.next_sample
         ahead = (pts - anchor.pts) * self._tick[0] - (self.next_sample - anchor.offset_sample) * self._tick[1]
         if ahead <= self._tolerance or ahead > self._longest_gap:
             return self.next_sample
+        self.damaged |= self._container.format.name in _WITHOUT_GAPS
         return max(self.next_sample, anchor.snap(pts))
 
     def close(self) -> None:
@@ -273,22 +280,31 @@ def demuxed(container: av.container.InputContainer, stream: AvAudioStream) -> It
         return
 
 
-def decoded_frames(container: av.container.InputContainer, stream: AvAudioStream) -> Iterator[AudioFrame]:
+def decoded_frames(
+    container: av.container.InputContainer, stream: AvAudioStream, note_damage: Callable[[], None] = lambda: None
+) -> Iterator[AudioFrame]:
     """Every frame that decodes from here on. Damaged packets are passed over: their time stays silent where the
-    container says when what follows is heard, and is lost where it does not.
+    container says when what follows is heard, and is lost where it does not. `note_damage` hears of each, once the
+    decoder has begun to give frames.
     """
-    frames = _frames_of_packets(container, stream)
+    frames = _frames_of_packets(container, stream, note_damage)
     return _steady(frames) if container.format.name == "ogg" else frames
 
 
-def _frames_of_packets(container: av.container.InputContainer, stream: AvAudioStream) -> Iterator[AudioFrame]:
+def _frames_of_packets(
+    container: av.container.InputContainer, stream: AvAudioStream, note_damage: Callable[[], None]
+) -> Iterator[AudioFrame]:
+    begun = False
     for packet in demuxed(container, stream):
         try:
             frames = packet.decode()
         except av.InvalidDataError:
+            if begun:
+                note_damage()
             continue
         for frame in frames:
             if frame.samples:
+                begun = True
                 yield frame
 
 

@@ -29,7 +29,7 @@ from stemline.media.opening import open_container, stat_media
 from stemline.timebase import round_half_up
 
 _SEEK_TRIAL_S = 4
-_INDEXED = ("mp4", "flac", "mxf")  # say in their head how much sound follows; others estimate it
+_INDEXED = ("mp4", "flac", "mxf", "aiff")  # say in their head how much sound follows; others estimate it
 _PCM_BITS = {"8": 8, "16": 16, "24": 24, "32": 32, "64": 32}
 
 

@@ -31,11 +31,12 @@ Progress = Callable[[int, int], None]
 
 
 class DecodedSound:
-    """A stream as bare interleaved float32, open for reading ranges."""
+    """A stream as bare interleaved float32, open for reading ranges. `damaged`: something of it did not decode."""
 
-    def __init__(self, path: Path, channels: int) -> None:
+    def __init__(self, path: Path, channels: int, *, damaged: bool) -> None:
         self._file = path.open("rb")
         self._channels = channels
+        self.damaged = damaged
 
     def read(self, start_sample: int, out: FloatBlock) -> None:
         """Fills `out` [channels, n] from `start_sample` on; zeros past the end."""
@@ -74,31 +75,35 @@ class PcmCache:
             sound = self.folder / f"{key}.f32"
             with contextlib.suppress(FileNotFoundError):
                 os.utime(sound)  # in use: the last to be dropped by others
-            if not self._holds(key, facts):
-                self._decode(key, path, facts, about)
-            return DecodedSound(sound, facts.stream.channels)
+            held = self._held(key, facts)
+            if held is None:
+                held = self._decode(key, path, facts, about)
+            return DecodedSound(sound, facts.stream.channels, damaged=bool(held.get("damaged")))
 
-    def _holds(self, key: str, facts: StreamFacts) -> bool:
+    def _held(self, key: str, facts: StreamFacts) -> dict[str, object] | None:
+        """What is said of the stream, where it is here."""
         try:
             size = (self.folder / f"{key}.f32").stat().st_size
-            json.loads((self.folder / f"{key}.json").read_text("utf-8"))
+            about = json.loads((self.folder / f"{key}.json").read_text("utf-8"))
         except (OSError, ValueError):
-            return False
-        return size == _size_bytes(facts)
+            return None
+        return about if size == _size_bytes(facts) and isinstance(about, dict) else None
 
-    def _decode(self, key: str, path: str, facts: StreamFacts, about: dict[str, object]) -> None:
+    def _decode(self, key: str, path: str, facts: StreamFacts, about: dict[str, object]) -> dict[str, object]:
         self._make_room(_size_bytes(facts))
         sound = self.folder / f"{key}.f32"
         part = self.folder / f".{key}.{os.getpid()}-{secrets.token_hex(4)}.part"
         try:
-            self._write_sound(part, path, facts)
+            about = {**about, "damaged": self._write_sound(part, path, facts)}
             part.replace(sound)
             part.write_text(json.dumps(about, sort_keys=True), "utf-8")
             part.replace(sound.with_suffix(".json"))
+            return about
         finally:
             part.unlink(missing_ok=True)
 
-    def _write_sound(self, part: Path, path: str, facts: StreamFacts) -> None:
+    def _write_sound(self, part: Path, path: str, facts: StreamFacts) -> bool:
+        """Whether something did not decode."""
         stream = facts.stream
         if facts.anchor is None:
             raise unreadable(path)
@@ -111,6 +116,7 @@ class PcmCache:
                 file.write(bare_bytes(here))
                 if self._progress is not None:
                     self._progress(start + here.shape[1], stream.length_samples)
+            return decoder.damaged
 
     def _make_room(self, wanted_bytes: int) -> None:
         """Drops what is left half done, then the entries unused for longest until `wanted_bytes` more fit the limit."""

@@ -18,6 +18,11 @@ class RangeDecoder:
         self._pending: tuple[int, Raw] | None = None
         self._reached = decoder.next_sample
 
+    @property
+    def damaged(self) -> bool:
+        """Whether something of what was read so far did not decode."""
+        return self._decoder.damaged
+
     def close(self) -> None:
         self._decoder.close()
 

@@ -66,6 +66,11 @@ class AudioReader:
         for start in range(start_sample, end_sample, block_samples):
             yield self.read(start, min(end_sample, start + block_samples))
 
+    @property
+    def damaged(self) -> bool:
+        """Whether something of what was read so far did not decode: it is silent, or missing."""
+        return self._ranges.damaged
+
     def close(self) -> None:
         self._ranges.close()
 

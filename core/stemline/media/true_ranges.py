@@ -85,6 +85,11 @@ class TrueRanges:
             raise Unseekable
         return first
 
+    @property
+    def damaged(self) -> bool:
+        """Whether something of what was read so far did not decode."""
+        return self._ranges.damaged if self._decoded is None else self._decoded.damaged
+
     def close(self) -> None:
         self._ranges.close()
         if self._decoded is not None:

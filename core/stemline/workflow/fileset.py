@@ -77,6 +77,7 @@ class WrittenSet:
     sample_format: SampleFormat
     overlapping: bool = False
     nonfinite_samples: int = 0
+    damaged: bool = False
     null: Null = field(default=Null.of(0.0))
 
 
@@ -95,7 +96,7 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
             written = _write(request, mix, AudioFormat(sample_format, mix.sample_rate, mix.channels, mix.layout))
         except BeyondFullScaleError:
             continue
-        written.nonfinite_samples = mix.nonfinite_samples
+        written.nonfinite_samples, written.damaged = mix.nonfinite_samples, mix.damaged
         paths = [file.path for file in written.files.values()]
         written.null = measure_null(request, paths, sample_format)
         if written.null.peak > _TOLERATED_NULL and written.null.peak > _TOLERATED_NULL * _loudest(request.range, mix):

@@ -353,6 +353,9 @@ def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None)
     if name == RESIDUAL and written.nonfinite_samples:
         message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
         warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
+    if name == RESIDUAL and written.damaged:
+        message = "Some of the media file does not decode; there it is silent, or what follows comes early."
+        warnings.append({"code": "MEDIA_DAMAGED", "message": f"{message} Copy it again if it should be whole."})
     facts = recipe.facts
     if name == RESIDUAL and facts.cut_short and recipe.cut.range.end_sample >= facts.length_samples:
         end_s = facts.length_samples / facts.sample_rate

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.media.synthesis import Recipe, encode, plain_decode, ramp
+from core.media.synthesis import Recipe, encode, music, plain_decode, ramp
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError, StemlineError
 from stemline.media import PcmCache, media_facts, open_audio, probe
@@ -195,6 +195,27 @@ def test_a_file_that_names_more_sound_than_it_holds_is_told_from_a_whole_one(nam
     cut = tmp_path / f"cut-{name}"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert media_facts(MediaSource(str(cut))).cut_short
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.mkv", "a.mp4", "a.mp3", "a.opus", "a.ts"])
+def test_sound_that_does_not_decode_is_not_passed_over_in_silence(name: str, tmp_path: Path) -> None:
+    recipe = Recipe("flac", "s32") if name == "a.mkv" else RECIPES[name]  # PCM decodes, whatever it is
+    whole = encode(tmp_path / name, recipe, [music(2, 8 * 48_000)])
+    data = bytearray(whole.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(0).bytes(3000)
+    broken = tmp_path / f"broken-{name}"
+    broken.write_bytes(data)
+    for path, damaged in ((whole, False), (broken, True)):
+        with open_audio(MediaSource(str(path)), cache=PcmCache(tmp_path / "pcm")) as reader:
+            for start in (300_000, 100_000, 0):  # from seeks and from the start
+                reader.read(start, start + 1000)
+            assert not reader.damaged or path == broken, "a seek alone is no damage"
+            reader.read(0, reader.length_samples)
+            assert reader.damaged == damaged
+    with open_audio(MediaSource(str(broken)), cache=PcmCache(tmp_path / "pcm")) as again:
+        again.read(0, again.length_samples)
+        assert again.damaged, "what is kept of it says so too"
 
 
 def test_a_recording_that_was_never_finished_is_whole(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from runs.conftest import noise
 from stemline.client import Client, Job, JobRequest, Media
 from stemline.clips import MediaSource, SampleRange
 from stemline.media import media_facts
+from stemline.workflow import estimate
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 RATE = 25
@@ -206,3 +207,19 @@ def test_media_that_is_not_there_is_no_success(command: Command, tmp_path: Path)
     code, answer, _ = command("batch", edit, "--stem", "voice=speech", "--model", "noop", "-o", tmp_path / "out")
     assert code == 1
     assert answer["results"][0]["clips"]["separated"] == 1
+
+
+def test_a_run_that_goes_on_needs_room_for_the_rest_alone(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=60), tmp_path / "out"
+    monkeypatch.setattr(estimate, "_RESERVE_BYTES", 0)
+    asked = ("batch", cut(tmp_path / "cut.otio", take, (10, 40)), "--stem", "a=x", "--model", "noop", "-o", out)
+    monkeypatch.setattr(estimate, "_free_bytes", lambda _: 10_000_000)
+    code, answer, _ = command(*asked)
+    assert code == 1
+    assert answer["errors"][0]["code"] == "DISK_FULL"
+    monkeypatch.setattr(estimate, "_free_bytes", lambda _: 30_000_000)
+    assert command(*asked)[0] == 0
+    monkeypatch.setattr(estimate, "_free_bytes", lambda _: 1_000_000)
+    assert command(*asked)[0] == 0

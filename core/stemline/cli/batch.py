@@ -38,7 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--for", dest="dialect", choices=("generic", "resolve"), default="generic", help="who opens the .otio"
     )
     _add_delivery(parser)
-    parser.add_argument("--audition", type=int, default=0, metavar="SECONDS", help="only the first of each clip")
+    parser.add_argument("--audition", type=int, metavar="SECONDS", help="only the first of each clip")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     add_common(parser)
     parser.set_defaults(func=run)

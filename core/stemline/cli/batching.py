@@ -133,7 +133,7 @@ def _settings(args: argparse.Namespace) -> RunSettings:
     handle = parse_time(args.handles).seconds
     if handle is None or handle > MAX_HANDLE_S:
         raise UsageError(f"--handles takes seconds, at most {MAX_HANDLE_S}.")
-    if args.audition < 0:
+    if args.audition is not None and args.audition < 1:
         raise UsageError("--audition takes whole seconds above 0.")
     tracks = () if args.tracks == "all" else tuple(name.strip() for name in args.tracks.split(",") if name.strip())
     folder = Path(args.output).absolute()
@@ -152,7 +152,7 @@ def _settings(args: argparse.Namespace) -> RunSettings:
         checkerboard=args.lanes == "checkerboard",
         disable_originals=args.originals == "disable",
         overwrite=args.overwrite,
-        audition_s=args.audition,
+        audition_s=args.audition or 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -41,13 +42,24 @@ def estimate(prepared: Prepared, settings: RunSettings, model: str) -> Estimate:
 
 def check_room(expected: Estimate, folder: Path) -> None:
     """Raises OutputError (DISK_FULL) when the results can never fit, before any work is done."""
-    if expected.output_bytes + _RESERVE_BYTES > expected.free_bytes:
+    missing = expected.output_bytes - _written_before(folder)
+    if missing > 0 and missing + _RESERVE_BYTES > expected.free_bytes:
         raise OutputError(
             f"The stems need {_gigabytes(expected.output_bytes)}, "
             f"but {folder} has {_gigabytes(expected.free_bytes)} free.",
             code=Code.DISK_FULL,
             advice="Free some space, or choose another disk with -o.",
         )
+
+
+def _written_before(folder: Path) -> int:
+    """Bytes of the stems that stand there, each beside its record: an interrupted run needs room for the rest alone."""
+    held = 0
+    for record in (*folder.glob("*.json"), *(folder / "stems").glob("*.json")):
+        for suffix in (".wav", ".flac"):
+            with contextlib.suppress(OSError):
+                held += record.with_suffix(suffix).stat().st_size
+    return held
 
 
 def known_speed(model: str) -> float:

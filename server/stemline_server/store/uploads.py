@@ -18,7 +18,6 @@ from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
 _READ_BYTES = 1 << 20
-_MAX_SAMPLE_RATE = 768_000
 _MAX_CHANNELS = 64
 _KEPT_S = 7 * 86_400  # of an upload that nobody goes on with
 
@@ -53,14 +52,14 @@ class Uploads:
             return 0
 
     def begin(self, header: UploadHeader) -> Upload:
-        """Takes the upload on. Raises InputError (UPLOAD_MISMATCH) when it would leave a hole or overwrite."""
+        """Takes the upload on.
+
+        Raises InputError (UPLOAD_MISMATCH) when it would leave a hole or overwrite, and MediaError (MEDIA_UNSUPPORTED).
+        """
         shape = header.shape
-        if not (
-            0 < shape.sample_rate <= _MAX_SAMPLE_RATE
-            and 0 < shape.channels <= _MAX_CHANNELS
-            and shape.length_samples > 0
-        ):
-            raise InputError("The sound's rate, channel count or length is not possible.", advice="Check the header.")
+        if not (0 < shape.channels <= _MAX_CHANNELS and shape.length_samples > 0):
+            raise InputError("The sound's channel count or length is not possible.", advice="Check the header.")
+        shape.check_rate()
         part = self._part(header.name)
         with self._lock:
             arrived = self.committed_bytes(header.name)

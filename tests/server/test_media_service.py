@@ -214,4 +214,5 @@ def test_a_full_disk_is_named(tmp_path: Path, noise: Path, monkeypatch: pytest.M
         )
         failed = server.until(server.create(media.name).name, 4)
         assert failed.error.reason == "DISK_FULL"
+        assert str(tmp_path / "state" / "store") in failed.error.message
         assert not list((tmp_path / "state" / "store").rglob("*.f32"))

@@ -27,8 +27,8 @@ _BLOCK_SAMPLES = 1 << 17
 def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequence[Sink]) -> None:
     """Writes to each sink the stem of its prompt: exactly the samples of the audio, in order.
 
-    The engine is loaded and has checked the prompts. Raises Cancelled (through `control.step`), SeparationError, and
-    OutputError (DISK_FULL).
+    The engine is loaded and has checked the prompts. Raises Cancelled (through `control.step`), SeparationError,
+    and OSError where the disk is full.
     """
     if engine.info.multichannel:
         blocks = _estimates(task, task.audio, engine, control)

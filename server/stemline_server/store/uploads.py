@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import threading
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import IO
 from stemline.errors import Code, InputError
 from stemline.media import MediaHasher
 from stemline_server.store.content import ContentStore
-from stemline_server.store.database import disk_full
+from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
@@ -140,13 +139,9 @@ class Upload:
             raise InputError(
                 "More bytes arrived than were announced.", code=Code.UPLOAD_MISMATCH, advice="Send it again."
             )
-        try:
+        with full_disk_named(self._part.parent):
             self._file.write(data)
             self._file.flush()
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise disk_full() from error
-            raise
         self._arrived += len(data)
 
     def finish(self) -> MediaRow:

@@ -24,12 +24,12 @@ from stemline._version import __version__
 from stemline.errors import Code, OutputError, StemlineError, UsageError
 from stemline.v1 import media_pb2, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2, separation_pb2_grpc
 from stemline_server.config import ServerConfig, Tls
-from stemline_server.engines.registry import DEFAULT_ENGINE
+from stemline_server.engines import registry
 from stemline_server.interceptors import CallGuard
 from stemline_server.jobs import table
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
-from stemline_server.jobs.devices import available_devices
+from stemline_server.jobs.devices import available_devices, check_devices
 from stemline_server.jobs.events import EventHub
 from stemline_server.jobs.worker import Worker, Workshop
 from stemline_server.services.health import HealthService
@@ -39,6 +39,7 @@ from stemline_server.services.separation import SeparationService
 from stemline_server.store import media_table
 from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
+from stemline_server.store.disk import full_disk_named
 from stemline_server.store.folder import StateFolder, read_or_make_token
 from stemline_server.store.registrar import PathRegistrar
 from stemline_server.store.schema import SCHEMA
@@ -72,6 +73,9 @@ _OPTIONS = (
 
 def serve(config: ServerConfig) -> int:
     """Runs until it is told to stop or was idle long enough; the exit code. Raises StemlineError if it cannot start."""
+    check_devices(config.devices)
+    if config.model:
+        registry.create(config.model)
     folder = StateFolder(config.state)
     try:
         folder.make()
@@ -88,7 +92,8 @@ def serve(config: ServerConfig) -> int:
         )
     with lock:
         _start_log(folder, private=config.private)
-        asyncio.run(_serve(config, folder))
+        with full_disk_named(folder.root):
+            asyncio.run(_serve(config, folder))
         _leave_engines()
     return 0
 
@@ -144,7 +149,7 @@ class Server:
         self._store.sweep()
         self._opener = SoundOpener(self._store)
         self._hub = EventHub(loop)
-        self._catalog = Catalog(config.model or DEFAULT_ENGINE)
+        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE)
         workshop = Workshop(self._database, self._hub, self._store, self._opener, folder.scratch, owner)
         workers = [Worker(device, workshop) for device in config.devices or available_devices()]
         self._board = JobBoard(workshop, workers)

@@ -194,13 +194,13 @@ def server_in_thread(config: ServerConfig) -> Iterator[Caller]:
         loop.close()
 
 
-def write_noise(path: Path, length_samples: int, channels: int = 2, seed: int = 0) -> Path:
+def write_noise(path: Path, length_samples: int, channels: int = 2, seed: int = 0, rate: int = RATE) -> Path:
     """16-bit noise, so that every sample is exact in float32."""
     samples = np.random.default_rng(seed).integers(-20_000, 20_000, (length_samples, channels), dtype="<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(channels)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes(samples.tobytes())
     return path
 

@@ -92,6 +92,16 @@ def test_text_named_wav_is_refused(server: Caller, tmp_path: Path) -> None:
     assert "notes.wav" in message
 
 
+@pytest.mark.parametrize("rate", [1, 3_999, 768_001])
+def test_rates_that_no_engine_can_take_are_refused_before_any_work(server: Caller, tmp_path: Path, rate: int) -> None:
+    path = write_noise(tmp_path / "odd.wav", 9, rate=rate)
+    code, message = server.refused(server.media.RegisterPath, pb.RegisterPathRequest(path=str(path), end_sample=9))
+    assert (code, f"{rate} Hz" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    header = pb.UploadHeader(name=name_of(b""), sample_rate=rate, channels=1, length_samples=9)
+    code, message = server.refused(server.media.UploadMedia, iter([pb.UploadMediaRequest(header=header)]))
+    assert (code, f"{rate} Hz" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+
 def test_upload_goes_on_where_it_broke(server: Caller, noise: Path) -> None:
     samples = samples_of(noise).tobytes()
     name = name_of(samples)
@@ -204,4 +214,5 @@ def test_a_full_disk_is_named(tmp_path: Path, noise: Path, monkeypatch: pytest.M
         )
         failed = server.until(server.create(media.name).name, 4)
         assert failed.error.reason == "DISK_FULL"
+        assert str(tmp_path / "state" / "store") in failed.error.message
         assert not list((tmp_path / "state" / "store").rglob("*.f32"))

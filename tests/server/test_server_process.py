@@ -171,6 +171,20 @@ def test_two_servers_cannot_share_a_port(start_server: Start, tmp_path: Path) ->
     assert address in second.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "named"), [(["--model", "nope"], ["nope", "embedded"]), (["--device", "cuda:77"], ["cuda:77", "cpu"])]
+)
+def test_a_model_or_device_that_is_not_there_is_refused_at_the_start(
+    tmp_path: Path, options: list[str], named: list[str]
+) -> None:
+    command = [sys.executable, "-m", "stemline_server", "--state", str(tmp_path / "state"), "--listen", "127.0.0.1:0"]
+    answer = subprocess.run([*command, *options], capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
+    assert answer.returncode == 2
+    (message,) = answer.stderr.splitlines()
+    assert all(name in message for name in named)
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.parametrize("options", [["--listen", "0.0.0.0:0"], ["--listen", "nonsense"], ["--tls-cert", "x.pem"]])
 def test_unsafe_or_impossible_options_are_refused(tmp_path: Path, options: list[str]) -> None:
     command = [sys.executable, "-m", "stemline_server", "--state", str(tmp_path / "state"), *options]

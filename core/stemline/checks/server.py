@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from stemline import paths
 from stemline._version import __version__
 from stemline.checks.check import Check, Status
-from stemline.errors import StemlineError
+from stemline.errors import Code, StemlineError
 
 _CONNECT_TIMEOUT_S = 5.0
+_HOW_TO_REACH = "Start `stemline serve` there or correct the address; without STEMLINE_SERVER a private server is used."
 
 
 def server_checks() -> Iterator[Check]:
@@ -61,7 +62,8 @@ def _named(address: str) -> Check:
         with connect(address) as client:
             info = client.server_info()
     except StemlineError as error:
-        return Check(name, Status.FAIL, f"STEMLINE_SERVER={address}: {error.message}", error.advice)
+        advice = error.advice if error.code is not Code.SERVER_UNREACHABLE else _HOW_TO_REACH
+        return Check(name, Status.FAIL, f"STEMLINE_SERVER={address}: {error.message}", advice)
     return Check(name, Status.OK, f"{address}: Stemline {info.version} on {', '.join(info.devices)}")
 
 

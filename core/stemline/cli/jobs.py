@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stemline.cli.answers import write_json, write_line, write_table
 from stemline.cli.options import add_json, add_server
-from stemline.errors import StemlineError, UsageError
+from stemline.errors import Code, SeparationError, StemlineError, UsageError
 
 if TYPE_CHECKING:
     from stemline.client import Client, Job
@@ -61,8 +61,13 @@ def _chosen(client: Client, args: argparse.Namespace) -> _Jobs:
         try:
             jobs.append(client.job(name if name.startswith("jobs/") else f"jobs/{name}"))
         except StemlineError as error:
-            errors.append((name, error))
+            errors.append((name, _unknown() if error.code is Code.JOB_UNKNOWN else error))
     return jobs, errors
+
+
+def _unknown() -> SeparationError:
+    advice = "See those there are with `stemline jobs --all`."
+    return SeparationError("The server knows no such job.", code=Code.JOB_UNKNOWN, advice=advice)
 
 
 def _cancel(client: Client, args: argparse.Namespace) -> _Jobs:
@@ -80,7 +85,8 @@ def _retry(client: Client, args: argparse.Namespace) -> _Jobs:
 
 def _show(jobs: list[Job], errors: list[tuple[str, StemlineError]], *, more: bool) -> None:
     columns = ("job", "state", "done", "model", "prompt", "batch", "note")
-    write_table(columns, map(_row, jobs[:_SHOWN] if more else jobs))
+    if jobs or not errors:
+        write_table(columns, map(_row, jobs[:_SHOWN] if more else jobs))
     if more:
         write_line("There are older ones: see them with --all.")
     for about, error in errors:

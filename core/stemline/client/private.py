@@ -8,12 +8,14 @@ one of several that were started together live on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from stemline._version import __version__
 from stemline.client.address import Endpoint
 from stemline.client.process import is_alive
 from stemline.client.settings import store_limit_bytes
-from stemline.errors import NoServerError
+from stemline.errors import Code, NoServerError
 from stemline.extras import install_command
 from stemline.v1 import models_pb2, models_pb2_grpc
 
@@ -38,6 +40,8 @@ _ANSWER_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 30.0  # longer than a server waits for its callers and for an engine's step
 _GIVE_WAY_S = 1.0
 _STARTS = 3
+_ROOM_BYTES = 1 << 20  # about what a server writes before it answers
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +152,29 @@ def _make_state(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in _FULL:
+            raise _disk_full() from error
         raise NoServerError(
             f"The folder {state} cannot be made ({error.strerror}).", advice="Set STEMLINE_CACHE to one that can."
         ) from error
+
+
+def _takes_no_more(folder: Path) -> bool:
+    """Whether the disk or the user's quota is full; tried, for neither can be asked of every file system."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM_BYTES))
+    except OSError as error:
+        return error.errno in _FULL
+    return False
+
+
+def _disk_full() -> NoServerError:
+    return NoServerError(
+        f"The disk of the cache folder {paths.cache_dir()} is full, so the private server cannot start.",
+        code=Code.DISK_FULL,
+        advice="Free some space there, or set STEMLINE_CACHE to a folder on another disk.",
+    )
 
 
 def _spawn(state: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -181,6 +205,8 @@ def _spawn(state: Path, log: Path) -> subprocess.Popen[bytes]:
                 creationflags=_creation_flags(),
             )
     except OSError as error:
+        if error.errno in _FULL:
+            raise _disk_full() from error
         raise NoServerError(
             f"The private server cannot be started ({error.strerror}: {error.filename or log}).",
             advice="Run `stemline doctor`.",
@@ -223,6 +249,8 @@ class _Start:
             self._begin()
 
     def failed(self, what: str) -> NoServerError:
+        if _takes_no_more(self._state):  # its log then says nothing either
+            return _disk_full()
         reason = last_words(self._state, self._log_start)
         return NoServerError(
             f"The private server did not start: {what}{f' ({reason})' if reason else ''}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import queue
 import secrets
@@ -30,7 +29,8 @@ from stemline_server.jobs.record import JobRecord
 from stemline_server.pipeline import PipelineTask, separate
 from stemline_server.store import media_table
 from stemline_server.store.content import ContentStore, Draft
-from stemline_server.store.database import Database, disk_full
+from stemline_server.store.database import Database
+from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_table import MediaShape
 from stemline_server.store.sources import Remainder, SoundOpener
 
@@ -164,15 +164,14 @@ class Worker(threading.Thread):
     def _run_group(self, control: GroupControl) -> None:
         group = control.group
         try:
-            self._separate(control)
+            with full_disk_named(self._shop.scratch):
+                self._separate(control)
         except Cancelled:
             self._change(lambda connection: table.requeue(connection, group.jobs, solo=False))
         except StemlineError as error:
             self._fail(group, error)
         except MemoryError:
             self._fail(group, _out_of_memory())
-        except OSError as error:
-            self._fail(group, disk_full() if error.errno == errno.ENOSPC else _internal(group))
         except BaseException:  # noqa: BLE001 - a worker outlives whatever an engine does, `sys.exit()` included
             self._fail(group, _internal(group))
         self._leave(group)

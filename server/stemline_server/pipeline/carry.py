@@ -44,7 +44,4 @@ def _carry_piece(estimates: Waveform, channels: AudioSource, start_sample: int) 
     length = channels.length_samples
     inside = channels.read(max(0, start_sample), min(end_sample, length))
     mix = np.pad(inside, ((0, 0), (max(0, -start_sample), max(0, end_sample - length))))
-    middle = slice(context, estimates.shape[1] - context)
-    if np.array_equal(mix, np.broadcast_to(mix[:1], mix.shape)):  # one sound on all channels: the estimate is theirs
-        return np.repeat(estimates[:, None, middle], channels.channels, axis=1)
-    return stems_of_channels(estimates, mix, context)[..., middle]
+    return stems_of_channels(estimates, mix, context)[..., context : estimates.shape[1] - context]

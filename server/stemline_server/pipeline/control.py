@@ -9,30 +9,30 @@ from stemline_server.engines.base import Control, Finding
 
 @dataclass
 class Passes:
-    """Progress of all passes as one, warnings once, and at the end one finding for each prompt."""
+    """Progress of all passes as one; at the end one finding for each prompt, and the warnings of that pass."""
 
     control: Control
     passes: int
     current: int = 0
-    _warned: set[tuple[int, str]] = field(default_factory=set)
-    _findings: dict[int, Finding] = field(default_factory=dict)
+    _warned: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
+    _findings: dict[int, tuple[int, Finding]] = field(default_factory=dict)
 
     def step(self, done: int, total: int) -> None:
         self.control.step(self.current * total + done, self.passes * total)
 
     def warn(self, prompt: int, code: str, message: str) -> None:
-        if (prompt, code) not in self._warned:
-            self._warned.add((prompt, code))
-            self.control.warn(prompt, code, message)
+        self._warned.setdefault((self.current, prompt), {})[code] = message
 
     def find(self, prompt: int, finding: Finding) -> None:
         """A sound is found when it is in any of the channels."""
-        best = self._findings.get(prompt)
+        _, best = self._findings.get(prompt, (0, None))
         if best is None or (finding.found, finding.confidence) > (best.found, best.confidence):
-            self._findings[prompt] = finding
+            self._findings[prompt] = self.current, finding
 
     def tell(self, prompts: int, notes: tuple[tuple[str, str], ...]) -> None:
         """Passes on what was found, and `notes` with it; a prompt that no pass spoke of was not found."""
         for number in range(prompts):
-            found = self._findings.get(number, Finding(found=False, confidence=0.0))
+            of_pass, found = self._findings.get(number, (0, Finding(found=False, confidence=0.0)))
+            for code, message in self._warned.get((of_pass, number), {}).items():
+                self.control.warn(number, code, message)
             self.control.find(number, replace(found, notes=(*found.notes, *notes)))

@@ -9,7 +9,7 @@ music that is in phase.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +31,14 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ChannelGroups:
-    """`groups` share one estimate each; `silent` channels hold nothing but zeros."""
+    """`groups` share one estimate each; `silent` channels hold nothing but zeros.
+
+    `alike` are the groups whose channels hold the very same samples from beginning to end.
+    """
 
     groups: tuple[tuple[int, ...], ...]
     silent: tuple[int, ...]
+    alike: frozenset[tuple[int, ...]] = frozenset()
 
 
 def one_each(audio: AudioSource, control: Control) -> ChannelGroups:
@@ -64,7 +68,9 @@ def correlated(audio: AudioSource, control: Control) -> ChannelGroups:
         joined = [group for group in groups if any(linked[channel, other] for other in group)]
         groups = [group for group in groups if group not in joined]
         groups.append({channel}.union(*joined))
-    return _grouped(groups, audio.channels)
+    found = _grouped(groups, audio.channels)
+    alike = frozenset(group for group in found.groups if likeness.alike(group))
+    return ChannelGroups(found.groups, found.silent, alike)
 
 
 def _grouped(groups: list[set[int]], channels: int) -> ChannelGroups:
@@ -77,6 +83,7 @@ class _Likeness:
 
     def __init__(self, channels: int) -> None:
         self.sounding = np.zeros(channels, bool)
+        self._different: set[tuple[int, int]] = set()
         self._together = np.zeros((channels, channels, _BANDS))
         self._level = np.zeros((channels, channels, _BANDS))
         self._antiphase = np.zeros((channels, channels, _BANDS))
@@ -84,6 +91,9 @@ class _Likeness:
     def add(self, block: Waveform, size: int) -> None:
         """[channels, n] in frames of `size` samples; the last is filled up with silence."""
         self.sounding |= block.any(axis=1)
+        for pair in {*combinations(range(len(block)), 2)} - self._different:
+            if not np.array_equal(block[pair[0]], block[pair[1]]):
+                self._different.add(pair)
         frames = np.pad(block, ((0, 0), (0, -block.shape[1] % size))).reshape(block.shape[0], -1, size)
         spectrum = np.fft.rfft(frames * np.hanning(size).astype(np.float32))
         edges = np.geomspace(min(_LOWEST_BIN, size // 32), size // 2, _BANDS + 1).round().astype(int)
@@ -95,6 +105,10 @@ class _Likeness:
             self._together[..., band] += cross.sum(axis=-1)
             self._level[..., band] += level.sum(axis=-1)
             self._antiphase[..., band] += (level * (cross < _ANTIPHASE * level)).sum(axis=-1)
+
+    def alike(self, group: tuple[int, ...]) -> bool:
+        """Whether all these channels, in rising order, hold the same samples."""
+        return self._different.isdisjoint(combinations(group, 2))
 
     def linked(self) -> npt.NDArray[np.bool_]:
         """[channels, channels]: whether a fold-down keeps what the two have."""

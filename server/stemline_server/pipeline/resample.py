@@ -1,8 +1,9 @@
 """A change of sample rate in pieces that together equal the whole.
 
-Windowed-sinc interpolation by `torchaudio.transforms.Resample` with the parameters of resampy's `kaiser_best`. A
-piece is cut where the grids of both rates meet and is given more of its surroundings than the filter reaches, so where
-it is cut does not matter. Output sample j stands at the time j / to_rate: nothing is shifted.
+Windowed-sinc interpolation with the parameters of resampy's `kaiser_best`: by `torchaudio.transforms.Resample`, on
+pieces cut where the grids of both rates meet, or where they hardly ever meet by polynomials. A piece is given more of
+its surroundings than the filter reaches, so where it is cut does not matter. Output sample j stands at the time
+j / to_rate, counted in whole numbers: nothing is shifted or drifts.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ import numpy as np
 
 from stemline_server._torchaudio import torchaudio_transforms
 from stemline_server.engines.base import AudioSource, Waveform
+from stemline_server.pipeline.interpolation import Interpolation, Values
 
 _ZERO_CROSSINGS = 64
 _ROLLOFF = 0.9475937167399596
 _KAISER_BETA = 14.769656459379492
-_MOST_PHASES = 4096
-"""Rates that share no small ratio would need a filter for each of their phases, up to gigabytes of them."""
+_LONGEST_STEP = 640
+"""11.025 to 48 kHz. torchaudio holds a filter for each sample of the step between two places where the grids meet, as
+long as that step: pull-down rates (48 to 47.952 kHz) would take it eight times as long, others would never end."""
 _BLOCK_OUTPUTS = 1 << 14
-_DIRECT_OUTPUTS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,35 @@ class Resampler:
 
     @property
     def reach_samples(self) -> int:
-        """How far, in input samples, the filter looks to either side."""
+        """How far, in input samples, outputs depend on what lies to either side."""
+        return self._filter_reach + self._interpolation.spacing
+
+    @property
+    def _filter_reach(self) -> int:
         return math.ceil(_ZERO_CROSSINGS * self.from_rate / (min(self.from_rate, self.to_rate) * _ROLLOFF)) + 1
 
     def output_length(self, input_samples: int) -> int:
         return -(-input_samples * self.to_rate // self.from_rate)
 
+    @property
+    def _meets_often(self) -> bool:
+        return max(self._in_step, self._out_step) <= _LONGEST_STEP
+
     def input_range(self, start_sample: int, end_sample: int) -> tuple[int, int]:
-        """The input that outputs [start, end) depend on, from a place where the grids meet; may pass either end."""
+        """The input that outputs [start, end) depend on, from where the work on it may begin; may pass either end."""
+        end = end_sample * self.from_rate // self.to_rate + self.reach_samples + 1
+        if not self._meets_often:
+            return start_sample * self.from_rate // self.to_rate - self.reach_samples, end
         first_step = start_sample // self._out_step - -(-self.reach_samples // self._in_step)
-        return first_step * self._in_step, end_sample * self.from_rate // self.to_rate + self.reach_samples + 1
+        return first_step * self._in_step, end
 
     def apply(self, samples: Waveform, start_sample: int, end_sample: int) -> Waveform:
         """Outputs [start, end) from `samples`, [rows, n]: the whole of `input_range(start, end)`."""
         first_input = self.input_range(start_sample, end_sample)[0]
-        if self._out_step > _MOST_PHASES:
-            return self._apply_directly(samples, first_input, start_sample, end_sample)
+        if end_sample <= start_sample:
+            return samples[:, :0]
+        if not self._meets_often:
+            return self._interpolation.apply(samples, first_input, start_sample, end_sample)
         import torch  # noqa: PLC0415 - takes seconds; only a change of rate needs it
 
         first_output = first_input // self._in_step * self._out_step
@@ -78,21 +93,16 @@ class Resampler:
             beta=_KAISER_BETA,
         )
 
-    def _apply_directly(self, samples: Waveform, first_input: int, start: int, end: int) -> Waveform:
-        """The same filter evaluated for each output by itself."""
-        reach = self.reach_samples
+    @cached_property
+    def _interpolation(self) -> Interpolation:
+        return Interpolation(self.from_rate, self.to_rate, self._filter_reach, self._taps)
+
+    def _taps(self, distances: Values) -> Values:
         cutoff = min(1.0, self.to_rate / self.from_rate) * _ROLLOFF
-        pieces = []
-        for piece in range(start, end, _DIRECT_OUTPUTS):
-            at = np.arange(piece, min(piece + _DIRECT_OUTPUTS, end), dtype=np.int64) * self.from_rate
-            centre, part = np.divmod(at, self.to_rate)
-            taps = np.arange(-reach, reach + 1)
-            crossings = (taps - (part / self.to_rate)[:, None]) * cutoff
-            inside = np.clip(crossings / _ZERO_CROSSINGS, -1, 1)
-            window = np.i0(_KAISER_BETA * np.sqrt(1 - inside**2)) / np.i0(_KAISER_BETA)
-            kernel = (cutoff * np.sinc(crossings) * window * (np.abs(inside) < 1)).astype(np.float32)
-            pieces.append(np.einsum("rnt,nt->rn", samples[:, (centre - first_input)[:, None] + taps], kernel))
-        return np.concatenate(pieces, axis=1) if pieces else samples[:, :0]
+        crossings = distances * cutoff
+        inside = np.clip(crossings / _ZERO_CROSSINGS, -1, 1)
+        window: Values = np.i0(_KAISER_BETA * np.sqrt(1 - inside**2)) / np.i0(_KAISER_BETA)
+        return cutoff * np.sinc(crossings) * window * (np.abs(inside) < 1)
 
 
 @dataclass(frozen=True)

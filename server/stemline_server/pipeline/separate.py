@@ -20,15 +20,15 @@ from stemline_server.pipeline.spool import Spool
 from stemline_server.pipeline.task import PipelineTask, Sink
 from stemline_server.pipeline.views import ChannelView, FoldDown
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 _BLOCK_SAMPLES = 1 << 17
 
 
 def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequence[Sink]) -> None:
     """Writes to each sink the stem of its prompt: exactly the samples of the audio, in order.
 
-    The engine is loaded and has checked the prompts. Raises Cancelled (through `control.step`), SeparationError, and
-    OutputError (DISK_FULL).
+    The engine is loaded and has checked the prompts. Raises Cancelled (through `control.step`), SeparationError,
+    and OSError where the disk is full.
     """
     if engine.info.multichannel:
         blocks = _estimates(task, task.audio, engine, control)
@@ -42,18 +42,22 @@ def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequen
 def _by_channels(task: PipelineTask, engine: Engine, control: Control) -> Iterator[Waveform]:
     """A one-channel engine over media of any layout: blocks [prompts, channels, n]."""
     find_groups = correlated if task.channels == "linked" else one_each
-    groups = find_groups(task.audio, control).groups
+    found = find_groups(task.audio, control)
+    groups = found.groups
     passes = Passes(control, max(1, len(groups)))
+
+    def stems_of(number: int) -> Iterator[Waveform]:
+        passes.current = number
+        return _stems_of_group(task, groups[number], engine, passes, alike=groups[number] in found.alike)
+
     with ExitStack() as stack:
         streams: list[tuple[tuple[int, ...], Spool]] = []
         for number, group in enumerate(groups[:-1]):
-            passes.current = number
             spool = stack.enter_context(Spool((len(task.prompts), len(group)), task.scratch))
-            for block in _stems_of_group(task, group, engine, passes):
+            for block in stems_of(number):
                 spool.write(block)
             streams.append((group, spool))
-        passes.current = max(0, len(groups) - 1)
-        last = _stems_of_group(task, groups[-1], engine, passes) if groups else _silence(task)
+        last = stems_of(len(groups) - 1) if groups else _silence(task)
         for block in last:
             stems = np.zeros((len(task.prompts), task.audio.channels, block.shape[-1]), np.float32)
             for group, spool in streams:
@@ -76,12 +80,20 @@ def _account(groups: Sequence[tuple[int, ...]]) -> str:
     return "; ".join(said)
 
 
-def _stems_of_group(task: PipelineTask, group: tuple[int, ...], engine: Engine, control: Control) -> Iterator[Waveform]:
-    """One estimate for the fold-down of these channels, carried to each: blocks [prompts, len(group), n]."""
+def _stems_of_group(
+    task: PipelineTask, group: tuple[int, ...], engine: Engine, control: Control, *, alike: bool
+) -> Iterator[Waveform]:
+    """One estimate for the fold-down of these channels, carried to each: blocks [prompts, len(group), n].
+
+    Channels that are `alike` throughout get the estimate itself. That holds for all of the sound or for none of it:
+    the estimate and what is carried differ, and would click where one follows the other.
+    """
     channels = ChannelView(task.audio, group)
     one_pass = replace(task, scratch=_scratch_of(task, group))
     estimates = _estimates(one_pass, FoldDown(channels), engine, control)
-    return estimates if len(group) == 1 else carried(estimates, channels)
+    if alike or len(group) == 1:
+        return (np.repeat(block, len(group), axis=1) for block in estimates)
+    return carried(estimates, channels)
 
 
 def _scratch_of(task: PipelineTask, group: tuple[int, ...]) -> Path | None:

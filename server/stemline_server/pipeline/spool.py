@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import tempfile
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Self
 
 import numpy as np
 
-from stemline.errors import Code, OutputError
 from stemline.media import SAMPLE_BYTES
 from stemline_server.engines.base import Waveform
 
@@ -33,18 +31,9 @@ class Spool:
         self._file.close()
 
     def write(self, block: Waveform) -> None:
-        """Appends. Raises OutputError (DISK_FULL)."""
-        try:
-            self._file.seek(0, 2)
-            self._file.write(np.ascontiguousarray(np.moveaxis(block, -1, 0), np.float32).tobytes())
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise OutputError(
-                "The disk is full: the channels of a stem could not be kept until all were done.",
-                code=Code.DISK_FULL,
-                advice="Free some room and run it again.",
-            ) from error
+        """Appends. Raises OSError where the disk is full."""
+        self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(np.moveaxis(block, -1, 0), np.float32).tobytes())
 
     def read(self, samples: int) -> Waveform:
         """The next `samples` samples: [*shape, samples]."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +14,8 @@ from stemline.errors import Code, InputError, OutputError
 from stemline.media import MediaHasher, bare_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
-from stemline_server.store.database import Database, disk_full
+from stemline_server.store.database import Database
+from stemline_server.store.disk import disk_full, full_disk_named
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
@@ -94,7 +94,7 @@ class ContentStore:
                 advice="Raise --store-limit, or wait for the jobs that still need what it holds.",
             )
         if short > unused:
-            raise disk_full()
+            raise disk_full(self._root)
         dropped = media_table.least_recently_used(connection, max(over, short, 0))
         for name in dropped:
             media_table.forget_stored(connection, name)
@@ -143,7 +143,7 @@ class Draft:
         self._written = 0
         store.reserve(shape.size_bytes)
         try:
-            with _full_disk_named():
+            with full_disk_named(self._store.drafts):
                 self._file: IO[bytes] = tempfile.NamedTemporaryFile(  # noqa: SIM115 - open until `close`
                     dir=store.drafts, suffix=".f32", delete=False
                 )
@@ -156,14 +156,14 @@ class Draft:
         data = bare_bytes(block)
         self._hasher.update_bare(data)
         self._written += data.nbytes
-        with _full_disk_named():
+        with full_disk_named(self._store.drafts):
             self._file.write(data)
 
     def close(self) -> MediaRow:
         """The finished media. Raises ValueError when it is not as long as it was said to be."""
         if self._written != self._shape.size_bytes:
             raise ValueError(f"{self._written} bytes were written of {self._shape.size_bytes}")
-        with _full_disk_named():
+        with full_disk_named(self._store.drafts):
             self._file.close()
         return self._store.adopt(Path(self._file.name), self._hasher.name(), self._shape)
 
@@ -173,13 +173,3 @@ class Draft:
             self._file.close()
         Path(self._file.name).unlink(missing_ok=True)
         self._store.release(self._shape.size_bytes)
-
-
-@contextlib.contextmanager
-def _full_disk_named() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_full() from error
-        raise

@@ -11,7 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from stemline.errors import Cancelled, Code, OutputError
+from stemline.errors import Cancelled
+from stemline_server.store.disk import full_disk_named
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Database:
 
     def __init__(self, path: Path, schema: str) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._folder = path.parent
         self._connection: sqlite3.Connection = self._executor.submit(_open, path, schema).result()
 
     def submit(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> Future[T]:
@@ -52,7 +54,7 @@ class Database:
         self._executor.shutdown()
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None) -> T:
-        with _full_disk_named(), self._transaction():
+        with full_disk_named(self._folder), self._transaction():
             result = work(self._connection)
         if after is not None:
             after(result)
@@ -68,20 +70,6 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-
-
-def disk_full() -> OutputError:
-    return OutputError("The server's disk is full.", code=Code.DISK_FULL, advice="Free some space, then run it again.")
-
-
-@contextlib.contextmanager
-def _full_disk_named() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise disk_full() from error
-        raise
 
 
 def _open(path: Path, schema: str) -> sqlite3.Connection:

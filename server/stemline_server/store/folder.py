@@ -58,9 +58,7 @@ class StateFolder:
 
     def write_endpoint(self, address: str, token_file: Path) -> None:
         facts = {"version": __version__, "pid": os.getpid(), "address": address, "token_file": str(token_file)}
-        draft = self.root / f"endpoint.{os.getpid()}.tmp"
-        draft.write_text(json.dumps(facts), encoding="utf-8")
-        draft.replace(self.endpoint)
+        _put(self.endpoint, json.dumps(facts))
 
 
 def read_or_make_token(path: Path) -> str:
@@ -72,9 +70,18 @@ def read_or_make_token(path: Path) -> str:
     if token:
         return token
     token = secrets.token_urlsafe(32)
+    _put(path, token)
+    return token
+
+
+def _put(path: Path, text: str) -> None:
+    """Writes a file for its owner alone, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(token)
-    draft.replace(path)
-    return token
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 
 from stemline.clips import MediaSource, SampleRange
+from stemline.errors import Code, MediaError
 from stemline.media import SAMPLE_BYTES
 
+LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
 _UNUSED = "stored_bytes > 0 AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.media = media.name)"
 
 
@@ -23,6 +25,15 @@ class MediaShape:
     @property
     def size_bytes(self) -> int:
         return self.length_samples * self.channels * SAMPLE_BYTES
+
+    def check_rate(self) -> None:
+        """Raises MediaError (MEDIA_UNSUPPORTED) for a rate that no engine can sensibly be given."""
+        if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
+            raise MediaError(
+                f"A sample rate of {self.sample_rate} Hz is outside {LOWEST_RATE} to {HIGHEST_RATE} Hz.",
+                code=Code.MEDIA_UNSUPPORTED,
+                advice="Check the file, or convert it to 48000 Hz.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class PathRegistrar:
                     advice="Give a range inside the file.",
                 )
             shape = MediaShape(reader.sample_rate, reader.channels, wanted.length)
+            shape.check_rate()
             hasher = MediaHasher(shape.sample_rate, shape.channels)
             for start in range(wanted.start_sample, wanted.end_sample, _BLOCK_SAMPLES):
                 if gone.is_set():

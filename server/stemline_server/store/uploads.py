@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import threading
 import time
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from typing import IO
 from stemline.errors import Code, InputError
 from stemline.media import MediaHasher
 from stemline_server.store.content import ContentStore
-from stemline_server.store.database import disk_full
+from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
 _READ_BYTES = 1 << 20
-_MAX_SAMPLE_RATE = 768_000
 _MAX_CHANNELS = 64
 _KEPT_S = 7 * 86_400  # of an upload that nobody goes on with
 
@@ -53,14 +51,14 @@ class Uploads:
             return 0
 
     def begin(self, header: UploadHeader) -> Upload:
-        """Takes the upload on. Raises InputError (UPLOAD_MISMATCH) when it would leave a hole or overwrite."""
+        """Takes the upload on.
+
+        Raises InputError (UPLOAD_MISMATCH) when it would leave a hole or overwrite, and MediaError (MEDIA_UNSUPPORTED).
+        """
         shape = header.shape
-        if not (
-            0 < shape.sample_rate <= _MAX_SAMPLE_RATE
-            and 0 < shape.channels <= _MAX_CHANNELS
-            and shape.length_samples > 0
-        ):
-            raise InputError("The sound's rate, channel count or length is not possible.", advice="Check the header.")
+        if not (0 < shape.channels <= _MAX_CHANNELS and shape.length_samples > 0):
+            raise InputError("The sound's channel count or length is not possible.", advice="Check the header.")
+        shape.check_rate()
         part = self._part(header.name)
         with self._lock:
             arrived = self.committed_bytes(header.name)
@@ -141,13 +139,9 @@ class Upload:
             raise InputError(
                 "More bytes arrived than were announced.", code=Code.UPLOAD_MISMATCH, advice="Send it again."
             )
-        try:
+        with full_disk_named(self._part.parent):
             self._file.write(data)
             self._file.flush()
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise disk_full() from error
-            raise
         self._arrived += len(data)
 
     def finish(self) -> MediaRow:

@@ -89,6 +89,25 @@ def test_a_job_that_is_not_there_is_an_error_of_its_own(command: Command, own_cl
     assert [entry["job"] for entry in whole["results"]] == [job.name]
 
 
+@pytest.mark.parametrize("action", ["list", "cancel", "retry"])
+def test_a_job_that_is_not_there_is_one_line_of_use(command: Command, client: Client, action: str) -> None:
+    assert client.server_info()
+    code, out = command("jobs", action, "nope")
+    (line,) = out.splitlines()
+    assert code == 1
+    assert line.startswith("nope: ")
+    assert "stemline jobs" in line
+    assert "create it again" not in line
+
+
+def test_the_doctor_does_not_send_to_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMLINE_SERVER", "127.0.0.1:1")
+    (check,) = [check for check in server_checks() if check.name == "server"]
+    assert check.status is Status.FAIL
+    assert "doctor" not in check.advice
+    assert "stemline serve" in check.advice
+
+
 def test_cancel_needs_to_know_what(command: Command) -> None:
     with pytest.raises(UsageError, match="Which jobs"):
         command("jobs", "cancel")

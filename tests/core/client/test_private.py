@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from stemline.client import Client, connect, find_private, stop_private
 from stemline.client import private as private_module
 from stemline.client.private import PrivateServer
 from stemline.client.process import is_alive, lock_state
-from stemline.errors import NoServerError
+from stemline.errors import Code, NoServerError
 
 pytestmark = pytest.mark.usefixtures("private")
 
@@ -175,6 +176,32 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("STEMLINE_CACHE", str(file / "cache"))
     with pytest.raises(NoServerError, match="cannot be made"):
         connect()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """The cache folder on a disk of its own, without a byte of room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a disk")
+    with pytest.raises(OSError, match="No space"), (disk / "rubbish").open("wb", buffering=0) as file:
+        while file.write(bytes(1024)):
+            pass
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_said_to_be_full_and_nothing_is_left_on_it(
+    full_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMLINE_CACHE", str(full_disk))
+    with pytest.raises(NoServerError, match="full") as caught:
+        connect()
+    assert caught.value.code is Code.DISK_FULL
+    assert str(full_disk) in caught.value.message
+    assert not list(full_disk.rglob("*.tmp"))
 
 
 def test_where_the_user_stands_decides_the_cache_folder_but_not_what_is_imported(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import av
@@ -168,6 +169,17 @@ def test_cancel_stops_within_one_step(prompt: EnginePrompt) -> None:
     with pytest.raises(Cancelled):
         list(engine().separate(EngineRequest(ArraySource(mix, RATE), (prompt,)), control))
     assert len(control.steps) == 2
+
+
+def test_what_is_kept_lies_beside_the_job_not_in_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of sound are more than many a temporary folder holds, and that is often memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there is none"))
+    request = EngineRequest(
+        ArraySource(np.zeros((1, RATE), np.float32), RATE), (EnginePrompt("speech"),), scratch=tmp_path
+    )
+    assert sum(block.shape[-1] for block in engine().separate(request, Recorder())) == RATE
 
 
 def test_marks_with_nothing_to_compare_with_are_refused() -> None:

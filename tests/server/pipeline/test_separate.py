@@ -14,6 +14,7 @@ from stemline.clips import SampleRange
 from stemline.errors import Cancelled, SeparationError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
 from stemline_server.pipeline import PipelineTask, Policy, separate
+from stemline_server.pipeline.resample import Resampler
 
 
 @dataclass
@@ -86,12 +87,29 @@ def test_a_stem_has_exactly_the_samples_of_its_media(rate: int, extra: int) -> N
     assert stem.shape == (2, 30_001)
 
 
-@pytest.mark.parametrize("rate", [11_025, 32_000, 44_056, 44_100, 96_000])
+@pytest.mark.parametrize("rate", [4_001, 7_919, 11_025, 32_000, 44_056, 44_100, 47_952, 48_048, 96_000, 767_999])
 def test_a_change_of_rate_there_and_back_keeps_sound_in_place(rate: int) -> None:
     mix = band_limited(1, 30_001, rate)
     (stem,) = run(mix, rate, Gain(48_000))
     inner = slice(400, -400)
     np.testing.assert_allclose(stem[:, inner], 0.5 * mix[:, inner], atol=2e-4)
+
+
+@pytest.mark.parametrize("rate", [7_919, 44_056, 47_952, 48_048, 191_808])
+def test_rates_whose_grids_hardly_ever_meet_lose_nothing_that_can_be_heard(rate: int) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(2 * rate) / rate)[None]
+    (stem,) = run(tone.astype(np.float32), rate, Gain(48_000, (1.0,)))
+    error = (stem - tone)[:, rate // 2 : -rate // 2]
+    assert 10 * np.log10(np.mean(error**2) / np.mean(tone**2)) < -118
+
+
+@pytest.mark.parametrize(("from_rate", "to_rate"), [(44_056, 48_000), (48_000, 47_952), (767_999, 48_000)])
+def test_sound_has_not_drifted_after_three_hours(from_rate: int, to_rate: int) -> None:
+    resampler, start = Resampler(from_rate, to_rate), 3 * 3_600 * to_rate + 1
+    first, end = resampler.input_range(start, start + 1_000)
+    tone = np.sin(2 * np.pi * (np.arange(first, end) * 997 % from_rate) / from_rate)[None]
+    expected = np.sin(2 * np.pi * (np.arange(start, start + 1_000) * 997 % to_rate) / to_rate)[None]
+    np.testing.assert_allclose(resampler.apply(tone.astype(np.float32), start, start + 1_000), expected, atol=3e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 511])
@@ -131,6 +149,16 @@ def test_dual_mono_gets_the_engine_s_own_samples_on_both_sides() -> None:
     np.testing.assert_array_equal(stem, mix * np.float32(0.5))
 
 
+def test_nothing_clicks_where_one_sound_on_both_sides_gives_way_to_stereo() -> None:
+    """An estimate that the mix does not have: what is carried to the channels is far from the estimate itself."""
+    at = np.arange(400_000, dtype=np.float32) / 48_000
+    mix = np.repeat(0.3 * np.sin(2 * np.pi * 440 * at)[None], 2, axis=0).astype(np.float32)
+    mix[1, 150_000:250_000] *= np.float32(0.9)
+    (stem,) = run(mix, 48_000, Gain(48_000, (-0.5,)))
+    steps, allowed = np.abs(np.diff(stem, axis=1)), np.abs(np.diff(mix, axis=1)).max()
+    assert steps.max() <= 1.1 * allowed
+
+
 @pytest.mark.parametrize("other", ["antiphase", "decorrelated"])
 def test_channels_that_a_fold_down_would_lose_are_done_on_their_own(other: str, tmp_path: Path) -> None:
     first = noise(1, 50_000)
@@ -164,9 +192,10 @@ def test_each_asks_for_every_channel_that_sounds() -> None:
     np.testing.assert_array_equal(stem, mix * np.float32(0.5))
 
 
-def test_where_the_engine_cuts_its_blocks_does_not_show() -> None:
+@pytest.mark.parametrize("rate", [44_056, 44_100])
+def test_where_the_engine_cuts_its_blocks_does_not_show(rate: int) -> None:
     mix = np.concatenate((noise(1, 200_003), noise(1, 200_003))) * np.array([[1], [0.5]], np.float32)
-    stems = [run(mix, 44_100, Gain(48_000, block=block))[0] for block in (997, 4_800, 300_000)]
+    stems = [run(mix, rate, Gain(48_000, block=block))[0] for block in (997, 4_800, 300_000)]
     for stem in stems[1:]:
         np.testing.assert_allclose(stem, stems[0], atol=2e-7, rtol=0)
 
@@ -180,6 +209,34 @@ def test_spans_and_origin_reach_the_engine_at_its_own_rate() -> None:
     assert request.prompts[0].plus == (SampleRange(480, 48_000),)
     assert request.prompts[0].minus == (SampleRange(0, 2),)
     assert (request.origin_sample, request.seed) == (48_000 * 60, 7)
+
+
+@dataclass
+class Torn(Gain):
+    """Sure of what it hears in the first pass, in doubt over the second."""
+
+    def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
+        yield from super().separate(request, control)
+        sure = len(self.requests) == 1
+        control.find(0, Finding(True, 0.9 if sure else 0.3))
+        if not sure:
+            control.warn(0, "LOW_CONFIDENCE", "The sound is hardly there.")
+
+
+def test_a_stem_that_is_sure_does_not_also_say_that_it_is_in_doubt() -> None:
+    mix, control = np.concatenate((noise(1, 50_000, 1), noise(1, 50_000, 2))), Recorder()
+    engine = Torn(48_000)
+    separate(PipelineTask(ArraySource(mix, 48_000), (EnginePrompt("x"),)), engine, control, [Collect()])
+    assert len(engine.requests) == 2
+    assert control.findings[0].confidence == 0.9
+    assert control.warnings == []
+
+
+def test_the_doubts_of_the_pass_that_is_kept_are_told_once() -> None:
+    control, engine = Recorder(), Torn(48_000, requests=[EngineRequest(ArraySource(noise(1, 9), 48_000), ())])
+    mix = np.concatenate((noise(1, 50_000, 1), noise(1, 50_000, 2)))
+    separate(PipelineTask(ArraySource(mix, 48_000), (EnginePrompt("x"),)), engine, control, [Collect()])
+    assert control.warnings == [(0, "LOW_CONFIDENCE", "The sound is hardly there.")]
 
 
 def test_cancel_reaches_the_engine_s_next_step() -> None:

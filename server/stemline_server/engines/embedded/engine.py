@@ -94,12 +94,12 @@ class EmbeddedEngine:
                     control.warn(number, code, message)
 
     def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> Voices:
-        speech = Speech(request.audio, progress.tick)
+        speech = Speech(request.audio, progress.tick, request.scratch)
         if not spleeter.is_installed() or not any(chosen.wants_vocals for chosen in routes):
             return Voices(speech, None)
         if self._vocal_nets is None:
             self._vocal_nets = spleeter.load_nets()
-        return Voices(speech, Vocals(request.audio, self._vocal_nets, progress.tick))
+        return Voices(speech, Vocals(request.audio, self._vocal_nets, progress.tick, request.scratch))
 
     def _net_for(self, routes: Sequence[Route], voices: Voices) -> Net | None:
         if self._net is None and (voices.vocals or any(chosen.net_class for chosen in routes)):

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -22,16 +23,21 @@ _FADE_SAMPLES = 480
 
 
 class Kept:
-    """An audio source, one channel, as long as another: `blocks` [1, n]. A file without a name holds what is known."""
+    """An audio source, one channel, as long as another: `blocks` [1, n].
+
+    A file without a name, in `folder`, holds what is known.
+    """
 
     channels = 1
 
-    def __init__(self, audio: AudioSource, blocks: Iterator[Waveform], tick: Callable[[], None]) -> None:
+    def __init__(
+        self, audio: AudioSource, blocks: Iterator[Waveform], tick: Callable[[], None], folder: Path | None = None
+    ) -> None:
         self.sample_rate = audio.sample_rate
         self.length_samples = audio.length_samples
         self.tick = tick
         self._blocks = blocks
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._known = 0
 
     def __enter__(self) -> Self:

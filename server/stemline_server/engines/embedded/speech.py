@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,9 @@ _SURE_FROM_DB, _SURE_AT_DB = -4.0, 6.0
 class Speech(Kept):
     """The speech of another sound, one channel at 48 kHz. What DeepFilterNet3 leaves of mere noise is no speech."""
 
-    def __init__(self, audio: AudioSource, tick: Callable[[], None]) -> None:
+    def __init__(self, audio: AudioSource, tick: Callable[[], None], folder: Path | None = None) -> None:
         judged = (Judged(block.speech, block.snr_db) for block in speech_blocks(audio))
-        super().__init__(audio, opened(judged, self._hear), tick)
+        super().__init__(audio, opened(judged, self._hear), tick, folder)
         self.confidence = 0.0
 
     def _hear(self, snr_db: npt.NDArray[np.float32]) -> bool:

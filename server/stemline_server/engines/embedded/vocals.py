@@ -7,6 +7,7 @@ made for 44.1 kHz; frames are longer here, so that its bins lie where they lay (
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,8 +41,10 @@ Spectra = npt.NDArray[np.complex64]
 class Vocals(Kept):
     """The voices in another sound, one channel at 48 kHz, and silence where Spleeter finds next to nothing."""
 
-    def __init__(self, audio: AudioSource, nets: tuple[UNet, UNet], tick: Callable[[], None]) -> None:
-        super().__init__(audio, opened(_judged(audio, nets), self._hear), tick)
+    def __init__(
+        self, audio: AudioSource, nets: tuple[UNet, UNet], tick: Callable[[], None], folder: Path | None = None
+    ) -> None:
+        super().__init__(audio, opened(_judged(audio, nets), self._hear), tick, folder)
         self.confidence = 0.0
 
     def _hear(self, shares: Shares) -> bool:

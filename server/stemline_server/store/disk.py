@@ -1,0 +1,34 @@
+"""A full disk, told by the folder on it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemline.errors import Code, OutputError
+
+
+def disk_full(folder: Path) -> OutputError:
+    return OutputError(
+        f"The server's disk is full: {folder} takes no more.",
+        code=Code.DISK_FULL,
+        advice="Free some space there, then run it again.",
+    )
+
+
+@contextlib.contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Raises OutputError (DISK_FULL) in place of what files and SQLite say of a full disk or a quota."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_full(folder) from error
+        raise
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise disk_full(folder) from error
+        raise

@@ -13,6 +13,7 @@ from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.clips import ClipRange
 from stemline.errors import Code, HostError, StemlineError
+from stemline.hosts.base import ReadClips
 from stemline.hosts.lines import ByteStream
 from stemline_panel.link import HostLink
 from stemline_panel.model.queue import Applied, QueueItem
@@ -72,7 +73,7 @@ class HostControl(QObject):
         threading.Thread(target=link.watch, name="stemline-panel-link", daemon=True).start()
 
     def open(self, path: Path) -> None:
-        self._do(lambda: open_place(path), self._read_first)
+        self._do(lambda: open_place(path), self._read_place)
 
     def read(self) -> None:
         """The clips as they are now: those of the host program where one is connected."""
@@ -133,18 +134,19 @@ class HostControl(QObject):
             raise HostError(_NOT_OPEN, code=Code.HOST_GONE)
         return self.place
 
-    def _read_first(self, place: Place) -> None:
-        self.place = place
-        self.lost = False
-        self._read_place(place)
-
     def _read_place(self, place: Place) -> None:
-        self._do(place.read, lambda read: self.opened.emit(place, read))
+        """What was open stays open until this one was read."""
+
+        def done(read: ReadClips) -> None:
+            self.place, self.lost = place, False
+            self.opened.emit(place, read)
+
+        self._do(place.read, done)
 
     def _meet(self) -> None:
         link = self._link
         if link is not None:
-            self._do(lambda: RemotePlace(link.host), self._read_first)
+            self._do(lambda: RemotePlace(link.host), self._read_place)
 
     def _end(self, link: HostLink) -> None:
         if link is self._link:

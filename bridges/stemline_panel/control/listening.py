@@ -265,7 +265,7 @@ class SoundControl(QObject):
 
     def _on_tick(self) -> None:
         if self.player.finished():
-            self.player.pause()
+            self.player.stop()
         self.moved.emit(self.playhead)
         if not self.player.playing:
             self._tick.stop()

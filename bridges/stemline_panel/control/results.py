@@ -126,7 +126,7 @@ class ResultControl(QObject):
     def _state(self, item: QueueItem) -> ResultState:
         host, outcome = self._session.host, item.outcome
         can_apply = item.applied is None and not item.request.audition and outcome is not None
-        there = self._hosts.place is not None and item.place == self._session.place
+        there = self._hosts.place is not None and item.place == self._hosts.place.key
         here = there and not self._hosts.busy and not self._hosts.lost
         return ResultState(
             self._session.apply_words,
@@ -192,8 +192,12 @@ class ResultControl(QObject):
         self._sound.choose(name)
 
     def _stems(self) -> dict[str, StemClip]:
+        """The shown result's, where it was made of the sound that is shown: a clip's id alone does not tell."""
         clip, item = self._session.clip, self.shown
         if clip is None or item is None or item.state is not ItemState.DONE or item.outcome is None:
+            return {}
+        made_of = {asked.source for asked in item.request.clips if asked.clip_id == clip.clip_id}
+        if item.place != self._session.place or clip.source not in made_of:
             return {}
         return item.outcome.stem_clips(clip.clip_id)
 

@@ -142,6 +142,12 @@ class Player:
             self._sink.close()
             self.seek(position)
 
+    def stop(self) -> None:
+        """At its end: it stands behind the last sample, which the device has still to play."""
+        self._playing = False
+        self._sink.close()
+        self.seek(self._order.position)
+
     def seek(self, position: int) -> None:
         with self._wake:
             self._renew(position=max(0, position))
@@ -160,7 +166,7 @@ class Player:
             self._renew(position=here, range=SampleRange(0, length), loop=False)
 
     def finished(self) -> bool:
-        """Whether it has run to the end; the window then pauses it."""
+        """Whether it has run to the end; the window then stops it."""
         with self._wake:
             return self._playing and self._at_end and not self._chunks
 

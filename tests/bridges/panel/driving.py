@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from stemline_panel.director import Director
 from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.model.request import Outcome
 from stemline_panel.sound.sink import NoDevice, Pull
 
 RATE = 48000
@@ -30,7 +31,7 @@ class FakeSink:
         self.rate = 0
         self._pull: Pull | None = None
 
-    latency_s = 0.0
+    latency_s = 0.02
 
     def open(self, sample_rate: int, pull: Pull) -> None:
         if self.missing:
@@ -53,6 +54,11 @@ class FakeSink:
             else:
                 time.sleep(0.005)
         return np.concatenate(heard)
+
+    def play_out(self) -> None:
+        """A moment passes: what was read ahead is played, be it silence."""
+        if self._pull is not None:
+            self._pull(480)
 
 
 class Panel:
@@ -114,6 +120,15 @@ class Panel:
     def done(self) -> QueueItem:
         item = self.ended()
         assert item.state is ItemState.DONE, item.status
+        return item
+
+    def finish(self, outcome: Outcome, *, found_again: bool = False) -> QueueItem:
+        """A run on what is open ends with this."""
+        item = self.session.queue.add(outcome.request, ItemState.RUNNING, self.session.place)
+        item.found_again = found_again
+        self.session.queue.finish(item.number, outcome)
+        self.director.runs.changed.emit()
+        self.director.runs.finished.emit(item)
         return item
 
     def select(self, start: float, end: float) -> None:

@@ -129,14 +129,16 @@ class Director(QObject):
         self.window.hide_banner()
         self.window.raise_()
         self._show_clip()
-        found = self.runs.find_earlier(session.clips)
-        if read.results is not None:
-            self.runs.keep_only(read.results)
-        again = ["An earlier run on this was found again." if found == 1 else f"{found} earlier runs were found again."]
-        self.window.say(" ".join([*(again if found else []), *read.notes]))
+        self.runs.find_earlier(read)
+        self.window.say(" ".join(read.notes))
         if read.warnings:
             self.window.show_banner(" ".join(read.warnings))
         self.refresh()
+
+    def _found_earlier(self, count: int) -> None:
+        if count:
+            again = f"{count} earlier runs were" if count > 1 else "An earlier run on this was"
+            self.window.say(" ".join([f"{again} found again.", *self.session.read.notes]))
 
     def _leave_place(self) -> None:
         """Marks and the selection are times of the sound that was shown: they mean nothing in another."""
@@ -346,3 +348,5 @@ class Director(QObject):
         asking.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)
+        self.runs.earlier.connect(self._found_earlier)
+        self.runs.broken.connect(lambda error: self.window.show_banner(str(error)))

@@ -20,10 +20,13 @@ from PyQt5.QtWidgets import QApplication
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
+from stemline.errors import Code, EditError
+from stemline.hosts.base import ReadClips
 from stemline.hosts.remote import CallTimes
-from stemline_panel.model.journal import Journal
+from stemline_panel.model.journal import Journal, entries_of
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
+from stemline_panel.places import RemotePlace
 from stemline_panel.takeover import SocketStream
 from stemline_panel.widgets.badge import Health
 
@@ -188,11 +191,10 @@ def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
         panel.press_big()
         panel.until(lambda: item.applied)
         beside = Journal(panel.director._kept.folder / "runs")
-        beside.read(panel.session.clips)
-        beside.write([replace(item, applied=None)])
+        beside.write(entries_of([replace(item, applied=None)]))
         assert panel.big == "Applied"
         qapp.applicationStateChanged.emit(Qt.ApplicationActive)
-        assert panel.big == "Apply to Fake"
+        panel.until(lambda: panel.big == "Apply to Fake")
         assert not panel.window.results.remove.isEnabled()
     report(runner)
 
@@ -208,6 +210,30 @@ def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner
         panel.director.hosts.read()
         panel.until(lambda: panel.window.target.line.text().startswith("voice ü 1"))
         panel.until(panel.window.results.apply.isEnabled)
+    assert report(runner)["tracks"] == []
+
+
+def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "Save the stems" of the file that is shown must never write into the host."""
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        item = panel.separate("speech")
+
+        def nothing(place: RemotePlace) -> ReadClips:
+            raise EditError("There is no clip with sound.", code=Code.EDIT_NO_CLIPS)
+
+        monkeypatch.setattr(RemotePlace, "read", nothing)
+        panel.director.hosts.read()
+        panel.until(panel.window.banner.isVisible)
+        assert panel.big == "Save the stems"
+        panel.press_big()
+        panel.until(lambda: item.applied)
+        assert item.applied is not None
+        assert item.applied.files, "saved beside the file"
     assert report(runner)["tracks"] == []
 
 

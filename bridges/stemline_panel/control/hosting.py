@@ -26,11 +26,12 @@ _PATIENCE_MS = 30_000
 
 
 class HostControl(QObject):
-    """`opened` tells the place and its clips; `failed` an error; `gone` that the host program ended; `slow`
-    whether it has let us wait for half a minute; `busy_changed` that something is begun or ended."""
+    """`opened` tells the place and its clips; `failed` an error, and whether it was the host program that was asked;
+    `gone` that the host program ended; `slow` whether it has let us wait for half a minute; `busy_changed` that
+    something is begun or ended."""
 
     opened = pyqtSignal(object, object)
-    failed = pyqtSignal(object)
+    failed = pyqtSignal(object, bool)
     gone = pyqtSignal()
     slow = pyqtSignal(bool)
     busy_changed = pyqtSignal()
@@ -56,7 +57,7 @@ class HostControl(QObject):
         self._patience.setSingleShot(True)
         self._patience.setInterval(_PATIENCE_MS)
         self._patience.timeout.connect(self._tell_slow)
-        self._is_slow = False
+        self._is_slow = self._asks_host = False
         self._greeted.connect(self._meet)
         self._ended.connect(self._end)
         self._back.connect(self._come_back)
@@ -73,7 +74,7 @@ class HostControl(QObject):
         threading.Thread(target=link.watch, name="stemline-panel-link", daemon=True).start()
 
     def open(self, path: Path) -> None:
-        self._do(lambda: open_place(path), self._read_place)
+        self._do(None, lambda: open_place(path), self._read_place)
 
     def read(self) -> None:
         """The clips as they are now: those of the host program where one is connected."""
@@ -92,7 +93,7 @@ class HostControl(QObject):
             item.applied = applied
             self.applied.emit(item)
 
-        self._do(lambda: place.apply(outcome, folder), done)
+        self._do(place, lambda: place.apply(outcome, folder), done)
 
     def replace(self, old: QueueItem, item: QueueItem, folder: Path) -> None:
         """Takes the earlier result out, then puts this one in: its host could not tell whose clips are disabled."""
@@ -106,7 +107,7 @@ class HostControl(QObject):
             self.removed.emit(old, notes)
             self.apply(item, folder)
 
-        self._do(lambda: place.remove(applied), done)
+        self._do(place, lambda: place.remove(applied), done)
 
     def remove(self, item: QueueItem) -> None:
         place, applied = self._needed(), item.applied
@@ -117,11 +118,11 @@ class HostControl(QObject):
             item.applied = None
             self.removed.emit(item, notes)
 
-        self._do(lambda: place.remove(applied), done)
+        self._do(place, lambda: place.remove(applied), done)
 
     def render(self, clip: ClipRange, folder: Path) -> None:
         place = self._needed()
-        self._do(lambda: place.render(clip, folder), self.rendered.emit)
+        self._do(place, lambda: place.render(clip, folder), self.rendered.emit)
 
     def close(self) -> bool:
         self._stop_waiting()
@@ -141,12 +142,12 @@ class HostControl(QObject):
             self.place, self.lost = place, False
             self.opened.emit(place, read)
 
-        self._do(place.read, done)
+        self._do(place, place.read, done)
 
     def _meet(self) -> None:
         link = self._link
         if link is not None:
-            self._do(lambda: RemotePlace(link.host), self._read_place)
+            self._do(link, lambda: RemotePlace(link.host), self._read_place)
 
     def _end(self, link: HostLink) -> None:
         if link is self._link:
@@ -167,7 +168,8 @@ class HostControl(QObject):
         if waiting is not None:
             waiting.close()
 
-    def _do(self, work: Callable[[], object], then: Callable[..., object]) -> None:
+    def _do(self, asked: Place | HostLink | None, work: Callable[[], object], then: Callable[..., object]) -> None:
+        of_host = self._asks_host = isinstance(asked, RemotePlace | HostLink)
         self.busy = True
         self._patience.start()
         self.busy_changed.emit()
@@ -178,7 +180,7 @@ class HostControl(QObject):
 
         def failed(error: StemlineError) -> None:
             self._ended_one()
-            self.failed.emit(error)
+            self.failed.emit(error, of_host)
 
         self._worker.do(work, done, failed)
 
@@ -191,6 +193,6 @@ class HostControl(QObject):
             self.slow.emit(False)
 
     def _tell_slow(self) -> None:
-        if self._link is not None and isinstance(self.place, RemotePlace):
+        if self._link is not None and self._asks_host:
             self._is_slow = True
             self.slow.emit(True)

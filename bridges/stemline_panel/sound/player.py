@@ -162,8 +162,14 @@ class Player:
     def whole(self, length: int) -> None:
         """No part any more: plays on to the clip's end."""
         with self._wake:
-            here = self._chunks[0].start + self._chunks[0].used if self._chunks else self._order.position
-            self._renew(position=here, range=SampleRange(0, length), loop=False)
+            self._renew(range=SampleRange(0, length), loop=False)
+
+    def loop(self, part: SampleRange) -> None:
+        """Plays on in a part, over and over; from its beginning where it stands outside."""
+        with self._wake:
+            self._renew(range=part, loop=True)
+            if not part.start_sample <= self._order.position < part.end_sample:
+                self._renew(position=part.start_sample)
 
     def finished(self) -> bool:
         """Whether it has run to the end; the window then stops it."""

@@ -97,6 +97,13 @@ def test_dragging_selects_and_marks(panel: Panel) -> None:
     assert abs(back[0].range.start - 5) < Fraction(1, 10)
 
 
+@pytest.mark.parametrize("keys", [Qt.ShiftModifier, Qt.AltModifier])
+def test_no_selection_that_is_not_seen_stays_after_marking(panel: Panel, keys: Qt.KeyboardModifier) -> None:
+    drag(panel, 2.0, 4.0)
+    drag(panel, 5.0, 6.0, keys)
+    assert panel.director.marks.selection is None
+
+
 def test_the_wheel_zooms_where_the_mouse_is(panel: Panel) -> None:
     view, plot = panel.window.wave, panel.window.wave._wave
     point = place(panel, 3.0)
@@ -137,6 +144,29 @@ def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
     panel.key(Qt.Key_T, Qt.ControlModifier)
     assert panel.session.verb is Verb.REMOVE
     assert panel.big == "Remove plop x"
+
+
+def test_escape_and_enter_lead_out_of_the_prompt(panel: Panel) -> None:
+    edit = panel.window.prompt.prompt.edit
+    panel.type("beep")
+    QTest.keyClick(edit, Qt.Key_Escape)
+    assert QApplication.focusWidget() is panel.window.wave
+    assert edit.text() == "beep"
+    edit.setFocus()
+    QTest.keyClick(edit, Qt.Key_Return)
+    assert len(panel.session.queue) == 1
+    assert QApplication.focusWidget() is panel.window.wave
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key_Space)
+    assert panel.plays()
+    assert edit.text() == "beep"
+    panel.done()
+
+
+def test_enter_that_asks_for_nothing_stays_in_the_prompt(panel: Panel) -> None:
+    edit = panel.window.prompt.prompt.edit
+    edit.setFocus()
+    QTest.keyClick(edit, Qt.Key_Return)
+    assert QApplication.focusWidget() is edit
 
 
 def tab_to(panel: Panel, wanted: QWidget) -> None:

@@ -150,6 +150,16 @@ class SoundControl(QObject):
         self._draw_choice()
         self.play_changed.emit()
 
+    def look_for_device(self, why_none: Callable[[], str]) -> None:
+        """Says beforehand why nothing will be heard, unless something was played meanwhile."""
+
+        def then(why: str) -> None:
+            if not self.player.playing:
+                self.player.trouble = why
+                self.play_changed.emit()
+
+        self._worker.do(why_none, then, self.failed.emit)
+
     # -- transport -----------------------------------------------------------------------------------------------------
 
     @property

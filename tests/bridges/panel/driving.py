@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -29,11 +30,13 @@ class FakeSink:
     def __init__(self, missing: str = "") -> None:
         self.missing = missing
         self.rate = 0
+        self.opened_by: list[threading.Thread] = []
         self._pull: Pull | None = None
 
     latency_s = 0.02
 
     def open(self, sample_rate: int, pull: Pull) -> None:
+        self.opened_by.append(threading.current_thread())
         if self.missing:
             raise NoDevice(self.missing)
         self.rate, self._pull = sample_rate, pull
@@ -46,19 +49,18 @@ class FakeSink:
         heard: list[npt.NDArray[np.float32]] = []
         deadline = time.monotonic() + timeout_s
         while sum(map(len, heard)) < frames:
-            assert self._pull is not None, "nothing is played"
-            assert time.monotonic() < deadline, "the player gives nothing"
-            part = self._pull(min(512, frames - sum(map(len, heard))))
+            assert time.monotonic() < deadline, "nothing is played"
+            part = self.pull(min(512, frames - sum(map(len, heard))))
             if part.any():
                 heard.append(part)
             else:
                 time.sleep(0.005)
         return np.concatenate(heard)
 
-    def play_out(self) -> None:
-        """A moment passes: what was read ahead is played, be it silence."""
-        if self._pull is not None:
-            self._pull(480)
+    def pull(self, frames: int) -> npt.NDArray[np.float32]:
+        """As the device does; silence while it is not open."""
+        pull = self._pull
+        return pull(frames) if pull is not None else np.zeros((frames, 2), np.float32)
 
 
 class Panel:

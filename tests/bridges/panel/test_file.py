@@ -78,10 +78,10 @@ def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPan
     panel.sound.seek(Fraction(5))
     panel.key(Qt.Key_Space)
     assert panel.plays()
-    assert panel.sink.rate == RATE
     with open_audio(MediaSource(str(media))) as reader:
         mix = reader.read(5 * RATE, 7 * RATE).T
     assert np.array_equal(panel.sink.hear(4096), mix[:4096])
+    assert panel.sink.rate == RATE
     panel.key(Qt.Key_2)
     assert panel.choice == "beep"
     faded = panel.sink.hear(1024)
@@ -183,8 +183,9 @@ def test_without_a_sound_device_everything_else_works(open_panel: OpenPanel, tmp
     panel = open_panel(tones(tmp_path / "a.wav"), sink=FakeSink("No sound device was found.")).ready()
     panel.session.settings.model = "noop"
     panel.key(Qt.Key_Space)
-    assert panel.window.transport.trouble.text() == "No sound device was found."
+    panel.until(lambda: panel.window.transport.trouble.text() == "No sound device was found.")
     assert not panel.sound.player.playing
+    assert panel.window.transport.play.text() == "▶  Play"
     panel.separate("beep")
     assert panel.done().outcome is not None
 

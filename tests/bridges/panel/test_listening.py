@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import wave
 from dataclasses import replace
 from fractions import Fraction
@@ -14,11 +15,12 @@ import pytest
 from PyQt5.QtCore import Qt
 
 from bridges.panel.conftest import OpenPanel
-from bridges.panel.driving import RATE, tones
+from bridges.panel.driving import RATE, FakeSink, tones
 from bridges.panel.sessions import stems_of
 from stemline.clips import MediaSource, TimeRange
 from stemline.media import open_audio
 from stemline_panel.model.words import next_frame, time_label
+from stemline_panel.sound import sink
 from stemline_panel.sound.mixing import matched_gains
 
 
@@ -31,7 +33,7 @@ def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel
         panel.key(Qt.Key_Space)
 
         def over() -> bool:
-            panel.sink.play_out()
+            panel.sink.pull(480)
             return not panel.plays()
 
         panel.until(over)
@@ -175,3 +177,95 @@ def test_b_goes_back_to_what_the_mouse_chose(open_panel: OpenPanel, tmp_path: Pa
     panel.key(Qt.Key_B)
     panel.key(Qt.Key_B)
     assert panel.choice == "beep"
+
+
+def test_a_device_is_opened_beside_the_window_and_again_once_there_is_one(
+    open_panel: OpenPanel, tmp_path: Path
+) -> None:
+    late = FakeSink("No sound device was found.")
+    panel = open_panel(tones(tmp_path / "a.wav"), sink=late).ready()
+    panel.key(Qt.Key_Space)
+    panel.until(lambda: not panel.plays() and panel.window.transport.trouble.text())
+    late.missing = ""
+    panel.key(Qt.Key_Space)
+    panel.sink.hear(512)
+    assert not panel.window.transport.trouble.text()
+    assert len(late.opened_by) == 2
+    assert threading.main_thread() not in late.opened_by
+
+
+def test_another_rate_opens_the_device_anew(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.key(Qt.Key_Space)
+    panel.sink.hear(512)
+    other = tones(tmp_path / "b.wav", rate=44100)
+    panel.director.open(other)
+    panel.until(lambda: panel.window.target.line.text().startswith("b.wav") and panel.sound.clip)
+    assert not panel.plays()
+    panel.key(Qt.Key_Space)
+    with open_audio(MediaSource(str(other))) as reader:
+        assert np.array_equal(panel.sink.hear(4096), reader.read(0, 4096).T)
+    assert panel.sink.rate == 44100
+
+
+def test_why_nothing_will_be_heard_is_said_without_waiting_for_it(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    asked: list[threading.Thread] = []
+
+    def why() -> str:
+        asked.append(threading.current_thread())
+        return "No sound device was found: connect one to listen."
+
+    panel.sound.look_for_device(why)
+    panel.until(lambda: panel.window.transport.trouble.text() == "No sound device was found: connect one to listen.")
+    assert len(asked) == 1
+    assert asked[0] is not threading.main_thread()
+
+
+class FakePortAudio:
+    """Keeps the list of devices that it made when it began, as the real one does."""
+
+    class PortAudioError(Exception):
+        """That of the library."""
+
+    def __init__(self) -> None:
+        self.plugged_in, self._initialized, self._listed = False, 1, False
+        self.OutputStream = self._stream
+
+    def _terminate(self) -> None:
+        if not self._initialized:
+            raise self.PortAudioError("PortAudio not initialized")
+        self._initialized -= 1
+
+    def _initialize(self) -> None:
+        self._initialized += 1
+        self._listed = self.plugged_in
+
+    def _stream(self, **_: object) -> FakeStream:
+        if not self._listed:
+            raise self.PortAudioError("Error querying device -1")
+        return FakeStream()
+
+
+class FakeStream:
+    latency = 0.01
+
+    def start(self) -> None:
+        """It runs."""
+
+    def close(self, ignore_errors: bool) -> None:
+        """It does no more."""
+
+
+def test_what_was_plugged_in_since_the_start_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakePortAudio()
+    monkeypatch.setattr(sink, "_sounddevice", lambda: library)
+    device = sink.DeviceSink()
+    with pytest.raises(sink.NoDevice, match="No sound device takes 48000 Hz"):
+        device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
+    library.plugged_in = True
+    device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
+    assert device.latency_s == 0.01
+    device.close()
+    assert device.latency_s == 0.0
+    assert library._initialized == 1

@@ -45,7 +45,7 @@ def main(launch: Launch) -> int:
     threading.Thread(target=forget_old, name="stemline-panel-forget", daemon=True).start()
     app = make_application()
     director = build(launch, DeviceSink(), kept)
-    director.sound.player.trouble = why_no_device()
+    director.sound.look_for_device(why_no_device)
     survive(director.window.show_banner)
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())

@@ -25,7 +25,7 @@ from stemline_panel.kept import Kept
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.session import Session
 from stemline_panel.model.spans import Sign
-from stemline_panel.model.words import frame_rate_of, labels_of, target_line
+from stemline_panel.model.words import frame_rate_of, labels_of, next_frame, target_line
 from stemline_panel.places import Place, RemotePlace
 from stemline_panel.sound.opened import OpenedClip
 from stemline_panel.sound.pictures import first_view
@@ -35,6 +35,12 @@ from stemline_panel.widgets.badge import Health
 from stemline_panel.widgets.help_overlay import HelpOverlay
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.wave_view import exact
+
+_HOST_TROUBLE = {
+    Code.HOST_TIMEOUT: (Health.BAD, "does not answer", "Try again"),
+    Code.EDIT_NO_CLIPS: (Health.WAITING, "no clips", "Read again"),
+}
+"""What the badge of the host says, and its button."""
 
 
 class Director(QObject):
@@ -123,20 +129,21 @@ class Director(QObject):
         session.default_output, session.place = place.default_output, place.key
         session.show(read)
         self.window.target.show_host(shown=self.hosts.connected)
-        if isinstance(place, RemotePlace):
-            self._show_host(slow=False)
+        self._show_host(slow=False)
         self.window.target.part.setVisible(not session.host.writes_tracks)
         self.window.hide_banner()
         self.window.raise_()
         self._show_clip()
-        found = self.runs.find_earlier(session.clips)
-        if read.results is not None:
-            self.runs.keep_only(read.results)
-        again = ["An earlier run on this was found again." if found == 1 else f"{found} earlier runs were found again."]
-        self.window.say(" ".join([*(again if found else []), *read.notes]))
+        self.runs.find_earlier(read)
+        self.window.say(" ".join(read.notes))
         if read.warnings:
             self.window.show_banner(" ".join(read.warnings))
         self.refresh()
+
+    def _found_earlier(self, count: int) -> None:
+        if count:
+            again = f"{count} earlier runs were" if count > 1 else "An earlier run on this was"
+            self.window.say(" ".join([f"{again} found again.", *self.session.read.notes]))
 
     def _leave_place(self) -> None:
         """Marks and the selection are times of the sound that was shown: they mean nothing in another."""
@@ -144,20 +151,26 @@ class Director(QObject):
         self.marks.select(None)
 
     def _show_host(self, *, slow: bool) -> None:
-        place = self.hosts.place
-        if not isinstance(place, RemotePlace) or not self.hosts.connected:
-            return
-        label, badge = place.label, self.window.target.host
-        if slow:
+        place, badge = self.hosts.place, self.window.target.host
+        if slow and self.hosts.connected:
+            label = place.label if isinstance(place, RemotePlace) else "The host"
             words = f"{label} has not answered for half a minute: it may be rendering, or show a dialog."
+            self.window.target.show_host(shown=True)
             badge.show_state(Health.WAITING, "still waiting", words)
-        else:
-            badge.show_state(Health.GOOD, label, f"{label} {place.capabilities.version} is connected.")
+        elif isinstance(place, RemotePlace) and self.hosts.connected:
+            badge.show_state(Health.GOOD, place.label, f"{place.label} {place.capabilities.version} is connected.")
 
-    def _host_failed(self, error: StemlineError) -> None:
+    def _host_failed(self, error: StemlineError, of_host: bool) -> None:
+        """Nothing may have been read yet: the badge then shows for the first time, with what is wrong."""
         self.window.show_banner(str(error))
-        if self.hosts.connected and error.code is Code.HOST_TIMEOUT:
-            self.window.target.host.show_state(Health.BAD, "does not answer", str(error), "Try again")
+        if of_host and self.hosts.connected:
+            self.window.target.show_host(shown=True)
+            state = _HOST_TROUBLE.get(error.code)
+            if state is None and not isinstance(self.hosts.place, RemotePlace):
+                state = (Health.BAD, "cannot be read", "Try again")
+            if state is not None:
+                health, words, fix = state
+                self.window.target.host.show_state(health, words, str(error), fix)
         self.refresh()
 
     def _host_gone(self) -> None:
@@ -217,12 +230,12 @@ class Director(QObject):
 
     def _moved(self) -> None:
         time, clip, opened = self.sound.playhead, self.session.clip, self.sound.clip
-        if clip is None:
+        if clip is None or opened is None:
             return
         self.window.wave.set_playhead(time, follow=self.sound.player.playing)
         self.window.strip.set_playhead(float(time))
-        labels = labels_of(self.session.read, clip, opened.facts if opened else None)
-        self.window.transport.clock.setText(labels.of(time))
+        labels = labels_of(self.session.read, clip, opened.facts)
+        self.window.transport.clock.setText(labels.of(time + opened.slack))
 
     def _transport_changed(self) -> None:
         player, transport = self.sound.player, self.window.transport
@@ -253,15 +266,27 @@ class Director(QObject):
             self._show_clip()
             self._refresh_runs()
 
-    def nudge(self, seconds: int, frames: int = 0) -> None:
+    def nudge(self, seconds: int) -> None:
         """Moves the playhead."""
-        clip = self.session.clip
-        if clip is not None:
-            rate = frame_rate_of(clip, self.sound.clip.facts if self.sound.clip else None) or Fraction(25)
-            self.sound.seek(self.sound.playhead + seconds + frames / rate)
+        self.sound.seek(self.sound.playhead + seconds)
+
+    def step_frame(self, by: int) -> None:
+        """Moves the playhead to the next frame (+1) or the one before (-1)."""
+        opened = self.sound.clip
+        if opened is not None:
+            rate = frame_rate_of(opened.clip, opened.facts) or Fraction(25)
+            self.sound.seek(next_frame(self.sound.playhead, rate, by, opened.slack))
 
     def play(self) -> None:
         self.sound.toggle(self.marks.selection, loop=self.window.transport.loop.isChecked())
+
+    def _change_loop(self, looping: bool) -> None:
+        """While it plays."""
+        self.sound.set_loop(self.marks.selection if looping else None)
+
+    def _loop_selection(self, selection: TimeRange | None) -> None:
+        if self.window.transport.loop.isChecked():
+            self.sound.set_loop(selection)
 
     def render(self) -> None:
         """Has the host render the shown clip, so that its effects are heard and separated too."""
@@ -328,7 +353,8 @@ class Director(QObject):
         wave.wants_picture.connect(self._want_picture)
         strip.moved.connect(self._centre)
         transport.play_pressed.connect(self.play)
-        transport.take_chosen.connect(sound.choose)
+        transport.loop_toggled.connect(self._change_loop)
+        transport.take_chosen.connect(self.results.choose)
         transport.matched_toggled.connect(self._match)
 
     def _wire_asking(self) -> None:
@@ -337,6 +363,7 @@ class Director(QObject):
         marks.changed.connect(self.refresh)
         marks.said.connect(self.window.say)
         marks.selection_changed.connect(asking.set_part)
+        marks.selection_changed.connect(self._loop_selection)
         transport.mark_plus.connect(lambda: marks.mark(Sign.PLUS))
         transport.mark_minus.connect(lambda: marks.mark(Sign.MINUS))
         self.window.wave.menu_wanted.connect(self._show_mark_menu)
@@ -346,3 +373,5 @@ class Director(QObject):
         asking.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)
+        self.runs.earlier.connect(self._found_earlier)
+        self.runs.broken.connect(lambda error: self.window.show_banner(str(error)))

@@ -38,6 +38,7 @@ class AskControl(QObject):
         box.audition_wanted.connect(self.audition)
         box.prompt.edited.connect(self._type)
         box.prompt.entered.connect(self._enter)
+        box.prompt.left.connect(window.wave.setFocus)
         box.prompt.preset_chosen.connect(self._take_preset)
         box.stems.selected.connect(lambda index: self._then(partial(stems.select, index)))
         box.stems.add_wanted.connect(self.add_stem)
@@ -94,9 +95,14 @@ class AskControl(QObject):
         self._director.runs.add(request)
 
     def _enter(self) -> None:
-        """Enter in the prompt line separates; it never stops or applies."""
+        """Enter in the prompt line separates, and the keys act again; it never stops or applies."""
+
+        def ask() -> None:
+            self._ask(self._session.request())
+            self._window.wave.setFocus()
+
         if self._session.big_button().does in (Does.SEPARATE, Does.NOTHING):
-            self.separate()
+            self._try(ask)
 
     def _try(self, work: Callable[[], object]) -> None:
         try:

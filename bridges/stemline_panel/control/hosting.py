@@ -13,6 +13,7 @@ from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.clips import ClipRange
 from stemline.errors import Code, HostError, StemlineError
+from stemline.hosts.base import ReadClips
 from stemline.hosts.lines import ByteStream
 from stemline_panel.link import HostLink
 from stemline_panel.model.queue import Applied, QueueItem
@@ -25,11 +26,12 @@ _PATIENCE_MS = 30_000
 
 
 class HostControl(QObject):
-    """`opened` tells the place and its clips; `failed` an error; `gone` that the host program ended; `slow`
-    whether it has let us wait for half a minute; `busy_changed` that something is begun or ended."""
+    """`opened` tells the place and its clips; `failed` an error, and whether it was the host program that was asked;
+    `gone` that the host program ended; `slow` whether it has let us wait for half a minute; `busy_changed` that
+    something is begun or ended."""
 
     opened = pyqtSignal(object, object)
-    failed = pyqtSignal(object)
+    failed = pyqtSignal(object, bool)
     gone = pyqtSignal()
     slow = pyqtSignal(bool)
     busy_changed = pyqtSignal()
@@ -55,7 +57,7 @@ class HostControl(QObject):
         self._patience.setSingleShot(True)
         self._patience.setInterval(_PATIENCE_MS)
         self._patience.timeout.connect(self._tell_slow)
-        self._is_slow = False
+        self._is_slow = self._asks_host = False
         self._greeted.connect(self._meet)
         self._ended.connect(self._end)
         self._back.connect(self._come_back)
@@ -72,7 +74,7 @@ class HostControl(QObject):
         threading.Thread(target=link.watch, name="stemline-panel-link", daemon=True).start()
 
     def open(self, path: Path) -> None:
-        self._do(lambda: open_place(path), self._read_first)
+        self._do(None, lambda: open_place(path), self._read_place)
 
     def read(self) -> None:
         """The clips as they are now: those of the host program where one is connected."""
@@ -91,7 +93,7 @@ class HostControl(QObject):
             item.applied = applied
             self.applied.emit(item)
 
-        self._do(lambda: place.apply(outcome, folder), done)
+        self._do(place, lambda: place.apply(outcome, folder), done)
 
     def replace(self, old: QueueItem, item: QueueItem, folder: Path) -> None:
         """Takes the earlier result out, then puts this one in: its host could not tell whose clips are disabled."""
@@ -105,7 +107,7 @@ class HostControl(QObject):
             self.removed.emit(old, notes)
             self.apply(item, folder)
 
-        self._do(lambda: place.remove(applied), done)
+        self._do(place, lambda: place.remove(applied), done)
 
     def remove(self, item: QueueItem) -> None:
         place, applied = self._needed(), item.applied
@@ -116,11 +118,11 @@ class HostControl(QObject):
             item.applied = None
             self.removed.emit(item, notes)
 
-        self._do(lambda: place.remove(applied), done)
+        self._do(place, lambda: place.remove(applied), done)
 
     def render(self, clip: ClipRange, folder: Path) -> None:
         place = self._needed()
-        self._do(lambda: place.render(clip, folder), self.rendered.emit)
+        self._do(place, lambda: place.render(clip, folder), self.rendered.emit)
 
     def close(self) -> bool:
         self._stop_waiting()
@@ -133,18 +135,19 @@ class HostControl(QObject):
             raise HostError(_NOT_OPEN, code=Code.HOST_GONE)
         return self.place
 
-    def _read_first(self, place: Place) -> None:
-        self.place = place
-        self.lost = False
-        self._read_place(place)
-
     def _read_place(self, place: Place) -> None:
-        self._do(place.read, lambda read: self.opened.emit(place, read))
+        """What was open stays open until this one was read."""
+
+        def done(read: ReadClips) -> None:
+            self.place, self.lost = place, False
+            self.opened.emit(place, read)
+
+        self._do(place, place.read, done)
 
     def _meet(self) -> None:
         link = self._link
         if link is not None:
-            self._do(lambda: RemotePlace(link.host), self._read_first)
+            self._do(link, lambda: RemotePlace(link.host), self._read_place)
 
     def _end(self, link: HostLink) -> None:
         if link is self._link:
@@ -165,7 +168,8 @@ class HostControl(QObject):
         if waiting is not None:
             waiting.close()
 
-    def _do(self, work: Callable[[], object], then: Callable[..., object]) -> None:
+    def _do(self, asked: Place | HostLink | None, work: Callable[[], object], then: Callable[..., object]) -> None:
+        of_host = self._asks_host = isinstance(asked, RemotePlace | HostLink)
         self.busy = True
         self._patience.start()
         self.busy_changed.emit()
@@ -176,7 +180,7 @@ class HostControl(QObject):
 
         def failed(error: StemlineError) -> None:
             self._ended_one()
-            self.failed.emit(error)
+            self.failed.emit(error, of_host)
 
         self._worker.do(work, done, failed)
 
@@ -189,6 +193,6 @@ class HostControl(QObject):
             self.slow.emit(False)
 
     def _tell_slow(self) -> None:
-        if self._link is not None and isinstance(self.place, RemotePlace):
+        if self._link is not None and self._asks_host:
             self._is_slow = True
             self.slow.emit(True)

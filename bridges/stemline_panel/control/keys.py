@@ -28,8 +28,8 @@ def _moving(director: Director) -> Handlers:
     return {
         "play": director.play,
         "loop": window.transport.loop.toggle,
-        "back": lambda: director.nudge(0, -1),
-        "forward": lambda: director.nudge(0, 1),
+        "back": lambda: director.step_frame(-1),
+        "forward": lambda: director.step_frame(1),
         "back_second": lambda: director.nudge(-1),
         "forward_second": lambda: director.nudge(1),
         "start": lambda: sound.seek(window.wave.whole.start),

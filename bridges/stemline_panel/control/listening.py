@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +14,7 @@ from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
 from stemline.errors import StemlineError
 from stemline.media import Loudness
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.mixing import Take, TakeReader, matched_gains, part_of, takes_of
+from stemline_panel.sound.mixing import Take, TakeReader, matched_gains, noted_peaks, part_of, takes_of
 from stemline_panel.sound.opened import OpenedClip, open_clip
 from stemline_panel.sound.pictures import ClipPictures, SoundPicture
 from stemline_panel.sound.player import Player
@@ -129,7 +129,9 @@ class SoundControl(QObject):
                 levels = {take.name: reader.loudness(take.name, part) for take in takes}
             finally:
                 reader.close()
-            return Compared(stems, part, levels)
+            peaks = noted_peaks(stems)
+            higher = {name: max(level.peak, peaks.get(name, 0.0)) for name, level in levels.items()}
+            return Compared(stems, part, {name: replace(level, peak=higher[name]) for name, level in levels.items()})
 
         def then(compared: Compared) -> None:
             self.levels = compared.levels
@@ -147,6 +149,16 @@ class SoundControl(QObject):
         self.player.choose(name)
         self._draw_choice()
         self.play_changed.emit()
+
+    def look_for_device(self, why_none: Callable[[], str]) -> None:
+        """Says beforehand why nothing will be heard, unless something was played meanwhile."""
+
+        def then(why: str) -> None:
+            if not self.player.playing:
+                self.player.trouble = why
+                self.play_changed.emit()
+
+        self._worker.do(why_none, then, self.failed.emit)
 
     # -- transport -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +181,15 @@ class SoundControl(QObject):
             self.player.whole(self.clip.played.length)
             self.player.play()
         self._after_transport()
+
+    def set_loop(self, part: TimeRange | None) -> None:
+        """What plays goes on, over and over in the part; to the clip's end without one."""
+        if self.clip is None or not self.player.playing:
+            return
+        if part is not None:
+            self.player.loop(part_of(self.clip, part.start, part.end))
+        else:
+            self.player.whole(self.clip.played.length)
 
     def play_part(self, part: SampleRange) -> None:
         self.player.play_range(part, loop=True)
@@ -265,7 +286,7 @@ class SoundControl(QObject):
 
     def _on_tick(self) -> None:
         if self.player.finished():
-            self.player.pause()
+            self.player.stop()
         self.moved.emit(self.playhead)
         if not self.player.playing:
             self._tick.stop()

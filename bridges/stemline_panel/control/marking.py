@@ -64,7 +64,6 @@ class MarkControl(QObject):
             self.said.emit("Select a sound first: click on it, or drag over it.")
             return
         self._mark_range(sign, self.selection)
-        self.select(None)
 
     def turn(self) -> None:
         span = self._spans.at(self._sound.playhead)
@@ -104,6 +103,7 @@ class MarkControl(QObject):
         if start < end:
             self._spans.add(sign, start, end)
             self.changed.emit()
+        self.select(None)
 
     def _moved(self, number: int, part: TimeRange) -> None:
         self._spans.move(number, part.start, part.end)

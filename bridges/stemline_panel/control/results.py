@@ -33,11 +33,13 @@ class ResultControl(QObject):
         self._session, self._window, self._sound, self._hosts, self._runs = session, window, sound, hosts, runs
         self.shown: QueueItem | None = None
         self._other = ""
+        self._to_hear: QueueItem | None = None
+        """An audition that has just ended: it is played as soon as it can be compared."""
         results = window.results
         results.apply_wanted.connect(self.apply)
         results.replace_wanted.connect(self.replace)
         results.remove_wanted.connect(self.remove)
-        results.take_chosen.connect(sound.choose)
+        results.take_chosen.connect(self.choose)
         window.queue.selected.connect(self.select)
         sound.compared.connect(self._compared)
         runs.finished.connect(self._finished)
@@ -84,10 +86,16 @@ class ResultControl(QObject):
         ]
         self._window.transport.show_takes(player.takes, player.choice, tips)
 
+    def choose(self, name: str) -> None:
+        """Hears a sound. What is not the mix is what the mix is compared with from here on."""
+        if name != MIX:
+            self._other = name
+        self._sound.choose(name)
+
     def choose_number(self, number: int) -> None:
         takes = self._sound.player.takes
         if number <= len(takes):
-            self._choose(takes[number - 1])
+            self.choose(takes[number - 1])
 
     def toggle_ab(self) -> None:
         """Between the mix and what was compared with it last."""
@@ -95,7 +103,7 @@ class ResultControl(QObject):
         if len(takes) < 2:
             return
         other = self._other if self._other in takes else takes[1]
-        self._choose(other if self._sound.player.choice == MIX else MIX)
+        self.choose(other if self._sound.player.choice == MIX else MIX)
 
     # -- putting in and taking out -------------------------------------------------------------------------------------
 
@@ -126,7 +134,7 @@ class ResultControl(QObject):
     def _state(self, item: QueueItem) -> ResultState:
         host, outcome = self._session.host, item.outcome
         can_apply = item.applied is None and not item.request.audition and outcome is not None
-        there = self._hosts.place is not None and item.place == self._session.place
+        there = self._hosts.place is not None and item.place == self._hosts.place.key
         here = there and not self._hosts.busy and not self._hosts.lost
         return ResultState(
             self._session.apply_words,
@@ -158,6 +166,7 @@ class ResultControl(QObject):
         if item.found_again and self.shown is not None:
             return
         self.shown = item
+        self._to_hear = item if item.request.audition else None
         self._window.queue.select(item.number)
         self.compare_again()
         self.refresh()
@@ -165,8 +174,11 @@ class ResultControl(QObject):
     def _compared(self, compared: Compared) -> None:
         self.show_takes()
         self.refresh()
-        if self.shown is not None and self.shown.request.audition and compared.stems:
-            self._choose(RESIDUAL if self._session.verb is Verb.REMOVE else next(iter(compared.stems)))
+        if compared.stems != self._stems():
+            return
+        wanted, self._to_hear = self._to_hear, None
+        if wanted is not None and wanted is self.shown and compared.stems:
+            self.choose(RESIDUAL if self._session.verb is Verb.REMOVE else next(iter(compared.stems)))
             self._sound.play_part(compared.part)
 
     def _applied(self, item: QueueItem) -> None:
@@ -186,14 +198,13 @@ class ResultControl(QObject):
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _choose(self, name: str) -> None:
-        if name != MIX:
-            self._other = name
-        self._sound.choose(name)
-
     def _stems(self) -> dict[str, StemClip]:
+        """The shown result's, where it was made of the sound that is shown: a clip's id alone does not tell."""
         clip, item = self._session.clip, self.shown
         if clip is None or item is None or item.state is not ItemState.DONE or item.outcome is None:
+            return {}
+        made_of = {asked.source for asked in item.request.clips if asked.clip_id == clip.clip_id}
+        if item.place != self._session.place or clip.source not in made_of:
             return {}
         return item.outcome.stem_clips(clip.clip_id)
 

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from PyQt5.QtCore import QObject, pyqtSignal
 
-from stemline.clips import ClipRange
 from stemline.errors import StemlineError
+from stemline.hosts.base import ReadClips
 from stemline.workflow import Progress
-from stemline_panel.model.journal import Journal
+from stemline_panel.model.journal import Entry, Journal, entries_of
 from stemline_panel.model.queue import Applied, ItemState, QueueItem
 from stemline_panel.model.request import Outcome, RunRequest, separate
 from stemline_panel.model.session import Session
@@ -19,10 +22,22 @@ from stemline_panel.workers import Worker
 _TELL_EVERY_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A run of an earlier panel, and how it stands now."""
+
+    entry: Entry
+    state: ItemState
+    applied: Applied | None
+
+
 class RunControl(QObject):
-    """`changed` after every change; `finished` and `failed` tell the item."""
+    """`changed` after every change; `finished` and `failed` tell the item; `earlier` how many runs of earlier panels
+    there are on what was opened; `broken` a fault in the journal."""
 
     changed = pyqtSignal()
+    earlier = pyqtSignal(int)
+    broken = pyqtSignal(object)
     finished = pyqtSignal(object)
     failed = pyqtSignal(object)
 
@@ -31,44 +46,48 @@ class RunControl(QObject):
         self._session = session
         self._journal = journal
         self._worker = Worker("runs", self)
+        self._files = Worker("journal", self)
 
     def add(self, request: RunRequest) -> QueueItem:
         item = self._session.queue.add(request, place=self._session.place)
         self._go_on()
         return item
 
-    def find_earlier(self, clips: tuple[ClipRange, ...]) -> int:
+    def find_earlier(self, read: ReadClips) -> None:
         """Brings back what was asked for before on any of these clips: finished runs are found again at once, from
-        their files; those it was killed in, and those whose files are gone, wait for the user. Gives their number.
+        their files; those it was killed in, and those whose files are gone, wait for the user. `earlier` tells how
+        many. What its host no longer holds is not applied any more.
         """
-        self.look_again()
-        known = {item.request.digest for item in self._session.queue}
-        found = [entry for entry in self._journal.read(clips) if entry.request.digest not in known]
-        for entry in found:
-            state = ItemState.WAITING if entry.whole else ItemState.INTERRUPTED
-            item = self._session.queue.add(entry.request, state, self._session.place)
-            item.found_again, item.asked_ns, item.applied = True, entry.asked_ns, entry.applied
-        self._go_on()
-        return len(found)
+        place = self._session.place
+        if read.results is not None:
+            self.keep_only(read.results)
+        self.look_again(read.results)
+        self._ask_journal(
+            lambda: _found(self._journal.read(read.clips), read.results),
+            lambda found: self.earlier.emit(self._bring_back(found, place)),
+        )
 
-    def look_again(self) -> None:
-        """Another panel may have applied a run of ours or taken its tracks back."""
-        changed = False
-        for item in self._session.queue:
-            entry = None if item.request.audition else self._journal.news(item.request)
-            if entry is not None and entry.applied != item.applied and not _in_files(item.applied):
-                item.applied, changed = entry.applied, True
-        if changed:
-            self.changed.emit()
+    def look_again(self, results: tuple[str, ...] | None = None) -> None:
+        """Another panel may have applied a run of ours or taken its tracks back. `results` are the handles that the
+        host holds, where that is known."""
+        asked = [(item, item.applied) for item in self._session.queue if not item.request.audition]
+
+        def then(news: dict[str, Entry]) -> None:
+            taken = {}
+            for item, before in asked:
+                entry = news.get(item.digest)
+                if entry is not None and item.applied is before and not _in_files(before):
+                    item.applied, taken[item.digest] = _standing(entry.applied, results), entry
+            if taken:
+                self._ask_journal(lambda: self._journal.adopt(taken))
+                self.changed.emit()
+
+        self._ask_journal(lambda: self._journal.news(item.digest for item, _ in asked), then)
 
     def keep_only(self, results: tuple[str, ...]) -> None:
         """Of the runs of this place that are applied in a host, those with these handles still are."""
-        gone = [
-            item
-            for item in self._session.queue
-            if item.place == self._session.place and item.applied and not _in_files(item.applied)
-            if item.applied.handle not in results
-        ]
+        here = [item for item in self._session.queue if item.place == self._session.place]
+        gone = [item for item in here if item.applied is not _standing(item.applied, results)]
         for item in gone:
             item.applied = None
         if gone:
@@ -94,14 +113,29 @@ class RunControl(QObject):
 
     def keep(self) -> None:
         """Writes the journal; after every change that a later panel has to know."""
-        self._journal.write(self._session.queue)
+        entries = entries_of(self._session.queue)
+        self._ask_journal(lambda: self._journal.write(entries))
 
     def close(self) -> bool:
         """Stops what runs. It is kept as interrupted, with all that is done."""
         for item in self._session.queue:
             if not item.state.ended:
                 item.cancel.set()
-        return self._worker.close(5.0)
+        return all([self._worker.close(5.0), self._files.close(5.0)])
+
+    def _ask_journal(self, work: Callable[[], Any], then: Callable[[Any], None] = lambda _: None) -> None:
+        """Files are read and written beside the window, in the order in which it was asked."""
+        self._files.do(work, then, self.broken.emit)
+
+    def _bring_back(self, found: dict[str, _Found], place: str) -> int:
+        known = {item.digest for item in self._session.queue}
+        new = {digest: run for digest, run in found.items() if digest not in known}
+        for digest, run in new.items():
+            item = self._session.queue.add(run.entry.request, run.state, place, digest)
+            item.found_again, item.asked_ns, item.applied = True, run.entry.asked_ns, run.applied
+        self._ask_journal(lambda: self._journal.adopt({digest: run.entry for digest, run in new.items()}))
+        self._go_on()
+        return len(new)
 
     def _go_on(self) -> None:
         item = self._session.queue.next_to_run()
@@ -137,6 +171,23 @@ class RunControl(QObject):
         self._go_on()
         if item.state is ItemState.FAILED:
             self.failed.emit(item)
+
+
+def _found(entries: dict[str, Entry], results: tuple[str, ...] | None) -> dict[str, _Found]:
+    return {
+        digest: _Found(
+            entry,
+            ItemState.WAITING if entry.whole else ItemState.INTERRUPTED,
+            _standing(entry.applied, results),
+        )
+        for digest, entry in entries.items()
+    }
+
+
+def _standing(applied: Applied | None, results: tuple[str, ...] | None) -> Applied | None:
+    """What of it is there: None where its host is known to hold it no more."""
+    gone = applied is not None and applied.handle and results is not None and applied.handle not in results
+    return None if gone else applied
 
 
 def _in_files(applied: Applied | None) -> bool:

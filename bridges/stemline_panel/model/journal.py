@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,58 +36,78 @@ class Entry:
         return bool(self.files) and all(Path(file).is_file() for file in self.files)
 
 
+Stamp = tuple[int, int, int]
+"""What tells a file from what it was before: (mtime in ns, bytes, inode)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A run as it was last adopted or written; `stamp` is that of its file when it was last looked at."""
+
+    entry: Entry
+    stamp: Stamp | None = None
+
+
+def entries_of(items: Iterable[QueueItem]) -> dict[str, Entry]:
+    """By digest, the runs that are at work, interrupted or done; auditions are not worth keeping."""
+    entries: dict[str, Entry] = {}
+    for item in items:
+        worth = item.state in _WORTH_KEEPING and not item.request.audition
+        if worth and (item.digest not in entries or entries[item.digest].applied is None):
+            entries[item.digest] = _entry_of(item)
+    return entries
+
+
 class Journal:
-    """A folder with one file for each run, named by what the run asks for.
+    """A folder with one file for each run, named by what the run asks for. It is read and written from one thread.
 
     A panel writes only what it changed itself, so that several panels on the same clips do not disturb each other.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, Entry] = {}
+        self._known: dict[str, _Known] = {}
 
-    def read(self, clips: Iterable[ClipRange]) -> list[Entry]:
-        """The runs on any of these clips, oldest first. What cannot be read is passed over."""
+    def read(self, clips: Iterable[ClipRange]) -> dict[str, Entry]:
+        """The runs on any of these clips by digest, oldest first. What cannot be read is passed over."""
         wanted = {(clip.clip_id, clip.source.path) for clip in clips}
-        entries = []
-        for path in self._newest():
-            entry = _load(path, wanted)
+        entries = {path.stem: _load(path, wanted) for path in self._newest()}
+        found = {digest: entry for digest, entry in entries.items() if entry is not None}
+        return dict(sorted(found.items(), key=lambda run: run[1].asked_ns))
+
+    def adopt(self, entries: Mapping[str, Entry]) -> None:
+        """Runs that were read are this panel's now: to be written when they change, and to be deleted."""
+        self._known |= {digest: _Known(entry) for digest, entry in entries.items()}
+
+    def news(self, digests: Iterable[str]) -> dict[str, Entry]:
+        """Those of these runs that another panel left otherwise since this one last looked. `adopt` what is taken over
+        of them; the rest is this panel's to write."""
+        changed = {}
+        for digest in digests:
+            known, stamp = self._known.get(digest), _stamp(self._path(digest))
+            if known is None or stamp is None or known.stamp == stamp:
+                continue
+            entry = _load(self._path(digest))
             if entry is not None:
-                self._known[path.stem] = entry
-                entries.append(entry)
-        return sorted(entries, key=lambda entry: entry.asked_ns)
+                self._known[digest] = _Known(known.entry, stamp)
+                if entry != known.entry:
+                    changed[digest] = entry
+        return changed
 
-    def news(self, request: RunRequest) -> Entry | None:
-        """The run as another panel left it since this one last read or wrote it."""
-        digest = request.digest
-        entry = _load(self._path(digest))
-        if entry is None or entry == self._known.get(digest):
-            return None
-        self._known[digest] = entry
-        return entry
-
-    def write(self, items: Iterable[QueueItem]) -> None:
-        """Keeps the runs that are at work, interrupted or done, and deletes what the others left; auditions are not
-        worth keeping.
-        """
-        entries: dict[str, Entry] = {}
-        for item in items:
-            if item.state in _WORTH_KEEPING and not item.request.audition:
-                digest = item.request.digest
-                if digest not in entries or entries[digest].applied is None:
-                    entries[digest] = _entry_of(item)
+    def write(self, entries: Mapping[str, Entry]) -> None:
+        """Keeps these, and deletes what others were kept by this panel."""
         for digest in self._known.keys() - entries.keys():
             with contextlib.suppress(OSError):
                 self._path(digest).unlink(missing_ok=True)
-        on_disk: dict[str, Entry] = {}
+        on_disk: dict[str, _Known] = {}
         for digest, entry in entries.items():
             known = self._known.get(digest)
-            if known == entry:
-                on_disk[digest] = entry
+            if known is not None and known.entry == entry:
+                on_disk[digest] = known
                 continue
             try:
                 write_json(self._path(digest), to_wire(entry))
-                on_disk[digest] = entry
+                on_disk[digest] = _Known(entry)
             except StemlineError:  # without it a later panel finds less
                 if known is not None:
                     on_disk[digest] = known
@@ -107,6 +127,14 @@ class Journal:
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest}.json"
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return (facts.st_mtime_ns, facts.st_size, facts.st_ino)
 
 
 def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> Entry | None:

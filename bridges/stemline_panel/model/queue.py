@@ -55,6 +55,11 @@ class QueueItem:
     place: str = ""
     asked_ns: int = field(default_factory=time.time_ns)
     cancel: threading.Event = field(default_factory=threading.Event)
+    digest: str = ""
+    """That of the request, worked out once: a long edit has many clips."""
+
+    def __post_init__(self) -> None:
+        self.digest = self.digest or self.request.digest
 
     @property
     def fraction(self) -> float:
@@ -109,19 +114,25 @@ class RunQueue:
     def item(self, number: int) -> QueueItem | None:
         return next((item for item in self._items if item.number == number), None)
 
-    def add(self, request: RunRequest, state: ItemState = ItemState.WAITING, place: str = "") -> QueueItem:
+    def add(
+        self, request: RunRequest, state: ItemState = ItemState.WAITING, place: str = "", digest: str = ""
+    ) -> QueueItem:
+        """`digest` is the request's, where it is known."""
         self._count += 1
-        item = QueueItem(self._count, request, state, place=place)
+        item = QueueItem(self._count, request, state, place=place, digest=digest)
         self._items.append(item)
         return item
 
     def next_to_run(self) -> QueueItem | None:
-        """The oldest waiting item, now running; None while another runs or nothing waits."""
-        if self.running is not None:
+        """The oldest waiting item, now running; None while another runs or nothing waits.
+
+        Those of earlier panels, which are only looked up, come last and the newest of them first: it is what is shown.
+        """
+        waiting = [item for item in self._items if item.state is ItemState.WAITING]
+        if self.running is not None or not waiting:
             return None
-        item = next((item for item in self._items if item.state is ItemState.WAITING), None)
-        if item is not None:
-            item.state = ItemState.RUNNING
+        item = next((item for item in waiting if not item.found_again), waiting[-1])
+        item.state = ItemState.RUNNING
         return item
 
     def cancel(self, number: int) -> None:
@@ -143,6 +154,7 @@ class RunQueue:
         if item is None or not item.state.ended or item.state is ItemState.DONE:
             return
         item.state, item.error, item.progress, item.cancel = ItemState.WAITING, None, None, threading.Event()
+        item.found_again = False
 
     def finish(self, number: int, outcome: Outcome) -> None:
         item = self.item(number)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +26,13 @@ class Labels:
 
     def of(self, time: Fraction) -> str:
         return time_label(time + self.start, self.rate, drop_frame=self.drop_frame)
+
+
+def next_frame(time: Fraction, rate: Fraction, by: int, slack: Fraction) -> Fraction:
+    """The frame boundary that lies `by` frames on from a playhead, which stands `slack` or less beside its time."""
+    if by < 0:
+        return (math.ceil((time - slack) * rate) + by) / rate
+    return (math.floor((time + slack) * rate) + by) / rate
 
 
 def labels_of(read: ReadClips, clip: ClipRange, facts: MediaFacts | None) -> Labels:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +35,14 @@ class Take:
 
 
 def takes_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Take, ...]:
-    """The mix first, then the stems in their order. `stems` may cover a part of the clip (an audition)."""
+    """The mix first, then the stems in their order. `stems` may cover a part of the clip (an audition).
+
+    Stems at another sample rate than the clip are left out: all are played at its one.
+    """
     takes = [Take(MIX, opened.clip.source, opened.played.start_sample)]
     for name, stem in stems.items():
+        if stem.sample_rate != opened.facts.sample_rate:
+            continue
         ahead = stem.record_range.start - opened.clip.record_range.start
         takes.append(Take(name, MediaSource(stem.path), round_half_up((stem.file_start - ahead) * stem.sample_rate)))
     return tuple(takes)
@@ -73,6 +81,19 @@ class TakeReader:
 
     def close(self) -> None:
         self._stack.close()
+
+
+def noted_peaks(stems: Mapping[str, StemClip]) -> dict[str, float]:
+    """The largest absolute sample of each sound over all of its file, as it was noted in the sidecars when the files
+    were written: loudness is measured over parts alone. What no sidecar tells is left out."""
+    peaks: dict[str, float] = {}
+    for name, stem in stems.items():
+        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
+            record = json.loads(Path(stem.path).with_suffix(".json").read_text(encoding="utf-8"))
+            for sound, columns in ((name, record.get("waveform")), (MIX, record.get("mix_waveform"))):
+                if columns:
+                    peaks[sound] = max(columns) / 1000
+    return peaks
 
 
 def for_two_ears(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

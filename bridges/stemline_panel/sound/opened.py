@@ -24,6 +24,11 @@ class OpenedClip:
         source = self.clip.source_range
         return SampleRange(round_half_up(source.start * rate), round_half_up(source.end * rate))
 
+    @property
+    def slack(self) -> Fraction:
+        """Half a sample: as far a time that was rounded to a sample can lie from what was meant."""
+        return Fraction(1, 2 * self.facts.sample_rate)
+
     def sample_at(self, time: Fraction) -> int:
         """The sample of the media that plays at a time of the timeline."""
         offset = time - self.clip.record_range.start

@@ -49,7 +49,8 @@ class _Order:
 
 
 class Player:
-    """Reading is streamed: half a second ahead of the playhead, from a thread of its own.
+    """Reading is streamed: half a second ahead of the playhead, from a thread of its own, which also opens and closes
+    the device: that can take long.
 
     Positions are samples from the clip's first. `trouble` says why nothing is heard; it is empty when all is well.
     """
@@ -63,6 +64,8 @@ class Player:
         self._choice = MIX
         self._heard: tuple[str, float] = (MIX, 1.0)
         self._rate = 48000
+        self._open_rate = 0
+        """The rate that the device is open at, 0 while it is not; the feeder's own."""
         self._playing = self._at_end = self._closed = False
         self.trouble = ""
         self._thread = threading.Thread(target=self._feed, name="stemline-panel-player", daemon=True)
@@ -117,50 +120,55 @@ class Player:
             late = round(self._sink.latency_s * self._rate) if self._playing else 0
             return max(self._order.range.start_sample if self._order.loop else 0, ahead - late)
 
-    def play(self) -> bool:
-        """False, with `trouble` set, where there is nothing to play on."""
+    def play(self) -> None:
+        """Where there is nothing to play on, it ends soon, with `trouble` set."""
         if self._playing:
-            return True
+            return
         with self._wake:
             if self._at_end or self._order.position >= self._order.range.end_sample:
                 self._renew(position=self._order.range.start_sample)
-        try:
-            self._sink.open(self._rate, self._pull)
-        except NoDevice as reason:
-            self.trouble = str(reason)
-            return False
-        self.trouble = ""
-        with self._wake:
+            self.trouble = ""
             self._playing = True
             self._wake.notify_all()
-        return True
 
     def pause(self) -> None:
-        if self._playing:
-            position = self.position
+        with self._wake:
+            if self._playing:
+                position = self.position
+                self._playing = False
+                self.seek(position)
+
+    def stop(self) -> None:
+        """At its end: it stands behind the last sample, which the device has still to play."""
+        with self._wake:
             self._playing = False
-            self._sink.close()
-            self.seek(position)
+            self.seek(self._order.position)
 
     def seek(self, position: int) -> None:
         with self._wake:
             self._renew(position=max(0, position))
 
-    def play_range(self, part: SampleRange, *, loop: bool) -> bool:
+    def play_range(self, part: SampleRange, *, loop: bool) -> None:
         """Plays a part from its beginning, once or over and over."""
         self.pause()
         with self._wake:
             self._renew(position=part.start_sample, range=part, loop=loop)
-        return self.play()
+        self.play()
 
     def whole(self, length: int) -> None:
         """No part any more: plays on to the clip's end."""
         with self._wake:
-            here = self._chunks[0].start + self._chunks[0].used if self._chunks else self._order.position
-            self._renew(position=here, range=SampleRange(0, length), loop=False)
+            self._renew(range=SampleRange(0, length), loop=False)
+
+    def loop(self, part: SampleRange) -> None:
+        """Plays on in a part, over and over; from its beginning where it stands outside."""
+        with self._wake:
+            self._renew(range=part, loop=True)
+            if not part.start_sample <= self._order.position < part.end_sample:
+                self._renew(position=part.start_sample)
 
     def finished(self) -> bool:
-        """Whether it has run to the end; the window then pauses it."""
+        """Whether it has run to the end; the window then stops it."""
         with self._wake:
             return self._playing and self._at_end and not self._chunks
 
@@ -201,7 +209,7 @@ class Player:
         with self._wake:
             wanted = (self._choice, self._gains.get(self._choice, 1.0))
             filled = 0
-            while filled < frames and self._chunks:
+            while filled < frames and self._chunks and self._playing:
                 chunk = self._chunks[0]
                 count = min(frames - filled, chunk.length - chunk.used)
                 out[filled : filled + count] = self._mixed(chunk, count, wanted).T
@@ -238,6 +246,9 @@ class Player:
                 if self._closed:
                     break
                 order = self._order
+            if not self._device_is_set():
+                self._set_device()
+                continue
             if serial != order.serial:
                 at, serial = order.position, order.serial
             try:
@@ -249,12 +260,31 @@ class Player:
                 at = self._read_on(reader, order, at)
             except StemlineError as error:
                 self._give_up(order, str(error))
+        self._sink.close()
         if reader is not None:
             reader.close()
 
+    def _device_is_set(self) -> bool:
+        return self._open_rate == (self._rate if self._playing else 0)
+
+    def _set_device(self) -> None:
+        """Opens or closes it, as is wanted now."""
+        if self._open_rate:
+            self._sink.close()
+            self._open_rate = 0
+            return
+        rate = self._rate
+        try:
+            self._sink.open(rate, self._pull)
+        except NoDevice as reason:
+            with self._wake:
+                self.trouble, self._playing = str(reason), False
+        else:
+            self._open_rate = rate
+
     def _has_work(self) -> bool:
         ready = self._playing and bool(self._order.takes) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
-        return self._closed or ready
+        return self._closed or not self._device_is_set() or ready
 
     def _read_on(self, reader: TakeReader, order: _Order, at: int) -> int:
         """One chunk from `at`; where the next one begins."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,6 +12,10 @@ import numpy.typing as npt
 
 Pull = Callable[[int], npt.NDArray[np.float32]]
 """(frames) -> float32 [frames, 2]. Called from the device's thread; must not wait."""
+
+
+_PORTAUDIO = threading.Lock()
+"""PortAudio takes calls from one thread at a time."""
 
 
 class NoDevice(Exception):
@@ -35,14 +40,15 @@ class AudioSink(Protocol):
 
 
 class DeviceSink:
-    """The system's default output, through PortAudio."""
+    """The system's default output, through PortAudio. One of them may be open at a time."""
 
     def __init__(self) -> None:
         self._stream: Any = None
 
     @property
     def latency_s(self) -> float:
-        return float(self._stream.latency) if self._stream is not None else 0.0
+        stream = self._stream
+        return float(stream.latency) if stream is not None else 0.0
 
     def open(self, sample_rate: int, pull: Pull) -> None:
         sounddevice = _sounddevice()
@@ -50,31 +56,47 @@ class DeviceSink:
         def fill(out: npt.NDArray[np.float32], frames: int, time: object, status: object) -> None:
             out[:] = pull(frames)
 
-        try:
-            self._stream = sounddevice.OutputStream(
-                samplerate=sample_rate, channels=2, dtype="float32", latency="low", callback=fill
-            )
-            self._stream.start()
-        except (sounddevice.PortAudioError, ValueError) as error:
-            self.close()
-            raise NoDevice(f"No sound device takes {sample_rate} Hz stereo ({_first_line(error)}).") from error
+        with _PORTAUDIO:
+            try:
+                _look_anew(sounddevice)
+                stream = sounddevice.OutputStream(
+                    samplerate=sample_rate, channels=2, dtype="float32", latency="low", callback=fill
+                )
+                self._stream = stream
+                stream.start()
+            except (sounddevice.PortAudioError, ValueError) as error:
+                self._close_stream()
+                raise NoDevice(f"No sound device takes {sample_rate} Hz stereo ({_first_line(error)}).") from error
 
     def close(self) -> None:
+        with _PORTAUDIO:
+            self._close_stream()
+
+    def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close(ignore_errors=True)
 
 
 def why_no_device() -> str:
-    """Why nothing can be heard on this machine; empty when something can."""
+    """Why nothing can be heard on this machine; empty when something can. May take a second."""
     try:
         sounddevice = _sounddevice()
-        sounddevice.query_devices(kind="output")
+        with _PORTAUDIO:
+            sounddevice.query_devices(kind="output")
     except NoDevice as reason:
         return str(reason)
     except (sounddevice.PortAudioError, ValueError):
         return "No sound device was found: connect one to listen."
     return ""
+
+
+def _look_anew(sounddevice: Any) -> None:
+    """PortAudio keeps the list of devices that it made when it began: without this, what was plugged in since is not
+    found."""
+    if sounddevice._initialized:
+        sounddevice._terminate()
+    sounddevice._initialize()
 
 
 def _sounddevice() -> Any:

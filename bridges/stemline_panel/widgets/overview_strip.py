@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from PyQt5.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt5.QtGui import QColor, QPainter, QPen, QPolygonF
 from PyQt5.QtWidgets import QSizePolicy, QWidget
@@ -32,11 +31,12 @@ class OverviewStrip(QWidget):
         self._whole: TimeRange | None = None
         self._shown: TimeRange | None = None
         self._picture: SoundPicture | None = None
+        self._wave = QPolygonF()
         self._playhead = 0.0
 
     def show_clip(self, whole: TimeRange) -> None:
         self._whole, self._picture = whole, None
-        self.update()
+        self._rebuild()
 
     def show_range(self, shown: TimeRange) -> None:
         self._shown = shown
@@ -44,11 +44,16 @@ class OverviewStrip(QWidget):
 
     def draw(self, picture: SoundPicture) -> None:
         self._picture = picture
-        self.update()
+        self._rebuild()
 
     def set_playhead(self, time: float) -> None:
-        self._playhead = time
-        self.update()
+        """Comes many times a second: only the line is painted again, where it was and where it is."""
+        before, self._playhead = self._playhead, time
+        for place in (before, time):
+            self.update(int(self._x(place)) - 2, 0, 5, _HEIGHT)
+
+    def resizeEvent(self, event: Any) -> None:
+        self._rebuild()
 
     def mousePressEvent(self, event: Any) -> None:
         self._point(event)
@@ -62,8 +67,9 @@ class OverviewStrip(QWidget):
         painter.fillRect(self.rect(), QColor(COLOURS.field))
         if self._whole is None or not self._whole.duration:
             return
-        if self._picture is not None and len(self._picture.times):
-            self._paint_wave(painter, self._picture)
+        painter.setPen(Qt.NoPen)
+        painter.setBrush(QColor(COLOURS.wave).darker(130))
+        painter.drawPolygon(self._wave)
         if self._shown is not None:
             left, right = self._x(float(self._shown.start)), self._x(float(self._shown.end))
             for part in (QRectF(0, 0, left, _HEIGHT), QRectF(right, 0, self.width() - right, _HEIGHT)):
@@ -74,14 +80,16 @@ class OverviewStrip(QWidget):
         painter.setPen(QPen(QColor(COLOURS.playhead), 1))
         painter.drawLine(QPointF(self._x(self._playhead), 0), QPointF(self._x(self._playhead), _HEIGHT))
 
-    def _paint_wave(self, painter: QPainter, picture: SoundPicture) -> None:
-        painter.setPen(Qt.NoPen)
-        painter.setBrush(QColor(COLOURS.wave).darker(130))
+    def _rebuild(self) -> None:
+        self._wave = self._outline(self._picture) if self._picture is not None else QPolygonF()
+        self.update()
+
+    def _outline(self, picture: SoundPicture) -> QPolygonF:
         middle, half = _HEIGHT / 2, _HEIGHT / 2 - 3
-        places = np.array([self._x(time) for time in picture.times])
+        places = [self._x(time) for time in picture.times]
         upper = [QPointF(x, middle - max(0.4, half * y)) for x, y in zip(places, picture.high, strict=True)]
         lower = [QPointF(x, middle - min(-0.4, half * y)) for x, y in zip(places, picture.low, strict=True)]
-        painter.drawPolygon(QPolygonF([*upper, *reversed(lower)]))
+        return QPolygonF([*upper, *reversed(lower)])
 
     def _x(self, time: float) -> float:
         if self._whole is None:

@@ -17,9 +17,11 @@ _OFFERED = 12
 
 
 class PromptLine(QWidget):
-    """Typing searches the history; the arrow down opens it; Enter presses the big button."""
+    """Typing searches the history; the arrow down opens it; Enter asks for it; Escape tells `left`: the keys are to act
+    again instead of typing."""
 
     edited = pyqtSignal(str)
+    left = pyqtSignal()
     entered = pyqtSignal()
     preset_chosen = pyqtSignal(object)
 
@@ -72,10 +74,12 @@ class PromptLine(QWidget):
         return menu
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        if event.type() == QEvent.KeyPress and event.key() == Qt.Key_Down and not self._completer.popup().isVisible():
-            self.show_history()
-            return True
-        return False
+        if event.type() != QEvent.KeyPress or self._completer.popup().isVisible():
+            return False
+        does = {Qt.Key_Down: self.show_history, Qt.Key_Escape: self.left.emit}.get(event.key())
+        if does is not None:
+            does()
+        return does is not None
 
     def _typed(self, text: str) -> None:
         self._model.setStringList(self._history.search(text)[:_OFFERED] if text.strip() else [])

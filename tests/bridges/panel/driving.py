@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pytestqt.qtbot import QtBot
 
 from stemline_panel.director import Director
 from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.model.request import Outcome
 from stemline_panel.sound.sink import NoDevice, Pull
 
 RATE = 48000
@@ -28,11 +30,13 @@ class FakeSink:
     def __init__(self, missing: str = "") -> None:
         self.missing = missing
         self.rate = 0
+        self.opened_by: list[threading.Thread] = []
         self._pull: Pull | None = None
 
-    latency_s = 0.0
+    latency_s = 0.02
 
     def open(self, sample_rate: int, pull: Pull) -> None:
+        self.opened_by.append(threading.current_thread())
         if self.missing:
             raise NoDevice(self.missing)
         self.rate, self._pull = sample_rate, pull
@@ -45,14 +49,18 @@ class FakeSink:
         heard: list[npt.NDArray[np.float32]] = []
         deadline = time.monotonic() + timeout_s
         while sum(map(len, heard)) < frames:
-            assert self._pull is not None, "nothing is played"
-            assert time.monotonic() < deadline, "the player gives nothing"
-            part = self._pull(min(512, frames - sum(map(len, heard))))
+            assert time.monotonic() < deadline, "nothing is played"
+            part = self.pull(min(512, frames - sum(map(len, heard))))
             if part.any():
                 heard.append(part)
             else:
                 time.sleep(0.005)
         return np.concatenate(heard)
+
+    def pull(self, frames: int) -> npt.NDArray[np.float32]:
+        """As the device does; silence while it is not open."""
+        pull = self._pull
+        return pull(frames) if pull is not None else np.zeros((frames, 2), np.float32)
 
 
 class Panel:
@@ -114,6 +122,15 @@ class Panel:
     def done(self) -> QueueItem:
         item = self.ended()
         assert item.state is ItemState.DONE, item.status
+        return item
+
+    def finish(self, outcome: Outcome, *, found_again: bool = False) -> QueueItem:
+        """A run on what is open ends with this."""
+        item = self.session.queue.add(outcome.request, ItemState.RUNNING, self.session.place)
+        item.found_again = found_again
+        self.session.queue.finish(item.number, outcome)
+        self.director.runs.changed.emit()
+        self.director.runs.finished.emit(item)
         return item
 
     def select(self, start: float, end: float) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import ClipRange, MediaSource, TimeRange
+from stemline.clips import (
+    ClipRange,
+    MediaSource,
+    Prompt,
+    SampleRange,
+    StemClip,
+    StemRequest,
+    StemTrack,
+    TimeRange,
+)
 from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
-from stemline.workflow import RunResult
+from stemline.workflow import RunResult, RunSettings
 from stemline_panel.model.request import Outcome, RunRequest
 from stemline_panel.model.session import Session
 from stemline_panel.model.settings import PanelSettings
@@ -25,6 +35,25 @@ def session(*clips: ClipRange) -> Session:
     made = Session(PanelSettings(), Path("/film/stems"), host=HOST, server_ready=True, apply_words="Apply to Fake")
     made.show(ReadClips(clips or (clip(),)))
     return made
+
+
+def stems_of(shown: ClipRange, stem: Path, *, rate: int = 48000, audition: bool = False) -> Outcome:
+    """A run on a clip that is shown, whose stem and residual are both the sound in one file."""
+    request = RunRequest((StemRequest("beep", Prompt("beep")),), (shown,), RunSettings(stem.parent / "out"), audition)
+    samples = SampleRange(0, int(shown.record_range.duration * rate))
+    tracks = tuple(
+        StemTrack(
+            f"{name} A1",
+            name,
+            "A1",
+            0,
+            1,
+            True,
+            (StemClip(shown.clip_id, name, str(stem), shown.record_range, Fraction(0), samples, rate),),
+        )
+        for name in ("beep", "residual")
+    )
+    return replace(outcome(request), tracks=tracks)
 
 
 def outcome(request: RunRequest) -> Outcome:

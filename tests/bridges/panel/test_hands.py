@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyqtgraph
 import pytest
-from PyQt5.QtCore import QPoint, QPointF, Qt
-from PyQt5.QtGui import QWheelEvent
+from PyQt5.QtCore import QPoint, QPointF, QRect, Qt
+from PyQt5.QtGui import QPaintEvent, QPolygonF, QWheelEvent
 from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem, QWidget
 
@@ -19,7 +19,9 @@ from stemline_panel.model.history import Preset
 from stemline_panel.model.session import Verb
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.spans import Sign
+from stemline_panel.sound.pictures import SoundPicture
 from stemline_panel.widgets.options_box import OptionsDialog
+from stemline_panel.widgets.overview_strip import OverviewStrip
 
 
 @pytest.fixture
@@ -97,6 +99,13 @@ def test_dragging_selects_and_marks(panel: Panel) -> None:
     assert abs(back[0].range.start - 5) < Fraction(1, 10)
 
 
+@pytest.mark.parametrize("keys", [Qt.ShiftModifier, Qt.AltModifier])
+def test_no_selection_that_is_not_seen_stays_after_marking(panel: Panel, keys: Qt.KeyboardModifier) -> None:
+    drag(panel, 2.0, 4.0)
+    drag(panel, 5.0, 6.0, keys)
+    assert panel.director.marks.selection is None
+
+
 def test_the_wheel_zooms_where_the_mouse_is(panel: Panel) -> None:
     view, plot = panel.window.wave, panel.window.wave._wave
     point = place(panel, 3.0)
@@ -137,6 +146,58 @@ def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
     panel.key(Qt.Key_T, Qt.ControlModifier)
     assert panel.session.verb is Verb.REMOVE
     assert panel.big == "Remove plop x"
+
+
+def test_a_moving_playhead_does_not_build_the_overview_anew(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    strip = panel.window.strip
+    panel.until(lambda: strip._picture and strip._picture.exact)
+    built: list[object] = []
+    painted: list[QRect] = []
+    outline, paint = OverviewStrip._outline, OverviewStrip.paintEvent
+
+    def counted(strip: OverviewStrip, picture: SoundPicture) -> QPolygonF:
+        built.append(picture)
+        return outline(strip, picture)
+
+    def noted(strip: OverviewStrip, event: QPaintEvent) -> None:
+        painted.append(event.rect())
+        paint(strip, event)
+
+    monkeypatch.setattr(OverviewStrip, "_outline", counted)
+    monkeypatch.setattr(OverviewStrip, "paintEvent", noted)
+    QApplication.processEvents()
+    painted.clear()
+    for step in range(20):
+        strip.set_playhead(6 + step / 100)
+        QApplication.processEvents()
+    assert built == []
+    assert painted
+    assert all(part.width() < strip.width() / 4 for part in painted[1:])
+    strip.resize(strip.width() - 50, strip.height())
+    assert len(built) == 1, "another width is another picture"
+
+
+def test_escape_and_enter_lead_out_of_the_prompt(panel: Panel) -> None:
+    edit = panel.window.prompt.prompt.edit
+    panel.type("beep")
+    QTest.keyClick(edit, Qt.Key_Escape)
+    assert QApplication.focusWidget() is panel.window.wave
+    assert edit.text() == "beep"
+    edit.setFocus()
+    QTest.keyClick(edit, Qt.Key_Return)
+    assert len(panel.session.queue) == 1
+    assert QApplication.focusWidget() is panel.window.wave
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key_Space)
+    assert panel.plays()
+    assert edit.text() == "beep"
+    panel.done()
+
+
+def test_enter_that_asks_for_nothing_stays_in_the_prompt(panel: Panel) -> None:
+    edit = panel.window.prompt.prompt.edit
+    edit.setFocus()
+    QTest.keyClick(edit, Qt.Key_Return)
+    assert QApplication.focusWidget() is edit
 
 
 def tab_to(panel: Panel, wanted: QWidget) -> None:

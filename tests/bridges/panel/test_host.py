@@ -20,10 +20,13 @@ from PyQt5.QtWidgets import QApplication
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.driving import Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
+from stemline.errors import Code, EditError, HostError
+from stemline.hosts.base import ReadClips
 from stemline.hosts.remote import CallTimes
-from stemline_panel.model.journal import Journal
+from stemline_panel.model.journal import Journal, entries_of
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
+from stemline_panel.places import RemotePlace
 from stemline_panel.takeover import SocketStream
 from stemline_panel.widgets.badge import Health
 
@@ -188,11 +191,10 @@ def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
         panel.press_big()
         panel.until(lambda: item.applied)
         beside = Journal(panel.director._kept.folder / "runs")
-        beside.read(panel.session.clips)
-        beside.write([replace(item, applied=None)])
+        beside.write(entries_of([replace(item, applied=None)]))
         assert panel.big == "Applied"
         qapp.applicationStateChanged.emit(Qt.ApplicationActive)
-        assert panel.big == "Apply to Fake"
+        panel.until(lambda: panel.big == "Apply to Fake")
         assert not panel.window.results.remove.isEnabled()
     report(runner)
 
@@ -208,6 +210,71 @@ def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner
         panel.director.hosts.read()
         panel.until(lambda: panel.window.target.line.text().startswith("voice ü 1"))
         panel.until(panel.window.results.apply.isEnabled)
+    assert report(runner)["tracks"] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        (Code.EDIT_NO_CLIPS, (Health.WAITING, "no clips", "Read again")),
+        (Code.HOST_TIMEOUT, (Health.BAD, "does not answer", "Try again")),
+        (Code.HOST_PROTOCOL, (Health.BAD, "cannot be read", "Try again")),
+    ],
+)
+def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
+    runner: FakeHostRunner,
+    open_panel: OpenPanel,
+    monkeypatch: pytest.MonkeyPatch,
+    code: Code,
+    shown: tuple[Health, str, str],
+) -> None:
+    def nothing(place: RemotePlace) -> ReadClips:
+        raise HostError("It went wrong.", code=code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePlace, "read", nothing)
+        with attended(runner, open_panel) as (panel, _):
+            target = panel.window.target
+            panel.until(panel.window.banner.isVisible)
+            assert target.host.isVisible()
+            assert target.host.fix.isVisible()
+            assert target._refresh.isVisible()
+            assert (target.host.health, target.host.words, target.host.fix.text()) == shown
+            patch.undo()
+            panel.click(target.host.fix)
+            panel.until(lambda: target.host.health is Health.GOOD)
+
+
+def test_a_file_that_cannot_be_read_says_nothing_about_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        (runner.folder / "empty.otio").write_text("", encoding="utf-8")
+        panel.director.open(runner.folder / "empty.otio")
+        panel.until(panel.window.banner.isVisible)
+        assert panel.window.target.host.health is Health.GOOD
+
+
+def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "Save the stems" of the file that is shown must never write into the host."""
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        item = panel.separate("speech")
+
+        def nothing(place: RemotePlace) -> ReadClips:
+            raise EditError("There is no clip with sound.", code=Code.EDIT_NO_CLIPS)
+
+        monkeypatch.setattr(RemotePlace, "read", nothing)
+        panel.director.hosts.read()
+        panel.until(panel.window.banner.isVisible)
+        assert panel.big == "Save the stems"
+        panel.press_big()
+        panel.until(lambda: item.applied)
+        assert item.applied is not None
+        assert item.applied.files, "saved beside the file"
     assert report(runner)["tracks"] == []
 
 
@@ -233,7 +300,7 @@ def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, o
         panel.ready()
         hosts, badge, told = panel.director.hosts, panel.window.target.host, threading.Event()
         hosts._patience.setInterval(0)
-        hosts._do(lambda: told.wait(60), lambda _: None)
+        hosts._do(hosts.place, lambda: told.wait(60), lambda _: None)
         panel.until(lambda: badge.words == "still waiting")
         assert badge.health is Health.WAITING
         told.set()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pytestqt.qtbot import QtBot
 
 from bridges.panel.sessions import clip, outcome, session
 from stemline.errors import Code, MediaError
@@ -15,8 +19,10 @@ from stemline.hosts.base import ReadClips
 from stemline.paths import cache_dir
 from stemline_panel.control.runs import RunControl
 from stemline_panel.kept import forget_old
-from stemline_panel.model.journal import Entry, Journal
-from stemline_panel.model.queue import Applied, ItemState, QueueItem
+from stemline_panel.model import journal as journals
+from stemline_panel.model.journal import Entry, Journal, entries_of
+from stemline_panel.model.queue import Applied, ItemState, QueueItem, RunQueue
+from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Session
 
 
@@ -38,13 +44,13 @@ def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
     done.applied = Applied(("rain A1",), handle="r1", files=(("/x", 1, 2),))
     queue.add(dataclasses.replace(request, settings=dataclasses.replace(request.settings, seed=1)))
     queue.add(made.audition(Fraction(12)))
-    Journal(tmp_path).write(queue)
-    first, second = Journal(tmp_path).read(made.clips)
+    Journal(tmp_path).write(entries_of(queue))
+    first, second = Journal(tmp_path).read(made.clips).values()
     assert first.request == request
     assert not first.whole, "no files, nothing to find again"
     assert first.applied == Applied(("rain A1",), handle="r1")
     assert not second.whole
-    assert Journal(tmp_path).read([clip(2)]) == [], "other clips have runs of their own"
+    assert Journal(tmp_path).read([clip(2)]) == {}, "other clips have runs of their own"
 
 
 def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path) -> None:
@@ -55,12 +61,12 @@ def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path
     item = made.queue.add(made.request())
     made.queue.finish(item.number, outcome(item.request))
     journal = Journal(tmp_path)
-    journal.write(made.queue)
+    journal.write(entries_of(made.queue))
     made.show(ReadClips((clip(3),)))
-    assert journal.read(made.clips) == []
+    assert journal.read(made.clips) == {}
     item.applied = Applied(("rain A1",), handle="r1")
-    journal.write(made.queue)
-    (found,) = Journal(tmp_path).read([clip(2), clip(4)])
+    journal.write(entries_of(made.queue))
+    (found,) = Journal(tmp_path).read([clip(2), clip(4)]).values()
     assert found.request == item.request
     assert found.applied == item.applied
 
@@ -71,36 +77,126 @@ def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> N
     for made, text in ((one, "rain"), (other, "wind")):
         made.stems.add(text)
         made.queue.add(made.request())
-    journals[0].write(one.queue)
-    journals[1].write(other.queue)
-    journals[0].write(one.queue)
-    assert [entry.request.stems[0].name for entry in journals[1].read([clip()])] == ["rain", "wind"]
+    journals[0].write(entries_of(one.queue))
+    journals[1].write(entries_of(other.queue))
+    journals[0].write(entries_of(one.queue))
+    assert [entry.request.stems[0].name for entry in journals[1].read([clip()]).values()] == ["rain", "wind"]
 
 
-@pytest.mark.usefixtures("qapp")
-def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(tmp_path: Path) -> None:
+@pytest.fixture
+def runs_of(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[[Session], RunControl]]:
+    """Makes the runs of one panel after the other on the same journal."""
+    made: list[RunControl] = []
+
+    def make(one: Session) -> RunControl:
+        made.append(RunControl(one, Journal(tmp_path)))
+        return made[-1]
+
+    yield make
+    assert all(runs.close() for runs in made)
+
+
+def earlier(qtbot: QtBot, runs: RunControl, made: Session) -> int:
+    """How many runs are found when these clips are opened."""
+    with qtbot.waitSignal(runs.earlier, timeout=60_000) as told:
+        runs.find_earlier(made.read)
+    assert told.args is not None
+    return int(told.args[0])
+
+
+def settled(qtbot: QtBot, runs: RunControl) -> None:
+    """Until its journal is written and read as was asked."""
+    ended: list[object] = []
+    runs._ask_journal(lambda: None, ended.append)
+    qtbot.waitUntil(lambda: bool(ended), timeout=60_000)
+
+
+RunsOf = Callable[[Session], RunControl]
+
+
+def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(runs_of: RunsOf, qtbot: QtBot) -> None:
     made, item = finished_run()
-    runs = RunControl(made, Journal(tmp_path))
-    made.show(ReadClips((clip(2),)))
-    assert runs.find_earlier(made.clips) == 0
-    beside = session()
-    other = RunControl(beside, Journal(tmp_path))
-    assert other.find_earlier(beside.clips) == 1, "a panel beside it knows the run as not applied"
-    item.applied = Applied(("rain A1",), handle="r1")
+    runs = runs_of(made)
     runs.keep()
-    other.keep()
-    later = session()
-    last = RunControl(later, Journal(tmp_path))
-    assert last.find_earlier(later.clips) == 1
+    made.show(ReadClips((clip(2),)))
+    assert earlier(qtbot, runs, made) == 0
+    beside, later = session(), session()
+    other = runs_of(beside)
+    assert earlier(qtbot, other, beside) == 1, "a panel beside it knows the run as not applied"
+    item.applied = Applied(("rain A1",), handle="r1")
+    for control in (runs, other):
+        control.keep()
+        settled(qtbot, control)
+    assert earlier(qtbot, runs_of(later), later) == 1
     (found,) = later.queue
     assert found.applied == item.applied
-    assert other.find_earlier(beside.clips) == 0
+    assert earlier(qtbot, other, beside) == 0
     assert [run.applied for run in beside.queue] == [item.applied]
-    assert [control.close() for control in (runs, other, last)] == [True] * 3
 
 
-@pytest.mark.usefixtures("qapp")
-def test_what_its_host_no_longer_holds_is_not_applied_any_more(tmp_path: Path) -> None:
+def test_no_journal_is_read_in_the_windows_thread(
+    runs_of: RunsOf, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of runs of a long edit take seconds to read."""
+    made, item = finished_run()
+    item.asked_ns = 1
+    made.stems.add("wind")
+    made.queue.finish(made.queue.add(made.request()).number, outcome(made.request()))
+    first = runs_of(made)
+    first.keep()
+    settled(qtbot, first)
+    readers = []
+    load = journals._load
+
+    def noted(*asked: Any) -> Entry | None:
+        readers.append(threading.current_thread())
+        return load(*asked)
+
+    monkeypatch.setattr(journals, "_load", noted)
+    later = session()
+    runs = runs_of(later)
+    assert earlier(qtbot, runs, later) == 2
+    runs.keep()
+    runs.look_again()
+    settled(qtbot, runs)
+    assert readers
+    assert threading.main_thread() not in readers
+
+
+def test_a_run_that_nobody_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, item = finished_run()
+    ours, theirs = Journal(tmp_path), Journal(tmp_path)
+    ours.write(entries_of([item]))
+    assert ours.news([item.digest]) == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(journals, "_load", lambda *_: pytest.fail("read again"))
+        assert ours.news([item.digest]) == {}
+    item.applied = Applied(("rain A1",), handle="r1")
+    theirs.write(entries_of([item]))
+    assert [entry.applied for entry in ours.news([item.digest]).values()] == [item.applied]
+
+
+def test_the_newest_of_earlier_runs_is_looked_up_first_and_after_what_is_asked_now() -> None:
+    queue, made = RunQueue(), session()
+    made.stems.add("rain")
+    for _ in range(2):
+        queue.add(made.request()).found_again = True
+    queue.add(made.request())
+    order = []
+    while (item := queue.next_to_run()) is not None:
+        order.append(item.number)
+        queue.finish(item.number, outcome(item.request))
+    assert order == [3, 2, 1]
+
+
+def test_the_digest_of_a_run_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, item = finished_run()
+    digest = item.digest
+    monkeypatch.setattr(RunRequest, "digest", property(lambda _: pytest.fail("worked out again")))
+    assert list(entries_of([item])) == [digest]
+
+
+def test_what_its_host_no_longer_holds_is_not_applied_any_more(runs_of: RunsOf, qtbot: QtBot, tmp_path: Path) -> None:
     """Nor in the next panel. Stems that were saved as files are no host's affair."""
     made = session()
     items = []
@@ -110,13 +206,17 @@ def test_what_its_host_no_longer_holds_is_not_applied_any_more(tmp_path: Path) -
     items[0].applied = Applied(("rain A1",), handle="r1")
     items[1].applied = Applied(("wind A1",), handle="r2")
     items[2].applied = Applied(("sea.wav",), files=(("/sea.wav", 1, 2),))
-    runs = RunControl(made, Journal(tmp_path))
+    runs = runs_of(made)
     runs.keep()
     runs.keep_only(("r2", "r9"))
+    settled(qtbot, runs)
     assert [item.applied is None for item in items] == [True, False, False]
-    entries = Journal(tmp_path).read(made.clips)
+    entries = Journal(tmp_path).read(made.clips).values()
     assert [entry.applied and entry.applied.handle for entry in entries] == [None, "r2", None]
-    assert runs.close()
+    later = session()
+    later.read = dataclasses.replace(later.read, results=("r9",))
+    assert earlier(qtbot, runs_of(later), later) == 3
+    assert [item.applied for item in later.queue] == [None] * 3
 
 
 def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,24 +229,24 @@ def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monk
     made.stems.add("rain")
     item = made.queue.add(made.request(), ItemState.DONE)
     journal = Journal(tmp_path)
-    journal.write(made.queue)
+    journal.write(entries_of(made.queue))
     with monkeypatch.context() as patch:
         patch.setattr("stemline_panel.model.journal.write_json", full)
         item.applied = Applied(("rain A1",), handle="r1")
-        journal.write(made.queue)
-    assert journal.news(item.request) is None
-    journal.write(made.queue)
-    (entry,) = Journal(tmp_path).read(made.clips)
+        journal.write(entries_of(made.queue))
+    assert journal.news([item.digest]) == {}
+    journal.write(entries_of(made.queue))
+    (entry,) = Journal(tmp_path).read(made.clips).values()
     assert entry.applied == item.applied
 
 
 def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
     made, item = finished_run()
     journal = Journal(tmp_path)
-    journal.write(made.queue)
+    journal.write(entries_of(made.queue))
     assert len(list(tmp_path.iterdir())) == 1
     made.queue.forget(item.number)
-    journal.write(made.queue)
+    journal.write(entries_of(made.queue))
     assert list(tmp_path.iterdir()) == []
 
 

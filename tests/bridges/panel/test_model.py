@@ -137,7 +137,7 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: str) -> None:
     assert PromptHistory(path).search() == []
     assert read_settings(path) == PanelSettings()
     journal = Journal(tmp_path)
-    assert journal.read([clip()]) == []
+    assert journal.read([clip()]) == {}
 
 
 def test_settings_are_kept_and_wrong_ones_are_not_taken(tmp_path: Path) -> None:

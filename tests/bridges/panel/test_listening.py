@@ -1,0 +1,271 @@
+"""What is heard: the end, loops, other sounds beside the mix, and a device that is late or missing."""
+
+from __future__ import annotations
+
+import json
+import threading
+import wave
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PyQt5.QtCore import Qt
+
+from bridges.panel.conftest import OpenPanel
+from bridges.panel.driving import RATE, FakeSink, tones
+from bridges.panel.sessions import stems_of
+from stemline.clips import MediaSource, TimeRange
+from stemline.media import open_audio
+from stemline_panel.model.words import next_frame, time_label
+from stemline_panel.sound import sink
+from stemline_panel.sound.mixing import matched_gains
+
+
+def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """A device is late: what it has still to play does not make a last stretch that is repeated."""
+    media = tones(tmp_path / "a.wav", seconds=2)
+    panel = open_panel(media).ready()
+    panel.sound.seek(Fraction(19, 10))
+    for _ in range(2):
+        panel.key(Qt.Key_Space)
+
+        def over() -> bool:
+            panel.sink.pull(480)
+            return not panel.plays()
+
+        panel.until(over)
+        assert panel.sound.playhead == 2
+    panel.key(Qt.Key_Space)
+    with open_audio(MediaSource(str(media))) as reader:
+        assert np.array_equal(panel.sink.hear(4096), reader.read(0, 4096).T), "from the beginning"
+
+
+def test_another_file_is_not_compared_with_the_stems_of_the_first(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    clip = panel.session.clip
+    assert clip is not None
+    panel.finish(stems_of(clip, tones(tmp_path / "stem.wav")))
+    assert list(panel.sound.player.takes) == ["mix", "beep", "residual"]
+    panel.director.open(tones(tmp_path / "b.wav"))
+    panel.until(lambda: panel.window.target.line.text().startswith("b.wav") and panel.sound.clip)
+    assert list(panel.sound.player.takes) == ["mix"]
+    panel.director.open(tmp_path / "a.wav")
+    panel.until(lambda: panel.window.target.line.text().startswith("a.wav") and panel.sound.clip)
+    assert list(panel.sound.player.takes) == ["mix", "beep", "residual"], "back at its own"
+
+
+def test_stems_at_another_rate_are_not_played_at_the_wrong_speed(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    clip = panel.session.clip
+    assert clip is not None
+    panel.finish(stems_of(clip, tones(tmp_path / "stem.wav", rate=44100), rate=44100))
+    assert list(panel.sound.player.takes) == ["mix"]
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60000, 1001), Fraction(25)])
+@pytest.mark.parametrize("sample_rate", [44100, 48000])
+def test_each_press_is_one_frame_and_the_clock_says_which(
+    open_panel: OpenPanel, tmp_path: Path, rate: Fraction, sample_rate: int
+) -> None:
+    """A playhead stands on a whole sample, which may lie just before its frame."""
+    panel = open_panel(tones(tmp_path / "a.wav", seconds=2, rate=sample_rate)).ready()
+    assert panel.session.clip is not None
+    panel.session.replace_clip(replace(panel.session.clip, frame_rate=rate))
+    panel.director._show_clip()
+    panel.until(lambda: panel.sound.clip)
+    clock = panel.window.transport.clock
+    frames = [time_label(frame / rate, rate) for frame in range(24)]
+    seen = [clock.text()]
+    for _ in frames[1:]:
+        panel.key(Qt.Key_Right)
+        seen.append(clock.text())
+    assert seen == frames
+    for frame in reversed(frames[:-1]):
+        panel.key(Qt.Key_Left)
+        assert clock.text() == frame
+
+
+def test_from_within_a_frame_the_next_boundary_is_nearer() -> None:
+    rate, slack = Fraction(25), Fraction(1, 96000)
+    assert next_frame(Fraction(1, 2), rate, 1, slack) == Fraction(13, 25)
+    assert next_frame(Fraction(1, 2), rate, -1, slack) == Fraction(12, 25)
+    assert next_frame(Fraction(13, 25) - slack, rate, 1, slack) == Fraction(14, 25)
+    assert next_frame(Fraction(13, 25) + slack, rate, -1, slack) == Fraction(12, 25)
+
+
+def test_equally_loud_never_clips_what_was_not_measured(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """Loudness is measured in every third second here; the one shout is in another."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 250 * 8000)
+    quiet = noise / 10
+    quiet[100 * 8000 : 100 * 8000 + 400] = 0.5
+    panel = open_panel(wav(tmp_path / "long.wav", noise)).ready()
+    clip = panel.session.clip
+    assert clip is not None
+    stem = wav(tmp_path / "stem.wav", quiet)
+    stem.with_suffix(".json").write_text(json.dumps({"waveform": [30, 500], "mix_waveform": [400]}), encoding="utf-8")
+    panel.finish(stems_of(clip, stem, rate=8000))
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    gains = matched_gains(panel.sound.levels)
+    assert gains["beep"] * 0.5 <= 1
+    assert gains["beep"] == pytest.approx(gains["mix"] * 10, rel=0.05), "still equally loud"
+
+
+def wav(path: Path, sound: npt.NDArray[np.float64], rate: int = 8000) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+    return path
+
+
+def test_the_loop_follows_its_tick_and_the_selection_while_it_plays(open_panel: OpenPanel, tmp_path: Path) -> None:
+    media = tones(tmp_path / "a.wav")
+    panel = open_panel(media).ready()
+    loop, marks = panel.window.transport.loop, panel.director.marks
+    with open_audio(MediaSource(str(media))) as reader:
+        mix = reader.read(0, 12 * RATE).T
+    length, two, five = 4096, 2 * RATE, 5 * RATE
+    marks.select(TimeRange(Fraction(2), 2 + Fraction(length, RATE)))
+    loop.setChecked(True)
+    panel.key(Qt.Key_Space)
+    assert np.array_equal(panel.sink.hear(2 * length), np.tile(mix[two : two + length], (2, 1)))
+    marks.select(TimeRange(Fraction(5), 5 + Fraction(length, RATE)))
+    assert np.array_equal(panel.sink.hear(2 * length), np.tile(mix[five : five + length], (2, 1)))
+    panel.sink.hear(512)
+    loop.setChecked(False)
+    assert np.array_equal(panel.sink.hear(2 * length), mix[five + 512 : five + 512 + 2 * length])
+    loop.setChecked(True)
+    assert np.array_equal(panel.sink.hear(512), mix[five : five + 512]), "it had left the selection"
+    marks.select(None)
+    assert np.array_equal(panel.sink.hear(2 * length), mix[five + 512 : five + 512 + 2 * length])
+
+
+def test_an_audition_is_played_once_by_itself_and_not_after_every_look(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    clip = panel.session.clip
+    assert clip is not None
+    panel.finish(stems_of(clip, tones(tmp_path / "stem.wav"), audition=True))
+    panel.until(panel.plays)
+    panel.key(Qt.Key_Space)
+    assert not panel.plays()
+    panel.director.hosts.read()
+    with panel.bot.waitSignal(panel.sound.compared, timeout=60_000):
+        panel.until(lambda: not panel.director.hosts.busy)
+    assert list(panel.sound.player.takes) == ["mix", "beep", "residual"]
+    assert not panel.plays()
+
+
+def test_b_goes_back_to_what_the_mouse_chose(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    clip = panel.session.clip
+    assert clip is not None
+    panel.finish(stems_of(clip, tones(tmp_path / "stem.wav")))
+    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.key(Qt.Key_2)
+    panel.click(panel.window.transport.takes.buttons["residual"])
+    panel.key(Qt.Key_B)
+    assert panel.choice == "mix"
+    panel.key(Qt.Key_B)
+    assert panel.choice == "residual"
+    table = panel.window.results.table
+    table.itemClicked.emit(table.topLevelItem(0), 0)
+    assert panel.choice == "beep"
+    panel.key(Qt.Key_B)
+    panel.key(Qt.Key_B)
+    assert panel.choice == "beep"
+
+
+def test_a_device_is_opened_beside_the_window_and_again_once_there_is_one(
+    open_panel: OpenPanel, tmp_path: Path
+) -> None:
+    late = FakeSink("No sound device was found.")
+    panel = open_panel(tones(tmp_path / "a.wav"), sink=late).ready()
+    panel.key(Qt.Key_Space)
+    panel.until(lambda: not panel.plays() and panel.window.transport.trouble.text())
+    late.missing = ""
+    panel.key(Qt.Key_Space)
+    panel.sink.hear(512)
+    assert not panel.window.transport.trouble.text()
+    assert len(late.opened_by) == 2
+    assert threading.main_thread() not in late.opened_by
+
+
+def test_another_rate_opens_the_device_anew(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.key(Qt.Key_Space)
+    panel.sink.hear(512)
+    other = tones(tmp_path / "b.wav", rate=44100)
+    panel.director.open(other)
+    panel.until(lambda: panel.window.target.line.text().startswith("b.wav") and panel.sound.clip)
+    assert not panel.plays()
+    panel.key(Qt.Key_Space)
+    with open_audio(MediaSource(str(other))) as reader:
+        assert np.array_equal(panel.sink.hear(4096), reader.read(0, 4096).T)
+    assert panel.sink.rate == 44100
+
+
+def test_why_nothing_will_be_heard_is_said_without_waiting_for_it(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    asked: list[threading.Thread] = []
+
+    def why() -> str:
+        asked.append(threading.current_thread())
+        return "No sound device was found: connect one to listen."
+
+    panel.sound.look_for_device(why)
+    panel.until(lambda: panel.window.transport.trouble.text() == "No sound device was found: connect one to listen.")
+    assert len(asked) == 1
+    assert asked[0] is not threading.main_thread()
+
+
+class FakePortAudio:
+    """Keeps the list of devices that it made when it began, as the real one does."""
+
+    class PortAudioError(Exception):
+        """That of the library."""
+
+    def __init__(self) -> None:
+        self.plugged_in, self._initialized, self._listed = False, 1, False
+        self.OutputStream = self._stream
+
+    def _terminate(self) -> None:
+        if not self._initialized:
+            raise self.PortAudioError("PortAudio not initialized")
+        self._initialized -= 1
+
+    def _initialize(self) -> None:
+        self._initialized += 1
+        self._listed = self.plugged_in
+
+    def _stream(self, **_: object) -> FakeStream:
+        if not self._listed:
+            raise self.PortAudioError("Error querying device -1")
+        return FakeStream()
+
+
+class FakeStream:
+    latency = 0.01
+
+    def start(self) -> None:
+        """It runs."""
+
+    def close(self, ignore_errors: bool) -> None:
+        """It does no more."""
+
+
+def test_what_was_plugged_in_since_the_start_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakePortAudio()
+    monkeypatch.setattr(sink, "_sounddevice", lambda: library)
+    device = sink.DeviceSink()
+    with pytest.raises(sink.NoDevice, match="No sound device takes 48000 Hz"):
+        device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
+    library.plugged_in = True
+    device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
+    assert device.latency_s == 0.01
+    device.close()
+    assert device.latency_s == 0.0
+    assert library._initialized == 1

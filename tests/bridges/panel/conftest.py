@@ -14,7 +14,8 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before the first import of Qt
 from PyQt5.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from bridges.panel.driving import FakeSink, Panel
+from bridges.panel.driving import FakeSink, Panel, tones
+from hosts.remote.running import FakeHostRunner, write_wav
 from stemline_panel.app import Launch, build
 from stemline_panel.kept import Kept
 from stemline_panel.theme import apply_theme
@@ -48,3 +49,12 @@ def open_panel(
         if thread.name.startswith("stemline-panel"):
             thread.join(60)
             assert not thread.is_alive(), f"{thread.name} did not end"
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> FakeHostRunner:
+    folder = tmp_path / "spät & früh"
+    folder.mkdir()
+    return FakeHostRunner(
+        folder, [tones(folder / "voice ü.wav", channels=1), write_wav(folder / "music.wav", 44100, 2, 2)]
+    )

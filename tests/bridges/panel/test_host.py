@@ -6,65 +6,25 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PyQt5.QtCore import Qt
 from PyQt5.QtWidgets import QApplication
 
+from bridges.panel.attending import attended, report
 from bridges.panel.conftest import OpenPanel
-from bridges.panel.driving import Panel, tones
-from hosts.remote.running import FakeHostRunner, write_wav
-from stemline.errors import Code, EditError, HostError
-from stemline.hosts.base import ReadClips
+from hosts.remote.running import FakeHostRunner
 from stemline.hosts.remote import CallTimes
 from stemline_panel.model.journal import Journal, entries_of
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
-from stemline_panel.places import RemotePlace
 from stemline_panel.takeover import SocketStream
 from stemline_panel.widgets.badge import Health
 
 DRIVEN = Path(__file__).parent / "driven_panel.py"
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> FakeHostRunner:
-    folder = tmp_path / "spät & früh"
-    folder.mkdir()
-    return FakeHostRunner(
-        folder, [tones(folder / "voice ü.wav", channels=1), write_wav(folder / "music.wav", 44100, 2, 2)]
-    )
-
-
-@contextmanager
-def attended(
-    runner: FakeHostRunner, open_panel: OpenPanel, **changes: Any
-) -> Iterator[tuple[Panel, subprocess.Popen[bytes]]]:
-    """A panel whose child is the fake host."""
-    command = runner.command(runner.config("attend", (), **changes), "--child")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        panel = open_panel(output=str(runner.folder / "stems"), streams=(child.stdout, child.stdin))
-        panel.session.settings.model = "noop"
-        try:
-            yield panel, child
-        finally:
-            if child.poll() is None:
-                panel.director.hosts.close()
-            child.wait(60)
-
-
-def report(runner: FakeHostRunner) -> dict[str, Any]:
-    told = runner.report()
-    assert told["faults"] == []
-    return told
 
 
 def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
@@ -190,6 +150,9 @@ def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
         item = panel.separate("speech")
         panel.press_big()
         panel.until(lambda: item.applied)
+        noted: list[object] = []
+        panel.director.runs._ask_journal(lambda: None, noted.append)
+        panel.until(lambda: noted)  # its own journal is written
         beside = Journal(panel.director._kept.folder / "runs")
         beside.write(entries_of([replace(item, applied=None)]))
         assert panel.big == "Applied"
@@ -211,101 +174,6 @@ def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner
         panel.until(lambda: panel.window.target.line.text().startswith("voice ü 1"))
         panel.until(panel.window.results.apply.isEnabled)
     assert report(runner)["tracks"] == []
-
-
-@pytest.mark.parametrize(
-    ("code", "shown"),
-    [
-        (Code.EDIT_NO_CLIPS, (Health.WAITING, "no clips", "Read again")),
-        (Code.HOST_TIMEOUT, (Health.BAD, "does not answer", "Try again")),
-        (Code.HOST_PROTOCOL, (Health.BAD, "cannot be read", "Try again")),
-    ],
-)
-def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
-    runner: FakeHostRunner,
-    open_panel: OpenPanel,
-    monkeypatch: pytest.MonkeyPatch,
-    code: Code,
-    shown: tuple[Health, str, str],
-) -> None:
-    def nothing(place: RemotePlace) -> ReadClips:
-        raise HostError("It went wrong.", code=code)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RemotePlace, "read", nothing)
-        with attended(runner, open_panel) as (panel, _):
-            target = panel.window.target
-            panel.until(panel.window.banner.isVisible)
-            assert target.host.isVisible()
-            assert target.host.fix.isVisible()
-            assert target._refresh.isVisible()
-            assert (target.host.health, target.host.words, target.host.fix.text()) == shown
-            patch.undo()
-            panel.click(target.host.fix)
-            panel.until(lambda: target.host.health is Health.GOOD)
-
-
-def test_a_file_that_cannot_be_read_says_nothing_about_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
-    with attended(runner, open_panel) as (panel, _):
-        panel.ready()
-        (runner.folder / "empty.otio").write_text("", encoding="utf-8")
-        panel.director.open(runner.folder / "empty.otio")
-        panel.until(panel.window.banner.isVisible)
-        assert panel.window.target.host.health is Health.GOOD
-
-
-def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
-    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """ "Save the stems" of the file that is shown must never write into the host."""
-    with attended(runner, open_panel) as (panel, _):
-        panel.ready()
-        panel.director.open(runner.media[1])
-        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
-        item = panel.separate("speech")
-
-        def nothing(place: RemotePlace) -> ReadClips:
-            raise EditError("There is no clip with sound.", code=Code.EDIT_NO_CLIPS)
-
-        monkeypatch.setattr(RemotePlace, "read", nothing)
-        panel.director.hosts.read()
-        panel.until(panel.window.banner.isVisible)
-        assert panel.big == "Save the stems"
-        panel.press_big()
-        panel.until(lambda: item.applied)
-        assert item.applied is not None
-        assert item.applied.files, "saved beside the file"
-    assert report(runner)["tracks"] == []
-
-
-def test_a_call_that_takes_too_long_can_be_tried_again(
-    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with attended(runner, open_panel) as (panel, _):
-        panel.ready()
-        link = panel.director.hosts._link
-        assert link is not None
-        link._times = CallTimes(read_s=0.0)
-        panel.director.hosts.read()
-        panel.until(lambda: panel.window.target.host.health is Health.BAD)
-        assert "did not answer read_clips" in panel.window.banner.text()
-        link._times = CallTimes()
-        panel.click(panel.window.target.host.fix)
-        panel.until(lambda: panel.window.target.host.health is Health.GOOD)
-        assert not panel.window.banner.isVisible()
-
-
-def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
-    with attended(runner, open_panel) as (panel, _):
-        panel.ready()
-        hosts, badge, told = panel.director.hosts, panel.window.target.host, threading.Event()
-        hosts._patience.setInterval(0)
-        hosts._do(hosts.place, lambda: told.wait(60), lambda _: None)
-        panel.until(lambda: badge.words == "still waiting")
-        assert badge.health is Health.WAITING
-        told.set()
-        panel.until(lambda: badge.health is Health.GOOD)
-        assert badge.words == "Fake"
 
 
 def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunner, open_panel: OpenPanel) -> None:

@@ -1,0 +1,111 @@
+"""A host that cannot be read, or lets us wait: what the badge says, and what stays open."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from bridges.panel.attending import attended, report
+from bridges.panel.conftest import OpenPanel
+from hosts.remote.running import FakeHostRunner
+from stemline.errors import Code, EditError, HostError
+from stemline.hosts.base import ReadClips
+from stemline.hosts.remote import CallTimes
+from stemline_panel.places import RemotePlace
+from stemline_panel.widgets.badge import Health
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        (Code.EDIT_NO_CLIPS, (Health.WAITING, "no clips", "Read again")),
+        (Code.HOST_TIMEOUT, (Health.BAD, "does not answer", "Try again")),
+        (Code.HOST_PROTOCOL, (Health.BAD, "cannot be read", "Try again")),
+    ],
+)
+def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
+    runner: FakeHostRunner,
+    open_panel: OpenPanel,
+    monkeypatch: pytest.MonkeyPatch,
+    code: Code,
+    shown: tuple[Health, str, str],
+) -> None:
+    def nothing(place: RemotePlace) -> ReadClips:
+        raise HostError("It went wrong.", code=code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePlace, "read", nothing)
+        with attended(runner, open_panel) as (panel, _):
+            target = panel.window.target
+            panel.until(panel.window.banner.isVisible)
+            assert target.host.isVisible()
+            assert target.host.fix.isVisible()
+            assert target._refresh.isVisible()
+            assert (target.host.health, target.host.words, target.host.fix.text()) == shown
+            patch.undo()
+            panel.click(target.host.fix)
+            panel.until(lambda: target.host.health is Health.GOOD)
+
+
+def test_a_file_that_cannot_be_read_says_nothing_about_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        (runner.folder / "empty.otio").write_text("", encoding="utf-8")
+        panel.director.open(runner.folder / "empty.otio")
+        panel.until(panel.window.banner.isVisible)
+        assert panel.window.target.host.health is Health.GOOD
+
+
+def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "Save the stems" of the file that is shown must never write into the host."""
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        panel.director.open(runner.media[1])
+        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        item = panel.separate("speech")
+
+        def nothing(place: RemotePlace) -> ReadClips:
+            raise EditError("There is no clip with sound.", code=Code.EDIT_NO_CLIPS)
+
+        monkeypatch.setattr(RemotePlace, "read", nothing)
+        panel.director.hosts.read()
+        panel.until(panel.window.banner.isVisible)
+        assert panel.big == "Save the stems"
+        panel.press_big()
+        panel.until(lambda: item.applied)
+        assert item.applied is not None
+        assert item.applied.files, "saved beside the file"
+    assert report(runner)["tracks"] == []
+
+
+def test_a_call_that_takes_too_long_can_be_tried_again(
+    runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        link = panel.director.hosts._link
+        assert link is not None
+        link._times = CallTimes(read_s=0.0)
+        panel.director.hosts.read()
+        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        assert "did not answer read_clips" in panel.window.banner.text()
+        link._times = CallTimes()
+        panel.click(panel.window.target.host.fix)
+        panel.until(lambda: panel.window.target.host.health is Health.GOOD)
+        assert not panel.window.banner.isVisible()
+
+
+def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    with attended(runner, open_panel) as (panel, _):
+        panel.ready()
+        hosts, badge, told = panel.director.hosts, panel.window.target.host, threading.Event()
+        hosts._patience.setInterval(0)
+        hosts._do(hosts.place, lambda: told.wait(60), lambda _: None)
+        panel.until(lambda: badge.words == "still waiting")
+        assert badge.health is Health.WAITING
+        told.set()
+        panel.until(lambda: badge.health is Health.GOOD)
+        assert badge.words == "Fake"

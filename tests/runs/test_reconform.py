@@ -223,3 +223,11 @@ def test_a_run_that_goes_on_needs_room_for_the_rest_alone(
     assert command(*asked)[0] == 0
     monkeypatch.setattr(estimate, "_free_bytes", lambda _: 1_000_000)
     assert command(*asked)[0] == 0
+
+
+def test_an_edit_names_the_report_that_tells_of_it(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
+    for folder, report in (("monday", "report.json"), ("tuesday", "report-2.json")):
+        result = separated(command, cut(tmp_path / folder / "cut.otio", take, (5, 10)), out)
+        timeline = otio.adapters.read_from_file(result["output"])
+        assert timeline.metadata["stemline"]["report"] == report

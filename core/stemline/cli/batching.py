@@ -59,7 +59,7 @@ class _Batch:
         self._recipe = _recipe(self._edit, stems, settings, args)
         self._target = self._choose(safe_part(self._edit.stem, 120), ".stems.otio")
         self._page, self._data = (self._choose("report", suffix) for suffix in (".html", ".json"))
-        self._settings = dataclasses.replace(settings, report=self._data.name)
+        self._settings = settings
 
     def _choose(self, base: str, suffix: str) -> Path:
         return self._notebook.choose(base, suffix, self._recipe, overwrite=self._args.overwrite)
@@ -69,7 +69,7 @@ class _Batch:
         namer = EditNamer(settings.output_dir)
         host = open_edit(
             self._edit,
-            OtioTarget(self._target, Dialect(args.dialect), settings.checkerboard),
+            OtioTarget(self._target, Dialect(args.dialect), settings.checkerboard, self._data.name),
             _links(args, self._edit),
             _reading(args, self._edit, settings.output_dir),
         )

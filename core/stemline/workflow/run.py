@@ -111,7 +111,6 @@ def _write_tracks(
             "chain": settings.chain,
             "play": settings.play,
         },
-        "report": settings.report,
     }
     return host.write_tracks(tracks, WriteOptions(disable, run))
 

@@ -20,8 +20,7 @@ class RunSettings:
     `channels` is "linked", "each" or "mono"; `sample_format` "wav24", "wav32f" or "flac" (None: wav24, but wav32f for
     media that hold more than 24 bits). `model` empty means the server's default; `server` None means the private one.
     With `checkerboard` neighbours never share a stem track. `audition_s` above 0 separates only so many seconds from
-    the start of each clip and writes no tracks. `report` is the name that the record in the edit gives its report.
-    Raises UsageError for what no run could take.
+    the start of each clip and writes no tracks. Raises UsageError for what no run could take.
     """
 
     output_dir: Path
@@ -40,7 +39,6 @@ class RunSettings:
     overwrite: bool = False
     audition_s: int = 0
     priority: int = 0
-    report: str = "report.json"
 
     def __post_init__(self) -> None:
         _check_choice("quality", self.quality, QUALITIES)

@@ -41,11 +41,14 @@ _DEFAULT_RATE = 24.0
 
 @dataclass(frozen=True, slots=True)
 class OtioTarget:
-    """Where the result goes and for which program. With `checkerboard` neighbours never share a stem track."""
+    """Where the result goes and for which program. With `checkerboard` neighbours never share a stem track. `report` is
+    the file beside it that tells of the run, if there is one.
+    """
 
     path: Path
     dialect: Dialect = Dialect.GENERIC
     checkerboard: bool = False
+    report: str = ""
 
 
 class OtioEdit:
@@ -110,7 +113,8 @@ class OtioEdit:
         notes = list(builder.notes) + _disable(result, placed, options.disable_clips)
         relink_originals(result, self._links.folder.absolute(), folder, self._target.dialect)
         _insert(result, built)
-        result.metadata[STEMLINE] = plain({"version": METADATA_VERSION, **options.metadata})
+        about = {"report": self._target.report} if self._target.report else {}
+        result.metadata[STEMLINE] = plain({"version": METADATA_VERSION, **options.metadata, **about})
         if self._target.dialect is Dialect.RESOLVE:
             shape_for_resolve(result, builder.rate)
             for known in placed.values():

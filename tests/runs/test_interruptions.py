@@ -100,8 +100,12 @@ def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["kill", "closed terminal"])
 def test_whatever_ends_the_command_ends_its_jobs(own_server: None, tmp_path: Path, number: signal.Signals) -> None:
-    argv = [sys.executable, "-m", "stemline", "separate", str(noise(tmp_path / "m.wav")), "--stem", "a=sleep:30"]
-    process = subprocess.Popen([*argv, "--model", "noop", "-o", str(tmp_path / "out")], stderr=subprocess.PIPE)
+    # `nohup` around the tests would be inherited
+    run = "import signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL)\n"
+    run += "from stemline.cli import main; sys.exit(main(sys.argv[2:]))"
+    argv = [sys.executable, "-c", run, str(int(number)), "separate", str(noise(tmp_path / "m.wav"))]
+    argv += ["--stem", "a=sleep:30", "--model", "noop", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE)
     while not (find_private() and running_jobs()):
         time.sleep(0.1)
     process.send_signal(number)

@@ -17,7 +17,7 @@ from stemline.cli.exporting import Exports, check_formats, export_results
 from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
 from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import Prompt, StemRequest
-from stemline.errors import Code, UsageError
+from stemline.errors import UsageError
 from stemline.hosts.base import Selection
 from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 from stemline.plan import PlanSettings, safe_part
@@ -91,7 +91,7 @@ class _Batch:
             result = dataclasses.replace(result, notes=(*result.notes, *exports.notes))
         self._report(result)
         self._tell(result, exports)
-        return 1 if result.failed or exports.failed or _lacks_media(result) else 0
+        return 1 if result.failed or exports.failed else 0
 
     def _report(self, result: RunResult) -> None:
         report = report_of(str(self._edit), result, self._stems, self._settings)
@@ -113,11 +113,6 @@ class _Batch:
         for path in (result.output, *exports.paths) if result.output else ():
             write_line(relative_to(Path.cwd(), path))
         write_line(relative_to(Path.cwd(), str(self._page)))
-
-
-def _lacks_media(result: RunResult) -> bool:
-    """Whether a clip was skipped because its media could not be had: an editor, or a script, must not miss that."""
-    return any(skip.code in (Code.MEDIA_MISSING, Code.MEDIA_UNREADABLE, Code.MEDIA_EMPTY) for skip in result.skipped)
 
 
 def _stems(args: argparse.Namespace) -> tuple[StemRequest, ...]:

@@ -20,6 +20,7 @@ from stemline.hosts.remote import RemoteHost
 from stemline.media import media_facts
 from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
 from stemline.workflow.outputs import OutputNotebook
+from stemline.workflow.record import sidecar_of
 from stemline_panel.model.queue import Applied
 from stemline_panel.model.request import HeldClips, Outcome
 
@@ -226,7 +227,7 @@ class RemotePlace:
 
 
 def _with_sidecars(paths: list[Path]) -> list[Path]:
-    return [file for path in paths for file in (path, path.with_suffix(".json")) if file.is_file()]
+    return [file for path in paths for file in (path, sidecar_of(path)) if file.is_file()]
 
 
 def _states(paths: list[Path]) -> tuple[tuple[str, int, int], ...]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from stemline.clips import MediaSource, SampleRange, StemClip
 from stemline.media import AudioReader, Loudness, measure_loudness, open_audio
 from stemline.timebase import round_half_up
+from stemline.workflow.record import sidecar_of
 from stemline_panel.model.request import MIX
 from stemline_panel.sound.opened import OpenedClip
 
@@ -89,7 +90,7 @@ def noted_peaks(stems: Mapping[str, StemClip]) -> dict[str, float]:
     peaks: dict[str, float] = {}
     for name, stem in stems.items():
         with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            record = json.loads(Path(stem.path).with_suffix(".json").read_text(encoding="utf-8"))
+            record = json.loads(sidecar_of(Path(stem.path)).read_text(encoding="utf-8"))
             for sound, columns in ((name, record.get("waveform")), (MIX, record.get("mix_waveform"))):
                 if columns:
                     peaks[sound] = max(columns) / 1000

@@ -14,7 +14,7 @@ from pathlib import Path
 from stemline.choices import MAX_HANDLE_S
 from stemline.cli.answers import print_json, say, write_line
 from stemline.cli.exporting import Exports, check_formats, export_results
-from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
+from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders, skip_line
 from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
@@ -74,7 +74,7 @@ class _Batch:
             _reading(args, self._edit, settings.output_dir),
         )
         prepared = prepare(host, self._stems, settings, namer.folder)
-        expected = estimate(prepared, settings, settings.model or "embedded")
+        expected = estimate(prepared, settings)
         if args.dry_run:
             return _say_plan(args, prepared, expected)
         check_room(expected, settings.output_dir)
@@ -218,5 +218,5 @@ def _say_plan(args: argparse.Namespace, prepared: Prepared, expected: Estimate) 
             f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s"
         )
     for skip in prepared.skipped:
-        write_line(f"skipped: {skip.clip} on {skip.track}: {skip.reason} [{skip.code}]")
+        write_line(skip_line(skip))
     return 0

@@ -99,9 +99,13 @@ def say_notices(result: RunResult) -> None:
     for note in result.notes:
         say(f"note: {note}")
     for skip in result.skipped:
-        say(f"skipped: {_place(skip)}: {skip.reason} [{skip.code}]")
+        say(skip_line(skip))
     for failure in result.failed:
         say(f"failed: {_place(failure)}: {failure.message} [{failure.code}]")
+
+
+def skip_line(skip: Skip) -> str:
+    return f"skipped: {_place(skip)}: {skip.reason} [{skip.code}]"
 
 
 def _place(of: Skip | Failure) -> str:

@@ -127,7 +127,7 @@ def _one(path: str, asked: _Asked, settings: RunSettings, stop: Stop) -> RunResu
     played = host.played
     settings = replace(settings, plan=PlanSettings(handle=Fraction(0)))
     prepared = prepare(host, asked.requests(facts, played), settings)
-    check_room(estimate(prepared, settings, settings.model or "embedded"), settings.output_dir)
+    check_room(estimate(prepared, settings), settings.output_dir)
     namer = _namer(asked, settings.output_dir, source, played if start is not None or end is not None else None)
     with progress_bar(Path(path).name) as show, stop.gently():
         return run_prepared(host, prepared, settings, namer, Hooks(show, stop.asked))

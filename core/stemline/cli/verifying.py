@@ -8,6 +8,7 @@ from typing import Any
 
 from stemline.cli.answers import print_json, say, write_line
 from stemline.errors import Code, StemlineError
+from stemline.workflow.record import sidecar_of
 from stemline.workflow.verify import verify_file
 
 
@@ -16,7 +17,7 @@ def verify(args: argparse.Namespace) -> int:
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []
     code = 0
-    records = {str(Path(file).with_suffix(".json")) for file in args.files if not file.endswith(".json")}
+    records = {str(sidecar_of(Path(file))) for file in args.files if not file.endswith(".json")}
     for file in args.files:
         if file in records:  # `stems/*`: the record of a sound that is checked with it
             continue

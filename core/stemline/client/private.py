@@ -8,7 +8,6 @@ one of several that were started together live on.
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.util
 import json
 import os
@@ -28,6 +27,7 @@ from stemline._version import __version__
 from stemline.client.address import Endpoint
 from stemline.client.process import is_alive
 from stemline.client.settings import store_limit_bytes
+from stemline.disk import is_full
 from stemline.errors import Code, NoServerError
 from stemline.extras import install_command
 from stemline.v1 import models_pb2, models_pb2_grpc
@@ -41,7 +41,6 @@ _STOP_TIMEOUT_S = 30.0  # longer than a server waits for its callers and for an 
 _GIVE_WAY_S = 1.0
 _STARTS = 3
 _ROOM_BYTES = 1 << 20  # about what a server writes before it answers
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ def _make_state(state: Path) -> None:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             raise _disk_full() from error
         raise NoServerError(
             f"The folder {state} cannot be made ({error.strerror}).", advice="Set STEMLINE_CACHE to one that can."
@@ -165,7 +164,7 @@ def _takes_no_more(folder: Path) -> bool:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_ROOM_BYTES))
     except OSError as error:
-        return error.errno in _FULL
+        return is_full(error)
     return False
 
 
@@ -205,7 +204,7 @@ def _spawn(state: Path, log: Path) -> subprocess.Popen[bytes]:
                 creationflags=_creation_flags(),
             )
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             raise _disk_full() from error
         raise NoServerError(
             f"The private server cannot be started ({error.strerror}: {error.filename or log}).",

@@ -17,15 +17,13 @@ def is_cut(path: str | Path, container: str) -> bool:
     """For WAVE, Matroska and MP3 with a table of contents; False for others. `container` is FFmpeg's name of the
     format.
     """
-    size = stat_media(path)[0]
+    if container not in ("wav", "mp3") and "matroska" not in container:
+        return False
     with Path(path).open("rb") as file:
         if container == "wav":
             return any(chunk.name == b"data" and chunk.cut for chunk in chunks(file))
-        if "matroska" in container:
-            return _matroska_end(file) > size
-        if container == "mp3":
-            return _mp3_end(file) > size
-    return False
+        end = _mp3_end(file) if container == "mp3" else _matroska_end(file)
+        return end > stat_media(path)[0]
 
 
 def is_cut_mp4(path: str | Path) -> bool:

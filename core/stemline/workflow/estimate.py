@@ -16,10 +16,11 @@ from stemline.workflow.settings import Estimate, RunSettings
 
 _BYTES_PER_SAMPLE = {"wav24": 3, "wav32f": 4, "flac": 3}
 _RESERVE_BYTES = 1 << 20
+_DEFAULT_MODEL = "embedded"
 
 
-def estimate(prepared: Prepared, settings: RunSettings, model: str) -> Estimate:
-    """Counts work and bytes; `engine_s` from this machine's earlier runs of `model`. A silent prompt is counted as
+def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
+    """Counts work and bytes; `engine_s` from this machine's earlier runs of the model. A silent prompt is counted as
     work.
     """
     width = _BYTES_PER_SAMPLE[settings.sample_format or "wav24"]
@@ -27,7 +28,7 @@ def estimate(prepared: Prepared, settings: RunSettings, model: str) -> Estimate:
     facts = prepared.facts
     written = sum(cut.range.length * facts[cut.source].channels * width * sets for cut in prepared.plan.cuts)
     kept = sum(job.extent.range.length * facts[job.extent.source].channels * 4 for job in prepared.plan.jobs)
-    speed = known_speed(model)
+    speed = known_speed(settings.model or _DEFAULT_MODEL)
     return Estimate(
         audio_s=prepared.audio_s,
         jobs=len(prepared.plan.jobs),

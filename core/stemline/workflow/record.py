@@ -5,7 +5,6 @@ it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from stemline._version import __version__
 from stemline.client import Job, Model
 from stemline.clips import METADATA_VERSION, RESIDUAL, MediaFacts, SampleRange
+from stemline.disk import is_full
 from stemline.errors import Code, OutputError
 from stemline.media import StemTags
 from stemline.plan import Cut, PlannedJob
@@ -125,6 +125,11 @@ def stem_tags(recipe: Recipe, stem: str, metadata: Mapping[str, object], work: s
     )
 
 
+def sidecar_of(sound: Path) -> Path:
+    """The sidecar of a stem file."""
+    return sidecar_path(sound.with_suffix(""))
+
+
 def sidecar_path(path: Path) -> Path:
     """The sidecar of a stem path (without suffix)."""
     return path.with_name(f"{path.name}.json")
@@ -151,7 +156,7 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_full(error)
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}.",
             code=Code.DISK_FULL if full else Code.OUTPUT_UNWRITABLE,

@@ -15,7 +15,6 @@ from typing import Any
 from stemline.client.process import is_alive
 from stemline.errors import Code, OutputError
 from stemline.file_lock import file_lock
-from stemline.media.stem_writer import disk_errors
 from stemline.workflow.locks import lock_of
 from stemline.workflow.record import sidecar_path, write_json
 from stemline.workflow.settings import Null
@@ -84,9 +83,6 @@ def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: boo
     """
     mark = {"state": "writing", "process": os.getpid()}
     sidecars = {name: sidecar_path(path) for name, path in paths.items()}
-    for folder in {path.parent for path in paths.values()}:
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
     with file_lock(lock_of(next(iter(paths.values())).parent)):
         if not overwrite:
             check_free(paths, works)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stemline.media import read_tags
-from stemline.workflow.record import sidecar_path
+from stemline.workflow.record import sidecar_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def verify_file(path: str | Path) -> Verified:
 
 def _sidecar(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(sidecar_path(path.with_suffix("")).read_text(encoding="utf-8"))
+        record = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return _own(record)

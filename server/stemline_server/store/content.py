@@ -86,6 +86,8 @@ class ContentStore:
         wanted_bytes = size_bytes + self._reserved_bytes
         over = media_table.stored_bytes(connection) + wanted_bytes - self.limit_bytes
         short = wanted_bytes + _SPARE_DISK_BYTES - shutil.disk_usage(self._root).free
+        if over <= 0 and short <= 0:
+            return []
         unused = media_table.unused_bytes(connection)
         if over > unused:
             raise OutputError(
@@ -95,7 +97,7 @@ class ContentStore:
             )
         if short > unused:
             raise disk_full(self._root)
-        dropped = media_table.least_recently_used(connection, max(over, short, 0))
+        dropped = media_table.least_recently_used(connection, max(over, short))
         for name in dropped:
             media_table.forget_stored(connection, name)
         return dropped

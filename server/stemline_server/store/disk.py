@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from stemline.disk import is_full
 from stemline.errors import Code, OutputError
 
 
@@ -25,7 +25,7 @@ def full_disk_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise disk_full(folder) from error
         raise
     except sqlite3.OperationalError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import opentimelineio as otio
 
+from stemline.disk import is_full
 from stemline.errors import Code, EditError, OutputError
 
 # OpenTimelineIO's parser and its copying recurse in native code: text nested some ten thousand deep ends the process.
@@ -95,7 +95,7 @@ def save_timeline(
             raise OutputError(f"{path} did not read back as it was written.", code=Code.OUTPUT_DAMAGED)
         spool.replace(path)
     except OSError as error:
-        code = Code.DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Code.OUTPUT_UNWRITABLE
+        code = Code.DISK_FULL if is_full(error) else Code.OUTPUT_UNWRITABLE
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.", code=code) from error
     finally:
         with contextlib.suppress(OSError):

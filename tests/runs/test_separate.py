@@ -273,6 +273,30 @@ def test_a_second_run_reuses_and_another_prompt_does_not_overwrite(command: Comm
     assert code == 0
 
 
+@pytest.mark.parametrize("part", [{"file": "a.wav"}, {"null": None}, {"warnings": {}}, {"file": {"name": 3}}])
+def test_a_sidecar_that_was_tampered_with_is_made_again(
+    command: Command, tmp_path: Path, part: dict[str, object]
+) -> None:
+    how = ("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    _, first, _ = command(*how)
+    sidecar = Path(first["results"][0]["stems"][0]["path"]).with_suffix(".json")
+    record = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**record, **part}))
+    code, answer, _ = command(*how)
+    assert (code, answer["errors"]) == (0, [])
+    assert {**json.loads(sidecar.read_text()), "job": ""} == {**record, "job": ""}
+
+
+def test_what_killed_runs_left_is_swept_away_and_what_others_write_stays(command: Command, tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    gone = tmp_path / f".in.mix-a.wav.{int(dead.stdout)}-0123abcd.part"
+    alive, other = tmp_path / f".in.mix-a.wav.{os.getpid()}-0123abcd.part", tmp_path / ".film.mov.part"
+    for path in (gone, alive, other):
+        path.write_bytes(b"half")
+    command("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    assert [path.exists() for path in (gone, alive, other)] == [False, True, True]
+
+
 def test_files_say_how_they_were_made_and_a_changed_sample_shows(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav")
     _, answer, _ = command("separate", media, "--prompt", "dog", "--seed", "7", "--model", "noop", "-o", tmp_path)

@@ -217,7 +217,9 @@ class _Meter:
         """Takes in the next block. Of long files it looks at every few samples: a picture needs no more."""
         size = block.shape[1]
         stride = max(1, min(_PICTURE_STRIDE, self._length // (8 * len(self._columns))))
-        heights = np.abs(block[:, ::stride]).max(axis=0)
+        heights = np.abs(block[0, ::stride])
+        for channel in block[1:]:  # one by one: several times faster than a maximum across the columns of memory
+            np.maximum(heights, np.abs(channel[::stride]), out=heights)
         count = len(self._columns)
         first, last = (at * count // self._length for at in (self._at, self._at + size - 1))
         begins = -(-np.arange(first, last + 1) * self._length // count) - self._at  # of the columns, in this block

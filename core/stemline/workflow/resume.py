@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import re
@@ -19,7 +18,8 @@ from stemline.workflow.locks import lock_of
 from stemline.workflow.record import sidecar_path, write_json
 from stemline.workflow.settings import Null
 
-_PART_OWNER = re.compile(r"\.(\d+)-[0-9a-f]+\.part$")
+_PART_OWNER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
+_PARTS = {"file": dict, "null": dict, "found": bool, "warnings": list, "waveform": list, "mix_waveform": list}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,21 @@ def find_finished(paths: Mapping[str, Path], works: Mapping[str, str]) -> dict[s
     found: dict[str, FinishedFile] = {}
     for name, path in paths.items():
         record = _read(sidecar_path(path))
-        if record.get("work") != works[name] or "file" not in record:
+        if record.get("work") != works[name] or not _is_complete(record):
             return None
-        audio = path.with_name(str(record["file"]["name"]))
+        audio = path.with_name(str(record["file"].get("name")))
         try:
-            if audio.stat().st_size != record["file"]["bytes"]:
+            if audio.stat().st_size != record["file"].get("bytes"):
                 return None
         except OSError:
             return None
         found[name] = FinishedFile(audio, record)
     return found
+
+
+def _is_complete(record: Mapping[str, Any]) -> bool:
+    """Whether a sidecar has what a finished file's has: others write into this folder too."""
+    return all(isinstance(record.get(key), kind) for key, kind in _PARTS.items())
 
 
 def null_of(files: Mapping[str, FinishedFile]) -> Null:
@@ -74,9 +79,18 @@ def check_free(paths: Mapping[str, Path], works: Mapping[str, str]) -> None:
                 )
 
 
+def sweep(folder: Path) -> None:
+    """Removes the half files that killed runs left in a folder under their temporary names."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # the folder may not be there yet
+        for entry in entries:
+            owner = _PART_OWNER.fullmatch(entry.name)
+            if owner and not is_alive(int(owner[1])):
+                Path(entry.path).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
-    """Marks the places of a set as being written by this work, and sweeps away what a killed run left there.
+    """Marks the places of a set as being written by this work.
 
     After a kill the marks say that what stands there is our own unfinished work and may be written anew; after an error
     they are taken back, with what was there before. Raises OutputError as `check_free` does, unless `overwrite`.
@@ -87,9 +101,8 @@ def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: boo
         if not overwrite:
             check_free(paths, works)
         before = {sidecar: _read(sidecar) for sidecar in sidecars.values()}
-        for name, path in paths.items():
-            _sweep(path)
-            write_json(sidecars[name], {"work": works[name], **mark})
+        for name, sidecar in sidecars.items():
+            write_json(sidecar, {"work": works[name], **mark})
     try:
         yield
     except BaseException:
@@ -108,14 +121,6 @@ def _audio_of(path: Path) -> tuple[Path, ...]:
 
 def _is_at_work(process: object) -> bool:
     return isinstance(process, int) and process != os.getpid() and is_alive(process)
-
-
-def _sweep(path: Path) -> None:
-    """Removes what a killed run left of this file under its temporary name."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        owner = _PART_OWNER.search(part.name)
-        if owner and not is_alive(int(owner[1])):
-            part.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from stemline.workflow.naming import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.progress import Hooks, Meter
 from stemline.workflow.record import Recipe, clip_metadata, sidecar_path, stem_tags, write_json
-from stemline.workflow.resume import FinishedFile, check_free, claim, find_finished
+from stemline.workflow.resume import FinishedFile, check_free, claim, find_finished, sweep
 from stemline.workflow.settings import RunSettings
 from stemline.workflow.targets import Target
 
@@ -77,6 +77,7 @@ class Separation:
         self._jobs: dict[tuple[Extent, str], Job] = {}
         self._open_jobs: set[str] = set()
         self._results: list[CutResult] = []
+        self._swept: set[Path] = set()
         self._meter = Meter(prepared, hooks.on_progress)
 
     @property
@@ -140,6 +141,7 @@ class Separation:
                 self._leave_out(CutResult(cut, error=known))
                 continue
             work = self._work(cut, known)
+            self._sweep(work)
             finished = find_finished(work.paths, work.works)
             if finished is not None:
                 self._leave_out(CutResult(cut, finished, reused=True))
@@ -169,6 +171,13 @@ class Separation:
         works = {name: recipe.work(name) for name in [*(job.stem for job in jobs), RESIDUAL]}
         paths = {name: self._namer(cut, facts, name, work) for name, work in works.items()}
         return _Work(recipe, paths, works)
+
+    def _sweep(self, work: _Work) -> None:
+        """Once for each folder that files go to."""
+        folders = {path.parent for path in work.paths.values()} - self._swept
+        for folder in folders:
+            sweep(folder)
+        self._swept |= folders
 
     def _separate(self, open_work: Sequence[_Work], writers: ThreadPoolExecutor) -> list[Future[CutResult]]:
         """Runs the jobs of one lot; hands each extent's cuts to the writers when its last job has ended."""

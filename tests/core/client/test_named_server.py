@@ -189,6 +189,8 @@ def test_an_upload_goes_on_where_a_killed_server_left_it(own_serve: Serve, patie
     def kill_in_the_middle(done: int, total: int) -> None:
         sent.append(done)
         if len(sent) == 8:
+            while not any(part.stat().st_size for part in own_serve.state.rglob("*.part")):
+                time.sleep(0.01)  # sent is not yet arrived
             own_serve.kill()
             threading.Timer(0.2, own_serve.start).start()
 

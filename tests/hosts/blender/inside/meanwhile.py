@@ -69,7 +69,7 @@ def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
     media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
     original = desk.sound("original", media, 10)
     desk.select(original)
-    running, waiting = desk.press("sleep:60"), desk.press("sleep:61")
+    running, waiting = desk.press("sleep:9"), desk.press("sleep:10")
     assert desk.until(lambda: running.state == "running" and waiting.run)
     for job in (waiting, running):
         bpy.ops.stemline.cancel(tag=job.tag)
@@ -140,12 +140,12 @@ def broken(module: str, config: dict[str, Any]) -> dict[str, Any]:
     original = desk.sound("original", media, 10)
     desk.select(original)
     session = desk.session.SESSION
-    job = desk.press("sleep:60")
+    job = desk.press("sleep:9")
     assert desk.until(lambda: job.state == "running" and job.fraction >= 0)
     session._companion.process.kill()
     killed = desk.wait(job)
     state = (session.state, session.sentence)
-    job = desk.press("sleep:61")
+    job = desk.press("sleep:10")
     assert desk.until(lambda: job.state == "running" and job.stage == "separating")
     for pid in config_servers(config):
         os.kill(pid, signal.SIGKILL)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError, OutputError
 from stemline.v1 import media_pb2 as pb
 from stemline_server.config import ServerConfig
+from stemline_server.engines.base import AudioSource
 from stemline_server.services.media import MediaService
 from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
-from stemline_server.store.media_table import MediaShape
+from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
 from stemline_server.store.sources import SoundOpener
 from stemline_server.store.uploads import Upload, UploadHeader, Uploads
 
@@ -147,6 +149,55 @@ def until_there_is_room(store: ContentStore) -> None:
         except OutputError:
             assert time.monotonic() < deadline_s, "room stays set aside"
             time.sleep(0.02)
+
+
+class SlowOpener(SoundOpener):
+    """Opens a sound only once it is let, says when it was closed, and lets no collector close it."""
+
+    def __init__(self, store: ContentStore) -> None:
+        super().__init__(store)
+        self.asked, self.let, self.closed = threading.Event(), threading.Event(), threading.Event()
+        self.held: list[contextlib._GeneratorContextManager[AudioSource]] = []
+
+    def open(
+        self, row: MediaRow, references: Sequence[MediaReference]
+    ) -> contextlib._GeneratorContextManager[AudioSource]:
+        self.held.append(self._slowly(row, references))
+        return self.held[-1]
+
+    @contextlib.contextmanager
+    def _slowly(self, row: MediaRow, references: Sequence[MediaReference]) -> Iterator[AudioSource]:
+        self.asked.set()
+        assert self.let.wait(CALL_TIMEOUT_S)
+        try:
+            with super().open(row, references) as sound:
+                yield sound
+        finally:
+            self.closed.set()
+
+
+def test_a_caller_that_leaves_while_its_sound_is_opened_leaves_no_open_file(
+    tmp_path: Path, database: Database, roomy: ContentStore, uploads: Uploads
+) -> None:
+    upload = uploads.begin(WHOLE)
+    upload.write(DATA)
+    upload.finish()
+    opener = SlowOpener(roomy)
+    service = MediaService(database, roomy, opener, uploads, None)
+
+    async def leave() -> None:
+        context: Any = None
+        chunks = service.DownloadMedia(pb.DownloadMediaRequest(name=NAME), context)
+        call = asyncio.ensure_future(anext(chunks))
+        assert await asyncio.to_thread(opener.asked.wait, CALL_TIMEOUT_S)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        opener.let.set()
+        assert await asyncio.to_thread(opener.closed.wait, CALL_TIMEOUT_S)
+
+    asyncio.run(leave())
+    service.close()
 
 
 @pytest.fixture

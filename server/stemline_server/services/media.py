@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -86,7 +87,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         known = await self._database.run(lambda connection: media_table.find(connection, header.name))
         if known is not None and self._store.holds(known):
             return self._message(known, context)
-        upload = await self._begin(header)
+        upload = await self._opened(partial(self._uploads.begin, header), Upload.close)
         try:
             return self._message(await self._receive(upload, request_iterator), context)
         finally:
@@ -110,8 +111,9 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             )
         step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * row.shape.channels))
         stack = contextlib.ExitStack()
+        opening = partial(stack.enter_context, self._opener.open(row, references))
+        sound = await self._opened(opening, lambda _: stack.close())
         try:
-            sound = await self._blocking(stack.enter_context, self._opener.open(row, references))
             for start in range(request.start_sample, end_sample, step):
                 yield pb.MediaChunk(data=await self._blocking(_packed, sound, start, min(start + step, end_sample)))
         finally:
@@ -122,18 +124,18 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         await self._store.delete(request.name)
         return pb.DeleteMediaResponse()
 
-    async def _begin(self, header: UploadHeader) -> Upload:
-        """Takes the upload on; a caller that leaves meanwhile leaves no open upload behind."""
-        beginning = asyncio.ensure_future(self._blocking(self._uploads.begin, header))
+    async def _opened(self, opening: Callable[[], T], close: Callable[[T], object]) -> T:
+        """What `opening` opens, in a thread; a caller that leaves meanwhile leaves nothing open behind."""
+        running = asyncio.ensure_future(self._blocking(opening))
 
-        def close(begun: asyncio.Future[Upload]) -> None:
-            if not begun.cancelled() and begun.exception() is None:
-                self._threads.submit(begun.result().close)
+        def close_opened(opened: asyncio.Future[T]) -> None:
+            if not opened.cancelled() and opened.exception() is None:
+                self._threads.submit(close, opened.result())
 
         try:
-            return await asyncio.shield(beginning)
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
-            beginning.add_done_callback(close)
+            running.add_done_callback(close_opened)
             raise
 
     async def _receive(self, upload: Upload, parts: AsyncIterator[pb.UploadMediaRequest]) -> MediaRow:

@@ -70,7 +70,8 @@ class MediaFacts:
     """What planning must know of a `MediaSource`. `channels` counts those chosen by the source.
 
     `timecode_sample` is where the file's own timecode puts its first sample, counted in samples since midnight.
-    `cut_short` says that the file names more sound than it holds.
+    `cut_short` says that the file names more sound than it holds; `stream_channels` counts all channels of the stream
+    where a fold-down leaves one (0: they are `channels`).
     """
 
     sample_rate: int
@@ -80,6 +81,11 @@ class MediaFacts:
     frame_rate: Fraction | None = None
     drop_frame: bool = False
     cut_short: bool = False
+    stream_channels: int = 0
+
+    def channels_of(self, source: MediaSource) -> tuple[int, ...]:
+        """The channels of the stream that the source takes, by number."""
+        return source.channels or tuple(range(self.stream_channels or self.channels))
 
 
 @dataclass(frozen=True, slots=True)

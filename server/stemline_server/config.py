@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
             f"Listening on {listen} without TLS would let anyone on the network read the sound and the token.",
             advice="Give --tls-cert and --tls-key, or --insecure if the network is yours.",
         )
-    if not args.store_limit > 0:
-        raise UsageError("--store-limit must be above zero.", advice="Give it in GiB.")
+    if not 0 < args.store_limit < math.inf:
+        raise UsageError("--store-limit must be a number above zero.", advice="Give it in GiB.")
     return ServerConfig(
         state=(args.state or _default_state(listen, private=args.private)).absolute(),
         listen=listen,

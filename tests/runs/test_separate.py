@@ -18,8 +18,9 @@ import pytest
 from runs.conftest import noise
 from stemline.cli import main
 from stemline.clips import MediaSource
+from stemline.errors import Cancelled
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
-from stemline.workflow import fileset, separation
+from stemline.workflow import cut_writing, fileset, run
 from stemline.workflow.settings import Null
 from stemline.workflow.verify import verify_file
 
@@ -133,7 +134,7 @@ def test_a_fault_in_one_file_is_not_the_end_of_the_others(
             raise ZeroDivisionError
         return open_audio(source)
 
-    monkeypatch.setattr(separation, "open_audio", opening)
+    monkeypatch.setattr(cut_writing, "open_audio", opening)
     bad, good = noise(tmp_path / "bad.wav"), noise(tmp_path / "good.wav")
     code, answer, _ = command("separate", bad, good, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
     assert code == 1
@@ -235,7 +236,9 @@ def test_mono_folds_down(command: Command, tmp_path: Path) -> None:
     _, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "--channels", "mono", "-o", tmp_path)
     (result,) = answer["results"]
     assert result["channels"] == 1
+    assert result["null"]["dbfs"] == -240.0
     assert np.abs(summed(result) - samples(media).mean(axis=0)).max() <= 2.0**-24
+    assert verify_file(Path(result["residual"])).record["source"]["channels"] == [0, 1]
 
 
 def test_a_chain_takes_each_stem_from_what_is_left(command: Command, tmp_path: Path) -> None:
@@ -295,6 +298,57 @@ def test_what_killed_runs_left_is_swept_away_and_what_others_write_stays(command
         path.write_bytes(b"half")
     command("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
     assert [path.exists() for path in (gone, alive, other)] == [False, True, True]
+
+
+def test_new_sound_is_never_told_of_by_the_old_record(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the null is measured, when the files have their names already."""
+    how = ("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    command(*how)
+    with monkeypatch.context() as patch:
+        patch.setattr(fileset, "measure_null", stopped)
+        code, _, _ = command(*how, "--seed", "1", "--overwrite")
+    assert code == 130
+    code, refused, _ = command(*how)
+    assert (code, refused["errors"][0]["code"]) == (1, "OUTPUT_EXISTS")
+    code, answer, _ = command(*how, "--seed", "1")
+    assert code == 0
+    assert verify_file(Path(answer["results"][0]["stems"][0]["path"])).record["seed"] == 1
+
+
+def stopped(*_: object) -> Null:
+    raise Cancelled
+
+
+def test_what_was_done_before_a_stop_is_told(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = noise(tmp_path / "first.wav"), noise(tmp_path / "second one.wav")
+    measured = fileset.measure_null
+    monkeypatch.setattr(
+        fileset,
+        "measure_null",
+        lambda request, *rest: (stopped if request.source.path == str(second) else measured)(request, *rest),
+    )
+    code, answer, err = command("separate", first, second, "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    assert code == 130
+    assert [result["media"] for result in answer["results"]] == [str(first)]
+    assert [error["input"] for error in answer["errors"]] == [str(second)]
+    assert "Stopped" in err
+
+
+def test_the_time_that_is_foretold_is_that_of_all_stems(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered: list[tuple[float, float]] = []
+    monkeypatch.setattr(run, "remember_speed", lambda _, *speed: remembered.append(speed))
+    how = ("separate", noise(tmp_path / "in.wav"), "--model", "noop", "-o", tmp_path)
+    two = ("--stem", "a=sleep:0.2", "--stem", "b=sleep:0.3")
+    command(*how, *two)
+    command(*how, *two)
+    (audio_s, engine_s), again = remembered
+    assert audio_s == 2 * 2.0
+    assert engine_s >= 0.5
+    assert again == (0, 0)
 
 
 def test_files_say_how_they_were_made_and_a_changed_sample_shows(command: Command, tmp_path: Path) -> None:

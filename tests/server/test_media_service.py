@@ -151,6 +151,15 @@ def test_names_cannot_become_paths(server: Caller, name: str) -> None:
         assert server.refused(method, request)[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_media_whose_file_is_gone_are_not_held(server: Caller, noise: Path) -> None:
+    samples = samples_of(noise).tobytes()
+    media = server.register(noise, 0, LENGTH_SAMPLES)
+    noise.rename(noise.with_name("moved.wav"))
+    assert server.refused(server.media.GetMedia, pb.GetMediaRequest(name=media.name))[0] is grpc.StatusCode.NOT_FOUND
+    assert server.call(server.media.UploadMedia, parts(samples)).name == media.name
+    assert server.call(server.media.GetMedia, pb.GetMediaRequest(name=media.name)).length_samples == LENGTH_SAMPLES
+
+
 def test_deleted_media_are_gone_unless_a_job_needs_them(server: Caller, noise: Path) -> None:
     media = server.register(noise, 0, LENGTH_SAMPLES)
     job = server.create(media.name, "sleep:30")

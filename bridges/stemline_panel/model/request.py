@@ -13,7 +13,6 @@ from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRang
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.hosts.wire import to_wire
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
-from stemline.workflow.estimate import remember_speed
 from stemline_panel.model.words import listed
 
 MIX = "mix"
@@ -94,7 +93,6 @@ def separate(
     namer = EditNamer(request.settings.output_dir)
     prepared = prepare(host, request.stems, request.settings, namer.folder)
     result = run_prepared(host, prepared, request.settings, namer, Hooks(on_progress, cancelled))
-    remember_speed(result.model, result.audio_s, result.engine_s)
     return Outcome(request, result, host.tracks, host.options)
 
 

@@ -26,7 +26,7 @@ from stemline.report import render_page, report_of
 from stemline.report.build import skip_of, summary_of
 from stemline.timebase import snap_rate
 from stemline.workflow import EditNamer, Hooks, Prepared, RunResult, RunSettings, prepare, run_prepared
-from stemline.workflow.estimate import check_room, estimate, remember_speed
+from stemline.workflow.estimate import check_room, estimate
 from stemline.workflow.naming import relative_to
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import write_json, write_text
@@ -83,7 +83,6 @@ class _Batch:
             say_orders(self._stems)
         with progress_bar(self._edit.name) as show, stop.gently():
             result = run_prepared(host, prepared, settings, namer, Hooks(show, stop.asked))
-        remember_speed(result.model, result.audio_s, result.engine_s)
         exports = Exports()
         if result.output:
             self._notebook.note(self._target, self._recipe)

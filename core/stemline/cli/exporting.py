@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemline.errors import EditError, MediaError, OutputError, StemlineError, UsageError
+from stemline.errors import Cancelled, StemlineError, UsageError
 from stemline.hosts.otio_edit.export import (
     Exported,
     ExportRequest,
@@ -88,7 +88,9 @@ def export_results(args: argparse.Namespace, result: RunResult, notebook: Output
             places.note(written)
         except LossyFormatError as error:
             notes.append(str(error))
-        except (EditError, MediaError, OutputError) as error:
+        except Cancelled:
+            raise
+        except StemlineError as error:
             failed.append(error)
         else:
             paths.append(str(written.path))

@@ -22,6 +22,8 @@ from stemline.prompts import TypedSpan, clean_text, merge_ranges, name_from_text
 from stemline.workflow import FileNamer, Hooks, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import check_room, estimate
 
+_ENDS_ALL = (Cancelled, NoServerError)
+
 
 def separate(args: argparse.Namespace) -> int:
     """Separates each file by itself: one that cannot be used does not stop the others."""
@@ -44,10 +46,10 @@ def separate(args: argparse.Namespace) -> int:
         for path in dict.fromkeys(str(Path(media).absolute()) for media in args.media):
             try:
                 results.append(_one(path, asked, settings, stop))
-            except (Cancelled, NoServerError):
-                raise
             except StemlineError as error:
                 errors.append((path, error))
+                if isinstance(error, _ENDS_ALL):
+                    break  # what is done is told all the same
             except Exception as error:  # noqa: BLE001 - media is untrusted: one file's fault is not the others' end
                 errors.append((path, unforeseen(error)))
     failures = [(path, failure) for result in results for path, failure in _failures(result)]
@@ -64,7 +66,8 @@ def separate(args: argparse.Namespace) -> int:
             say_notices(result)
     _say_errors(errors)
     if errors:
-        return max(error.exit_code for _, error in errors) if not results else 1
+        ended = not results or isinstance(errors[-1][1], _ENDS_ALL)
+        return max(error.exit_code for _, error in errors) if ended else 1
     return 1 if failures else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from stemline import paths
 from stemline._version import __version__
 from stemline.client.client import PRIVATE, Client, connect
+from stemline.client.presence import is_any_at_work
 from stemline.client.private import stop_private
 from stemline.client.process import lock_state
 from stemline.client.values import JobState
@@ -47,7 +48,11 @@ def cache_parts() -> list[CachePart]:
 
 
 def clear_cache() -> Cleared:
-    """Removes all that no unfinished job needs, private servers of other versions included."""
+    """Removes all that no unfinished job needs, private servers of other versions included; nothing while a run is at
+    work, which needs also what is done.
+    """
+    if is_any_at_work():
+        return Cleared(0, ("Stemline is separating: all stays until it is done.",))
     before = _total_bytes()
     own = paths.server_state_dir(__version__)
     kept = list(_clear_own(own))

@@ -19,7 +19,7 @@ from stemline.client.status import details_of
 from stemline.client.values import Media, Progress, media_of
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError, StemlineError
-from stemline.media import SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, open_audio
+from stemline.media import SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, media_facts, open_audio
 from stemline.v1 import media_pb2
 
 CHUNK_BYTES = 512 * 1024
@@ -72,7 +72,9 @@ def register_path(link: Link, source: MediaSource, extent: SampleRange) -> Media
         end_sample=extent.end_sample,
     )
     try:
-        return media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, _patience_s(extent.length)))
+        # a decoder that does not repeat itself makes the server decode all of the stream, whatever the range
+        patience_s = _patience_s(max(extent.length, media_facts(source).length_samples))
+        return media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, patience_s))
     except InputError as error:
         if error.code is Code.PATH_NOT_ALLOWED:
             return None

@@ -52,6 +52,7 @@ def media_facts(source: MediaSource) -> MediaFacts:
         frame_rate=info.video_frame_rate or (info.timecode.rate if info.timecode else None),
         drop_frame=info.timecode.drop_frame if info.timecode else False,
         cut_short=facts.cut_short,
+        stream_channels=facts.stream.channels if source.mono else 0,
     )
 
 

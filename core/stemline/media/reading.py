@@ -14,11 +14,12 @@ from stemline.media.measuring import StreamFacts
 from stemline.media.pcm_cache import PcmCache
 from stemline.media.probing import chosen_channels, usable_stream
 from stemline.media.range_decoder import RangeDecoder
-from stemline.media.samples import FloatBlock, interleaved, zero_nonfinite
+from stemline.media.samples import FloatBlock, SampleFormat, interleaved, quantise, zero_nonfinite
 from stemline.media.true_ranges import TrueRanges
 from stemline.paths import cache_dir
 
 BLOCK_SAMPLES = 1 << 16
+_UP_TO_24_BITS = ("u8", "s16", "s24")
 
 
 class AudioReader:
@@ -54,12 +55,16 @@ class AudioReader:
             block[:, last - start_sample :] = 0
         else:
             block[...] = 0
+        if not self._all:
+            block = block[list(self._channels)]
         if self._float:
             self.nonfinite_samples += zero_nonfinite(block)
-        if self._all:
-            return block
-        picked = block[list(self._channels)]
-        return picked.mean(axis=0, keepdims=True, dtype=np.float32) if self._mono else picked
+        return self._folded(block) if self._mono else block
+
+    def _folded(self, block: FloatBlock) -> FloatBlock:
+        """The mean of the channels; of integers of up to 24 bits again a 24-bit number, so that stems add up to it."""
+        mean: FloatBlock = block.mean(axis=0, keepdims=True, dtype=np.float32)
+        return quantise(mean, SampleFormat.WAV24) if self.sample_format in _UP_TO_24_BITS else mean
 
     def blocks(self, start_sample: int, end_sample: int, block_samples: int = BLOCK_SAMPLES) -> Iterator[FloatBlock]:
         """The range in order, in blocks of `block_samples` (the last may be shorter): one pass, memory of one block."""

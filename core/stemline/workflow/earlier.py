@@ -57,8 +57,7 @@ def _key_of_record(record: Mapping[str, Any]) -> _Key | None:
 
 
 def _key_of_source(source: MediaSource, media: MediaFacts) -> _Key:
-    channels = source.channels or tuple(range(media.channels))
-    return Path(source.path).name, source.stream, channels, source.mono, media.sample_rate
+    return Path(source.path).name, source.stream, media.channels_of(source), source.mono, media.sample_rate
 
 
 def _finished(record: Mapping[str, Any]) -> Finished | None:

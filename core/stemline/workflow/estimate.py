@@ -70,7 +70,7 @@ def known_speed(model: str) -> float:
 
 
 def remember_speed(model: str, audio_s: float, engine_s: float) -> None:
-    """Notes how fast `model` was. Losing the note does no harm."""
+    """Notes how fast `model` was: seconds of media over all jobs, and of computing. Losing the note does no harm."""
     if engine_s <= 0 or audio_s <= 0:
         return
     try:

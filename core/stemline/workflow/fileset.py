@@ -92,6 +92,7 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
     if request.sample_format is not SampleFormat.WAV32F:
         wanted.append(SampleFormat.WAV32F)
     for sample_format in wanted:
+        mix.nonfinite_samples = 0
         try:
             written = _write(request, mix, AudioFormat(sample_format, mix.sample_rate, mix.channels, mix.layout))
         except BeyondFullScaleError:
@@ -113,7 +114,7 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
 
 def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> WrittenSet:
     meters = {name: _Meter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
-    fits_integers = audio_format.sample_format is SampleFormat.WAV32F
+    is_float = audio_format.sample_format is SampleFormat.WAV32F
     overlap = _Overlap()
     with ExitStack() as stack:
         writers = {
@@ -134,7 +135,7 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
                 )
                 rest -= stem
                 _put(writers[name], meters[name], stem)
-            if not fits_integers:
+            if not is_float:
                 rest = quantise(rest.astype(np.float32), SampleFormat.WAV24)
             if len(request.targets) > 1:
                 overlap.add(whole, rest)

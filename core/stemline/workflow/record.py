@@ -83,7 +83,7 @@ def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, objec
         "source": {
             "media": Path(cut.source.path).as_uri(),
             "stream": cut.source.stream,
-            "channels": list(cut.source.channels or range(recipe.facts.channels)),
+            "channels": list(recipe.facts.channels_of(cut.source)),
             "start_sample": cut.range.start_sample,
             "end_sample": cut.range.end_sample,
             "sample_rate": recipe.facts.sample_rate,

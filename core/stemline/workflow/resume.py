@@ -19,6 +19,7 @@ from stemline.workflow.record import sidecar_path, write_json
 from stemline.workflow.settings import Null
 
 _PART_OWNER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
+_States = tuple[tuple[str, int, int, int], ...]
 _PARTS = {"file": dict, "null": dict, "found": bool, "warnings": list, "waveform": list, "mix_waveform": list}
 
 
@@ -92,27 +93,43 @@ def sweep(folder: Path) -> None:
 def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
     """Marks the places of a set as being written by this work.
 
-    After a kill the marks say that what stands there is our own unfinished work and may be written anew; after an error
-    they are taken back, with what was there before. Raises OutputError as `check_free` does, unless `overwrite`.
+    After a kill the marks say that what stands there is our own unfinished work and may be written anew. After an error
+    they are taken back, with what was there before, save where new sound has its place already. Raises OutputError as
+    `check_free` does, unless `overwrite`.
     """
     mark = {"state": "writing", "process": os.getpid()}
     sidecars = {name: sidecar_path(path) for name, path in paths.items()}
     with file_lock(lock_of(next(iter(paths.values())).parent)):
         if not overwrite:
             check_free(paths, works)
-        before = {sidecar: _read(sidecar) for sidecar in sidecars.values()}
+        before = {name: (_audio_states(path), _read(sidecars[name])) for name, path in paths.items()}
         for name, sidecar in sidecars.items():
             write_json(sidecar, {"work": works[name], **mark})
     try:
         yield
     except BaseException:
-        for path, sidecar in zip(paths.values(), sidecars.values(), strict=True):
+        for name, (states, record) in before.items():
             with contextlib.suppress(OSError, OutputError):
-                if "file" in before[sidecar] and any(audio.exists() for audio in _audio_of(path)):
-                    write_json(sidecar, before[sidecar])
-                else:
-                    sidecar.unlink(missing_ok=True)
+                _take_back(paths[name], states, record)
         raise
+
+
+def _take_back(path: Path, states: _States, record: Mapping[str, Any]) -> None:
+    now = _audio_states(path)
+    if now and now == states and "file" in record:
+        write_json(sidecar_path(path), record)
+    elif not now or now == states:
+        sidecar_path(path).unlink(missing_ok=True)
+
+
+def _audio_states(path: Path) -> _States:
+    """What tells the sound that stands there from any other, without reading it."""
+    found = []
+    for audio in _audio_of(path):
+        with contextlib.suppress(OSError):
+            facts = audio.stat()
+            found.append((audio.name, facts.st_ino, facts.st_mtime_ns, facts.st_size))
+    return tuple(found)
 
 
 def _audio_of(path: Path) -> tuple[Path, ...]:

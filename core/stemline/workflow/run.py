@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 
 from stemline._version import __version__
 from stemline.client import connect
+from stemline.client.presence import at_work
 from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, StemRequest
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
+from stemline.workflow.estimate import remember_speed
 from stemline.workflow.naming import EditNamer, Namer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
@@ -53,9 +55,10 @@ def run_edit(
 def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: Namer, hooks: Hooks) -> RunResult:
     """`run_edit` for a plan that is made already, with other file names."""
     started = time.monotonic()
-    with connect(settings.server) as client:
+    with at_work(), connect(settings.server) as client:
         separation = Separation(client, prepared, settings, namer, hooks)
         results = separation.run()
+    remember_speed(separation.model.id, *separation.computed())
     if hooks.stopped():
         raise Cancelled
     by_clip = {clip_id: result for result in results for clip_id in result.cut.clip_ids}

@@ -11,20 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, Model, Stem
-from stemline.clips import RESIDUAL, MediaSource
+from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, Model
+from stemline.clips import RESIDUAL
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
 from stemline.faults import unforeseen
-from stemline.media import SampleFormat, StemTags, open_audio, probe
 from stemline.plan import Cut, Extent, PlannedJob
-from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
+from stemline.workflow.cut_writing import CutWork, write_cut
 from stemline.workflow.naming import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.progress import Hooks, Meter
-from stemline.workflow.record import Recipe, clip_metadata, sidecar_path, stem_tags, write_json
+from stemline.workflow.record import Recipe
 from stemline.workflow.resume import FinishedFile, check_free, claim, find_finished, sweep
 from stemline.workflow.settings import RunSettings
-from stemline.workflow.targets import Target
 
 _WRITERS = 2
 _LOTS = 3
@@ -44,15 +42,6 @@ class CutResult:
     reused: bool = False
     engine_s: float = 0.0
     elapsed_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Work:
-    """One cut on its way."""
-
-    recipe: Recipe
-    paths: dict[str, Path]
-    works: dict[str, str]
 
 
 class Separation:
@@ -98,6 +87,13 @@ class Separation:
         order = {id(cut): i for i, cut in enumerate(self._prepared.plan.cuts)}
         return sorted(self._results, key=lambda result: order[id(result.cut)])
 
+    def computed(self) -> tuple[float, float]:
+        """Seconds of media in the jobs so far that had to be computed, now or before, and of computing them."""
+        jobs = {at: job for at, job in self._jobs.items() if job.engine_s > 0}
+        facts = self._prepared.facts
+        audio_s = sum(extent.range.length / facts[extent.source].sample_rate for extent, _ in jobs)
+        return audio_s, sum(job.engine_s for job in jobs.values())
+
     def _run_lots(self) -> None:
         lots: list[Future[list[Future[CutResult]]]] = []
         with (
@@ -128,10 +124,10 @@ class Separation:
             self._check_cancelled()
         return [future.result() for future in futures]
 
-    def _send(self, cuts: Sequence[Cut]) -> list[_Work]:
+    def _send(self, cuts: Sequence[Cut]) -> list[CutWork]:
         """Makes sure that the server has these cuts' sound; gives those whose files are not there yet."""
         media: dict[Extent, str | StemlineError] = {}
-        open_work: list[_Work] = []
+        open_work: list[CutWork] = []
         for cut in cuts:
             self._check_cancelled()
             if cut.extent not in media:
@@ -164,24 +160,24 @@ class Separation:
         except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
             return unforeseen(error)
 
-    def _work(self, cut: Cut, media: str) -> _Work:
+    def _work(self, cut: Cut, media: str) -> CutWork:
         facts = self._prepared.facts[cut.source]
         jobs = self._planned[cut.extent]
         recipe = Recipe(cut, facts, jobs, media, self._model, self._pipeline_version, self._settings)
         works = {name: recipe.work(name) for name in [*(job.stem for job in jobs), RESIDUAL]}
         paths = {name: self._namer(cut, facts, name, work) for name, work in works.items()}
-        return _Work(recipe, paths, works)
+        return CutWork(recipe, paths, works)
 
-    def _sweep(self, work: _Work) -> None:
+    def _sweep(self, work: CutWork) -> None:
         """Once for each folder that files go to."""
         folders = {path.parent for path in work.paths.values()} - self._swept
         for folder in folders:
             sweep(folder)
         self._swept |= folders
 
-    def _separate(self, open_work: Sequence[_Work], writers: ThreadPoolExecutor) -> list[Future[CutResult]]:
+    def _separate(self, open_work: Sequence[CutWork], writers: ThreadPoolExecutor) -> list[Future[CutResult]]:
         """Runs the jobs of one lot; hands each extent's cuts to the writers when its last job has ended."""
-        by_extent: dict[Extent, list[_Work]] = {}
+        by_extent: dict[Extent, list[CutWork]] = {}
         for work in open_work:
             by_extent.setdefault(work.recipe.cut.extent, []).append(work)
         names = [stem.name for stem in self._prepared.stems]
@@ -195,7 +191,7 @@ class Separation:
             for work in by_extent[extent]
         ]
 
-    def _jobs_of(self, by_extent: Mapping[Extent, list[_Work]], names: list[str]) -> Iterator[Extent]:
+    def _jobs_of(self, by_extent: Mapping[Extent, list[CutWork]], names: list[str]) -> Iterator[Extent]:
         """Runs the jobs of these stems; yields each extent when all of its jobs have ended."""
         batch = str(uuid.uuid4())
         requests: dict[tuple[Extent, str], JobRequest] = {}
@@ -248,7 +244,7 @@ class Separation:
             priority=self._settings.priority,
         )
 
-    def _write(self, work: _Work) -> CutResult:
+    def _write(self, work: CutWork) -> CutResult:
         """Writes one cut's files, from the writer's thread."""
         started = time.monotonic()
         cut = work.recipe.cut
@@ -259,7 +255,7 @@ class Separation:
                 if job is not None and job.state is not JobState.SUCCEEDED:
                     raise job.error.error() if job.error else SeparationError("The job was stopped on the server.")
             with claim(work.paths, work.works, overwrite=self._settings.overwrite):
-                result.files = self._write_files(work, jobs)
+                result.files = write_cut(work, jobs, self._client, self._hooks.stopped)
             share = cut.range.length / cut.extent.range.length
             result.engine_s = sum(job.engine_s for job in jobs.values() if job) * min(1.0, share)
         except StemlineError as error:
@@ -272,25 +268,6 @@ class Separation:
         result.elapsed_s = time.monotonic() - started
         self._meter.cut(cut)
         return result
-
-    def _write_files(self, work: _Work, jobs: Mapping[str, Job | None]) -> dict[str, FinishedFile]:
-        cut = work.recipe.cut
-        metadata = {name: clip_metadata(work.recipe, name, jobs.get(name)) for name in work.paths}
-
-        def tags(name: str) -> StemTags:
-            return stem_tags(work.recipe, name, metadata[name], work.works[name])
-
-        targets = {name: Target.of(self._client, job, cut.extent.range) for name, job in jobs.items()}
-        sample_format = SampleFormat(self._settings.sample_format or _default_format(cut.source))
-        request = SetRequest(cut.source, cut.range, targets, work.paths, sample_format, tags, self._hooks.stopped)
-        try:
-            with open_audio(cut.source) as mix:
-                written = write_set(request, mix)
-        finally:
-            for target in targets.values():
-                if target is not None:
-                    target.close()
-        return {name: _finish_file(name, work, written, metadata[name], jobs.get(name)) for name in work.paths}
 
     def _leave_out(self, result: CutResult) -> None:
         self._results.append(result)
@@ -323,62 +300,6 @@ def _lots(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
         extents.add(cut.extent)
     if lot:
         yield lot
-
-
-def _finish_file(
-    name: str, work: _Work, written: WrittenSet, metadata: dict[str, object], job: Job | None
-) -> FinishedFile:
-    """Completes the record of a written file with what is known now, in the sidecar; from here on the file counts as
-    done.
-    """
-    file = written.files[name]
-    metadata["null"] = written.null.as_dict()
-    metadata["audio_sha256"] = file.audio_sha256
-    stem = job.stem if job else None
-    record = {
-        **metadata,
-        "work": work.works[name],
-        "extent": [work.recipe.cut.extent.range.start_sample, work.recipe.cut.extent.range.end_sample],
-        "file": {"name": file.path.name, "bytes": file.path.stat().st_size, "format": written.sample_format},
-        "found": bool(stem and stem.found),
-        "confidence": stem.confidence if stem else 0.0,
-        "matched": stem.matched if stem else "",
-        "notes": dict(stem.notes) if stem else {},
-        "warnings": _warnings(name, work.recipe, written, stem),
-        "waveform": file.waveform,
-        "mix_waveform": written.mix_waveform if name == RESIDUAL else [],
-    }
-    write_json(sidecar_path(work.paths[name]), record)
-    return FinishedFile(file.path, record)
-
-
-def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
-    warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
-    if name == RESIDUAL and written.overlapping:
-        message = "The stems hold some of the same sound, so the residual holds it inverted."
-        if not recipe.settings.chain:
-            message += " Take each stem from what the ones before it left (--chain) to avoid that."
-        warnings.append({"code": "STEMS_OVERLAP", "message": message})
-    if name == RESIDUAL and written.nonfinite_samples:
-        message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
-        warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
-    if name == RESIDUAL and written.damaged:
-        message = "Some of the media file does not decode; there it is silent, or what follows comes early."
-        warnings.append({"code": "MEDIA_DAMAGED", "message": f"{message} Copy it again if it should be whole."})
-    facts = recipe.facts
-    if name == RESIDUAL and facts.cut_short and recipe.cut.range.end_sample >= facts.length_samples:
-        end_s = facts.length_samples / facts.sample_rate
-        message = (
-            f"The media file is cut short: its sound ends after {end_s:.2f} s. Copy it again if there should be more."
-        )
-        warnings.append({"code": "MEDIA_CUT_SHORT", "message": message})
-    return warnings
-
-
-def _default_format(source: MediaSource) -> SampleFormat:
-    """24 bits hold everything that decoders of compressed sound and most recorders give; deeper PCM stays float."""
-    deeper = probe(source.path).streams[source.stream]
-    return SampleFormat.WAV32F if deeper.codec.startswith("pcm_") and deeper.bits > 24 else SampleFormat.WAV24
 
 
 def _choose_model(client: Client, wanted: str) -> Model:

@@ -24,7 +24,7 @@ from stemline_server.store.database import Database
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 from stemline_server.store.registrar import PathRegistrar
-from stemline_server.store.sources import SoundOpener
+from stemline_server.store.sources import SoundOpener, still_valid
 from stemline_server.store.uploads import Upload, UploadHeader, Uploads
 
 if TYPE_CHECKING:
@@ -64,8 +64,11 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
         row, references = await self._lookup(request.name)
-        if not references and not self._store.holds(row):
-            raise _unknown(request.name)
+        if not self._store.holds(row):
+            try:
+                await self._blocking(still_valid, references)
+            except MediaError as error:  # its files are gone or changed: it has to be brought again
+                raise _unknown(request.name) from error
         return self._message(row, context)
 
     async def RegisterPath(self, request: pb.RegisterPathRequest, context: Context) -> pb.Media:

@@ -114,7 +114,12 @@ class ContentStore:
 
         def work(connection: sqlite3.Connection) -> MediaRow:
             target.parent.mkdir(exist_ok=True)
-            draft.replace(target)
+            try:
+                draft.replace(target)
+            except PermissionError:  # Windows replaces nothing that a client has open, be it the same sound
+                if not target.is_file() or target.stat().st_size != shape.size_bytes:
+                    raise
+                draft.unlink()
             return media_table.put(connection, name, shape, shape.size_bytes)
 
         return self._database.call(work)

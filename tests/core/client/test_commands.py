@@ -25,6 +25,7 @@ from stemline.cli import cache, doctor, jobs, models, serve, stop
 from stemline.cli.answers import size_text, visible
 from stemline.cli.cache import parse_size
 from stemline.client import Client, connect, find_private
+from stemline.client.presence import at_work
 from stemline.client.settings import store_limit_bytes
 from stemline.errors import Code, NoServerError, UsageError
 
@@ -135,6 +136,22 @@ def test_clearing_keeps_what_a_running_job_needs(command: Command, own_client: C
     assert ended.stem is not None
     with own_client.open_media(ended.stem.media) as stem:
         assert stem.read(0, 10).shape == (2, 10)
+
+
+def test_clearing_takes_nothing_from_under_a_run(command: Command, own_client: Client, clip: Path) -> None:
+    (done,) = own_client.create_jobs([make_request(own_client, clip)])
+    *_, done = own_client.watch([done.name])
+    assert done.stem is not None
+    killed = paths.cache_dir() / "locks" / "run-1-00000000"
+    with at_work():
+        killed.touch()
+        (cleared,) = results(command("cache", "clear", "--json"))
+        assert (cleared["freed_bytes"], len(cleared["kept"])) == (0, 1)
+        with own_client.open_media(done.stem.media) as stem:
+            assert stem.read(0, 10).shape == (2, 10)
+    (cleared,) = results(command("cache", "clear", "--json"))
+    assert cleared["freed_bytes"] > 0
+    assert not killed.exists()
 
 
 def test_clearing_frees_the_disk_when_nothing_runs(command: Command, own_client: Client, clip: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import aaf2
 import numpy as np
+import pytest
 
 from hosts.otio.support import difference, media, separate, source_samples
 from stemline.hosts.base import Selection
 from stemline.hosts.otio_edit import OtioTarget, ReadOptions, open_edit
+from stemline.media import media_facts
 
 RATE = 25
 
@@ -65,3 +67,35 @@ def test_embedded_sound_is_copied_once(tmp_path: Path) -> None:
             assert sound.getnframes() == 8 * 48000
         stamp = copied.stat().st_mtime_ns
     assert copied.stat().st_mtime_ns == stamp
+
+
+def test_sounds_of_one_name_and_one_session_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Media Composer's ids of one session differ in the middle and end alike."""
+    new = aaf2.mobid.MobID.new
+
+    def of_one_session() -> aaf2.mobid.MobID:
+        made = new()
+        made.bytes_le[28:] = b"\xb2\x62\xcd\x52"
+        return made
+
+    monkeypatch.setattr(aaf2.mobid.MobID, "new", staticmethod(of_one_session))
+    path = tmp_path / "reel.aaf"
+    with aaf2.open(str(path), "w") as file:
+        composition = file.create.CompositionMob("reel")
+        composition.usage = "Usage_TopLevel"
+        file.content.mobs.append(composition)
+        for track, length_s in enumerate((6, 8), 1):
+            take = media(tmp_path / str(length_s) / "take.wav", length_s)
+            master = file.create.MasterMob("take")
+            file.content.mobs.append(master)
+            slot = master.import_audio_essence(str(take), 48000)
+            sound = composition.create_timeline_slot(RATE)
+            sound["PhysicalTrackNumber"].value = track
+            clip = master.create_source_clip(slot.slot_id, media_kind="sound")
+            clip.length = 50
+            sequence = file.create.Sequence(media_kind="sound")
+            sound.segment = sequence
+            sequence.components.append(clip)
+    edit = open_edit(path, OtioTarget(tmp_path / "x.otio"), None, ReadOptions(unpack_to=tmp_path / "media"))
+    clips = edit.read_clips(Selection()).clips
+    assert [media_facts(clip.source).length_samples for clip in clips] == [6 * 48000, 8 * 48000]

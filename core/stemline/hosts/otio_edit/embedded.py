@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -69,7 +70,9 @@ def _copy(essence: Any, mob: Any, folder: Path) -> Path | None:
     suffix = _WHOLE_FILES.get(head) or (".wav" if _is_pcm(mob.descriptor) else "")
     if not suffix:
         return None
-    target = folder / f"{safe_part(mob.name or 'sound')}_{str(mob.mob_id).rpartition('.')[2]}{suffix}"
+    # not a part of the id: the last one is that of the machine or session, the same for many sounds
+    mark = hashlib.sha256(str(mob.mob_id).encode()).hexdigest()[:12]
+    target = folder / f"{safe_part(mob.name or 'sound')}_{mark}{suffix}"
     if target.is_file() and target.stat().st_size >= size:
         return target
     check_room(size, folder, Path(target.name))

@@ -22,7 +22,7 @@ class Placed(NamedTuple):
     start: int
     length: int
     file_start: int
-    path: str
+    path: Path
 
 
 def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
@@ -50,7 +50,7 @@ def _timeline(sequence: Sequence) -> tuple[otio.schema.Timeline, list[Placed]]:
             if item.start > cursor:
                 made.append(_gap(item.start - cursor, rate))
             made.append(_clip(item, _pan(track), rate))
-            expected.append(Placed(len(timeline.tracks), item.start, item.length, item.file_start, str(item.path)))
+            expected.append(Placed(len(timeline.tracks), item.start, item.length, item.file_start, item.path))
             cursor = item.start + item.length
         if sequence.length > cursor:
             made.append(_gap(sequence.length - cursor, rate))
@@ -123,7 +123,7 @@ def _differences(sequence: Sequence, expected: list[Placed], back: otio.schema.T
             if isinstance(item, otio.schema.Clip):
                 reference = item.media_reference
                 inside = ticks_of(item.source_range.start_time) - ticks_of(reference.available_range.start_time)
-                path = plain_path(getattr(reference, "target_url", ""))
+                path = Path(plain_path(getattr(reference, "target_url", "")))
                 found.append(Placed(number, cursor, length, _frames(inside, sequence), path))
             cursor += length
     differences = [f"{got} and not {want}" for want, got in zip(expected, found, strict=False) if want != got]

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlparse
 from xml.etree import ElementTree
 
 import opentimelineio as otio
@@ -16,6 +15,7 @@ from stemline.hosts.otio_edit.effects import effect_name, is_idle
 from stemline.hosts.otio_edit.export.sequence import Fade, Item, Sequence, SequenceTrack
 from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts
 from stemline.hosts.otio_edit.formats import FCP_XML, call_adapter
+from stemline.hosts.otio_edit.links import plain_path
 
 
 class Leg(NamedTuple):
@@ -29,7 +29,7 @@ class Leg(NamedTuple):
     file_out: int
     channel: int
     enabled: bool
-    path: str
+    path: Path
 
 
 def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
@@ -149,7 +149,7 @@ def _leg(item: Item, fades: tuple[Fade | None, Fade | None], track: int, channel
     if tail is not None and tail.before:
         end, file_out = -1, file_out + tail.after
     times = (start, end, file_in, file_out)
-    return Leg(track, item.clip.name, *times, channel + 1, item.clip.enabled, str(item.path))
+    return Leg(track, item.clip.name, *times, channel + 1, item.clip.enabled, item.path)
 
 
 def _fade_effect(name: str) -> dict[str, object]:
@@ -257,7 +257,7 @@ def _differences(sequence: Sequence, builder: _Builder, spool: Path, target: Pat
 
 def _legs(root: ElementTree.Element) -> Iterator[Leg]:
     paths = {
-        file.get("id"): unquote(urlparse(file.findtext("pathurl", "")).path)
+        file.get("id"): Path(plain_path(file.findtext("pathurl", "")))
         for file in root.iter("file")
         if file.find("pathurl") is not None
     }
@@ -271,7 +271,7 @@ def _legs(root: ElementTree.Element) -> Iterator[Leg]:
                 times[0], times[1], times[2], times[3],
                 int(item.findtext("sourcetrack/trackindex", "0")),
                 item.findtext("enabled") == "TRUE",
-                paths.get(file.get("id") if file is not None else None, ""),
+                paths.get(file.get("id") if file is not None else None, Path()),
             )  # fmt: skip
 
 

@@ -1,0 +1,105 @@
+"""Writes the files of one cut from what its jobs gave, and the sidecar of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemline.client import Client, Job, Stem
+from stemline.clips import RESIDUAL, MediaSource
+from stemline.media import SampleFormat, StemTags, open_audio, probe
+from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
+from stemline.workflow.record import Recipe, clip_metadata, sidecar_path, stem_tags, write_json
+from stemline.workflow.resume import FinishedFile
+from stemline.workflow.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class CutWork:
+    """One cut on its way: how it is made, and by stem name the place of each file (without suffix) and its work."""
+
+    recipe: Recipe
+    paths: dict[str, Path]
+    works: dict[str, str]
+
+
+def write_cut(
+    work: CutWork, jobs: Mapping[str, Job | None], client: Client, cancelled: Callable[[], bool]
+) -> dict[str, FinishedFile]:
+    """The cut's files by stem name; None stands for a job that was not needed. Raises as `write_set` does, Cancelled
+    among it.
+    """
+    cut = work.recipe.cut
+    metadata = {name: clip_metadata(work.recipe, name, jobs.get(name)) for name in work.paths}
+
+    def tags(name: str) -> StemTags:
+        return stem_tags(work.recipe, name, metadata[name], work.works[name])
+
+    sample_format = SampleFormat(work.recipe.settings.sample_format or _default_format(cut.source))
+    targets: dict[str, Target | None] = {}
+    with ExitStack() as stack:
+        for name, job in jobs.items():
+            targets[name] = target = Target.of(client, job, cut.extent.range)
+            if target is not None:
+                stack.callback(target.close)
+        request = SetRequest(cut.source, cut.range, targets, work.paths, sample_format, tags, cancelled)
+        written = write_set(request, stack.enter_context(open_audio(cut.source)))
+    return {name: _finish_file(name, work, written, metadata[name], jobs.get(name)) for name in work.paths}
+
+
+def _finish_file(
+    name: str, work: CutWork, written: WrittenSet, metadata: dict[str, object], job: Job | None
+) -> FinishedFile:
+    """Completes the record of a written file with what is known now, in the sidecar; from here on the file counts as
+    done.
+    """
+    file = written.files[name]
+    metadata["null"] = written.null.as_dict()
+    metadata["audio_sha256"] = file.audio_sha256
+    stem = job.stem if job else None
+    record = {
+        **metadata,
+        "work": work.works[name],
+        "extent": [work.recipe.cut.extent.range.start_sample, work.recipe.cut.extent.range.end_sample],
+        "file": {"name": file.path.name, "bytes": file.path.stat().st_size, "format": written.sample_format},
+        "found": bool(stem and stem.found),
+        "confidence": stem.confidence if stem else 0.0,
+        "matched": stem.matched if stem else "",
+        "notes": dict(stem.notes) if stem else {},
+        "warnings": _warnings(name, work.recipe, written, stem),
+        "waveform": file.waveform,
+        "mix_waveform": written.mix_waveform if name == RESIDUAL else [],
+    }
+    write_json(sidecar_path(work.paths[name]), record)
+    return FinishedFile(file.path, record)
+
+
+def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
+    warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
+    if name == RESIDUAL and written.overlapping:
+        message = "The stems hold some of the same sound, so the residual holds it inverted."
+        if not recipe.settings.chain:
+            message += " Take each stem from what the ones before it left (--chain) to avoid that."
+        warnings.append({"code": "STEMS_OVERLAP", "message": message})
+    if name == RESIDUAL and written.nonfinite_samples:
+        message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
+        warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
+    if name == RESIDUAL and written.damaged:
+        message = "Some of the media file does not decode; there it is silent, or what follows comes early."
+        warnings.append({"code": "MEDIA_DAMAGED", "message": f"{message} Copy it again if it should be whole."})
+    facts = recipe.facts
+    if name == RESIDUAL and facts.cut_short and recipe.cut.range.end_sample >= facts.length_samples:
+        end_s = facts.length_samples / facts.sample_rate
+        message = (
+            f"The media file is cut short: its sound ends after {end_s:.2f} s. Copy it again if there should be more."
+        )
+        warnings.append({"code": "MEDIA_CUT_SHORT", "message": message})
+    return warnings
+
+
+def _default_format(source: MediaSource) -> SampleFormat:
+    """24 bits hold everything that decoders of compressed sound and most recorders give; deeper PCM stays float."""
+    deeper = probe(source.path).streams[source.stream]
+    return SampleFormat.WAV32F if deeper.codec.startswith("pcm_") and deeper.bits > 24 else SampleFormat.WAV24

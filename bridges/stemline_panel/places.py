@@ -4,26 +4,32 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
 import platformdirs
 
-from stemline.clips import ClipRange, MediaSource
-from stemline.errors import Code, EditError, HostError, MediaError, UsageError
+from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
+from stemline.errors import Code, EditError, HostError, MediaError, OutputError, UsageError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline.hosts.jsonrpc import Unanswered
 from stemline.hosts.otio_edit import OtioEdit, OtioTarget, open_edit
 from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.remote import RemoteHost
 from stemline.media import media_facts
+from stemline.plan import Cut
 from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
+from stemline.workflow.naming import Namer
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import sidecar_of
 from stemline_panel.model.queue import Applied
 from stemline_panel.model.request import HeldClips, Outcome
+from stemline_panel.model.words import listed
 
+_MOST_NUMBERS = 99
 EDIT_SUFFIXES = (".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl")
 
 
@@ -95,6 +101,18 @@ class _OnDisk:
         raise HostError("Only a host program can render what it plays.", code=Code.HOST_UNSUPPORTED)
 
 
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """The names of a set that is not the first under its plain names."""
+
+    plain: Namer
+    number: int
+
+    def __call__(self, cut: Cut, facts: MediaFacts, stem: str, work: str) -> Path:
+        path = self.plain(cut, facts, stem, work)
+        return path if self.number == 1 else path.with_name(f"{path.name}-{self.number}")
+
+
 class FilePlace(_OnDisk):
     """A media file. Applying writes its stems beside it under plain names."""
 
@@ -115,16 +133,24 @@ class FilePlace(_OnDisk):
         return self._file.read_clips(Selection())
 
     def apply(self, outcome: Outcome, folder: Path) -> Applied:
-        """Runs the same once more under the plain names: the server has it done, so that only files are written."""
+        """Runs the same once more under the plain names: the server has it done, so that only files are written. Where
+        those are taken by other work, the whole set gets a number.
+        """
         request = outcome.request
         settings = dataclasses.replace(request.settings, output_dir=folder, overwrite=False)
         held = HeldClips(self.capabilities, request.clips)
         part = request.clips[0].source_range
         ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}
-        namer = FileNamer(folder, [self._source.path], ranges)
-        result = run_prepared(
-            held, prepare(held, request.stems, settings), settings, namer, Hooks(lambda _: None, lambda: False)
-        )
+        prepared = prepare(held, request.stems, settings)
+        for number in count(1):
+            namer = _Numbered(FileNamer(folder, [self._source.path], ranges), number)
+            try:
+                result = run_prepared(held, prepared, settings, namer, Hooks(lambda _: None, lambda: False))
+            except OutputError as error:
+                if error.code is not Code.OUTPUT_EXISTS or number == _MOST_NUMBERS:
+                    raise
+            else:
+                break
         if result.failed:
             raise UsageError(result.failed[0].message)
         paths = [Path(clip.path) for track in held.tracks for clip in track.clips]
@@ -136,7 +162,10 @@ class EditPlace(_OnDisk):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._edit = self._open(self._target(self.default_output))
+        edit = self._open(self._target(self.default_output))
+        self._capabilities = edit.capabilities
+        self._opened: OtioEdit | None = edit
+        """The edit as it is, until it has been read: a large one takes long to open."""
 
     @property
     def apply_words(self) -> str:
@@ -144,20 +173,34 @@ class EditPlace(_OnDisk):
 
     @property
     def capabilities(self) -> HostCapabilities:
-        return self._edit.capabilities
+        return self._capabilities
 
     def read(self) -> ReadClips:
-        self._edit = self._open(self._target(self.default_output))
-        return self._edit.read_clips(Selection())
+        edit, self._opened = self._opened or self._open(self._target(self.default_output)), None
+        return edit.read_clips(Selection())
 
     def apply(self, outcome: Outcome, folder: Path) -> Applied:
-        """A file that somebody changed since is left alone: the new one gets a number."""
+        """A result that somebody changed since is left alone: the new one gets a number. Raises EditError where the
+        edit itself was changed.
+        """
         recipe = outcome.request.digest
         with OutputNotebook(folder) as notebook:
             target = notebook.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
-            written = self._open(target).write_tracks(outcome.tracks, outcome.options)
+            edit = self._open(target)
+            self._check_same(outcome.request.clips, edit)
+            written = edit.write_tracks(outcome.tracks, outcome.options)
             notebook.note(target, recipe)
         return Applied(written.tracks, written.output, written.notes, written.result, _states([target]))
+
+    def _check_same(self, clips: Sequence[ClipRange], edit: OtioEdit) -> None:
+        """The edit's file tells clips apart by where they stand alone: they must still be those that were separated."""
+        now = {clip.clip_id: _place_of(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
+        moved = [clip.name for clip in clips if now.get(clip.clip_id) != _place_of(clip)]
+        if moved:
+            raise EditError(
+                f"{self._path.name} was changed since it was read: {listed(moved)} no longer stands where it stood.",
+                advice="Read it again (F5) and separate again: what is the same is kept.",
+            )
 
     def _target(self, folder: Path) -> Path:
         return folder / f"{self._path.stem}.stems.otio"
@@ -224,6 +267,10 @@ class RemotePlace:
         )
         own = dataclasses.replace(rendered.clip, clip_id=clip.clip_id, track=clip.track)
         return Rendered(own, rendered.notes)
+
+
+def _place_of(clip: ClipRange) -> tuple[MediaSource, TimeRange, TimeRange]:
+    return clip.source, clip.source_range, clip.record_range
 
 
 def _with_sidecars(paths: list[Path]) -> list[Path]:

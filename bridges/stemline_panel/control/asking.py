@@ -59,7 +59,7 @@ class AskControl(QObject):
             Does.CONNECT: self._director.connection.connect_now,
             Does.SEPARATE: self.separate,
             Does.STOP: self.stop,
-            Does.APPLY: self._director.results.apply,
+            Does.APPLY: self._director.results.apply_asked,
         }
         press = presses.get(self._session.big_button().does)
         if press is not None:

@@ -51,6 +51,7 @@ class HostControl(QObject):
         self._link: HostLink | None = None
         self.place: Place | None = None
         self.busy = False
+        self._open_tasks = 0
         self.lost = False
         """Whether the clips came from a program that is gone."""
         self._patience = QTimer(self)
@@ -170,6 +171,7 @@ class HostControl(QObject):
 
     def _do(self, asked: Place | HostLink | None, work: Callable[[], object], then: Callable[..., object]) -> None:
         of_host = self._asks_host = isinstance(asked, RemotePlace | HostLink)
+        self._open_tasks += 1
         self.busy = True
         self._patience.start()
         self.busy_changed.emit()
@@ -185,8 +187,10 @@ class HostControl(QObject):
         self._worker.do(work, done, failed)
 
     def _ended_one(self) -> None:
-        self.busy = False
-        self._patience.stop()
+        self._open_tasks -= 1
+        self.busy = self._open_tasks > 0
+        if not self.busy:
+            self._patience.stop()
         self.busy_changed.emit()
         if self._is_slow:
             self._is_slow = False

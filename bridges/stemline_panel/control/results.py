@@ -108,8 +108,15 @@ class ResultControl(QObject):
     # -- putting in and taking out -------------------------------------------------------------------------------------
 
     def apply(self) -> None:
-        item = self._to_apply()
-        if item is not None:
+        """The result that is shown."""
+        self._apply(self.shown)
+
+    def apply_asked(self) -> None:
+        """The result of what is asked for now, which the big button is about."""
+        self._apply(self._session.finished())
+
+    def _apply(self, item: QueueItem | None) -> None:
+        if item is not None and self._state(item).can_apply:
             self._window.say("Applying …")
             self._hosts.apply(item, self._session.output_dir)
 
@@ -124,12 +131,6 @@ class ResultControl(QObject):
         if item is not None and self._state(item).can_remove:
             self._window.say("Removing …")
             self._hosts.remove(item)
-
-    def _to_apply(self) -> QueueItem | None:
-        for item in (self.shown, self._session.finished()):
-            if item is not None and self._state(item).can_apply:
-                return item
-        return None
 
     def _state(self, item: QueueItem) -> ResultState:
         host, outcome = self._session.host, item.outcome

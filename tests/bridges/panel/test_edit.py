@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import opentimelineio as otio
+from PyQt5.QtCore import Qt
+
 from bridges.panel.conftest import OpenPanel
 from conftest import ROOT
 from stemline.hosts.otio_edit import read_timeline
@@ -53,6 +56,51 @@ def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel,
         panel.director.step_clip(1)
         panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
     assert [path.read_bytes() for path, _ in written] == [content for _, content in written]
+
+
+def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel: OpenPanel, tmp_path: Path) -> None:
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    edit = folder / "edit.otio"
+    panel = open_panel(edit).ready()
+    panel.session.settings.model = "noop"
+    item = panel.separate("speech")
+    timeline = otio.adapters.read_from_file(str(edit))
+    track = next(track for track in timeline.tracks if track.name == item.request.clips[0].track)
+    second = otio.opentime.RationalTime(25, 25)
+    first = next(iter(track.find_clips()))
+    used = first.source_range
+    first.source_range = otio.opentime.TimeRange(used.start_time + second, used.duration - second)
+    otio.adapters.write_to_file(timeline, str(edit))
+    panel.press_big()
+    panel.until(lambda: "changed since it was read" in panel.window.banner.text(), 30)
+    assert item.applied is None
+    assert not (folder / "edit stems" / "edit.stems.otio").exists()
+    panel.key(Qt.Key_F5)
+    panel.until(lambda: panel.big != "Write edit.stems.otio")
+    again = panel.separate("speech")
+    panel.until(lambda: panel.big == "Write edit.stems.otio")
+    panel.press_big()
+    panel.until(lambda: again.applied)
+
+
+def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """Stepping back to a clip leaves the other's result in the window; the button is that of the clip."""
+    folder = tmp_path / "interview"
+    shutil.copytree(ROOT / "examples" / "interview", folder)
+    panel = open_panel(folder / "edit.otio").ready()
+    panel.session.settings.model = "noop"
+    first = panel.separate("speech")
+    panel.director.step_clip(1)
+    panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    second = panel.separate("speech")
+    panel.director.step_clip(-1)
+    panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    assert panel.director.results.shown is second
+    panel.press_big()
+    panel.until(lambda: first.applied or second.applied)
+    assert first.applied is not None
+    assert second.applied is None
 
 
 def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPanel, tmp_path: Path) -> None:

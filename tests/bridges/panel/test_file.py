@@ -213,6 +213,20 @@ def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: P
     first.ended()
 
 
+def test_a_second_result_of_one_name_is_saved_beside_the_first(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    for quality in ("standard", "fast"):
+        panel.session.settings.quality = quality
+        item = panel.separate("beep")
+        panel.until(lambda: panel.big == "Save the stems", 20)
+        panel.press_big()
+        panel.until(lambda: panel.big == "Applied", 20)
+        assert item.applied is not None
+    names = ["a.beep-2.wav", "a.beep.wav", "a.residual-2.wav", "a.residual.wav"]
+    assert sorted(path.name for path in (tmp_path / "a stems").glob("*.wav")) == names
+
+
 def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"

@@ -158,7 +158,9 @@ def test_drop_frame_labels_of_an_edit_list_become_their_frames(tmp_path: Path) -
     path.write_bytes(b"\xef\xbb\xbf" + EVENTS.replace("\n", "\r\n").encode())
     rules = LinkRules(tmp_path, (), (tmp_path,))
     host = open_edit(path, OtioTarget(tmp_path / "out" / "x.otio"), rules, ReadOptions(rate))
-    clips = host.read_clips(Selection()).clips
+    read = host.read_clips(Selection())
+    assert read.drop_frame, "its labels are shown as the list writes them"
+    clips = read.clips
     assert [c.record_range.start * rate for c in clips] == [0, 1800]
     assert [c.source_range.start * rate for c in clips] == [0, 1800]
     assert clips[1].record_range.duration * rate == 30

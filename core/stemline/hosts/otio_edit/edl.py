@@ -11,9 +11,9 @@ import opentimelineio as otio
 from stemline.errors import Code, EditError, UsageError
 from stemline.hosts.otio_edit.document import only_timeline
 from stemline.hosts.otio_edit.edl_events import EventList, parse_events
+from stemline.hosts.otio_edit.facts import EDL_KEY, note_drop_frame
 from stemline.timebase import is_drop_rate
 
-EDL_KEY = "cmx_3600"
 Parse = Callable[..., otio.core.SerializableObject]
 
 
@@ -33,6 +33,8 @@ def read_edl(path: Path, rate: Fraction | None, parse: Parse) -> tuple[otio.sche
     timeline = only_timeline(read, path)
     _name_reels(timeline, events)
     _start_at_record(timeline, float(rate))
+    if events.dropped:
+        note_drop_frame(timeline)
     return timeline, tuple(_notes(path, events))
 
 

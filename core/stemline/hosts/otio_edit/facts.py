@@ -9,6 +9,8 @@ from typing import Any
 import opentimelineio as otio
 
 FCP_KEY = "fcp_xml"
+EDL_KEY = "cmx_3600"
+_DROPPED = "DROP FRAME"
 _CLASS_NAMES = re.compile(r"^(Sequence|TimelineMobSlot|NestedScope|OperationGroup)?$")
 
 
@@ -50,6 +52,18 @@ def settle_aaf(timeline: otio.schema.Timeline) -> None:
 def fcp_facts(item: otio.core.SerializableObjectWithMetadata) -> Mapping[str, Any]:
     """The metadata that the Final Cut adapter keeps of an element; empty where there is none."""
     return as_mapping(item.metadata.get(FCP_KEY)) if len(item.metadata) else {}
+
+
+def note_drop_frame(timeline: otio.schema.Timeline) -> None:
+    """The edit's file counts its timecode with dropped labels."""
+    timeline.metadata[EDL_KEY] = {**as_mapping(timeline.metadata.get(EDL_KEY)), "fcm": _DROPPED}
+
+
+def is_drop_frame(timeline: otio.schema.Timeline) -> bool:
+    """Whether the edit's timecode is counted with dropped labels, as far as the file that it came from tells."""
+    if as_mapping(timeline.metadata.get(EDL_KEY)).get("fcm") == _DROPPED:
+        return True
+    return as_mapping(fcp_facts(timeline).get("timecode")).get("displayformat") == "DF"
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from stemline.hosts.otio_edit.dialect import (
 )
 from stemline.hosts.otio_edit.document import refuse_endless_nesting, save_timeline
 from stemline.hosts.otio_edit.exact import ticks_of, to_seconds
+from stemline.hosts.otio_edit.facts import is_drop_frame
 from stemline.hosts.otio_edit.formats import ReadOptions, read_edit
 from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
 from stemline.hosts.otio_edit.reading import (
@@ -80,7 +81,8 @@ class OtioEdit:
     def read_clips(self, selection: Selection) -> ReadClips:
         reading = self._read(selection)
         reading.notes[:0] = [*self._notes, *self._sounds.notes()]
-        return dataclasses.replace(reading.public(), timeline_start=self._start())
+        drop_frame = is_drop_frame(self._timeline)
+        return dataclasses.replace(reading.public(), timeline_start=self._start(), drop_frame=drop_frame)
 
     def _start(self) -> Fraction:
         start = self._timeline.global_start_time

@@ -20,7 +20,7 @@ from stemline.hosts.otio_edit.exact import (
     span_of,
     ticks_of,
 )
-from stemline.hosts.otio_edit.facts import as_mapping, fcp_facts
+from stemline.hosts.otio_edit.facts import is_drop_frame
 from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
 from stemline.hosts.otio_edit.walk import speed_of
 from stemline.media import AudioStream, probe
@@ -144,7 +144,7 @@ def sequence_of(
         rate=rate,
         start=_frames(ticks_of(begin), frame) if begin is not None else 0,
         length=int(-(-whole // frame)),
-        drop_frame=_drop_frame(timeline),
+        drop_frame=is_drop_frame(timeline),
     )
     files = _Files(folder)
     for track in timeline.tracks:
@@ -226,7 +226,3 @@ def _frame_rate(timeline: otio.schema.Timeline) -> Fraction:
     if found is None:
         raise UsageError("The edit does not say its frame rate.", advice="Give --rate, for example --rate 25.")
     return found
-
-
-def _drop_frame(timeline: otio.schema.Timeline) -> bool:
-    return as_mapping(fcp_facts(timeline).get("timecode")).get("displayformat") == "DF"

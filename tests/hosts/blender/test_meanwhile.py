@@ -115,3 +115,23 @@ def test_spans_versions_and_removal(blender: Runner) -> None:
     assert saw["names"] == [f"Channel {n}" for n in range(1, 8)]
     assert saw["words"] == ["1 strip, 00:00-00:04, mono, from voice.wav"]
     assert saw["suggested"][0] == "other"
+
+
+def test_both_halves_of_a_cut_original_sound_again(blender: Runner) -> None:
+    saw = blender.run("meanwhile.cut")
+    assert saw["ends"] == ["done", "done"]
+    assert saw["halves"] == 16
+    user = {"muted": True, "muted.001": True, "copy": False}
+    assert saw["ORIGINAL"] == user | {"original": False, "renamed": False, "muted": False, "muted.001": False}
+    assert saw["ALL"] == user | {"original": True, "renamed": True}, "a copy elsewhere replaces nothing"
+    assert saw["first"] == saw["ALL"], "the other result still replaces them"
+    assert saw["second"] == user | {"original": False, "renamed": False}
+    assert saw["left"] == 0
+    assert saw["carry"] == []
+
+
+def test_results_of_an_earlier_version_are_found_by_name_until_they_are_played(blender: Runner) -> None:
+    saw = blender.run("meanwhile.cut_in_an_earlier_file")
+    assert saw["ORIGINAL"] == {"original": False}
+    assert saw["ALL"] == {"original": True}
+    assert saw["left"] == {"original": False, "original.001": False}

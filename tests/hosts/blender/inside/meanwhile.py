@@ -239,6 +239,66 @@ def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def cut(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Original and stems are cut together, the right half renamed; a copy is put elsewhere. Two results replace it."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
+    original = desk.sound("original", media, 10, 0, 100)
+    muted = desk.sound("muted", media, 10, 0, 100, channel=2)
+    muted.mute = True
+    desk.select(original, muted)
+    ends = [desk.wait(desk.press(prompt))["state"] for prompt in ("first", "second")]
+    _split(desk, 50)
+    right = desk.strips["original.001"]
+    right.name = "renamed"
+    desk.select(right)
+    with bpy.context.temp_override(**desk.window()):
+        bpy.ops.sequencer.duplicate()
+    copy = next(strip for strip in desk.strips if strip.select)
+    copy.name = "copy"
+    desk.compat.set_handles(copy, 55, 60)
+    copy.frame_start += 400
+    copy.mute = False
+    saw: dict[str, Any] = {"ends": ends, "halves": len(desk.stems())}
+    for what in ("ORIGINAL", "ALL"):
+        bpy.ops.stemline.play_result(result=_result(desk, "first"), what=what)
+        saw[what] = _muted(desk)
+    for title in ("first", "second"):
+        bpy.ops.stemline.remove_result(result=_result(desk, title))
+        saw[title] = _muted(desk)
+    saw["left"] = len(desk.stems())
+    saw["carry"] = [strip.name for strip in desk.strips if len(strip.keys())]
+    return saw
+
+
+def cut_in_an_earlier_file(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Stems of an earlier version, whose originals carry nothing: found by name, and cut only after the first A/B."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
+    desk.select(desk.sound("original", media, 10, 0, 100))
+    desk.wait(desk.press("tone"))
+    del desk.strips["original"]["stemline_replaced_by"]
+    saw: dict[str, Any] = {}
+    for what in ("ORIGINAL", "ALL"):
+        bpy.ops.stemline.play_result(result=_result(desk, "tone"), what=what)
+        saw[what] = _muted(desk)
+    _split(desk, 50)
+    bpy.ops.stemline.remove_result(result=_result(desk, "tone"))
+    return saw | {"left": _muted(desk)}
+
+
+def _split(desk: Desk, frame: int) -> None:
+    for strip in desk.strips:
+        strip.select = True
+    with bpy.context.temp_override(**desk.window()):
+        bpy.ops.sequencer.split(frame=frame, type="SOFT", side="RIGHT")
+
+
+def _muted(desk: Desk) -> dict[str, bool]:
+    """Of every strip that is no stem."""
+    return {strip.name: bool(strip.mute) for strip in desk.strips if not desk.results.record_of(strip)}
+
+
 def _result(desk: Desk, title: str) -> str:
     return str(next(result.name for result in desk.results.results_in(desk.scene) if title in result.title))
 

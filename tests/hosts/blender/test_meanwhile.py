@@ -49,10 +49,11 @@ def test_cancel_running_and_waiting(blender: Runner) -> None:
     assert len(saw["listed"]) == 2
 
 
-def test_stems_of_a_run_that_was_reported_as_failed_are_not_written_later(blender: Runner) -> None:
+def test_stems_of_a_run_that_failed_or_was_cancelled_are_not_written_later(blender: Runner) -> None:
     saw = blender.run("meanwhile.given_up")
-    for end, stems in (saw["failed"], saw["given_up"]):
+    for end, stems in (saw["failed"], saw["given_up"], saw["cancelled"]):
         assert (end["state"], stems) == ("failed", 0), end
+    assert saw["cancelled"][0]["messages"] == ["Cancelled."]
     end, stems = saw["last"]
     assert (end["state"], stems) == ("done", 2), end
 

@@ -83,7 +83,7 @@ def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
 
 def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """The user holds a tool while stems are to be written, until nobody waits for them any more: once the run was
-    reported as failed, once the write itself was given up. Then a run that is waited for."""
+    reported as failed, once the write itself was given up, once the user cancels. Then a run that is waited for."""
     desk = Desk(module, config)
     media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
     desk.select(desk.sound("original", media, 10))
@@ -110,7 +110,11 @@ def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     peer._sort(b'{"method": "cancel_request", "params": {"id": %d}}' % next(iter(peer._open)))
     assert later.given_up()
     given = let_go(job)
-    return {"failed": failed, "given_up": given, "last": let_go(held("wanted"))}
+    job = held("cancelled")
+    bpy.ops.stemline.cancel(tag=job.tag)
+    end = desk.wait(job, 20.0)
+    cancelled = (end, let_go(job)[1])
+    return {"failed": failed, "given_up": given, "cancelled": cancelled, "last": let_go(held("wanted"))}
 
 
 def many(module: str, config: dict[str, Any]) -> list[str]:

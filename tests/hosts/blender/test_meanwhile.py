@@ -58,6 +58,15 @@ def test_stems_of_a_run_that_failed_or_was_cancelled_are_not_written_later(blend
     assert (end["state"], stems) == ("done", 2), end
 
 
+def test_what_was_rendered_for_a_run_that_came_to_nothing_is_removed(blender: Runner, version: str) -> None:
+    saw = blender.run("meanwhile.rendered_files")
+    assert version == "3.4" or saw["begun"] == [True], "in 3.4 another process renders it"
+    for kind in ("at once", "running", "no companion"):
+        assert saw["there"][kind] == ["failed", [False]], kind
+    assert saw["there"]["separated"] == ["failed", [True]], "there are stems of it"
+    assert saw["there"]["done"] == ["done", [True]]
+
+
 def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
     listed = blender.run("meanwhile.many")
     going_on = ["0", "1", *(str(number) for number in range(3, 30, 3))]

@@ -117,6 +117,44 @@ def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"failed": failed, "given_up": given, "cancelled": cancelled, "last": let_go(held("wanted"))}
 
 
+def rendered_files(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What is rendered for runs that come to nothing: cancelled at once, while they run, with no companion, and when
+    their stems are there already; then for one that succeeds."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
+    meta = desk.strips.new_meta(name="of a long name " * 4, channel=3, frame_start=10)
+    desk.sound("inside", media, 10).move_to_meta(meta)
+    desk.compat.set_handles(meta, 10, 60)
+    desk.select(meta)
+    session, compat = desk.session.SESSION, cast(Any, desk.compat)
+    there: dict[str, Any] = {}
+
+    def ended(kind: str, job: Any) -> None:
+        state = desk.wait(job)["state"]
+        there[kind] = (state, [path.is_file() for path in job.files.values()])
+
+    job = desk.press("sleep:11")
+    begun = [path.is_file() for path in job.files.values()]
+    bpy.ops.stemline.cancel(tag=job.tag)
+    ended("at once", job)
+    for kind in ("running", "no companion"):
+        job = desk.press("sleep:11")
+        assert desk.until(lambda: job.state == "running" and job.stage == "separating")  # noqa: B023
+        if kind == "running":
+            bpy.ops.stemline.cancel(tag=job.tag)
+        else:
+            session._companion.process.kill()
+        ended(kind, job)
+    dragging, compat.user_is_dragging = compat.user_is_dragging, lambda: True
+    job = desk.press("separated")
+    assert desk.until(lambda: session._writes)
+    bpy.ops.stemline.cancel(tag=job.tag)
+    ended("separated", job)
+    compat.user_is_dragging = dragging
+    ended("done", desk.press("done"))
+    return {"begun": begun, "there": there}
+
+
 def many(module: str, config: dict[str, Any]) -> list[str]:
     """More runs than the list keeps, of which the first two and each third go on."""
     desk = Desk(module, config)

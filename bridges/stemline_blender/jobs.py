@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from .link import Problem, to_exact
 from .reading import Reading, clip_of, track_name
 from .strips import playing_rate
 
+_NAME_BYTES = 30  # the companion keeps 48 of a file's name in those of its stems: with these the tag is among them
 RENDERING, QUEUED, RUNNING, DONE, FAILED = "rendering", "queued", "running", "done", "failed"
 
 
@@ -36,6 +38,7 @@ class Job:
     messages: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     render: rendering.BackgroundRender | None = None
+    files: dict[str, Path] = field(default_factory=dict)  # what is rendered, by the end of its name
 
     @property
     def ended(self) -> bool:
@@ -57,7 +60,9 @@ class Job:
         first = max(start, place.left)
         if first > place.left:
             self.reading.notes.append(f"{strip.name}: Blender renders nothing before frame 0; that part is left out.")
-        path = folder / f"{bpy.path.clean_name(strip.name)}_{self.tag}_{self.reading.picks.index(pick)}.wav"
+        number = f"{self.tag}_{self.reading.picks.index(pick)}"
+        name = bpy.path.clean_name(strip.name).encode()[:_NAME_BYTES].decode(errors="ignore")
+        path = self.files[number] = folder / f"{name}_{number}.wav"
         pick.clip = clip_of(pick, track_name(holder, pick.channel), path, scene) | {
             "source_range": {"start": to_exact((first - start) / rate), "end": to_exact((place.right - start) / rate)},
             "record_range": {"start": to_exact(first / rate), "end": to_exact(place.right / rate)},
@@ -101,7 +106,16 @@ class Job:
 
     def fail(self, sentence: str) -> None:
         self.stop_rendering()
+        self._remove_unused_files()
         self.state, self.messages = FAILED, [sentence]
+
+    def _remove_unused_files(self) -> None:
+        """What was rendered and has no stems: those of a part of the run may be there already, named after it."""
+        for number, path in self.files.items():
+            stems = path.parent.with_name("stems")
+            if not any(stems.glob(f"*_{number}_*")):
+                with contextlib.suppress(OSError):  # Windows: the companion still has it open
+                    path.unlink()
 
     def scene(self, document: int) -> Any:
         """The scene to write into. Raises Problem where the file or the scene is another one now."""

@@ -78,18 +78,17 @@ def _override(scene: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _only(scene: Any, wanted: Range) -> Iterator[None]:
     """Makes the one strip all that sounds in the range, and puts everything back."""
-    editor = scene.sequence_editor
-    holder = compat.all_strips(editor)[wanted.holder] if wanted.holder else editor
-    strip = compat.strips_of(holder)[wanted.strip]
+    holders = _way_to(scene.sequence_editor, wanted.holder)
+    strip = compat.strips_of(holders[-1])[wanted.strip]
     kept: list[tuple[Any, str, Any]] = []
 
     def change(owner: Any, name: str, value: Any) -> None:
         kept.append((owner, name, getattr(owner, name)))
         setattr(owner, name, value)
 
-    heard = {strip.name, wanted.holder}
+    heard = {strip.name, *(meta.name for meta in holders[1:])}
     try:
-        for part in (editor, holder) if wanted.holder else (editor,):
+        for part in holders:
             for other in compat.strips_of(part):
                 change(other, "mute", other.name not in heard)
                 if other.name in heard:
@@ -105,6 +104,20 @@ def _only(scene: Any, wanted: Range) -> Iterator[None]:
     finally:
         for owner, name, value in reversed(kept):
             setattr(owner, name, value)
+
+
+def _way_to(editor: Any, name: str) -> list[Any]:
+    """The editor and every meta strip on the way down to that of this name; no name is the editor itself. Raises
+    KeyError where there is none."""
+    if not name:
+        return [editor]
+    strips = compat.all_strips(editor)
+    metas = [strip for strip in strips if strip.type == compat.META]
+    outer = {strip.name: meta for meta in metas for strip in compat.strips_of(meta)}
+    way = [strips[name]]
+    while way[-1].name in outer:
+        way.append(outer[way[-1].name])
+    return [editor, *reversed(way)]
 
 
 class BackgroundRender:

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .strips import PROPERTY
+from .strips import PROPERTY, REPLACED, overlap
 
 RESIDUAL = "residual"
 
@@ -37,14 +37,54 @@ def record_of(strip: Any) -> dict[str, Any]:
     return _parsed(held) if isinstance(held, str) else {}
 
 
+@dataclass(frozen=True)
+class Original:
+    """`strip` is one that a result replaces, None where it has another name now than the `name` it had. A cut original
+    is two."""
+
+    name: str
+    strip: Any
+    was_muted: bool
+
+
+def marks_of(strip: Any) -> dict[str, dict[str, Any]]:
+    """What an original carries, not to be changed: by the name of each result that replaces it, the `original` of
+    that result's stems. Empty for any other strip, and in files of before there were marks."""
+    held = strip.get(REPLACED)
+    return _marks(held) if isinstance(held, str) else {}
+
+
+def mark(strip: Any, result: str, original: dict[str, Any]) -> None:
+    """Has the strip carry that the result replaces it; what it is cut into carries it too."""
+    strip[REPLACED] = json.dumps({**marks_of(strip), result: original})
+
+
+def _unmark(strip: Any, result: str) -> None:
+    left = {name: original for name, original in marks_of(strip).items() if name != result}
+    if left:
+        strip[REPLACED] = json.dumps(left)
+    elif REPLACED in strip:
+        del strip[REPLACED]
+
+
 @functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> dict[str, Any]:
     """The panel asks at every redraw."""
+    record = _object(text)
+    return record if record.get("result") else {}
+
+
+@functools.lru_cache(maxsize=4096)
+def _marks(text: str) -> dict[str, dict[str, Any]]:
+    return {name: one for name, one in _object(text).items() if isinstance(one, dict) and "name" in one}
+
+
+def _object(text: str) -> dict[str, Any]:
     try:
-        record = json.loads(text)
+        held = json.loads(text)
     except ValueError:
         return {}
-    return record if isinstance(record, dict) and record.get("result") else {}
+    return held if isinstance(held, dict) else {}
 
 
 def original_name(record: dict[str, Any]) -> str:
@@ -67,51 +107,71 @@ def find_result(scene: Any, name: str) -> Result | None:
     return next((result for result in results_in(scene) if result.name == name), None)
 
 
-def originals_of(scene: Any, result: Result) -> dict[str, Any]:
-    """The originals by the name they had; None for one that is not found under it any more."""
-    strips = compat.all_strips(scene.sequence_editor)
-    return {name: strips.get(name) for name in dict.fromkeys(original_name(record) for _, record in result.members)}
+def originals_in(scene: Any) -> dict[str, list[Original]]:
+    """The originals of every result, by its name: all strips that carry its mark; where none does, the strip of the
+    name that the original had."""
+    strips, results = compat.all_strips(scene.sequence_editor), results_in(scene)
+    found: dict[str, list[Original]] = {result.name: [] for result in results}
+    for strip in strips:
+        for name, original in marks_of(strip).items():
+            if name in found:
+                found[name].append(Original(str(original["name"]), strip, bool(original.get("was_muted"))))
+    for result in results:
+        marked = {original.name for original in found[result.name]}
+        named = {original_name(record): bool(record["original"]["was_muted"]) for _, record in result.members}
+        found[result.name] += [
+            Original(name, strips.get(name), was_muted) for name, was_muted in named.items() if name not in marked
+        ]
+    return found
 
 
-def muted_by_user(scene: Any, original: Any) -> bool:
-    """Whether a strip is muted, and not by a result of ours."""
-    if not original.mute:
-        return False
-    claims = [
-        bool(record["original"]["was_muted"])
-        for result in results_in(scene)
-        for _, record in result.members
-        if original_name(record) == original.name
-    ]
-    return all(claims)
+def muted_by_results(scene: Any) -> set[int]:
+    """Pointers of the strips that would sound, had results of ours not muted them."""
+    return {
+        original.strip.as_pointer()
+        for originals in originals_in(scene).values()
+        for original in originals
+        if original.strip is not None and not original.was_muted
+    }
 
 
 def play(scene: Any, result: Result, what: str) -> None:
     """A/B: what of a result sounds: "ORIGINAL", "STEM", "RESIDUAL" or "ALL" of the stems."""
-    for original in originals_of(scene, result).values():
-        if original is not None:
-            original.mute = what != "ORIGINAL"
+    for original in originals_in(scene)[result.name]:
+        if original.strip is None:
+            continue
+        if what == "ORIGINAL":
+            original.strip.mute = False
+        elif original.name == original.strip.name or _is_under_stems(original, result):
+            original.strip.mute = True
+            mark(original.strip, result.name, {"name": original.name, "was_muted": original.was_muted})
     for strip, record in result.members:
         is_residual = record.get("stem") == RESIDUAL
         strip.mute = what == "ORIGINAL" or (what == "STEM" and is_residual) or (what == "RESIDUAL" and not is_residual)
 
 
+def _is_under_stems(original: Original, result: Result) -> bool:
+    """Whether stems play at its time. In place of a copy that the user has put elsewhere nothing does."""
+    stems = [strip for strip, record in result.members if original_name(record) == original.name]
+    return any(overlap(stem, original.strip) for stem in stems)
+
+
 def remove_result(scene: Any, result: Result) -> list[str]:
     """Takes the stems away and lets their originals sound again; notes say what stayed. Files are kept."""
-    others = {
-        original_name(record) for other in results_in(scene) if other.name != result.name for _, record in other.members
-    }
-    claims = {original_name(record): bool(record["original"]["was_muted"]) for _, record in result.members}
+    results = originals_in(scene)
+    own = results.pop(result.name)
+    replaced = {one.strip.as_pointer() for others in results.values() for one in others if one.strip is not None}
     notes = []
-    for name, original in originals_of(scene, result).items():
-        if original is None:
-            notes.append(f"{name} has another name now: unmute it yourself.")
-        elif name not in others and not claims[name]:
-            original.mute = False
+    for original in own:
+        if original.strip is None:
+            notes.append(f"{original.name} has another name now: unmute it yourself.")
+            continue
+        _unmark(original.strip, result.name)
+        if original.strip.as_pointer() not in replaced and not original.was_muted:
+            original.strip.mute = False
     editor = scene.sequence_editor
     for holder in (editor, *(strip for strip in compat.all_strips(editor) if strip.type == compat.META)):
-        own = [strip for strip in compat.strips_of(holder) if record_of(strip).get("result") == result.name]
-        for strip in own:
+        for strip in [one for one in compat.strips_of(holder) if record_of(one).get("result") == result.name]:
             remove_stem(scene, holder, strip)
     return notes
 

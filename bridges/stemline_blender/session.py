@@ -257,13 +257,11 @@ class Session:
 
     def _write_what_waits(self) -> None:
         """A sequence is not changed under a tool that the user holds, nor while Blender renders it."""
+        self._refuse_what_nobody_wants()
         if not self._writes or compat.user_is_dragging() or bpy.app.is_job_running("RENDER"):
             return
         writes, self._writes = self._writes, []
         for later, job, params in writes:
-            if later.given_up() or job.ended:
-                later.settle(None, Problem("Nobody waits for this any more.", "CANCELLED"))
-                continue
             try:
                 answer = Writing(job.scene(self.document), job.reading).write(params["tracks"], params["options"])
             except Exception as problem:  # noqa: BLE001 - whatever Blender throws is told to the other side
@@ -273,6 +271,15 @@ class Session:
                 later.settle(answer, None)
                 with contextlib.suppress(RuntimeError):  # no undo in this context: the stems are there all the same
                     bpy.ops.ed.undo_push(message=f"Stemline: {job.title}")
+
+    def _refuse_what_nobody_wants(self) -> None:
+        """The companion cancels no write that it has asked for: one that waits here is not begun any more."""
+        for waiting in list(self._writes):
+            later, job, _ = waiting
+            if job.cancelled or job.ended or later.given_up():
+                self._writes.remove(waiting)
+                sentence = "Cancelled." if job.cancelled else "Nobody waits for this any more."
+                later.settle(None, Problem(sentence, "CANCELLED"))
 
 
 SESSION = Session()

@@ -14,6 +14,7 @@ from . import compat
 from .link import Problem, to_exact
 
 PROPERTY = "stemline"  # the custom property of every stem strip
+REPLACED = "stemline_replaced_by"  # that of an original: Blender copies it to both halves of a cut
 _BASE_STEP = 10**6  # fps_base is a 32-bit float: 1.001 is stored as 1.00100004673
 
 
@@ -52,6 +53,11 @@ def place_of(strip: Any, rate: Fraction) -> Place:
 
 def _range(start: Fraction, end: Fraction) -> dict[str, str]:
     return {"start": to_exact(start), "end": to_exact(end)}
+
+
+def overlap(one: Any, other: Any) -> bool:
+    """Whether two strips play at the same time."""
+    return compat.left(one) < compat.right(other) and compat.left(other) < compat.right(one)
 
 
 def media_path(sound: Any) -> Path:
@@ -112,9 +118,7 @@ def sibling_sound(movie: Any, sounds: dict[Path, list[Any]]) -> Any:
     same = sounds.get(Path(bpy.path.abspath(movie.filepath)).absolute(), [])
     start = compat.content_start(movie)
     aligned = [strip for strip in same if compat.content_start(strip) == start]
-    overlapping = [
-        strip for strip in same if compat.left(strip) < compat.right(movie) and compat.left(movie) < compat.right(strip)
-    ]
+    overlapping = [strip for strip in same if overlap(strip, movie)]
     best = [strip for strip in aligned if strip in overlapping] or aligned or overlapping
     return best[0] if best else None
 

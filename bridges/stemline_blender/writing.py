@@ -15,8 +15,8 @@ from . import compat
 from .link import Problem
 from .placing import Spot, differs, spot_of
 from .reading import Pick, Reading
-from .results import RESIDUAL, muted_by_user, remove_stem
-from .strips import PROPERTY, needs_rendering, playing_rate
+from .results import RESIDUAL, mark, muted_by_results, remove_stem
+from .strips import PROPERTY, needs_rendering, overlap, playing_rate
 
 _STEM_COLOURS = ("COLOR_04", "COLOR_05", "COLOR_06", "COLOR_07", "COLOR_03", "COLOR_02")
 _RESIDUAL_COLOUR = "COLOR_09"
@@ -27,7 +27,13 @@ class _Placed:
     stem: dict[str, Any]
     pick: Pick
     original: Any
+    was_muted: bool
     spot: Spot
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the stems, and the original itself, hold of it."""
+        return {"name": self.original.name, "was_muted": self.was_muted}
 
 
 @dataclass
@@ -44,6 +50,7 @@ class Writing:
         """The answer to `write_tracks`. Raises Problem, with nothing left behind, where the stems cannot be placed."""
         self.rate = playing_rate(self.scene)
         self.holder = self._find_holder()
+        self.muted_by_us = muted_by_results(self.scene)
         placed = [self._place(track) for track in tracks]
         kept = [(track, strips) for track, strips in zip(tracks, placed) if strips]  # noqa: B905 - one for each
         if not kept:
@@ -105,7 +112,8 @@ class Writing:
                 self.notes.append(f"{name} is longer than what was separated; its stems cover the part they hold.")
             elif differs(stem, original, self.rate):
                 self.notes.append(f"{name} was moved or trimmed meanwhile; its stems follow it.")
-            found.append(_Placed(stem, pick, original, spot))
+            was_muted = original.mute and original.as_pointer() not in self.muted_by_us
+            found.append(_Placed(stem, pick, original, was_muted, spot))
         return found
 
     def _free_channels(self, names: list[str], tracks: list[list[_Placed]]) -> list[int]:
@@ -158,7 +166,7 @@ class Writing:
                 {
                     **placed.stem["metadata"],
                     "result": self.result,
-                    "original": {"name": placed.original.name, "was_muted": muted_by_user(self.scene, placed.original)},
+                    "original": placed.kept,
                     "run": run,
                 }
             )
@@ -201,18 +209,14 @@ class Writing:
                 raise Problem(f"Blender cannot read {strip.name}.", "HOST_UNSUPPORTED")
         for strip in self.added:
             for other in compat.strips_of(self.holder):
-                if (
-                    other != strip
-                    and other.channel == strip.channel
-                    and compat.left(other) < compat.right(strip)
-                    and compat.left(strip) < compat.right(other)
-                ):
+                if other != strip and other.channel == strip.channel and overlap(other, strip):
                     raise Problem(f"{strip.name} would overlap {other.name}.", "HOST_UNSUPPORTED")
 
     def _mute_originals(self, clip_ids: list[str], kept: list[tuple[dict[str, Any], list[_Placed]]]) -> None:
         for _, strips in kept:
             for placed in strips:
                 if placed.stem["clip_id"] in clip_ids:
+                    mark(placed.original, self.result, placed.kept)
                     placed.original.mute = True
 
 

@@ -55,3 +55,12 @@ def test_inside_a_meta_strip_that_the_user_opened(blender: Runner) -> None:
     assert saw["outside"] == ["meta"]
     assert saw["null"]["peak"] < 1e-4
     assert abs(saw["null"]["shift"]) <= 1
+
+
+def test_what_is_rendered_inside_a_meta_strip_of_a_meta_strip_sounds(blender: Runner) -> None:
+    saw = blender.run("sources.inside_two_metas")
+    done(saw)
+    assert saw["unchanged"], "rendering puts everything back"
+    assert saw["inside"] == ["beside", "original", "original residual", "original tone"]
+    assert saw["loudest"] > 0.1
+    assert saw["loudness"] < 0.05 * saw["loudest"], "every frame is as loud as it was"

@@ -49,12 +49,22 @@ def test_cancel_running_and_waiting(blender: Runner) -> None:
     assert len(saw["listed"]) == 2
 
 
-def test_stems_of_a_run_that_was_reported_as_failed_are_not_written_later(blender: Runner) -> None:
+def test_stems_of_a_run_that_failed_or_was_cancelled_are_not_written_later(blender: Runner) -> None:
     saw = blender.run("meanwhile.given_up")
-    for end, stems in (saw["failed"], saw["given_up"]):
+    for end, stems in (saw["failed"], saw["given_up"], saw["cancelled"]):
         assert (end["state"], stems) == ("failed", 0), end
+    assert saw["cancelled"][0]["messages"] == ["Cancelled."]
     end, stems = saw["last"]
     assert (end["state"], stems) == ("done", 2), end
+
+
+def test_what_was_rendered_for_a_run_that_came_to_nothing_is_removed(blender: Runner, version: str) -> None:
+    saw = blender.run("meanwhile.rendered_files")
+    assert version == "3.4" or saw["begun"] == [True], "in 3.4 another process renders it"
+    for kind in ("at once", "running", "no companion"):
+        assert saw["there"][kind] == ["failed", [False]], kind
+    assert saw["there"]["separated"] == ["failed", [True]], "there are stems of it"
+    assert saw["there"]["done"] == ["done", [True]]
 
 
 def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
@@ -115,3 +125,23 @@ def test_spans_versions_and_removal(blender: Runner) -> None:
     assert saw["names"] == [f"Channel {n}" for n in range(1, 8)]
     assert saw["words"] == ["1 strip, 00:00-00:04, mono, from voice.wav"]
     assert saw["suggested"][0] == "other"
+
+
+def test_both_halves_of_a_cut_original_sound_again(blender: Runner) -> None:
+    saw = blender.run("meanwhile.cut")
+    assert saw["ends"] == ["done", "done"]
+    assert saw["halves"] == 16
+    user = {"muted": True, "muted.001": True, "copy": False}
+    assert saw["ORIGINAL"] == user | {"original": False, "renamed": False, "muted": False, "muted.001": False}
+    assert saw["ALL"] == user | {"original": True, "renamed": True}, "a copy elsewhere replaces nothing"
+    assert saw["first"] == saw["ALL"], "the other result still replaces them"
+    assert saw["second"] == user | {"original": False, "renamed": False}
+    assert saw["left"] == 0
+    assert saw["carry"] == []
+
+
+def test_results_of_an_earlier_version_are_found_by_name_until_they_are_played(blender: Runner) -> None:
+    saw = blender.run("meanwhile.cut_in_an_earlier_file")
+    assert saw["ORIGINAL"] == {"original": False}
+    assert saw["ALL"] == {"original": True}
+    assert saw["left"] == {"original": False, "original.001": False}

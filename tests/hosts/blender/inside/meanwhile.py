@@ -83,7 +83,7 @@ def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
 
 def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """The user holds a tool while stems are to be written, until nobody waits for them any more: once the run was
-    reported as failed, once the write itself was given up. Then a run that is waited for."""
+    reported as failed, once the write itself was given up, once the user cancels. Then a run that is waited for."""
     desk = Desk(module, config)
     media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
     desk.select(desk.sound("original", media, 10))
@@ -110,7 +110,49 @@ def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     peer._sort(b'{"method": "cancel_request", "params": {"id": %d}}' % next(iter(peer._open)))
     assert later.given_up()
     given = let_go(job)
-    return {"failed": failed, "given_up": given, "last": let_go(held("wanted"))}
+    job = held("cancelled")
+    bpy.ops.stemline.cancel(tag=job.tag)
+    end = desk.wait(job, 20.0)
+    cancelled = (end, let_go(job)[1])
+    return {"failed": failed, "given_up": given, "cancelled": cancelled, "last": let_go(held("wanted"))}
+
+
+def rendered_files(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What is rendered for runs that come to nothing: cancelled at once, while they run, with no companion, and when
+    their stems are there already; then for one that succeeds."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
+    meta = desk.strips.new_meta(name="of a long name " * 4, channel=3, frame_start=10)
+    desk.sound("inside", media, 10).move_to_meta(meta)
+    desk.compat.set_handles(meta, 10, 60)
+    desk.select(meta)
+    session, compat = desk.session.SESSION, cast(Any, desk.compat)
+    there: dict[str, Any] = {}
+
+    def ended(kind: str, job: Any) -> None:
+        state = desk.wait(job)["state"]
+        there[kind] = (state, [path.is_file() for path in job.files.values()])
+
+    job = desk.press("sleep:11")
+    begun = [path.is_file() for path in job.files.values()]
+    bpy.ops.stemline.cancel(tag=job.tag)
+    ended("at once", job)
+    for kind in ("running", "no companion"):
+        job = desk.press("sleep:11")
+        assert desk.until(lambda: job.state == "running" and job.stage == "separating")  # noqa: B023
+        if kind == "running":
+            bpy.ops.stemline.cancel(tag=job.tag)
+        else:
+            session._companion.process.kill()
+        ended(kind, job)
+    dragging, compat.user_is_dragging = compat.user_is_dragging, lambda: True
+    job = desk.press("separated")
+    assert desk.until(lambda: session._writes)
+    bpy.ops.stemline.cancel(tag=job.tag)
+    ended("separated", job)
+    compat.user_is_dragging = dragging
+    ended("done", desk.press("done"))
+    return {"begun": begun, "there": there}
 
 
 def many(module: str, config: dict[str, Any]) -> list[str]:
@@ -237,6 +279,66 @@ def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "words": _words(desk, original),
         "suggested": __import__(f"{module}.prompts", fromlist=["x"]).suggestions("O"),
     }
+
+
+def cut(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Original and stems are cut together, the right half renamed; a copy is put elsewhere. Two results replace it."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
+    original = desk.sound("original", media, 10, 0, 100)
+    muted = desk.sound("muted", media, 10, 0, 100, channel=2)
+    muted.mute = True
+    desk.select(original, muted)
+    ends = [desk.wait(desk.press(prompt))["state"] for prompt in ("first", "second")]
+    _split(desk, 50)
+    right = desk.strips["original.001"]
+    right.name = "renamed"
+    desk.select(right)
+    with bpy.context.temp_override(**desk.window()):
+        bpy.ops.sequencer.duplicate()
+    copy = next(strip for strip in desk.strips if strip.select)
+    copy.name = "copy"
+    desk.compat.set_handles(copy, 55, 60)
+    copy.frame_start += 400
+    copy.mute = False
+    saw: dict[str, Any] = {"ends": ends, "halves": len(desk.stems())}
+    for what in ("ORIGINAL", "ALL"):
+        bpy.ops.stemline.play_result(result=_result(desk, "first"), what=what)
+        saw[what] = _muted(desk)
+    for title in ("first", "second"):
+        bpy.ops.stemline.remove_result(result=_result(desk, title))
+        saw[title] = _muted(desk)
+    saw["left"] = len(desk.stems())
+    saw["carry"] = [strip.name for strip in desk.strips if len(strip.keys())]
+    return saw
+
+
+def cut_in_an_earlier_file(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Stems of an earlier version, whose originals carry nothing: found by name, and cut only after the first A/B."""
+    desk = Desk(module, config)
+    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
+    desk.select(desk.sound("original", media, 10, 0, 100))
+    desk.wait(desk.press("tone"))
+    del desk.strips["original"]["stemline_replaced_by"]
+    saw: dict[str, Any] = {}
+    for what in ("ORIGINAL", "ALL"):
+        bpy.ops.stemline.play_result(result=_result(desk, "tone"), what=what)
+        saw[what] = _muted(desk)
+    _split(desk, 50)
+    bpy.ops.stemline.remove_result(result=_result(desk, "tone"))
+    return saw | {"left": _muted(desk)}
+
+
+def _split(desk: Desk, frame: int) -> None:
+    for strip in desk.strips:
+        strip.select = True
+    with bpy.context.temp_override(**desk.window()):
+        bpy.ops.sequencer.split(frame=frame, type="SOFT", side="RIGHT")
+
+
+def _muted(desk: Desk) -> dict[str, bool]:
+    """Of every strip that is no stem."""
+    return {strip.name: bool(strip.mute) for strip in desk.strips if not desk.results.record_of(strip)}
 
 
 def _result(desk: Desk, title: str) -> str:

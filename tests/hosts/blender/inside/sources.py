@@ -305,3 +305,45 @@ def inside_meta(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "outside": sorted(strip.name for strip in desk.strips),
         "null": desk.null_between(desk.mix_down(meta), with_stems),
     }
+
+
+def inside_two_metas(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The user has opened a meta strip inside a meta strip: what must be rendered there sounds, and it alone."""
+    desk = Desk(module, config)
+    media, other = (wav.noise(str(desk.folder / f"{n}.wav"), 48000, 2, 8, seed=n) for n in (1, 2))
+    original = _meta(desk, media, media)
+    inner, outer = (desk.strips.new_meta(name=name, channel=8, frame_start=10) for name in ("inner", "outer"))
+    for strip in (original, desk.sound("beside", other, 10, 0, 80, channel=6)):
+        strip.move_to_meta(inner)
+    for strip in (inner, desk.sound("above", other, 10, 0, 80, channel=6)):
+        strip.move_to_meta(outer)
+    desk.sound("outside", other, 10, 0, 80, channel=6)
+    for meta in (inner, outer):
+        desk.compat.set_handles(meta, 10, 100)
+    for name in ("above", "outside", "beside"):
+        desk.compat.all_strips(desk.editor)[name].mute = True
+    heard = desk.loudness(desk.mix_down(outer))
+    for name in ("above", "outside", "beside"):
+        desk.compat.all_strips(desk.editor)[name].mute = False
+    for meta in (outer, inner):
+        desk.editor.active_strip = meta
+        with bpy.context.temp_override(**desk.window()):
+            bpy.ops.sequencer.meta_toggle()
+    for strip in desk.compat.strips_of(inner):
+        strip.select = strip.name == "original"
+    before = _state(desk)
+    job = desk.press()
+    unchanged = before == _state(desk)
+    end = desk.wait(job)
+    stems = [strip.name for strip in desk.stem_strips()]
+    for strip in (*desk.compat.strips_of(inner), *desk.compat.strips_of(outer)):
+        strip.mute = strip.name not in (*stems, "inner")
+    as_stems = desk.loudness(desk.mix_down(outer))
+    edges = {frame + near for frame in (12, 40, 70, 90) for near in (-1, 0, 1)}
+    return {
+        "end": end,
+        "unchanged": unchanged,
+        "inside": sorted(strip.name for strip in desk.compat.strips_of(inner)),
+        "loudest": max(heard),
+        "loudness": max(abs(a - b) for n, (a, b) in enumerate(zip(heard, as_stems)) if n not in edges),  # noqa: B905
+    }

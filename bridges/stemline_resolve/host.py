@@ -206,5 +206,10 @@ def _duplicate(document: Document) -> list[str]:
     taken = {str(timeline.GetName()) for timeline in timelines if timeline is not None}
     name = next(name for name in _numbered(usual) if name not in taken)
     copy = document.timeline.DuplicateTimeline(name)
-    document.project.SetCurrentTimeline(document.timeline)
+    if not _show(document, document.timeline_id):
+        raise Problem(
+            f"Resolve stays in the copy {name!r} of the timeline.",
+            "HOST_UNSUPPORTED",
+            "Open the timeline of the stems, then press Apply again: the stems are finished.",
+        )
     return [] if copy is not None else ["The timeline could not be copied before."]

@@ -10,9 +10,11 @@ import pytest
 
 from hosts.resolve.desk import Desk, left_of, write_media
 from hosts.resolve.fake_resolve.sound import decoded
-from stemline.clips import TimeRange
-from stemline.errors import HostError
+from stemline.clips import MediaSource, Prompt, StemRequest, TimeRange
+from stemline.errors import Code, HostError
 from stemline.hosts.base import RangeToRender, Selection
+from stemline.workflow import RunSettings
+from stemline.workflow.prepare import prepare
 from stemline_resolve.media_bin import same_path
 
 Config = dict[str, Any]
@@ -66,13 +68,40 @@ def test_sound_that_no_one_range_of_a_file_holds_is_rendered(folder: Path, cut: 
     assert any("was rendered by Resolve" in note for note in desk.read("A2", include_disabled=True).notes)
 
 
-def test_channels_of_an_mxf_are_rendered_unless_all_are_meant(folder: Path, cut: Config) -> None:
+@pytest.mark.parametrize("channels", [None, [1, 2], [1], [2], [2, 1]])
+def test_an_mxf_of_several_channels_is_rendered(folder: Path, cut: Config, channels: list[int] | None) -> None:
     """Each may be a stream of its own, which Resolve's numbers do not tell."""
-    camera = (folder / "atmo.wav").rename(folder / "atmo.mxf")
-    cut["media"][2]["path"] = str(camera)
-    assert Desk(folder, cut).read("A2").clips[0].source.path == str(camera)
-    clip_c(cut)["channels"] = [2]
+    cut["media"][2]["path"] = str((folder / "atmo.wav").rename(folder / "atmo.MXF"))
+    clip_c(cut)["channels"] = channels
     assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+
+
+def test_an_mxf_of_unknown_channels_is_rendered(folder: Path, cut: Config) -> None:
+    cut["media"][2].update(path=str((folder / "atmo.wav").rename(folder / "atmo.mxf")), mapping={"track_mapping": {}})
+    assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+
+
+def test_an_mxf_of_one_channel_is_read(folder: Path, cut: Config) -> None:
+    camera = (folder / "voice ü.wav").rename(folder / "voice.mxf")
+    cut["media"][0]["path"] = str(camera)
+    cut["timelines"][0].update(video=[], linked=[])
+    assert Desk(folder, cut).read("A1").clips[0].source == MediaSource(str(camera), 0, (0,))
+
+
+def test_a_stereo_clip_of_a_file_whose_first_stream_is_mono_is_skipped_by_name(folder: Path, cut: Config) -> None:
+    """As a camera's film with a stream for each channel: the second would be lost without a word."""
+    (folder / "atmo.wav").rename(folder / "stereo.wav")
+    write_media(folder / "atmo.wav", channels=1)
+    cut["media"][2]["mapping"] = {
+        "embedded_audio_channels": 2,
+        "track_mapping": {"1": {"channel_idx": [1, 2], "mute": False, "type": "Stereo"}},
+    }
+    desk = Desk(folder, cut)
+    assert desk.read("A2").clips[0].source.channels == (0, 1)
+    settings = RunSettings(output_dir=folder / "stems", selection=Selection(("A1", "A2")))
+    prepared = prepare(desk.host, [StemRequest("speech", Prompt("speech"))], settings)
+    assert [clip.name for clip in prepared.clips] == ["A", "B"]
+    assert [(skip.clip, skip.code) for skip in prepared.skipped] == [("C", Code.CHANNEL_UNKNOWN)]
 
 
 def compound(cut: Config) -> None:

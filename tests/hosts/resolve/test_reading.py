@@ -127,6 +127,32 @@ def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: 
     assert not desk.enabled()["C"]
 
 
+def test_a_compound_clip_that_apply_disabled_is_rendered_with_its_sound(folder: Path, cut: Config) -> None:
+    """Resolve renders no disabled clip; afterwards it is disabled again."""
+    compound(cut)
+    desk = Desk(folder, cut)
+    desk.apply("A2")
+    before = desk.fake.facts()
+    clip = desk.read("A2").clips[0]
+    assert [list(channel) for channel in decoded(clip.source.path)[1]] == [
+        channel[5 * 1920 : 35 * 1920] for channel in desk.sound(2)
+    ]
+    request = RangeToRender(clip.record_range, str(folder / "out"), clip.clip_id)
+    assert decoded(desk.host.render_range(request).clip.source.path)[1] == decoded(clip.source.path)[1]
+    assert desk.fake.facts() == before
+    desk.fake.timeline.audio[1].locked = True
+    assert "cannot be enabled" in desk.read("A2").skipped[0].reason
+
+
+def test_a_disabled_clip_that_stays_enabled_after_a_render_is_told(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    desk.apply("A2")
+    wake = desk.fake.timeline.audio[1].items[0]
+    wake.SetClipEnabled = lambda on: setattr(wake, "enabled", wake.enabled or on)  # type: ignore[assignment, method-assign, return-value]
+    assert "Could not be put back as it was: a disabled clip." in desk.read("A2").notes
+
+
 def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:
     compound(cut)
     desk = Desk(folder, cut)

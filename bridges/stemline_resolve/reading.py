@@ -105,7 +105,7 @@ class Reading:
         """The part as a sound that begins where the whole item would."""
         stretch = Stretch((placed.track,), part[0], part[1], (str(placed.item.GetUniqueId()),))
         rendered = render(self._document, stretch, self._folder, _file_name(placed), self._given_up)
-        self._notes += rendered.notes
+        self._notes += [note for note in rendered.notes if note not in self._notes]
         return Sound(str(rendered.path), (), rendered.start)
 
     def _add(self, placed: Placed, part: tuple[Fraction, Fraction], sound: Sound, rendered: bool) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from stemline_link import Problem
 
-from .api import Remote, with_more
+from .api import Hung, Remote, with_more
 from .document import Document, Placed
 from .rates import nearest
 from .wav import read_head
@@ -27,6 +27,10 @@ from .wav import read_head
 _PRESET = "Audio Only"
 _USERS_SETTINGS = "Stemline keeps your render settings"
 _SAMPLE_RATE = 48000
+_MARKS_UNKNOWN = (
+    "This Resolve does not tell a script the in and out marks: rendering may have changed them. Set them again where "
+    "you need them."
+)
 _POLL_S = 0.1
 _LONGEST_S = 7200.0
 
@@ -91,7 +95,7 @@ class _State:
         self._switched: list[int] = []
         self._woken: list[str] = []
         self._jobs: list[str] = []
-        self._settings_changed = self._settings_kept = False
+        self._settings_changed = self._settings_kept = self._left_page = False
 
     def __enter__(self) -> _State:
         return self
@@ -102,15 +106,20 @@ class _State:
                 self.document = self.document.afresh()
         left = self._restore()
         if left:
-            self.notes = [f"Could not be put back as it was: {', '.join(left)}."]
+            self.notes.append(f"Could not be put back as it was: {', '.join(left)}.")
+        if self._marks is None and self._left_page:
+            self.notes.append(_MARKS_UNKNOWN)
         if self.notes and isinstance(failure, Exception):
-            raise NotPutBack(failure, self.notes[0]) from failure
+            ends_reading = bool(left) or isinstance(failure, Hung)
+            told = NotPutBack if ends_reading else with_more
+            raise told(failure, " ".join(self.notes)) from failure
 
     def solo(self, tracks: Sequence[int]) -> None:
         """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises Problem."""
         resolve, project, timeline = self.document.resolve, self.document.project, self.document.timeline
         if project.IsRenderingInProgress():  # which is not ours to stop
             raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
+        self._left_page = True
         if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
             raise Problem("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         project.DeleteRenderPreset(_USERS_SETTINGS)  # of a render that ended with Resolve

@@ -127,6 +127,45 @@ def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: 
     assert not desk.enabled()["C"]
 
 
+MARKS_UNKNOWN = "does not tell a script the in and out marks: rendering may have changed them"
+
+
+@pytest.mark.parametrize(("version", "told"), [([18, 6, 0], 1), ([19, 1, 0], 1), ([20, 0, 0], 0)])
+def test_marks_that_cannot_be_read_are_told_once_to_have_changed(
+    folder: Path, cut: Config, version: list[int], told: int
+) -> None:
+    cut["version"] = version
+    compound(cut)
+    cut["timelines"][0]["audio"].append(cut["timelines"][0]["audio"][1])
+    desk = Desk(folder, cut)
+    marks = {kind: dict(one) for kind, one in desk.fake.timeline.marks.items()}
+    read = desk.read("A2", "A3")
+    assert len(read.clips) == 2
+    assert sum(MARKS_UNKNOWN in note for note in read.notes) == told
+    assert (desk.fake.timeline.marks != marks) == bool(told)
+    assert not any(MARKS_UNKNOWN in note for note in desk.read("A1").notes)
+
+
+def test_a_render_that_fails_tells_of_the_marks_too_and_the_others_are_read(folder: Path, cut: Config) -> None:
+    cut["version"] = [18, 6, 0]
+    compound(cut)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    del desk.fake.project.presets["Audio Only"]
+    read = desk.read("A1", "A2")
+    assert [clip.name for clip in read.clips] == ["A", "B"]
+    assert MARKS_UNKNOWN in read.skipped[0].reason
+
+
+def test_a_render_that_never_returns_tells_of_the_marks_too(folder: Path, cut: Config) -> None:
+    cut.update(version=[18, 6, 0], events=[["Project.SetRenderSettings", 1, "hang"]])
+    compound(cut)
+    desk = Desk(folder, cut, patience=0.1)
+    with pytest.raises(HostError, match="did not answer SetRenderSettings") as failure:
+        desk.host.read_clips(Selection(("A2",)))
+    assert MARKS_UNKNOWN in failure.value.message
+
+
 def test_a_compound_clip_that_apply_disabled_is_rendered_with_its_sound(folder: Path, cut: Config) -> None:
     """Resolve renders no disabled clip; afterwards it is disabled again."""
     compound(cut)

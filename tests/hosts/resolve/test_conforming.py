@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import pytest
 
 from hosts.resolve.desk import Desk
 from hosts.resolve.fake_resolve.item import Item
+from stemline.clips import TimeRange
 from stemline.errors import HostError
+from stemline.hosts.base import RangeToRender
 
 Config = dict[str, Any]
 MOVED = "Moved since the clips were read, and their stems moved with them: "
@@ -19,6 +22,7 @@ CHANGED = (
     "Trimmed, slipped or retimed since the clips were read, so their stems were left out and they were not disabled: "
 )
 COMPOUND = {"path": "", "kind": "Compound", "inside": 0}
+LENGTH = (Fraction(0), Fraction(20, 25))
 
 
 def items(desk: Desk) -> dict[str, Item]:
@@ -148,3 +152,18 @@ def test_many_moved_clips_are_counted(folder: Path, cut: Config) -> None:
     names = [f"S{number}" for number in range(10)]
     written = desk.apply("A1", before_writing=lambda: move(desk, Fraction(1), *names))
     assert written.notes[0].endswith("S7 on A1 and 2 more.")
+
+
+@pytest.mark.parametrize("frames", [0, 7])
+def test_a_plain_clip_that_was_rendered_by_request_is_not_taken_for_slipped(
+    folder: Path, cut: Config, frames: int
+) -> None:
+    """Its stems begin where the rendered file does, which says nothing of the clip's own file."""
+    desk = Desk(folder, cut)
+    read = desk.read("A1")
+    asked = RangeToRender(read.clips[0].record_range, str(folder / "out"), read.clips[0].clip_id)
+    rendered = replace(read.clips[0], source=desk.host.render_range(asked).clip.source, source_range=TimeRange(*LENGTH))
+    desk.host.read_clips = lambda selection: replace(read, clips=(rendered,))  # type: ignore[method-assign]
+    written = desk.apply("A1", before_writing=lambda: move(desk, Fraction(frames), "A"))
+    assert written.notes == ((MOVED + "A on A1.",) if frames else ())
+    assert [item.start for item in desk.fake.timeline.audio[2].items] == [90010 + frames]

@@ -38,10 +38,14 @@ class Document:
     def afresh(self) -> Document:
         """The same timeline through what Resolve answers now: a call that never returned ends a connection. Raises
         Problem where it is not open any more."""
-        now = open_document(self._api)
+        now = self.now_open()
         if now.timeline_id != self.timeline_id:
             raise Problem("Another timeline is open in DaVinci Resolve by now.", "EDIT_UNREADABLE", _OPEN_FIRST)
         return now
+
+    def now_open(self) -> Document:
+        """Whatever timeline is open now. Raises Problem where there is none."""
+        return open_document(self._api)
 
     def pool(self) -> Remote:
         pool: Remote | None = self.project.GetMediaPool()

@@ -65,7 +65,9 @@ class ResolveHost:
 
     def read_clips(self, params: dict[str, Any]) -> dict[str, Any]:
         document = open_document(self._api)
-        answer = Reading(document, self._settings.folder / "rendered", self._given_up).answer(params["selection"])
+        left = self._journal.left_on(document.timeline_id)
+        reading = Reading(document, self._settings.folder / "rendered", left, self._given_up)
+        answer = reading.answer(params["selection"])
         answer["warnings"] = [
             f"An earlier write was interrupted; tracks {', '.join(entry.track_names)} may be incomplete. The next "
             "Apply takes them away."
@@ -97,7 +99,8 @@ class ResolveHost:
         wanted = ClipId.parse(clip_id) if clip_id else None
         with _Opened(self._api, wanted.timeline if wanted else "") as document:
             tracks = _tracks(document, wanted, params.get("tracks") or [])
-            stretch = Stretch(tracks, document.frame(record["start"]), document.frame(record["end"]))
+            clips = [wanted.item] if wanted else []
+            stretch = Stretch(tracks, document.frame(record["start"]), document.frame(record["end"]), clips)
             rendered = render(document, stretch, Path(params["folder"]), "range", self._given_up)
             length = record["end"] - record["start"]
             return {
@@ -206,5 +209,10 @@ def _duplicate(document: Document) -> list[str]:
     taken = {str(timeline.GetName()) for timeline in timelines if timeline is not None}
     name = next(name for name in _numbered(usual) if name not in taken)
     copy = document.timeline.DuplicateTimeline(name)
-    document.project.SetCurrentTimeline(document.timeline)
+    if not _show(document, document.timeline_id):
+        raise Problem(
+            f"Resolve stays in the copy {name!r} of the timeline.",
+            "HOST_UNSUPPORTED",
+            "Open the timeline of the stems, then press Apply again: the stems are finished.",
+        )
     return [] if copy is not None else ["The timeline could not be copied before."]

@@ -9,13 +9,21 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stemline_link import Problem
 
 from .document import Document
 
 WRITING, WRITTEN, REMOVED = "writing", "written", "removed"
+
+
+class Left(NamedTuple):
+    """What writes that were not taken back left on a timeline: ids of the `stems` they placed, and of the clips that
+    they `disabled`."""
+
+    stems: set[str]
+    disabled: set[str]
 
 
 class Entry:
@@ -147,11 +155,13 @@ class Journal:
 
     def others(self, entry: Entry) -> list[Entry]:
         """The other writes into its timeline that were not taken back."""
-        return [
-            other
-            for other in self._entries()
-            if other.result != entry.result and other.timeline_id == entry.timeline_id and other.state != REMOVED
-        ]
+        return [other for other in self._standing(entry.timeline_id) if other.result != entry.result]
+
+    def left_on(self, timeline_id: str) -> Left:
+        entries = self._standing(timeline_id)
+        return Left(
+            {item for entry in entries for item in entry.items}, {item for entry in entries for item in entry.disabled}
+        )
 
     def written(self) -> list[Entry]:
         """Writes that ended well and were not taken back."""
@@ -160,6 +170,9 @@ class Journal:
     def interrupted(self, timeline_id: str) -> list[Entry]:
         """Writes into this timeline that were begun and never ended."""
         return [entry for entry in self._entries() if entry.state == WRITING and entry.timeline_id == timeline_id]
+
+    def _standing(self, timeline_id: str) -> list[Entry]:
+        return [entry for entry in self._entries() if entry.timeline_id == timeline_id and entry.state != REMOVED]
 
     def _entries(self) -> Iterator[Entry]:
         for path in sorted(self._folder.glob("*.json")):

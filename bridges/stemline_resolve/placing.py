@@ -110,7 +110,10 @@ class Placer:
 
     def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
         """The one new item on the track. What Resolve returns may be nothing that exists: the track is asked."""
-        self._pool.AppendToTimeline(
+        now = self._document.project.GetCurrentTimeline()  # Resolve appends to that one, whichever it is
+        if now is None or now.GetUniqueId() != self._document.timeline_id:
+            raise _another_timeline("")
+        returned = self._pool.AppendToTimeline(
             [
                 {
                     "mediaPoolItem": media,
@@ -127,6 +130,7 @@ class Placer:
             return Placed(fresh[0], track, Fraction(first), self._document.position(fresh[0], "GetEnd"))
         if fresh:
             self.delete(fresh)
+        _take_from_elsewhere(self._document, media, first, returned or [])
         raise Problem(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
 
     def _fresh(self, track: int) -> list[Remote]:
@@ -139,6 +143,41 @@ class Placer:
     def _plays_from(self, made: Placed, wanted: Fit, rate: Fraction) -> bool:
         left = self._document.position(made.item, "GetLeftOffset")
         return abs(left - wanted.media_start * self._document.rate / rate) < 1
+
+
+def _take_from_elsewhere(document: Document, media: Remote, first: int, returned: Sequence[Remote | None]) -> None:
+    """Deletes what was appended to another timeline, which was opened in that moment, and raises Problem. Where the
+    timeline is still open, nothing is done.
+
+    A copy of the timeline may hold the same stem at the same place since before: that one has a colour by now.
+    """
+    now = document.now_open()
+    if now.timeline_id == document.timeline_id:
+        return
+    ids = {str(item.GetUniqueId()) for item in returned if item is not None} - {""}
+
+    def strays() -> list[Placed]:
+        found = [placed for track in now.audio_tracks() for placed in now.items(track)]
+        return [placed for placed in found if str(placed.item.GetUniqueId()) in ids or is_like_it(placed)]
+
+    def is_like_it(placed: Placed) -> bool:
+        held = placed.item.GetMediaPoolItem() if placed.start == first else None
+        is_it = held is not None and held.GetUniqueId() == media.GetUniqueId()
+        return is_it and placed.item.GetClipColor() != _CLIP_COLOUR
+
+    delete_items(now, [placed.item for placed in strays()])
+    left = strays()
+    if left:
+        raise _another_timeline(f" {media.GetName()} lies in it now, on A{left[0].track}; delete it by hand.")
+    raise _another_timeline("")
+
+
+def _another_timeline(more: str) -> Problem:
+    return Problem(
+        f"Another timeline was opened while the stems were written.{more}",
+        "EDIT_UNREADABLE",
+        "Press Apply again and open no other timeline until it has ended: the stems are finished.",
+    )
 
 
 def delete_items(document: Document, items: Sequence[Remote]) -> None:

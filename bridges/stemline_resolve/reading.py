@@ -11,6 +11,7 @@ from stemline_link import Problem, to_exact
 
 from .api import Hung
 from .document import Document, Placed
+from .journal import Left
 from .rendering import NotPutBack, Stretch, render
 from .selection import choose, track_label
 from .sources import NeedsRender, Sound, sound_of
@@ -40,11 +41,13 @@ class ClipId(NamedTuple):
 
 
 class Reading:
-    """One answer to `read_clips`. `folder` takes what has to be rendered."""
+    """One answer to `read_clips`. `folder` takes what has to be rendered. `left` is what earlier writes left on the
+    timeline: their stems are not meant, and the clips that they disabled are."""
 
-    def __init__(self, document: Document, folder: Path, given_up: Callable[[], bool]) -> None:
+    def __init__(self, document: Document, folder: Path, left: Left, given_up: Callable[[], bool]) -> None:
         self._document = document
         self._folder = folder
+        self._left = left
         self._given_up = given_up
         self._clips: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []
@@ -52,7 +55,7 @@ class Reading:
 
     def answer(self, selection: dict[str, Any]) -> dict[str, Any]:
         """Raises Problem when nothing is chosen."""
-        choice = choose(self._document, selection.get("tracks") or [])
+        choice = choose(self._document, selection.get("tracks") or [], self._left.stems)
         if not choice.items:
             raise Problem(
                 "There is no clip with sound where you are.",
@@ -75,7 +78,8 @@ class Reading:
 
     def _read(self, placed: Placed, window: tuple[Fraction, Fraction] | None, include_disabled: bool) -> None:
         timeline = self._document.timeline
-        enabled = placed.item.GetClipEnabled() and timeline.GetIsTrackEnabled("audio", placed.track)
+        enabled = placed.item.GetClipEnabled() or placed.item.GetUniqueId() in self._left.disabled
+        enabled = enabled and timeline.GetIsTrackEnabled("audio", placed.track)
         if not enabled and not include_disabled:
             self._skip(placed, "CLIP_DISABLED", "The clip or its track is disabled.")
             return
@@ -99,9 +103,9 @@ class Reading:
 
     def _rendered(self, placed: Placed, part: tuple[Fraction, Fraction]) -> Sound:
         """The part as a sound that begins where the whole item would."""
-        stretch = Stretch((placed.track,), part[0], part[1])
+        stretch = Stretch((placed.track,), part[0], part[1], (str(placed.item.GetUniqueId()),))
         rendered = render(self._document, stretch, self._folder, _file_name(placed), self._given_up)
-        self._notes += rendered.notes
+        self._notes += [note for note in rendered.notes if note not in self._notes]
         return Sound(str(rendered.path), (), rendered.start)
 
     def _add(self, placed: Placed, part: tuple[Fraction, Fraction], sound: Sound, rendered: bool) -> None:

@@ -19,24 +19,30 @@ from typing import Any, NamedTuple
 
 from stemline_link import Problem
 
-from .api import Remote, with_more
-from .document import Document
+from .api import Hung, Remote, with_more
+from .document import Document, Placed
 from .rates import nearest
 from .wav import read_head
 
 _PRESET = "Audio Only"
 _USERS_SETTINGS = "Stemline keeps your render settings"
 _SAMPLE_RATE = 48000
+_MARKS_UNKNOWN = (
+    "This Resolve does not tell a script the in and out marks: rendering may have changed them. Set them again where "
+    "you need them."
+)
 _POLL_S = 0.1
 _LONGEST_S = 7200.0
 
 
 class Stretch(NamedTuple):
-    """Part of a timeline: audio tracks, and frames of the timeline, half-open."""
+    """Part of a timeline: audio tracks, and frames of the timeline, half-open. `clips` are ids of items on them that
+    are to sound even where they are disabled."""
 
     tracks: Sequence[int]
     start: Fraction
     end: Fraction
+    clips: Sequence[str] = ()
 
 
 class Rendered(NamedTuple):
@@ -65,6 +71,7 @@ def render(
     try:
         with _State(document) as state:
             state.solo(stretch.tracks)
+            state.wake(stretch)
             made = _rendered_file(state, (first, last), scratch, given_up)
             path = folder / f"{name}_{_digest(made)}{made.suffix}"
             if not path.exists():  # else it is the same sound, which a player may hold open
@@ -86,8 +93,9 @@ class _State:
         self._enabled = {track: bool(timeline.GetIsTrackEnabled("audio", track)) for track in document.audio_tracks()}
         self._marks = dict(timeline.GetMarkInOut() or {}) if "GetMarkInOut" in timeline else None
         self._switched: list[int] = []
+        self._woken: list[str] = []
         self._jobs: list[str] = []
-        self._settings_changed = self._settings_kept = False
+        self._settings_changed = self._settings_kept = self._left_page = False
 
     def __enter__(self) -> _State:
         return self
@@ -98,15 +106,20 @@ class _State:
                 self.document = self.document.afresh()
         left = self._restore()
         if left:
-            self.notes = [f"Could not be put back as it was: {', '.join(left)}."]
+            self.notes.append(f"Could not be put back as it was: {', '.join(left)}.")
+        if self._marks is None and self._left_page:
+            self.notes.append(_MARKS_UNKNOWN)
         if self.notes and isinstance(failure, Exception):
-            raise NotPutBack(failure, self.notes[0]) from failure
+            ends_reading = bool(left) or isinstance(failure, Hung)
+            told = NotPutBack if ends_reading else with_more
+            raise told(failure, " ".join(self.notes)) from failure
 
     def solo(self, tracks: Sequence[int]) -> None:
         """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises Problem."""
         resolve, project, timeline = self.document.resolve, self.document.project, self.document.timeline
         if project.IsRenderingInProgress():  # which is not ours to stop
             raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
+        self._left_page = True
         if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
             raise Problem("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         project.DeleteRenderPreset(_USERS_SETTINGS)  # of a render that ended with Resolve
@@ -121,6 +134,17 @@ class _State:
             raise Problem(
                 f"Resolve has no render preset {_PRESET!r}.", "HOST_UNSUPPORTED", "Render the clip in place in Resolve."
             )
+
+    def wake(self, stretch: Stretch) -> None:
+        """The clips of `stretch` are enabled. Raises Problem."""
+        for placed in self._items(stretch.clips):
+            if not placed.item.GetClipEnabled():
+                self._woken.append(str(placed.item.GetUniqueId()))
+                placed.item.SetClipEnabled(True)
+                if not placed.item.GetClipEnabled():
+                    raise Problem(
+                        "The clip is disabled and cannot be enabled.", "HOST_UNSUPPORTED", "Unlock its track."
+                    )
 
     def start_job(self) -> str:
         """Queues a render with the settings of now, and starts it. Raises Problem."""
@@ -138,6 +162,8 @@ class _State:
         steps: list[tuple[str, Callable[[], bool]]] = [("the render queue", self._restore_queue)]
         if self._settings_kept or self._settings_changed:
             steps.append(("your render settings", self._restore_settings))
+        if self._woken:
+            steps.append(("a disabled clip", self._restore_clips))
         steps += [(f"track A{track}", self._restore_track(track)) for track in self._switched]
         if self._marks is not None:
             steps.append(("the in and out marks", self._restore_marks))
@@ -157,6 +183,17 @@ class _State:
             return False
         loaded = bool(project.LoadRenderPreset(_USERS_SETTINGS))
         return bool(project.DeleteRenderPreset(_USERS_SETTINGS)) and loaded
+
+    def _restore_clips(self) -> bool:
+        woken = self._items(self._woken)
+        for placed in woken:
+            placed.item.SetClipEnabled(False)
+        return not any(placed.item.GetClipEnabled() for placed in woken)
+
+    def _items(self, ids: Sequence[str]) -> list[Placed]:
+        document = self.document
+        found = (placed for track in document.audio_tracks() for placed in document.items(track)) if ids else ()
+        return [placed for placed in found if placed.item.GetUniqueId() in ids]
 
     def _restore_track(self, track: int) -> Callable[[], bool]:
         def step() -> bool:

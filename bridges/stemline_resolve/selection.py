@@ -1,8 +1,9 @@
-"""Which clips are meant: the selected ones, else those between the in and out marks, else those under the playhead."""
+"""Which clips are meant: the selected ones, else those between the in and out marks, else those under the playhead. Of
+these not the stems of earlier results, unless there is nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -19,8 +20,15 @@ class Choice(NamedTuple):
     how: str
 
 
-def choose(document: Document, tracks: Sequence[str]) -> Choice:
-    """`tracks` names audio tracks; then every clip on them is meant, between the marks where there are any."""
+def choose(document: Document, tracks: Sequence[str], stems: Collection[str] = ()) -> Choice:
+    """`tracks` names audio tracks; then every clip on them is meant, between the marks where there are any. `stems` are
+    ids of items that were placed."""
+    choice = _choose(document, tracks)
+    originals = [placed for placed in choice.items if _id(placed.item) not in stems] if stems else choice.items
+    return choice._replace(items=originals or choice.items)
+
+
+def _choose(document: Document, tracks: Sequence[str]) -> Choice:
     everything = [placed for track in document.audio_tracks() for placed in document.items(track)]
     if tracks:
         everything = [placed for placed in everything if track_label(placed.track) in tracks]

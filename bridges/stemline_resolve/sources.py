@@ -114,10 +114,12 @@ def _refuse_other_speed(document: Document, placed: Placed, rate: Fraction) -> N
 
 
 def _mapped(item: Remote, media: Remote, path: str) -> tuple[str, tuple[int, ...]]:
-    """(file, channels counted from 0; none: all) that the item plays, from the mapping that Resolve keeps for it."""
+    """(file, channels counted from 0) that the item plays, from the mapping that Resolve keeps for it. No channels:
+    Resolve tells none, and all are meant."""
     mapping = _mapping_of(item, "GetSourceAudioChannelMapping") or _mapping_of(media, "GetAudioMapping")
     tracks = [track for track in (mapping.get("track_mapping") or {}).values() if not track.get("mute")]
     if not tracks:
+        _refuse_streams(path)
         return path, ()
     if len(tracks) > 1:
         raise NeedsRender("It plays several tracks of its media at once.", "CLIP_NOT_MEDIA")
@@ -129,11 +131,15 @@ def _mapped(item: Remote, media: Remote, path: str) -> tuple[str, tuple[int, ...
     file = held[0]
     if not file.starts_with_media:
         raise NeedsRender("Its sound is a linked recording that begins at another time.", _UNCLEAR)
-    if wanted == list(file.numbers):
-        return file.path, ()
-    if Path(file.path).suffix.lower() in _ONE_STREAM_A_CHANNEL:
-        raise NeedsRender("Its file keeps each channel in a stream of its own.", "CLIP_NOT_MEDIA")
+    if len(file.numbers) > 1:
+        _refuse_streams(file.path)
     return file.path, tuple(number - file.numbers[0] for number in wanted)
+
+
+def _refuse_streams(path: str) -> None:
+    """Raises NeedsRender for a file whose channels may each be a stream of its own: only one stream would be read."""
+    if Path(path).suffix.lower() in _ONE_STREAM_A_CHANNEL:
+        raise NeedsRender("Its file keeps each channel in a stream of its own.", "CLIP_NOT_MEDIA")
 
 
 class _File(NamedTuple):

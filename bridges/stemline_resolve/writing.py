@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from stemline_link import Problem
 
+from .conforming import conform
 from .document import Document, Placed
 from .fitting import fit, make_piece
 from .journal import WRITTEN, Entry
@@ -41,13 +42,15 @@ class Writing:
 
     def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
         """The answer of `write_tracks`. Raises Problem; then what is there is in the entry."""
+        tracks, left_out, notes = conform(self._document, tracks)
+        self._notes += notes
         media = self._media(tracks)
         planned = [lane for track in tracks for lane in _lanes(track, media)]
         placer = Placer(self._document)
         for lane in planned:
             self._go_on()
             self._write_track(placer, lane)
-        self._disable(options.get("disable_clips") or [])
+        self._disable([one for one in options.get("disable_clips") or [] if one not in left_out])
         self._mark(tracks)
         self._go_on()
         self._save()

@@ -152,7 +152,8 @@ def write_copies(prepared: Prepared, folder: Path) -> list[PlacedStem]:
         cut = by_clip[clip.clip_id]
         path = folder / f"{STEM}_{Path(cut.source.path).stem}_{cut.range.start_sample}.wav"
         _copy(Path(cut.source.path), cut.source.channels, cut.range, path)
-        placed.append(PlacedStem(clip.clip_id, STEM, str(path), cut.range, {"version": 1, "job": "jobs/1"}))
+        record = {"version": 1, "job": "jobs/1", "source": {"media": Path(cut.source.path).as_uri()}}
+        placed.append(PlacedStem(clip.clip_id, STEM, str(path), cut.range, record))
     return placed
 
 

@@ -91,6 +91,69 @@ def test_another_timeline_is_open_at_the_write(folder: Path, cut: Config) -> Non
     assert desk.sound(3) == desk.sound(1)
 
 
+def other_timeline(cut: Config, start: str) -> None:
+    """As a copy of the first, whose two tracks hold what the stems' tracks will: one of the user's own."""
+    track = {"kind": "mono", "items": [{"name": "theirs", "media": 0, "start": start, "frames": "5"}]}
+    cut["timelines"].append(
+        {"name": "Other", "label": "25", "rate": "25", "zero": 90000, "audio": [track, track, track, track]}
+    )
+
+
+@pytest.mark.parametrize("habit", [{}, {"pool.returns_nothing": True}])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_another_timeline_is_opened_in_the_middle_of_a_write(
+    folder: Path, cut: Config, count: int, habit: Config
+) -> None:
+    """In the very moment of an append: nothing of ours stays in it."""
+    other_timeline(cut, "50")
+    cut.update(events=[["MediaPool.AppendToTimeline", count, "switch timeline"]], habits=habit)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    before = desk.fake.project.timelines[1].facts()
+    with pytest.raises(HostError, match=r"Another timeline was opened .* The timeline is as it was\.") as failure:
+        desk.apply("A1", "A2")
+    assert "open no other timeline" in failure.value.advice
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert all(desk.enabled().values())
+    assert desk.fake.project.timelines[1].facts() == before
+    assert desk.fake.project.current is desk.fake.project.timelines[1]
+    desk.fake.project.current = desk.fake.timeline
+    desk.apply("A1", "A2")
+    assert desk.sound(3) == desk.sound(1)
+
+
+def test_another_timeline_is_opened_before_an_append(folder: Path, cut: Config) -> None:
+    other_timeline(cut, "50")
+    cut["events"] = [["Timeline.AddTrack", 2, "switch timeline"]]
+    desk = Desk(folder, cut)
+    with pytest.raises(HostError, match="Another timeline was opened while the stems were written"):
+        desk.apply("A1", "A2")
+    assert desk.fake.referee.counts["MediaPool.AppendToTimeline"] == 2
+    assert desk.track_names() == ["Audio 1", "Audio 2"]
+
+
+def test_a_stem_of_ours_in_a_copy_of_the_timeline_is_not_taken_for_a_stray(folder: Path, cut: Config) -> None:
+    other_timeline(cut, "50")
+    desk = Desk(folder, cut)
+    desk.apply("A1")
+    assert desk.fake.project is not None
+    of_copy, stem = desk.fake.project.timelines[1].audio[2], desk.fake.timeline.audio[2].items[0]
+    of_copy.items.append(stem)
+    stem.track = of_copy
+    del desk.fake.timeline.audio[2:]
+    desk.fake.referee.hooks["MediaPool.AppendToTimeline", 3] = lambda: desk.fake.happens("switch timeline")
+    with pytest.raises(HostError, match=r"while the stems were written\. The timeline is as it was"):
+        desk.apply("A1", include_disabled=True)
+    assert of_copy.items[1:] == [stem]
+
+
+def test_a_stray_that_cannot_be_deleted_is_named(folder: Path, cut: Config) -> None:
+    other_timeline(cut, "50")
+    cut.update(events=[["MediaPool.AppendToTimeline", 1, "switch timeline"]], deaf={"Timeline.DeleteClips": 1})
+    with pytest.raises(HostError, match=r"speech_.+\.wav lies in it now, on A3; delete it by hand\."):
+        Desk(folder, cut).apply("A1")
+
+
 def test_the_source_track_is_deleted_before_the_write(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     before = desk.sound(1)

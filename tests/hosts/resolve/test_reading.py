@@ -10,9 +10,11 @@ import pytest
 
 from hosts.resolve.desk import Desk, left_of, write_media
 from hosts.resolve.fake_resolve.sound import decoded
-from stemline.clips import TimeRange
-from stemline.errors import HostError
+from stemline.clips import MediaSource, Prompt, StemRequest, TimeRange
+from stemline.errors import Code, HostError
 from stemline.hosts.base import RangeToRender, Selection
+from stemline.workflow import RunSettings
+from stemline.workflow.prepare import prepare
 from stemline_resolve.media_bin import same_path
 
 Config = dict[str, Any]
@@ -66,13 +68,40 @@ def test_sound_that_no_one_range_of_a_file_holds_is_rendered(folder: Path, cut: 
     assert any("was rendered by Resolve" in note for note in desk.read("A2", include_disabled=True).notes)
 
 
-def test_channels_of_an_mxf_are_rendered_unless_all_are_meant(folder: Path, cut: Config) -> None:
+@pytest.mark.parametrize("channels", [None, [1, 2], [1], [2], [2, 1]])
+def test_an_mxf_of_several_channels_is_rendered(folder: Path, cut: Config, channels: list[int] | None) -> None:
     """Each may be a stream of its own, which Resolve's numbers do not tell."""
-    camera = (folder / "atmo.wav").rename(folder / "atmo.mxf")
-    cut["media"][2]["path"] = str(camera)
-    assert Desk(folder, cut).read("A2").clips[0].source.path == str(camera)
-    clip_c(cut)["channels"] = [2]
+    cut["media"][2]["path"] = str((folder / "atmo.wav").rename(folder / "atmo.MXF"))
+    clip_c(cut)["channels"] = channels
     assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+
+
+def test_an_mxf_of_unknown_channels_is_rendered(folder: Path, cut: Config) -> None:
+    cut["media"][2].update(path=str((folder / "atmo.wav").rename(folder / "atmo.mxf")), mapping={"track_mapping": {}})
+    assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+
+
+def test_an_mxf_of_one_channel_is_read(folder: Path, cut: Config) -> None:
+    camera = (folder / "voice ü.wav").rename(folder / "voice.mxf")
+    cut["media"][0]["path"] = str(camera)
+    cut["timelines"][0].update(video=[], linked=[])
+    assert Desk(folder, cut).read("A1").clips[0].source == MediaSource(str(camera), 0, (0,))
+
+
+def test_a_stereo_clip_of_a_file_whose_first_stream_is_mono_is_skipped_by_name(folder: Path, cut: Config) -> None:
+    """As a camera's film with a stream for each channel: the second would be lost without a word."""
+    (folder / "atmo.wav").rename(folder / "stereo.wav")
+    write_media(folder / "atmo.wav", channels=1)
+    cut["media"][2]["mapping"] = {
+        "embedded_audio_channels": 2,
+        "track_mapping": {"1": {"channel_idx": [1, 2], "mute": False, "type": "Stereo"}},
+    }
+    desk = Desk(folder, cut)
+    assert desk.read("A2").clips[0].source.channels == (0, 1)
+    settings = RunSettings(output_dir=folder / "stems", selection=Selection(("A1", "A2")))
+    prepared = prepare(desk.host, [StemRequest("speech", Prompt("speech"))], settings)
+    assert [clip.name for clip in prepared.clips] == ["A", "B"]
+    assert [(skip.clip, skip.code) for skip in prepared.skipped] == [("C", Code.CHANNEL_UNKNOWN)]
 
 
 def compound(cut: Config) -> None:
@@ -96,6 +125,71 @@ def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: 
     desk.apply("A2")
     assert desk.sound(4) == desk.sound(2)
     assert not desk.enabled()["C"]
+
+
+MARKS_UNKNOWN = "does not tell a script the in and out marks: rendering may have changed them"
+
+
+@pytest.mark.parametrize(("version", "told"), [([18, 6, 0], 1), ([19, 1, 0], 1), ([20, 0, 0], 0)])
+def test_marks_that_cannot_be_read_are_told_once_to_have_changed(
+    folder: Path, cut: Config, version: list[int], told: int
+) -> None:
+    cut["version"] = version
+    compound(cut)
+    cut["timelines"][0]["audio"].append(cut["timelines"][0]["audio"][1])
+    desk = Desk(folder, cut)
+    marks = {kind: dict(one) for kind, one in desk.fake.timeline.marks.items()}
+    read = desk.read("A2", "A3")
+    assert len(read.clips) == 2
+    assert sum(MARKS_UNKNOWN in note for note in read.notes) == told
+    assert (desk.fake.timeline.marks != marks) == bool(told)
+    assert not any(MARKS_UNKNOWN in note for note in desk.read("A1").notes)
+
+
+def test_a_render_that_fails_tells_of_the_marks_too_and_the_others_are_read(folder: Path, cut: Config) -> None:
+    cut["version"] = [18, 6, 0]
+    compound(cut)
+    desk = Desk(folder, cut)
+    assert desk.fake.project is not None
+    del desk.fake.project.presets["Audio Only"]
+    read = desk.read("A1", "A2")
+    assert [clip.name for clip in read.clips] == ["A", "B"]
+    assert MARKS_UNKNOWN in read.skipped[0].reason
+
+
+def test_a_render_that_never_returns_tells_of_the_marks_too(folder: Path, cut: Config) -> None:
+    cut.update(version=[18, 6, 0], events=[["Project.SetRenderSettings", 1, "hang"]])
+    compound(cut)
+    desk = Desk(folder, cut, patience=0.1)
+    with pytest.raises(HostError, match="did not answer SetRenderSettings") as failure:
+        desk.host.read_clips(Selection(("A2",)))
+    assert MARKS_UNKNOWN in failure.value.message
+
+
+def test_a_compound_clip_that_apply_disabled_is_rendered_with_its_sound(folder: Path, cut: Config) -> None:
+    """Resolve renders no disabled clip; afterwards it is disabled again."""
+    compound(cut)
+    desk = Desk(folder, cut)
+    desk.apply("A2")
+    before = desk.fake.facts()
+    clip = desk.read("A2").clips[0]
+    assert [list(channel) for channel in decoded(clip.source.path)[1]] == [
+        channel[5 * 1920 : 35 * 1920] for channel in desk.sound(2)
+    ]
+    request = RangeToRender(clip.record_range, str(folder / "out"), clip.clip_id)
+    assert decoded(desk.host.render_range(request).clip.source.path)[1] == decoded(clip.source.path)[1]
+    assert desk.fake.facts() == before
+    desk.fake.timeline.audio[1].locked = True
+    assert "cannot be enabled" in desk.read("A2").skipped[0].reason
+
+
+def test_a_disabled_clip_that_stays_enabled_after_a_render_is_told(folder: Path, cut: Config) -> None:
+    compound(cut)
+    desk = Desk(folder, cut)
+    desk.apply("A2")
+    wake = desk.fake.timeline.audio[1].items[0]
+    wake.SetClipEnabled = lambda on: setattr(wake, "enabled", wake.enabled or on)  # type: ignore[assignment, method-assign, return-value]
+    assert "Could not be put back as it was: a disabled clip." in desk.read("A2").notes
 
 
 def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:

@@ -92,6 +92,52 @@ def test_disabled_clips_and_tracks_are_skipped_by_name(folder: Path, cut: Config
     assert len(desk.read(include_disabled=True).clips) == 3
 
 
+@pytest.mark.parametrize("how", ["selected", "marks", "playhead", "tracks"])
+def test_after_apply_the_originals_are_meant_and_not_the_stems(folder: Path, cut: Config, how: str) -> None:
+    cut["version"] = [21, 0, 4]
+    cut["timelines"][0]["playhead"] = 90000 + 29
+    desk = Desk(folder, cut)
+    first = desk.apply("A1", "A2")
+    timeline = desk.fake.timeline
+    if how == "selected":
+        timeline.selected = [item for track in timeline.audio for item in track.items]
+    elif how != "marks":
+        timeline.marks = {}
+    read = desk.read(*(["A1", "A2", "A3", "A4"] if how == "tracks" else []))
+    assert [clip.name for clip in read.clips] == (["A", "C"] if how == "playhead" else ["A", "B", "C"])
+    assert read.skipped == ()
+    again = desk.apply("A1", "A2")
+    for written in (first, again):
+        assert not any(desk.enabled()[name] for name in "ABC")
+        desk.host.remove_result(written.result)
+    assert all(desk.enabled()[name] for name in "ABC")
+
+
+def test_where_only_stems_are_selected_they_are_meant(folder: Path, cut: Config) -> None:
+    cut["version"] = [21, 0, 4]
+    desk = Desk(folder, cut)
+    desk.apply("A1")
+    stem = desk.fake.timeline.audio[2].items[0]
+    desk.fake.timeline.selected = [stem]
+    assert names(desk) == [stem.name]
+
+
+def test_what_the_user_disabled_stays_skipped_after_apply(folder: Path, cut: Config) -> None:
+    cut["timelines"][0]["audio"][0]["items"][1]["enabled"] = False
+    desk = Desk(folder, cut)
+    desk.apply("A1")
+    read = desk.read("A1")
+    assert [clip.name for clip in read.clips] == ["A"]
+    assert [(skip.clip, str(skip.code)) for skip in read.skipped] == [("B", "CLIP_DISABLED")]
+
+
+def test_after_remove_a_disabled_clip_is_disabled(folder: Path, cut: Config) -> None:
+    desk = Desk(folder, cut)
+    desk.host.remove_result(desk.apply("A1").result)
+    desk.fake.timeline.audio[0].items[0].enabled = False
+    assert names(desk, "A1") == ["B"]
+
+
 @pytest.mark.parametrize(("label", "rate"), RATES)
 def test_every_frame_rate_comes_in_on_its_sample(folder: Path, cut: Config, label: Any, rate: Fraction) -> None:
     """From one hour of timecode (107892 frames at 29.97 drop frame); the media begins at a timecode of its own."""

@@ -135,6 +135,16 @@ def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
     assert copies == ["Cut before Stemline", "Cut before Stemline 2", "Cut before Stemline 3"]
 
 
+def test_where_resolve_stays_in_the_copy_nothing_is_written(folder: Path, cut: Config) -> None:
+    cut.update(duplicate_first=True, deaf={"Project.SetCurrentTimeline": 1})
+    desk = Desk(folder, cut)
+    with pytest.raises(HostError, match="Resolve stays in the copy 'Cut before Stemline'") as failure:
+        desk.apply("A1")
+    assert "Open the timeline of the stems" in failure.value.advice
+    assert desk.fake.project is not None
+    assert [len(timeline.audio) for timeline in desk.fake.project.timelines] == [2, 0]
+
+
 def test_what_can_still_be_taken_back_is_told_at_every_reading(folder: Path, cut: Config) -> None:
     """Taken back by anybody, or deleted by hand with its originals on again: it is not told any more."""
     desk = Desk(folder, cut)

@@ -124,6 +124,9 @@ class Item:
         self.colour = colour
         return True
 
+    def GetClipColor(self) -> str:
+        return self.colour
+
     def facts(self) -> dict[str, Any]:
         return {
             "id": self.uid,

@@ -1,0 +1,97 @@
+"""`stemline separate` once more, or stopped: what stands there is used, refused or made again, and told as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runs.conftest import noise
+from stemline.errors import Cancelled
+from stemline.workflow import fileset
+from stemline.workflow.settings import Null
+from stemline.workflow.verify import verify_file
+
+Command = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+def test_a_second_run_reuses_and_another_prompt_does_not_overwrite(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    how = ("--model", "noop", "-o", tmp_path)
+    _, first, _ = command("separate", media, "--stem", "a=x", *how)
+    before = Path(first["results"][0]["residual"]).stat().st_mtime_ns
+    code, again, _ = command("separate", media, "--stem", "a=x", *how)
+    assert code == 0
+    assert again["results"][0]["engine_s"] == 0
+    assert Path(first["results"][0]["residual"]).stat().st_mtime_ns == before
+    code, refused, _ = command("separate", media, "--stem", "a=other", *how)
+    assert code == 1
+    assert refused["errors"][0]["code"] == "OUTPUT_EXISTS"
+    code, _, _ = command("separate", media, "--stem", "a=other", *how, "--overwrite")
+    assert code == 0
+
+
+@pytest.mark.parametrize("part", [{"file": "a.wav"}, {"null": None}, {"warnings": {}}, {"file": {"name": 3}}])
+def test_a_sidecar_that_was_tampered_with_is_made_again(
+    command: Command, tmp_path: Path, part: dict[str, object]
+) -> None:
+    how = ("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    _, first, _ = command(*how)
+    sidecar = Path(first["results"][0]["stems"][0]["path"]).with_suffix(".json")
+    record = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**record, **part}))
+    code, answer, _ = command(*how)
+    assert (code, answer["errors"]) == (0, [])
+    assert {**json.loads(sidecar.read_text()), "job": ""} == {**record, "job": ""}
+
+
+def test_what_killed_runs_left_is_swept_away_and_what_others_write_stays(command: Command, tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    gone = tmp_path / f".in.mix-a.wav.{int(dead.stdout)}-0123abcd.part"
+    alive, other = tmp_path / f".in.mix-a.wav.{os.getpid()}-0123abcd.part", tmp_path / ".film.mov.part"
+    for path in (gone, alive, other):
+        path.write_bytes(b"half")
+    command("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    assert [path.exists() for path in (gone, alive, other)] == [False, True, True]
+
+
+def test_new_sound_is_never_told_of_by_the_old_record(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the null is measured, when the files have their names already."""
+    how = ("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    command(*how)
+    with monkeypatch.context() as patch:
+        patch.setattr(fileset, "measure_null", stopped)
+        code, _, _ = command(*how, "--seed", "1", "--overwrite")
+    assert code == 130
+    code, refused, _ = command(*how)
+    assert (code, refused["errors"][0]["code"]) == (1, "OUTPUT_EXISTS")
+    code, answer, _ = command(*how, "--seed", "1")
+    assert code == 0
+    assert verify_file(Path(answer["results"][0]["stems"][0]["path"])).record["seed"] == 1
+
+
+def stopped(*_: object) -> Null:
+    raise Cancelled
+
+
+def test_what_was_done_before_a_stop_is_told(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = noise(tmp_path / "first.wav"), noise(tmp_path / "second one.wav")
+    measured = fileset.measure_null
+    monkeypatch.setattr(
+        fileset,
+        "measure_null",
+        lambda request, *rest: (stopped if request.source.path == str(second) else measured)(request, *rest),
+    )
+    code, answer, err = command("separate", first, second, "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    assert code == 130
+    assert [result["media"] for result in answer["results"]] == [str(first)]
+    assert [error["input"] for error in answer["errors"]] == [str(second)]
+    assert "Stopped" in err

@@ -49,11 +49,13 @@ class _Known:
 
 
 def entries_of(items: Iterable[QueueItem]) -> dict[str, Entry]:
-    """By digest, the runs that are at work, interrupted or done; auditions are not worth keeping."""
+    """By digest, the runs that are at work, interrupted or done, and those that a host can take back; auditions are not
+    worth keeping.
+    """
     entries: dict[str, Entry] = {}
     for item in items:
-        worth = item.state in _WORTH_KEEPING and not item.request.audition
-        if worth and (item.digest not in entries or entries[item.digest].applied is None):
+        worth = item.state in _WORTH_KEEPING or item.applied is not None
+        if worth and not item.request.audition and (item.digest not in entries or entries[item.digest].applied is None):
             entries[item.digest] = _entry_of(item)
     return entries
 

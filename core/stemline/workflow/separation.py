@@ -287,17 +287,18 @@ def _raise_failed(lots: Sequence[Future[list[Future[CutResult]]]]) -> None:
 
 
 def _lots(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
-    """The cuts in order, a few extents or one long one at a time; those of one extent stay together."""
-    lot: list[Cut] = []
-    extents: set[Extent] = set()
+    """All cuts, a few extents or one long one at a time; those of one extent stay together."""
+    of_extent: dict[Extent, list[Cut]] = {}
     for cut in cuts:
-        if cut.extent not in extents and (
-            len(extents) == _LOT_EXTENTS or sum(extent.range.length for extent in extents) > _LOT_SAMPLES
-        ):
+        of_extent.setdefault(cut.extent, []).append(cut)
+    lot: list[Cut] = []
+    extents = samples = 0
+    for extent, own in of_extent.items():
+        if extents == _LOT_EXTENTS or samples > _LOT_SAMPLES:
             yield lot
-            lot, extents = [], set()
-        lot.append(cut)
-        extents.add(cut.extent)
+            lot, extents, samples = [], 0, 0
+        lot = lot + own
+        extents, samples = extents + 1, samples + extent.range.length
     if lot:
         yield lot
 

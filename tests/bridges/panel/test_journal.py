@@ -71,6 +71,16 @@ def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path
     assert found.applied == item.applied
 
 
+def test_what_is_in_the_timeline_can_be_taken_back_after_a_stopped_retry(tmp_path: Path) -> None:
+    made, item = finished_run()
+    item.applied = Applied(("rain A1",), handle="r1")
+    item.state = ItemState.STOPPED
+    journal = Journal(tmp_path)
+    journal.write(entries_of(made.queue))
+    (found,) = Journal(tmp_path).read(made.clips).values()
+    assert found.applied == item.applied
+
+
 def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> None:
     one, other = session(), session()
     journals = Journal(tmp_path), Journal(tmp_path)

@@ -50,7 +50,6 @@ class HostControl(QObject):
         self._worker = Worker("host", self)
         self._link: HostLink | None = None
         self.place: Place | None = None
-        self.busy = False
         self._open_tasks = 0
         self.lost = False
         """Whether the clips came from a program that is gone."""
@@ -62,6 +61,11 @@ class HostControl(QObject):
         self._greeted.connect(self._meet)
         self._ended.connect(self._end)
         self._back.connect(self._come_back)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being read or written."""
+        return self._open_tasks > 0
 
     @property
     def connected(self) -> bool:
@@ -172,7 +176,6 @@ class HostControl(QObject):
     def _do(self, asked: Place | HostLink | None, work: Callable[[], object], then: Callable[..., object]) -> None:
         of_host = self._asks_host = isinstance(asked, RemotePlace | HostLink)
         self._open_tasks += 1
-        self.busy = True
         self._patience.start()
         self.busy_changed.emit()
 
@@ -188,7 +191,6 @@ class HostControl(QObject):
 
     def _ended_one(self) -> None:
         self._open_tasks -= 1
-        self.busy = self._open_tasks > 0
         if not self.busy:
             self._patience.stop()
         self.busy_changed.emit()

@@ -114,7 +114,6 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
 
 def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> WrittenSet:
     meters = {name: _Meter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
-    is_float = audio_format.sample_format is SampleFormat.WAV32F
     overlap = _Overlap()
     with ExitStack() as stack:
         writers = {
@@ -135,7 +134,7 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
                 )
                 rest -= stem
                 _put(writers[name], meters[name], stem)
-            if not is_float:
+            if not audio_format.sample_format.is_float:
                 rest = quantise(rest.astype(np.float32), SampleFormat.WAV24)
             if len(request.targets) > 1:
                 overlap.add(whole, rest)
@@ -158,7 +157,6 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
     Files of integers are added up in float32, where their sums are exact; others in float64.
     """
     peak = 0.0
-    wide = sample_format is SampleFormat.WAV32F
     with ExitStack() as stack:
         mix = stack.enter_context(open_audio(request.source))
         parts = [stack.enter_context(open_audio(MediaSource(str(path)))) for path in paths]
@@ -167,7 +165,7 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
             if request.cancelled():
                 raise Cancelled
             whole = mix.read(span.start_sample, span.end_sample)
-            rest: npt.NDArray[np.floating] = whole.astype(np.float64) if wide else whole
+            rest: npt.NDArray[np.floating] = whole.astype(np.float64) if sample_format.is_float else whole
             for part in parts:
                 np.subtract(rest, part.read(span.start_sample - start, span.end_sample - start), out=rest)
             peak = max(peak, float(rest.max()), -float(rest.min()))

@@ -297,7 +297,7 @@ def _lots(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
         if extents == _LOT_EXTENTS or samples > _LOT_SAMPLES:
             yield lot
             lot, extents, samples = [], 0, 0
-        lot = lot + own
+        lot += own
         extents, samples = extents + 1, samples + extent.range.length
     if lot:
         yield lot

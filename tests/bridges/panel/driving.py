@@ -79,6 +79,10 @@ class Panel:
         self.until(lambda: self.sound.clip is not None and self.session.server_ready)
         return self
 
+    def until_shown(self) -> None:
+        """Until the chosen clip is the one that is open."""
+        self.until(lambda: self.sound.clip and self.session.clip is self.sound.clip.clip)
+
     def type(self, text: str) -> None:
         edit = self.window.prompt.prompt.edit
         edit.setFocus()

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import opentimelineio as otio
+import pytest
 from PyQt5.QtCore import Qt
 
 from bridges.panel.conftest import OpenPanel
@@ -13,10 +14,14 @@ from conftest import ROOT
 from stemline.hosts.otio_edit import read_timeline
 
 
-def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, tmp_path: Path) -> None:
-    folder = tmp_path / "interview"
-    shutil.copytree(ROOT / "examples" / "interview", folder)
-    edit = folder / "edit.otio"
+@pytest.fixture
+def edit(tmp_path: Path) -> Path:
+    """A copy of the example."""
+    shutil.copytree(ROOT / "examples" / "interview", tmp_path / "interview")
+    return tmp_path / "interview" / "edit.otio"
+
+
+def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, edit: Path) -> None:
     before = edit.read_bytes()
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
@@ -35,13 +40,11 @@ def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, tmp_path: Path)
     assert edit.read_bytes() == before
     panel.click(panel.window.results.remove)
     panel.until(lambda: item.applied is None)
-    assert not (folder / "edit stems" / "edit.stems.otio").exists()
+    assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
 
 
-def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel, tmp_path: Path) -> None:
-    folder = tmp_path / "interview"
-    shutil.copytree(ROOT / "examples" / "interview", folder)
-    panel = open_panel(folder / "edit.otio").ready()
+def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel, edit: Path) -> None:
+    panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     written = []
     for name in ("edit.stems.otio", "edit-2.stems.otio"):
@@ -54,14 +57,11 @@ def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel,
         assert Path(applied.output).name == name
         written.append((Path(applied.output), Path(applied.output).read_bytes()))
         panel.director.step_clip(1)
-        panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+        panel.until_shown()
     assert [path.read_bytes() for path, _ in written] == [content for _, content in written]
 
 
-def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel: OpenPanel, tmp_path: Path) -> None:
-    folder = tmp_path / "interview"
-    shutil.copytree(ROOT / "examples" / "interview", folder)
-    edit = folder / "edit.otio"
+def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel: OpenPanel, edit: Path) -> None:
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     item = panel.separate("speech")
@@ -75,7 +75,7 @@ def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel
     panel.press_big()
     panel.until(lambda: "changed since it was read" in panel.window.banner.text(), 30)
     assert item.applied is None
-    assert not (folder / "edit stems" / "edit.stems.otio").exists()
+    assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
     panel.key(Qt.Key_F5)
     panel.until(lambda: panel.big != "Write edit.stems.otio")
     again = panel.separate("speech")
@@ -84,18 +84,16 @@ def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel
     panel.until(lambda: again.applied)
 
 
-def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, edit: Path) -> None:
     """Stepping back to a clip leaves the other's result in the window; the button is that of the clip."""
-    folder = tmp_path / "interview"
-    shutil.copytree(ROOT / "examples" / "interview", folder)
-    panel = open_panel(folder / "edit.otio").ready()
+    panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     first = panel.separate("speech")
     panel.director.step_clip(1)
-    panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    panel.until_shown()
     second = panel.separate("speech")
     panel.director.step_clip(-1)
-    panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    panel.until_shown()
     assert panel.director.results.shown is second
     panel.press_big()
     panel.until(lambda: first.applied or second.applied)
@@ -103,11 +101,9 @@ def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, tmp_path
     assert second.applied is None
 
 
-def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPanel, edit: Path) -> None:
     """Switching back and forth with clicks and zooms in between: nothing is read of a clip that is closed."""
-    folder = tmp_path / "interview"
-    shutil.copytree(ROOT / "examples" / "interview", folder)
-    panel = open_panel(folder / "edit.otio").ready()
+    panel = open_panel(edit).ready()
     for _ in range(8):
         panel.director.step_clip(1)
         assert panel.sound.clip is None
@@ -117,15 +113,13 @@ def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPane
         panel.sound.choose("mix")
         panel.sound.toggle(None, loop=False)
         assert not panel.plays()
-    panel.until(lambda: panel.sound.clip and panel.session.clip is panel.sound.clip.clip)
+    panel.until_shown()
     panel.until(lambda: not panel.sound._drawing)
     assert not panel.window.banner.isVisible()
 
 
-def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, tmp_path: Path) -> None:
-    folder = tmp_path / "interview"
-    shutil.copytree(ROOT / "examples" / "interview", folder)
-    panel = open_panel(folder / "edit.otio").ready()
+def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, edit: Path) -> None:
+    panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     item = panel.separate("speech")
     panel.press_big()

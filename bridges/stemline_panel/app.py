@@ -16,14 +16,14 @@ from PyQt5.QtCore import QTimer
 from PyQt5.QtWidgets import QApplication
 
 from stemline.hosts.lines import ByteStream
+from stemline_panel.crash_handler import survive
 from stemline_panel.director import Director
-from stemline_panel.faults import survive
-from stemline_panel.kept import Kept, forget_old
 from stemline_panel.model.session import Session
 from stemline_panel.model.settings import typed_folder
+from stemline_panel.reconnect import hand_over
 from stemline_panel.sound.sink import AudioSink, DeviceSink, why_no_device
-from stemline_panel.takeover import hand_over
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
+from stemline_panel.user_data import Kept, forget_old
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,27 +13,27 @@ from PyQt5.QtWidgets import QFileDialog, QMenu
 from stemline.clips import TimeRange
 from stemline.errors import Code, NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
-from stemline_panel.control.asking import AskControl
-from stemline_panel.control.connection import ServerConnection, ServerState
-from stemline_panel.control.hosting import HostControl
-from stemline_panel.control.keys import handlers
-from stemline_panel.control.listening import SoundControl
-from stemline_panel.control.marking import MarkControl
-from stemline_panel.control.results import ResultControl
-from stemline_panel.control.runs import RunControl
-from stemline_panel.kept import Kept
+from stemline_panel.control.action_handlers import handlers
+from stemline_panel.control.host_controller import HostControl
+from stemline_panel.control.mark_controller import MarkControl
+from stemline_panel.control.playback_controller import SoundControl
+from stemline_panel.control.request_controller import AskControl
+from stemline_panel.control.result_controller import ResultControl
+from stemline_panel.control.run_controller import RunControl
+from stemline_panel.control.server_connection import ServerConnection, ServerState
+from stemline_panel.documents import Place, RemotePlace
+from stemline_panel.model.formatting import frame_rate_of, labels_of, next_frame, target_line
+from stemline_panel.model.marks import Sign
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.session import Session
-from stemline_panel.model.spans import Sign
-from stemline_panel.model.words import frame_rate_of, labels_of, next_frame, target_line
-from stemline_panel.places import Place, RemotePlace
-from stemline_panel.sound.opened import OpenedClip
-from stemline_panel.sound.pictures import first_view
+from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.sink import AudioSink
+from stemline_panel.sound.waveform import first_view
+from stemline_panel.user_data import Kept
 from stemline_panel.widgets.actions import bind_actions
 from stemline_panel.widgets.badge import Health
-from stemline_panel.widgets.help_overlay import HelpOverlay
 from stemline_panel.widgets.main_window import MainWindow
+from stemline_panel.widgets.shortcut_dialog import HelpOverlay
 from stemline_panel.widgets.wave_view import exact
 
 _HOST_TROUBLE = {

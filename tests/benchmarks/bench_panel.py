@@ -20,11 +20,11 @@ from PyQt5.QtWidgets import QApplication
 from stemline.clips import ClipRange, MediaSource, TimeRange
 from stemline.media import media_facts
 from stemline_panel.app import make_application
-from stemline_panel.control.listening import SoundControl
-from stemline_panel.model.words import Labels
-from stemline_panel.sound.opened import open_clip
-from stemline_panel.sound.pictures import ClipPictures, first_view
+from stemline_panel.control.playback_controller import SoundControl
+from stemline_panel.model.formatting import Labels
+from stemline_panel.sound.opened_clip import open_clip
 from stemline_panel.sound.sink import DeviceSink
+from stemline_panel.sound.waveform import ClipPictures, first_view
 from stemline_panel.widgets.wave_view import WaveView
 
 from .measure import report

@@ -13,7 +13,7 @@ from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRang
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.hosts.wire import to_wire
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
-from stemline_panel.model.words import listed
+from stemline_panel.model.formatting import listed
 
 MIX = "mix"
 

@@ -14,11 +14,11 @@ from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
+from stemline_panel.model.formatting import listed
 from stemline_panel.model.queue import QueueItem, RunQueue
 from stemline_panel.model.request import RunRequest, around, cut
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
-from stemline_panel.model.words import listed
 
 NO_HOST = HostCapabilities("none", "", writes_tracks=False)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.prompts import checked_requests, clean_name, clean_text, name_from_text
-from stemline_panel.model.spans import Sign, SpanSet
+from stemline_panel.model.marks import Sign, SpanSet
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from stemline.clips import SampleRange
 from stemline.errors import StemlineError
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.mixing import Take, TakeReader
+from stemline_panel.sound.layers import Take, TakeReader
 from stemline_panel.sound.sink import AudioSink, NoDevice
 
 _CHUNK_SAMPLES = 2048

@@ -10,13 +10,13 @@ from PyQt5.QtGui import QGuiApplication
 from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QWidget
 
 from stemline_panel.model.history import PromptHistory
-from stemline_panel.widgets.elided import ElidedLabel
+from stemline_panel.widgets.clip_bar import TargetBar
+from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import after, button, card, column, label, row
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
 from stemline_panel.widgets.queue_view import QueueView
 from stemline_panel.widgets.results_view import ResultsView
-from stemline_panel.widgets.target_bar import TargetBar
 from stemline_panel.widgets.transport import Transport
 from stemline_panel.widgets.wave_view import WaveView
 

@@ -10,7 +10,7 @@ from PyQt5.QtGui import QColor, QPainter, QPen, QPolygonF
 from PyQt5.QtWidgets import QSizePolicy, QWidget
 
 from stemline.clips import TimeRange
-from stemline_panel.sound.pictures import SoundPicture
+from stemline_panel.sound.waveform import SoundPicture
 from stemline_panel.theme import COLOURS
 
 COLUMNS = 1200

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
-from stemline_panel.widgets.elided import ElidedLabel
+from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import button, column, label, row
 
 _NOTICE_LINES = 3

@@ -9,9 +9,9 @@ from PyQt5.QtCore import pyqtSignal
 from PyQt5.QtWidgets import QWidget
 
 from stemline_panel.widgets.buttons import Tick
-from stemline_panel.widgets.elided import ElidedLabel
+from stemline_panel.widgets.elided_label import ElidedLabel
+from stemline_panel.widgets.layer_switch import Takes
 from stemline_panel.widgets.layout import button, label, row
-from stemline_panel.widgets.takes import Takes
 
 
 class Transport(QWidget):

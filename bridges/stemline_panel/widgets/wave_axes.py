@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import pyqtgraph as pg
 
-from stemline_panel.model.words import Labels
-from stemline_panel.sound.spectrum import LOWEST_HZ
+from stemline_panel.model.formatting import Labels
+from stemline_panel.sound.spectrogram import LOWEST_HZ
 from stemline_panel.theme import COLOURS
 
 _STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)

@@ -13,14 +13,14 @@ from PyQt5.QtGui import QColor
 from PyQt5.QtWidgets import QVBoxLayout, QWidget
 
 from stemline.clips import RESIDUAL, TimeRange
+from stemline_panel.model.formatting import Labels
+from stemline_panel.model.marks import Sign, Span
 from stemline_panel.model.request import MIX
-from stemline_panel.model.spans import Sign, Span
-from stemline_panel.model.words import Labels
-from stemline_panel.sound.pictures import SoundPicture
+from stemline_panel.sound.waveform import SoundPicture
 from stemline_panel.theme import COLOURS
 from stemline_panel.widgets.layout import after
 from stemline_panel.widgets.wave_axes import FrequencyAxis, LevelAxis, TimeAxis
-from stemline_panel.widgets.wave_box import WaveBox
+from stemline_panel.widgets.wave_view_box import WaveBox
 
 _MICRO = 1_000_000
 _SHORTEST_VIEW = Fraction(1, 20)

@@ -14,11 +14,11 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before the first import of Qt
 from PyQt5.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from bridges.panel.driving import FakeSink, Panel, tones
+from bridges.panel.harness import FakeSink, Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
 from stemline_panel.app import Launch, build
-from stemline_panel.kept import Kept
 from stemline_panel.theme import apply_theme
+from stemline_panel.user_data import Kept
 
 OpenPanel = Callable[..., Panel]
 

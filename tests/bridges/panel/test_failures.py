@@ -16,7 +16,7 @@ from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QAction, QLabel
 
 from bridges.panel.conftest import OpenPanel
-from bridges.panel.driving import tones
+from bridges.panel.harness import tones
 from stemline.client import find_private, stop_private
 from stemline.paths import cache_dir
 from stemline_panel.model.queue import ItemState
@@ -24,7 +24,7 @@ from stemline_panel.model.session import Does
 from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.sound import sink
 from stemline_panel.widgets.badge import Health
-from stemline_panel.widgets.help_overlay import HelpOverlay
+from stemline_panel.widgets.shortcut_dialog import HelpOverlay
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_fault_inside_leaves_the_window_alive() -> None:
     script = """
 import sys
 from PyQt5.QtCore import QCoreApplication, QTimer
-from stemline_panel.faults import survive
+from stemline_panel.crash_handler import survive
 
 app = QCoreApplication([])
 survive(print)

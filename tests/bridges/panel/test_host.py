@@ -14,17 +14,17 @@ import pytest
 from PyQt5.QtCore import Qt
 from PyQt5.QtWidgets import QApplication
 
-from bridges.panel.attending import attended, report
 from bridges.panel.conftest import OpenPanel
+from bridges.panel.host_harness import attended, report
 from hosts.remote.running import FakeHostRunner
 from stemline.hosts.remote import CallTimes
 from stemline_panel.model.journal import Journal, entries_of
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
-from stemline_panel.takeover import SocketStream
+from stemline_panel.reconnect import SocketStream
 from stemline_panel.widgets.badge import Health
 
-DRIVEN = Path(__file__).parent / "driven_panel.py"
+DRIVEN = Path(__file__).parent / "scripted_panel.py"
 
 
 def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_panel: OpenPanel) -> None:

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from bridges.panel.sessions import clip, outcome, session
+from bridges.panel.factories import clip, outcome, session
 from stemline.errors import Code, MediaError
 from stemline.hosts.base import ReadClips
 from stemline.paths import cache_dir
-from stemline_panel.control.runs import RunControl
-from stemline_panel.kept import forget_old
+from stemline_panel.control.run_controller import RunControl
 from stemline_panel.model import journal as journals
 from stemline_panel.model.journal import Entry, Journal, entries_of
 from stemline_panel.model.queue import Applied, ItemState, QueueItem, RunQueue
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Session
+from stemline_panel.user_data import forget_old
 
 
 def finished_run() -> tuple[Session, QueueItem]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridges.panel.sessions import HOST, clip, outcome, session
+from bridges.panel.factories import HOST, clip, outcome, session
 from stemline.clips import Prompt, StemRequest, TimeRange
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
 from stemline.hosts.base import ReadClips
@@ -22,17 +22,17 @@ from stemline.hosts.remote import RemoteHost
 from stemline.hosts.services import SeparateParams
 from stemline.hosts.wire import from_wire
 from stemline.workflow import Progress
+from stemline_panel.documents import RemotePlace
+from stemline_panel.model.formatting import labels_of, listed, target_line, time_label
 from stemline_panel.model.history import PRESETS, PromptHistory
 from stemline_panel.model.journal import Journal
+from stemline_panel.model.marks import SHORTEST, Sign, SpanSet
 from stemline_panel.model.queue import Applied, ItemState, RunQueue
 from stemline_panel.model.request import around
 from stemline_panel.model.session import Does, Session, Verb, will_write
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
 from stemline_panel.model.shortcuts import SHORTCUTS
-from stemline_panel.model.spans import SHORTEST, Sign, SpanSet
 from stemline_panel.model.stems import StemList
-from stemline_panel.model.words import labels_of, listed, target_line, time_label
-from stemline_panel.places import RemotePlace
 
 TIMES = st.fractions(0, 100, max_denominator=48000)
 

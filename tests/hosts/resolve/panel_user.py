@@ -22,8 +22,8 @@ from PyQt5.QtWidgets import QApplication, QPushButton, QWidget
 from stemline.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
-from stemline_panel.kept import Kept
 from stemline_panel.sound.sink import AudioSink
+from stemline_panel.user_data import Kept
 
 Seen = Callable[[], object]
 Scene = Iterator[Seen]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bridges.panel.driving import Panel
+from bridges.panel.harness import Panel
 from hosts.remote.running import FakeHostRunner
 
 OpenPanel = Callable[..., Panel]

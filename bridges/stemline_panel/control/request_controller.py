@@ -12,12 +12,12 @@ from PyQt5.QtWidgets import QApplication
 
 from stemline.clips import TimeRange
 from stemline.errors import StemlineError
-from stemline_panel.kept import Kept
 from stemline_panel.model.history import Preset
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Does, Session, Verb
+from stemline_panel.user_data import Kept
 from stemline_panel.widgets.main_window import MainWindow
-from stemline_panel.widgets.options_box import OptionsDialog
+from stemline_panel.widgets.settings_dialog import OptionsDialog
 
 if TYPE_CHECKING:
     from stemline_panel.director import Director

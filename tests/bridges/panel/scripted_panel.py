@@ -13,8 +13,8 @@ from PyQt5.QtCore import QTimer
 from stemline.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
-from stemline_panel.kept import Kept
 from stemline_panel.sound.sink import AudioSink
+from stemline_panel.user_data import Kept
 
 
 def user(director: Director) -> Iterator[bool]:

@@ -15,10 +15,10 @@ from stemline.clips import ClipRange
 from stemline.errors import Code, HostError, StemlineError
 from stemline.hosts.base import ReadClips
 from stemline.hosts.lines import ByteStream
-from stemline_panel.link import HostLink
+from stemline_panel.documents import Place, RemotePlace, open_place
+from stemline_panel.host_connection import HostLink
 from stemline_panel.model.queue import Applied, QueueItem
-from stemline_panel.places import Place, RemotePlace, open_place
-from stemline_panel.takeover import SocketStream, Waiting
+from stemline_panel.reconnect import SocketStream, Waiting
 from stemline_panel.workers import Worker
 
 _NOT_OPEN = "Nothing is open."

@@ -14,11 +14,11 @@ from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
 from stemline.errors import StemlineError
 from stemline.media import Loudness
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.mixing import Take, TakeReader, matched_gains, noted_peaks, part_of, takes_of
-from stemline_panel.sound.opened import OpenedClip, open_clip
-from stemline_panel.sound.pictures import ClipPictures, SoundPicture
+from stemline_panel.sound.layers import Take, TakeReader, matched_gains, noted_peaks, part_of, takes_of
+from stemline_panel.sound.opened_clip import OpenedClip, open_clip
 from stemline_panel.sound.player import Player
 from stemline_panel.sound.sink import AudioSink
+from stemline_panel.sound.waveform import ClipPictures, SoundPicture
 from stemline_panel.widgets.overview_strip import COLUMNS
 from stemline_panel.workers import Worker
 

@@ -10,7 +10,7 @@ import pytest
 from PyQt5.QtCore import Qt
 
 from bridges.panel.conftest import OpenPanel
-from bridges.panel.driving import RATE, FakeSink, tones
+from bridges.panel.harness import RATE, FakeSink, tones
 from stemline.clips import MediaSource, TimeRange
 from stemline.media import open_audio
 from stemline_panel.model.queue import ItemState

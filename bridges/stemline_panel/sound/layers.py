@@ -19,7 +19,7 @@ from stemline.media import AudioReader, Loudness, measure_loudness, open_audio
 from stemline.timebase import round_half_up
 from stemline.workflow.record import sidecar_of
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.opened import OpenedClip
+from stemline_panel.sound.opened_clip import OpenedClip
 
 _MEASURED_S = 120
 _HIGHEST_GAIN = 16.0

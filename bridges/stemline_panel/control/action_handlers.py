@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stemline_panel.model.spans import Sign
+from stemline_panel.model.marks import Sign
 
 if TYPE_CHECKING:
     from stemline_panel.director import Director

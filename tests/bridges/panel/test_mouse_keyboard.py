@@ -14,14 +14,14 @@ from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem, QWidget
 
 from bridges.panel.conftest import OpenPanel
-from bridges.panel.driving import Panel, tones
+from bridges.panel.harness import Panel, tones
 from stemline_panel.model.history import Preset
+from stemline_panel.model.marks import Sign
 from stemline_panel.model.session import Verb
 from stemline_panel.model.settings import PanelSettings
-from stemline_panel.model.spans import Sign
-from stemline_panel.sound.pictures import SoundPicture
-from stemline_panel.widgets.options_box import OptionsDialog
+from stemline_panel.sound.waveform import SoundPicture
 from stemline_panel.widgets.overview_strip import OverviewStrip
+from stemline_panel.widgets.settings_dialog import OptionsDialog
 
 
 @pytest.fixture

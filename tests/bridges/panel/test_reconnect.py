@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stemline_panel.takeover import SocketStream, Waiting, hand_over
+from stemline_panel.reconnect import SocketStream, Waiting, hand_over
 
 
 def nothing_in() -> io.BytesIO:

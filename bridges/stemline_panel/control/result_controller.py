@@ -10,13 +10,13 @@ from PyQt5.QtCore import QObject
 
 from stemline.clips import RESIDUAL, StemClip
 from stemline.hosts.base import HostCapabilities
-from stemline_panel.control.hosting import HostControl
-from stemline_panel.control.listening import Compared, SoundControl
-from stemline_panel.control.runs import RunControl
+from stemline_panel.control.host_controller import HostControl
+from stemline_panel.control.playback_controller import Compared, SoundControl
+from stemline_panel.control.run_controller import RunControl
+from stemline_panel.model.formatting import level_words, null_words
 from stemline_panel.model.queue import ItemState, QueueItem
 from stemline_panel.model.request import MIX, Outcome
 from stemline_panel.model.session import Session, Verb, will_write
-from stemline_panel.model.words import level_words, null_words
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.results_view import ResultLine, ResultState
 

@@ -15,13 +15,13 @@ import pytest
 from PyQt5.QtCore import Qt
 
 from bridges.panel.conftest import OpenPanel
-from bridges.panel.driving import RATE, FakeSink, tones
-from bridges.panel.sessions import stems_of
+from bridges.panel.factories import stems_of
+from bridges.panel.harness import RATE, FakeSink, tones
 from stemline.clips import MediaSource, TimeRange
 from stemline.media import open_audio
-from stemline_panel.model.words import next_frame, time_label
+from stemline_panel.model.formatting import next_frame, time_label
 from stemline_panel.sound import sink
-from stemline_panel.sound.mixing import matched_gains
+from stemline_panel.sound.layers import matched_gains
 
 
 def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel, tmp_path: Path) -> None:

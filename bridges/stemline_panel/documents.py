@@ -25,9 +25,9 @@ from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
 from stemline.workflow.naming import Namer
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import sidecar_of
+from stemline_panel.model.formatting import listed
 from stemline_panel.model.queue import Applied
 from stemline_panel.model.request import HeldClips, Outcome
-from stemline_panel.model.words import listed
 
 _MOST_NUMBERS = 99
 EDIT_SUFFIXES = (".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl")

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange, TimeRange
 from stemline.media import AudioReader, Overview, open_audio, peaks_of, sound_extent
-from stemline_panel.sound.mixing import Take
-from stemline_panel.sound.opened import OpenedClip
-from stemline_panel.sound.spectrum import BANDS, BandMeter, Picture
+from stemline_panel.sound.layers import Take
+from stemline_panel.sound.opened_clip import OpenedClip
+from stemline_panel.sound.spectrogram import BANDS, BandMeter, Picture
 
 DETAIL_S = 150
 """Longer ranges are drawn from the overview; shorter ones are decoded when they are shown."""

@@ -8,9 +8,9 @@ from fractions import Fraction
 from PyQt5.QtCore import QObject, pyqtSignal
 
 from stemline.clips import TimeRange
-from stemline_panel.control.listening import SoundControl
+from stemline_panel.control.playback_controller import SoundControl
+from stemline_panel.model.marks import Sign, SpanSet
 from stemline_panel.model.session import Session
-from stemline_panel.model.spans import Sign, SpanSet
 from stemline_panel.widgets.wave_view import WaveView
 
 _MARGIN = Fraction(1, 5)

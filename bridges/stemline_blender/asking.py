@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ import bpy
 
 from . import compat, prompts
 from .jobs import Job
-from .link import Problem, to_exact
+from .link import Problem, StemNameError, clean_stem_name, stem_name_from_text, to_exact
 from .preferences import is_local, preferences
 from .reading import read_selection
-from .results import RESIDUAL
 from .session import SESSION
 from .strips import playing_rate
 
@@ -70,25 +68,13 @@ def output_folder() -> Path:
 
 
 def stem_name(given: str, text: str) -> str:
-    """The name as typed, else the prompt's first words. Raises Problem for one that cannot be."""
-    words = "".join(sign if _is_letter(sign) or sign in "_-" else " " for sign in text).split()
-    name = " ".join(given.split()) or " ".join(words)[:32].strip() or "stem"
-    if name.casefold() == RESIDUAL:
-        raise Problem(
-            f"'{RESIDUAL}' is the name of what is left over.", "INVALID_ARGUMENT", "Choose another stem name."
-        )
-    if len(name) > 64 or name.startswith(".") or not all(_is_letter(sign) or sign in "_ .-" for sign in name):
-        raise Problem(
-            f"{name} cannot be the name of a stem.",
-            "INVALID_ARGUMENT",
-            "Use letters, digits, spaces, '-', '_' and '.'.",
-        )
-    return name
-
-
-def _is_letter(sign: str) -> bool:
-    """A letter, a digit, or a mark that belongs to one: without its marks a word of many scripts is no word."""
-    return sign.isalnum() or unicodedata.category(sign) in ("Mn", "Mc")
+    """Return the name as typed, else the prompt's first words. Raises Problem for a name that no stem can have."""
+    if not given.strip():
+        return stem_name_from_text(text)
+    try:
+        return clean_stem_name(given)
+    except StemNameError as error:
+        raise Problem(str(error), "INVALID_ARGUMENT", error.advice) from error
 
 
 def _spans(settings: Any, rate: Fraction) -> dict[str, list[dict[str, str]]]:

@@ -1,6 +1,7 @@
-"""The end of the talk with Stemline. An installed extension carries `stemline_link` as the folder `link` instead."""
+"""The standard-library kit. An installed extension carries `stemline_link` itself as the folder `link` instead."""
 
 from stemline_link import (
+    RESIDUAL,
     Ask,
     Companion,
     Gone,
@@ -10,13 +11,19 @@ from stemline_link import (
     Peer,
     Problem,
     Refused,
+    StemNameError,
+    atomic_path,
+    atomic_write,
     clean_environment,
+    clean_stem_name,
     find_installation,
     from_exact,
+    stem_name_from_text,
     to_exact,
 )
 
 __all__ = [
+    "RESIDUAL",
     "Ask",
     "Companion",
     "Gone",
@@ -26,8 +33,13 @@ __all__ = [
     "Peer",
     "Problem",
     "Refused",
+    "StemNameError",
+    "atomic_path",
+    "atomic_write",
     "clean_environment",
+    "clean_stem_name",
     "find_installation",
     "from_exact",
+    "stem_name_from_text",
     "to_exact",
 ]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import bpy
 
+from .link import atomic_write
+
 _KEPT = 50
 GIVEN = ("speech", "music", "dog barking", "wind", "rain", "siren", "applause", "footsteps")
 
@@ -26,8 +28,7 @@ def _read() -> dict[str, list[str]]:
 def _write(held: dict[str, list[str]]) -> None:
     """A configuration that cannot be written keeps nobody from separating."""
     try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        _file().write_text(json.dumps(held, ensure_ascii=False), encoding="utf-8")
+        atomic_write(_file(), json.dumps(held, ensure_ascii=False))
     except OSError as problem:
         print(f"Stemline: {_file()} cannot be written ({problem.strerror}).")  # noqa: T201 - Blender's console
 

@@ -10,9 +10,8 @@ from typing import Any
 import bpy
 
 from . import compat
+from .link import RESIDUAL
 from .strips import PROPERTY, REPLACED, overlap
-
-RESIDUAL = "residual"
 
 
 @dataclass(frozen=True)

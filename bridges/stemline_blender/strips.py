@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .link import Problem, to_exact
+from .link import Problem, atomic_write, to_exact
 
 PROPERTY = "stemline"  # the custom property of every stem strip
 REPLACED = "stemline_replaced_by"  # that of an original: Blender copies it to both halves of a cut
@@ -81,10 +81,7 @@ def readable_media(sound: Any, folder: Path) -> Path:
     data = bytes(sound.packed_file.data)
     held = folder / f"{path.stem[:60]}_{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
     if not held.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = held.with_name(f".{held.name}.part")
-        part.write_bytes(data)
-        part.replace(held)
+        atomic_write(held, data, durable=True)
     return held
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import bpy
 
 from . import compat
-from .link import Problem
+from .link import RESIDUAL, Problem
 from .placing import Spot, differs, spot_of
 from .reading import Pick, Reading
-from .results import RESIDUAL, mark, muted_by_results, remove_stem
+from .results import mark, muted_by_results, remove_stem
 from .strips import PROPERTY, needs_rendering, overlap, playing_rate
 
 _STEM_COLOURS = ("COLOR_04", "COLOR_05", "COLOR_06", "COLOR_07", "COLOR_03", "COLOR_02")

@@ -1,20 +1,38 @@
-"""A host program's end of the talk with Stemline's companion (`docs/host-protocol.md`).
+"""Standard-library kit for code that runs inside host programs, and the rules that the core shares with it.
 
-Standard library only, Python 3.8 and later.
+Python 3.8 and later. It imports nothing else from this repository, and every bridge carries a copy of this folder.
 
-    companion = Companion.start(find_installation(preference), handlers, log)
+    companion = Companion.start(find_installation(preference, "resolve"), handlers, log)
     companion.peer.ask("hello", {...}, on_answer)
     companion.peer.pump()          # often, on the thread that may touch the host's document
 
-Every bridge carries this folder; no other package of Stemline's is needed inside a host.
+The names below are loaded on first use, so that importing one module of the kit costs no more than that module.
 """
 
-from .companion import Companion, clean_environment
-from .exact import from_exact, to_exact
-from .finding import Installation, NotInstalled, find_installation
-from .peer import Ask, Gone, Later, Peer, Problem, Refused
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .atomic import atomic_path, atomic_write
+    from .companion import Companion, clean_environment
+    from .exact import from_exact, to_exact
+    from .finding import Installation, NotInstalled, find_installation
+    from .peer import Ask, Gone, Later, Peer, Problem, Refused
+    from .stem_names import RESIDUAL, StemNameError, clean_stem_name, stem_name_from_text
+
+_MODULES = {
+    "atomic": ("atomic_path", "atomic_write"),
+    "companion": ("Companion", "clean_environment"),
+    "exact": ("from_exact", "to_exact"),
+    "finding": ("Installation", "NotInstalled", "find_installation"),
+    "peer": ("Ask", "Gone", "Later", "Peer", "Problem", "Refused"),
+    "stem_names": ("RESIDUAL", "StemNameError", "clean_stem_name", "stem_name_from_text"),
+}
 
 __all__ = [
+    "RESIDUAL",
     "Ask",
     "Companion",
     "Gone",
@@ -24,8 +42,21 @@ __all__ = [
     "Peer",
     "Problem",
     "Refused",
+    "StemNameError",
+    "atomic_path",
+    "atomic_write",
     "clean_environment",
+    "clean_stem_name",
     "find_installation",
     "from_exact",
+    "stem_name_from_text",
     "to_exact",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module that defines `name`."""
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,14 +4,13 @@ was interrupted is known."""
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_link import Problem
+from stemline_link import Problem, atomic_write
 
 from .document import Document
 
@@ -111,12 +110,7 @@ class Entry:
 
     def save(self) -> None:
         """Raises OSError."""
-        part = self.path.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(self._facts, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        atomic_write(self.path, json.dumps(self._facts), durable=True)
 
 
 class Journal:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemline_link import Companion, Gone, NotInstalled, Problem, Refused, find_installation
+from stemline_link import Companion, Gone, NotInstalled, Problem, Refused, atomic_write, find_installation
 from stemline_link.finding import home_dir
 
 from .api import Api
@@ -78,8 +78,7 @@ def note_seen(folder: Path, capabilities: dict[str, Any]) -> None:
         "at": int(time.time()),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "seen.json").write_text(json.dumps(seen), encoding="utf-8")
+        atomic_write(folder / "seen.json", json.dumps(seen))
     except OSError as failure:
         print(f"Stemline: {folder} cannot be written ({failure.strerror}).")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_link import Problem
+from stemline_link.atomic import put_in_place
 
 from .api import Hung, Remote, with_more
 from .document import Document, Placed
@@ -75,7 +76,7 @@ def render(
             made = _rendered_file(state, (first, last), scratch, given_up)
             path = folder / f"{name}_{_digest(made)}{made.suffix}"
             if not path.exists():  # else it is the same sound, which a player may hold open
-                made.replace(path)
+                put_in_place(made, path, durable=True)
     finally:
         shutil.rmtree(str(scratch), ignore_errors=True)
     return Rendered(path, (stretch.start - first) / document.rate, state.notes)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from stemline_link import atomic_path
+
 _BLOCK = 1 << 20
 _IN_DS64 = 0xFFFFFFFF
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -55,22 +57,15 @@ def read_head(path: Path) -> Head:
 def write_piece(source: Path, piece: Piece, target: Path) -> None:
     """Writes `target` in one step: whole or not at all. Raises ValueError, OSError."""
     head = read_head(source)
-    part = target.with_name(f".{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     available = max(0, min(piece.length, head.length_samples - piece.start))
-    try:
-        with source.open("rb") as reading, part.open("wb") as writing:
-            _write_head(writing, head, piece.total)
-            _write_silence(writing, piece.lead * head.frame_bytes)
-            reading.seek(head.data_at + piece.start * head.frame_bytes)
-            _copy(reading, writing, available * head.frame_bytes)
-            _write_silence(writing, (piece.total - piece.lead - available) * head.frame_bytes)
-            if piece.total * head.frame_bytes % 2:
-                writing.write(b"\0")
-        part.replace(target)
-    finally:
-        if part.exists():
-            part.unlink()
+    with atomic_path(target, durable=True) as part, source.open("rb") as reading, part.open("wb") as writing:
+        _write_head(writing, head, piece.total)
+        _write_silence(writing, piece.lead * head.frame_bytes)
+        reading.seek(head.data_at + piece.start * head.frame_bytes)
+        _copy(reading, writing, available * head.frame_bytes)
+        _write_silence(writing, (piece.total - piece.lead - available) * head.frame_bytes)
+        if piece.total * head.frame_bytes % 2:
+            writing.write(b"\0")
 
 
 def _head(path: Path, form: bytes, data_at: int, data_bytes: int) -> Head:

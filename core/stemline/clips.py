@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from stemline.errors import Code
+from stemline_link import stem_names
 
-RESIDUAL = "residual"
+RESIDUAL = stem_names.RESIDUAL
 METADATA_VERSION = 1
 """Of all that is written under the key `stemline`."""
 

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from stemline.clips import RESIDUAL, MediaFacts, StemRequest, TimeRange
+from stemline.clips import MediaFacts, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
-from stemline.letters import is_letter
-from stemline.orders import sound_in
 from stemline.timebase import parse_timecode
+from stemline_link.stem_names import StemNameError, clean_stem_name, stem_name_from_text
 
 MAX_TEXT_CHARACTERS = 1000
-MAX_NAME_CHARACTERS = 64
 _NUMBER = re.compile(r"^\d{1,9}(\.\d{1,12})?$")
 
 
@@ -41,32 +39,16 @@ def clean_text(text: str) -> str:
 
 
 def clean_name(name: str) -> str:
-    """A stem name that is safe as a track name and as part of a file name. Raises UsageError when it is not one."""
-    name = " ".join(unicodedata.normalize("NFC", name).split())
-    if not name or len(name) > MAX_NAME_CHARACTERS:
-        raise UsageError(
-            f"A stem name needs 1 to {MAX_NAME_CHARACTERS} characters.", advice="Use a word such as dialogue."
-        )
-    if name.lower() == RESIDUAL:
-        raise UsageError(f"'{RESIDUAL}' is the name of what is left over.", advice="Choose another stem name.")
-    if name.startswith(".") or any(not (is_letter(c) or c in " -_.") for c in name):
-        raise UsageError(
-            f"The stem name {name!r} has characters that cannot stand in a file name.",
-            advice="Use letters, digits, spaces, '-', '_' and '.'.",
-        )
-    return name
+    """Return a stem name as `clean_stem_name` gives it. Raises UsageError when it cannot be one."""
+    try:
+        return clean_stem_name(name)
+    except StemNameError as error:
+        raise UsageError(str(error), advice=error.advice) from error
 
 
 def name_from_text(text: str) -> str:
-    """A stem name for a prompt that was given none: the words of its sound, shortened."""
-    words = "".join(c if is_letter(c) or c in "-_" else " " for c in sound_in(clean_text(text))).split()
-    name = ""
-    for word in words:
-        if name and len(name) + 1 + len(word) > 32:
-            break
-        name = f"{name} {word}".strip()
-    name = name[:MAX_NAME_CHARACTERS].strip() or "stem"
-    return f"{name} stem" if name.lower() == RESIDUAL else name
+    """Return a stem name for a prompt without one: the first words of its sound. Raises UsageError for a bad prompt."""
+    return stem_name_from_text(clean_text(text))
 
 
 def parse_stem(argument: str) -> tuple[str, str]:

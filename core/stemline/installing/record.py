@@ -10,6 +10,7 @@ from pathlib import Path
 from stemline import paths
 from stemline._version import __version__
 from stemline.errors import Code, OutputError
+from stemline_link import atomic_write
 
 _NAME = "installation.json"
 
@@ -19,10 +20,7 @@ def record_installation() -> Path:
     record = paths.home_dir() / _NAME
     held = {"version": 1, "stemline": __version__, "command": [sys.executable, "-m", "stemline"]}
     try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        part = record.with_suffix(".part")
-        part.write_text(json.dumps(held) + "\n", encoding="utf-8")
-        part.replace(record)
+        atomic_write(record, json.dumps(held) + "\n", durable=True)
     except OSError as error:
         advice = "Set STEMLINE_HOME to a folder that can be written."
         raise OutputError(f"{record} cannot be written ({error.strerror}).", advice=advice) from error

@@ -19,6 +19,7 @@ from stemline.extras import install_command, why_no_panel
 from stemline.installing.fresh_folder import fresh_folder
 from stemline.installing.record import bridge_folder, record_installation
 from stemline.installing.target import Outcome
+from stemline_link import atomic_write
 
 SCRIPT_NAME = "Stemline.py"
 _PACKAGES = ("stemline_link", "stemline_resolve")
@@ -60,8 +61,7 @@ def install() -> Outcome:
     script = scripts_folder() / "Utility" / SCRIPT_NAME
     try:
         _copy_bridge()
-        script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_text(script_text(), encoding="utf-8", newline="\n")
+        atomic_write(script, script_text())
         removed = _remove(path for path in copies() if path != script)
     except OSError as error:
         raise _unwritable(error) from error

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import PurePath
 
 from stemline.clips import MediaFacts, MediaSource
-from stemline.letters import is_letter
 from stemline.timebase import format_timecode, round_half_up
+from stemline_link.stem_names import is_letter
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _RESERVED = frozenset(

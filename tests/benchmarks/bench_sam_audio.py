@@ -37,9 +37,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
 from stemline_server.engines.sam_audio.config import SamAudioConfig
+from stemline_server.engines.sam_audio.device import Precision
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.noise import frame_noise
-from stemline_server.engines.sam_audio.precision import Precision
 from stemline_server.engines.sam_audio.prompts import watermark_message
 from stemline_server.engines.sam_audio.separation import Loaded, Separation
 

@@ -15,9 +15,9 @@ from tests.server.sam_audio.generated import write_checkpoint
 from torch import Tensor
 
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
+from stemline_server.engines.sam_audio.device import Precision
 from stemline_server.engines.sam_audio.flow import Conditions, Flow
 from stemline_server.engines.sam_audio.model import SamAudioModel
-from stemline_server.engines.sam_audio.precision import Precision
 from stemline_server.engines.sam_audio.solver import Method, Schedule, solve
 from stemline_server.engines.sam_audio.windows import WindowSize, plan_windows
 

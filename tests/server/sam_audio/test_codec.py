@@ -12,8 +12,8 @@ from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
 from server.sam_audio.generated import ArraySource, sounds
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
+from stemline_server.engines.sam_audio.chunked_codec import Decoding, LevelMeter, encode
 from stemline_server.engines.sam_audio.model import SamAudioModel
-from stemline_server.engines.sam_audio.sound import Decoding, LevelMeter, encode
 from stemline_server.engines.sam_audio.streaming import Stream
 
 

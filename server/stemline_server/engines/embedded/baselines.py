@@ -9,8 +9,8 @@ import numpy as np
 
 from stemline_server._stft import istft, stft
 from stemline_server.engines.embedded import deepfilter
-from stemline_server.engines.embedded.marked import NothingToCompareError, marked_blocks
-from stemline_server.engines.embedded.scenes import scenes_of
+from stemline_server.engines.embedded.span_context import scenes_of
+from stemline_server.engines.embedded.span_nmf import NothingToCompareError, marked_blocks
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.evaluate import Clip, Wave

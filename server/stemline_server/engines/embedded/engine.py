@@ -11,20 +11,20 @@ from threadpoolctl import threadpool_limits
 
 from stemline.errors import Code, SeparationError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
-from stemline_server.engines.embedded import deepfilter, spleeter
-from stemline_server.engines.embedded.combine import combine
-from stemline_server.engines.embedded.kept import faded
-from stemline_server.engines.embedded.marked import NothingToCompareError
-from stemline_server.engines.embedded.means import Means, Voices
-from stemline_server.engines.embedded.net import Net, load_net
-from stemline_server.engines.embedded.routes import Route, route, settled
+from stemline_server.engines.embedded import deepfilter, spleeter_weights
+from stemline_server.engines.embedded.confidence import Tally, warnings
+from stemline_server.engines.embedded.estimators import Means, Voices
+from stemline_server.engines.embedded.fusion import combine
+from stemline_server.engines.embedded.net_separator import Net, load_net
+from stemline_server.engines.embedded.routing import Route, route, settled
+from stemline_server.engines.embedded.span_nmf import NothingToCompareError
 from stemline_server.engines.embedded.speech import Speech
-from stemline_server.engines.embedded.tally import Tally, warnings
+from stemline_server.engines.embedded.spooled_source import faded
 from stemline_server.engines.embedded.vocals import Vocals
 from stemline_server.engines.embedded.weights import net_classes, net_digest
 
 if TYPE_CHECKING:
-    from stemline_server.engines.embedded.unet import UNet
+    from stemline_server.engines.embedded.spleeter_unet import UNet
 
 _VERSION = 3
 
@@ -38,11 +38,11 @@ class EmbeddedEngine:
 
     @property
     def info(self) -> EngineInfo:
-        has_vocals = spleeter.is_installed()
+        has_vocals = spleeter_weights.is_installed()
         return EngineInfo(
             id="embedded",
             title="Embedded: speech, sounds by name, any sound you mark",
-            revision=f"embedded-{_VERSION}+{net_digest()}" + (f"+{spleeter.digest()}" if has_vocals else ""),
+            revision=f"embedded-{_VERSION}+{net_digest()}" + (f"+{spleeter_weights.digest()}" if has_vocals else ""),
             sample_rate=deepfilter.SAMPLE_RATE,
             spans=True,
             licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0" + ("; Spleeter MIT" if has_vocals else ""),
@@ -55,7 +55,7 @@ class EmbeddedEngine:
 
     def check(self, prompt: EnginePrompt) -> None:
         """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED)."""
-        route(prompt, net_classes(), has_vocals=spleeter.is_installed())
+        route(prompt, net_classes(), has_vocals=spleeter_weights.is_installed())
 
     def load(self, device: str) -> None:
         """The nets come in when a prompt first needs them. Being small they stay on the CPU whatever `device` is."""
@@ -70,7 +70,7 @@ class EmbeddedEngine:
         compare with.
         """
         length = request.audio.length_samples
-        has_vocals = spleeter.is_installed()
+        has_vocals = spleeter_weights.is_installed()
         routes = [settled(route(one, net_classes(), has_vocals=has_vocals), length) for one in request.prompts]
         progress = _Progress(control, length)
         # Its products are small: more threads only wait for each other, and take the cores from the editing program.
@@ -95,10 +95,10 @@ class EmbeddedEngine:
 
     def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> Voices:
         speech = Speech(request.audio, progress.tick, request.scratch)
-        if not spleeter.is_installed() or not any(chosen.wants_vocals for chosen in routes):
+        if not spleeter_weights.is_installed() or not any(chosen.wants_vocals for chosen in routes):
             return Voices(speech, None)
         if self._vocal_nets is None:
-            self._vocal_nets = spleeter.load_nets()
+            self._vocal_nets = spleeter_weights.load_nets()
         return Voices(speech, Vocals(request.audio, self._vocal_nets, progress.tick, request.scratch))
 
     def _net_for(self, routes: Sequence[Route], voices: Voices) -> Net | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource
 from stemline_server.engines.embedded.deepfilter import speech_blocks
-from stemline_server.engines.embedded.kept import Judged, Kept, opened
+from stemline_server.engines.embedded.spooled_source import Judged, Kept, opened
 
 _VOICED_DB = -4.0
 _FEWEST_VOICED_FRAMES = 4

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Waveform
-from stemline_server.engines.embedded.kept import Judged, Kept, opened
+from stemline_server.engines.embedded.spooled_source import Judged, Kept, opened
 
 if TYPE_CHECKING:
-    from stemline_server.engines.embedded.unet import UNet
+    from stemline_server.engines.embedded.spleeter_unet import UNet
 
 FRAME_SAMPLES = 4_464
 HOP_SAMPLES = FRAME_SAMPLES // 4
@@ -109,7 +109,7 @@ def _shares(magnitudes: Shares, nets: tuple[UNet, UNet]) -> Shares:
     """How much of each bin is voice, by energy, with both nets' word: [frames, bins] to the same."""
     import torch  # noqa: PLC0415 - only where vocals are asked for
 
-    from stemline_server.engines.embedded.unet import BINS  # noqa: PLC0415
+    from stemline_server.engines.embedded.spleeter_unet import BINS  # noqa: PLC0415
 
     with torch.inference_mode():
         mono = torch.from_numpy(magnitudes[:, :BINS] * np.float32(_LEVEL))

@@ -8,7 +8,7 @@ import struct
 from functools import cache
 from importlib.resources import files
 
-from stemline_server.engines.embedded.net import WEIGHTS
+from stemline_server.engines.embedded.net_separator import WEIGHTS
 
 
 @cache

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from stemline.errors import StemlineError
+from stemline_server.engines.sam_audio.device import Precision
 from stemline_server.engines.sam_audio.parity import compare
-from stemline_server.engines.sam_audio.precision import Precision
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,11 +22,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stemline.errors import Code, InputError
 from stemline_server.engines.sam_audio.config import read_config
-from stemline_server.engines.sam_audio.locate import WEIGHT_FILES, weights_file
+from stemline_server.engines.sam_audio.discovery import WEIGHT_FILES, weights_file
 from stemline_server.engines.sam_audio.memory import release
 from stemline_server.engines.sam_audio.model import SamAudioModel
-from stemline_server.engines.sam_audio.product import Product, can_pack, packed
-from stemline_server.engines.sam_audio.recipes import recipe
+from stemline_server.engines.sam_audio.packed_linear import Product, can_pack, packed
+from stemline_server.engines.sam_audio.weight_conversion import recipe
 
 _UNREADABLE = (
     OSError,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
 from stemline_server.engines.sam_audio.config import TransformerConfig
-from stemline_server.engines.sam_audio.product import Product
+from stemline_server.engines.sam_audio.packed_linear import Product
 
 
 @dataclass(frozen=True, slots=True)

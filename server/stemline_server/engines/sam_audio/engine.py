@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from stemline.errors import InputError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Waveform
-from stemline_server.engines.sam_audio import locate, prompts
+from stemline_server.engines.sam_audio import discovery, prompts
 from stemline_server.engines.sam_audio.config import CodecConfig, read_config
 from stemline_server.engines.sam_audio.presets import preset
 from stemline_server.engines.sam_audio.settings import Settings
@@ -33,13 +33,13 @@ class SamAudioEngine:
     @staticmethod
     def variants() -> tuple[str, ...]:
         """Short names of the checkpoints on this machine, when there is a choice."""
-        names = locate.short_names()
+        names = discovery.short_names()
         return names if len(names) > 1 else ()
 
     @property
     def info(self) -> EngineInfo:
-        folder = locate.find_checkpoint(self._settings, self._variant)
-        name = locate.name_of(folder) if folder else self._variant or self._settings.model or "no weights"
+        folder = discovery.find_checkpoint(self._settings, self._variant)
+        name = discovery.name_of(folder) if folder else self._variant or self._settings.model or "no weights"
         return EngineInfo(
             id=f"sam_audio.{self._variant}" if self._variant else "sam_audio",
             title=f"SAM Audio ({name})",
@@ -55,13 +55,13 @@ class SamAudioEngine:
 
     @property
     def _revision(self) -> str:
-        folder = locate.find_checkpoint(self._settings, self._variant)
-        weights = locate.fingerprint(folder) if folder else "none"
+        folder = discovery.find_checkpoint(self._settings, self._variant)
+        weights = discovery.fingerprint(folder) if folder else "none"
         mark = "marked" if self._settings.watermark else "unmarked"
         return f"sam_audio-{CODE_REVISION}-{weights}-{self._settings.precision}-{mark}"
 
     def availability(self) -> str:
-        return locate.missing(self._settings, self._variant)
+        return discovery.missing(self._settings, self._variant)
 
     def check(self, prompt: EnginePrompt) -> None:
         """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNSUPPORTED)."""
@@ -73,7 +73,7 @@ class SamAudioEngine:
             from stemline_server.engines.sam_audio.loading import load  # noqa: PLC0415 - PyTorch takes seconds
 
             self._loaded = None
-            folder = locate.fetch_checkpoint(self._settings, self._variant)
+            folder = discovery.fetch_checkpoint(self._settings, self._variant)
             self._loaded = load(folder, device, self._settings, self._revision)
 
     def unload(self) -> None:

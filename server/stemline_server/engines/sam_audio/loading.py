@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
-from stemline_server.engines.sam_audio.locate import text_encoder_source
-from stemline_server.engines.sam_audio.precision import Precision
+from stemline_server.engines.sam_audio.device import Precision
+from stemline_server.engines.sam_audio.discovery import text_encoder_source
 from stemline_server.engines.sam_audio.separation import Loaded
 from stemline_server.engines.sam_audio.settings import Settings
-from stemline_server.engines.sam_audio.text import TextEncoder
+from stemline_server.engines.sam_audio.text_encoder import TextEncoder
 
 _CPU_CHUNK_FRAMES, _CPU_BATCH_FRAMES = 25, 1000
 _CUDA_CHUNK_FRAMES, _CUDA_BATCH_FRAMES = 250, 12000

@@ -28,9 +28,9 @@ from stemline_server.engines.sam_audio.conditioning import (
     aligned_tokens,
     span_tokens,
 )
+from stemline_server.engines.sam_audio.device import Precision
 from stemline_server.engines.sam_audio.dit import Masks, rotary_table, sinusoids
 from stemline_server.engines.sam_audio.model import SamAudioModel
-from stemline_server.engines.sam_audio.precision import Precision
 from stemline_server.engines.sam_audio.solver import Method, Schedule, solve
 
 VELOCITY_LIMIT = 1e-4

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import Control, EnginePrompt, EngineRequest, Finding, Waveform
+from stemline_server.engines.sam_audio.chunked_codec import Decoding, LevelMeter, encode, frames_of
 from stemline_server.engines.sam_audio.conditioning import FrameSpan, sample_to_frame, span_tokens
+from stemline_server.engines.sam_audio.device import Precision
 from stemline_server.engines.sam_audio.flow import Conditions, Flow
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.noise import frame_noise
-from stemline_server.engines.sam_audio.precision import Precision
 from stemline_server.engines.sam_audio.presets import Preset, preset
 from stemline_server.engines.sam_audio.prompts import (
     identity,
@@ -29,8 +30,7 @@ from stemline_server.engines.sam_audio.prompts import (
 )
 from stemline_server.engines.sam_audio.resume import SolveFile
 from stemline_server.engines.sam_audio.solver import advance
-from stemline_server.engines.sam_audio.sound import Decoding, LevelMeter, encode, frames_of
-from stemline_server.engines.sam_audio.text import TextEncoder
+from stemline_server.engines.sam_audio.text_encoder import TextEncoder
 from stemline_server.engines.sam_audio.windows import WindowSize, plan_windows
 
 _log = logging.getLogger(__name__)

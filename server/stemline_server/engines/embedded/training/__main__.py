@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import corpus, fetch, render, synth
+from . import corpus, fetch, rendering, synthesis
 from .export import SHIPPED, export
-from .learn import Plan, learn
+from .train import Plan, learn
 
 SEEDS = (1, 2)
 PEAK_RATE = 2e-3
@@ -27,8 +27,8 @@ def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[P
         corpus.build(extracted, recordings, manifest)
     if not (synthesised / "index.json").is_file():
         writer = corpus.CorpusWriter(synthesised)
-        synth.add_synthesised(writer, "train", 1, seed=1)
-        synth.add_synthesised(writer, "unseen", 0.08, seed=2)
+        synthesis.add_synthesised(writer, "train", 1, seed=1)
+        synthesis.add_synthesised(writer, "unseen", 0.08, seed=2)
         writer.close()
     folders = [recordings, synthesised]
     for name, package in corpus.packages().items():
@@ -45,8 +45,8 @@ def render_soundfont(work: Path, extracted: Path, name: str, held_out: bool) -> 
     soundfont = next(p for p in sorted(extracted.rglob("*.sf[23]")) if not p.is_symlink())
     writer = corpus.CorpusWriter(folder)
     for seed in (11,) if held_out else SEEDS:
-        rendered = render.render(soundfont, 82 if held_out else 330, seed, folder)
-        render.add_renders(writer, name, "held" if held_out else "train", rendered)
+        rendered = rendering.render(soundfont, 82 if held_out else 330, seed, folder)
+        rendering.add_renders(writer, name, "held" if held_out else "train", rendered)
         rendered[0][1].unlink()
     writer.close()
     return folder

@@ -191,7 +191,7 @@ def evaluation_sources(manifest: Path | None) -> frozenset[str]:
 
 
 def build(extracted: Path, corpus: Path, manifest: Path | None, workers: int = 2) -> None:
-    """Decodes every extracted package (folder = its name) and renders nothing: see render.py and synth.py for those."""
+    """Decodes every extracted package (folder = its name); see also rendering.py and synthesis.py."""
     refused = evaluation_sources(manifest)
     names = [n for n, p in packages().items() if p.get("kind", "audio") == "audio" and (extracted / n).is_dir()]
     writer = CorpusWriter(corpus)

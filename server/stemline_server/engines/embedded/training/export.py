@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from .mix import words
+from .mixtures import words
 
 SHIPPED = Path(__file__).parent.parent / "sound_net.safetensors"
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..evaluate import RATE as EVALUATION_RATE
 from ..evaluate import active_spans
 from .corpus import RATE, Wave
-from .mix import CONTINUOUS, HIDDEN_WORDS, Corpus, source
+from .mixtures import CONTINUOUS, HIDDEN_WORDS, Corpus, source
 
 SECONDS = 7
 COUNTS = {"speech": 6, "music": 6, "instrument": 8, "animal": 8, "sfx": 10, "noise": 6}

@@ -13,9 +13,17 @@ from stemline.clips import SampleRange
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine
 from stemline_server.engines.embedded import engine as engine_module
-from stemline_server.engines.embedded import net as net_module
-from stemline_server.engines.embedded.net import HOP, WEIGHTS, Net, NetQuery, at_level, load_net, span_channels
-from stemline_server.engines.embedded.network import BANDS, BINS, EDGES, Query, SoundNet, sum_bands
+from stemline_server.engines.embedded import net_separator as net_module
+from stemline_server.engines.embedded.net_separator import (
+    HOP,
+    WEIGHTS,
+    Net,
+    NetQuery,
+    at_level,
+    load_net,
+    span_channels,
+)
+from stemline_server.engines.embedded.sound_net import BANDS, BINS, EDGES, Query, SoundNet, sum_bands
 
 S = 48_000
 

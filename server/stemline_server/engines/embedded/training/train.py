@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, multiprocessing
 
-from ..network import SoundNet
-from .mix import Batch, Corpus, Mixer, words
+from ..sound_net import SoundNet
+from .mixtures import Batch, Corpus, Mixer, words
 
 CHECKPOINT_S = 300
 

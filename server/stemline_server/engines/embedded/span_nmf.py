@@ -19,7 +19,7 @@ from stemline_server._stft import istft, stft
 from stemline_server.engines.base import AudioSource, Waveform
 from stemline_server.engines.embedded.bands import FRAME_SAMPLES, HOP_SAMPLES, magnitudes, to_bins
 from stemline_server.engines.embedded.nmf import Matrix, Spectra, Tick, learn, target_share
-from stemline_server.engines.embedded.scenes import Ranges, Scene, presence
+from stemline_server.engines.embedded.span_context import Ranges, Scene, presence
 
 _BLOCK_FRAMES = 48
 _BLOCK_SAMPLES = _BLOCK_FRAMES * HOP_SAMPLES

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from stemline_server.engines.base import AudioSource, Control, EngineRequest, Waveform
-from stemline_server.engines.embedded.combine import Heard
+from stemline_server.engines.embedded.background import Dialogue, Judge, Rest
+from stemline_server.engines.embedded.fusion import Heard
 from stemline_server.engines.embedded.lockstep import in_step
-from stemline_server.engines.embedded.marked import About, Beside, marked_blocks
-from stemline_server.engines.embedded.net import Net, NetQuery, Separation, likely
-from stemline_server.engines.embedded.rest import Dialogue, Judge, Rest
-from stemline_server.engines.embedded.routes import Route
-from stemline_server.engines.embedded.scenes import scenes_of
+from stemline_server.engines.embedded.net_separator import Net, NetQuery, Separation, likely
+from stemline_server.engines.embedded.routing import Route
+from stemline_server.engines.embedded.span_context import scenes_of
+from stemline_server.engines.embedded.span_nmf import About, Beside, marked_blocks
 from stemline_server.engines.embedded.speech import Speech
 from stemline_server.engines.embedded.vocals import Vocals
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from stemline.clips import SampleRange
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import EnginePrompt
-from stemline_server.engines.embedded.marked import About
-from stemline_server.engines.embedded.spleeter import how_to_get_it
-from stemline_server.engines.embedded.words import Match, match
+from stemline_server.engines.embedded.span_nmf import About
+from stemline_server.engines.embedded.spleeter_weights import how_to_get_it
+from stemline_server.engines.embedded.vocabulary import Match, match
 
 _GOES_ON = ("music", "ambience")
 """Kinds of sound that rarely pause: what is marked as not being them disturbs them."""

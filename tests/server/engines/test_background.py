@@ -12,8 +12,8 @@ import pytest
 
 from server.audio import ArraySource, Recorder
 from stemline_server.engines.base import AudioSource, Control, Waveform
-from stemline_server.engines.embedded.net import Net, NetQuery, Separation, Sureness
-from stemline_server.engines.embedded.rest import Judge, Rest
+from stemline_server.engines.embedded.background import Judge, Rest
+from stemline_server.engines.embedded.net_separator import Net, NetQuery, Separation, Sureness
 
 RATE = 48_000
 SECONDS = 40

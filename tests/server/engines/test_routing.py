@@ -7,9 +7,9 @@ import pytest
 
 from stemline.clips import SampleRange
 from stemline_server.engines.base import EnginePrompt
-from stemline_server.engines.embedded.combine import Heard
-from stemline_server.engines.embedded.routes import route, settled
-from stemline_server.engines.embedded.tally import Tally, warnings
+from stemline_server.engines.embedded.confidence import Tally, warnings
+from stemline_server.engines.embedded.fusion import Heard
+from stemline_server.engines.embedded.routing import route, settled
 
 MIX = np.ones(1_000, np.float32)
 SPAN = (SampleRange(0, 48_000),)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemline_server.engines.embedded.routes import Route
-from stemline_server.engines.embedded.scenes import presence
+from stemline_server.engines.embedded.routing import Route
+from stemline_server.engines.embedded.span_context import presence
 
 Samples = npt.NDArray[np.float32]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..network import BINS, Query, sum_bands
+from ..sound_net import BINS, Query, sum_bands
 from .corpus import RATE, Recording, Wave, groups, read_index
 
 WINDOW, HOP = 1280, 640

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Control, Waveform
-from stemline_server.engines.embedded.net import Net, NetQuery
+from stemline_server.engines.embedded.net_separator import Net, NetQuery
 from stemline_server.engines.embedded.segments import SECOND, Segments
 
 _ENOUGH = ((0.85, 0.8), (0.93, 0.55))

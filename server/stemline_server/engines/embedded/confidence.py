@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from stemline_server.engines.base import Finding
-from stemline_server.engines.embedded.combine import Heard, Samples
-from stemline_server.engines.embedded.routes import Route
+from stemline_server.engines.embedded.fusion import Heard, Samples
+from stemline_server.engines.embedded.routing import Route
 
 LOW_CONFIDENCE = "LOW_CONFIDENCE"
 ROUGH_BY_WORDS = "ROUGH_BY_WORDS"

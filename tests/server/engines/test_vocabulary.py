@@ -9,8 +9,8 @@ import pytest
 from stemline.clips import SampleRange
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import EnginePrompt
-from stemline_server.engines.embedded.routes import route
-from stemline_server.engines.embedded.words import match, phrases
+from stemline_server.engines.embedded.routing import route
+from stemline_server.engines.embedded.vocabulary import match, phrases
 
 SPAN = (SampleRange(0, 10),)
 TYPED = [line.split("\t") for line in Path(__file__).with_name("typed_prompts.tsv").read_text("utf-8").splitlines()[1:]]

@@ -22,7 +22,7 @@ from stemline_server.engines.base import AudioSource, Control, Waveform
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stemline_server.engines.embedded.network import SoundNet
+    from stemline_server.engines.embedded.sound_net import SoundNet
 
 WEIGHTS = "sound_net.safetensors"
 SAMPLE_RATE = 48_000
@@ -131,7 +131,7 @@ class Net:
         """Gains [queries, T, bins] of one window; `heard` takes in what was found in it."""
         import torch  # noqa: PLC0415 - only where the net is used
 
-        from stemline_server.engines.embedded.network import BAND_OF_BIN, BINS, Query, sum_bands  # noqa: PLC0415
+        from stemline_server.engines.embedded.sound_net import BAND_OF_BIN, BINS, Query, sum_bands  # noqa: PLC0415
 
         with torch.inference_mode():
             power = sum_bands(torch.from_numpy(np.abs(spectra[:, :BINS]) ** 2))[None]
@@ -218,7 +218,7 @@ def load_net() -> Net | None:
     import torch  # noqa: PLC0415 - only where the net is used
     from safetensors import safe_open  # noqa: PLC0415
 
-    from stemline_server.engines.embedded.network import SoundNet  # noqa: PLC0415
+    from stemline_server.engines.embedded.sound_net import SoundNet  # noqa: PLC0415
 
     with safe_open(str(path), framework="pt") as stored:
         classes = tuple(json.loads(stored.metadata()["classes"]))

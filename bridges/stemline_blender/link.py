@@ -1,6 +1,6 @@
-"""The standard-library kit. An installed extension carries `stemline_link` itself as the folder `link` instead."""
+"""The standard-library kit. An installed extension carries `stemline_bridge` itself as the folder `link` instead."""
 
-from stemline_link import (
+from stemline_bridge import (
     RESIDUAL,
     Ask,
     Companion,

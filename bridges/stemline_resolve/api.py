@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 _PLAIN = (type(None), bool, int, float, str)
 _USUAL_S = 30.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from stemline_link import Problem, from_exact, to_exact
+from stemline_bridge import Problem, from_exact, to_exact
 
 from .document import Document, Placed
 from .media_bin import same_path

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 from .api import Api, Remote
 from .rates import frame_of, rate_of

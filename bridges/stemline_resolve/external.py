@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 from . import menu
 

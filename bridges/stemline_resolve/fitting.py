@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_link import Problem, from_exact
+from stemline_bridge import Problem, from_exact
 
 from .document import Document
 from .rates import nearest

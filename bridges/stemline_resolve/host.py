@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_link import Peer, Problem, from_exact, to_exact
+from stemline_bridge import Peer, Problem, from_exact, to_exact
 
 from .api import Api, with_more
 from .document import Document, open_document

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_link import Problem, atomic_write
+from stemline_bridge import Problem, atomic_write
 
 from .document import Document
 

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 from .api import Remote
 from .document import Document

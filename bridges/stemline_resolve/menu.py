@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemline_link import Companion, Gone, NotInstalled, Problem, Refused, atomic_write, find_installation
-from stemline_link.finding import home_dir
+from stemline_bridge import Companion, Gone, NotInstalled, Problem, Refused, atomic_write, find_installation
+from stemline_bridge.finding import home_dir
 
 from .api import Api
 from .host import ResolveHost, Settings

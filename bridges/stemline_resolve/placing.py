@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 from .api import Remote
 from .document import Document, Placed

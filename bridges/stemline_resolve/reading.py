@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_link import Problem, to_exact
+from stemline_bridge import Problem, to_exact
 
 from .api import Hung
 from .document import Document, Placed

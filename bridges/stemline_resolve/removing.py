@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 from .api import Remote
 from .document import Document, Placed

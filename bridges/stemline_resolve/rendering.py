@@ -17,8 +17,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_link import Problem
-from stemline_link.atomic import put_in_place
+from stemline_bridge import Problem
+from stemline_bridge.atomic import put_in_place
 
 from .api import Hung, Remote, with_more
 from .document import Document, Placed

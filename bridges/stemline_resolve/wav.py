@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from stemline_link import atomic_path
+from stemline_bridge import atomic_path
 
 _BLOCK = 1 << 20
 _IN_DS64 = 0xFFFFFFFF

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stemline_link import Problem
+from stemline_bridge import Problem
 
 from .conforming import conform
 from .document import Document, Placed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from stemline.errors import Code
-from stemline_link import stem_names
+from stemline_bridge import stem_names
 
 RESIDUAL = stem_names.RESIDUAL
 METADATA_VERSION = 1

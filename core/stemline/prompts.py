@@ -11,7 +11,7 @@ from fractions import Fraction
 from stemline.clips import MediaFacts, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.timebase import parse_timecode
-from stemline_link.stem_names import StemNameError, clean_stem_name, stem_name_from_text
+from stemline_bridge.stem_names import StemNameError, clean_stem_name, stem_name_from_text
 
 MAX_TEXT_CHARACTERS = 1000
 _NUMBER = re.compile(r"^\d{1,9}(\.\d{1,12})?$")

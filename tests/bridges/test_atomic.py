@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stemline_link import atomic_path, atomic_write
-from stemline_link.atomic import PART_NAME, part_path, put_in_place
+from stemline_bridge import atomic_path, atomic_write
+from stemline_bridge.atomic import PART_NAME, part_path, put_in_place
 
 
 def _names(folder: Path) -> list[str]:
@@ -95,7 +95,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "record"
     atomic_write(target, "old")
     code = (
-        "import os, sys, pathlib; from stemline_link import atomic_path\n"
+        "import os, sys, pathlib; from stemline_bridge import atomic_path\n"
         "with atomic_path(pathlib.Path(sys.argv[1])) as part:\n"
         "    part.write_text('half'); os._exit(9)"
     )

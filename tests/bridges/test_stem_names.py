@@ -10,7 +10,7 @@ import pytest
 
 from stemline.errors import UsageError
 from stemline.prompts import clean_name, name_from_text
-from stemline_link.stem_names import StemNameError, asks_to_remove, clean_stem_name, sound_in, stem_name_from_text
+from stemline_bridge.stem_names import StemNameError, asks_to_remove, clean_stem_name, sound_in, stem_name_from_text
 
 TYPED = [
     "dialogue",

@@ -107,7 +107,7 @@ def test_the_zip_is_the_same_every_time_and_holds_no_foreign_import(tmp_path: Pa
         names = packed.namelist()
         texts = {name: packed.read(name).decode() for name in names}
     assert {"blender_manifest.toml", "__init__.py", "LICENSE", "link/__init__.py"} <= set(names)
-    assert not any("stemline_link import" in text for text in texts.values())
+    assert not any("stemline_bridge import" in text for text in texts.values())
     assert validate_zip(one, []).endswith(".")
 
 

@@ -6,10 +6,10 @@ import ast
 from pathlib import Path
 
 import stemline
-import stemline_link
+import stemline_bridge
 
 CORE = Path(stemline.__file__).parent
-BRIDGES = Path(stemline_link.__file__).parent.parent
+BRIDGES = Path(stemline_bridge.__file__).parent.parent
 
 
 def imported(path: Path) -> set[str]:

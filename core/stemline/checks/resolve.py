@@ -15,7 +15,7 @@ from stemline import paths
 from stemline.checks.check import Check, Status
 from stemline.extras import install_command, why_no_panel
 from stemline.installing import resolve
-from stemline_link import Companion, Gone, NotInstalled, Refused, find_installation
+from stemline_bridge import Companion, Gone, NotInstalled, Refused, find_installation
 
 _ROUND_TRIP = "Use `stemline batch EDIT --for resolve` (docs/hand-back/resolve.md), or DaVinci Resolve Studio."
 _INSTALL = "Run `stemline install resolve`, then restart Resolve."

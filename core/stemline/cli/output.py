@@ -12,7 +12,7 @@ from stemline.cli.answers import say, visible
 from stemline.clips import Skip, StemRequest
 from stemline.workflow.naming import relative_to
 from stemline.workflow.settings import ClipOutcome, Failure, Progress, RunResult
-from stemline_link.stem_names import asks_to_remove
+from stemline_bridge.stem_names import asks_to_remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ _ZIP_TIME = (2026, 1, 1, 0, 0, 0)  # the same files give the same zip
 
 def package_files() -> Iterator[tuple[str, Path]]:
     """(path inside the package, file) of everything that belongs to it."""
-    for folder, inside in ((bridge_folder("stemline_blender"), ""), (bridge_folder("stemline_link"), "link/")):
+    for folder, inside in ((bridge_folder("stemline_blender"), ""), (bridge_folder("stemline_bridge"), "link/")):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix in _WANTED and path.name not in (_LEFT_OUT if not inside else ()):
                 yield f"{inside}{path.name}", path

@@ -1,4 +1,4 @@
-"""`installation.json`: where this Stemline is. Host programs read it (`bridges/stemline_link/finding.py`)."""
+"""`installation.json`: where this Stemline is. Host programs read it (`bridges/stemline_bridge/finding.py`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from stemline import paths
 from stemline._version import __version__
 from stemline.errors import Code, OutputError
-from stemline_link import atomic_write
+from stemline_bridge import atomic_write
 
 _NAME = "installation.json"
 

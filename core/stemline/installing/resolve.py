@@ -19,10 +19,10 @@ from stemline.extras import install_command, why_no_panel
 from stemline.installing.fresh_folder import fresh_folder
 from stemline.installing.record import bridge_folder, record_installation
 from stemline.installing.target import Outcome
-from stemline_link import atomic_write
+from stemline_bridge import atomic_write
 
 SCRIPT_NAME = "Stemline.py"
-_PACKAGES = ("stemline_link", "stemline_resolve")
+_PACKAGES = ("stemline_bridge", "stemline_resolve")
 _PAGES = ("Utility", "Edit", "Color", "Deliver", "Comp", "Tool")
 _OURS = "Stemline's menu script for DaVinci Resolve"
 _SCRIPT = '''\

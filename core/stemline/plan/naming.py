@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from stemline.clips import MediaFacts, MediaSource
 from stemline.timebase import format_timecode, round_half_up
-from stemline_link.stem_names import is_letter
+from stemline_bridge.stem_names import is_letter
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _RESERVED = frozenset(

@@ -24,7 +24,7 @@ from stemline.hosts.wire import from_wire
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import Prepared, prepare
-from stemline_link import Problem
+from stemline_bridge import Problem
 from stemline_resolve.api import Api
 from stemline_resolve.host import ResolveHost, Settings
 

@@ -32,7 +32,7 @@ def run_script(fake: Fake, script: Path) -> None:
 def run_host(fake: Fake, config: dict[str, Any]) -> dict[str, Any]:
     """`stemline host` as the companion, asked to separate what is between the marks."""
     sys.path.insert(0, config["bridge"])
-    from stemline_link import Companion, find_installation
+    from stemline_bridge import Companion, find_installation
     from stemline_resolve.api import Api
     from stemline_resolve.host import ResolveHost, Settings
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from stemline.errors import Code, UsageError
-from stemline_link.stem_names import REQUEST
+from stemline_bridge.stem_names import REQUEST
 
 _LONGEST_PROMPT = 200
 _SHOWN = 60

@@ -24,7 +24,7 @@ def main() -> None:
         "operators": [name for name in dir(bpy.ops.stemline) if not name.startswith("_")],
         "panel": bpy.types.Panel.bl_rna_get_subclass_py("STEMLINE_PT_separate") is not None,
         "link": importlib.import_module(f"{module}.link").__name__,
-        "foreign": sorted({"stemline", "stemline_link", "grpc", "google", "av"} & set(sys.modules)),
+        "foreign": sorted({"stemline", "stemline_bridge", "grpc", "google", "av"} & set(sys.modules)),
     }
     bpy.ops.preferences.addon_disable(module=module)
     saw["disabled"] = not hasattr(bpy.types.Scene, "stemline")

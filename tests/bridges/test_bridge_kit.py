@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-import stemline_link
+import stemline_bridge
 from hosts.remote.running import host_python
 from stemline.errors import Cancelled, HostError
 from stemline.hosts.jsonrpc import Method
 from stemline.hosts.jsonrpc import Peer as CompanionPeer
 from stemline.installing import record_installation
-from stemline_link import Companion, Gone, Later, NotInstalled, Peer, Problem, Refused, find_installation
+from stemline_bridge import Companion, Gone, Later, NotInstalled, Peer, Problem, Refused, find_installation
 
-BRIDGES = Path(stemline_link.__file__).parent.parent
+BRIDGES = Path(stemline_bridge.__file__).parent.parent
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def test_an_odd_message_is_passed_over_and_the_next_is_heard(line: bytes) -> Non
 
 
 def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stemline_link.peer, "_LONGEST_LINE", 100)
+    monkeypatch.setattr(stemline_bridge.peer, "_LONGEST_LINE", 100)
     heard: list[Any] = []
     with heard_by_hand({"mark": heard.append}) as (peer, lines):
         for length in (99, 100, 101, 1000):
@@ -145,7 +145,7 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
     head: str, known: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In both directions; by its id where that stands before the content."""
-    monkeypatch.setattr(stemline_link.peer, "_LONGEST_LINE", 200)
+    monkeypatch.setattr(stemline_bridge.peer, "_LONGEST_LINE", 200)
     reads, writes = os.pipe()
     answers_in, answers_out = os.pipe()
     with (
@@ -167,7 +167,7 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
 
 
 def test_an_answer_that_is_too_long_fails_the_call_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stemline_link.peer, "_LONGEST_LINE", 200)
+    monkeypatch.setattr(stemline_bridge.peer, "_LONGEST_LINE", 200)
     long = {"read_clips": lambda p: "x" * 1000}
     with joined(long, {"models": Method(lambda p: "x" * 1000), "ping": Method(lambda p: {})}) as (ours, theirs):
         with pytest.raises(Refused, match="is too long and was not read"):
@@ -374,10 +374,10 @@ def test_a_companion_that_reads_nothing_stops_nobody(tmp_path: Path) -> None:
 def test_the_hosts_python_does_not_leak_into_the_companion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
-    assert not {"PYTHONHOME", "LD_LIBRARY_PATH"} & set(stemline_link.clean_environment())
+    assert not {"PYTHONHOME", "LD_LIBRARY_PATH"} & set(stemline_bridge.clean_environment())
 
 
-@pytest.mark.parametrize("package", ["stemline_link", "stemline_resolve"])
+@pytest.mark.parametrize("package", ["stemline_bridge", "stemline_resolve"])
 def test_hosts_with_python_3_8_can_load_it(package: str) -> None:
     files = sorted((BRIDGES / package).rglob("*.py"))
     assert files

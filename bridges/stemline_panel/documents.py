@@ -16,7 +16,6 @@ from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
 from stemline.errors import Code, EditError, HostError, MediaError, OutputError, UsageError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline.hosts.jsonrpc import Unanswered
-from stemline.hosts.otio_edit import OtioEdit, OtioTarget, open_edit
 from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.remote import RemoteHost
 from stemline.media import media_facts
@@ -25,6 +24,7 @@ from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
 from stemline.workflow.naming import Namer
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import sidecar_of
+from stemline_otio import OtioEdit, OtioTarget, open_edit
 from stemline_panel.model.formatting import listed
 from stemline_panel.model.queue import Applied
 from stemline_panel.model.request import HeldClips, Outcome

@@ -17,11 +17,11 @@ import opentimelineio as otio
 
 from stemline.clips import Prompt, SampleRange, StemClip, StemRequest, StemTrack
 from stemline.hosts.base import ReadClips, Selection, WriteOptions
-from stemline.hosts.otio_edit import OtioTarget, open_edit
-from stemline.hosts.otio_edit.export import ExportRequest, export_stems
-from stemline.hosts.otio_edit.export.rewriting import prepare_fcp
 from stemline.media import AudioFormat, SampleFormat, media_facts, open_writer
 from stemline.plan import PlanSettings, plan_separation
+from stemline_otio import OtioTarget, open_edit
+from stemline_otio.export import ExportRequest, export_stems
+from stemline_otio.export.rewriting import prepare_fcp
 
 from .measure import report
 

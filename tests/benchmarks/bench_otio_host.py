@@ -10,8 +10,8 @@ import opentimelineio as otio
 
 from stemline.clips import ClipRange, SampleRange, StemClip, StemTrack
 from stemline.hosts.base import Selection, WriteOptions
-from stemline.hosts.otio_edit import OtioTarget, open_edit
 from stemline.media import AudioFormat, SampleFormat, open_writer
+from stemline_otio import OtioTarget, open_edit
 
 from .measure import best_of, report
 

@@ -19,7 +19,6 @@ from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
-from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 from stemline.plan import PlanSettings, safe_part
 from stemline.prompts import checked_requests, parse_stem, parse_time
 from stemline.report import render_page, report_of
@@ -31,6 +30,7 @@ from stemline.workflow.naming import relative_to
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import write_json, write_text
 from stemline.workflow.settings import Estimate
+from stemline_otio import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 
 _DME = (("dialogue", "speech"), ("music", "music"))
 

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemline.errors import Cancelled, StemlineError, UsageError
-from stemline.hosts.otio_edit.export import (
+from stemline.timebase import snap_rate
+from stemline.workflow import RunResult
+from stemline.workflow.outputs import OutputNotebook
+from stemline_otio.export import (
     Exported,
     ExportRequest,
     LossyFormatError,
@@ -20,10 +23,7 @@ from stemline.hosts.otio_edit.export import (
     export_waves,
     rewrite_edit,
 )
-from stemline.hosts.otio_edit.formats import AAF, FCP_XML, require_adapter
-from stemline.timebase import snap_rate
-from stemline.workflow import RunResult
-from stemline.workflow.outputs import OutputNotebook
+from stemline_otio.formats import AAF, FCP_XML, require_adapter
 
 _SUFFIX = ".stems.otio"
 _EDITORS = {"xml", "aaf"}

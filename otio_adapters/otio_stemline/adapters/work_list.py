@@ -14,11 +14,11 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline.hosts.otio_edit.document import refuse_endless_nesting
-from stemline.hosts.otio_edit.exact import Ticks, exact_rate, frame_ticks, rational_time, span_of, ticks_of
-from stemline.hosts.otio_edit.reading import STEMLINE, source_tracks
-from stemline.hosts.otio_edit.walk import Use, Walk, speed_of
 from stemline.plan import lay_on_lanes
+from stemline_otio.document import refuse_endless_nesting
+from stemline_otio.exact import Ticks, exact_rate, frame_ticks, rational_time, span_of, ticks_of
+from stemline_otio.reading import STEMLINE, source_tracks
+from stemline_otio.walk import Use, Walk, speed_of
 
 VERSION = 1
 _FALLBACK_RATE = 24.0

@@ -11,7 +11,7 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline.hosts.otio_edit.links import mapped_link
+from stemline_otio.links import mapped_link
 
 
 def hook_function(in_timeline: otio.schema.Timeline, argument_map: Mapping[str, Any] | None = None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline.hosts.otio_edit.export.rewriting import prepare_fcp
+from stemline_otio.export.rewriting import prepare_fcp
 
 
 def hook_function(in_timeline: otio.schema.Timeline, argument_map: Mapping[str, Any] | None = None) -> Any:

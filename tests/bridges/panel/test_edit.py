@@ -11,7 +11,7 @@ from PyQt5.QtCore import Qt
 
 from bridges.panel.conftest import OpenPanel
 from conftest import ROOT
-from stemline.hosts.otio_edit import read_timeline
+from stemline_otio import read_timeline
 
 
 @pytest.fixture

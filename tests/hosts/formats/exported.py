@@ -8,8 +8,8 @@ from pathlib import Path
 import opentimelineio as otio
 
 from hosts.otio.support import audio_track, clip, frames, gap, media, save, separate
-from stemline.hosts.otio_edit import OtioTarget, open_edit
 from stemline.timebase import grid_of
+from stemline_otio import OtioTarget, open_edit
 
 RATES = {
     "23.976": Fraction(24000, 1001),

@@ -10,7 +10,7 @@ import pytest
 from hosts.otio.support import media
 from stemline.errors import Code, EditError
 from stemline.hosts.base import ReadClips, Selection
-from stemline.hosts.otio_edit import LinkRules, OtioTarget, ReadOptions, open_edit
+from stemline_otio import LinkRules, OtioTarget, ReadOptions, open_edit
 
 TEN_HOURS_S = 36000
 

@@ -11,8 +11,8 @@ import pytest
 
 from hosts.otio.support import difference, media, separate, source_samples
 from stemline.hosts.base import Selection
-from stemline.hosts.otio_edit import OtioTarget, ReadOptions, open_edit
 from stemline.media import media_facts
+from stemline_otio import OtioTarget, ReadOptions, open_edit
 
 RATE = 25
 

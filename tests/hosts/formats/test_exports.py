@@ -15,8 +15,8 @@ from hosts.formats.exported import RATES, stereo_edit, written
 from hosts.otio.support import is_stem
 from otio_player import decode
 from stemline.errors import OutputError, UsageError
-from stemline.hosts.otio_edit.export import ExportRequest, export_stems, rewrite_edit
-from stemline.hosts.otio_edit.export import fcp7 as fcp7_writer
+from stemline_otio.export import ExportRequest, export_stems, rewrite_edit
+from stemline_otio.export import fcp7 as fcp7_writer
 
 
 @pytest.mark.parametrize("rate", RATES.values(), ids=RATES)

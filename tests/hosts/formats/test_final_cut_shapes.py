@@ -12,8 +12,8 @@ from hosts.formats.xmeml import RATE, TEN_HOURS, Document, channel, cross_fade, 
 from hosts.otio.support import Result, separate
 from stemline.errors import Code, EditError
 from stemline.hosts.base import ReadClips, Selection
-from stemline.hosts.otio_edit import OtioTarget, open_edit
-from stemline.hosts.otio_edit.export import ExportRequest, export_stems, rewrite_edit
+from stemline_otio import OtioTarget, open_edit
+from stemline_otio.export import ExportRequest, export_stems, rewrite_edit
 
 
 def read(path: Path) -> ReadClips:

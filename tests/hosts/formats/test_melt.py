@@ -11,7 +11,7 @@ import pytest
 from hosts.formats.exported import RATES, stereo_edit, written
 from hosts.formats.melt import needs_melt, render, tracks_of_otio, tracks_of_xml
 from hosts.otio.support import is_stem
-from stemline.hosts.otio_edit.export import ExportRequest, export_stems
+from stemline_otio.export import ExportRequest, export_stems
 
 FRAMES = 120
 FLOAT_STEP = 2.0**-23

@@ -15,7 +15,7 @@ import pytest
 from hosts.formats.exported import stereo_edit, written
 from hosts.otio.support import audio_track, clip, cross, gap, save
 from stemline.hosts.base import Selection
-from stemline.hosts.otio_edit import OtioTarget, open_edit
+from stemline_otio import OtioTarget, open_edit
 
 MANIFEST = Path(__file__).parents[3] / "otio_adapters" / "otio_stemline" / "plugin_manifest.json"
 

@@ -15,9 +15,9 @@ from hosts.otio.support import audio_track, clip, difference, frames, gap, is_st
 from otio_player import Player
 from stemline.errors import Code, EditError, StemlineError, UsageError
 from stemline.hosts.base import Selection
-from stemline.hosts.otio_edit import LinkRules, OtioEdit, OtioTarget, ReadOptions, open_edit, read_edit
-from stemline.hosts.otio_edit.bundles import unpack_bundle
-from stemline.hosts.otio_edit.reading import SourceTrack, source_tracks
+from stemline_otio import LinkRules, OtioEdit, OtioTarget, ReadOptions, open_edit, read_edit
+from stemline_otio.bundles import unpack_bundle
+from stemline_otio.reading import SourceTrack, source_tracks
 
 SAMPLE_RATE = 8000  # keeps the stand-ins of minutes of media small
 CONVERTED = {

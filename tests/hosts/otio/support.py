@@ -14,10 +14,10 @@ import opentimelineio as otio
 from otio_player import Player
 from stemline.clips import RESIDUAL, Prompt, StemRequest
 from stemline.hosts.base import ReadClips, Selection, WriteOptions, Written
-from stemline.hosts.otio_edit import LinkRules, OtioEdit, OtioTarget, open_edit
 from stemline.media import media_facts
 from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
 from stemline.plan.separation import PlanSettings, plan_separation
+from stemline_otio import LinkRules, OtioEdit, OtioTarget, open_edit
 
 FULL_24 = 2**23
 ALL = Selection()

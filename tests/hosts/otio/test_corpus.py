@@ -11,7 +11,7 @@ import pytest
 from hosts.otio.support import difference, is_stem, media, separate
 from stemline.errors import Code, EditError
 from stemline.hosts.base import Selection
-from stemline.hosts.otio_edit import Dialect, LinkRules, OtioEdit, OtioTarget, open_edit
+from stemline_otio import Dialect, LinkRules, OtioEdit, OtioTarget, open_edit
 
 SAMPLE_RATE = 8000  # keeps the stand-ins of minutes of media small
 CONVERTED = {

@@ -14,7 +14,7 @@ import pytest
 from hosts.otio.support import audio_track, clip, edit, gap, media, save, separate, source_samples
 from stemline.errors import Code, EditError, OutputError, UsageError
 from stemline.hosts.base import Selection, WriteOptions
-from stemline.hosts.otio_edit import LinkRules, OtioEdit, OtioTarget, open_edit
+from stemline_otio import LinkRules, OtioEdit, OtioTarget, open_edit
 
 WHOLE = (0, 100)
 ONE_STACK = (
@@ -62,7 +62,7 @@ def test_endless_nesting_does_not_end_the_process(tmp_path: Path, text: str) -> 
     path.write_text(text)
     script = (
         "import sys\nfrom pathlib import Path\nfrom stemline.errors import EditError\n"
-        "from stemline.hosts.otio_edit import read_timeline\n"
+        "from stemline_otio import read_timeline\n"
         "try:\n    read_timeline(Path(sys.argv[1]))\nexcept EditError as error:\n    print(error.code)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)

@@ -30,7 +30,7 @@ from hosts.otio.support import (
 from stemline.clips import SampleRange, StemClip, StemTrack, TimeRange
 from stemline.errors import Code, HostError, OutputError
 from stemline.hosts.base import Selection, WriteOptions
-from stemline.hosts.otio_edit import Dialect, LinkRules, OtioTarget, open_edit
+from stemline_otio import Dialect, LinkRules, OtioTarget, open_edit
 
 WHOLE = (0, 250)
 HOUR = 90000

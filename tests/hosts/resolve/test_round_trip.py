@@ -11,8 +11,8 @@ from hosts.otio.support import audio_track, clip, gap, media, save, separate
 from hosts.resolve.desk import stubs
 from hosts.resolve.fake_resolve import Fake, build
 from hosts.resolve.fake_resolve.sound import track_sound
-from stemline.hosts.otio_edit import LinkRules, OtioTarget, open_edit
-from stemline.hosts.otio_edit.dialect import Dialect
+from stemline_otio import LinkRules, OtioTarget, open_edit
+from stemline_otio.dialect import Dialect
 
 
 def brought_in(folder: Path, cut: dict[str, Any], dialect: Dialect) -> tuple[Fake, Any]:

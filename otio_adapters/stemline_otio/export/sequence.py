@@ -11,19 +11,11 @@ from typing import Any
 import opentimelineio as otio
 
 from stemline.errors import MediaError, UsageError
-from stemline.hosts.otio_edit.exact import (
-    TICKS_PER_SECOND,
-    Ticks,
-    frame_rate_of,
-    frame_ticks,
-    nearest_frame,
-    span_of,
-    ticks_of,
-)
-from stemline.hosts.otio_edit.facts import is_drop_frame
-from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
-from stemline.hosts.otio_edit.walk import speed_of
 from stemline.media import AudioStream, probe
+from stemline_otio.exact import TICKS_PER_SECOND, Ticks, frame_rate_of, frame_ticks, nearest_frame, span_of, ticks_of
+from stemline_otio.facts import is_drop_frame
+from stemline_otio.links import LinkRules, MediaFinder
+from stemline_otio.walk import speed_of
 
 _STEMLINE = "stemline"
 

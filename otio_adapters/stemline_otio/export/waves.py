@@ -11,12 +11,12 @@ from pathlib import Path
 
 from stemline.clips import MediaSource
 from stemline.errors import Code, OutputError, UsageError
-from stemline.hosts.otio_edit.exact import TICKS_PER_SECOND, Ticks, frame_ticks
-from stemline.hosts.otio_edit.export.legs import copy_sound
-from stemline.hosts.otio_edit.export.sequence import Item, Sequence, SequenceTrack
 from stemline.media import StemTags, read_tags
 from stemline.plan import safe_part
 from stemline.timebase import format_timecode, round_half_up
+from stemline_otio.exact import TICKS_PER_SECOND, Ticks, frame_ticks
+from stemline_otio.export.legs import copy_sound
+from stemline_otio.export.sequence import Item, Sequence, SequenceTrack
 
 _FIELDS = ("edit", "track", "stem", "clip", "source", "record", "number")
 _DAY_S = 86400

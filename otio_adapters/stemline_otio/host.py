@@ -15,27 +15,16 @@ from stemline._version import __version__
 from stemline.clips import METADATA_VERSION, StemTrack
 from stemline.errors import Code, EditError, HostError, OutputError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
-from stemline.hosts.otio_edit.dialect import (
-    Dialect,
-    relink_originals,
-    shape_for_resolve,
-    shape_original_for_resolve,
-)
-from stemline.hosts.otio_edit.document import refuse_endless_nesting, save_timeline
-from stemline.hosts.otio_edit.exact import ticks_of, to_seconds
-from stemline.hosts.otio_edit.facts import is_drop_frame
-from stemline.hosts.otio_edit.formats import ReadOptions, read_edit
-from stemline.hosts.otio_edit.links import LinkRules, MediaFinder
-from stemline.hosts.otio_edit.reading import (
-    STEMLINE,
-    Placed,
-    Reading,
-    read_timeline_clips,
-    source_tracks,
-)
-from stemline.hosts.otio_edit.sources import SoundFinder
-from stemline.hosts.otio_edit.words import several
-from stemline.hosts.otio_edit.writing import TrackBuilder, plain, stands_right
+from stemline_otio.dialect import Dialect, relink_originals, shape_for_resolve, shape_original_for_resolve
+from stemline_otio.document import refuse_endless_nesting, save_timeline
+from stemline_otio.exact import ticks_of, to_seconds
+from stemline_otio.facts import is_drop_frame
+from stemline_otio.formats import ReadOptions, read_edit
+from stemline_otio.links import LinkRules, MediaFinder
+from stemline_otio.reading import STEMLINE, Placed, Reading, read_timeline_clips, source_tracks
+from stemline_otio.sources import SoundFinder
+from stemline_otio.words import several
+from stemline_otio.writing import TrackBuilder, plain, stands_right
 
 _DEFAULT_RATE = 24.0
 

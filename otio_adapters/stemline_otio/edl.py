@@ -9,10 +9,10 @@ from pathlib import Path
 import opentimelineio as otio
 
 from stemline.errors import Code, EditError, UsageError
-from stemline.hosts.otio_edit.document import only_timeline
-from stemline.hosts.otio_edit.edl_events import EventList, parse_events
-from stemline.hosts.otio_edit.facts import EDL_KEY, note_drop_frame
 from stemline.timebase import is_drop_rate
+from stemline_otio.document import only_timeline
+from stemline_otio.edl_events import EventList, parse_events
+from stemline_otio.facts import EDL_KEY, note_drop_frame
 
 Parse = Callable[..., otio.core.SerializableObject]
 

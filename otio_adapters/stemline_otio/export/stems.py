@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 
 from stemline.errors import Code, OutputError
-from stemline.hosts.otio_edit.document import read_timeline
-from stemline.hosts.otio_edit.export import aaf, fcp7
-from stemline.hosts.otio_edit.export.legs import mono_legs
-from stemline.hosts.otio_edit.export.sequence import Sequence as StemSequence
-from stemline.hosts.otio_edit.export.sequence import note_hard_cuts, sequence_of
-from stemline.hosts.otio_edit.export.waves import WaveOptions, digest_of, waves_of, write_waves
-from stemline.hosts.otio_edit.formats import AAF, FCP_XML, require_adapter
+from stemline_otio.document import read_timeline
+from stemline_otio.export import aaf, fcp7
+from stemline_otio.export.legs import mono_legs
+from stemline_otio.export.sequence import Sequence as StemSequence
+from stemline_otio.export.sequence import note_hard_cuts, sequence_of
+from stemline_otio.export.waves import WaveOptions, digest_of, waves_of, write_waves
+from stemline_otio.formats import AAF, FCP_XML, require_adapter
 
 _WRITERS: dict[str, Callable[[StemSequence, Path, Path], list[str]]] = {"xml": fcp7.write, "aaf": aaf.write}
 

@@ -1,8 +1,8 @@
 """Results in formats of editors: a sequence of stems alone, or the whole edit where nothing of it gets lost."""
 
-from stemline.hosts.otio_edit.export.rewriting import LossyFormatError, rewrite_edit
-from stemline.hosts.otio_edit.export.stems import Exported, ExportRequest, export_stems, export_waves
-from stemline.hosts.otio_edit.export.waves import WaveOptions, check_names
+from stemline_otio.export.rewriting import LossyFormatError, rewrite_edit
+from stemline_otio.export.stems import Exported, ExportRequest, export_stems, export_waves
+from stemline_otio.export.waves import WaveOptions, check_names
 
 __all__ = [
     "ExportRequest",

@@ -8,9 +8,9 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline.hosts.otio_edit.effects import effect_name, is_carried, is_idle
-from stemline.hosts.otio_edit.exact import Ticks, rational_time, ticks_of
-from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts
+from stemline_otio.effects import effect_name, is_carried, is_idle
+from stemline_otio.exact import Ticks, rational_time, ticks_of
+from stemline_otio.facts import FCP_KEY, fcp_facts
 
 
 def copy_effects(original: otio.core.Item, skipped_frames: int = 0) -> tuple[list[otio.schema.Effect], list[str]]:

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import opentimelineio as otio
 
 from stemline.errors import Code, MediaError
-from stemline.hosts.otio_edit.exact import Span, span_of, to_ticks
-from stemline.hosts.otio_edit.facts import as_mapping
-from stemline.hosts.otio_edit.links import MediaFinder, folded_name, shown
 from stemline.media import probe
+from stemline_otio.exact import Span, span_of, to_ticks
+from stemline_otio.facts import as_mapping
+from stemline_otio.links import MediaFinder, folded_name, shown
 
 _NO_REELS = frozenset({"", "ax", "bl", "black"})
 _SOURCE_FILE = re.compile(r"^\s*SOURCE FILE\s*:\s*(.+?)\s*$", re.IGNORECASE)

@@ -13,9 +13,10 @@ import opentimelineio as otio
 
 from stemline.clips import METADATA_VERSION, StemClip, StemTrack
 from stemline.errors import Code, HostError
-from stemline.hosts.otio_edit.carry import copy_effects, copy_markers, effects_of_nests
-from stemline.hosts.otio_edit.dialect import Dialect, file_zero, link_to, shape_stem_clip, shape_stem_track
-from stemline.hosts.otio_edit.exact import (
+from stemline.plan import lay_on_lanes
+from stemline_otio.carry import copy_effects, copy_markers, effects_of_nests
+from stemline_otio.dialect import Dialect, file_zero, link_to, shape_stem_clip, shape_stem_track
+from stemline_otio.exact import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
@@ -26,9 +27,8 @@ from stemline.hosts.otio_edit.exact import (
     span_of,
     to_ticks,
 )
-from stemline.hosts.otio_edit.reading import STEMLINE, Placed
-from stemline.hosts.otio_edit.walk import Blend
-from stemline.plan import lay_on_lanes
+from stemline_otio.reading import STEMLINE, Placed
+from stemline_otio.walk import Blend
 
 _PLACE_TOLERANCE = TICKS_PER_SECOND // 1_000_000
 

@@ -11,10 +11,10 @@ from urllib.parse import quote, unquote
 import opentimelineio as otio
 
 from stemline.errors import MediaError
-from stemline.hosts.otio_edit.effects import RESOLVE_KEY
-from stemline.hosts.otio_edit.exact import Span, Ticks, frame_ticks, rational_range
-from stemline.hosts.otio_edit.links import existing_file, is_relative_link, is_windows_path, plain_path
-from stemline.hosts.otio_edit.reading import Placed
+from stemline_otio.effects import RESOLVE_KEY
+from stemline_otio.exact import Span, Ticks, frame_ticks, rational_range
+from stemline_otio.links import existing_file, is_relative_link, is_windows_path, plain_path
+from stemline_otio.reading import Placed
 
 _AUDIO_TYPES = {1: "Mono", 2: "Stereo", 6: "5.1", 8: "7.1"}
 

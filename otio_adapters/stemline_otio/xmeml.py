@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from stemline.errors import Code, EditError
-from stemline.hosts.otio_edit.words import several
+from stemline_otio.words import several
 
 
 class _Root(Exception):

@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import opentimelineio as otio
 
-from stemline.hosts.otio_edit.effects import effect_name, is_idle
-from stemline.hosts.otio_edit.export.sequence import Fade, Item, Sequence, SequenceTrack
-from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts
-from stemline.hosts.otio_edit.formats import FCP_XML, call_adapter
-from stemline.hosts.otio_edit.links import plain_path
+from stemline_otio.effects import effect_name, is_idle
+from stemline_otio.export.sequence import Fade, Item, Sequence, SequenceTrack
+from stemline_otio.facts import FCP_KEY, fcp_facts
+from stemline_otio.formats import FCP_XML, call_adapter
+from stemline_otio.links import plain_path
 
 
 class Leg(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import opentimelineio as otio
 
 from stemline.errors import OutputError
-from stemline.hosts.otio_edit.bundles import check_room
 from stemline.plan import safe_part
+from stemline_otio.bundles import check_room
 
 AAF_KEY = "AAF"
 _BLOCK_BYTES = 1 << 20

@@ -9,9 +9,9 @@ import opentimelineio as otio
 
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError
-from stemline.hosts.otio_edit.effects import RESOLVE_KEY
-from stemline.hosts.otio_edit.facts import as_mapping, fcp_facts
 from stemline.media import MediaInfo
+from stemline_otio.effects import RESOLVE_KEY
+from stemline_otio.facts import as_mapping, fcp_facts
 
 _PREMIERE_CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
 

@@ -21,12 +21,12 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError
 from stemline.extras import install_command
-from stemline.hosts.otio_edit.bundles import unpack_bundle
-from stemline.hosts.otio_edit.document import only_timeline, read_timeline
-from stemline.hosts.otio_edit.edl import read_edl
-from stemline.hosts.otio_edit.embedded import link_embedded
-from stemline.hosts.otio_edit.facts import settle_aaf, settle_fcp
-from stemline.hosts.otio_edit.xmeml import xmeml_text
+from stemline_otio.bundles import unpack_bundle
+from stemline_otio.document import only_timeline, read_timeline
+from stemline_otio.edl import read_edl
+from stemline_otio.embedded import link_embedded
+from stemline_otio.facts import settle_aaf, settle_fcp
+from stemline_otio.xmeml import xmeml_text
 
 _Result = TypeVar("_Result")
 

@@ -13,15 +13,15 @@ from urllib.parse import unquote
 import opentimelineio as otio
 
 from stemline.errors import Code, EditError, MediaError, OutputError
-from stemline.hosts.otio_edit.document import read_timeline, refuse_endless_nesting
-from stemline.hosts.otio_edit.exact import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
-from stemline.hosts.otio_edit.export.fcp7 import filter_of, linked, side_facts
-from stemline.hosts.otio_edit.export.stems import Exported
-from stemline.hosts.otio_edit.facts import FCP_KEY, fcp_facts, markers_from_file
-from stemline.hosts.otio_edit.formats import AAF, FCP_XML, call_adapter, read_edit, require_adapter
-from stemline.hosts.otio_edit.links import is_relative_link, plain_path
-from stemline.hosts.otio_edit.reading import STEMLINE
-from stemline.hosts.otio_edit.walk import Walk
+from stemline_otio.document import read_timeline, refuse_endless_nesting
+from stemline_otio.exact import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
+from stemline_otio.export.fcp7 import filter_of, linked, side_facts
+from stemline_otio.export.stems import Exported
+from stemline_otio.facts import FCP_KEY, fcp_facts, markers_from_file
+from stemline_otio.formats import AAF, FCP_XML, call_adapter, read_edit, require_adapter
+from stemline_otio.links import is_relative_link, plain_path
+from stemline_otio.reading import STEMLINE
+from stemline_otio.walk import Walk
 
 _TOLERANCE = TICKS_PER_SECOND // 1000
 

@@ -10,9 +10,10 @@ import opentimelineio as otio
 
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError
-from stemline.hosts.otio_edit.channels import chosen_sources
-from stemline.hosts.otio_edit.effects import RESOLVE_KEY
-from stemline.hosts.otio_edit.exact import (
+from stemline.media import MediaInfo, media_facts, probe
+from stemline_otio.channels import chosen_sources
+from stemline_otio.effects import RESOLVE_KEY
+from stemline_otio.exact import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
@@ -23,12 +24,11 @@ from stemline.hosts.otio_edit.exact import (
     ticks_of,
     to_ticks,
 )
-from stemline.hosts.otio_edit.facts import as_mapping
-from stemline.hosts.otio_edit.hints import MediaGuesser, hints_of
-from stemline.hosts.otio_edit.links import MediaFinder
-from stemline.hosts.otio_edit.walk import Speed
-from stemline.hosts.otio_edit.words import several
-from stemline.media import MediaInfo, media_facts, probe
+from stemline_otio.facts import as_mapping
+from stemline_otio.hints import MediaGuesser, hints_of
+from stemline_otio.links import MediaFinder
+from stemline_otio.walk import Speed
+from stemline_otio.words import several
 
 
 @dataclass(frozen=True, slots=True)

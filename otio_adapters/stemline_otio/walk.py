@@ -15,8 +15,8 @@ from itertools import pairwise
 import opentimelineio as otio
 
 from stemline.errors import Code
-from stemline.hosts.otio_edit.effects import is_speed_curve
-from stemline.hosts.otio_edit.exact import Span, Ticks, span_of, ticks_of
+from stemline_otio.effects import is_speed_curve
+from stemline_otio.exact import Span, Ticks, span_of, ticks_of
 
 Speed = int | Fraction
 LengthOf = Callable[[otio.schema.Clip], Ticks | None]

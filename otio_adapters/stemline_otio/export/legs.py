@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stemline.clips import MediaSource
 from stemline.errors import Code, OutputError
-from stemline.hosts.otio_edit.export.sequence import Item, Sequence
 from stemline.media import AudioFormat, SampleFormat, StemTags, open_audio, open_writer, probe, read_tags
+from stemline_otio.export.sequence import Item, Sequence
 
 _BLOCK_SAMPLES = 1 << 17
 _SIDES = {1: ("",), 2: (".L", ".R"), 6: (".L", ".R", ".C", ".LFE", ".Ls", ".Rs")}

@@ -2,6 +2,6 @@
 
 import sys
 
-from stemline.cli import main
+from stemline_app.cli import main
 
 sys.exit(main())

@@ -22,7 +22,7 @@ from hosts.remote.running import host_python
 from stemline.errors import Cancelled, HostError
 from stemline.hosts.jsonrpc import Method
 from stemline.hosts.jsonrpc import Peer as CompanionPeer
-from stemline.installing import record_installation
+from stemline_app.install import record_installation
 from stemline_bridge import Companion, Gone, Later, NotInstalled, Peer, Problem, Refused, find_installation
 
 BRIDGES = Path(stemline_bridge.__file__).parent.parent

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from conftest import ROOT
-from stemline.cli.main import COMMANDS
 from stemline.errors import Code
+from stemline_app.cli.main import COMMANDS
 
 
 def test_every_error_code_is_explained_once() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stemline.checks import packages
-from stemline.cli import main, models
 from stemline.paths import cache_dir
+from stemline_app.cli import main, models
+from stemline_app.doctor import packages
 
 
 @pytest.fixture

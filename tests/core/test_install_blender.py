@@ -15,8 +15,8 @@ import pytest
 
 from stemline._version import __version__
 from stemline.errors import OutputError
-from stemline.installing import blender
-from stemline.installing.blender_package import build_zip, validate_zip
+from stemline_app.install import blender
+from stemline_app.install.blender_package import build_zip, validate_zip
 
 STEMLINE = str(Path(sys.executable).with_name("stemline"))
 

@@ -28,4 +28,4 @@ def test_no_library_depends_on_the_command_line() -> None:
     files = [path for root in (CORE, BRIDGES) for path in root.rglob("*.py")]
     library = [path for path in files if CORE / "cli" not in path.parents and path != CORE / "__main__.py"]
     assert len(library) > 100
-    assert [str(path) for path in library if "stemline.cli" in imported(path)] == []
+    assert [str(path) for path in library if "stemline_app.cli" in imported(path)] == []

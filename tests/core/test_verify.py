@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stemline.cli import main
-from stemline.cli.output import say_notices
 from stemline.clips import Skip
 from stemline.errors import Code
 from stemline.media import AudioFormat, SampleFormat, StemTags, open_writer
 from stemline.workflow import RunResult
+from stemline_app.cli import main
+from stemline_app.cli.output import say_notices
 
 STEERING = "\x1b]0;another title\x07dog\nresidual: ok"
 ODD_RECORDS: list[dict[str, object]] = [

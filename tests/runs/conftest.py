@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stemline.cli import main
 from stemline.client import stop_private
 from stemline.media import AudioFormat, SampleFormat, open_writer
+from stemline_app.cli import main
 
 Separate = Callable[..., dict[str, Any]]
 

@@ -18,11 +18,11 @@ import opentimelineio as otio
 import pytest
 
 from runs.conftest import noise
-from stemline.cli import main
 from stemline.client import Client, Job, JobRequest, JobState, connect, find_private
 from stemline.clips import MediaSource
 from stemline.media import media_facts
 from stemline.workflow.verify import verify_file
+from stemline_app.cli import main
 
 CLIPS = 24
 WORK_S = 0.15
@@ -102,7 +102,7 @@ def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path
 def test_whatever_ends_the_command_ends_its_jobs(own_server: None, tmp_path: Path, number: signal.Signals) -> None:
     # `nohup` around the tests would be inherited
     run = "import signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL)\n"
-    run += "from stemline.cli import main; sys.exit(main(sys.argv[2:]))"
+    run += "from stemline_app.cli import main; sys.exit(main(sys.argv[2:]))"
     argv = [sys.executable, "-c", run, str(int(number)), "separate", str(noise(tmp_path / "m.wav"))]
     argv += ["--stem", "a=sleep:30", "--model", "noop", "-o", str(tmp_path / "out")]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE)

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from runs.conftest import noise
-from stemline.cli import main
 from stemline.clips import MediaSource
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
 from stemline.workflow import cut_writing, fileset, run
 from stemline.workflow.settings import Null
 from stemline.workflow.verify import verify_file
+from stemline_app.cli import main
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -347,7 +347,7 @@ def test_one_sample_is_enough(command: Command, tmp_path: Path, channels: int) -
 
 
 def test_help_answers_without_the_heavy_packages() -> None:
-    script = "import sys; from stemline.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    script = "import sys; from stemline_app.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     script += "heavy = {'numpy', 'av', 'grpc', 'torch', 'opentimelineio', 'rich'} & set(sys.modules)\n"
     script += "sys.exit(str(heavy) if heavy else 0)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

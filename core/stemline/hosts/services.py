@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stemline.checks import Status, all_checks
 from stemline.client import connect
 from stemline.clips import StemRequest
 from stemline.errors import UsageError
@@ -18,6 +17,7 @@ from stemline.hosts.runs import Report
 from stemline.hosts.wire import from_wire, to_wire
 from stemline.prompts import checked_requests
 from stemline.workflow import Progress, RunResult, RunSettings, run_edit
+from stemline_app.doctor import Status, all_checks
 
 _PICTURES = ("waveform", "mix_waveform", "residual_waveform")
 

@@ -10,7 +10,7 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 from PyQt5.QtCore import QTimer
 
-from stemline.cli import main
+from stemline_app.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
 from stemline_panel.sound.sink import AudioSink

@@ -18,16 +18,16 @@ import pytest
 from core.client.sounds import make_request
 from stemline import paths
 from stemline._version import __version__
-from stemline.checks import Status
-from stemline.checks.places import place_checks
-from stemline.checks.server import server_checks
-from stemline.cli import cache, doctor, jobs, models, serve, stop
-from stemline.cli.answers import size_text, visible
-from stemline.cli.cache import parse_size
 from stemline.client import Client, connect, find_private
 from stemline.client.presence import at_work
 from stemline.client.settings import store_limit_bytes
 from stemline.errors import Code, NoServerError, UsageError
+from stemline_app.cli import cache, doctor, jobs, models, serve, stop
+from stemline_app.cli.answers import size_text, visible
+from stemline_app.cli.cache import parse_size
+from stemline_app.doctor import Status
+from stemline_app.doctor.places import place_checks
+from stemline_app.doctor.server import server_checks
 
 Command = Callable[..., tuple[int, str]]
 
@@ -282,7 +282,7 @@ def test_the_doctor_outlives_a_package_that_is_broken(tmp_path: Path) -> None:
     for name in ("av", "grpc", "torch"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('broken on purpose')")
     script = (
-        "import argparse\nfrom stemline.cli import doctor\nparser = argparse.ArgumentParser()\n"
+        "import argparse\nfrom stemline_app.cli import doctor\nparser = argparse.ArgumentParser()\n"
         "doctor.add_parser(parser.add_subparsers())\nargs = parser.parse_args(['doctor', '--json'])\n"
         "raise SystemExit(args.func(args))"
     )

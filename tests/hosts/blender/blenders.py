@@ -16,8 +16,8 @@ from typing import Any
 import av
 import numpy as np
 
-from stemline.installing import record_installation
-from stemline.installing.blender_package import put_files
+from stemline_app.install import record_installation
+from stemline_app.install.blender_package import put_files
 
 INSIDE = Path(__file__).parent / "inside"
 CAMERA = Path(__file__).parents[3] / "examples" / "interview" / "camera.mp4"

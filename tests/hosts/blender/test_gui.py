@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from hosts.blender.blenders import CAMERA, INSIDE, Runner
-from stemline.installing import record_installation
-from stemline.installing.blender_package import put_files
+from stemline_app.install import record_installation
+from stemline_app.install.blender_package import put_files
 
 pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(600)]
 WIDTH, HEIGHT = 1600, 900

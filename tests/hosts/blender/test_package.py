@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hosts.blender.blenders import ENVIRONMENTS, INSIDE, Runner
-from stemline.installing.blender_package import build_zip
+from stemline_app.install.blender_package import build_zip
 
 pytestmark = pytest.mark.host
 STEMLINE = str(Path(sys.executable).with_name("stemline"))

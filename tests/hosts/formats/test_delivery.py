@@ -13,9 +13,9 @@ import pytest
 
 from hosts.formats.exported import RATES, stereo_edit, written
 from hosts.otio.support import audio_track, clip, cross, difference, frames, is_stem, media, save, source_samples
-from stemline.cli import main
 from stemline.errors import UsageError
 from stemline.media import read_tags
+from stemline_app.cli import main
 from stemline_otio.export import ExportRequest, WaveOptions, check_names, export_stems, export_waves
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hosts.resolve.desk import film
-from stemline.checks import resolve as checks
-from stemline.installing import resolve as installing
+from stemline_app.doctor import resolve as checks
+from stemline_app.install import resolve as installing
 
 
 @pytest.fixture(autouse=True)

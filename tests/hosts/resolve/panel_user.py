@@ -19,7 +19,7 @@ from PyQt5.QtGui import QMouseEvent
 from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QApplication, QPushButton, QWidget
 
-from stemline.cli import main
+from stemline_app.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
 from stemline_panel.sound.sink import AudioSink

@@ -18,7 +18,7 @@ from hosts.remote.running import host_python
 from hosts.resolve.desk import stubs
 from hosts.resolve.fake_resolve.sound import decoded
 from stemline import paths
-from stemline.installing import resolve as installing
+from stemline_app.install import resolve as installing
 
 HERE = Path(__file__).parent
 HOST_PYTHON = host_python()  # found before a test gives itself another home

@@ -15,12 +15,12 @@ import pytest
 from hosts.resolve.desk import stubs
 from hosts.resolve.running import HOST_PYTHON, panel_with_steps
 from stemline import extras, paths
-from stemline.checks import Check
-from stemline.checks import resolve as checks
-from stemline.checks.resolve import resolve_checks
-from stemline.cli.main import main
 from stemline.errors import OutputError
-from stemline.installing import resolve as installing
+from stemline_app.cli.main import main
+from stemline_app.doctor import Check
+from stemline_app.doctor import resolve as checks
+from stemline_app.doctor.resolve import resolve_checks
+from stemline_app.install import resolve as installing
 from stemline_resolve.menu import settings_in
 
 ROOT = Path(__file__).resolve().parents[3]

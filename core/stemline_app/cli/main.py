@@ -37,7 +37,7 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     named = next((word for word in argv if not word.startswith("-")), "")
     if named in COMMANDS:
-        importlib.import_module(f"stemline.cli.{named}").add_parser(commands)
+        importlib.import_module(f"stemline_app.cli.{named}").add_parser(commands)
     else:
         for name, summary in COMMANDS.items():
             commands.add_parser(name, help=summary)
@@ -49,6 +49,6 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     args = build_parser(argv).parse_args(argv)
 
-    from stemline.cli.running import run  # after parsing: `--help` stays fast
+    from stemline_app.cli.running import run  # after parsing: `--help` stays fast
 
     return run(args)

@@ -9,9 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from stemline.cli.answers import print_json, say
-from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders
-from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
 from stemline.errors import Cancelled, Code, NoServerError, StemlineError, UsageError
 from stemline.faults import unforeseen
@@ -21,6 +18,9 @@ from stemline.plan import PlanSettings
 from stemline.prompts import TypedSpan, clean_text, merge_ranges, name_from_text, parse_span, parse_stem, parse_time
 from stemline.workflow import FileNamer, Hooks, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import check_room, estimate
+from stemline_app.cli.answers import print_json, say
+from stemline_app.cli.output import print_clips, progress_bar, say_notices, say_orders
+from stemline_app.cli.stopping import Stop, stop_by_signal
 
 _ENDS_ALL = (Cancelled, NoServerError)
 

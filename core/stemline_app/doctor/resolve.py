@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from stemline import paths
-from stemline.checks.check import Check, Status
 from stemline.extras import install_command, why_no_panel
-from stemline.installing import resolve
+from stemline_app.doctor.check import Check, Status
+from stemline_app.install import resolve
 from stemline_bridge import Companion, Gone, NotInstalled, Refused, find_installation
 
 _ROUND_TRIP = "Use `stemline batch EDIT --for resolve` (docs/hand-back/resolve.md), or DaVinci Resolve Studio."

@@ -6,9 +6,9 @@ import argparse
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stemline.cli.answers import write_json, write_line, write_table
-from stemline.cli.options import add_json, add_server
 from stemline.errors import Code, SeparationError, StemlineError, UsageError
+from stemline_app.cli.answers import write_json, write_line, write_table
+from stemline_app.cli.options import add_json, add_server
 
 if TYPE_CHECKING:
     from stemline.client import Client, Job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.cli.options import add_json
+from stemline_app.cli.options import add_json
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,6 +15,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    from stemline.cli.verifying import verify
+    from stemline_app.cli.verifying import verify
 
     return verify(args)

@@ -29,4 +29,4 @@ class Target(Protocol):
 
 def target(name: str) -> Target:
     """The target `name`: a module of this package."""
-    return cast(Target, importlib.import_module(f"stemline.installing.{name}"))
+    return cast(Target, importlib.import_module(f"stemline_app.install.{name}"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.cli.answers import write_json, write_line
-from stemline.cli.options import add_json
+from stemline_app.cli.answers import write_json, write_line
+from stemline_app.cli.options import add_json
 
 TARGETS = ("resolve", "blender")
 
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    from stemline.installing import target
+    from stemline_app.install import target
 
     host = target(args.target)
     outcome = host.uninstall() if args.uninstall else host.install()

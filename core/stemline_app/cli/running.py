@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from stemline.cli.answers import say
 from stemline.errors import Cancelled, EditError, StemlineError
 from stemline.faults import unforeseen
+from stemline_app.cli.answers import say
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _fail(error: StemlineError, args: argparse.Namespace) -> int:
     if getattr(args, "json", False):
-        from stemline.cli.answers import print_json
+        from stemline_app.cli.answers import print_json
 
         about = str(Path(args.edit).absolute()) if isinstance(error, EditError) and hasattr(args, "edit") else ""
         print_json([], [{"input": about, "code": str(error.code), "message": str(error)}])

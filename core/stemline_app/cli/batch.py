@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from stemline.choices import PLAYS
-from stemline.cli.options import add_common
+from stemline_app.cli.options import add_common
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,6 +73,6 @@ def _add_delivery(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from stemline.cli.batching import batch
+    from stemline_app.cli.batching import batch
 
     return batch(args)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stemline import paths
 from stemline.errors import Code, OutputError
-from stemline.installing.blender_package import EXTENSION_ID, build_zip, put_files, validate_zip
-from stemline.installing.record import record_installation
-from stemline.installing.target import Outcome
+from stemline_app.install.blender_package import EXTENSION_ID, build_zip, put_files, validate_zip
+from stemline_app.install.record import record_installation
+from stemline_app.install.target import Outcome
 
 _FIRST_WITH_EXTENSIONS = (4, 2)
 _OLDEST = (3, 4)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stemline.checks.check import Check, Status
-from stemline.checks.packages import package_checks
-from stemline.checks.places import place_checks
-from stemline.checks.resolve import resolve_checks
-from stemline.checks.server import server_checks
+from stemline_app.doctor.check import Check, Status
+from stemline_app.doctor.packages import package_checks
+from stemline_app.doctor.places import place_checks
+from stemline_app.doctor.resolve import resolve_checks
+from stemline_app.doctor.server import server_checks
 
 __all__ = ["Check", "Status", "all_checks"]
 

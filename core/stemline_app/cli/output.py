@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemline.cli.answers import say, visible
 from stemline.clips import Skip, StemRequest
 from stemline.workflow.naming import relative_to
 from stemline.workflow.settings import ClipOutcome, Failure, Progress, RunResult
+from stemline_app.cli.answers import say, visible
 from stemline_bridge.stem_names import asks_to_remove
 
 if TYPE_CHECKING:

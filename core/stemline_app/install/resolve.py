@@ -16,9 +16,9 @@ from pathlib import Path
 from stemline import paths
 from stemline.errors import OutputError
 from stemline.extras import install_command, why_no_panel
-from stemline.installing.fresh_folder import fresh_folder
-from stemline.installing.record import bridge_folder, record_installation
-from stemline.installing.target import Outcome
+from stemline_app.install.fresh_folder import fresh_folder
+from stemline_app.install.record import bridge_folder, record_installation
+from stemline_app.install.target import Outcome
 from stemline_bridge import atomic_write
 
 SCRIPT_NAME = "Stemline.py"

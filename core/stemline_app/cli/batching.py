@@ -12,10 +12,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from stemline.choices import MAX_HANDLE_S
-from stemline.cli.answers import print_json, say, write_line
-from stemline.cli.exporting import Exports, check_formats, export_results
-from stemline.cli.output import print_clips, progress_bar, say_notices, say_orders, skip_line
-from stemline.cli.stopping import Stop, stop_by_signal
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
@@ -30,6 +26,10 @@ from stemline.workflow.naming import relative_to
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import write_json, write_text
 from stemline.workflow.settings import Estimate
+from stemline_app.cli.answers import print_json, say, write_line
+from stemline_app.cli.exporting import Exports, check_formats, export_results
+from stemline_app.cli.output import print_clips, progress_bar, say_notices, say_orders, skip_line
+from stemline_app.cli.stopping import Stop, stop_by_signal
 from stemline_otio import Dialect, LinkRules, OtioTarget, ReadOptions, open_edit
 
 _DME = (("dialogue", "speech"), ("music", "music"))

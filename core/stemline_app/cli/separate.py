@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.cli.options import add_common
+from stemline_app.cli.options import add_common
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,6 +34,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    from stemline.cli.separating import separate
+    from stemline_app.cli.separating import separate
 
     return separate(args)

@@ -3,7 +3,7 @@
 Each target (`blender`, `resolve`) is a module of this package with `install` and `uninstall`.
 """
 
-from stemline.installing.record import bridge_folder, record_installation
-from stemline.installing.target import Outcome, Target, target
+from stemline_app.install.record import bridge_folder, record_installation
+from stemline_app.install.target import Outcome, Target, target
 
 __all__ = ["Outcome", "Target", "bridge_folder", "record_installation", "target"]

@@ -17,8 +17,8 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from stemline._version import __version__
-from stemline.checks.check import Check, Status
 from stemline.extras import install_command
+from stemline_app.doctor.check import Check, Status
 
 _CORE = {
     "numpy": "numpy",

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stemline.cli.answers import print_json, say, write_line
 from stemline.errors import Code, StemlineError
 from stemline.workflow.record import sidecar_of
 from stemline.workflow.verify import verify_file
+from stemline_app.cli.answers import print_json, say, write_line
 
 
 def verify(args: argparse.Namespace) -> int:

@@ -6,9 +6,9 @@ import argparse
 import re
 import shutil
 
-from stemline.cli.answers import size_text, write_json, write_line, write_table
-from stemline.cli.options import add_json
 from stemline.errors import UsageError
+from stemline_app.cli.answers import size_text, write_json, write_line, write_table
+from stemline_app.cli.options import add_json
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*$", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}

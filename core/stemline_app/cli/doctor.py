@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stemline.cli.answers import write_json, write_table
-from stemline.cli.options import add_json
+from stemline_app.cli.answers import write_json, write_table
+from stemline_app.cli.options import add_json
 
 if TYPE_CHECKING:
-    from stemline.checks import Check
+    from stemline_app.doctor import Check
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """0 when all that is needed works, 1 otherwise."""
-    from stemline.checks import Status, all_checks
+    from stemline_app.doctor import Status, all_checks
 
     checks = list(all_checks())
     if args.json:

@@ -1,0 +1,1 @@
+"""The Stemline application: command line, doctor and installers on top of the `stemline` library."""

@@ -13,11 +13,11 @@ from typing import Protocol
 import platformdirs
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
+from stemline.companion.jsonrpc import Unanswered
+from stemline.companion.remote import RemoteHost
 from stemline.errors import Code, EditError, HostError, MediaError, OutputError, UsageError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
-from stemline.hosts.jsonrpc import Unanswered
 from stemline.hosts.plain_files import PlainFile
-from stemline.hosts.remote import RemoteHost
 from stemline.media import media_facts
 from stemline.plan import Cut
 from stemline.workflow import FileNamer, Hooks, prepare, run_prepared

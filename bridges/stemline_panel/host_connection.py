@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stemline.hosts.companion import Companion
-from stemline.hosts.jsonrpc import Method, Params
-from stemline.hosts.lines import ByteStream
-from stemline.hosts.services import EditServices
+from stemline.companion.companion import Companion
+from stemline.companion.jsonrpc import Method, Params
+from stemline.companion.lines import ByteStream
+from stemline.companion.services import EditServices
 
 _OFFERED = ("hello", "ping", "models", "doctor", "shutdown")
 

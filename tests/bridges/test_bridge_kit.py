@@ -19,9 +19,9 @@ import pytest
 
 import stemline_bridge
 from hosts.remote.running import host_python
+from stemline.companion.jsonrpc import Method
+from stemline.companion.jsonrpc import Peer as CompanionPeer
 from stemline.errors import Cancelled, HostError
-from stemline.hosts.jsonrpc import Method
-from stemline.hosts.jsonrpc import Peer as CompanionPeer
 from stemline_app.install import record_installation
 from stemline_bridge import Companion, Gone, Later, NotInstalled, Peer, Problem, Refused, find_installation
 

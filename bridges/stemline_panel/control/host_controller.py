@@ -12,9 +12,9 @@ from pathlib import Path
 from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.clips import ClipRange
+from stemline.companion.lines import ByteStream
 from stemline.errors import Code, HostError, StemlineError
 from stemline.hosts.base import ReadClips
-from stemline.hosts.lines import ByteStream
 from stemline_panel.documents import Place, RemotePlace, open_place
 from stemline_panel.host_connection import HostLink
 from stemline_panel.model.queue import Applied, QueueItem

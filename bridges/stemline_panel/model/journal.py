@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from stemline.clips import ClipRange
+from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
-from stemline.hosts.wire import from_wire, to_wire
 from stemline.workflow.record import write_json
 from stemline_panel.model.queue import Applied, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest

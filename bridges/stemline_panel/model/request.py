@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRange
+from stemline.companion.wire import to_wire
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
-from stemline.hosts.wire import to_wire
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
 from stemline_panel.model.formatting import listed
 

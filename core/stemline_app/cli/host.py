@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
     """Claims the standard streams before anything is imported that might print. Exit code 0 once the host is gone."""
     import sys
 
+    from stemline.companion.stdio import claim_standard_streams
     from stemline.errors import UsageError
-    from stemline.hosts.stdio import claim_standard_streams
 
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty():
         raise UsageError(
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         )
     incoming, outgoing = claim_standard_streams()
 
-    from stemline.hosts.companion import Companion, serve
-    from stemline.hosts.services import EditServices
+    from stemline.companion.companion import Companion, serve
+    from stemline.companion.services import EditServices
 
     return serve(Companion(incoming, outgoing, EditServices(args.server)))

@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
     import importlib
     import sys
 
+    from stemline.companion.stdio import claim_standard_streams
     from stemline.errors import UsageError
     from stemline.extras import install_command
-    from stemline.hosts.stdio import claim_standard_streams
 
     streams = None
     if args.host:

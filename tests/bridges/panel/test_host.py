@@ -17,7 +17,7 @@ from PyQt5.QtWidgets import QApplication
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.host_harness import attended, report
 from hosts.remote.running import FakeHostRunner
-from stemline.hosts.remote import CallTimes
+from stemline.companion.remote import CallTimes
 from stemline_panel.model.journal import Journal, entries_of
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb

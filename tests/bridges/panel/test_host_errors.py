@@ -9,9 +9,9 @@ import pytest
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.host_harness import attended, report
 from hosts.remote.running import FakeHostRunner
+from stemline.companion.remote import CallTimes
 from stemline.errors import Code, EditError, HostError
 from stemline.hosts.base import ReadClips
-from stemline.hosts.remote import CallTimes
 from stemline_panel.documents import RemotePlace
 from stemline_panel.widgets.badge import Health
 

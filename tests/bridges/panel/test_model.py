@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from bridges.panel.factories import HOST, clip, outcome, session
 from stemline.clips import Prompt, StemRequest, TimeRange
+from stemline.companion.jsonrpc import Unanswered
+from stemline.companion.remote import RemoteHost
+from stemline.companion.services import SeparateParams
+from stemline.companion.wire import from_wire
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
 from stemline.hosts.base import ReadClips
-from stemline.hosts.jsonrpc import Unanswered
-from stemline.hosts.remote import RemoteHost
-from stemline.hosts.services import SeparateParams
-from stemline.hosts.wire import from_wire
 from stemline.workflow import Progress
 from stemline_panel.documents import RemotePlace
 from stemline_panel.model.formatting import labels_of, listed, target_line, time_label

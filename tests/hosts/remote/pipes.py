@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
+from stemline.companion.jsonrpc import Limits, Method, Params, Peer
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from stemline.clips import ClipRange, SampleRange, StemClip, StemRequest, StemTrack
+from stemline.companion.companion import Companion, serve
+from stemline.companion.jsonrpc import Limits, Params
+from stemline.companion.remote import CallTimes
+from stemline.companion.runs import Report
+from stemline.companion.stdio import claim_standard_streams
+from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, Selection, WriteOptions
-from stemline.hosts.companion import Companion, serve
-from stemline.hosts.jsonrpc import Limits, Params
-from stemline.hosts.remote import CallTimes
-from stemline.hosts.runs import Report
-from stemline.hosts.stdio import claim_standard_streams
-from stemline.hosts.wire import from_wire, to_wire
 
 
 @dataclass(frozen=True)

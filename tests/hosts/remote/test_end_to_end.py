@@ -13,8 +13,8 @@ import pytest
 
 from hosts.remote.running import STEMLINE_HOST, FakeHostRunner
 from stemline.client import JobState, connect
-from stemline.hosts.companion import Companion
-from stemline.hosts.services import EditServices
+from stemline.companion.companion import Companion
+from stemline.companion.services import EditServices
 
 
 @pytest.mark.usefixtures("shared_server")

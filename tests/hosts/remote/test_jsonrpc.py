@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hosts.remote.pipes import echo, pair
+from stemline.companion.jsonrpc import Limits, Method, Params, Peer
+from stemline.companion.lines import TooLong, load, read_lines
 from stemline.errors import Cancelled, Code, HostError, MediaError
-from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
-from stemline.hosts.lines import TooLong, load, read_lines
 
 
 def test_both_sides_call_each_other_at_once() -> None:

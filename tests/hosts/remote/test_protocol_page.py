@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from stemline.clips import ClipRange, StemClip, StemTrack
+from stemline.companion.companion import PROTOCOLS, Companion, Hello
+from stemline.companion.services import EditServices, SeparateParams
+from stemline.companion.wire import from_wire
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
-from stemline.hosts.companion import PROTOCOLS, Companion, Hello
-from stemline.hosts.services import EditServices, SeparateParams
-from stemline.hosts.wire import from_wire
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
 

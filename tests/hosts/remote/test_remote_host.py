@@ -12,11 +12,11 @@ import pytest
 
 from hosts.remote.pipes import pair
 from stemline.clips import ClipRange, MediaSource, TimeRange
+from stemline.companion.jsonrpc import Method, Params
+from stemline.companion.remote import RemoteHost
+from stemline.companion.wire import to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import HostCapabilities, RangeToRender, Selection, WriteOptions
-from stemline.hosts.jsonrpc import Method, Params
-from stemline.hosts.remote import RemoteHost
-from stemline.hosts.wire import to_wire
 
 ABLE = HostCapabilities("Fake", "1", renders_ranges=True, removes_results=True)
 SECOND = TimeRange(Fraction(10), Fraction(11))

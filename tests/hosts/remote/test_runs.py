@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from stemline.companion.runs import Report, Runs
 from stemline.errors import Code, MediaError, UsageError
-from stemline.hosts.runs import Report, Runs
 
 Told = list[tuple[str, dict[str, Any]]]
 

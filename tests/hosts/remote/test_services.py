@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stemline.choices import FORMATS
+from stemline.companion.services import EditServices
 from stemline.errors import Code, UsageError
-from stemline.hosts.services import EditServices
 from stemline.media import SampleFormat
 
 SPEECH = {"name": "speech", "prompt": {"text": "speech"}}

@@ -24,6 +24,8 @@ from stemline.clips import (
     StemTrack,
     TimeRange,
 )
+from stemline.companion.lines import dump, load
+from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import (
     HostCapabilities,
@@ -33,8 +35,6 @@ from stemline.hosts.base import (
     WriteOptions,
     Written,
 )
-from stemline.hosts.lines import dump, load
-from stemline.hosts.wire import from_wire, to_wire
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
 

@@ -17,10 +17,10 @@ from hosts.otio.support import write_wav
 from hosts.resolve.fake_resolve import Fake, build
 from hosts.resolve.fake_resolve.sound import track_sound
 from stemline.clips import Prompt, SampleRange, StemRequest
+from stemline.companion.remote import RemoteHost
+from stemline.companion.wire import from_wire
 from stemline.errors import HostError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
-from stemline.hosts.remote import RemoteHost
-from stemline.hosts.wire import from_wire
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import Prepared, prepare

@@ -14,13 +14,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hosts.resolve.desk import STEM, write_copies
 from stemline.clips import Prompt, StemRequest
+from stemline.companion.companion import Companion
+from stemline.companion.remote import RemoteHost
+from stemline.companion.services import EditServices
+from stemline.companion.stdio import claim_standard_streams
+from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import HostError, StemlineError
 from stemline.hosts.base import Host, RangeToRender, Selection, WriteOptions
-from stemline.hosts.companion import Companion
-from stemline.hosts.remote import RemoteHost
-from stemline.hosts.services import EditServices
-from stemline.hosts.stdio import claim_standard_streams
-from stemline.hosts.wire import from_wire, to_wire
 from stemline.plan import TrackOptions, place_stems
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import prepare

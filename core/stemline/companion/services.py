@@ -9,12 +9,12 @@ from typing import Any
 
 from stemline.client import connect
 from stemline.clips import StemRequest
+from stemline.companion.companion import Separation
+from stemline.companion.jsonrpc import Params
+from stemline.companion.runs import Report
+from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import UsageError
 from stemline.hosts.base import Host, Selection
-from stemline.hosts.companion import Separation
-from stemline.hosts.jsonrpc import Params
-from stemline.hosts.runs import Report
-from stemline.hosts.wire import from_wire, to_wire
 from stemline.prompts import checked_requests
 from stemline.workflow import Progress, RunResult, RunSettings, run_edit
 from stemline_app.doctor import Status, all_checks

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stemline._version import __version__
+from stemline.companion.jsonrpc import Limits, Method, Params, Peer
+from stemline.companion.lines import ByteStream
+from stemline.companion.remote import CallTimes, RemoteHost
+from stemline.companion.runs import Report, Runs
+from stemline.companion.wire import from_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import Host, HostCapabilities
-from stemline.hosts.jsonrpc import Limits, Method, Params, Peer
-from stemline.hosts.lines import ByteStream
-from stemline.hosts.remote import CallTimes, RemoteHost
-from stemline.hosts.runs import Report, Runs
-from stemline.hosts.wire import from_wire
 
 PROTOCOLS = (1,)
 _GRACE_S = 3.0

@@ -14,8 +14,8 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from stemline.companion.lines import MAX_LINE_BYTES, ByteStream, TooLong, dump, load, read_lines, write_line
 from stemline.errors import Cancelled, Code, HostError, StemlineError
-from stemline.hosts.lines import MAX_LINE_BYTES, ByteStream, TooLong, dump, load, read_lines, write_line
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 STEMLINE_ERROR = -32000

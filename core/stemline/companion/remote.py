@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stemline.clips import ClipRange, Skip, StemTrack
+from stemline.companion.jsonrpc import Peer
+from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection, WriteOptions, Written
-from stemline.hosts.jsonrpc import Peer
-from stemline.hosts.wire import from_wire, to_wire
 
 
 @dataclass(frozen=True, slots=True)

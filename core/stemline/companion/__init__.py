@@ -1,0 +1,1 @@
+"""The companion process of a host program: JSON-RPC over standard input and output."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from stemline.media.bare import bare_bytes
 from stemline.media.samples import FloatBlock
+from stemline.media.wave.bare import bare_bytes
 
 
 class MediaHasher:

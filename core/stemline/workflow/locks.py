@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from stemline.media.stem_writer import disk_errors
+from stemline.media.wave.stem_writer import disk_errors
 from stemline.paths import cache_dir
 
 

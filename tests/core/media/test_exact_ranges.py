@@ -12,7 +12,8 @@ import pytest
 
 from core.media.synthesis import Recipe, cut, encode, music, plain_decode, ramp, ranges
 from stemline.clips import MediaSource
-from stemline.media import PcmCache, decoding, open_audio, probe
+from stemline.media import PcmCache, open_audio, probe
+from stemline.media.decode import decoding
 
 SECONDS = 12
 NO_PNS = {"aac_pns": "0"}
@@ -134,8 +135,10 @@ def test_blocks_join_to_the_range_whatever_their_size(name: str, tmp_path: Path)
 def test_sequential_blocks_never_seek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "a.m4a", REPEATING["no-pns.m4a"], [music(2, 6 * 48_000)])
     with open_audio(MediaSource(str(path))) as reader:
-        monkeypatch.setattr("stemline.media.decoding.FrameDecoder.seek", lambda *_: pytest.fail("sought"))
-        monkeypatch.setattr("stemline.media.decoding.FrameDecoder.rewind", lambda *_: pytest.fail("started over"))
+        monkeypatch.setattr("stemline.media.decode.decoding.FrameDecoder.seek", lambda *_: pytest.fail("sought"))
+        monkeypatch.setattr(
+            "stemline.media.decode.decoding.FrameDecoder.rewind", lambda *_: pytest.fail("started over")
+        )
         assert sum(block.shape[1] for block in reader.blocks(0, reader.length_samples, 5000)) == reader.length_samples
 
 

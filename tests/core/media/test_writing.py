@@ -20,8 +20,8 @@ from core.media.synthesis import plain_decode, ramp
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError, OutputError, UsageError
 from stemline.media import AudioFormat, SampleFormat, StemTags, open_audio, open_writer, probe, quantise, read_tags
-from stemline.media.riff import speaker_mask
-from stemline.media.wav import WavWriter
+from stemline.media.wave.riff import speaker_mask
+from stemline.media.wave.wav import WavWriter
 
 FORMATS = list(SampleFormat)
 

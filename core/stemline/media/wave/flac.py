@@ -6,9 +6,9 @@ import secrets
 
 import av
 
-from stemline.media.ixml import encode_ixml
 from stemline.media.samples import FloatBlock, pack_int24, to_int24
-from stemline.media.stem_writer import StemWriter, coding_history, stamped
+from stemline.media.wave.ixml import encode_ixml
+from stemline.media.wave.stem_writer import StemWriter, coding_history, stamped
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # RFC 9639, 9.1.3
 

@@ -12,12 +12,12 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from stemline.errors import Code, MediaError
-from stemline.media.bext import ORIGINATOR, Bext, decode_bext, parse_time_reference
-from stemline.media.decoding import audio_stream, decoded_frames, raw_samples
-from stemline.media.ixml import Ixml, decode_ixml
-from stemline.media.opening import open_container, printable, stat_media, unreadable
-from stemline.media.riff import Chunk, chunks
+from stemline.media.decode.decoding import audio_stream, decoded_frames, raw_samples
+from stemline.media.decode.opening import open_container, printable, stat_media, unreadable
 from stemline.media.samples import pack_int24
+from stemline.media.wave.bext import ORIGINATOR, Bext, decode_bext, parse_time_reference
+from stemline.media.wave.ixml import Ixml, decode_ixml
+from stemline.media.wave.riff import Chunk, chunks
 
 _HASH_BYTES = 1 << 20
 _LARGEST_TAG_BYTES = 64 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from stemline.media.tags import StemTags
+from stemline.media.wave.tags import StemTags
 
 _FIXED = struct.Struct("<256s32s32s10s8sQH64s190s")
 ORIGINATOR = "Stemline"

@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from stemline.errors import Code, OutputError
-from stemline.media.opening import printable
+from stemline.media.decode.opening import printable
 from stemline.media.samples import FloatBlock, SampleFormat
-from stemline.media.tags import StemTags
+from stemline.media.wave.tags import StemTags
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from typing import Self
 import numpy as np
 
 from stemline.clips import MediaSource
-from stemline.media.decoding import FrameDecoder
-from stemline.media.measuring import StreamFacts
-from stemline.media.pcm_cache import PcmCache
-from stemline.media.probing import chosen_channels, usable_stream
-from stemline.media.range_decoder import RangeDecoder
+from stemline.media.decode.decoding import FrameDecoder
+from stemline.media.decode.measuring import StreamFacts
+from stemline.media.decode.pcm_cache import PcmCache
+from stemline.media.decode.probing import chosen_channels, usable_stream
+from stemline.media.decode.range_decoder import RangeDecoder
+from stemline.media.decode.true_ranges import TrueRanges
 from stemline.media.samples import FloatBlock, SampleFormat, interleaved, quantise, zero_nonfinite
-from stemline.media.true_ranges import TrueRanges
 from stemline.paths import cache_dir
 
 BLOCK_SAMPLES = 1 << 16

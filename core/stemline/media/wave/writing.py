@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from stemline.errors import UsageError
-from stemline.media.flac import FlacWriter
 from stemline.media.samples import SampleFormat
-from stemline.media.stem_writer import AudioFormat, StemWriter
-from stemline.media.tags import StemTags
-from stemline.media.wav import WavWriter
+from stemline.media.wave.flac import FlacWriter
+from stemline.media.wave.stem_writer import AudioFormat, StemWriter
+from stemline.media.wave.tags import StemTags
+from stemline.media.wave.wav import WavWriter
 
 _MAX_CHANNELS = {SampleFormat.FLAC: 8, SampleFormat.WAV24: 256, SampleFormat.WAV32F: 256}
 

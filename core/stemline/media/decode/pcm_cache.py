@@ -15,13 +15,13 @@ import av
 import numpy as np
 
 from stemline.file_lock import file_lock
-from stemline.media.bare import bare_bytes
-from stemline.media.decoding import FrameDecoder
-from stemline.media.measuring import StreamFacts
-from stemline.media.opening import stat_media, unreadable
-from stemline.media.range_decoder import RangeDecoder
+from stemline.media.decode.decoding import FrameDecoder
+from stemline.media.decode.measuring import StreamFacts
+from stemline.media.decode.opening import stat_media, unreadable
+from stemline.media.decode.range_decoder import RangeDecoder
 from stemline.media.samples import FloatBlock, interleaved
-from stemline.media.stem_writer import disk_errors
+from stemline.media.wave.bare import bare_bytes
+from stemline.media.wave.stem_writer import disk_errors
 
 _BLOCK_SAMPLES = 1 << 17
 _ABANDONED_S = 86_400

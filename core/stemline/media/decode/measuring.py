@@ -14,8 +14,8 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
 
-from stemline.media.cut_files import is_cut
-from stemline.media.decoding import (
+from stemline.media.decode.cut_files import is_cut
+from stemline.media.decode.decoding import (
     Anchor,
     FrameDecoder,
     Unseekable,
@@ -24,8 +24,8 @@ from stemline.media.decoding import (
     demuxed,
     moving_video,
 )
+from stemline.media.decode.opening import open_container, stat_media
 from stemline.media.model import AudioStream
-from stemline.media.opening import open_container, stat_media
 from stemline.timebase import round_half_up
 
 _SEEK_TRIAL_S = 4

@@ -1,0 +1,1 @@
+"""Decoding: from a media file to exact samples of one stream."""

@@ -16,14 +16,14 @@ from PyQt5.QtCore import QTimer
 from PyQt5.QtWidgets import QApplication
 
 from stemline.companion.lines import ByteStream
-from stemline_panel.crash_handler import survive
+from stemline_panel.crash_handler import install_crash_handler
 from stemline_panel.director import Director
 from stemline_panel.model.session import Session
 from stemline_panel.model.settings import typed_folder
-from stemline_panel.reconnect import hand_over
-from stemline_panel.sound.sink import AudioSink, DeviceSink, why_no_device
+from stemline_panel.reconnect import relay_to_waiting_panel
+from stemline_panel.sound.sink import AudioSink, DeviceSink, device_problem
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
-from stemline_panel.user_data import Kept, forget_old
+from stemline_panel.user_data import UserData, delete_unsaved_stems
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,14 @@ class Launch:
 def main(launch: Launch) -> int:
     """Until the window is closed. A thread that will not end does not keep the process."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="stemline panel: %(message)s")
-    kept = Kept.at()
-    if launch.streams is not None and hand_over(kept.waiting, *launch.streams):
+    user_data = UserData.at()
+    if launch.streams is not None and relay_to_waiting_panel(user_data.waiting, *launch.streams):
         return 0
-    threading.Thread(target=forget_old, name="stemline-panel-forget", daemon=True).start()
+    threading.Thread(target=delete_unsaved_stems, name="stemline-panel-forget", daemon=True).start()
     app = make_application()
-    director = build(launch, DeviceSink(), kept)
-    director.sound.look_for_device(why_no_device)
-    survive(director.window.show_banner)
+    director = build(launch, DeviceSink(), user_data)
+    director.playback.check_device(device_problem)
+    install_crash_handler(director.window.show_banner)
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     wake = QTimer()
@@ -70,10 +70,10 @@ def make_application() -> QApplication:
     return app
 
 
-def build(launch: Launch, sink: AudioSink, kept: Kept) -> Director:
+def build(launch: Launch, sink: AudioSink, user_data: UserData) -> Director:
     """The window and all behind it, at work on what it was started with."""
     output = Path(typed_folder(launch.output)) if launch.output else None
-    director = Director(Session(kept.settings(), server=launch.server, output_now=output), kept, sink)
+    director = Director(Session(user_data.settings(), server=launch.server, output_now=output), user_data, sink)
     director.connection.connect_now()
     if launch.streams is not None:
         director.hosts.attach(*launch.streams)

@@ -14,7 +14,7 @@ from stemline.faults import unforeseen
 _log = logging.getLogger(__name__)
 
 
-def survive(tell: Callable[[str], object]) -> None:
+def install_crash_handler(tell: Callable[[str], object]) -> None:
     """From here on a fault inside is logged, kept in a file and told in a sentence that names it, each fault once; the
     window lives on.
     """

@@ -25,16 +25,16 @@ from stemline.workflow.naming import Namer
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import sidecar_of
 from stemline_otio import OtioEdit, OtioTarget, open_edit
-from stemline_panel.model.formatting import listed
-from stemline_panel.model.queue import Applied
-from stemline_panel.model.request import HeldClips, Outcome
+from stemline_panel.model.formatting import join_names
+from stemline_panel.model.queue import AppliedResult
+from stemline_panel.model.request import CapturingHost, RunOutcome
 
 _MOST_NUMBERS = 99
 EDIT_SUFFIXES = (".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl")
 
 
-class Place(Protocol):
-    """`key` tells it from others; `label` names it for people, `apply_words` say what applying does; `default_output`
+class Document(Protocol):
+    """`key` tells it from others; `label` names it for people, `apply_label` say what applying does; `default_output`
     is where stems go unless the user has chosen a folder."""
 
     @property
@@ -44,7 +44,7 @@ class Place(Protocol):
     def label(self) -> str: ...
 
     @property
-    def apply_words(self) -> str: ...
+    def apply_label(self) -> str: ...
 
     @property
     def default_output(self) -> Path: ...
@@ -56,11 +56,11 @@ class Place(Protocol):
         """The clips to work on. Raises StemlineError when there is nothing that can be read."""
         ...
 
-    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+    def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """Puts a finished run where it belongs; `folder` is the user's folder for what is written."""
         ...
 
-    def remove(self, applied: Applied) -> tuple[str, ...]:
+    def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
         """Takes back what `apply` put there. Notes say what stayed and why."""
         ...
 
@@ -69,11 +69,11 @@ class Place(Protocol):
         ...
 
 
-def open_place(path: Path) -> Place:
+def open_document(path: Path) -> Document:
     """The place that a path names: an edit by its suffix, any other file as media. Raises StemlineError."""
     if path.suffix.lower() in EDIT_SUFFIXES:
-        return EditPlace(path)
-    return FilePlace(path)
+        return EditDocument(path)
+    return MediaDocument(path)
 
 
 class _OnDisk:
@@ -94,7 +94,7 @@ class _OnDisk:
     def default_output(self) -> Path:
         return self._path.parent / f"{self._path.stem} stems"
 
-    def remove(self, applied: Applied) -> tuple[str, ...]:
+    def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
         return _delete_untouched(applied)
 
     def render(self, clip: ClipRange, folder: Path) -> Rendered:
@@ -113,7 +113,7 @@ class _Numbered:
         return path if self.number == 1 else path.with_name(f"{path.name}-{self.number}")
 
 
-class FilePlace(_OnDisk):
+class MediaDocument(_OnDisk):
     """A media file. Applying writes its stems beside it under plain names."""
 
     def __init__(self, path: Path) -> None:
@@ -122,7 +122,7 @@ class FilePlace(_OnDisk):
         self._file = PlainFile(self._source, media_facts(self._source))
 
     @property
-    def apply_words(self) -> str:
+    def apply_label(self) -> str:
         return "Save the stems"
 
     @property
@@ -132,13 +132,13 @@ class FilePlace(_OnDisk):
     def read(self) -> ReadClips:
         return self._file.read_clips(Selection())
 
-    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+    def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """Runs the same once more under the plain names: the server has it done, so that only files are written. Where
         those are taken by other work, the whole set gets a number.
         """
         request = outcome.request
         settings = dataclasses.replace(request.settings, output_dir=folder, overwrite=False)
-        held = HeldClips(self.capabilities, request.clips)
+        held = CapturingHost(self.capabilities, request.clips)
         part = request.clips[0].source_range
         ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}
         prepared = prepare(held, request.stems, settings)
@@ -154,10 +154,10 @@ class FilePlace(_OnDisk):
         if result.failed:
             raise UsageError(result.failed[0].message)
         paths = [Path(clip.path) for track in held.tracks for clip in track.clips]
-        return Applied(tuple(path.name for path in paths), str(folder), files=_states(_with_sidecars(paths)))
+        return AppliedResult(tuple(path.name for path in paths), str(folder), files=_states(_with_sidecars(paths)))
 
 
-class EditPlace(_OnDisk):
+class EditDocument(_OnDisk):
     """An edit in a file, which stays as it is. Applying writes `<edit>.stems.otio` with the new tracks."""
 
     def __init__(self, path: Path) -> None:
@@ -168,7 +168,7 @@ class EditPlace(_OnDisk):
         """The edit as it is, until it has been read: a large one takes long to open."""
 
     @property
-    def apply_words(self) -> str:
+    def apply_label(self) -> str:
         return f"Write {self._path.stem}.stems.otio"
 
     @property
@@ -179,7 +179,7 @@ class EditPlace(_OnDisk):
         edit, self._opened = self._opened or self._open(self._target(self.default_output)), None
         return edit.read_clips(Selection())
 
-    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+    def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """A result that somebody changed since is left alone: the new one gets a number. Raises EditError where the
         edit itself was changed.
         """
@@ -190,15 +190,16 @@ class EditPlace(_OnDisk):
             self._check_same(outcome.request.clips, edit)
             written = edit.write_tracks(outcome.tracks, outcome.options)
             notebook.note(target, recipe)
-        return Applied(written.tracks, written.output, written.notes, written.result, _states([target]))
+        return AppliedResult(written.tracks, written.output, written.notes, written.result, _states([target]))
 
     def _check_same(self, clips: Sequence[ClipRange], edit: OtioEdit) -> None:
         """The edit's file tells clips apart by where they stand alone: they must still be those that were separated."""
-        now = {clip.clip_id: _place_of(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
-        moved = [clip.name for clip in clips if now.get(clip.clip_id) != _place_of(clip)]
+        now = {clip.clip_id: _position_of(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
+        moved = [clip.name for clip in clips if now.get(clip.clip_id) != _position_of(clip)]
         if moved:
             raise EditError(
-                f"{self._path.name} was changed since it was read: {listed(moved)} no longer stands where it stood.",
+                f"{self._path.name} was changed since it was read: {join_names(moved)} no longer stands where it "
+                "stood.",
                 advice="Read it again (F5) and separate again: what is the same is kept.",
             )
 
@@ -212,7 +213,7 @@ class EditPlace(_OnDisk):
             raise EditError(f"{self._path} cannot be read: {error.strerror}.") from error
 
 
-class RemotePlace:
+class HostDocument:
     """A host program at the other end of a pipe. `connect` gives it as it is now; raises HostError when it is gone."""
 
     def __init__(self, connect: Callable[[], RemoteHost]) -> None:
@@ -228,7 +229,7 @@ class RemotePlace:
         return self._capabilities.name
 
     @property
-    def apply_words(self) -> str:
+    def apply_label(self) -> str:
         return f"Apply to {self._capabilities.name}"
 
     @property
@@ -245,7 +246,7 @@ class RemotePlace:
         self._capabilities = host.capabilities
         return host.read_clips(Selection())
 
-    def apply(self, outcome: Outcome, folder: Path) -> Applied:
+    def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         try:
             written = self._connect().write_tracks(outcome.tracks, outcome.options)
         except Unanswered as error:  # a host that answers says itself what it did
@@ -255,9 +256,9 @@ class RemotePlace:
                 code=error.code,
                 advice="Look at the timeline before you apply again.",
             ) from error
-        return Applied(written.tracks, written.output, written.notes, written.result)
+        return AppliedResult(written.tracks, written.output, written.notes, written.result)
 
-    def remove(self, applied: Applied) -> tuple[str, ...]:
+    def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
         return self._connect().remove_result(applied.handle)
 
     def render(self, clip: ClipRange, folder: Path) -> Rendered:
@@ -269,7 +270,7 @@ class RemotePlace:
         return Rendered(own, rendered.notes)
 
 
-def _place_of(clip: ClipRange) -> tuple[MediaSource, TimeRange, TimeRange]:
+def _position_of(clip: ClipRange) -> tuple[MediaSource, TimeRange, TimeRange]:
     return clip.source, clip.source_range, clip.record_range
 
 
@@ -281,7 +282,7 @@ def _states(paths: list[Path]) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
 
 
-def _delete_untouched(applied: Applied) -> tuple[str, ...]:
+def _delete_untouched(applied: AppliedResult) -> tuple[str, ...]:
     """Deletes what we wrote and nobody changed since; says what was kept."""
     notes = []
     for name, size, mtime_ns in applied.files:

@@ -13,7 +13,7 @@ from stemline.companion.services import EditServices
 _OFFERED = ("hello", "ping", "models", "doctor", "shutdown")
 
 
-class HostLink(Companion):
+class HostConnection(Companion):
     """Offers a host what it can ask a panel: what is separated is the user's choice, so `separate` is not offered.
 
     `on_hello` and `on_end` are called from the link's own threads.

@@ -44,7 +44,7 @@ class SocketStream:
             self._connection.close()
 
 
-class Waiting:
+class ReconnectListener:
     """Waits until a host comes back, once. `came` gets the connection, in a thread of this class."""
 
     def __init__(self, place: Path, came: Callable[[socket.socket], None]) -> None:
@@ -64,7 +64,7 @@ class Waiting:
         with contextlib.suppress(OSError):  # macOS and Windows do not shut down what only listens
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        told = _told(self._place)
+        told = _read_address(self._place)
         if told is not None and told[1] == self._secret:
             self._place.unlink(missing_ok=True)
 
@@ -92,9 +92,9 @@ class Waiting:
         return True
 
 
-def hand_over(place: Path, incoming: ByteStream, outgoing: ByteStream) -> bool:
+def relay_to_waiting_panel(place: Path, incoming: ByteStream, outgoing: ByteStream) -> bool:
     """Carries a host's pipe to the panel that waits for it, until either end is closed. False when none waits."""
-    told = _told(place)
+    told = _read_address(place)
     if told is None:
         return False
     try:
@@ -134,7 +134,7 @@ def _pump_out(connection: socket.socket, outgoing: ByteStream) -> None:
         connection.close()
 
 
-def _told(place: Path) -> tuple[int, str] | None:
+def _read_address(place: Path) -> tuple[int, str] | None:
     try:
         told = json.loads(place.read_text(encoding="utf-8"))
         return int(told["port"]), str(told["secret"])

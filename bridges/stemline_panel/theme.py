@@ -124,18 +124,18 @@ def _buttons(c: Colours) -> str:
     QPushButton:focus, QToolButton:focus {{ border: 1px solid {c.accent}; }}
     QPushButton:checked, QToolButton:checked {{ background: #2b4866; border-color: {c.accent}; }}
     QPushButton:disabled, QToolButton:disabled {{ background: #24262a; border-color: #303339; }}
-    QPushButton#big {{ background: {c.accent}; color: {c.accent_text}; border: none; border-radius: 6px; padding: 10px;
-        font-size: 11pt; font-weight: 600; }}
-    QPushButton#big:hover {{ background: #66adf2; }}
-    QPushButton#big:focus {{ border: 2px solid {c.text}; }}
-    QPushButton#big:disabled {{ background: #33373e; color: #8b919b; }}
-    QPushButton#big[does="stop"] {{ background: {c.minus}; }}
-    QPushButton#big[does="apply"] {{ background: {c.plus}; }}
+    QPushButton#primary {{ background: {c.accent}; color: {c.accent_text}; border: none; border-radius: 6px;
+        padding: 10px; font-size: 11pt; font-weight: 600; }}
+    QPushButton#primary:hover {{ background: #66adf2; }}
+    QPushButton#primary:focus {{ border: 2px solid {c.text}; }}
+    QPushButton#primary:disabled {{ background: #33373e; color: #8b919b; }}
+    QPushButton#primary[action="stop"] {{ background: {c.minus}; }}
+    QPushButton#primary[action="apply"] {{ background: {c.plus}; }}
     QPushButton#plus {{ color: {c.plus}; font-weight: 600; }}
     QPushButton#minus {{ color: {c.minus}; font-weight: 600; }}
-    QPushButton#take {{ padding: 5px 8px; }}
-    QPushButton#take:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
-    QPushButton#take:checked:focus {{ border: 2px solid {c.text}; }}
+    QPushButton#layer {{ padding: 5px 8px; }}
+    QPushButton#layer:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
+    QPushButton#layer:checked:focus {{ border: 2px solid {c.text}; }}
     """
 
 

@@ -17,15 +17,15 @@ _UNSAVED_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UserData:
     folder: Path
     history: PromptHistory
     journal: Journal
 
     @staticmethod
-    def at(folder: Path | None = None) -> Kept:
+    def at(folder: Path | None = None) -> UserData:
         place = folder or home_dir() / "panel"
-        return Kept(place, PromptHistory(place / "history.json"), Journal(place / "runs"))
+        return UserData(place, PromptHistory(place / "history.json"), Journal(place / "runs"))
 
     @property
     def waiting(self) -> Path:
@@ -39,7 +39,7 @@ class Kept:
         write_settings(self.folder / "settings.json", settings)
 
 
-def forget_old(days: float = _UNSAVED_DAYS) -> None:
+def delete_unsaved_stems(days: float = _UNSAVED_DAYS) -> None:
     """Deletes auditions, and stems of files that nobody saved, once they have lain in the cache for so long."""
     oldest = time.time() - days * 86_400
     for file in (cache_dir() / "panel").rglob("*"):

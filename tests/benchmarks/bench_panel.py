@@ -20,11 +20,11 @@ from PyQt5.QtWidgets import QApplication
 from stemline.clips import ClipRange, MediaSource, TimeRange
 from stemline.media import media_facts
 from stemline_panel.app import make_application
-from stemline_panel.control.playback_controller import SoundControl
-from stemline_panel.model.formatting import Labels
+from stemline_panel.control.playback_controller import PlaybackController
+from stemline_panel.model.formatting import TimeFormat
 from stemline_panel.sound.opened_clip import open_clip
 from stemline_panel.sound.sink import DeviceSink
-from stemline_panel.sound.waveform import ClipPictures, first_view
+from stemline_panel.sound.waveform import ClipWaveform, first_view
 from stemline_panel.widgets.wave_view import WaveView
 
 from .measure import report
@@ -50,14 +50,16 @@ def first_picture_s(path: Path) -> float:
     """Seconds from choosing a clip to its first picture in the window. The file was never looked at before."""
     app = application()
     os.utime(path)  # a new time stamp: nothing that was remembered of the file holds
-    view, sound = WaveView(), SoundControl(DeviceSink(), matched=True)
+    view, sound = WaveView(), PlaybackController(DeviceSink(), matched=True)
     view.resize(1400, 600)
     view.show()
     drawn: list[float] = []
-    sound.pictured.connect(view.draw)
-    sound.pictured.connect(lambda _: drawn.append(time.perf_counter()))
-    sound.opened.connect(lambda opened: view.show_clip(opened.clip.record_range, first_view(opened), Labels(), 20000.0))
-    view.wants_picture.connect(sound.want_picture)
+    sound.waveform_ready.connect(view.draw)
+    sound.waveform_ready.connect(lambda _: drawn.append(time.perf_counter()))
+    sound.opened.connect(
+        lambda opened: view.show_clip(opened.clip.record_range, first_view(opened), TimeFormat(), 20000.0)
+    )
+    view.waveform_wanted.connect(sound.request_waveform)
     started = time.perf_counter()
     facts = media_facts(MediaSource(str(path)))
     whole = TimeRange(Fraction(0), Fraction(facts.length_samples, RATE))
@@ -78,7 +80,7 @@ def application() -> QApplication:
 def scan(path: Path) -> None:
     """Prints how fast the scan is and what memory it takes."""
     whole = TimeRange(Fraction(0), Fraction(LONG_S))
-    pictures = ClipPictures(open_clip(ClipRange("file", "a", "a", MediaSource(str(path)), whole, whole)))
+    pictures = ClipWaveform(open_clip(ClipRange("file", "a", "a", MediaSource(str(path)), whole, whole)))
     before, started = psutil.Process().memory_info().rss, time.perf_counter()
     while pictures.scan_step():
         pass

@@ -24,7 +24,7 @@ def handlers(director: Director) -> Handlers:
 
 
 def _moving(director: Director) -> Handlers:
-    window, sound = director.window, director.sound
+    window, sound = director.window, director.playback
     return {
         "play": director.play,
         "loop": window.transport.loop.toggle,
@@ -43,37 +43,37 @@ def _moving(director: Director) -> Handlers:
 def _marking(director: Director) -> Handlers:
     marks = director.marks
     return {
-        "extent": marks.select_extent,
+        "select_sound": marks.select_extent,
         "set_in": marks.set_in,
         "set_out": marks.set_out,
         "mark_plus": lambda: marks.mark(Sign.PLUS),
         "mark_minus": lambda: marks.mark(Sign.MINUS),
-        "turn_span": marks.turn,
-        "delete_span": marks.delete,
+        "flip_mark": marks.turn,
+        "delete_mark": marks.delete,
         "undo": marks.undo,
     }
 
 
 def _comparing(director: Director) -> Handlers:
     results = director.results
-    takes: Handlers = {f"take_{number}": partial(results.choose_number, number) for number in range(1, 10)}
+    takes: Handlers = {f"layer_{number}": partial(results.choose_number, number) for number in range(1, 10)}
     return takes | {
         "toggle_ab": results.toggle_ab,
-        "equally_loud": director.window.transport.matched.toggle,
-        "remove_result": results.remove,
+        "match_loudness": director.window.transport.matched.toggle,
+        "take_back": results.take_back,
     }
 
 
 def _asking(director: Director) -> Handlers:
-    asking = director.asking
+    asking = director.requests
     return {
         "prompt": asking.to_prompt,
         "presets": director.window.prompt.prompt.show_presets,
         "add_stem": asking.add_stem,
         "remove_stem": asking.remove_stem,
-        "verb": asking.next_verb,
+        "next_verb": asking.next_verb,
         "audition": asking.audition,
-        "big": asking.press_big,
+        "primary": asking.trigger_primary,
         "stop": asking.stop,
         "copy_job": asking.copy_job,
         "settings": asking.change_settings,
@@ -84,7 +84,7 @@ def _opening(director: Director) -> Handlers:
     return {
         "previous_clip": lambda: director.step_clip(-1),
         "next_clip": lambda: director.step_clip(1),
-        "refresh": director.hosts.read,
+        "reload": director.hosts.read,
         "render": director.render,
         "open": director.ask_for_file,
         "help": director.show_help,

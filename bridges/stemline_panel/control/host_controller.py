@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The place where clips come from: opening, reading, applying, taking back; and the pipe to a host program."""
+"""The document where clips come from: opening, reading, applying, taking back; and the pipe to a host program."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from stemline.clips import ClipRange
 from stemline.companion.lines import ByteStream
 from stemline.errors import Code, HostError, StemlineError
 from stemline.hosts.base import ReadClips
-from stemline_panel.documents import Place, RemotePlace, open_place
-from stemline_panel.host_connection import HostLink
-from stemline_panel.model.queue import Applied, QueueItem
-from stemline_panel.reconnect import SocketStream, Waiting
+from stemline_panel.documents import Document, HostDocument, open_document
+from stemline_panel.host_connection import HostConnection
+from stemline_panel.model.queue import AppliedResult, QueueItem
+from stemline_panel.reconnect import ReconnectListener, SocketStream
 from stemline_panel.workers import Worker
 
 _NOT_OPEN = "Nothing is open."
 _PATIENCE_MS = 30_000
 
 
-class HostControl(QObject):
-    """`opened` tells the place and its clips; `failed` an error, and whether it was the host program that was asked;
+class HostController(QObject):
+    """`opened` tells the document and its clips; `failed` an error, and whether it was the host program that was asked;
     `gone` that the host program ended; `slow` whether it has let us wait for half a minute; `busy_changed` that
     something is begun or ended."""
 
@@ -36,7 +36,7 @@ class HostControl(QObject):
     slow = pyqtSignal(bool)
     busy_changed = pyqtSignal()
     applied = pyqtSignal(object)
-    removed = pyqtSignal(object, object)
+    taken_back = pyqtSignal(object, object)
     rendered = pyqtSignal(object)
     _greeted = pyqtSignal()
     _ended = pyqtSignal(object)
@@ -46,10 +46,10 @@ class HostControl(QObject):
         super().__init__()
         self._server = server
         self._waiting_place = waiting_place
-        self._waiting: Waiting | None = None
+        self._waiting: ReconnectListener | None = None
         self._worker = Worker("host", self)
-        self._link: HostLink | None = None
-        self.place: Place | None = None
+        self._connection: HostConnection | None = None
+        self.document: Document | None = None
         self._open_tasks = 0
         self.lost = False
         """Whether the clips came from a program that is gone."""
@@ -69,99 +69,101 @@ class HostControl(QObject):
 
     @property
     def connected(self) -> bool:
-        return self._link is not None
+        return self._connection is not None
 
     def attach(self, incoming: ByteStream, outgoing: ByteStream) -> None:
         """Becomes the companion of the program at the other end; its clips are read as soon as it says hello."""
-        link = HostLink(incoming, outgoing, self._server, self._greeted.emit, lambda: self._ended.emit(link))
-        self._link = link
-        link.start()
-        threading.Thread(target=link.watch, name="stemline-panel-link", daemon=True).start()
+        connection = HostConnection(
+            incoming, outgoing, self._server, self._greeted.emit, lambda: self._ended.emit(connection)
+        )
+        self._connection = connection
+        connection.start()
+        threading.Thread(target=connection.watch, name="stemline-panel-connection", daemon=True).start()
 
     def open(self, path: Path) -> None:
-        self._do(None, lambda: open_place(path), self._read_place)
+        self._do(None, lambda: open_document(path), self._read_place)
 
     def read(self) -> None:
         """The clips as they are now: those of the host program where one is connected."""
-        if self._link is not None:
+        if self._connection is not None:
             self._meet()
-        elif self.place is not None:
-            self._read_place(self.place)
+        elif self.document is not None:
+            self._read_place(self.document)
 
     def apply(self, item: QueueItem, folder: Path) -> None:
         """Puts a result in."""
-        place, outcome = self._needed(), item.outcome
+        document, outcome = self._needed(), item.outcome
         if outcome is None:
             return
 
-        def done(applied: Applied) -> None:
+        def done(applied: AppliedResult) -> None:
             item.applied = applied
             self.applied.emit(item)
 
-        self._do(place, lambda: place.apply(outcome, folder), done)
+        self._do(document, lambda: document.apply(outcome, folder), done)
 
     def replace(self, old: QueueItem, item: QueueItem, folder: Path) -> None:
         """Takes the earlier result out, then puts this one in: its host could not tell whose clips are disabled."""
-        place, applied = self._needed(), old.applied
+        document, applied = self._needed(), old.applied
         if applied is None:
             self.apply(item, folder)
             return
 
         def done(notes: tuple[str, ...]) -> None:
             old.applied = None
-            self.removed.emit(old, notes)
+            self.taken_back.emit(old, notes)
             self.apply(item, folder)
 
-        self._do(place, lambda: place.remove(applied), done)
+        self._do(document, lambda: document.take_back(applied), done)
 
-    def remove(self, item: QueueItem) -> None:
-        place, applied = self._needed(), item.applied
+    def take_back(self, item: QueueItem) -> None:
+        document, applied = self._needed(), item.applied
         if applied is None:
             return
 
         def done(notes: tuple[str, ...]) -> None:
             item.applied = None
-            self.removed.emit(item, notes)
+            self.taken_back.emit(item, notes)
 
-        self._do(place, lambda: place.remove(applied), done)
+        self._do(document, lambda: document.take_back(applied), done)
 
     def render(self, clip: ClipRange, folder: Path) -> None:
-        place = self._needed()
-        self._do(place, lambda: place.render(clip, folder), self.rendered.emit)
+        document = self._needed()
+        self._do(document, lambda: document.render(clip, folder), self.rendered.emit)
 
     def close(self) -> bool:
         self._stop_waiting()
-        link, self._link = self._link, None
-        ended = link.stop() if link is not None else True
+        connection, self._connection = self._connection, None
+        ended = connection.stop() if connection is not None else True
         return self._worker.close() and ended
 
-    def _needed(self) -> Place:
-        if self.place is None:
+    def _needed(self) -> Document:
+        if self.document is None:
             raise HostError(_NOT_OPEN, code=Code.HOST_GONE)
-        return self.place
+        return self.document
 
-    def _read_place(self, place: Place) -> None:
+    def _read_place(self, document: Document) -> None:
         """What was open stays open until this one was read."""
 
         def done(read: ReadClips) -> None:
-            self.place, self.lost = place, False
-            self.opened.emit(place, read)
+            self.document, self.lost = document, False
+            self.opened.emit(document, read)
 
-        self._do(place, place.read, done)
+        self._do(document, document.read, done)
 
     def _meet(self) -> None:
-        link = self._link
-        if link is not None:
-            self._do(link, lambda: RemotePlace(link.host), self._read_place)
+        connection = self._connection
+        if connection is not None:
+            self._do(connection, lambda: HostDocument(connection.host), self._read_place)
 
-    def _end(self, link: HostLink) -> None:
-        if link is self._link:
-            self._link = None
-            self.lost = self.place is None or isinstance(self.place, RemotePlace)
+    def _end(self, connection: HostConnection) -> None:
+        if connection is self._connection:
+            self._connection = None
+            self.lost = self.document is None or isinstance(self.document, HostDocument)
             with contextlib.suppress(OSError):  # without it the user opens the clips anew
-                self._waiting = Waiting(self._waiting_place, self._back.emit)
+                self._waiting = ReconnectListener(self._waiting_place, self._back.emit)
             self.gone.emit()
-            threading.Thread(target=link.stop, name="stemline-panel-unlink", daemon=True).start()
+            threading.Thread(target=connection.stop, name="stemline-panel-unlink", daemon=True).start()
 
     def _come_back(self, connection: socket.socket) -> None:
         """The host was started again: the panel that it started is a relay to us."""
@@ -173,8 +175,10 @@ class HostControl(QObject):
         if waiting is not None:
             waiting.close()
 
-    def _do(self, asked: Place | HostLink | None, work: Callable[[], object], then: Callable[..., object]) -> None:
-        of_host = self._asks_host = isinstance(asked, RemotePlace | HostLink)
+    def _do(
+        self, asked: Document | HostConnection | None, work: Callable[[], object], then: Callable[..., object]
+    ) -> None:
+        of_host = self._asks_host = isinstance(asked, HostDocument | HostConnection)
         self._open_tasks += 1
         self._patience.start()
         self.busy_changed.emit()
@@ -199,6 +203,6 @@ class HostControl(QObject):
             self.slow.emit(False)
 
     def _tell_slow(self) -> None:
-        if self._link is not None and self._asks_host:
+        if self._connection is not None and self._asks_host:
             self._is_slow = True
             self.slow.emit(True)

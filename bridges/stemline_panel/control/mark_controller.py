@@ -8,38 +8,38 @@ from fractions import Fraction
 from PyQt5.QtCore import QObject, pyqtSignal
 
 from stemline.clips import TimeRange
-from stemline_panel.control.playback_controller import SoundControl
-from stemline_panel.model.marks import Sign, SpanSet
+from stemline_panel.control.playback_controller import PlaybackController
+from stemline_panel.model.marks import MarkSet, Sign
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.wave_view import WaveView
 
 _MARGIN = Fraction(1, 5)
 
 
-class MarkControl(QObject):
+class MarkController(QObject):
     """`changed` after every change of the marks; `said` is a sentence for the user."""
 
     changed = pyqtSignal()
     said = pyqtSignal(str)
     selection_changed = pyqtSignal(object)
 
-    def __init__(self, session: Session, view: WaveView, sound: SoundControl) -> None:
+    def __init__(self, session: Session, view: WaveView, sound: PlaybackController) -> None:
         super().__init__()
-        self._session, self._view, self._sound = session, view, sound
+        self._session, self._view, self._playback = session, view, sound
         self.selection: TimeRange | None = None
         view.clicked.connect(self.click)
         view.selected.connect(self.select)
         view.marked.connect(self._mark_range)
-        view.span_moved.connect(self._moved)
+        view.mark_moved.connect(self._moved)
         sound.extent_found.connect(self._found)
 
     def click(self, time: Fraction) -> None:
         """The playhead goes there, and the sound that is heard there is selected from onset to offset."""
-        self._sound.seek(time)
-        self._sound.find_extent(time)
+        self._playback.seek(time)
+        self._playback.find_extent(time)
 
     def select_extent(self) -> None:
-        self._sound.find_extent(self._sound.playhead)
+        self._playback.find_extent(self._playback.playhead)
 
     def select(self, part: TimeRange | None) -> None:
         self.selection = part
@@ -48,12 +48,12 @@ class MarkControl(QObject):
 
     def set_in(self) -> None:
         """The selection begins at the playhead; it ends where it did, or at the end of the clip."""
-        start = self._sound.playhead
+        start = self._playback.playhead
         end = self.selection.end if self.selection and self.selection.end > start else self._view.whole.end
         self.select(TimeRange(start, end))
 
     def set_out(self) -> None:
-        end = self._sound.playhead
+        end = self._playback.playhead
         start = self.selection.start if self.selection and self.selection.start < end else self._view.whole.start
         if start < end:
             self.select(TimeRange(start, end))
@@ -66,22 +66,22 @@ class MarkControl(QObject):
         self._mark_range(sign, self.selection)
 
     def turn(self) -> None:
-        span = self._spans.at(self._sound.playhead)
-        if span is not None:
-            self._spans.turn(span.number)
+        mark = self._marks.at(self._playback.playhead)
+        if mark is not None:
+            self._marks.turn(mark.number)
             self.changed.emit()
 
     def delete(self) -> None:
         """The mark at the playhead goes; without one the selection does."""
-        span = self._spans.at(self._sound.playhead)
-        if span is None:
+        mark = self._marks.at(self._playback.playhead)
+        if mark is None:
             self.select(None)
             return
-        self._spans.remove(span.number)
+        self._marks.remove(mark.number)
         self.changed.emit()
 
     def undo(self) -> None:
-        if self._spans.undo():
+        if self._marks.undo():
             self.changed.emit()
 
     def zoom_selection(self) -> None:
@@ -94,19 +94,19 @@ class MarkControl(QObject):
         self._view.show_range(TimeRange(part.start - around, part.end + around))
 
     @property
-    def _spans(self) -> SpanSet:
-        return self._session.stems.current.spans
+    def _marks(self) -> MarkSet:
+        return self._session.stems.current.marks
 
     def _mark_range(self, sign: Sign, part: TimeRange) -> None:
         whole = self._view.whole
         start, end = max(part.start, whole.start), min(part.end, whole.end)
         if start < end:
-            self._spans.add(sign, start, end)
+            self._marks.add(sign, start, end)
             self.changed.emit()
         self.select(None)
 
     def _moved(self, number: int, part: TimeRange) -> None:
-        self._spans.move(number, part.start, part.end)
+        self._marks.move(number, part.start, part.end)
         self.changed.emit()
 
     def _found(self, part: TimeRange | None) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shown clip for eyes and ears: pictures as they are needed, the scan behind them, playing and comparing."""
+"""The shown clip for eyes and ears: waveform as they are needed, the scan behind them, playing and comparing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
 from stemline.errors import StemlineError
 from stemline.media import Loudness
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.layers import Take, TakeReader, matched_gains, noted_peaks, part_of, takes_of
+from stemline_panel.sound.layers import Layer, LayerReader, layers_of, matched_gains, noted_peaks, part_of
 from stemline_panel.sound.opened_clip import OpenedClip, open_clip
 from stemline_panel.sound.player import Player
 from stemline_panel.sound.sink import AudioSink
-from stemline_panel.sound.waveform import ClipPictures, SoundPicture
+from stemline_panel.sound.waveform import ClipWaveform, WaveformData
 from stemline_panel.widgets.overview_strip import COLUMNS
 from stemline_panel.workers import Worker
 
@@ -27,7 +27,7 @@ _OVERVIEW_EVERY = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Comparison:
     """What can be compared in the shown clip. `part` is where all of it sounds, in samples from the clip's first."""
 
     stems: Mapping[str, StemClip]
@@ -35,16 +35,16 @@ class Compared:
     levels: Mapping[str, Loudness]
 
 
-class SoundControl(QObject):
-    """`opened` tells an OpenedClip, `failed` why a clip cannot be shown; pictures come by their own signals."""
+class PlaybackController(QObject):
+    """`opened` tells an OpenedClip, `failed` why a clip cannot be shown; waveform come by their own signals."""
 
     opened = pyqtSignal(object)
     failed = pyqtSignal(object)
-    pictured = pyqtSignal(object)
-    overviewed = pyqtSignal(object)
+    waveform_ready = pyqtSignal(object)
+    overview_ready = pyqtSignal(object)
     extent_found = pyqtSignal(object)
     compared = pyqtSignal(object)
-    take_drawn = pyqtSignal(str)
+    layer_drawn = pyqtSignal(str)
     moved = pyqtSignal(object)
     play_changed = pyqtSignal()
 
@@ -52,9 +52,9 @@ class SoundControl(QObject):
         super().__init__()
         self._worker = Worker("sound", self)
         self.player = Player(sink)
-        self._held: ClipPictures | None = None
+        self._held: ClipWaveform | None = None
         """What is open; the worker's own."""
-        self._pictures: ClipPictures | None = None
+        self._waveform: ClipWaveform | None = None
         """Those of the shown clip, once it is open."""
         self._playhead = Fraction(0)
         self.clip: OpenedClip | None = None
@@ -64,7 +64,7 @@ class SoundControl(QObject):
         self._drawing = self._scanning = False
         self._wanted: tuple[TimeRange, int] | None = None
         self._scans = 0
-        self._takes: tuple[Take, ...] = ()
+        self._layers: tuple[Layer, ...] = ()
         self._drawn = MIX
         self._tick = QTimer(self)
         self._tick.setInterval(_TICK_MS)
@@ -78,17 +78,17 @@ class SoundControl(QObject):
         serial = self._serial
         self.player.pause()
         self._playhead = self.playhead
-        self.clip = self._pictures = None
+        self.clip = self._waveform = None
         self.play_changed.emit()
 
-        def work() -> ClipPictures:
+        def work() -> ClipWaveform:
             self._close_held()
-            self._held = ClipPictures(open_clip(clip))
+            self._held = ClipWaveform(open_clip(clip))
             return self._held
 
-        def then(pictures: ClipPictures) -> None:
+        def then(waveform: ClipWaveform) -> None:
             if serial == self._serial:
-                self._opened(pictures)
+                self._opened(waveform)
 
         def failed(error: StemlineError) -> None:
             if serial == self._serial:
@@ -96,16 +96,16 @@ class SoundControl(QObject):
 
         self._worker.do(work, then, failed)
 
-    def want_picture(self, shown: TimeRange, columns: int) -> None:
+    def request_waveform(self, shown: TimeRange, columns: int) -> None:
         """The newest wish is drawn next; older ones that were not begun are dropped."""
         self._wanted = (shown, columns)
         if not self._drawing:
             self._draw()
 
     def find_extent(self, time: Fraction) -> None:
-        pictures, serial = self._pictures, self._serial
-        if pictures is not None:
-            self._do(serial, lambda: pictures.extent_at(time), self.extent_found.emit)
+        waveform, serial = self._waveform, self._serial
+        if waveform is not None:
+            self._do(serial, lambda: waveform.extent_at(time), self.extent_found.emit)
 
     # -- comparing -----------------------------------------------------------------------------------------------------
 
@@ -114,26 +114,26 @@ class SoundControl(QObject):
         opened, serial = self.clip, self._serial
         if opened is None:
             return
-        takes = self._takes = takes_of(opened, stems)
+        layers = self._layers = layers_of(opened, stems)
         part = _part(opened, stems)
         self.levels = {}
-        self.player.offer(takes, {})
+        self.player.offer(layers, {})
         self._drawn = ""
         self._draw_choice()
 
-        def measure() -> Compared:
+        def measure() -> Comparison:
             if not stems:
-                return Compared(stems, part, {})
-            reader = TakeReader(takes)
+                return Comparison(stems, part, {})
+            reader = LayerReader(layers)
             try:
-                levels = {take.name: reader.loudness(take.name, part) for take in takes}
+                levels = {layer.name: reader.loudness(layer.name, part) for layer in layers}
             finally:
                 reader.close()
             peaks = noted_peaks(stems)
             higher = {name: max(level.peak, peaks.get(name, 0.0)) for name, level in levels.items()}
-            return Compared(stems, part, {name: replace(level, peak=higher[name]) for name, level in levels.items()})
+            return Comparison(stems, part, {name: replace(level, peak=higher[name]) for name, level in levels.items()})
 
-        def then(compared: Compared) -> None:
+        def then(compared: Comparison) -> None:
             self.levels = compared.levels
             self.match_loudness(matched=self._matched)
             self.compared.emit(compared)
@@ -150,12 +150,12 @@ class SoundControl(QObject):
         self._draw_choice()
         self.play_changed.emit()
 
-    def look_for_device(self, why_none: Callable[[], str]) -> None:
+    def check_device(self, why_none: Callable[[], str]) -> None:
         """Says beforehand why nothing will be heard, unless something was played meanwhile."""
 
         def then(why: str) -> None:
             if not self.player.playing:
-                self.player.trouble = why
+                self.player.problem = why
                 self.play_changed.emit()
 
         self._worker.do(why_none, then, self.failed.emit)
@@ -217,53 +217,53 @@ class SoundControl(QObject):
         if held is not None:
             held.close()
 
-    def _opened(self, pictures: ClipPictures) -> None:
-        opened = pictures.opened
-        self.clip, self._pictures = opened, pictures
+    def _opened(self, waveform: ClipWaveform) -> None:
+        opened = waveform.opened
+        self.clip, self._waveform = opened, waveform
         self._scans = 0
         self._drawing, self._scanning = False, False
-        self.player.load(takes_of(opened, {}), opened.facts.sample_rate, opened.played.length)
+        self.player.load(layers_of(opened, {}), opened.facts.sample_rate, opened.played.length)
         self.opened.emit(opened)
         self.moved.emit(self.playhead)
 
     def _draw_choice(self) -> None:
-        pictures, name = self._pictures, self.player.choice
-        if pictures is None or name == self._drawn:
+        waveform, name = self._waveform, self.player.choice
+        if waveform is None or name == self._drawn:
             return
         self._drawn = name
-        take = next((take for take in self._takes if take.name == name and name != MIX), None)
-        self._do(self._serial, lambda: pictures.show_take(take), lambda _: self.take_drawn.emit(name))
+        layer = next((layer for layer in self._layers if layer.name == name and name != MIX), None)
+        self._do(self._serial, lambda: waveform.show_layer(layer), lambda _: self.layer_drawn.emit(name))
 
     def _draw(self) -> None:
-        pictures, wanted, serial = self._pictures, self._wanted, self._serial
-        if pictures is None or wanted is None or self.clip is None:
+        waveform, wanted, serial = self._waveform, self._wanted, self._serial
+        if waveform is None or wanted is None or self.clip is None:
             return
         self._wanted, self._drawing = None, True
 
-        def then(picture: SoundPicture) -> None:
+        def then(data: WaveformData) -> None:
             self._drawing = False
-            self.pictured.emit(picture)
+            self.waveform_ready.emit(data)
             if not self._scanning:  # what is shown comes first
                 self._scanning = True
                 self._scan(serial)
             if self._wanted is not None:
                 self._draw()
 
-        self._do(serial, lambda: pictures.picture(*wanted), then)
+        self._do(serial, lambda: waveform.data(*wanted), then)
 
     def _scan(self, serial: int) -> None:
-        pictures = self._pictures
-        if pictures is None:
+        waveform = self._waveform
+        if waveform is None:
             return
 
         def then(more: bool) -> None:
             self._scans += 1
             if not more or self._scans % _OVERVIEW_EVERY == 1:
-                self._do(serial, lambda: pictures.overview(COLUMNS), self.overviewed.emit)
+                self._do(serial, lambda: waveform.overview(COLUMNS), self.overview_ready.emit)
             if more:
                 self._scan(serial)
 
-        self._do(serial, pictures.scan_step, then)
+        self._do(serial, waveform.scan_step, then)
 
     def _do(self, serial: int, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """What comes back for a clip that is no longer shown is dropped."""

@@ -14,27 +14,27 @@ from stemline.clips import TimeRange
 from stemline.errors import StemlineError
 from stemline_panel.model.history import Preset
 from stemline_panel.model.request import RunRequest
-from stemline_panel.model.session import Does, Session, Verb
-from stemline_panel.user_data import Kept
+from stemline_panel.model.session import Action, Session, Verb
+from stemline_panel.user_data import UserData
 from stemline_panel.widgets.main_window import MainWindow
-from stemline_panel.widgets.settings_dialog import OptionsDialog
+from stemline_panel.widgets.settings_dialog import SettingsDialog
 
 if TYPE_CHECKING:
     from stemline_panel.director import Director
 
 
-class AskControl(QObject):
+class RequestController(QObject):
     """`changed` after every change of what is asked for."""
 
     changed = pyqtSignal()
     open_wanted = pyqtSignal()
 
-    def __init__(self, session: Session, window: MainWindow, kept: Kept, director: Director) -> None:
+    def __init__(self, session: Session, window: MainWindow, user_data: UserData, director: Director) -> None:
         super().__init__()
-        self._session, self._window, self._kept, self._director = session, window, kept, director
+        self._session, self._window, self._user_data, self._director = session, window, user_data, director
         box, stems = window.prompt, session.stems
         box.verb_chosen.connect(self.set_verb)
-        box.pressed.connect(self.press_big)
+        box.pressed.connect(self.trigger_primary)
         box.audition_wanted.connect(self.audition)
         box.prompt.edited.connect(self._type)
         box.prompt.entered.connect(self._enter)
@@ -49,19 +49,19 @@ class AskControl(QObject):
         window.queue.retry_wanted.connect(director.runs.retry)
         window.queue.copy_wanted.connect(self.copy_job)
         window.queue.forget_wanted.connect(director.runs.forget)
-        window.queue.again_wanted.connect(self.ask_again)
+        window.queue.reuse_wanted.connect(self.reuse_request)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    def press_big(self) -> None:
-        presses: dict[Does, Callable[[], object]] = {
-            Does.OPEN: self.open_wanted.emit,
-            Does.CONNECT: self._director.connection.connect_now,
-            Does.SEPARATE: self.separate,
-            Does.STOP: self.stop,
-            Does.APPLY: self._director.results.apply_asked,
+    def trigger_primary(self) -> None:
+        presses: dict[Action, Callable[[], object]] = {
+            Action.OPEN: self.open_wanted.emit,
+            Action.CONNECT: self._director.connection.connect_now,
+            Action.SEPARATE: self.separate,
+            Action.STOP: self.stop,
+            Action.APPLY: self._director.results.apply_asked,
         }
-        press = presses.get(self._session.big_button().does)
+        press = presses.get(self._session.primary_action().action)
         if press is not None:
             press()
 
@@ -70,7 +70,7 @@ class AskControl(QObject):
         self._try(lambda: self._ask(self._session.request()))
 
     def audition(self) -> None:
-        self._try(lambda: self._ask(self._session.audition(self._director.sound.playhead)))
+        self._try(lambda: self._ask(self._session.audition(self._director.playback.playhead)))
 
     def stop(self) -> None:
         running = self._session.queue.running
@@ -84,13 +84,13 @@ class AskControl(QObject):
         def copy() -> None:
             request = item.request if item is not None else self._session.request()
             QApplication.clipboard().setText(request.as_job())
-            self._window.say("The job is in the clipboard as JSON.")
+            self._window.show_status("The job is in the clipboard as JSON.")
 
         self._try(copy)
 
     def _ask(self, request: RunRequest) -> None:
         for stem in request.stems:
-            self._kept.history.add(stem.prompt.text)
+            self._user_data.history.add(stem.prompt.text)
         self._window.hide_banner()
         self._director.runs.add(request)
 
@@ -101,14 +101,14 @@ class AskControl(QObject):
             self._ask(self._session.request())
             self._window.wave.setFocus()
 
-        if self._session.big_button().does in (Does.SEPARATE, Does.NOTHING):
+        if self._session.primary_action().action in (Action.SEPARATE, Action.NOTHING):
             self._try(ask)
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
             work()
         except StemlineError as error:
-            self._window.say(str(error))
+            self._window.show_status(str(error))
 
     # -- what is wanted ------------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class AskControl(QObject):
 
     def set_part(self, selection: TimeRange | None) -> None:
         """The selection is all that is meant, where "Only the selection" is on."""
-        part = selection if self._window.target.part.isChecked() else None
+        part = selection if self._window.clip_bar.part.isChecked() else None
         if part != self._session.part:
             self._session.part = part
             self.changed.emit()
@@ -149,22 +149,22 @@ class AskControl(QObject):
         session = self._session
         models = self._director.connection.models
         folder = str(session.output_now or session.default_output)
-        dialog = OptionsDialog(session.settings, models, folder, self._window)
+        dialog = SettingsDialog(session.settings, models, folder, self._window)
         if dialog.exec_():
             chosen = dialog.chosen()
             if chosen.output_dir != session.settings.output_dir:
                 session.output_now = None
             session.settings = chosen
-            self._kept.save(session.settings)
+            self._user_data.save(session.settings)
             self.changed.emit()
 
-    def ask_again(self, number: int) -> None:
+    def reuse_request(self, number: int) -> None:
         """The words and marks of an earlier run, to be changed."""
         item = self._session.queue.item(number)
         if item is not None:
             self._session.stems.take(item.request.stems)
-            if item.place != self._session.place:
-                self._session.stems.clear_spans()
+            if item.document_key != self._session.document_key:
+                self._session.stems.clear_marks()
             self.set_verb(Verb(item.request.settings.play))
 
     def _type(self, text: str) -> None:

@@ -16,7 +16,7 @@ _CHANNEL_WORDS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class TimeFormat:
     """How the times of a clip are written: as timecode where there is a `rate`, from what the timeline's first frame is
     called (`start`)."""
 
@@ -35,8 +35,8 @@ def next_frame(time: Fraction, rate: Fraction, by: int, slack: Fraction) -> Frac
     return (math.floor((time + slack) * rate) + by) / rate
 
 
-def labels_of(read: ReadClips, clip: ClipRange, facts: MediaFacts | None) -> Labels:
-    return Labels(frame_rate_of(clip, facts), read.timeline_start, read.drop_frame)
+def time_format_of(read: ReadClips, clip: ClipRange, facts: MediaFacts | None) -> TimeFormat:
+    return TimeFormat(display_frame_rate(clip, facts), read.timeline_start, read.drop_frame)
 
 
 def time_label(time: Fraction, rate: Fraction | None, *, drop_frame: bool = False) -> str:
@@ -49,15 +49,15 @@ def time_label(time: Fraction, rate: Fraction | None, *, drop_frame: bool = Fals
     return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{milliseconds:03d}"
 
 
-def frame_rate_of(clip: ClipRange, facts: MediaFacts | None) -> Fraction | None:
+def display_frame_rate(clip: ClipRange, facts: MediaFacts | None) -> Fraction | None:
     """The rate that the clip's times are shown in: the host's grid, else the media's own."""
     return clip.frame_rate or (facts.frame_rate if facts else None)
 
 
-def target_line(clip: ClipRange, facts: MediaFacts | None, labels: Labels) -> str:
+def clip_summary(clip: ClipRange, facts: MediaFacts | None, time_format: TimeFormat) -> str:
     """ "interview.mp4, A1, 01:00:12:05-01:00:27:00, 25 fps, stereo"."""
-    rate, record = labels.rate, clip.record_range
-    start, end = labels.of(record.start), labels.of(record.end)
+    rate, record = time_format.rate, clip.record_range
+    start, end = time_format.of(record.start), time_format.of(record.end)
     parts = [clip.name]
     parts += [clip.track] if clip.track != clip.name else []
     parts.append(f"{start}-{end}")
@@ -68,17 +68,17 @@ def target_line(clip: ClipRange, facts: MediaFacts | None, labels: Labels) -> st
     return ", ".join(parts)
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
+def join_names(names: Sequence[str], most: int = 3) -> str:
     """ "speech, rain, music and 9 more"."""
     if len(names) <= most + 1:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-def level_words(lufs: float, silent: bool) -> str:
+def format_level(lufs: float, silent: bool) -> str:
     return "silent" if silent else f"{lufs:.1f} LUFS"
 
 
-def null_words(dbfs: float) -> str:
+def format_null(dbfs: float) -> str:
     """What the sum of the files and the original differ by."""
     return "adds up exactly" if dbfs <= -240 else f"adds up to {dbfs:.0f} dBFS"

@@ -35,7 +35,7 @@ PRESETS = (
 
 
 class PromptHistory:
-    """Kept in a small file. A history that cannot be read or written is an empty one, never an error."""
+    """UserData in a small file. A history that cannot be read or written is an empty one, never an error."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

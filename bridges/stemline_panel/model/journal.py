@@ -14,7 +14,7 @@ from stemline.clips import ClipRange
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
 from stemline.workflow.record import write_json
-from stemline_panel.model.queue import Applied, ItemState, QueueItem
+from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest
 
 _KEPT = 500
@@ -22,16 +22,16 @@ _WORTH_KEEPING = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, I
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One run. `files` are the stem files of a finished one; `applied` is what a host can still take back."""
 
     request: RunRequest
     files: tuple[str, ...] = ()
-    applied: Applied | None = None
+    applied: AppliedResult | None = None
     asked_ns: int = 0
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether it was finished and all of its files are still there: running it again computes nothing."""
         return bool(self.files) and all(Path(file).is_file() for file in self.files)
 
@@ -44,15 +44,15 @@ Stamp = tuple[int, int, int]
 class _Known:
     """A run as it was last adopted or written; `stamp` is that of its file when it was last looked at."""
 
-    entry: Entry
+    entry: JournalEntry
     stamp: Stamp | None = None
 
 
-def entries_of(items: Iterable[QueueItem]) -> dict[str, Entry]:
+def journal_entries(items: Iterable[QueueItem]) -> dict[str, JournalEntry]:
     """By digest, the runs that are at work, interrupted or done, and those that a host can take back; auditions are not
     worth keeping.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[str, JournalEntry] = {}
     for item in items:
         worth = item.state in _WORTH_KEEPING or item.applied is not None
         if worth and not item.request.audition and (item.digest not in entries or entries[item.digest].applied is None):
@@ -70,18 +70,18 @@ class Journal:
         self._folder = folder
         self._known: dict[str, _Known] = {}
 
-    def read(self, clips: Iterable[ClipRange]) -> dict[str, Entry]:
+    def read(self, clips: Iterable[ClipRange]) -> dict[str, JournalEntry]:
         """The runs on any of these clips by digest, oldest first. What cannot be read is passed over."""
         wanted = {(clip.clip_id, clip.source.path) for clip in clips}
         entries = {path.stem: _load(path, wanted) for path in self._newest()}
         found = {digest: entry for digest, entry in entries.items() if entry is not None}
         return dict(sorted(found.items(), key=lambda run: run[1].asked_ns))
 
-    def adopt(self, entries: Mapping[str, Entry]) -> None:
+    def adopt(self, entries: Mapping[str, JournalEntry]) -> None:
         """Runs that were read are this panel's now: to be written when they change, and to be deleted."""
         self._known |= {digest: _Known(entry) for digest, entry in entries.items()}
 
-    def news(self, digests: Iterable[str]) -> dict[str, Entry]:
+    def changed_by_others(self, digests: Iterable[str]) -> dict[str, JournalEntry]:
         """Those of these runs that another panel left otherwise since this one last looked. `adopt` what is taken over
         of them; the rest is this panel's to write."""
         changed = {}
@@ -96,7 +96,7 @@ class Journal:
                     changed[digest] = entry
         return changed
 
-    def write(self, entries: Mapping[str, Entry]) -> None:
+    def write(self, entries: Mapping[str, JournalEntry]) -> None:
         """Keeps these, and deletes what others were kept by this panel."""
         for digest in self._known.keys() - entries.keys():
             with contextlib.suppress(OSError):
@@ -139,13 +139,13 @@ def _stamp(path: Path) -> Stamp | None:
     return (facts.st_mtime_ns, facts.st_size, facts.st_ino)
 
 
-def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> Entry | None:
+def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> JournalEntry | None:
     """What stands in a file; None for what cannot be read, and for runs on none of the `wanted` clips."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if wanted is not None and not wanted & _clips_of(data):
             return None
-        return from_wire(Entry, data, "journal")
+        return from_wire(JournalEntry, data, "journal")
     except (OSError, ValueError, KeyError, TypeError, StemlineError):
         return None
 
@@ -154,13 +154,15 @@ def _clips_of(data: Any) -> set[tuple[str, str]]:
     return {(clip["clip_id"], clip["source"]["path"]) for clip in data["request"]["clips"]}
 
 
-def _entry_of(item: QueueItem) -> Entry:
+def _entry_of(item: QueueItem) -> JournalEntry:
     files = item.outcome.files if item.outcome else ()
-    return Entry(item.request, files, _in_a_host(item.applied), item.asked_ns)
+    return JournalEntry(item.request, files, _in_a_host(item.applied), item.asked_ns)
 
 
-def _in_a_host(applied: Applied | None) -> Applied | None:
+def _in_a_host(applied: AppliedResult | None) -> AppliedResult | None:
     """Edits and stems in files can be written again; tracks in a host would be there twice."""
     return (
-        Applied(applied.tracks, applied.output, applied.notes, applied.handle) if applied and applied.handle else None
+        AppliedResult(applied.tracks, applied.output, applied.notes, applied.handle)
+        if applied and applied.handle
+        else None
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Marked spans of the timeline: where a sound is (+) and where it is not (-)."""
+"""Marked marks of the timeline: where a sound is (+) and where it is not (-)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fractions import Fraction
 from stemline.clips import TimeRange
 from stemline.prompts import merge_ranges
 
-SHORTEST = Fraction(1, 50)
+SHORTEST_MARK = Fraction(1, 50)
 _GRID = 1000
 
 
@@ -21,7 +21,7 @@ class Sign(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Mark:
     """A marked time; `number` stays the same while it is dragged."""
 
     number: int
@@ -29,71 +29,71 @@ class Span:
     range: TimeRange
 
 
-class SpanSet:
-    """The spans of one prompt, with undo. Times are exact seconds of the host's timeline."""
+class MarkSet:
+    """The marks of one prompt, with undo. Times are exact seconds of the host's timeline."""
 
     def __init__(self) -> None:
-        self._spans: dict[int, Span] = {}
-        self._past: list[dict[int, Span]] = []
+        self._marks: dict[int, Mark] = {}
+        self._past: list[dict[int, Mark]] = []
         self._count = 0
 
-    def __iter__(self) -> Iterator[Span]:
-        return iter(sorted(self._spans.values(), key=lambda span: span.range))
+    def __iter__(self) -> Iterator[Mark]:
+        return iter(sorted(self._marks.values(), key=lambda mark: mark.range))
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return len(self._marks)
 
-    def add(self, sign: Sign, start: Fraction, end: Fraction) -> Span:
-        """A span from the earlier to the later of two times, at least 20 ms long."""
+    def add(self, sign: Sign, start: Fraction, end: Fraction) -> Mark:
+        """A mark from the earlier to the later of two times, at least 20 ms long."""
         self._remember()
         self._count += 1
-        span = Span(self._count, sign, _tidy(start, end))
-        self._spans[span.number] = span
-        return span
+        mark = Mark(self._count, sign, _tidy(start, end))
+        self._marks[mark.number] = mark
+        return mark
 
     def move(self, number: int, start: Fraction, end: Fraction) -> None:
-        if number in self._spans:
+        if number in self._marks:
             self._remember()
-            self._spans[number] = replace(self._spans[number], range=_tidy(start, end))
+            self._marks[number] = replace(self._marks[number], range=_tidy(start, end))
 
     def turn(self, number: int) -> None:
         """Makes + of - and - of +."""
-        if number in self._spans:
+        if number in self._marks:
             self._remember()
-            span = self._spans[number]
-            self._spans[number] = replace(span, sign=Sign.MINUS if span.sign is Sign.PLUS else Sign.PLUS)
+            mark = self._marks[number]
+            self._marks[number] = replace(mark, sign=Sign.MINUS if mark.sign is Sign.PLUS else Sign.PLUS)
 
     def remove(self, number: int) -> None:
-        if number in self._spans:
+        if number in self._marks:
             self._remember()
-            del self._spans[number]
+            del self._marks[number]
 
     def clear(self) -> None:
-        if self._spans:
+        if self._marks:
             self._remember()
-            self._spans = {}
+            self._marks = {}
 
     def undo(self) -> bool:
         """Takes the last change back; False when there was none."""
         if not self._past:
             return False
-        self._spans = self._past.pop()
+        self._marks = self._past.pop()
         return True
 
-    def at(self, time: Fraction) -> Span | None:
-        """The shortest span that covers a time."""
-        covering = [span for span in self._spans.values() if span.range.start <= time < span.range.end]
-        return min(covering, key=lambda span: span.range.duration, default=None)
+    def at(self, time: Fraction) -> Mark | None:
+        """The shortest mark that covers a time."""
+        covering = [mark for mark in self._marks.values() if mark.range.start <= time < mark.range.end]
+        return min(covering, key=lambda mark: mark.range.duration, default=None)
 
     def ranges(self, sign: Sign) -> tuple[TimeRange, ...]:
         """The times of one sign, disjoint and in order."""
-        return merge_ranges([span.range for span in self._spans.values() if span.sign is sign])
+        return merge_ranges([mark.range for mark in self._marks.values() if mark.sign is sign])
 
     def _remember(self) -> None:
-        self._past = [*self._past[-99:], dict(self._spans)]
+        self._past = [*self._past[-99:], dict(self._marks)]
 
 
 def _tidy(start: Fraction, end: Fraction) -> TimeRange:
     """Milliseconds are as exact as a hand can mark."""
     first, last = sorted((Fraction(round(start * _GRID), _GRID), Fraction(round(end * _GRID), _GRID)))
-    return TimeRange(first, max(last, first + SHORTEST))
+    return TimeRange(first, max(last, first + SHORTEST_MARK))

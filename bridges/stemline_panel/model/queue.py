@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from stemline.errors import Cancelled, Code, StemlineError
 from stemline.workflow import Progress
-from stemline_panel.model.request import Outcome, RunRequest
+from stemline_panel.model.request import RunOutcome, RunRequest
 
 
 class ItemState(StrEnum):
@@ -29,7 +29,7 @@ class ItemState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedResult:
     """What stands in the host now: its tracks in words, and the host's handle for taking them back."""
 
     tracks: tuple[str, ...]
@@ -49,10 +49,10 @@ class QueueItem:
     state: ItemState = ItemState.WAITING
     progress: Progress | None = None
     error: StemlineError | None = None
-    outcome: Outcome | None = None
-    applied: Applied | None = None
-    found_again: bool = False
-    place: str = ""
+    outcome: RunOutcome | None = None
+    applied: AppliedResult | None = None
+    restored: bool = False
+    document_key: str = ""
     asked_ns: int = field(default_factory=time.time_ns)
     cancel: threading.Event = field(default_factory=threading.Event)
     digest: str = ""
@@ -115,11 +115,11 @@ class RunQueue:
         return next((item for item in self._items if item.number == number), None)
 
     def add(
-        self, request: RunRequest, state: ItemState = ItemState.WAITING, place: str = "", digest: str = ""
+        self, request: RunRequest, state: ItemState = ItemState.WAITING, document_key: str = "", digest: str = ""
     ) -> QueueItem:
         """`digest` is the request's, where it is known."""
         self._count += 1
-        item = QueueItem(self._count, request, state, place=place, digest=digest)
+        item = QueueItem(self._count, request, state, document_key=document_key, digest=digest)
         self._items.append(item)
         return item
 
@@ -131,7 +131,7 @@ class RunQueue:
         waiting = [item for item in self._items if item.state is ItemState.WAITING]
         if self.running is not None or not waiting:
             return None
-        item = next((item for item in waiting if not item.found_again), waiting[-1])
+        item = next((item for item in waiting if not item.restored), waiting[-1])
         item.state = ItemState.RUNNING
         return item
 
@@ -154,9 +154,9 @@ class RunQueue:
         if item is None or not item.state.ended or item.state is ItemState.DONE:
             return
         item.state, item.error, item.progress, item.cancel = ItemState.WAITING, None, None, threading.Event()
-        item.found_again = False
+        item.restored = False
 
-    def finish(self, number: int, outcome: Outcome) -> None:
+    def finish(self, number: int, outcome: RunOutcome) -> None:
         item = self.item(number)
         if item is not None:
             item.state, item.outcome = ItemState.DONE, outcome

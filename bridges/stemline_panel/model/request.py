@@ -13,7 +13,7 @@ from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRang
 from stemline.companion.wire import to_wire
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
-from stemline_panel.model.formatting import listed
+from stemline_panel.model.formatting import join_names
 
 MIX = "mix"
 
@@ -31,7 +31,7 @@ class RunRequest:
     def title(self) -> str:
         """In words: "Isolate speech in interview.mp4"."""
         verb = {"stem": "Isolate", "residual": "Remove"}.get(self.settings.play, "Split")
-        names = listed([stem.name for stem in self.stems])
+        names = join_names([stem.name for stem in self.stems])
         where = self.clips[0].name if len(self.clips) == 1 else f"{len(self.clips)} clips"
         return f"{'Try: ' if self.audition else ''}{verb} {names} in {where}"
 
@@ -47,7 +47,7 @@ class RunRequest:
 
 
 @dataclass(slots=True)
-class HeldClips:
+class CapturingHost:
     """A host that gives the clips it was made with and keeps the tracks that it is handed: nothing is written."""
 
     capabilities: HostCapabilities
@@ -64,7 +64,7 @@ class HeldClips:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """A finished run: the files, and the tracks as they would go into the host."""
 
     request: RunRequest
@@ -87,16 +87,16 @@ def separate(
     capabilities: HostCapabilities,
     on_progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
-) -> Outcome:
+) -> RunOutcome:
     """Runs the workflow of the core up to the tracks, which are kept. Raises StemlineError."""
-    host = HeldClips(capabilities, request.clips)
+    host = CapturingHost(capabilities, request.clips)
     namer = EditNamer(request.settings.output_dir)
     prepared = prepare(host, request.stems, request.settings, namer.folder)
     result = run_prepared(host, prepared, request.settings, namer, Hooks(on_progress, cancelled))
-    return Outcome(request, result, host.tracks, host.options)
+    return RunOutcome(request, result, host.tracks, host.options)
 
 
-def around(clip: ClipRange, time: Fraction, length: Fraction) -> ClipRange:
+def audition_range(clip: ClipRange, time: Fraction, length: Fraction) -> ClipRange:
     """The part of `clip` that lies around a time of the timeline, on the clip's own frames."""
     length = min(length, clip.record_range.duration)
     start = min(max(time - length / 2, clip.record_range.start), clip.record_range.end - length)

@@ -14,9 +14,9 @@ from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
-from stemline_panel.model.formatting import listed
+from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import QueueItem, RunQueue
-from stemline_panel.model.request import RunRequest, around, cut
+from stemline_panel.model.request import RunRequest, audition_range, cut
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
 
@@ -35,7 +35,7 @@ class Verb(StrEnum):
         return {Verb.ISOLATE: "Isolate", Verb.REMOVE: "Remove", Verb.SPLIT: "Split"}[self]
 
 
-class Does(StrEnum):
+class Action(StrEnum):
     """What the big button does."""
 
     OPEN = "open"
@@ -47,8 +47,8 @@ class Does(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BigButton:
-    does: Does
+class PrimaryAction:
+    action: Action
     label: str
     hint: str = ""
 
@@ -58,7 +58,7 @@ class Session:
     """The state behind one window. `server` is an address, or None for the private server; `part` the only part of a
     file that is meant; `output_now` the folder of this session alone, which is not kept.
 
-    `apply_words` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems". Nothing
+    `apply_label` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems". Nothing
     can be put there while that place is `lost` with its program, or `busy`.
     """
 
@@ -75,8 +75,8 @@ class Session:
     stems: StemList = field(default_factory=StemList)
     queue: RunQueue = field(default_factory=RunQueue)
     server_ready: bool = False
-    apply_words: str = "Apply"
-    place: str = ""
+    apply_label: str = "Apply"
+    document_key: str = ""
     lost: bool = False
     busy: bool = False
 
@@ -111,7 +111,7 @@ class Session:
         """What the button would ask for now. Raises UsageError where nothing can be asked for yet."""
         if self.clip is None:
             raise UsageError("There is no clip.", code=Code.EDIT_NO_CLIPS, advice="Open a file or select a clip.")
-        if not self.stems.asked:
+        if not self.stems.has_request:
             raise UsageError("Nothing is asked for yet.", advice="Type what it is, or mark where it sounds.")
         stems = self.stems.requests()
         timeline = self.host.writes_tracks
@@ -130,7 +130,7 @@ class Session:
     def audition(self, playhead: Fraction) -> RunRequest:
         """The same for a few seconds of the shown clip around the playhead, kept out of the user's folders."""
         asked = self.request()
-        clip = around(self.clip or asked.clips[0], playhead, Fraction(self.settings.audition_s))
+        clip = audition_range(self.clip or asked.clips[0], playhead, Fraction(self.settings.audition_s))
         settings = self._run_settings(cache_dir() / "panel" / "audition", handles=False)
         return replace(asked, clips=(clip,), settings=settings, audition=True)
 
@@ -157,34 +157,34 @@ class Session:
         except UsageError:
             return None
 
-    def big_button(self) -> BigButton:
+    def primary_action(self) -> PrimaryAction:
         running = self.queue.running
         if running is not None and not running.request.audition:
-            return BigButton(Does.STOP, "Stop", running.request.title)
+            return PrimaryAction(Action.STOP, "Stop", running.request.title)
         if self.clip is None:
-            return BigButton(Does.OPEN, "Open a file or an edit", "Or select clips in your editor.")
+            return PrimaryAction(Action.OPEN, "Open a file or an edit", "Or select clips in your editor.")
         if not self.server_ready:
-            return BigButton(Does.CONNECT, "Connect to the server", "Nothing can be separated without it.")
+            return PrimaryAction(Action.CONNECT, "Connect to the server", "Nothing can be separated without it.")
         try:
             request = self.request()
         except UsageError as error:
-            return BigButton(Does.NOTHING, self.verb.word, str(error))
+            return PrimaryAction(Action.NOTHING, self.verb.word, str(error))
         result = self.queue.result_of(request)
         if result is None:
-            return BigButton(Does.SEPARATE, _verb_label(self.verb, request), self._what_follows())
-        return self._apply_button(result)
+            return PrimaryAction(Action.SEPARATE, _verb_label(self.verb, request), self._separate_hint())
+        return self._apply_action(result)
 
-    def _apply_button(self, result: QueueItem) -> BigButton:
+    def _apply_action(self, result: QueueItem) -> PrimaryAction:
         if result.applied is not None:
-            return BigButton(Does.NOTHING, "Applied", "Take it back with Remove in the results.")
+            return PrimaryAction(Action.NOTHING, "Applied", "Take it back with Remove in the results.")
         if self.lost:
             again = f"{self.host.name} has ended. Start it and choose Stemline from its menu again: the stems are kept."
-            return BigButton(Does.NOTHING, self.apply_words, again)
+            return PrimaryAction(Action.NOTHING, self.apply_label, again)
         if self.busy:
-            return BigButton(Does.NOTHING, self.apply_words, "Something is being read or written just now.")
-        return BigButton(Does.APPLY, self.apply_words, will_write(result.request, self.host, self.output_dir))
+            return PrimaryAction(Action.NOTHING, self.apply_label, "Something is being read or written just now.")
+        return PrimaryAction(Action.APPLY, self.apply_label, describe_apply(result.request, self.host, self.output_dir))
 
-    def _what_follows(self) -> str:
+    def _separate_hint(self) -> str:
         return "Nothing is written to the timeline before you apply it." if self.host.writes_tracks else ""
 
 
@@ -196,15 +196,15 @@ def _verb_label(verb: Verb, request: RunRequest) -> str:
     return f"{verb.word} {what}"
 
 
-def will_write(request: RunRequest, host: HostCapabilities, folder: Path) -> str:
+def describe_apply(request: RunRequest, host: HostCapabilities, folder: Path) -> str:
     """In words, what Apply puts where."""
     tracks = list(dict.fromkeys(clip.track for clip in request.clips))
     names = [*(stem.name for stem in request.stems), "residual"]
     if not host.writes_tracks:
-        return f"Writes {len(names)} files ({listed(names)}) into {folder}."
+        return f"Writes {len(names)} files ({join_names(names)}) into {folder}."
     count = len(names) * len(tracks)
     clips = "1 clip" if len(request.clips) == 1 else f"{len(request.clips)} clips"
     originals = "The original clip" if len(request.clips) == 1 else "The originals"
     disabled = f" {originals} will be disabled." if request.settings.disable_originals else ""
     heard = {"stem": "Only the stems play.", "residual": "Only the residual plays."}.get(request.settings.play, "")
-    return f"Adds {count} tracks ({listed(names, 2)}) with {clips}. {heard}{disabled}".replace("  ", " ")
+    return f"Adds {count} tracks ({join_names(names, 2)}) with {clips}. {heard}{disabled}".replace("  ", " ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of stems to make at once: each has its words and its marked spans."""
+"""The list of stems to make at once: each has its words and its marked marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.prompts import checked_requests, clean_name, clean_text, name_from_text
-from stemline_panel.model.marks import Sign, SpanSet
+from stemline_panel.model.marks import MarkSet, Sign
 
 
 @dataclass(slots=True)
@@ -18,11 +18,11 @@ class StemEntry:
 
     text: str = ""
     own_name: str = ""
-    spans: SpanSet = field(default_factory=SpanSet)
+    marks: MarkSet = field(default_factory=MarkSet)
 
     @property
     def empty(self) -> bool:
-        return not self.text.strip() and not len(self.spans)
+        return not self.text.strip() and not len(self.marks)
 
     @property
     def name(self) -> str:
@@ -36,14 +36,14 @@ class StemEntry:
     @property
     def summary(self) -> str:
         """In words: "rain", "rain, marked 2 times", "marked sound"."""
-        marks = len(self.spans)
+        marks = len(self.marks)
         times = {0: "", 1: "marked once"}.get(marks, f"marked {marks} times")
         return ", ".join(part for part in (self.text.strip(), times) if part) or "nothing yet"
 
     def request(self) -> StemRequest:
         """Raises UsageError for words or a name that no run could take."""
         text = clean_text(self.text) if self.text.strip() else ""
-        prompt = Prompt(text, self.spans.ranges(Sign.PLUS), self.spans.ranges(Sign.MINUS))
+        prompt = Prompt(text, self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS))
         return StemRequest(clean_name(self.name), prompt)
 
 
@@ -85,31 +85,31 @@ class StemList:
         self.select(self._current - (index < self._current))
 
     def replace(self, stems: Sequence[tuple[str, str]]) -> None:
-        """A preset: (name, words) of each stem. Marked spans of the edited stem stay with the first."""
-        spans = self.current.spans
+        """A preset: (name, words) of each stem. Marked marks of the edited stem stay with the first."""
+        marks = self.current.marks
         self._entries = [StemEntry(text, name if name != text else "") for name, text in stems] or [StemEntry()]
-        self._entries[0].spans = spans
+        self._entries[0].marks = marks
         self._current = 0
 
     def take(self, stems: Sequence[StemRequest]) -> None:
         """The stems of a job that was asked for before."""
         self.replace([(stem.name, stem.prompt.text) for stem in stems])
         for entry, stem in zip(self._entries, stems, strict=False):
-            entry.spans = SpanSet()
+            entry.marks = MarkSet()
             for sign, ranges in ((Sign.PLUS, stem.prompt.plus), (Sign.MINUS, stem.prompt.minus)):
-                for span in ranges:
-                    entry.spans.add(sign, span.start, span.end)
+                for mark in ranges:
+                    entry.marks.add(sign, mark.start, mark.end)
 
     def requests(self) -> tuple[StemRequest, ...]:
         """What to ask for; entries that say nothing are left out. Raises UsageError when nothing is left."""
         return checked_requests([entry.request() for entry in self._entries if not entry.empty])
 
     @property
-    def asked(self) -> bool:
+    def has_request(self) -> bool:
         """Whether anything is typed or marked."""
         return any(not entry.empty for entry in self._entries)
 
-    def clear_spans(self) -> None:
+    def clear_marks(self) -> None:
         """Takes all marks off, for good: undoing brings none back."""
         for entry in self._entries:
-            entry.spans = SpanSet()
+            entry.marks = MarkSet()

@@ -27,7 +27,7 @@ _CEILING = 0.97
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Layer:
     """One sound of a clip: the file and the sample of it that plays where the clip begins."""
 
     name: str
@@ -35,35 +35,35 @@ class Take:
     first_sample: int
 
 
-def takes_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Take, ...]:
+def layers_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Layer, ...]:
     """The mix first, then the stems in their order. `stems` may cover a part of the clip (an audition).
 
     Stems at another sample rate than the clip are left out: all are played at its one.
     """
-    takes = [Take(MIX, opened.clip.source, opened.played.start_sample)]
+    layers = [Layer(MIX, opened.clip.source, opened.played.start_sample)]
     for name, stem in stems.items():
         if stem.sample_rate != opened.facts.sample_rate:
             continue
         ahead = stem.record_range.start - opened.clip.record_range.start
-        takes.append(Take(name, MediaSource(stem.path), round_half_up((stem.file_start - ahead) * stem.sample_rate)))
-    return tuple(takes)
+        layers.append(Layer(name, MediaSource(stem.path), round_half_up((stem.file_start - ahead) * stem.sample_rate)))
+    return tuple(layers)
 
 
-class TakeReader:
-    """Reads all takes of a clip at the same place. One thread at a time. `close` it."""
+class LayerReader:
+    """Reads all layers of a clip at the same place. One thread at a time. `close` it."""
 
-    def __init__(self, takes: Sequence[Take]) -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         self._stack = ExitStack()
         self._readers: dict[str, tuple[AudioReader, int]] = {}
         try:
-            for take in takes:
-                self._readers[take.name] = (self._stack.enter_context(open_audio(take.source)), take.first_sample)
+            for layer in layers:
+                self._readers[layer.name] = (self._stack.enter_context(open_audio(layer.source)), layer.first_sample)
         except BaseException:
             self._stack.close()
             raise
 
     def read(self, start: int, end: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Samples [start, end) of each take, counted from the clip's first, as float32 [2, n] for two ears."""
+        """Samples [start, end) of each layer, counted from the clip's first, as float32 [2, n] for two ears."""
         return {
             name: for_two_ears(reader.read(first + start, first + end))
             for name, (reader, first) in self._readers.items()

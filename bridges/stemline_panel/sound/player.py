@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays one of several takes of a clip and switches between them at the same playhead, without a gap or a click."""
+"""Plays one of several layers of a clip and switches between them at the same playhead, without a gap or a click."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy.typing as npt
 from stemline.clips import SampleRange
 from stemline.errors import StemlineError
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.layers import Take, TakeReader
-from stemline_panel.sound.sink import AudioSink, NoDevice
+from stemline_panel.sound.layers import Layer, LayerReader
+from stemline_panel.sound.sink import AudioSink, NoDeviceError
 
 _CHUNK_SAMPLES = 2048
 _AHEAD_CHUNKS = 12
@@ -26,7 +26,7 @@ Stereo = npt.NDArray[np.float32]
 
 @dataclass(slots=True)
 class _Chunk:
-    """All takes over a stretch of the clip; `used` samples of it were played."""
+    """All layers over a stretch of the clip; `used` samples of it were played."""
 
     start: int
     sounds: dict[str, Stereo]
@@ -41,7 +41,7 @@ class _Chunk:
 class _Order:
     """What the feeder is to do. `serial` grows with every change, so that stale chunks are known."""
 
-    takes: tuple[Take, ...] = ()
+    layers: tuple[Layer, ...] = ()
     position: int = 0
     range: SampleRange = field(default_factory=lambda: SampleRange(0, 0))
     loop: bool = False
@@ -50,9 +50,9 @@ class _Order:
 
 class Player:
     """Reading is streamed: half a second ahead of the playhead, from a thread of its own, which also opens and closes
-    the device: that can take long.
+    the device: that can layer long.
 
-    Positions are samples from the clip's first. `trouble` says why nothing is heard; it is empty when all is well.
+    Positions are samples from the clip's first. `problem` says why nothing is heard; it is empty when all is well.
     """
 
     def __init__(self, sink: AudioSink) -> None:
@@ -67,35 +67,35 @@ class Player:
         self._open_rate = 0
         """The rate that the device is open at, 0 while it is not; the feeder's own."""
         self._playing = self._at_end = self._closed = False
-        self.trouble = ""
+        self.problem = ""
         self._thread = threading.Thread(target=self._feed, name="stemline-panel-player", daemon=True)
         self._thread.start()
 
     # -- what to play --------------------------------------------------------------------------------------------------
 
-    def load(self, takes: Sequence[Take], sample_rate: int, length: int) -> None:
+    def load(self, layers: Sequence[Layer], sample_rate: int, length: int) -> None:
         """Another clip: stops, and stands at its beginning."""
         self.pause()
         with self._wake:
             self._rate, self._choice, self._gains = sample_rate, MIX, {}
-            self._renew(takes=tuple(takes), position=0, range=SampleRange(0, length), loop=False)
+            self._renew(layers=tuple(layers), position=0, range=SampleRange(0, length), loop=False)
 
-    def offer(self, takes: Sequence[Take], gains: Mapping[str, float]) -> None:
-        """Other takes of the same clip; the playhead stays, and goes on if it moves."""
+    def offer(self, layers: Sequence[Layer], gains: Mapping[str, float]) -> None:
+        """Other layers of the same clip; the playhead stays, and goes on if it moves."""
         with self._wake:
             self._gains = dict(gains)
-            if self._choice not in {take.name for take in takes}:
+            if self._choice not in {layer.name for layer in layers}:
                 self._choice = MIX
-            self._renew(takes=tuple(takes))
+            self._renew(layers=tuple(layers))
 
     def set_gains(self, gains: Mapping[str, float]) -> None:
         with self._wake:
             self._gains = dict(gains)
 
     def choose(self, name: str) -> None:
-        """Switches to a take at once. A name that is not offered changes nothing."""
+        """Switches to a layer at once. A name that is not offered changes nothing."""
         with self._wake:
-            if any(take.name == name for take in self._order.takes):
+            if any(layer.name == name for layer in self._order.layers):
                 self._choice = name
 
     @property
@@ -103,8 +103,8 @@ class Player:
         return self._choice
 
     @property
-    def takes(self) -> tuple[str, ...]:
-        return tuple(take.name for take in self._order.takes)
+    def layers(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self._order.layers)
 
     # -- transport -----------------------------------------------------------------------------------------------------
 
@@ -121,13 +121,13 @@ class Player:
             return max(self._order.range.start_sample if self._order.loop else 0, ahead - late)
 
     def play(self) -> None:
-        """Where there is nothing to play on, it ends soon, with `trouble` set."""
+        """Where there is nothing to play on, it ends soon, with `problem` set."""
         if self._playing:
             return
         with self._wake:
             if self._at_end or self._order.position >= self._order.range.end_sample:
                 self._renew(position=self._order.range.start_sample)
-            self.trouble = ""
+            self.problem = ""
             self._playing = True
             self._wake.notify_all()
 
@@ -182,7 +182,7 @@ class Player:
     def _renew(
         self,
         *,
-        takes: tuple[Take, ...] | None = None,
+        layers: tuple[Layer, ...] | None = None,
         position: int | None = None,
         range: SampleRange | None = None,
         loop: bool | None = None,
@@ -192,7 +192,7 @@ class Player:
         if position is None and self._chunks:
             position = self._chunks[0].start + self._chunks[0].used
         self._order = _Order(
-            old.takes if takes is None else takes,
+            old.layers if layers is None else layers,
             old.position if position is None else position,
             old.range if range is None else range,
             old.loop if loop is None else loop,
@@ -222,7 +222,7 @@ class Player:
         return out
 
     def _mixed(self, chunk: _Chunk, count: int, wanted: tuple[str, float]) -> Stereo:
-        """The chosen take, faded over from what was heard before."""
+        """The chosen layer, faded over from what was heard before."""
         part = slice(chunk.used, chunk.used + count)
         now = chunk.sounds.get(wanted[0])
         new = now[:, part] * np.float32(wanted[1]) if now is not None else np.zeros((2, count), np.float32)
@@ -237,8 +237,8 @@ class Player:
     # -- the feeder's thread -------------------------------------------------------------------------------------------
 
     def _feed(self) -> None:
-        takes: tuple[Take, ...] = ()
-        reader: TakeReader | None = None
+        layers: tuple[Layer, ...] = ()
+        reader: LayerReader | None = None
         at, serial = 0, -1
         while True:
             with self._wake:
@@ -252,11 +252,11 @@ class Player:
             if serial != order.serial:
                 at, serial = order.position, order.serial
             try:
-                if takes != order.takes or reader is None:
+                if layers != order.layers or reader is None:
                     if reader is not None:
                         reader.close()
-                    takes, reader = order.takes, None
-                    reader = TakeReader(takes)
+                    layers, reader = order.layers, None
+                    reader = LayerReader(layers)
                 at = self._read_on(reader, order, at)
             except StemlineError as error:
                 self._give_up(order, str(error))
@@ -276,17 +276,17 @@ class Player:
         rate = self._rate
         try:
             self._sink.open(rate, self._pull)
-        except NoDevice as reason:
+        except NoDeviceError as reason:
             with self._wake:
-                self.trouble, self._playing = str(reason), False
+                self.problem, self._playing = str(reason), False
         else:
             self._open_rate = rate
 
     def _has_work(self) -> bool:
-        ready = self._playing and bool(self._order.takes) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
+        ready = self._playing and bool(self._order.layers) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
         return self._closed or not self._device_is_set() or ready
 
-    def _read_on(self, reader: TakeReader, order: _Order, at: int) -> int:
+    def _read_on(self, reader: LayerReader, order: _Order, at: int) -> int:
         """One chunk from `at`; where the next one begins."""
         end = order.range.end_sample
         if at >= end:
@@ -304,6 +304,6 @@ class Player:
 
     def _give_up(self, order: _Order, why: str) -> None:
         with self._wake:
-            self.trouble = why
+            self.problem = why
             if order.serial == self._order.serial:
                 self._at_end = True

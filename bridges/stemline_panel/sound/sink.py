@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-Pull = Callable[[int], npt.NDArray[np.float32]]
+PullSamples = Callable[[int], npt.NDArray[np.float32]]
 """(frames) -> float32 [frames, 2]. Called from the device's thread; must not wait."""
 
 
@@ -18,7 +18,7 @@ _PORTAUDIO = threading.Lock()
 """PortAudio takes calls from one thread at a time."""
 
 
-class NoDevice(Exception):
+class NoDeviceError(Exception):
     """There is nothing to play on. The text is one sentence for people."""
 
 
@@ -30,8 +30,8 @@ class AudioSink(Protocol):
         """How long after it is pulled a sample is heard."""
         ...
 
-    def open(self, sample_rate: int, pull: Pull) -> None:
-        """Starts pulling two channels. Raises NoDevice."""
+    def open(self, sample_rate: int, pull: PullSamples) -> None:
+        """Starts pulling two channels. Raises NoDeviceError."""
         ...
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class DeviceSink:
         stream = self._stream
         return float(stream.latency) if stream is not None else 0.0
 
-    def open(self, sample_rate: int, pull: Pull) -> None:
+    def open(self, sample_rate: int, pull: PullSamples) -> None:
         sounddevice = _sounddevice()
 
         def fill(out: npt.NDArray[np.float32], frames: int, time: object, status: object) -> None:
@@ -58,7 +58,7 @@ class DeviceSink:
 
         with _PORTAUDIO:
             try:
-                _look_anew(sounddevice)
+                _refresh_device_list(sounddevice)
                 stream = sounddevice.OutputStream(
                     samplerate=sample_rate, channels=2, dtype="float32", latency="low", callback=fill
                 )
@@ -66,7 +66,7 @@ class DeviceSink:
                 stream.start()
             except (sounddevice.PortAudioError, ValueError) as error:
                 self._close_stream()
-                raise NoDevice(f"No sound device takes {sample_rate} Hz stereo ({_first_line(error)}).") from error
+                raise NoDeviceError(f"No sound device takes {sample_rate} Hz stereo ({_first_line(error)}).") from error
 
     def close(self) -> None:
         with _PORTAUDIO:
@@ -78,20 +78,20 @@ class DeviceSink:
             stream.close(ignore_errors=True)
 
 
-def why_no_device() -> str:
+def device_problem() -> str:
     """Why nothing can be heard on this machine; empty when something can. May take a second."""
     try:
         sounddevice = _sounddevice()
         with _PORTAUDIO:
             sounddevice.query_devices(kind="output")
-    except NoDevice as reason:
+    except NoDeviceError as reason:
         return str(reason)
     except (sounddevice.PortAudioError, ValueError):
         return "No sound device was found: connect one to listen."
     return ""
 
 
-def _look_anew(sounddevice: Any) -> None:
+def _refresh_device_list(sounddevice: Any) -> None:
     """PortAudio keeps the list of devices that it made when it began: without this, what was plugged in since is not
     found."""
     if sounddevice._initialized:
@@ -103,7 +103,7 @@ def _sounddevice() -> Any:
     try:
         import sounddevice  # noqa: PLC0415 - loads PortAudio, which may be missing
     except OSError as error:
-        raise NoDevice("PortAudio is missing: install libportaudio2 to listen.") from error
+        raise NoDeviceError("PortAudio is missing: install libportaudio2 to listen.") from error
     return sounddevice
 
 

@@ -13,10 +13,10 @@ _TILT_DB = 3.0
 """Added for each octave above 1 kHz, as sound gets weaker there: hiss and rumble are drawn alike."""
 _WINDOW = 2048
 
-Picture = npt.NDArray[np.uint8]
+SpectrogramPixels = npt.NDArray[np.uint8]
 
 
-class BandMeter:
+class Spectrogram:
     """Turns windows of sound into columns [BANDS] of 0 (quiet) to 255 (loud), lowest band first."""
 
     def __init__(self, sample_rate: int) -> None:
@@ -32,7 +32,7 @@ class BandMeter:
         )
         self._wide = edges[1:] - edges[:-1] > 1.5
 
-    def columns(self, mono: npt.NDArray[np.float32], count: int) -> Picture:
+    def columns(self, mono: npt.NDArray[np.float32], count: int) -> SpectrogramPixels:
         """`count` columns [count, BANDS] evenly over `mono` [n]."""
         picture = np.zeros((count, BANDS), np.uint8)
         if mono.size == 0 or count == 0:
@@ -46,7 +46,7 @@ class BandMeter:
             picture[first : first + 256] = self._scaled(power.astype(np.float32))
         return picture
 
-    def _scaled(self, power: npt.NDArray[np.float32]) -> Picture:
+    def _scaled(self, power: npt.NDArray[np.float32]) -> SpectrogramPixels:
         low, high = power[:, self._below], power[:, self._below + 1]
         bands = low + (high - low) * self._share
         loudest = np.maximum.reduceat(power, self._first, axis=1)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange, TimeRange
 from stemline.media import AudioReader, Overview, open_audio, peaks_of, sound_extent
-from stemline_panel.sound.layers import Take
+from stemline_panel.sound.layers import Layer
 from stemline_panel.sound.opened_clip import OpenedClip
-from stemline_panel.sound.spectrogram import BANDS, BandMeter, Picture
+from stemline_panel.sound.spectrogram import BANDS, Spectrogram, SpectrogramPixels
 
 DETAIL_S = 150
 """Longer ranges are drawn from the overview; shorter ones are decoded when they are shown."""
@@ -25,7 +25,7 @@ _READ_SAMPLES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class SoundPicture:
+class WaveformData:
     """What is seen of a time range: `low` and `high` at `times` (seconds of the timeline), and the spectrogram
     [columns, bands] over `heard`, the part of the range that was decoded."""
 
@@ -33,33 +33,33 @@ class SoundPicture:
     times: npt.NDArray[np.float64]
     low: npt.NDArray[np.float32]
     high: npt.NDArray[np.float32]
-    spectrum: Picture
+    spectrum: SpectrogramPixels
     exact: bool
 
 
-class ClipPictures:
+class ClipWaveform:
     """Draws one clip. Everything here is called from one worker thread. `close` it."""
 
     def __init__(self, opened: OpenedClip) -> None:
         self.opened = opened
         played = opened.played
         self._reader = open_audio(opened.clip.source)
-        self._take: tuple[AudioReader, int] | None = None
+        self._layer: tuple[AudioReader, int] | None = None
         self._scan: AudioReader | None = None
-        self._meter = BandMeter(self._reader.sample_rate)
+        self._meter = Spectrogram(self._reader.sample_rate)
         self._overview = Overview(played.start_sample, played.length)
         self._columns = min(_SCAN_COLUMNS, max(1, played.length // 1024))
         self._spectrum = np.zeros((self._columns, BANDS), np.uint8)
 
-    def show_take(self, take: Take | None) -> None:
+    def show_layer(self, layer: Layer | None) -> None:
         """Draws another sound of the clip from here on; None draws the clip itself. Raises MediaError."""
-        if self._take is not None:
-            self._take[0].close()
-            self._take = None
-        if take is not None:
-            self._take = (open_audio(take.source), take.first_sample - self.opened.played.start_sample)
+        if self._layer is not None:
+            self._layer[0].close()
+            self._layer = None
+        if layer is not None:
+            self._layer = (open_audio(layer.source), layer.first_sample - self.opened.played.start_sample)
 
-    def picture(self, shown: TimeRange, columns: int) -> SoundPicture:
+    def data(self, shown: TimeRange, columns: int) -> WaveformData:
         """The clip in a range of the timeline. Raises MediaError when the media can no longer be read."""
         opened = self.opened
         wanted = SampleRange(opened.sample_at(shown.start), opened.sample_at(shown.end)).intersect(opened.played)
@@ -90,7 +90,7 @@ class ClipPictures:
             self._scan.close()
         return more
 
-    def overview(self, columns: int) -> SoundPicture:
+    def overview(self, columns: int) -> WaveformData:
         """The whole clip as far as it was scanned."""
         return self._known(self.opened.played, columns)
 
@@ -107,16 +107,16 @@ class ClipPictures:
 
     def close(self) -> None:
         self._reader.close()
-        self.show_take(None)
+        self.show_layer(None)
         if self._scan is not None:
             self._scan.close()
 
     def _read(self, wanted: SampleRange) -> npt.NDArray[np.float32]:
         return self._reader.read(wanted.start_sample, wanted.end_sample)
 
-    def _decoded(self, wanted: SampleRange, columns: int) -> SoundPicture:
+    def _decoded(self, wanted: SampleRange, columns: int) -> WaveformData:
         """In parts, so that memory holds the folded sound alone."""
-        reader, ahead = self._take or (self._reader, 0)
+        reader, ahead = self._layer or (self._reader, 0)
         mono = np.empty(wanted.length, np.float32)
         step = max(1, -(-wanted.length // max(1, columns)))
         part = max(step, _READ_SAMPLES // step * step)
@@ -130,9 +130,9 @@ class ClipPictures:
             mono[start:end] = block.mean(axis=0)
         low, high = np.concatenate(lows), np.concatenate(highs)
         spectrum = self._meter.columns(mono, min(columns, max(1, wanted.length // 256)))
-        return self._picture(wanted, step, (low, high), spectrum, exact=True)
+        return self._data(wanted, step, (low, high), spectrum, exact=True)
 
-    def _known(self, wanted: SampleRange, columns: int) -> SoundPicture:
+    def _known(self, wanted: SampleRange, columns: int) -> WaveformData:
         peaks = self._overview.peaks(wanted.start_sample, wanted.end_sample, columns)
         heard = SampleRange(
             peaks.start_sample, min(wanted.end_sample, peaks.start_sample + peaks.step * len(peaks.low))
@@ -144,21 +144,21 @@ class ClipPictures:
         if len(spectrum) > columns:
             group = -(-len(spectrum) // columns)
             spectrum = np.maximum.reduceat(spectrum, np.arange(0, len(spectrum), group), axis=0)
-        return self._picture(heard, peaks.step, (peaks.low, peaks.high), spectrum.copy(), exact=self._overview.complete)
+        return self._data(heard, peaks.step, (peaks.low, peaks.high), spectrum.copy(), exact=self._overview.complete)
 
-    def _picture(
+    def _data(
         self,
         heard: SampleRange,
         step: int,
         peaks: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-        spectrum: Picture,
+        spectrum: SpectrogramPixels,
         *,
         exact: bool,
-    ) -> SoundPicture:
+    ) -> WaveformData:
         opened = self.opened
         start, end = opened.time_of(heard.start_sample), opened.time_of(heard.end_sample)
         times = float(start) + (np.arange(len(peaks[0])) + 0.5) * step / opened.facts.sample_rate
-        return SoundPicture(TimeRange(start, max(start, end)), times, *peaks, spectrum, exact)
+        return WaveformData(TimeRange(start, max(start, end)), times, *peaks, spectrum, exact)
 
 
 def first_view(opened: OpenedClip) -> TimeRange:

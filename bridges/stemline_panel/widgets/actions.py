@@ -12,14 +12,14 @@ from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.widgets.main_window import MainWindow
 
 _MENUS = {
-    "File": ("open", "refresh", "render", "previous_clip", "next_clip", None, "copy_job", "settings"),
+    "File": ("open", "reload", "render", "previous_clip", "next_clip", None, "copy_job", "settings"),
     "Listen": (
-        "play", "loop", "toggle_ab", "equally_loud", None, "back", "forward", "start", "end", None,
+        "play", "loop", "toggle_ab", "match_loudness", None, "back", "forward", "start", "end", None,
         "zoom_in", "zoom_out", "zoom_selection",
     ),
-    "Mark": ("extent", "set_in", "set_out", None, "mark_plus", "mark_minus", "turn_span", "delete_span", "undo"),
+    "Mark": ("select_sound", "set_in", "set_out", None, "mark_plus", "mark_minus", "flip_mark", "delete_mark", "undo"),
     "Separate": (
-        "prompt", "presets", "add_stem", "remove_stem", "verb", None, "audition", "big", "stop", "remove_result",
+        "prompt", "presets", "add_stem", "remove_stem", "next_verb", None, "audition", "primary", "stop", "take_back",
     ),
     "Help": ("help",),
 }  # fmt: skip

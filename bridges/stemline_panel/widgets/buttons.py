@@ -58,7 +58,7 @@ class Button(QPushButton):
         QStylePainter(self).drawControl(QStyle.CE_PushButton, option)
 
 
-class Tick(QCheckBox):
+class CheckBox(QCheckBox):
     """A box to tick."""
 
     def __init__(self, text: str) -> None:

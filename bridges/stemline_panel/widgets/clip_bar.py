@@ -9,12 +9,12 @@ from PyQt5.QtCore import pyqtSignal
 from PyQt5.QtWidgets import QWidget
 
 from stemline_panel.widgets.badge import Badge
-from stemline_panel.widgets.buttons import Tick
+from stemline_panel.widgets.buttons import CheckBox
 from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import button, label, row
 
 
-class TargetBar(QWidget):
+class ClipBar(QWidget):
     """`step` asks for another clip (+1, -1); `refresh` for the host's clips anew."""
 
     step = pyqtSignal(int)
@@ -28,10 +28,10 @@ class TargetBar(QWidget):
         self._count = label("", "dim")
         self._before = button("‹", "Previous clip (Page Up)", lambda: self.step.emit(-1))
         self._after = button("›", "Next clip (Page Down)", lambda: self.step.emit(1))
-        self._all = Tick("All clips")
+        self._all = CheckBox("All clips")
         self._all.setToolTip("Separate all clips at once instead of the one that is shown")
         self._all.toggled.connect(self.all_toggled.emit)
-        self.part = Tick("Only the selection")
+        self.part = CheckBox("Only the selection")
         self.part.setToolTip("Separate the selected part of the file instead of all of it")
         self.part.toggled.connect(self.part_toggled.emit)
         self._refresh = button("Read again", "Read the selected clips of the host again (F5)", self.refresh.emit)
@@ -42,9 +42,9 @@ class TargetBar(QWidget):
         self.badges = QWidget()
         self.badges.setLayout(row(self.host, self.server, spacing=14))
         self.badges.layout().setContentsMargins(0, 4, 10, 0)
-        self.show_target("Nothing is open.", 0, 0)
+        self.show_clip_summary("Nothing is open.", 0, 0)
 
-    def show_target(
+    def show_clip_summary(
         self, line: str, index: int, count: int, skipped: Sequence[str] = (), notes: Sequence[str] = ()
     ) -> None:
         """`skipped` says what was left out and why, `notes` what else was said of the clips: for the tooltip."""

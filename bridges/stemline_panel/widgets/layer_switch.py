@@ -17,7 +17,7 @@ _WIDEST = 150
 _LIST_CHARACTERS = 9
 
 
-class Takes(QWidget):
+class LayerSwitch(QWidget):
     """`chosen` tells the name of a sound: the mix, a stem, the residual."""
 
     chosen = pyqtSignal(str)
@@ -44,7 +44,7 @@ class Takes(QWidget):
         widths = (self.list.sizeHint().width(), self._row.sizeHint().width())
         return QSize(min(widths), super().minimumSizeHint().height())
 
-    def show_takes(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
+    def show_layers(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
         """Its key is its number."""
         if list(self.buttons) != list(names):
             self._rebuild(names)
@@ -66,7 +66,7 @@ class Takes(QWidget):
             old.deleteLater()
         self.buttons = {}
         for number, name in enumerate(names, 1):
-            made = button(name, f"Hear the {name} ({number})", partial(self.chosen.emit, name), "take")
+            made = button(name, f"Hear the {name} ({number})", partial(self.chosen.emit, name), "layer")
             made.most_pixels = _WIDEST
             made.setCheckable(True)
             self._group.addButton(made)

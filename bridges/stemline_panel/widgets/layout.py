@@ -38,7 +38,7 @@ def button(text: str, tip: str, pressed: Callable[[], object], name: str = "") -
     return made
 
 
-def after(owner: QObject, milliseconds: int) -> QTimer:
+def single_shot_timer(owner: QObject, milliseconds: int) -> QTimer:
     """A timer that goes off once after its last start."""
     timer = QTimer(owner)
     timer.setSingleShot(True)

@@ -10,9 +10,9 @@ from PyQt5.QtGui import QGuiApplication
 from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QWidget
 
 from stemline_panel.model.history import PromptHistory
-from stemline_panel.widgets.clip_bar import TargetBar
+from stemline_panel.widgets.clip_bar import ClipBar
 from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import after, button, card, column, label, row
+from stemline_panel.widgets.layout import button, card, column, label, row, single_shot_timer
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
 from stemline_panel.widgets.queue_view import QueueView
@@ -37,7 +37,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Stemline")
         self.setAcceptDrops(True)
         self.resize(1280, 820)
-        self.target, self.menus = TargetBar(), QMenuBar()
+        self.clip_bar, self.menus = ClipBar(), QMenuBar()
         self.banner = label("", "banner", wrap=True)
         self.banner.setTextInteractionFlags(Qt.TextSelectableByMouse)
         self.strip, self.wave, self.transport = OverviewStrip(), WaveView(), Transport()
@@ -50,18 +50,18 @@ class MainWindow(QMainWindow):
         self.statusBar().setSizeGripEnabled(False)
         self.statusBar().setContentsMargins(8, 0, 8, 0)
         self.statusBar().addWidget(self._said, 1)
-        self._forget = after(self, _SAID_MS)
+        self._forget = single_shot_timer(self, _SAID_MS)
         self._forget.timeout.connect(self._said.clear)  # no lambda: it would outlive the window
         QGuiApplication.instance().applicationStateChanged.connect(self._note_state)  # type: ignore[union-attr]
         self._build()
 
-    def say(self, text: str) -> None:
+    def show_status(self, text: str) -> None:
         """A passing remark in the bottom line."""
         self._said.setText(text)
         self._forget.start()
 
     @property
-    def said(self) -> str:
+    def status_text(self) -> str:
         return self._said.text()
 
     def show_banner(self, text: str) -> None:
@@ -119,8 +119,8 @@ class MainWindow(QMainWindow):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(8)
         body = QWidget()
-        body.setLayout(column(self.target, self._banner_row, whole, margins=10, spacing=8, grow=2))
+        body.setLayout(column(self.clip_bar, self._banner_row, whole, margins=10, spacing=8, grow=2))
         self.setCentralWidget(body)
         top = QWidget()
-        top.setLayout(row(self.menus, self.target.badges, grow=0))
+        top.setLayout(row(self.menus, self.clip_bar.badges, grow=0))
         self.setMenuWidget(top)

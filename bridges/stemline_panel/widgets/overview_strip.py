@@ -10,7 +10,7 @@ from PyQt5.QtGui import QColor, QPainter, QPen, QPolygonF
 from PyQt5.QtWidgets import QSizePolicy, QWidget
 
 from stemline.clips import TimeRange
-from stemline_panel.sound.waveform import SoundPicture
+from stemline_panel.sound.waveform import WaveformData
 from stemline_panel.theme import COLOURS
 
 COLUMNS = 1200
@@ -30,7 +30,7 @@ class OverviewStrip(QWidget):
         self.setToolTip("The whole clip. Click or drag to move the view.")
         self._whole: TimeRange | None = None
         self._shown: TimeRange | None = None
-        self._picture: SoundPicture | None = None
+        self._picture: WaveformData | None = None
         self._wave = QPolygonF()
         self._playhead = 0.0
 
@@ -42,7 +42,7 @@ class OverviewStrip(QWidget):
         self._shown = shown
         self.update()
 
-    def draw(self, picture: SoundPicture) -> None:
+    def draw(self, picture: WaveformData) -> None:
         self._picture = picture
         self._rebuild()
 
@@ -84,7 +84,7 @@ class OverviewStrip(QWidget):
         self._wave = self._outline(self._picture) if self._picture is not None else QPolygonF()
         self.update()
 
-    def _outline(self, picture: SoundPicture) -> QPolygonF:
+    def _outline(self, picture: WaveformData) -> QPolygonF:
         middle, half = _HEIGHT / 2, _HEIGHT / 2 - 3
         places = [self._x(time) for time in picture.times]
         upper = [QPointF(x, middle - max(0.4, half * y)) for x, y in zip(places, picture.high, strict=True)]

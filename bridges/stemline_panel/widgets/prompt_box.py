@@ -9,7 +9,7 @@ from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QButtonGroup, QPushButton, QVBoxLayout, QWidget
 
 from stemline_panel.model.history import PromptHistory
-from stemline_panel.model.session import BigButton, Does, Verb
+from stemline_panel.model.session import Action, PrimaryAction, Verb
 from stemline_panel.widgets.layout import button, column, label, row
 from stemline_panel.widgets.prompt_line import PromptLine
 from stemline_panel.widgets.stem_list import StemListView
@@ -41,8 +41,8 @@ class PromptBox(QWidget):
         self.audition = button(
             "Audition", "Try it on a few seconds around the playhead (Ctrl+R)", self.audition_wanted.emit
         )
-        self.big = button("", "", self.pressed.emit, "big")
-        self.big.most_pixels = 0
+        self.primary = button("", "", self.pressed.emit, "primary")
+        self.primary.most_pixels = 0
         self._hint = label("", "dim", wrap=True)
         self._hint.setAlignment(Qt.AlignTop)
         self._hint.setFixedHeight(self._hint.fontMetrics().lineSpacing() * _HINT_LINES)
@@ -56,7 +56,7 @@ class PromptBox(QWidget):
             self.stems,
             1,
             self.audition,
-            self.big,
+            self.primary,
             self._hint,
         )
         layout.setContentsMargins(0, 0, 0, 0)
@@ -65,13 +65,13 @@ class PromptBox(QWidget):
     def show_verb(self, verb: Verb) -> None:
         self.verb_buttons[verb].setChecked(True)
 
-    def show_big(self, shown: BigButton) -> None:
-        self.big.setText(shown.label)
-        self.big.setEnabled(shown.does is not Does.NOTHING)
-        self.big.setToolTip(f"{shown.hint} (Ctrl+Return)".strip())
-        if self.big.property("does") != shown.does.value:
-            self.big.setProperty("does", shown.does.value)
-            self.big.style().unpolish(self.big)
-            self.big.style().polish(self.big)
+    def show_primary(self, shown: PrimaryAction) -> None:
+        self.primary.setText(shown.label)
+        self.primary.setEnabled(shown.action is not Action.NOTHING)
+        self.primary.setToolTip(f"{shown.hint} (Ctrl+Return)".strip())
+        if self.primary.property("action") != shown.action.value:
+            self.primary.setProperty("action", shown.action.value)
+            self.primary.style().unpolish(self.primary)
+            self.primary.style().polish(self.primary)
         self._hint.setText(shown.hint)
         self._hint.setToolTip(shown.hint)

@@ -72,7 +72,7 @@ class QueueView(QWidget):
     retry_wanted = pyqtSignal(int)
     copy_wanted = pyqtSignal(int)
     forget_wanted = pyqtSignal(int)
-    again_wanted = pyqtSignal(int)
+    reuse_wanted = pyqtSignal(int)
     selected = pyqtSignal(int)
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class QueueView(QWidget):
         self.list.setAccessibleName("Queue")
         self.list.setMinimumHeight(60)
         self.list.itemSelectionChanged.connect(self._chosen)
-        self.list.itemDoubleClicked.connect(lambda line: self.again_wanted.emit(line.data(Qt.UserRole)))
+        self.list.itemDoubleClicked.connect(lambda line: self.reuse_wanted.emit(line.data(Qt.UserRole)))
         self.list.setToolTip("Double-click, or Enter, to ask for the same again, changed or on other clips")
         self.list.installEventFilter(self)
         self._all: QPushButton = button("Stop all", "Stop every run", self.cancel_all_wanted.emit)
@@ -95,7 +95,7 @@ class QueueView(QWidget):
         if event.type() == QEvent.KeyPress and event.key() in (Qt.Key_Return, Qt.Key_Enter):
             line = self.list.currentItem()
             if line is not None:
-                self.again_wanted.emit(line.data(Qt.UserRole))
+                self.reuse_wanted.emit(line.data(Qt.UserRole))
             return True
         return False
 
@@ -103,12 +103,12 @@ class QueueView(QWidget):
         return self._rows[number]
 
     def show_items(self, items: Iterable[QueueItem]) -> None:
-        listed = list(items)
-        if set(self._rows) != {item.number for item in listed}:
-            self._rebuild(listed)
-        for item in listed:
+        join_names = list(items)
+        if set(self._rows) != {item.number for item in join_names}:
+            self._rebuild(join_names)
+        for item in join_names:
             self._rows[item.number].show_item(item)
-        self._all.setVisible(sum(not item.state.ended for item in listed) > 1)
+        self._all.setVisible(sum(not item.state.ended for item in join_names) > 1)
 
     def select(self, number: int) -> None:
         for index in range(self.list.count()):

@@ -31,20 +31,20 @@ class ResultLine:
 class ResultState:
     """What can be done with the shown result, and what it will do."""
 
-    apply_words: str
+    apply_label: str
     can_apply: bool = False
     can_replace: bool = False
-    can_remove: bool = False
+    can_take_back: bool = False
     will: str = ""
 
 
 class ResultsView(QWidget):
-    """`take_chosen` tells which sound a line stands for."""
+    """`layer_chosen` tells which sound a line stands for."""
 
     apply_wanted = pyqtSignal()
     replace_wanted = pyqtSignal()
-    remove_wanted = pyqtSignal()
-    take_chosen = pyqtSignal(str)
+    take_back_wanted = pyqtSignal()
+    layer_chosen = pyqtSignal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,17 +62,17 @@ class ResultsView(QWidget):
         header.setStretchLastSection(True)
         header.setMaximumSectionSize(_WIDEST_COLUMN)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        self.table.itemClicked.connect(lambda item, _: self.take_chosen.emit(item.text(0)))
+        self.table.itemClicked.connect(lambda item, _: self.layer_chosen.emit(item.text(0)))
         self.table.currentItemChanged.connect(self._moved_to)
         self.notices = label("", "dim", wrap=True)
         self.notices.setAlignment(Qt.AlignTop)
         self.notices.setMaximumHeight(self.notices.fontMetrics().lineSpacing() * _NOTICE_LINES)
         self.apply = button("Apply", "Put the stems in (Ctrl+Return)", self.apply_wanted.emit)
         self.replace = button("Replace", "Take the earlier stems out and put these in", self.replace_wanted.emit)
-        self.remove = button("Remove", "Take the stems out again (Ctrl+Delete)", self.remove_wanted.emit)
+        self.take_back = button("Remove", "Take the stems out again (Ctrl+Delete)", self.take_back_wanted.emit)
         head, foot = QWidget(), QWidget()
         head.setLayout(row(self._title, self.null, grow=0))
-        foot.setLayout(row(self.apply, self.replace, self.remove, 1))
+        foot.setLayout(row(self.apply, self.replace, self.take_back, 1))
         self.setLayout(column(head, self.table, self.notices, foot))
         self.show_nothing()
 
@@ -86,11 +86,11 @@ class ResultsView(QWidget):
         self.notices.setText(notices)
         self.notices.setToolTip(notices)
         self.notices.setVisible(bool(notices))
-        self.apply.setText(state.apply_words)
+        self.apply.setText(state.apply_label)
         self.apply.setToolTip(f"{state.will} (Ctrl+Return)".strip())
         self.apply.setEnabled(state.can_apply)
         self.replace.setVisible(state.can_replace)
-        self.remove.setEnabled(state.can_remove)
+        self.take_back.setEnabled(state.can_take_back)
 
     def _show_lines(self, lines: list[ResultLine]) -> None:
         """Built anew only where something changed: whoever moves in it with the keys stays where they are."""
@@ -108,4 +108,4 @@ class ResultsView(QWidget):
     def _moved_to(self, item: QTreeWidgetItem | None) -> None:
         """The arrow keys choose a sound as a click does."""
         if item is not None and self.table.hasFocus():
-            self.take_chosen.emit(item.text(0))
+            self.layer_chosen.emit(item.text(0))

@@ -17,7 +17,7 @@ from PyQt5.QtWidgets import (
 
 from stemline.client import Model
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, typed_folder
-from stemline_panel.widgets.buttons import Tick
+from stemline_panel.widgets.buttons import CheckBox
 from stemline_panel.widgets.layout import button, label, row
 
 _QUALITIES = (("fast", "Fast"), ("standard", "Standard"), ("best", "Best"))
@@ -34,7 +34,7 @@ _FORMATS = (
 )
 
 
-class OptionsDialog(QDialog):
+class SettingsDialog(QDialog):
     """Shows a copy of the settings; `chosen()` is what stands there when it is accepted."""
 
     def __init__(
@@ -102,8 +102,8 @@ def _choice(options: Sequence[tuple[str, str]], chosen: str) -> QComboBox:
     return box
 
 
-def _tick(words: str, *, on: bool) -> Tick:
-    box = Tick(words)
+def _tick(words: str, *, on: bool) -> CheckBox:
+    box = CheckBox(words)
     box.setChecked(on)
     return box
 

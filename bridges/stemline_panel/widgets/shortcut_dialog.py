@@ -11,7 +11,7 @@ from stemline_panel.widgets.layout import label
 _COLUMNS = 2
 
 
-class HelpOverlay(QDialog):
+class ShortcutDialog(QDialog):
     """Every shortcut once; the numbers stand on one line."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -19,7 +19,7 @@ class HelpOverlay(QDialog):
         self.setWindowTitle("Keys")
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
-        lines = [(" or ".join(short.keys), short.words) for short in SHORTCUTS if not short.action.startswith("take_")]
+        lines = [(" or ".join(short.keys), short.words) for short in SHORTCUTS if not short.action.startswith("layer_")]
         lines.append(("1 to 9", "Hear the mix, a stem, the residual"))
         lines += [("Drag", "Select"), ("Shift+drag, Alt+drag", "Mark + or −"), ("Wheel, Shift+wheel", "Zoom, move")]
         lines.append(("Tab, then Space or Enter", "Go to a button, press it"))

@@ -46,13 +46,13 @@ class StemListView(QWidget):
         self.list.setCurrentRow(stems.current_index)
         self.list.blockSignals(False)
         self.remove.setEnabled(len(stems) > 1 or not stems.current.empty)
-        spans = list(stems.current.spans)
-        seen = [span for span in spans if shown is None or span.range.overlaps(shown)]
-        plus = sum(span.sign.value == "+" for span in seen)
+        marks = list(stems.current.marks)
+        seen = [mark for mark in marks if shown is None or mark.range.overlaps(shown)]
+        plus = sum(mark.sign.value == "+" for mark in seen)
         words = f"Marked: {plus} × sounds here, {len(seen) - plus} × not here."
-        if len(seen) < len(spans):
-            words += f" {len(spans) - len(seen)} outside this clip."
-        self._marks.setText(words if spans else "Click a sound, then press + or −. Words, marks, or both.")
+        if len(seen) < len(marks):
+            words += f" {len(marks) - len(seen)} outside this clip."
+        self._marks.setText(words if marks else "Click a sound, then press + or −. Words, marks, or both.")
 
     def _chosen(self, index: int) -> None:
         if index >= 0:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pyqtgraph as pg
 
-from stemline_panel.model.formatting import Labels
+from stemline_panel.model.formatting import TimeFormat
 from stemline_panel.sound.spectrogram import LOWEST_HZ
 from stemline_panel.theme import COLOURS
 
@@ -20,18 +20,18 @@ _LEVEL_PIXELS = 20
 
 
 class TimeAxis(pg.AxisItem):
-    """Labels on whole steps of time, as timecode where there is a frame rate."""
+    """TimeFormat on whole steps of time, as timecode where there is a frame rate."""
 
     def __init__(self) -> None:
         super().__init__("bottom")
-        self.labels = Labels()
+        self.time_format = TimeFormat()
         self.setTextPen(COLOURS.dim)
         self.setPen(COLOURS.line)
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
         wanted = (high - low) * _LABEL_PIXELS / max(1.0, size)
         step = next((step for step in _STEPS_S if step >= wanted), _STEPS_S[-1])
-        rate = self.labels.rate
+        rate = self.time_format.rate
         if rate is not None and step < 1:
             frames = max(1, round(step * rate))
             step = float(frames / rate)
@@ -42,8 +42,8 @@ class TimeAxis(pg.AxisItem):
         return [self._label(value) for value in values]
 
     def _label(self, value: float) -> str:
-        grid = self.labels.rate or Fraction(1000)
-        return self.labels.of(round(value * grid) / grid)
+        grid = self.time_format.rate or Fraction(1000)
+        return self.time_format.of(round(value * grid) / grid)
 
 
 class FrequencyAxis(pg.AxisItem):

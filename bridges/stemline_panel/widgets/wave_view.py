@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waveform and spectrogram of the shown range, with the playhead, the selection and the marked spans."""
+"""Waveform and spectrogram of the shown range, with the playhead, the selection and the marked marks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from PyQt5.QtGui import QColor
 from PyQt5.QtWidgets import QVBoxLayout, QWidget
 
 from stemline.clips import RESIDUAL, TimeRange
-from stemline_panel.model.formatting import Labels
-from stemline_panel.model.marks import Sign, Span
+from stemline_panel.model.formatting import TimeFormat
+from stemline_panel.model.marks import Mark, Sign
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.waveform import SoundPicture
+from stemline_panel.sound.waveform import WaveformData
 from stemline_panel.theme import COLOURS
-from stemline_panel.widgets.layout import after
+from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.wave_axes import FrequencyAxis, LevelAxis, TimeAxis
-from stemline_panel.widgets.wave_view_box import WaveBox
+from stemline_panel.widgets.wave_view_box import WaveViewBox
 
 _MICRO = 1_000_000
 _SHORTEST_VIEW = Fraction(1, 20)
@@ -37,13 +37,13 @@ def exact(seconds: float) -> Fraction:
 
 
 class WaveView(QWidget):
-    """Shows a part of a clip. `wants_picture` asks for the sound of a range in so many columns."""
+    """Shows a part of a clip. `waveform_wanted` asks for the sound of a range in so many columns."""
 
-    wants_picture = pyqtSignal(object, int)
+    waveform_wanted = pyqtSignal(object, int)
     clicked = pyqtSignal(object)
     selected = pyqtSignal(object)
     marked = pyqtSignal(object, object)
-    span_moved = pyqtSignal(int, object)
+    mark_moved = pyqtSignal(int, object)
     menu_wanted = pyqtSignal(object, object)
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class WaveView(QWidget):
         self._selections = [self._region(plot, "#ffffff", 34, movable=False) for plot in (self._wave, self._spectrum)]
         for region in self._selections:
             region.hide()
-        self._spans: list[Any] = []
+        self._marks: list[Any] = []
         self._peak = 0.0
         layout = QVBoxLayout(self)
         layout.setContentsMargins(1, 1, 1, 1)
@@ -82,17 +82,17 @@ class WaveView(QWidget):
         self.setAccessibleName("Waveform and spectrogram")
         layout.addWidget(self._wave, 3)
         layout.addWidget(self._spectrum, 2)
-        self._settle = after(self, _SETTLE_MS)
+        self._settle = single_shot_timer(self, _SETTLE_MS)
         self._settle.timeout.connect(self._ask)
         self._wave.getViewBox().sigResized.connect(self._settle.start)
 
     # -- what is shown -------------------------------------------------------------------------------------------------
 
-    def show_clip(self, whole: TimeRange, first: TimeRange, labels: Labels, highest_hz: float) -> None:
+    def show_clip(self, whole: TimeRange, first: TimeRange, time_format: TimeFormat, highest_hz: float) -> None:
         """Another clip: its whole range, and the part to begin with."""
         self.whole = whole
         self._peak = 0.0
-        self._axis.labels = labels
+        self._axis.time_format = time_format
         self._frequencies.highest_hz = highest_hz
         for edge in self._edges:
             edge.setData([], [])
@@ -121,8 +121,8 @@ class WaveView(QWidget):
     def pan(self, seconds: Fraction) -> None:
         self.show_range(TimeRange(self.shown.start + seconds, self.shown.end + seconds))
 
-    def draw(self, picture: SoundPicture) -> None:
-        """The answer to `wants_picture`."""
+    def draw(self, picture: WaveformData) -> None:
+        """The answer to `waveform_wanted`."""
         self.note_peak(picture)
         for edge, levels in zip(self._edges, (picture.low, picture.high), strict=True):
             edge.setData(picture.times, levels)
@@ -131,7 +131,7 @@ class WaveView(QWidget):
             self._image.setImage(picture.spectrum, autoLevels=False, levels=(0, 255))
             self._image.setRect(QRectF(start, 0.0, length, 1.0))
 
-    def note_peak(self, picture: SoundPicture) -> None:
+    def note_peak(self, picture: WaveformData) -> None:
         """The view is as high as the loudest sample that was seen of the clip; it never shrinks while one is shown."""
         if not len(picture.high):
             return
@@ -141,7 +141,7 @@ class WaveView(QWidget):
             height = min(1.02, max(_LOWEST_HEIGHT, peak * 1.15))
             self._wave.setYRange(-height, height, padding=0)
 
-    def show_take(self, name: str) -> None:
+    def show_layer(self, name: str) -> None:
         """Which sound is drawn: in the corner, and by its colour. The picture itself is asked for anew."""
         colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
         self._paint_wave(colour)
@@ -154,7 +154,7 @@ class WaveView(QWidget):
         if follow and not self.shown.start <= time < self.shown.end and self.whole.start <= time < self.whole.end:
             self.show_range(TimeRange(time, time + self.shown.duration))
 
-    # -- selection and spans -------------------------------------------------------------------------------------------
+    # -- selection and marks -------------------------------------------------------------------------------------------
 
     def select(self, part: TimeRange | None) -> None:
         for region in self._selections:
@@ -162,25 +162,25 @@ class WaveView(QWidget):
             if part is not None:
                 region.setRegion((float(part.start), float(part.end)))
 
-    def show_spans(self, spans: Iterable[Span]) -> None:
-        for plot, region in self._spans:
+    def show_marks(self, marks: Iterable[Mark]) -> None:
+        for plot, region in self._marks:
             plot.removeItem(region)
-        self._spans = []
-        for span in spans:
-            colour = COLOURS.plus if span.sign is Sign.PLUS else COLOURS.minus
+        self._marks = []
+        for mark in marks:
+            colour = COLOURS.plus if mark.sign is Sign.PLUS else COLOURS.minus
             for plot in (self._wave, self._spectrum):
                 region = self._region(plot, colour, 58 if plot is self._wave else 26, movable=plot is self._wave)
-                region.setRegion((float(span.range.start), float(span.range.end)))
+                region.setRegion((float(mark.range.start), float(mark.range.end)))
                 if plot is self._wave:
-                    sign = pg.InfLineLabel(region.lines[0], span.sign.value, position=0.93, anchors=[(0, 0), (0, 0)])
+                    sign = pg.InfLineLabel(region.lines[0], mark.sign.value, position=0.93, anchors=[(0, 0), (0, 0)])
                     sign.setColor(QColor(colour))
-                    region.sigRegionChangeFinished.connect(lambda moved, n=span.number: self._moved(n, moved))
-                self._spans.append((plot, region))
+                    region.sigRegionChangeFinished.connect(lambda moved, n=mark.number: self._moved(n, moved))
+                self._marks.append((plot, region))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _plot(self, axes: dict[str, Any], y: tuple[float, float]) -> Any:
-        box = WaveBox()
+        box = WaveViewBox()
         plot = pg.PlotWidget(viewBox=box, axisItems=axes, background=COLOURS.field)
         plot.setYRange(*y, padding=0)
         plot.hideButtons()
@@ -226,11 +226,11 @@ class WaveView(QWidget):
             self.selected.emit(part)
 
     def _moved(self, number: int, region: Any) -> None:
-        self.span_moved.emit(number, _range(*region.getRegion()))
+        self.mark_moved.emit(number, _range(*region.getRegion()))
 
     def _ask(self) -> None:
         columns = max(64, int(self._wave.getViewBox().width() * self.devicePixelRatioF()))
-        self.wants_picture.emit(self.shown, min(columns, 4000))
+        self.waveform_wanted.emit(self.shown, min(columns, 4000))
 
 
 def _range(start: float, end: float) -> TimeRange:

@@ -11,7 +11,7 @@ from PyQt5.QtCore import Qt, pyqtSignal
 _ZOOM_STEP = 1.25
 
 
-class WaveBox(pg.ViewBox):
+class WaveViewBox(pg.ViewBox):
     """A view box whose x axis is time in seconds. The y axis never moves."""
 
     clicked = pyqtSignal(float)

@@ -18,7 +18,7 @@ from bridges.panel.harness import FakeSink, Panel, tones
 from hosts.remote.running import FakeHostRunner, write_wav
 from stemline_panel.app import Launch, build
 from stemline_panel.theme import apply_theme
-from stemline_panel.user_data import Kept
+from stemline_panel.user_data import UserData
 
 OpenPanel = Callable[..., Panel]
 
@@ -34,8 +34,8 @@ def open_panel(
 
     def open_one(path: Path | None = None, *, sink: FakeSink | None = None, **launch: object) -> Panel:
         sink = sink or FakeSink()
-        kept = Kept.at(tmp_path / "kept")
-        director = build(Launch(str(path) if path else None, **launch), sink, kept)  # type: ignore[arg-type]
+        user_data = UserData.at(tmp_path / "kept")
+        director = build(Launch(str(path) if path else None, **launch), sink, user_data)  # type: ignore[arg-type]
         director.window.resize(1280, 820)
         director.window.show()
         panel = Panel(director, qtbot, sink)

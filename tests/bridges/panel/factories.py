@@ -18,7 +18,7 @@ from stemline.clips import (
 )
 from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
 from stemline.workflow import RunResult, RunSettings
-from stemline_panel.model.request import Outcome, RunRequest
+from stemline_panel.model.request import RunOutcome, RunRequest
 from stemline_panel.model.session import Session
 from stemline_panel.model.settings import PanelSettings
 
@@ -32,12 +32,12 @@ def clip(number: int = 1, start: int = 10, end: int = 20) -> ClipRange:
 
 
 def session(*clips: ClipRange) -> Session:
-    made = Session(PanelSettings(), Path("/film/stems"), host=HOST, server_ready=True, apply_words="Apply to Fake")
+    made = Session(PanelSettings(), Path("/film/stems"), host=HOST, server_ready=True, apply_label="Apply to Fake")
     made.show(ReadClips(clips or (clip(),)))
     return made
 
 
-def stems_of(shown: ClipRange, stem: Path, *, rate: int = 48000, audition: bool = False) -> Outcome:
+def stems_of(shown: ClipRange, stem: Path, *, rate: int = 48000, audition: bool = False) -> RunOutcome:
     """A run on a clip that is shown, whose stem and residual are both the sound in one file."""
     request = RunRequest((StemRequest("beep", Prompt("beep")),), (shown,), RunSettings(stem.parent / "out"), audition)
     samples = SampleRange(0, int(shown.record_range.duration * rate))
@@ -56,6 +56,6 @@ def stems_of(shown: ClipRange, stem: Path, *, rate: int = 48000, audition: bool 
     return replace(outcome(request), tracks=tracks)
 
 
-def outcome(request: RunRequest) -> Outcome:
+def outcome(request: RunRequest) -> RunOutcome:
     result = RunResult((), (), (), (), (), "", (), "noop", 1.0, 1.0, 1.0)
-    return Outcome(request, result, (), WriteOptions())
+    return RunOutcome(request, result, (), WriteOptions())

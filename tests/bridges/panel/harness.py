@@ -18,8 +18,8 @@ from pytestqt.qtbot import QtBot
 
 from stemline_panel.director import Director
 from stemline_panel.model.queue import ItemState, QueueItem
-from stemline_panel.model.request import Outcome
-from stemline_panel.sound.sink import NoDevice, Pull
+from stemline_panel.model.request import RunOutcome
+from stemline_panel.sound.sink import NoDeviceError, PullSamples
 
 RATE = 48000
 
@@ -31,14 +31,14 @@ class FakeSink:
         self.missing = missing
         self.rate = 0
         self.opened_by: list[threading.Thread] = []
-        self._pull: Pull | None = None
+        self._pull: PullSamples | None = None
 
     latency_s = 0.02
 
-    def open(self, sample_rate: int, pull: Pull) -> None:
+    def open(self, sample_rate: int, pull: PullSamples) -> None:
         self.opened_by.append(threading.current_thread())
         if self.missing:
-            raise NoDevice(self.missing)
+            raise NoDeviceError(self.missing)
         self.rate, self._pull = sample_rate, pull
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Panel:
 
     def __init__(self, director: Director, qtbot: QtBot, sink: FakeSink) -> None:
         self.director, self.bot, self.sink = director, qtbot, sink
-        self.window, self.session, self.sound = director.window, director.session, director.sound
+        self.window, self.session, self.playback = director.window, director.session, director.playback
 
     def until(self, seen: Callable[[], object], timeout_s: float = 180.0) -> None:
         """Lets the window live until `seen` is true."""
@@ -76,12 +76,12 @@ class Panel:
 
     def ready(self) -> Panel:
         """Until a clip is open, drawn and scanned, and there is a server."""
-        self.until(lambda: self.sound.clip is not None and self.session.server_ready)
+        self.until(lambda: self.playback.clip is not None and self.session.server_ready)
         return self
 
     def until_shown(self) -> None:
         """Until the chosen clip is the one that is open."""
-        self.until(lambda: self.sound.clip and self.session.clip is self.sound.clip.clip)
+        self.until(lambda: self.playback.clip and self.session.clip is self.playback.clip.clip)
 
     def type(self, text: str) -> None:
         edit = self.window.prompt.prompt.edit
@@ -99,23 +99,23 @@ class Panel:
     @property
     def choice(self) -> str:
         """The sound that is heard, by name."""
-        return self.sound.player.choice
+        return self.playback.player.choice
 
     def plays(self) -> bool:
-        return self.sound.player.playing
+        return self.playback.player.playing
 
     @property
-    def big(self) -> str:
-        return str(self.window.prompt.big.text())
+    def primary_label(self) -> str:
+        return str(self.window.prompt.primary.text())
 
-    def press_big(self) -> None:
-        self.click(self.window.prompt.big)
+    def trigger_primary(self) -> None:
+        self.click(self.window.prompt.primary)
 
     def separate(self, text: str) -> QueueItem:
         """Types, presses the big button, waits for the end."""
         self.type(text)
         self.until(lambda: self.session.server_ready)
-        self.press_big()
+        self.trigger_primary()
         return self.ended()
 
     def ended(self) -> QueueItem:
@@ -128,10 +128,10 @@ class Panel:
         assert item.state is ItemState.DONE, item.status
         return item
 
-    def finish(self, outcome: Outcome, *, found_again: bool = False) -> QueueItem:
+    def finish(self, outcome: RunOutcome, *, restored: bool = False) -> QueueItem:
         """A run on what is open ends with this."""
-        item = self.session.queue.add(outcome.request, ItemState.RUNNING, self.session.place)
-        item.found_again = found_again
+        item = self.session.queue.add(outcome.request, ItemState.RUNNING, self.session.document_key)
+        item.restored = restored
         self.session.queue.finish(item.number, outcome)
         self.director.runs.changed.emit()
         self.director.runs.finished.emit(item)

@@ -14,18 +14,18 @@ from stemline_app.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
 from stemline_panel.sound.sink import AudioSink
-from stemline_panel.user_data import Kept
+from stemline_panel.user_data import UserData
 
 
 def user(director: Director) -> Iterator[bool]:
     """Yields whether to go on to the next step."""
     print("a library prints what it likes")  # must not reach the host
-    yield from _until(lambda: director.sound.clip is not None and director.session.server_ready)
+    yield from _until(lambda: director.playback.clip is not None and director.session.server_ready)
     director.session.settings.model = "noop"
     director.window.prompt.prompt.edited.emit("speech")
-    director.asking.press_big()
+    director.requests.trigger_primary()
     yield from _until(lambda: director.session.finished() is not None)
-    director.asking.press_big()
+    director.requests.trigger_primary()
     yield from _until(lambda: any(item.applied for item in director.session.queue))
     director.window.close()
 
@@ -35,8 +35,8 @@ def _until(seen: object) -> Iterator[bool]:
         yield False
 
 
-def build_driven(launch: app.Launch, sink: AudioSink, kept: Kept) -> Director:
-    director = build(launch, sink, kept)
+def build_driven(launch: app.Launch, sink: AudioSink, user_data: UserData) -> Director:
+    director = build(launch, sink, user_data)
     steps = user(director)
     timer = QTimer(director)
     timer.timeout.connect(lambda: next(steps, None))

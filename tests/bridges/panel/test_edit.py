@@ -26,19 +26,19 @@ def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, edit: Path) -> 
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     assert len(panel.session.clips) > 2
-    assert "01:00:00:00-01:00:06:18, 25 fps" in panel.window.target.line.text(), "the edit's own timecode"
+    assert "01:00:00:00-01:00:06:18, 25 fps" in panel.window.clip_bar.line.text(), "the edit's own timecode"
     assert panel.window.transport.clock.text() == "01:00:00:00"
-    panel.window.target.all_toggled.emit(True)
+    panel.window.clip_bar.all_toggled.emit(True)
     item = panel.separate("speech")
     assert item.outcome is not None, item.status
-    assert panel.big == "Write edit.stems.otio"
-    panel.press_big()
+    assert panel.primary_label == "Write edit.stems.otio"
+    panel.trigger_primary()
     panel.until(lambda: item.applied)
     assert item.applied is not None
     written = read_timeline(Path(item.applied.output))
     assert [track.name for track in written.tracks if "stemline" in track.metadata] == list(item.applied.tracks)
     assert edit.read_bytes() == before
-    panel.click(panel.window.results.remove)
+    panel.click(panel.window.results.take_back)
     panel.until(lambda: item.applied is None)
     assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
 
@@ -49,9 +49,9 @@ def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel,
     written = []
     for name in ("edit.stems.otio", "edit-2.stems.otio"):
         panel.separate("speech")
-        panel.until(lambda: panel.big == "Write edit.stems.otio")
-        panel.press_big()
-        panel.until(lambda: panel.big == "Applied")
+        panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
+        panel.trigger_primary()
+        panel.until(lambda: panel.primary_label == "Applied")
         applied = list(panel.session.queue)[-1].applied
         assert applied is not None
         assert Path(applied.output).name == name
@@ -72,15 +72,15 @@ def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel
     used = first.source_range
     first.source_range = otio.opentime.TimeRange(used.start_time + second, used.duration - second)
     otio.adapters.write_to_file(timeline, str(edit))
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: "changed since it was read" in panel.window.banner.text(), 30)
     assert item.applied is None
     assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
     panel.key(Qt.Key_F5)
-    panel.until(lambda: panel.big != "Write edit.stems.otio")
+    panel.until(lambda: panel.primary_label != "Write edit.stems.otio")
     again = panel.separate("speech")
-    panel.until(lambda: panel.big == "Write edit.stems.otio")
-    panel.press_big()
+    panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
+    panel.trigger_primary()
     panel.until(lambda: again.applied)
 
 
@@ -95,7 +95,7 @@ def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, edit: Pa
     panel.director.step_clip(-1)
     panel.until_shown()
     assert panel.director.results.shown is second
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: first.applied or second.applied)
     assert first.applied is not None
     assert second.applied is None
@@ -106,15 +106,15 @@ def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPane
     panel = open_panel(edit).ready()
     for _ in range(8):
         panel.director.step_clip(1)
-        assert panel.sound.clip is None
+        assert panel.playback.clip is None
         panel.director.marks.click(panel.window.wave.whole.start)
         panel.director.marks.select_extent()
         panel.window.wave.zoom(0.5)
-        panel.sound.choose("mix")
-        panel.sound.toggle(None, loop=False)
+        panel.playback.choose("mix")
+        panel.playback.toggle(None, loop=False)
         assert not panel.plays()
     panel.until_shown()
-    panel.until(lambda: not panel.sound._drawing)
+    panel.until(lambda: not panel.playback._drawing)
     assert not panel.window.banner.isVisible()
 
 
@@ -122,12 +122,12 @@ def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, edi
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     item = panel.separate("speech")
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: item.applied)
     assert item.applied is not None
     written = Path(item.applied.output)
     written.write_text(written.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    panel.click(panel.window.results.remove)
+    panel.click(panel.window.results.take_back)
     panel.until(lambda: item.applied is None)
     assert written.exists()
-    assert "was changed since and is kept" in panel.window.said
+    assert "was changed since and is kept" in panel.window.status_text

@@ -20,11 +20,11 @@ from bridges.panel.harness import tones
 from stemline.client import find_private, stop_private
 from stemline.paths import cache_dir
 from stemline_panel.model.queue import ItemState
-from stemline_panel.model.session import Does
+from stemline_panel.model.session import Action
 from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.sound import sink
 from stemline_panel.widgets.badge import Health
-from stemline_panel.widgets.shortcut_dialog import HelpOverlay
+from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
 
 
 @pytest.fixture
@@ -37,15 +37,15 @@ def own_server(open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_no_server_says_so_and_the_button_connects(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav"), server="127.0.0.1:9")
-    panel.until(lambda: panel.window.target.server.health is Health.BAD)
-    assert panel.window.target.server.words == "no server"
-    assert "127.0.0.1:9" in panel.window.target.server.toolTip()
-    assert panel.window.target.server.fix.isVisible()
-    panel.until(lambda: panel.sound.clip)
-    assert panel.session.big_button().does is Does.CONNECT
-    panel.press_big()
-    assert panel.window.target.server.health is Health.WAITING
-    panel.until(lambda: panel.window.target.server.health is Health.BAD)
+    panel.until(lambda: panel.window.clip_bar.server.health is Health.BAD)
+    assert panel.window.clip_bar.server.words == "no server"
+    assert "127.0.0.1:9" in panel.window.clip_bar.server.toolTip()
+    assert panel.window.clip_bar.server.fix.isVisible()
+    panel.until(lambda: panel.playback.clip)
+    assert panel.session.primary_action().action is Action.CONNECT
+    panel.trigger_primary()
+    assert panel.window.clip_bar.server.health is Health.WAITING
+    panel.until(lambda: panel.window.clip_bar.server.health is Health.BAD)
 
 
 @pytest.mark.usefixtures("own_server")
@@ -53,7 +53,7 @@ def test_a_killed_server_is_started_again_and_the_run_ends_well(open_panel: Open
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.type("sleep:3")
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: panel.session.queue.running and panel.session.queue.running.fraction > 0)
     server = find_private()
     assert server is not None
@@ -66,7 +66,7 @@ def test_a_wish_that_says_nothing_is_told_so(open_panel: OpenPanel, tmp_path: Pa
     edit = panel.window.prompt.prompt.edit
     edit.setFocus()
     QTest.keyClick(edit, Qt.Key_Return)
-    assert panel.window.said == "Nothing is asked for yet. Type what it is, or mark where it sounds."
+    assert panel.window.status_text == "Nothing is asked for yet. Type what it is, or mark where it sounds."
     assert not len(panel.session.queue)
 
 
@@ -106,10 +106,10 @@ def test_a_fault_inside_leaves_the_window_alive() -> None:
     script = """
 import sys
 from PyQt5.QtCore import QCoreApplication, QTimer
-from stemline_panel.crash_handler import survive
+from stemline_panel.crash_handler import install_crash_handler
 
 app = QCoreApplication([])
-survive(print)
+install_crash_handler(print)
 timer = QTimer()
 timer.timeout.connect(lambda: 1 / 0)
 timer.start(0)
@@ -128,7 +128,7 @@ sys.exit(app.exec_())
 
 
 def test_why_there_is_no_sound_is_one_sentence() -> None:
-    assert sink.why_no_device() in ("", "No sound device was found: connect one to listen.")
+    assert sink.device_problem() in ("", "No sound device was found: connect one to listen.")
 
 
 def test_every_key_is_bound_and_listed(open_panel: OpenPanel) -> None:
@@ -137,7 +137,7 @@ def test_every_key_is_bound_and_listed(open_panel: OpenPanel) -> None:
     for short in SHORTCUTS:
         for key in short.keys:
             assert QKeySequence(key).toString() in bound, key
-    shown = HelpOverlay(panel.window)
+    shown = ShortcutDialog(panel.window)
     words = {label.text() for label in shown.findChildren(QLabel)}
-    assert {short.words for short in SHORTCUTS if not short.action.startswith("take_")} <= words
+    assert {short.words for short in SHORTCUTS if not short.action.startswith("layer_")} <= words
     shown.deleteLater()

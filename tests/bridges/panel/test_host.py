@@ -18,7 +18,7 @@ from bridges.panel.conftest import OpenPanel
 from bridges.panel.host_harness import attended, report
 from hosts.remote.running import FakeHostRunner
 from stemline.companion.remote import CallTimes
-from stemline_panel.model.journal import Journal, entries_of
+from stemline_panel.model.journal import Journal, journal_entries
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Verb
 from stemline_panel.reconnect import SocketStream
@@ -31,27 +31,27 @@ def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_pa
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         window = panel.window
-        assert window.target.host.health is Health.GOOD
-        assert window.target.line.text() == "voice ü 1, A1, 01:00:00:00-01:00:01:00, 25 fps, mono, 48 kHz"
+        assert window.clip_bar.host.health is Health.GOOD
+        assert window.clip_bar.line.text() == "voice ü 1, A1, 01:00:00:00-01:00:01:00, 25 fps, mono, 48 kHz"
         panel.select(3600.2, 3600.6)
         panel.click(window.transport.plus)
         item = panel.separate("speech")
         assert item.state is ItemState.DONE, item.status
-        assert panel.big == "Apply to Fake"
+        assert panel.primary_label == "Apply to Fake"
         assert (
             "Adds 2 tracks (speech, residual) with 1 clip. Only the stems play. The original clip will be disabled."
-            in (window.prompt.big.toolTip())
+            in (window.prompt.primary.toolTip())
         )
-        panel.until(lambda: len(panel.sound.levels) == 3)
-        panel.press_big()
+        panel.until(lambda: len(panel.playback.levels) == 3)
+        panel.trigger_primary()
         panel.until(lambda: item.applied)
         assert item.applied is not None
         assert item.applied.tracks == ("speech A1 (0)", "residual A1 (1)")
-        assert panel.big == "Applied"
-        panel.click(window.results.remove)
+        assert panel.primary_label == "Applied"
+        panel.click(window.results.take_back)
         panel.until(lambda: item.applied is None)
-        assert panel.big == "Apply to Fake"
-        panel.press_big()
+        assert panel.primary_label == "Apply to Fake"
+        panel.trigger_primary()
         panel.until(lambda: item.applied)
     told = report(runner)
     assert told["removed"] == ["result-1"]
@@ -62,10 +62,10 @@ def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_pa
 def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
-        panel.window.target.all_toggled.emit(True)
-        panel.director.asking.set_verb(Verb.REMOVE)
+        panel.window.clip_bar.all_toggled.emit(True)
+        panel.director.requests.set_verb(Verb.REMOVE)
         first = panel.separate("hum")
-        panel.press_big()
+        panel.trigger_primary()
         panel.until(lambda: first.applied)
         assert panel.session.queue.running is None
         second = panel.separate("buzz")
@@ -102,18 +102,18 @@ def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, o
         panel.ready()
         panel.separate("speech")
         panel.type("sleep:2")
-        panel.press_big()
+        panel.trigger_primary()
         panel.until(lambda: panel.session.queue.running)
         child.kill()
-        panel.until(lambda: panel.window.target.host.health is Health.BAD)
-        assert panel.window.target.host.words == "Fake is gone"
+        panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
+        assert panel.window.clip_bar.host.words == "Fake is gone"
         assert "What was separated is kept" in panel.window.banner.text()
-        assert not panel.window.target._refresh.isVisible(), "there is nobody to read from"
+        assert not panel.window.clip_bar._refresh.isVisible(), "there is nobody to read from"
         item = panel.ended()
         assert item.state is ItemState.DONE, "what runs goes on"
         assert not panel.window.results.apply.isEnabled()
-        panel.click(panel.window.target.host.fix)
-        panel.until(lambda: panel.window.target.line.text().startswith("voice ü.wav"))
+        panel.click(panel.window.clip_bar.host.fix)
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü.wav"))
         assert not panel.director.hosts.lost
 
 
@@ -127,10 +127,10 @@ def test_a_host_that_comes_back_finds_the_same_panel(
         panel.ready()
         item = panel.separate("speech")
         child.kill()
-        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
         again = runner.config("attend", (str(Path(sys.executable).with_name("stemline")), "panel", "--host"))
         with subprocess.Popen(runner.command(again)) as host:
-            panel.until(lambda: panel.window.target.host.health is Health.GOOD)
+            panel.until(lambda: panel.window.clip_bar.host.health is Health.GOOD)
             assert not panel.window.banner.isVisible()
             panel.until(panel.window.results.apply.isEnabled)
             panel.click(panel.window.results.apply)
@@ -139,7 +139,7 @@ def test_a_host_that_comes_back_finds_the_same_panel(
             assert host.wait(60) == 0
     told = report(runner)
     assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
-    assert not panel.director._kept.waiting.exists()
+    assert not panel.director._user_data.waiting.exists()
 
 
 def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
@@ -148,17 +148,17 @@ def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         item = panel.separate("speech")
-        panel.press_big()
+        panel.trigger_primary()
         panel.until(lambda: item.applied)
         noted: list[object] = []
         panel.director.runs._ask_journal(lambda: None, noted.append)
         panel.until(lambda: noted)  # its own journal is written
-        beside = Journal(panel.director._kept.folder / "runs")
-        beside.write(entries_of([replace(item, applied=None)]))
-        assert panel.big == "Applied"
+        beside = Journal(panel.director._user_data.folder / "runs")
+        beside.write(journal_entries([replace(item, applied=None)]))
+        assert panel.primary_label == "Applied"
         qapp.applicationStateChanged.emit(Qt.ApplicationActive)
-        panel.until(lambda: panel.big == "Apply to Fake")
-        assert not panel.window.results.remove.isEnabled()
+        panel.until(lambda: panel.primary_label == "Apply to Fake")
+        assert not panel.window.results.take_back.isEnabled()
     report(runner)
 
 
@@ -167,11 +167,11 @@ def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner
         panel.ready()
         item = panel.separate("speech")
         panel.director.open(runner.media[1])
-        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         panel.director.results.select(item.number)
         assert not panel.window.results.apply.isEnabled(), "its tracks belong into the host"
         panel.director.hosts.read()
-        panel.until(lambda: panel.window.target.line.text().startswith("voice ü 1"))
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü 1"))
         panel.until(panel.window.results.apply.isEnabled)
     assert report(runner)["tracks"] == []
 
@@ -180,10 +180,10 @@ def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunn
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         item = panel.separate("speech")
-        link = panel.director.hosts._link
-        assert link is not None
-        link._times = CallTimes(write_s=0.0)
-        panel.press_big()
+        connection = panel.director.hosts._connection
+        assert connection is not None
+        connection._times = CallTimes(write_s=0.0)
+        panel.trigger_primary()
         panel.until(panel.window.banner.isVisible)
         assert "The tracks speech A1, residual A1 may be there all the same. Look at the timeline" in (
             panel.window.banner.text()
@@ -204,7 +204,7 @@ def test_words_that_are_typed_keep_the_window_when_the_host_ends(runner: FakeHos
         panel.ready()
         panel.type("speech")
         child.kill()
-        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
         assert panel.window.isVisible()
 
 
@@ -214,12 +214,12 @@ def test_marks_of_the_host_are_not_sent_with_a_file(runner: FakeHostRunner, open
         panel.select(3600.2, 3600.6)
         panel.click(panel.window.transport.plus)
         panel.type("speech")
-        assert len(panel.session.stems.current.spans) == 1
+        assert len(panel.session.stems.current.marks) == 1
         panel.director.hosts.read()
         panel.until(lambda: not panel.director.hosts.busy)
-        assert len(panel.session.stems.current.spans) == 1, "the same place keeps them"
+        assert len(panel.session.stems.current.marks) == 1, "the same place keeps them"
         panel.director.open(runner.media[1])
-        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         (asked,) = panel.session.request().stems
         assert (asked.prompt.text, asked.prompt.plus) == ("speech", ())
 
@@ -228,13 +228,13 @@ def test_a_file_that_is_shown_is_not_lost_with_the_host(runner: FakeHostRunner, 
     with attended(runner, open_panel) as (panel, child):
         panel.ready()
         panel.director.open(runner.media[1])
-        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         child.kill()
         panel.until(lambda: not panel.director.hosts.connected)
         assert panel.window.isVisible()
         assert not panel.director.hosts.lost
         item = panel.separate("speech")
-        panel.press_big()
+        panel.trigger_primary()
         panel.until(lambda: item.applied)
 
 
@@ -242,7 +242,7 @@ def test_reading_before_the_host_has_said_hello_is_one_sentence(open_panel: Open
     ours, theirs = socket.socketpair()
     with theirs:
         panel = open_panel(streams=(SocketStream(ours), SocketStream(ours)))
-        panel.director.actions["refresh"].trigger()
+        panel.director.actions["reload"].trigger()
         panel.until(panel.window.banner.isVisible)
         assert "hello" in panel.window.banner.text()
         theirs.shutdown(socket.SHUT_RDWR)
@@ -256,12 +256,12 @@ def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel:
         panel.ready()
         assert panel.window.banner.isVisible()
         assert panel.window.banner.text() == warning
-        assert panel.window.target.line.toolTip().endswith(warning)
-        assert panel.window.target.line.text().endswith("(1 left out)")
-        assert "Title (A2): It is a title." in panel.window.target.line.toolTip()
+        assert panel.window.clip_bar.line.toolTip().endswith(warning)
+        assert panel.window.clip_bar.line.text().endswith("(1 left out)")
+        assert "Title (A2): It is a title." in panel.window.clip_bar.line.toolTip()
         panel.director.step_clip(1)
-        panel.until(lambda: panel.window.target.line.text().startswith("voice ü 2"))
-        panel.until(lambda: panel.sound.clip)
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü 2"))
+        panel.until(lambda: panel.playback.clip)
 
 
 @pytest.mark.usefixtures("shared_server")
@@ -284,8 +284,8 @@ def test_times_are_those_of_the_timeline(runner: FakeHostRunner, open_panel: Ope
         marks = panel.window.prompt.stems._marks
         assert marks.text() == "Marked: 1 × sounds here, 0 × not here."
         panel.director.step_clip(1)
-        panel.until(lambda: panel.sound.clip and panel.sound.clip.clip.clip_id == "clip-2")
+        panel.until(lambda: panel.playback.clip and panel.playback.clip.clip.clip_id == "clip-2")
         assert marks.text() == "Marked: 0 × sounds here, 0 × not here. 1 outside this clip."
-        panel.sound.seek(Fraction(18009, 5) + Fraction(1, 25))
+        panel.playback.seek(Fraction(18009, 5) + Fraction(1, 25))
         panel.until(lambda: panel.window.transport.clock.text() == "01:00:01:21")
-        assert panel.sound.player.position == 48000 // 25
+        assert panel.playback.player.position == 48000 // 25

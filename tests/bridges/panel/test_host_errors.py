@@ -12,7 +12,7 @@ from hosts.remote.running import FakeHostRunner
 from stemline.companion.remote import CallTimes
 from stemline.errors import Code, EditError, HostError
 from stemline.hosts.base import ReadClips
-from stemline_panel.documents import RemotePlace
+from stemline_panel.documents import HostDocument
 from stemline_panel.widgets.badge import Health
 
 
@@ -31,13 +31,13 @@ def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
     code: Code,
     shown: tuple[Health, str, str],
 ) -> None:
-    def nothing(place: RemotePlace) -> ReadClips:
+    def nothing(place: HostDocument) -> ReadClips:
         raise HostError("It went wrong.", code=code)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RemotePlace, "read", nothing)
+        patch.setattr(HostDocument, "read", nothing)
         with attended(runner, open_panel) as (panel, _):
-            target = panel.window.target
+            target = panel.window.clip_bar
             panel.until(panel.window.banner.isVisible)
             assert target.host.isVisible()
             assert target.host.fix.isVisible()
@@ -54,7 +54,7 @@ def test_a_file_that_cannot_be_read_says_nothing_about_the_host(runner: FakeHost
         (runner.folder / "empty.otio").write_text("", encoding="utf-8")
         panel.director.open(runner.folder / "empty.otio")
         panel.until(panel.window.banner.isVisible)
-        assert panel.window.target.host.health is Health.GOOD
+        assert panel.window.clip_bar.host.health is Health.GOOD
 
 
 def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
@@ -64,17 +64,17 @@ def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         panel.director.open(runner.media[1])
-        panel.until(lambda: panel.window.target.line.text().startswith("music.wav"))
+        panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         item = panel.separate("speech")
 
-        def nothing(place: RemotePlace) -> ReadClips:
+        def nothing(place: HostDocument) -> ReadClips:
             raise EditError("There is no clip with sound.", code=Code.EDIT_NO_CLIPS)
 
-        monkeypatch.setattr(RemotePlace, "read", nothing)
+        monkeypatch.setattr(HostDocument, "read", nothing)
         panel.director.hosts.read()
         panel.until(panel.window.banner.isVisible)
-        assert panel.big == "Save the stems"
-        panel.press_big()
+        assert panel.primary_label == "Save the stems"
+        panel.trigger_primary()
         panel.until(lambda: item.applied)
         assert item.applied is not None
         assert item.applied.files, "saved beside the file"
@@ -86,24 +86,24 @@ def test_a_call_that_takes_too_long_can_be_tried_again(
 ) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
-        link = panel.director.hosts._link
-        assert link is not None
-        link._times = CallTimes(read_s=0.0)
+        connection = panel.director.hosts._connection
+        assert connection is not None
+        connection._times = CallTimes(read_s=0.0)
         panel.director.hosts.read()
-        panel.until(lambda: panel.window.target.host.health is Health.BAD)
+        panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
         assert "did not answer read_clips" in panel.window.banner.text()
-        link._times = CallTimes()
-        panel.click(panel.window.target.host.fix)
-        panel.until(lambda: panel.window.target.host.health is Health.GOOD)
+        connection._times = CallTimes()
+        panel.click(panel.window.clip_bar.host.fix)
+        panel.until(lambda: panel.window.clip_bar.host.health is Health.GOOD)
         assert not panel.window.banner.isVisible()
 
 
 def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
-        hosts, badge, told = panel.director.hosts, panel.window.target.host, threading.Event()
+        hosts, badge, told = panel.director.hosts, panel.window.clip_bar.host, threading.Event()
         hosts._patience.setInterval(0)
-        hosts._do(hosts.place, lambda: told.wait(60), lambda _: None)
+        hosts._do(hosts.document, lambda: told.wait(60), lambda _: None)
         panel.until(lambda: badge.words == "still waiting")
         assert badge.health is Health.WAITING
         told.set()

@@ -17,13 +17,13 @@ from bridges.panel.factories import clip, outcome, session
 from stemline.errors import Code, MediaError
 from stemline.hosts.base import ReadClips
 from stemline.paths import cache_dir
-from stemline_panel.control.run_controller import RunControl
+from stemline_panel.control.run_controller import RunController
 from stemline_panel.model import journal as journals
-from stemline_panel.model.journal import Entry, Journal, entries_of
-from stemline_panel.model.queue import Applied, ItemState, QueueItem, RunQueue
+from stemline_panel.model.journal import Journal, JournalEntry, journal_entries
+from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem, RunQueue
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Session
-from stemline_panel.user_data import forget_old
+from stemline_panel.user_data import delete_unsaved_stems
 
 
 def finished_run() -> tuple[Session, QueueItem]:
@@ -41,15 +41,15 @@ def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
     queue, request = made.queue, made.request()
     done = queue.add(request)
     queue.finish(done.number, outcome(request))
-    done.applied = Applied(("rain A1",), handle="r1", files=(("/x", 1, 2),))
+    done.applied = AppliedResult(("rain A1",), handle="r1", files=(("/x", 1, 2),))
     queue.add(dataclasses.replace(request, settings=dataclasses.replace(request.settings, seed=1)))
     queue.add(made.audition(Fraction(12)))
-    Journal(tmp_path).write(entries_of(queue))
+    Journal(tmp_path).write(journal_entries(queue))
     first, second = Journal(tmp_path).read(made.clips).values()
     assert first.request == request
-    assert not first.whole, "no files, nothing to find again"
-    assert first.applied == Applied(("rain A1",), handle="r1")
-    assert not second.whole
+    assert not first.complete, "no files, nothing to find again"
+    assert first.applied == AppliedResult(("rain A1",), handle="r1")
+    assert not second.complete
     assert Journal(tmp_path).read([clip(2)]) == {}, "other clips have runs of their own"
 
 
@@ -61,11 +61,11 @@ def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path
     item = made.queue.add(made.request())
     made.queue.finish(item.number, outcome(item.request))
     journal = Journal(tmp_path)
-    journal.write(entries_of(made.queue))
+    journal.write(journal_entries(made.queue))
     made.show(ReadClips((clip(3),)))
     assert journal.read(made.clips) == {}
-    item.applied = Applied(("rain A1",), handle="r1")
-    journal.write(entries_of(made.queue))
+    item.applied = AppliedResult(("rain A1",), handle="r1")
+    journal.write(journal_entries(made.queue))
     (found,) = Journal(tmp_path).read([clip(2), clip(4)]).values()
     assert found.request == item.request
     assert found.applied == item.applied
@@ -73,10 +73,10 @@ def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path
 
 def test_what_is_in_the_timeline_can_be_taken_back_after_a_stopped_retry(tmp_path: Path) -> None:
     made, item = finished_run()
-    item.applied = Applied(("rain A1",), handle="r1")
+    item.applied = AppliedResult(("rain A1",), handle="r1")
     item.state = ItemState.STOPPED
     journal = Journal(tmp_path)
-    journal.write(entries_of(made.queue))
+    journal.write(journal_entries(made.queue))
     (found,) = Journal(tmp_path).read(made.clips).values()
     assert found.applied == item.applied
 
@@ -87,55 +87,55 @@ def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> N
     for made, text in ((one, "rain"), (other, "wind")):
         made.stems.add(text)
         made.queue.add(made.request())
-    journals[0].write(entries_of(one.queue))
-    journals[1].write(entries_of(other.queue))
-    journals[0].write(entries_of(one.queue))
+    journals[0].write(journal_entries(one.queue))
+    journals[1].write(journal_entries(other.queue))
+    journals[0].write(journal_entries(one.queue))
     assert [entry.request.stems[0].name for entry in journals[1].read([clip()]).values()] == ["rain", "wind"]
 
 
 @pytest.fixture
-def runs_of(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[[Session], RunControl]]:
+def runs_of(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[[Session], RunController]]:
     """Makes the runs of one panel after the other on the same journal."""
-    made: list[RunControl] = []
+    made: list[RunController] = []
 
-    def make(one: Session) -> RunControl:
-        made.append(RunControl(one, Journal(tmp_path)))
+    def make(one: Session) -> RunController:
+        made.append(RunController(one, Journal(tmp_path)))
         return made[-1]
 
     yield make
     assert all(runs.close() for runs in made)
 
 
-def earlier(qtbot: QtBot, runs: RunControl, made: Session) -> int:
+def earlier(qtbot: QtBot, runs: RunController, made: Session) -> int:
     """How many runs are found when these clips are opened."""
-    with qtbot.waitSignal(runs.earlier, timeout=60_000) as told:
-        runs.find_earlier(made.read)
+    with qtbot.waitSignal(runs.restored, timeout=60_000) as told:
+        runs.restore_runs(made.read)
     assert told.args is not None
     return int(told.args[0])
 
 
-def settled(qtbot: QtBot, runs: RunControl) -> None:
+def settled(qtbot: QtBot, runs: RunController) -> None:
     """Until its journal is written and read as was asked."""
     ended: list[object] = []
     runs._ask_journal(lambda: None, ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=60_000)
 
 
-RunsOf = Callable[[Session], RunControl]
+RunsOf = Callable[[Session], RunController]
 
 
 def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(runs_of: RunsOf, qtbot: QtBot) -> None:
     made, item = finished_run()
     runs = runs_of(made)
-    runs.keep()
+    runs.save_journal()
     made.show(ReadClips((clip(2),)))
     assert earlier(qtbot, runs, made) == 0
     beside, later = session(), session()
     other = runs_of(beside)
     assert earlier(qtbot, other, beside) == 1, "a panel beside it knows the run as not applied"
-    item.applied = Applied(("rain A1",), handle="r1")
+    item.applied = AppliedResult(("rain A1",), handle="r1")
     for control in (runs, other):
-        control.keep()
+        control.save_journal()
         settled(qtbot, control)
     assert earlier(qtbot, runs_of(later), later) == 1
     (found,) = later.queue
@@ -153,12 +153,12 @@ def test_no_journal_is_read_in_the_windows_thread(
     made.stems.add("wind")
     made.queue.finish(made.queue.add(made.request()).number, outcome(made.request()))
     first = runs_of(made)
-    first.keep()
+    first.save_journal()
     settled(qtbot, first)
     readers = []
     load = journals._load
 
-    def noted(*asked: Any) -> Entry | None:
+    def noted(*asked: Any) -> JournalEntry | None:
         readers.append(threading.current_thread())
         return load(*asked)
 
@@ -166,8 +166,8 @@ def test_no_journal_is_read_in_the_windows_thread(
     later = session()
     runs = runs_of(later)
     assert earlier(qtbot, runs, later) == 2
-    runs.keep()
-    runs.look_again()
+    runs.save_journal()
+    runs.refresh_applied()
     settled(qtbot, runs)
     assert readers
     assert threading.main_thread() not in readers
@@ -176,21 +176,21 @@ def test_no_journal_is_read_in_the_windows_thread(
 def test_a_run_that_nobody_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, item = finished_run()
     ours, theirs = Journal(tmp_path), Journal(tmp_path)
-    ours.write(entries_of([item]))
-    assert ours.news([item.digest]) == {}
+    ours.write(journal_entries([item]))
+    assert ours.changed_by_others([item.digest]) == {}
     with monkeypatch.context() as patch:
         patch.setattr(journals, "_load", lambda *_: pytest.fail("read again"))
-        assert ours.news([item.digest]) == {}
-    item.applied = Applied(("rain A1",), handle="r1")
-    theirs.write(entries_of([item]))
-    assert [entry.applied for entry in ours.news([item.digest]).values()] == [item.applied]
+        assert ours.changed_by_others([item.digest]) == {}
+    item.applied = AppliedResult(("rain A1",), handle="r1")
+    theirs.write(journal_entries([item]))
+    assert [entry.applied for entry in ours.changed_by_others([item.digest]).values()] == [item.applied]
 
 
 def test_the_newest_of_earlier_runs_is_looked_up_first_and_after_what_is_asked_now() -> None:
     queue, made = RunQueue(), session()
     made.stems.add("rain")
     for _ in range(2):
-        queue.add(made.request()).found_again = True
+        queue.add(made.request()).restored = True
     queue.add(made.request())
     order = []
     while (item := queue.next_to_run()) is not None:
@@ -203,7 +203,7 @@ def test_the_digest_of_a_run_is_worked_out_once(monkeypatch: pytest.MonkeyPatch)
     _, item = finished_run()
     digest = item.digest
     monkeypatch.setattr(RunRequest, "digest", property(lambda _: pytest.fail("worked out again")))
-    assert list(entries_of([item])) == [digest]
+    assert list(journal_entries([item])) == [digest]
 
 
 def test_what_its_host_no_longer_holds_is_not_applied_any_more(runs_of: RunsOf, qtbot: QtBot, tmp_path: Path) -> None:
@@ -213,12 +213,12 @@ def test_what_its_host_no_longer_holds_is_not_applied_any_more(runs_of: RunsOf, 
     for text in ("rain", "wind", "sea"):
         made.stems.current.text = text
         items.append(made.queue.add(made.request(), ItemState.DONE))
-    items[0].applied = Applied(("rain A1",), handle="r1")
-    items[1].applied = Applied(("wind A1",), handle="r2")
-    items[2].applied = Applied(("sea.wav",), files=(("/sea.wav", 1, 2),))
+    items[0].applied = AppliedResult(("rain A1",), handle="r1")
+    items[1].applied = AppliedResult(("wind A1",), handle="r2")
+    items[2].applied = AppliedResult(("sea.wav",), files=(("/sea.wav", 1, 2),))
     runs = runs_of(made)
-    runs.keep()
-    runs.keep_only(("r2", "r9"))
+    runs.save_journal()
+    runs.drop_applied_except(("r2", "r9"))
     settled(qtbot, runs)
     assert [item.applied is None for item in items] == [True, False, False]
     entries = Journal(tmp_path).read(made.clips).values()
@@ -239,13 +239,13 @@ def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monk
     made.stems.add("rain")
     item = made.queue.add(made.request(), ItemState.DONE)
     journal = Journal(tmp_path)
-    journal.write(entries_of(made.queue))
+    journal.write(journal_entries(made.queue))
     with monkeypatch.context() as patch:
         patch.setattr("stemline_panel.model.journal.write_json", full)
-        item.applied = Applied(("rain A1",), handle="r1")
-        journal.write(entries_of(made.queue))
-    assert journal.news([item.digest]) == {}
-    journal.write(entries_of(made.queue))
+        item.applied = AppliedResult(("rain A1",), handle="r1")
+        journal.write(journal_entries(made.queue))
+    assert journal.changed_by_others([item.digest]) == {}
+    journal.write(journal_entries(made.queue))
     (entry,) = Journal(tmp_path).read(made.clips).values()
     assert entry.applied == item.applied
 
@@ -253,10 +253,10 @@ def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monk
 def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
     made, item = finished_run()
     journal = Journal(tmp_path)
-    journal.write(entries_of(made.queue))
+    journal.write(journal_entries(made.queue))
     assert len(list(tmp_path.iterdir())) == 1
     made.queue.forget(item.number)
-    journal.write(entries_of(made.queue))
+    journal.write(journal_entries(made.queue))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -275,10 +275,10 @@ def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
     stem.write_bytes(b"sound")
     made = session()
     made.stems.add("rain")
-    entry = Entry(made.request(), (str(stem),))
-    assert entry.whole
+    entry = JournalEntry(made.request(), (str(stem),))
+    assert entry.complete
     stem.unlink()
-    assert not entry.whole
+    assert not entry.complete
 
 
 def test_unsaved_stems_go_after_a_while() -> None:
@@ -287,6 +287,6 @@ def test_unsaved_stems_go_after_a_while() -> None:
         file.parent.mkdir(parents=True)
         file.write_bytes(b"sound")
     os.utime(old, (1, 1))
-    forget_old()
+    delete_unsaved_stems()
     assert not old.exists()
     assert new.exists()

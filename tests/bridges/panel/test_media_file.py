@@ -14,16 +14,16 @@ from bridges.panel.harness import RATE, FakeSink, tones
 from stemline.clips import MediaSource, TimeRange
 from stemline.media import open_audio
 from stemline_panel.model.queue import ItemState
-from stemline_panel.model.session import Does
+from stemline_panel.model.session import Action
 
 
 def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path: Path) -> None:
     media = tones(tmp_path / "interview ü.wav")
     panel = open_panel(media).ready()
     window = panel.window
-    assert window.target.line.text() == "interview ü.wav, 0:00:00.000-0:00:12.000, stereo, 48 kHz"
-    assert panel.big == "Isolate"
-    assert not window.prompt.big.isEnabled()
+    assert window.clip_bar.line.text() == "interview ü.wav, 0:00:00.000-0:00:12.000, stereo, 48 kHz"
+    assert panel.primary_label == "Isolate"
+    assert not window.prompt.primary.isEnabled()
     window.wave.clicked.emit(Fraction(11, 2))
     panel.until(lambda: panel.director.marks.selection)
     found = panel.director.marks.selection
@@ -31,23 +31,23 @@ def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path:
     assert abs(found.start - 5) < Fraction(1, 20)
     assert abs(found.end - 6) < Fraction(1, 20)
     panel.key(Qt.Key_P)
-    assert len(panel.session.stems.current.spans) == 1
-    assert panel.big == "Isolate marked sound"
+    assert len(panel.session.stems.current.marks) == 1
+    assert panel.primary_label == "Isolate marked sound"
     panel.session.settings.model = "noop"
-    panel.press_big()
+    panel.trigger_primary()
     item = panel.done()
-    assert panel.big == "Save the stems"
-    assert "Writes 2 files" in window.prompt.big.toolTip()
+    assert panel.primary_label == "Save the stems"
+    assert "Writes 2 files" in window.prompt.primary.toolTip()
     assert not (tmp_path / "interview ü stems").exists(), "nothing is written before it is saved"
     assert item.outcome is not None
     assert item.outcome.result.null.peak == 0.0
     assert window.results.null.text() == "adds up exactly"
 
-    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.until(lambda: len(panel.playback.levels) == 3)
     panel.director.results.toggle_ab()
-    assert panel.sound.player.choice == "marked sound"
+    assert panel.playback.player.choice == "marked sound"
 
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: item.applied)
     folder = tmp_path / "interview ü stems"
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".wav") == [
@@ -60,9 +60,9 @@ def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path:
     ):
         assert residual.length_samples == mix.length_samples
         assert np.array_equal(residual.read(0, RATE) * 2, mix.read(0, RATE)), "noop takes half"
-    assert panel.big == "Applied"
+    assert panel.primary_label == "Applied"
 
-    panel.click(window.results.remove)
+    panel.click(window.results.take_back)
     panel.until(lambda: item.applied is None)
     assert not list(folder.glob("*.wav"))
     assert media.exists()
@@ -73,9 +73,9 @@ def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPan
     panel = open_panel(media).ready()
     panel.session.settings.model = "noop"
     panel.separate("beep")
-    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.until(lambda: len(panel.playback.levels) == 3)
     panel.window.transport.matched.setChecked(False)
-    panel.sound.seek(Fraction(5))
+    panel.playback.seek(Fraction(5))
     panel.key(Qt.Key_Space)
     assert panel.plays()
     with open_audio(MediaSource(str(media))) as reader:
@@ -94,7 +94,7 @@ def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPan
     assert panel.choice == "mix"
     panel.key(Qt.Key_Space)
     assert not panel.plays()
-    assert abs(panel.sound.playhead - 5 - Fraction(10240, RATE) + Fraction(panel.sink.latency_s)) < Fraction(1, 1000)
+    assert abs(panel.playback.playhead - 5 - Fraction(10240, RATE) + Fraction(panel.sink.latency_s)) < Fraction(1, 1000)
 
 
 def test_audition_hears_a_few_seconds_and_writes_nothing(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -102,15 +102,15 @@ def test_audition_hears_a_few_seconds_and_writes_nothing(open_panel: OpenPanel, 
     panel.session.settings.model = "noop"
     panel.session.settings.audition_s = 3
     panel.type("beep")
-    panel.sound.seek(Fraction(6))
+    panel.playback.seek(Fraction(6))
     panel.click(panel.window.prompt.audition)
     item = panel.done()
     assert item.request.audition
     assert item.request.clips[0].record_range == TimeRange(Fraction(9, 2), Fraction(15, 2))
-    panel.until(lambda: panel.sound.player.playing)
-    assert panel.sound.player.choice == "beep"
-    assert panel.sound.playhead == Fraction(9, 2)
-    assert panel.session.big_button().does is Does.SEPARATE, "the whole is still to be made"
+    panel.until(lambda: panel.playback.player.playing)
+    assert panel.playback.player.choice == "beep"
+    assert panel.playback.playhead == Fraction(9, 2)
+    assert panel.session.primary_action().action is Action.SEPARATE, "the whole is still to be made"
     assert not panel.window.results.apply.isEnabled()
 
 
@@ -124,8 +124,8 @@ def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp
     panel.type("music")
     panel.click(panel.window.prompt.stems.add)
     panel.type("rain on a roof")
-    assert panel.big == "Isolate 2 stems"
-    panel.press_big()
+    assert panel.primary_label == "Isolate 2 stems"
+    panel.trigger_primary()
     item = panel.done()
     assert item.outcome is not None
     assert [track.stem for track in item.outcome.tracks] == ["music", "rain on a roof", "residual"]
@@ -133,7 +133,7 @@ def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp
     job = json.loads(QApplication.clipboard().text())
     assert [stem["prompt"]["text"] for stem in job["stems"]] == ["music", "rain on a roof"]
     assert job["settings"]["play"] == "stem"
-    assert panel.director._kept.history.search("roof") == ["rain on a roof"]
+    assert panel.director._user_data.history.search("roof") == ["rain on a roof"]
 
 
 def test_the_folder_of_the_command_line_is_that_of_one_session(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -149,15 +149,15 @@ def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.type("sleep:60")
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: panel.session.queue.running and panel.session.queue.running.progress)
-    assert panel.big == "Stop"
-    panel.press_big()
+    assert panel.primary_label == "Stop"
+    panel.trigger_primary()
     item = panel.ended()
     assert item.state is ItemState.STOPPED
     panel.click(panel.window.queue.row(item.number).retry)
     panel.until(lambda: item.state is ItemState.RUNNING)
-    panel.director.asking.stop()
+    panel.director.requests.stop()
     panel.ended()
 
 
@@ -176,15 +176,15 @@ def test_media_that_cannot_be_read_is_one_sentence(open_panel: OpenPanel, tmp_pa
     panel = open_panel(media)
     panel.until(panel.window.banner.isVisible)
     assert "broken.mp4" in panel.window.banner.text()
-    assert panel.session.big_button().does is Does.OPEN
+    assert panel.session.primary_action().action is Action.OPEN
 
 
 def test_without_a_sound_device_everything_else_works(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav"), sink=FakeSink("No sound device was found.")).ready()
     panel.session.settings.model = "noop"
     panel.key(Qt.Key_Space)
-    panel.until(lambda: panel.window.transport.trouble.text() == "No sound device was found.")
-    assert not panel.sound.player.playing
+    panel.until(lambda: panel.window.transport.problem.text() == "No sound device was found.")
+    assert not panel.playback.player.playing
     assert panel.window.transport.play.text() == "▶  Play"
     panel.separate("beep")
     assert panel.done().outcome is not None
@@ -197,8 +197,8 @@ def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: P
     first.separate("beep")
     first.done()
     first.type("sleep:60")
-    first.press_big()
-    runs = first.director._kept.folder / "runs"
+    first.trigger_primary()
+    runs = first.director._user_data.folder / "runs"
     first.until(lambda: first.session.queue.running and len(list(runs.glob("*.json"))) == 2)
     second = open_panel(media).ready()  # the journal of the first is as a kill leaves it: nothing was closed
     second.until(lambda: len(second.session.queue) == 2)
@@ -209,7 +209,7 @@ def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: P
     assert all(clip.reused for clip in items[0].outcome.result.clips), "nothing was computed again"
     assert items[1].state is ItemState.INTERRUPTED
     assert second.window.queue.row(items[1].number).retry.isVisible()
-    first.director.asking.stop()
+    first.director.requests.stop()
     first.ended()
 
 
@@ -219,9 +219,9 @@ def test_a_second_result_of_one_name_is_saved_beside_the_first(open_panel: OpenP
     for quality in ("standard", "fast"):
         panel.session.settings.quality = quality
         item = panel.separate("beep")
-        panel.until(lambda: panel.big == "Save the stems", 20)
-        panel.press_big()
-        panel.until(lambda: panel.big == "Applied", 20)
+        panel.until(lambda: panel.primary_label == "Save the stems", 20)
+        panel.trigger_primary()
+        panel.until(lambda: panel.primary_label == "Applied", 20)
         assert item.applied is not None
     names = ["a.beep-2.wav", "a.beep.wav", "a.residual-2.wav", "a.residual.wav"]
     assert sorted(path.name for path in (tmp_path / "a stems").glob("*.wav")) == names
@@ -230,11 +230,11 @@ def test_a_second_result_of_one_name_is_saved_beside_the_first(open_panel: OpenP
 def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
-    panel.window.target.part.setChecked(True)
+    panel.window.clip_bar.part.setChecked(True)
     panel.select(4.5, 6.5)
     item = panel.separate("beep")
     assert item.request.clips[0].record_range == TimeRange(Fraction(9, 2), Fraction(13, 2))
-    panel.press_big()
+    panel.trigger_primary()
     panel.until(lambda: item.applied)
     saved = tmp_path / "a stems" / "a.4.5-6.5.beep.wav"
     with open_audio(MediaSource(str(saved))) as stem, open_audio(MediaSource(str(tmp_path / "a.wav"))) as mix:
@@ -247,9 +247,9 @@ def test_the_chosen_sound_is_the_one_that_is_drawn(open_panel: OpenPanel, tmp_pa
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.separate("beep")
-    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.until(lambda: len(panel.playback.levels) == 3)
     drawn: list[float] = []
-    panel.sound.pictured.connect(lambda picture: drawn.append(float(picture.high.max())))
+    panel.playback.waveform_ready.connect(lambda picture: drawn.append(float(picture.high.max())))
     panel.key(Qt.Key_2)
     panel.until(lambda: drawn and 0.13 < drawn[-1] < 0.18)
     panel.key(Qt.Key_1)

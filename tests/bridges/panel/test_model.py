@@ -22,14 +22,14 @@ from stemline.companion.wire import from_wire
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
 from stemline.hosts.base import ReadClips
 from stemline.workflow import Progress
-from stemline_panel.documents import RemotePlace
-from stemline_panel.model.formatting import labels_of, listed, target_line, time_label
+from stemline_panel.documents import HostDocument
+from stemline_panel.model.formatting import clip_summary, join_names, time_format_of, time_label
 from stemline_panel.model.history import PRESETS, PromptHistory
 from stemline_panel.model.journal import Journal
-from stemline_panel.model.marks import SHORTEST, Sign, SpanSet
-from stemline_panel.model.queue import Applied, ItemState, RunQueue
-from stemline_panel.model.request import around
-from stemline_panel.model.session import Does, Session, Verb, will_write
+from stemline_panel.model.marks import SHORTEST_MARK, MarkSet, Sign
+from stemline_panel.model.queue import AppliedResult, ItemState, RunQueue
+from stemline_panel.model.request import audition_range
+from stemline_panel.model.session import Action, Session, Verb, describe_apply
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
 from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.model.stems import StemList
@@ -37,38 +37,38 @@ from stemline_panel.model.stems import StemList
 TIMES = st.fractions(0, 100, max_denominator=48000)
 
 
-# -- spans -------------------------------------------------------------------------------------------------------------
+# -- marks -------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(list(Sign)), TIMES, TIMES), min_size=1, max_size=12))
-def test_spans_come_out_disjoint_in_order_and_undo_takes_all_back(marks: list[tuple[Sign, Fraction, Fraction]]) -> None:
-    spans = SpanSet()
-    for sign, start, end in marks:
-        made = spans.add(sign, start, end)
-        assert made.range.duration >= SHORTEST
+def test_spans_come_out_disjoint_in_order_and_undo_takes_all_back(drawn: list[tuple[Sign, Fraction, Fraction]]) -> None:
+    marks = MarkSet()
+    for sign, start, end in drawn:
+        made = marks.add(sign, start, end)
+        assert made.range.duration >= SHORTEST_MARK
         assert abs(made.range.start - min(start, end)) <= Fraction(1, 2000)
     for sign in Sign:
-        ranges = spans.ranges(sign)
+        ranges = marks.ranges(sign)
         assert all(a.end < b.start for a, b in itertools.pairwise(ranges))
-    for _ in marks:
-        assert spans.undo()
-    assert not len(spans)
-    assert not spans.undo()
+    for _ in drawn:
+        assert marks.undo()
+    assert not len(marks)
+    assert not marks.undo()
 
 
 def test_a_span_is_moved_turned_found_and_removed() -> None:
-    spans = SpanSet()
-    wide, narrow = spans.add(Sign.PLUS, Fraction(0), Fraction(10)), spans.add(Sign.PLUS, Fraction(4), Fraction(5))
-    assert spans.at(Fraction(9, 2)) == narrow
-    spans.turn(narrow.number)
-    spans.move(narrow.number, Fraction(7), Fraction(6))
-    assert spans.ranges(Sign.MINUS) == (TimeRange(Fraction(6), Fraction(7)),)
-    spans.remove(wide.number)
-    assert spans.at(Fraction(2)) is None
-    spans.clear()
-    assert spans.undo()
-    assert len(spans) == 1
+    marks = MarkSet()
+    wide, narrow = marks.add(Sign.PLUS, Fraction(0), Fraction(10)), marks.add(Sign.PLUS, Fraction(4), Fraction(5))
+    assert marks.at(Fraction(9, 2)) == narrow
+    marks.turn(narrow.number)
+    marks.move(narrow.number, Fraction(7), Fraction(6))
+    assert marks.ranges(Sign.MINUS) == (TimeRange(Fraction(6), Fraction(7)),)
+    marks.remove(wide.number)
+    assert marks.at(Fraction(2)) is None
+    marks.clear()
+    assert marks.undo()
+    assert len(marks) == 1
 
 
 # -- stems -------------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_a_list_of_stems_asks_for_what_says_something() -> None:
         stems.requests()
     stems.add("Dog barking, outside!")
     stems.add()
-    stems.current.spans.add(Sign.MINUS, Fraction(1), Fraction(2))
+    stems.current.marks.add(Sign.MINUS, Fraction(1), Fraction(2))
     names = [stem.name for stem in stems.requests()]
     assert names == ["Dog barking outside", "marked sound"]
     stems.add("dog barking outside")
@@ -167,9 +167,9 @@ def test_only_a_write_without_an_answer_may_be_there_all_the_same(error: HostErr
 
     made = session()
     made.stems.add("rain")
-    place = RemotePlace(lambda: cast("RemoteHost", Host()))
+    document = HostDocument(lambda: cast("RemoteHost", Host()))
     with pytest.raises(HostError) as caught:
-        place.apply(outcome(made.request()), Path("/film"))
+        document.apply(outcome(made.request()), Path("/film"))
     assert ("may be there all the same" in str(caught.value)) is unsure
 
 
@@ -210,31 +210,31 @@ def test_one_run_at_a_time_in_order_and_again() -> None:
 def test_the_big_button_follows_what_can_be_done() -> None:
     made = session()
     empty = Session(PanelSettings())
-    assert empty.big_button().does is Does.OPEN
+    assert empty.primary_action().action is Action.OPEN
     made.server_ready = False
-    assert made.big_button().does is Does.CONNECT
+    assert made.primary_action().action is Action.CONNECT
     made.server_ready = True
-    assert made.big_button().does is Does.NOTHING
-    assert made.big_button().hint == "Nothing is asked for yet. Type what it is, or mark where it sounds."
+    assert made.primary_action().action is Action.NOTHING
+    assert made.primary_action().hint == "Nothing is asked for yet. Type what it is, or mark where it sounds."
     made.stems.add("rain")
-    assert (made.big_button().does, made.big_button().label) == (Does.SEPARATE, "Isolate rain")
+    assert (made.primary_action().action, made.primary_action().label) == (Action.SEPARATE, "Isolate rain")
     made.verb = Verb.REMOVE
-    assert made.big_button().label == "Remove rain"
+    assert made.primary_action().label == "Remove rain"
     item = made.queue.add(made.request())
     made.queue.next_to_run()
-    assert made.big_button().does is Does.STOP
+    assert made.primary_action().action is Action.STOP
     made.queue.finish(item.number, outcome(item.request))
-    assert made.big_button().label == "Apply to Fake"
-    assert "The original clip will be disabled" in made.big_button().hint
+    assert made.primary_action().label == "Apply to Fake"
+    assert "The original clip will be disabled" in made.primary_action().hint
     for why in ("lost", "busy"):
         setattr(made, why, True)
-        assert (made.big_button().does, made.big_button().label) == (Does.NOTHING, "Apply to Fake")
+        assert (made.primary_action().action, made.primary_action().label) == (Action.NOTHING, "Apply to Fake")
         setattr(made, why, False)
     made.verb = Verb.SPLIT
-    assert made.big_button().does is Does.SEPARATE, "another question has no result yet"
+    assert made.primary_action().action is Action.SEPARATE, "another question has no result yet"
     made.verb = Verb.REMOVE
-    item.applied = Applied(("rain A1",))
-    assert made.big_button().label == "Applied"
+    item.applied = AppliedResult(("rain A1",))
+    assert made.primary_action().label == "Applied"
 
 
 def test_many_stems_on_many_clips_are_told_in_few_words() -> None:
@@ -244,15 +244,15 @@ def test_many_stems_on_many_clips_are_told_in_few_words() -> None:
         made.stems.add(f"sound {number}")
     request = made.request()
     assert request.title == "Isolate sound 0, sound 1, sound 2 and 9 more in 2 clips"
-    told = will_write(request, HOST, Path("/film"))
+    told = describe_apply(request, HOST, Path("/film"))
     assert told.startswith("Adds 13 tracks (sound 0, sound 1 and 11 more) with 2 clips.")
-    assert listed(["a", "b", "c", "d"]) == "a, b, c, d"
+    assert join_names(["a", "b", "c", "d"]) == "a, b, c, d"
 
 
 def test_a_job_as_json_is_a_separate_call_of_the_protocol() -> None:
     made = session()
     made.stems.add("rain")
-    made.stems.current.spans.add(Sign.PLUS, Fraction(11), Fraction(12))
+    made.stems.current.marks.add(Sign.PLUS, Fraction(11), Fraction(12))
     request = made.request()
     asked = from_wire(SeparateParams, json.loads(request.as_job()), "separate")
     assert (
@@ -264,7 +264,7 @@ def test_a_job_as_json_is_a_separate_call_of_the_protocol() -> None:
 @given(time=st.fractions(-5, 200, max_denominator=1000), length=st.integers(1, 30))
 def test_an_audition_stays_inside_the_clip_and_on_its_frames(time: Fraction, length: int) -> None:
     whole = clip()
-    part = around(whole, time, Fraction(length))
+    part = audition_range(whole, time, Fraction(length))
     assert whole.record_range.start <= part.record_range.start < part.record_range.end <= whole.record_range.end
     assert part.source_range.duration == part.record_range.duration
     assert (part.record_range.start - whole.record_range.start) * 25 % 1 == 0
@@ -289,10 +289,10 @@ def test_times_and_targets_in_words() -> None:
     assert time_label(Fraction(3723) + Fraction(7, 25), Fraction(25)) == "01:02:03:07"
     assert time_label(Fraction(62, 10), None) == "0:00:06.200"
     assert time_label(Fraction(3599999, 1000), None) == "0:59:59.999"
-    labels = labels_of(ReadClips((clip(),)), clip(), None)
-    assert target_line(clip(), None, labels) == "talk.mov, A1, 00:00:10:00-00:00:20:00, 25 fps"
+    time_format = time_format_of(ReadClips((clip(),)), clip(), None)
+    assert clip_summary(clip(), None, time_format) == "talk.mov, A1, 00:00:10:00-00:00:20:00, 25 fps"
     film = ReadClips((), timeline_start=Fraction(107892 * 1001, 30000), drop_frame=True)
-    named = labels_of(film, replace(clip(), frame_rate=Fraction(30000, 1001)), None)
+    named = time_format_of(film, replace(clip(), frame_rate=Fraction(30000, 1001)), None)
     assert named.of(Fraction(1800 * 1001, 30000)) == "01:01:00;02"
     assert named.of(Fraction(0)) == "01:00:00;00"
 

@@ -19,9 +19,9 @@ from stemline_panel.model.history import Preset
 from stemline_panel.model.marks import Sign
 from stemline_panel.model.session import Verb
 from stemline_panel.model.settings import PanelSettings
-from stemline_panel.sound.waveform import SoundPicture
+from stemline_panel.sound.waveform import WaveformData
 from stemline_panel.widgets.overview_strip import OverviewStrip
-from stemline_panel.widgets.settings_dialog import OptionsDialog
+from stemline_panel.widgets.settings_dialog import SettingsDialog
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def _move(target: object, point: QPoint, keys: Qt.KeyboardModifier) -> None:
 def test_a_click_moves_the_playhead_and_selects_the_sound(panel: Panel) -> None:
     QTest.mouseClick(panel.window.wave._wave.viewport(), Qt.LeftButton, Qt.NoModifier, place(panel, 5.5))
     panel.until(lambda: panel.director.marks.selection)
-    assert abs(panel.sound.playhead - Fraction(11, 2)) < Fraction(1, 20)
+    assert abs(panel.playback.playhead - Fraction(11, 2)) < Fraction(1, 20)
     found = panel.director.marks.selection
     assert found is not None
     assert abs(found.start - 5) < Fraction(1, 20)
@@ -78,7 +78,7 @@ def test_a_click_moves_the_playhead_and_selects_the_sound(panel: Panel) -> None:
 
 def test_a_click_into_the_background_says_so(panel: Panel) -> None:
     QTest.mouseClick(panel.window.wave._wave.viewport(), Qt.LeftButton, Qt.NoModifier, place(panel, 7.5))
-    panel.until(lambda: "Nothing stands out" in panel.window.said)
+    panel.until(lambda: "Nothing stands out" in panel.window.status_text)
     assert panel.director.marks.selection is None
 
 
@@ -88,14 +88,14 @@ def test_dragging_selects_and_marks(panel: Panel) -> None:
     assert abs(panel.director.marks.selection.duration - 2) < Fraction(1, 10)
     drag(panel, 5.0, 6.0, Qt.ShiftModifier)
     drag(panel, 7.0, 8.0, Qt.AltModifier)
-    signs = [span.sign for span in panel.session.stems.current.spans]
+    signs = [mark.sign for mark in panel.session.stems.current.marks]
     assert signs == [Sign.PLUS, Sign.MINUS]
-    drag(panel, 5.5, 9.5)  # the span itself is taken hold of and moved
-    moved = [span for span in panel.session.stems.current.spans if span.sign is Sign.PLUS]
+    drag(panel, 5.5, 9.5)  # the mark itself is taken hold of and moved
+    moved = [mark for mark in panel.session.stems.current.marks if mark.sign is Sign.PLUS]
     assert abs(moved[0].range.start - 9) < Fraction(1, 5)
     assert abs(moved[0].range.duration - 1) < Fraction(1, 10)
     panel.key(Qt.Key_Z, Qt.ControlModifier)
-    back = [span for span in panel.session.stems.current.spans if span.sign is Sign.PLUS]
+    back = [mark for mark in panel.session.stems.current.marks if mark.sign is Sign.PLUS]
     assert abs(back[0].range.start - 5) < Fraction(1, 10)
 
 
@@ -122,7 +122,7 @@ def test_the_wheel_zooms_where_the_mouse_is(panel: Panel) -> None:
 
 
 def test_keys_select_and_mark(panel: Panel) -> None:
-    panel.sound.seek(Fraction(5))
+    panel.playback.seek(Fraction(5))
     panel.key(Qt.Key_I)
     panel.key(Qt.Key_Right, Qt.ShiftModifier)
     panel.key(Qt.Key_O)
@@ -130,11 +130,11 @@ def test_keys_select_and_mark(panel: Panel) -> None:
     assert selected is not None
     assert (selected.start, selected.end) == (Fraction(5), Fraction(6))
     panel.key(Qt.Key_M)
-    panel.sound.seek(Fraction(11, 2))
+    panel.playback.seek(Fraction(11, 2))
     panel.key(Qt.Key_T)
-    assert [span.sign for span in panel.session.stems.current.spans] == [Sign.PLUS]
+    assert [mark.sign for mark in panel.session.stems.current.marks] == [Sign.PLUS]
     panel.key(Qt.Key_Delete)
-    assert not len(panel.session.stems.current.spans)
+    assert not len(panel.session.stems.current.marks)
     panel.key(Qt.Key_X)
     panel.until(lambda: panel.director.marks.selection)
 
@@ -145,7 +145,7 @@ def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
     assert panel.director.marks.selection is None
     panel.key(Qt.Key_T, Qt.ControlModifier)
     assert panel.session.verb is Verb.REMOVE
-    assert panel.big == "Remove plop x"
+    assert panel.primary_label == "Remove plop x"
 
 
 def test_a_moving_playhead_does_not_build_the_overview_anew(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_a_moving_playhead_does_not_build_the_overview_anew(panel: Panel, monkey
     painted: list[QRect] = []
     outline, paint = OverviewStrip._outline, OverviewStrip.paintEvent
 
-    def counted(strip: OverviewStrip, picture: SoundPicture) -> QPolygonF:
+    def counted(strip: OverviewStrip, picture: WaveformData) -> QPolygonF:
         built.append(picture)
         return outline(strip, picture)
 
@@ -221,11 +221,11 @@ def test_everything_is_reached_and_pressed_by_keys(panel: Panel) -> None:
     tab_to(panel, window.prompt.verb_buttons[Verb.ISOLATE])
     tab_to(panel, window.prompt.prompt.edit)
     QTest.keyClicks(window.prompt.prompt.edit, "beep")
-    tab_to(panel, window.prompt.big)
-    QTest.keyClick(window.prompt.big, Qt.Key_Return)
+    tab_to(panel, window.prompt.primary)
+    QTest.keyClick(window.prompt.primary, Qt.Key_Return)
     item = panel.done()
-    panel.until(lambda: len(panel.sound.levels) == 3)
-    tab_to(panel, window.transport.takes.buttons["mix"])
+    panel.until(lambda: len(panel.playback.levels) == 3)
+    tab_to(panel, window.transport.layers.buttons["mix"])
     tab_to(panel, window.queue.list)
     QTest.keyClick(QApplication.focusWidget(), Qt.Key_Tab)
     assert QApplication.focusWidget() is window.queue.row(item.number).copy
@@ -254,14 +254,14 @@ def test_long_words_never_widen_the_window(panel: Panel) -> None:
     for number in range(9):
         panel.type(f"number {number}, a sound that is told in very many words")
         panel.click(window.prompt.stems.add)
-    panel.press_big()
+    panel.trigger_primary()
     item = panel.done()
-    panel.until(lambda: len(panel.sound.levels) == 11)
-    window.say("A remark that goes on and on. " * 20)
-    window.transport.show_trouble("No sound device was found: connect one to listen. " * 5)
+    panel.until(lambda: len(panel.playback.levels) == 11)
+    window.show_status("A remark that goes on and on. " * 20)
+    window.transport.show_problem("No sound device was found: connect one to listen. " * 5)
     QApplication.processEvents()
     assert window.size() == before
-    takes = window.transport.takes
+    takes = window.transport.layers
     assert takes.list.isVisible(), "a list where the buttons do not fit"
     last = takes.list.count() - 2
     takes.list.setCurrentIndex(last)
@@ -275,7 +275,7 @@ def test_long_words_never_widen_the_window(panel: Panel) -> None:
 
 def test_history_is_offered_while_typing(panel: Panel) -> None:
     for text in ("rain on a roof", "dog barking"):
-        panel.director._kept.history.add(text)
+        panel.director._user_data.history.add(text)
     panel.type("ra")
     line = panel.window.prompt.prompt
     assert line.offered() == ["rain on a roof"]
@@ -304,7 +304,7 @@ def test_a_preset_fills_the_list_and_stems_are_renamed(panel: Panel) -> None:
 def test_an_earlier_run_is_asked_for_again_and_forgotten(panel: Panel) -> None:
     item = panel.separate("beep")
     panel.type("other")
-    panel.window.queue.again_wanted.emit(item.number)
+    panel.window.queue.reuse_wanted.emit(item.number)
     assert panel.window.prompt.prompt.edit.text() == "beep"
     panel.click(panel.window.queue.row(item.number).forget)
     assert not len(panel.session.queue)
@@ -312,7 +312,7 @@ def test_an_earlier_run_is_asked_for_again_and_forgotten(panel: Panel) -> None:
 
 
 def test_settings_are_shown_and_chosen(panel: Panel) -> None:
-    dialog = OptionsDialog(PanelSettings(), panel.director.connection.models, "/film/stems", panel.window)
+    dialog = SettingsDialog(PanelSettings(), panel.director.connection.models, "/film/stems", panel.window)
     model = dialog.findChildren(QComboBox)[0]
     known = [model.itemData(row) for row in range(model.count())]
     assert {"", "noop", "embedded"} <= set(known)

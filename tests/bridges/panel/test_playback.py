@@ -28,7 +28,7 @@ def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel
     """A device is late: what it has still to play does not make a last stretch that is repeated."""
     media = tones(tmp_path / "a.wav", seconds=2)
     panel = open_panel(media).ready()
-    panel.sound.seek(Fraction(19, 10))
+    panel.playback.seek(Fraction(19, 10))
     for _ in range(2):
         panel.key(Qt.Key_Space)
 
@@ -37,7 +37,7 @@ def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel
             return not panel.plays()
 
         panel.until(over)
-        assert panel.sound.playhead == 2
+        assert panel.playback.playhead == 2
     panel.key(Qt.Key_Space)
     with open_audio(MediaSource(str(media))) as reader:
         assert np.array_equal(panel.sink.hear(4096), reader.read(0, 4096).T), "from the beginning"
@@ -48,13 +48,13 @@ def test_another_file_is_not_compared_with_the_stems_of_the_first(open_panel: Op
     clip = panel.session.clip
     assert clip is not None
     panel.finish(stems_of(clip, tones(tmp_path / "stem.wav")))
-    assert list(panel.sound.player.takes) == ["mix", "beep", "residual"]
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"]
     panel.director.open(tones(tmp_path / "b.wav"))
-    panel.until(lambda: panel.window.target.line.text().startswith("b.wav") and panel.sound.clip)
-    assert list(panel.sound.player.takes) == ["mix"]
+    panel.until(lambda: panel.window.clip_bar.line.text().startswith("b.wav") and panel.playback.clip)
+    assert list(panel.playback.player.layers) == ["mix"]
     panel.director.open(tmp_path / "a.wav")
-    panel.until(lambda: panel.window.target.line.text().startswith("a.wav") and panel.sound.clip)
-    assert list(panel.sound.player.takes) == ["mix", "beep", "residual"], "back at its own"
+    panel.until(lambda: panel.window.clip_bar.line.text().startswith("a.wav") and panel.playback.clip)
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"], "back at its own"
 
 
 def test_stems_at_another_rate_are_not_played_at_the_wrong_speed(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_stems_at_another_rate_are_not_played_at_the_wrong_speed(open_panel: Ope
     clip = panel.session.clip
     assert clip is not None
     panel.finish(stems_of(clip, tones(tmp_path / "stem.wav", rate=44100), rate=44100))
-    assert list(panel.sound.player.takes) == ["mix"]
+    assert list(panel.playback.player.layers) == ["mix"]
 
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60000, 1001), Fraction(25)])
@@ -75,7 +75,7 @@ def test_each_press_is_one_frame_and_the_clock_says_which(
     assert panel.session.clip is not None
     panel.session.replace_clip(replace(panel.session.clip, frame_rate=rate))
     panel.director._show_clip()
-    panel.until(lambda: panel.sound.clip)
+    panel.until(lambda: panel.playback.clip)
     clock = panel.window.transport.clock
     frames = [time_label(frame / rate, rate) for frame in range(24)]
     seen = [clock.text()]
@@ -107,8 +107,8 @@ def test_equally_loud_never_clips_what_was_not_measured(open_panel: OpenPanel, t
     stem = wav(tmp_path / "stem.wav", quiet)
     stem.with_suffix(".json").write_text(json.dumps({"waveform": [30, 500], "mix_waveform": [400]}), encoding="utf-8")
     panel.finish(stems_of(clip, stem, rate=8000))
-    panel.until(lambda: len(panel.sound.levels) == 3)
-    gains = matched_gains(panel.sound.levels)
+    panel.until(lambda: len(panel.playback.levels) == 3)
+    gains = matched_gains(panel.playback.levels)
     assert gains["beep"] * 0.5 <= 1
     assert gains["beep"] == pytest.approx(gains["mix"] * 10, rel=0.05), "still equally loud"
 
@@ -153,9 +153,9 @@ def test_an_audition_is_played_once_by_itself_and_not_after_every_look(open_pane
     panel.key(Qt.Key_Space)
     assert not panel.plays()
     panel.director.hosts.read()
-    with panel.bot.waitSignal(panel.sound.compared, timeout=60_000):
+    with panel.bot.waitSignal(panel.playback.compared, timeout=60_000):
         panel.until(lambda: not panel.director.hosts.busy)
-    assert list(panel.sound.player.takes) == ["mix", "beep", "residual"]
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"]
     assert not panel.plays()
 
 
@@ -164,9 +164,9 @@ def test_b_goes_back_to_what_the_mouse_chose(open_panel: OpenPanel, tmp_path: Pa
     clip = panel.session.clip
     assert clip is not None
     panel.finish(stems_of(clip, tones(tmp_path / "stem.wav")))
-    panel.until(lambda: len(panel.sound.levels) == 3)
+    panel.until(lambda: len(panel.playback.levels) == 3)
     panel.key(Qt.Key_2)
-    panel.click(panel.window.transport.takes.buttons["residual"])
+    panel.click(panel.window.transport.layers.buttons["residual"])
     panel.key(Qt.Key_B)
     assert panel.choice == "mix"
     panel.key(Qt.Key_B)
@@ -185,11 +185,11 @@ def test_a_device_is_opened_beside_the_window_and_again_once_there_is_one(
     late = FakeSink("No sound device was found.")
     panel = open_panel(tones(tmp_path / "a.wav"), sink=late).ready()
     panel.key(Qt.Key_Space)
-    panel.until(lambda: not panel.plays() and panel.window.transport.trouble.text())
+    panel.until(lambda: not panel.plays() and panel.window.transport.problem.text())
     late.missing = ""
     panel.key(Qt.Key_Space)
     panel.sink.hear(512)
-    assert not panel.window.transport.trouble.text()
+    assert not panel.window.transport.problem.text()
     assert len(late.opened_by) == 2
     assert threading.main_thread() not in late.opened_by
 
@@ -200,7 +200,7 @@ def test_another_rate_opens_the_device_anew(open_panel: OpenPanel, tmp_path: Pat
     panel.sink.hear(512)
     other = tones(tmp_path / "b.wav", rate=44100)
     panel.director.open(other)
-    panel.until(lambda: panel.window.target.line.text().startswith("b.wav") and panel.sound.clip)
+    panel.until(lambda: panel.window.clip_bar.line.text().startswith("b.wav") and panel.playback.clip)
     assert not panel.plays()
     panel.key(Qt.Key_Space)
     with open_audio(MediaSource(str(other))) as reader:
@@ -216,8 +216,8 @@ def test_why_nothing_will_be_heard_is_said_without_waiting_for_it(open_panel: Op
         asked.append(threading.current_thread())
         return "No sound device was found: connect one to listen."
 
-    panel.sound.look_for_device(why)
-    panel.until(lambda: panel.window.transport.trouble.text() == "No sound device was found: connect one to listen.")
+    panel.playback.check_device(why)
+    panel.until(lambda: panel.window.transport.problem.text() == "No sound device was found: connect one to listen.")
     assert len(asked) == 1
     assert asked[0] is not threading.main_thread()
 
@@ -261,7 +261,7 @@ def test_what_was_plugged_in_since_the_start_is_found(monkeypatch: pytest.Monkey
     library = FakePortAudio()
     monkeypatch.setattr(sink, "_sounddevice", lambda: library)
     device = sink.DeviceSink()
-    with pytest.raises(sink.NoDevice, match="No sound device takes 48000 Hz"):
+    with pytest.raises(sink.NoDeviceError, match="No sound device takes 48000 Hz"):
         device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
     library.plugged_in = True
     device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stemline_panel.reconnect import SocketStream, Waiting, hand_over
+from stemline_panel.reconnect import ReconnectListener, SocketStream, relay_to_waiting_panel
 
 
 def nothing_in() -> io.BytesIO:
@@ -21,12 +21,12 @@ def nothing_in() -> io.BytesIO:
 
 def test_bytes_go_both_ways_until_an_end_is_closed(tmp_path: Path) -> None:
     place, came = tmp_path / "waiting.json", []
-    waiting = Waiting(place, lambda connection: came.append(_echo(connection)))
+    waiting = ReconnectListener(place, lambda connection: came.append(_echo(connection)))
     assert place.stat().st_mode & 0o777 == 0o600, "nobody else can read the secret"
     host_out, ours_in = os.pipe()
     with io.FileIO(host_out, "r") as incoming, io.FileIO(ours_in, "w") as host:
         outgoing = _Kept()
-        relay = threading.Thread(target=lambda: came.append(hand_over(place, incoming, outgoing)))
+        relay = threading.Thread(target=lambda: came.append(relay_to_waiting_panel(place, incoming, outgoing)))
         relay.start()
         host.write(b"x" * 100_000 + b"\n")
         host.close()
@@ -41,9 +41,9 @@ def test_bytes_go_both_ways_until_an_end_is_closed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", '{"port": 1, "secret": "no"}', '{"port": "a", "secret": 3}'])
 def test_where_no_panel_waits_the_pipe_is_ours(tmp_path: Path, content: str) -> None:
     place = tmp_path / "waiting.json"
-    assert not hand_over(place, nothing_in(), _Kept())
+    assert not relay_to_waiting_panel(place, nothing_in(), _Kept())
     place.write_text(content, encoding="utf-8")
-    assert not hand_over(place, nothing_in(), _Kept())
+    assert not relay_to_waiting_panel(place, nothing_in(), _Kept())
 
 
 def test_who_does_not_know_the_secret_is_sent_away_and_the_host_still_gets_in(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_who_does_not_know_the_secret_is_sent_away_and_the_host_still_gets_in(tm
         connection.close()
         came.set()
 
-    waiting = Waiting(place, let_in)
+    waiting = ReconnectListener(place, let_in)
     told = json.loads(place.read_text(encoding="utf-8"))
     for wrong in (b"guess\n", b"\n", b"x" * 1000):
         with socket.create_connection(("127.0.0.1", told["port"]), timeout=60) as stranger:
@@ -61,7 +61,7 @@ def test_who_does_not_know_the_secret_is_sent_away_and_the_host_still_gets_in(tm
             with contextlib.suppress(ConnectionResetError):
                 assert stranger.recv(100) == b""
     assert not came.is_set()
-    assert hand_over(place, nothing_in(), _Kept())
+    assert relay_to_waiting_panel(place, nothing_in(), _Kept())
     assert came.wait(60)
     waiting.close()
 

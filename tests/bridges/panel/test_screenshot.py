@@ -27,7 +27,7 @@ def test_a_picture_of_the_panel_at_work(open_panel: OpenPanel, tmp_path: Path) -
     assert clip is not None
     start = float(clip.record_range.start)
     panel.type("vuvuzela")
-    panel.press_big()
+    panel.trigger_primary()
     assert panel.ended().state is ItemState.FAILED
     panel.window.hide_banner()
     panel.select(start + 1.0, start + 2.1)
@@ -35,13 +35,13 @@ def test_a_picture_of_the_panel_at_work(open_panel: OpenPanel, tmp_path: Path) -
     panel.select(start + 2.6, start + 3.1)
     panel.key(Qt.Key_M)
     panel.type("speech")
-    panel.press_big()
+    panel.trigger_primary()
     item = panel.done()
-    panel.until(lambda: len(panel.sound.levels) == 3)
-    levels = panel.sound.levels
+    panel.until(lambda: len(panel.playback.levels) == 3)
+    levels = panel.playback.levels
     assert all(isinstance(level, Loudness) for level in levels.values())
     assert levels["speech"].lufs > -60
-    panel.sound.seek(clip.record_range.start + 1)
+    panel.playback.seek(clip.record_range.start + 1)
     panel.window.strip.setFocus()
     panel.until(lambda: _colours(panel.window.grab()) > 500)  # waveform, spectrogram and words are drawn
     panel.window.grab().save(str(tmp_path / "panel.png"))

@@ -23,7 +23,7 @@ from stemline_app.cli import main
 from stemline_panel import app
 from stemline_panel.director import Director
 from stemline_panel.sound.sink import AudioSink
-from stemline_panel.user_data import Kept
+from stemline_panel.user_data import UserData
 
 Seen = Callable[[], object]
 Scene = Iterator[Seen]
@@ -55,19 +55,23 @@ class User:
 
     @property
     def big(self) -> str:
-        return str(self.window.prompt.big.text())
+        return str(self.window.prompt.primary.text())
 
     @property
     def target(self) -> str:
-        return str(self.window.target.line.text())
+        return str(self.window.clip_bar.line.text())
 
     def is_open(self) -> bool:
         """A clip is named with its channels, which are known once its media is open; and there is a server."""
-        return "kHz" in self.target and self.window.target.server.words not in ("", "starting the server", "no server")
+        return "kHz" in self.target and self.window.clip_bar.server.words not in (
+            "",
+            "starting the server",
+            "no server",
+        )
 
     def takes(self) -> dict[str, QPushButton]:
         """The buttons of the sounds that can be compared."""
-        made = self.window.transport.findChildren(QPushButton, "take")
+        made = self.window.transport.findChildren(QPushButton, "layer")
         return {button.text(): button for button in made if button.isVisible()}
 
     def heard(self) -> list[str]:
@@ -133,13 +137,13 @@ def whole_way(user: User) -> Scene:
     yield from _mark_and_separate(user)
     yield from _compare(user)
     window = user.window
-    user.click(window.prompt.big)
+    user.click(window.prompt.primary)
     yield lambda: user.big == "Applied"
-    user.note("applied", [window.said, *user.runs()[0]])
+    user.note("applied", [window.status_text, *user.runs()[0]])
     user.picture("5 applied")
-    user.click(window.results.remove)
+    user.click(window.results.take_back)
     yield lambda: user.big == "Apply to DaVinci Resolve Studio"
-    user.note("removed", window.said)
+    user.note("removed", window.status_text)
     user.picture("6 removed")
     window.close()
 
@@ -155,9 +159,9 @@ def _mark_and_separate(user: User) -> Scene:
     user.click(window.transport.plus)
     user.type("speech")
     user.note("marks", window.prompt.stems._marks.text())
-    user.note("asks", [user.big, window.prompt.big.toolTip()])
+    user.note("asks", [user.big, window.prompt.primary.toolTip()])
     user.picture("2 marked")
-    user.click(window.prompt.big)
+    user.click(window.prompt.primary)
     yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
     user.picture("3 at work")
 
@@ -167,7 +171,7 @@ def _compare(user: User) -> Scene:
     window = user.window
     yield lambda: user.big == "Apply to DaVinci Resolve Studio" and "LUFS" in user.levels()[0]
     user.note("done", [window.results.null.text(), *user.runs()[0]])
-    user.note("will", window.prompt.big.toolTip())
+    user.note("will", window.prompt.primary.toolTip())
     user.press(Qt.Key_Home)
     user.press(Qt.Key_Right, Qt.ShiftModifier)
     compared = []
@@ -189,15 +193,15 @@ def resolve_quits(user: User) -> Scene:
     window = user.window
     yield user.is_open
     user.type("sleep:3")
-    user.click(window.prompt.big)
+    user.click(window.prompt.primary)
     yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
     os.kill(os.getppid(), signal.SIGKILL)
-    yield lambda: window.target.host.words.endswith("is gone")
+    yield lambda: window.clip_bar.host.words.endswith("is gone")
     user.note("gone", [window.banner.text(), user.big])
     user.picture("gone")
     yield lambda: user.big != "Stop"
-    user.note("meanwhile", [*user.runs()[0], window.results.apply.isEnabled(), window.prompt.big.isEnabled()])
-    yield lambda: window.target.host.words == "DaVinci Resolve Studio"
+    user.note("meanwhile", [*user.runs()[0], window.results.apply.isEnabled(), window.prompt.primary.isEnabled()])
+    yield lambda: window.clip_bar.host.words == "DaVinci Resolve Studio"
     yield window.results.apply.isEnabled
     user.note("back", [window.banner.isVisible(), user.target])
     user.click(window.results.apply)
@@ -210,10 +214,10 @@ def is_killed(user: User) -> Scene:
     window = user.window
     yield user.is_open
     user.type("speech")
-    user.click(window.prompt.big)
+    user.click(window.prompt.primary)
     yield lambda: user.big.startswith("Apply")
     user.type("sleep:2")
-    user.click(window.prompt.big)
+    user.click(window.prompt.primary)
     yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
     user.note("runs", user.runs())
     os.kill(os.getpid(), signal.SIGKILL)
@@ -225,7 +229,7 @@ def goes_on(user: User) -> Scene:
     yield user.is_open
     yield window.results.apply.isEnabled
     user.note("found", user.runs())
-    user.note("shown", [window.results._title.text(), window.said])
+    user.note("shown", [window.results._title.text(), window.status_text])
     user.picture("found again")
     user.click(window.results.apply)
     yield lambda: "applied" in user.runs()[1][1]
@@ -274,8 +278,8 @@ class _Stage(QObject):
         self._timer.start(20)
 
 
-def build_with_user(launch: app.Launch, sink: AudioSink, kept: Kept) -> Director:
-    director = build(launch, sink, kept)
+def build_with_user(launch: app.Launch, sink: AudioSink, user_data: UserData) -> Director:
+    director = build(launch, sink, user_data)
     told = json.loads(Path(os.environ["STEMLINE_TEST_SCENE"]).read_text(encoding="utf-8"))
     user = User(director, told)
     director.stage = _Stage(user, SCENES[told["scene"]](user))  # type: ignore[attr-defined]

@@ -154,7 +154,9 @@ class Server:
         workers = [Worker(device, workshop) for device in config.devices or available_devices()]
         self._board = JobBoard(workshop, workers)
         self._registrar = (
-            PathRegistrar(self._database, self._opener, config.media_roots) if config.media_roots != () else None
+            PathRegistrar(self._database, self._opener, config.media_roots, folder.write_nonce())
+            if config.media_roots != ()
+            else None
         )
         uploads = Uploads(self._store, folder.root / "uploads")
         self._media = MediaService(self._database, self._store, self._opener, uploads, self._registrar)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -12,6 +14,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
+from stemline.client.disk_nonce import disk_nonce
 from stemline.client.link import Link
 from stemline.client.values import Media, Progress, media_of
 from stemline.errors import Code, OutputError, SeparationError
@@ -72,20 +75,35 @@ class MediaReader:
 
 
 def open_media(link: Link, name: str, progress: Progress | None = None) -> MediaReader:
-    """Raises MediaError (MEDIA_UNKNOWN) where the server does not hold it, OutputError (DISK_FULL) where a copy has
-    no room.
+    """Open the sound of a media, from the server's own file where the two share a disk.
+
+    Raises:
+        MediaError: The server does not hold it (MEDIA_UNKNOWN).
+        OutputError: A copy has no room (DISK_FULL).
     """
-    media = media_of(link.call(lambda stubs: stubs.media.GetMedia, media_pb2.GetMediaRequest(name=name)))
-    if media.local_path:
-        try:
-            return MediaReader(media, Path(media.local_path).open("rb"))
-        except OSError:
-            pass  # not the same disk after all (a container, another user): fetch it
+    nonce = disk_nonce(link)
+    request = media_pb2.GetMediaRequest(name=name, nonce=nonce)
+    media = media_of(link.call(lambda stubs: stubs.media.GetMedia, request))
+    file = _open_local(media) if nonce and media.local_path else None
+    if file is not None:
+        return MediaReader(media, file)
     with ExitStack() as undo:
         spool = undo.enter_context(tempfile.TemporaryFile(prefix="stemline-"))
         _download(link, media, spool, progress)
         undo.pop_all()  # the reader closes it from here on
     return MediaReader(media, spool)
+
+
+def _open_local(media: Media) -> BufferedReader | None:
+    """Open the server's own file; None where this process can't, or finds a file of another size there."""
+    try:
+        file = Path(media.local_path).open("rb")  # noqa: SIM115 - the reader closes it
+    except OSError:
+        return None
+    if os.fstat(file.fileno()).st_size != media.length_samples * media.channels * SAMPLE_BYTES:
+        file.close()
+        return None
+    return file
 
 
 def _download(link: Link, media: Media, spool: IO[bytes], progress: Progress | None) -> None:

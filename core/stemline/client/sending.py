@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline import paths
+from stemline.client.disk_nonce import disk_nonce
 from stemline.client.link import ATTEMPTS, CALL_TIMEOUT_S, Link
 from stemline.client.status import details_of
 from stemline.client.values import Media, Progress, media_of
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError, StemlineError
 from stemline.media import SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, media_facts, open_audio
+from stemline.shared_disk import file_facts
 from stemline.v1 import media_pb2
 
 CHUNK_BYTES = 512 * 1024
@@ -60,9 +62,19 @@ def pcm_cache() -> PcmCache:
 
 
 def register_path(link: Link, source: MediaSource, extent: SampleRange) -> Media | None:
-    """The media as the server reads it itself; None where it may not read that path. Raises MediaError for a bad
-    file.
+    """Let the server read the range from the file itself.
+
+    Returns:
+        The media as the server knows it, or None where the sound has to be sent: the server may not read that path,
+        the two share no disk, or another file lies there on the server's machine.
+
+    Raises:
+        MediaError: The file is bad.
     """
+    nonce = disk_nonce(link)
+    facts = _facts_message(source.path) if nonce else None
+    if facts is None:
+        return None
     request = media_pb2.RegisterPathRequest(
         path=str(Path(source.path).absolute()),
         stream=source.stream,
@@ -70,15 +82,34 @@ def register_path(link: Link, source: MediaSource, extent: SampleRange) -> Media
         mono=source.mono,
         start_sample=extent.start_sample,
         end_sample=extent.end_sample,
+        nonce=nonce,
+        facts=facts,
     )
+    seen = media_facts(source)
     try:
         # a decoder that does not repeat itself makes the server decode all of the stream, whatever the range
-        patience_s = _patience_s(max(extent.length, media_facts(source).length_samples))
-        return media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, patience_s))
+        patience_s = _patience_s(max(extent.length, seen.length_samples))
+        media = media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, patience_s))
     except InputError as error:
         if error.code is Code.PATH_NOT_ALLOWED:
             return None
         raise
+    wanted = (extent.length, seen.sample_rate, seen.channels)
+    return media if (media.length_samples, media.sample_rate, media.channels) == wanted else None
+
+
+def _facts_message(path: str) -> media_pb2.FileFacts | None:
+    """Describe the file for the server; None where this process can't read it, so that `send` names the reason."""
+    try:
+        facts = file_facts(path)
+    except (OSError, ValueError):
+        return None
+    return media_pb2.FileFacts(
+        size_bytes=facts.size_bytes,
+        modified_ns=facts.modified_ns,
+        inode=facts.inode,
+        blocks_sha256=facts.blocks_sha256,
+    )
 
 
 def send(link: Link, source: MediaSource, extent: SampleRange, progress: Progress | None) -> Media:

@@ -55,15 +55,49 @@ class GetMediaRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    NONCE_FIELD_NUMBER: builtins.int
     name: builtins.str
+    nonce: builtins.bytes
+    """What the caller read from ServerInfo.nonce_path. The server sets local_path only where it is the server's own nonce;
+    empty leaves the proof to the caller.
+    """
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        nonce: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "nonce", b"nonce"]) -> None: ...
 
 global___GetMediaRequest = GetMediaRequest
+
+@typing.final
+class FileFacts(google.protobuf.message.Message):
+    """Tells a file from any other without reading all of it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    MODIFIED_NS_FIELD_NUMBER: builtins.int
+    INODE_FIELD_NUMBER: builtins.int
+    BLOCKS_SHA256_FIELD_NUMBER: builtins.int
+    size_bytes: builtins.int
+    modified_ns: builtins.int
+    inode: builtins.int
+    """The lower 64 bits of the file's number in its file system."""
+    blocks_sha256: builtins.bytes
+    """SHA-256 of some blocks of the file, as core/stemline/shared_disk.py chooses them."""
+    def __init__(
+        self,
+        *,
+        size_bytes: builtins.int = ...,
+        modified_ns: builtins.int = ...,
+        inode: builtins.int = ...,
+        blocks_sha256: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["blocks_sha256", b"blocks_sha256", "inode", b"inode", "modified_ns", b"modified_ns", "size_bytes", b"size_bytes"]) -> None: ...
+
+global___FileFacts = FileFacts
 
 @typing.final
 class RegisterPathRequest(google.protobuf.message.Message):
@@ -75,6 +109,8 @@ class RegisterPathRequest(google.protobuf.message.Message):
     MONO_FIELD_NUMBER: builtins.int
     START_SAMPLE_FIELD_NUMBER: builtins.int
     END_SAMPLE_FIELD_NUMBER: builtins.int
+    NONCE_FIELD_NUMBER: builtins.int
+    FACTS_FIELD_NUMBER: builtins.int
     path: builtins.str
     """Absolute path, as the server's machine names it."""
     stream: builtins.int
@@ -84,9 +120,15 @@ class RegisterPathRequest(google.protobuf.message.Message):
     start_sample: builtins.int
     """Half-open range in samples of the stream."""
     end_sample: builtins.int
+    nonce: builtins.bytes
+    """What the caller read from ServerInfo.nonce_path; another server's nonce is refused with PATH_NOT_ALLOWED."""
     @property
     def channels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Which of its channels, in this order; empty means all."""
+
+    @property
+    def facts(self) -> global___FileFacts:
+        """The file as the caller sees it; another file at that path is refused with PATH_NOT_ALLOWED."""
 
     def __init__(
         self,
@@ -97,8 +139,11 @@ class RegisterPathRequest(google.protobuf.message.Message):
         mono: builtins.bool = ...,
         start_sample: builtins.int = ...,
         end_sample: builtins.int = ...,
+        nonce: builtins.bytes = ...,
+        facts: global___FileFacts | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["channels", b"channels", "end_sample", b"end_sample", "mono", b"mono", "path", b"path", "start_sample", b"start_sample", "stream", b"stream"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["facts", b"facts"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["channels", b"channels", "end_sample", b"end_sample", "facts", b"facts", "mono", b"mono", "nonce", b"nonce", "path", b"path", "start_sample", b"start_sample", "stream", b"stream"]) -> None: ...
 
 global___RegisterPathRequest = RegisterPathRequest
 

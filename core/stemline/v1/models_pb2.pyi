@@ -156,6 +156,7 @@ class ServerInfo(google.protobuf.message.Message):
     RUNNING_JOBS_FIELD_NUMBER: builtins.int
     SHARES_DISK_FIELD_NUMBER: builtins.int
     UPTIME_S_FIELD_NUMBER: builtins.int
+    NONCE_PATH_FIELD_NUMBER: builtins.int
     version: builtins.str
     default_model: builtins.str
     pipeline_version: builtins.int
@@ -165,8 +166,10 @@ class ServerInfo(google.protobuf.message.Message):
     queued_jobs: builtins.int
     running_jobs: builtins.int
     shares_disk: builtins.bool
-    """Whether RegisterPath and local_path are open to this caller: the two share a disk."""
+    """Whether RegisterPath and local_path are open to this caller. It still has to prove that the two share a disk."""
     uptime_s: builtins.float
+    nonce_path: builtins.str
+    """A file of the server that holds its nonce: a caller that can read the nonce there shares the server's disk."""
     @property
     def devices(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -182,7 +185,8 @@ class ServerInfo(google.protobuf.message.Message):
         running_jobs: builtins.int = ...,
         shares_disk: builtins.bool = ...,
         uptime_s: builtins.float = ...,
+        nonce_path: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["default_model", b"default_model", "devices", b"devices", "pipeline_version", b"pipeline_version", "queued_jobs", b"queued_jobs", "running_jobs", b"running_jobs", "shares_disk", b"shares_disk", "store_bytes", b"store_bytes", "store_limit_bytes", b"store_limit_bytes", "uptime_s", b"uptime_s", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_model", b"default_model", "devices", b"devices", "nonce_path", b"nonce_path", "pipeline_version", b"pipeline_version", "queued_jobs", b"queued_jobs", "running_jobs", b"running_jobs", "shares_disk", b"shares_disk", "store_bytes", b"store_bytes", "store_limit_bytes", b"store_limit_bytes", "uptime_s", b"uptime_s", "version", b"version"]) -> None: ...
 
 global___ServerInfo = ServerInfo

@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError
 from stemline.media import SAMPLE_BYTES, bare_bytes
+from stemline.shared_disk import FileFacts
 from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
 from stemline_server.engines.base import AudioSource
@@ -58,9 +59,14 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def shares_disk(self, context: Context) -> bool:
-        """Whether this caller may name files of the server's machine, and read those of the store."""
-        return self._registrar is not None and is_this_machine(context)
+    def nonce_path(self, context: Context) -> str:
+        """Return the file of the nonce that proves a shared disk; empty for callers that can't share one.
+
+        An address of this machine proves nothing: a tunnel or a container ends there too.
+        """
+        if self._registrar is None or not is_this_machine(context):
+            return ""
+        return str(self._registrar.nonce.path)
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
         row, references = await self._lookup(request.name)
@@ -69,10 +75,10 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
                 await self._blocking(still_valid, references)
             except MediaError as error:  # its files are gone or changed: it has to be brought again
                 raise _unknown(request.name) from error
-        return self._message(row, context)
+        return self._message(row, context, request.nonce)
 
     async def RegisterPath(self, request: pb.RegisterPathRequest, context: Context) -> pb.Media:
-        if self._registrar is None or not is_this_machine(context):
+        if self._registrar is None or not self._may_share(context, request.nonce):
             raise InputError(
                 "This server reads no files of its callers.",
                 code=Code.PATH_NOT_ALLOWED,
@@ -80,7 +86,8 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             )
         source = MediaSource(request.path, request.stream, tuple(request.channels), request.mono)
         wanted = SampleRange(request.start_sample, request.end_sample)
-        return self._message(await self._registrar.register(source, wanted), context)
+        seen = _file_facts(request.facts) if request.HasField("facts") else None
+        return self._message(await self._registrar.register(source, wanted, seen), context)
 
     async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
         first = await anext(request_iterator, None)
@@ -161,8 +168,12 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _message(self, row: MediaRow, context: Context) -> pb.Media:
-        readable = self.shares_disk(context) and self._store.holds(row)
+    def _may_share(self, context: Context, nonce: bytes) -> bool:
+        registrar = self._registrar
+        return registrar is not None and is_this_machine(context) and registrar.nonce.admits(nonce)
+
+    def _message(self, row: MediaRow, context: Context, nonce: bytes = b"") -> pb.Media:
+        readable = self._may_share(context, nonce) and self._store.holds(row)
         return pb.Media(
             name=row.name,
             sample_rate=row.shape.sample_rate,
@@ -176,6 +187,10 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
 def _header(sent: pb.UploadHeader) -> UploadHeader:
     media_id(sent.name)
     return UploadHeader(sent.name, MediaShape(sent.sample_rate, sent.channels, sent.length_samples), sent.offset)
+
+
+def _file_facts(sent: pb.FileFacts) -> FileFacts:
+    return FileFacts(sent.size_bytes, sent.modified_ns, sent.inode, sent.blocks_sha256)
 
 
 def _packed(sound: AudioSource, start_sample: int, end_sample: int) -> bytes:

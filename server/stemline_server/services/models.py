@@ -54,6 +54,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.ServerInfo:
         queued, running = await self._board.counts()
+        nonce_path = self._media.nonce_path(context)
         return pb.ServerInfo(
             version=__version__,
             default_model=self._catalog.default_model,
@@ -63,8 +64,9 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             store_limit_bytes=self._store.limit_bytes,
             queued_jobs=queued,
             running_jobs=running,
-            shares_disk=self._media.shares_disk(context),
+            shares_disk=bool(nonce_path),
             uptime_s=time.monotonic() - self._started_s,
+            nonce_path=nonce_path,
         )
 
     def _message(self, facts: ModelFacts) -> pb.Model:

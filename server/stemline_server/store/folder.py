@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
@@ -11,6 +12,18 @@ from typing import IO
 
 from stemline._version import __version__
 from stemline.file_lock import try_lock
+
+
+@dataclass(frozen=True, slots=True)
+class DiskNonce:
+    """A secret in a file: a caller that knows it shares this server's disk."""
+
+    path: Path
+    secret: bytes
+
+    def admits(self, sent: bytes) -> bool:
+        """Return whether the caller read this nonce, or leaves the proof to itself by sending none."""
+        return not sent or hmac.compare_digest(sent, self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,12 @@ class StateFolder:
     def write_endpoint(self, address: str, token_file: Path) -> None:
         facts = {"version": __version__, "pid": os.getpid(), "address": address, "token_file": str(token_file)}
         _put(self.endpoint, json.dumps(facts))
+
+    def write_nonce(self) -> DiskNonce:
+        """Write a new secret that only callers on this disk can read."""
+        path, secret = self.root / "disk-nonce", secrets.token_hex(32)
+        _put(path, secret)
+        return DiskNonce(path, secret.encode())
 
 
 def read_or_make_token(path: Path) -> str:

@@ -13,8 +13,10 @@ from pathlib import Path
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError
 from stemline.media import MediaHasher
+from stemline.shared_disk import FileFacts, file_facts
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
+from stemline_server.store.folder import DiskNonce
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
 from stemline_server.store.sources import SoundOpener, file_identity
 
@@ -24,16 +26,27 @@ _BLOCK_SAMPLES = 1 << 17
 class PathRegistrar:
     """`roots` None: every file that this user can read; else only what lies under one of them, links resolved."""
 
-    def __init__(self, database: Database, opener: SoundOpener, roots: Sequence[Path] | None) -> None:
+    def __init__(self, database: Database, opener: SoundOpener, roots: Sequence[Path] | None, nonce: DiskNonce) -> None:
+        self.nonce = nonce
         self._database = database
         self._opener = opener
         self._roots = None if roots is None else tuple(root.resolve() for root in roots)
         self._threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="hash")
 
-    async def register(self, source: MediaSource, wanted: SampleRange) -> MediaRow:
-        """The media that this range is. Raises InputError (PATH_NOT_ALLOWED), MediaError."""
+    async def register(self, source: MediaSource, wanted: SampleRange, seen: FileFacts | None = None) -> MediaRow:
+        """Return the media that this range is.
+
+        Args:
+            source: Which sound of which file.
+            wanted: Samples of that sound.
+            seen: The file as the caller sees it, or None where the caller gives no proof.
+
+        Raises:
+            InputError: The server may not read that path, or finds another file there (PATH_NOT_ALLOWED).
+            MediaError: The file can't be read, or does not hold the range.
+        """
         loop = asyncio.get_running_loop()
-        identity = await loop.run_in_executor(self._threads, self._admit, source, wanted)
+        identity = await loop.run_in_executor(self._threads, self._admit, source, wanted, seen)
         known = await self._database.run(
             lambda connection: media_table.find_reference(connection, source, wanted, identity)
         )
@@ -55,7 +68,7 @@ class PathRegistrar:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _admit(self, source: MediaSource, wanted: SampleRange) -> str:
+    def _admit(self, source: MediaSource, wanted: SampleRange, seen: FileFacts | None) -> str:
         if "\0" in source.path or not os.path.isabs(source.path):  # noqa: PTH117 - kept as the caller spells it
             raise InputError("The path of a media file must be absolute.", advice="Give the whole path.")
         if wanted.length <= 0 or wanted.start_sample < 0:
@@ -68,6 +81,8 @@ class PathRegistrar:
                     code=Code.PATH_NOT_ALLOWED,
                     advice="Start it with --media-root for that folder, or let the client send the sound.",
                 )
+        if seen is not None:
+            _check_same_file(source.path, seen)
         return file_identity(source.path)
 
     def _hash(self, reference: MediaReference, gone: threading.Event) -> tuple[str, MediaShape]:
@@ -94,3 +109,17 @@ class PathRegistrar:
                 advice="Wait until it is whole.",
             )
         return hasher.name(), shape
+
+
+def _check_same_file(path: str, seen: FileFacts) -> None:
+    """Raise InputError (PATH_NOT_ALLOWED) unless the file at `path` is the one that the caller sees."""
+    try:
+        same = file_facts(path) == seen
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(
+            "The file at that path on the server's machine is not the caller's.",
+            code=Code.PATH_NOT_ALLOWED,
+            advice="Send the sound with UploadMedia.",
+        )

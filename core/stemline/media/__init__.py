@@ -1,15 +1,15 @@
 """Media files: what they hold, exact ranges of their sound, and stem files written and read back."""
 
+from stemline.media.decode.audio_reader import AudioReader, open_audio
 from stemline.media.decode.pcm_cache import PcmCache
-from stemline.media.decode.probing import media_facts, probe
-from stemline.media.decode.reading import AudioReader, open_audio
+from stemline.media.decode.probe import media_facts, probe
+from stemline.media.event_bounds import sound_extent
 from stemline.media.hashing import MediaHasher
 from stemline.media.loudness import Loudness, measure_loudness
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
-from stemline.media.overview import Overview, Peaks, peaks_of
+from stemline.media.peaks import Overview, Peaks, peaks_of
 from stemline.media.samples import BeyondFullScaleError, SampleFormat, interleaved, quantise
-from stemline.media.sound_extent import sound_extent
-from stemline.media.wave.bare import SAMPLE_BYTES, BareFile, bare_bytes, read_bare
+from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, BareFile, bare_bytes, read_bare
 from stemline.media.wave.stem_file import StemFile, read_tags
 from stemline.media.wave.stem_writer import AudioFormat, StemWriter
 from stemline.media.wave.tags import StemTags

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from stemline.media.samples import FloatBlock
-from stemline.media.wave.bare import bare_bytes
+from stemline.media.wave.pcm_f32 import bare_bytes
 
 
 class MediaHasher:

@@ -13,7 +13,7 @@ import pytest
 from core.media.synthesis import Recipe, cut, encode, music, plain_decode, ramp, ranges
 from stemline.clips import MediaSource
 from stemline.media import PcmCache, open_audio, probe
-from stemline.media.decode import decoding
+from stemline.media.decode import frame_decoder
 
 SECONDS = 12
 NO_PNS = {"aac_pns": "0"}
@@ -103,7 +103,7 @@ def test_a_time_in_ogg_that_the_next_one_takes_back_makes_no_hole(
     """As FFmpeg gives it for Vorbis where a short block follows a long one; no encoder of Vorbis comes with PyAV."""
     path = encode(tmp_path / "sound.opus", REPEATING["sound.opus"], [music(2, SECONDS * 48_000)])
     truth = plain_decode(path)
-    honest = decoding._frames_of_packets
+    honest = frame_decoder._frames_of_packets
 
     def jittering(*packets: Any) -> Iterator[av.AudioFrame]:
         for number, frame in enumerate(honest(*packets)):
@@ -111,7 +111,7 @@ def test_a_time_in_ogg_that_the_next_one_takes_back_makes_no_hole(
                 frame.pts += 448
             yield frame
 
-    monkeypatch.setattr(decoding, "_frames_of_packets", jittering)
+    monkeypatch.setattr(frame_decoder, "_frames_of_packets", jittering)
     with open_audio(MediaSource(str(path))) as reader:
         assert reader.length_samples == truth.shape[1]
         assert np.array_equal(reader.read(0, truth.shape[1]), truth)
@@ -135,9 +135,9 @@ def test_blocks_join_to_the_range_whatever_their_size(name: str, tmp_path: Path)
 def test_sequential_blocks_never_seek(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "a.m4a", REPEATING["no-pns.m4a"], [music(2, 6 * 48_000)])
     with open_audio(MediaSource(str(path))) as reader:
-        monkeypatch.setattr("stemline.media.decode.decoding.FrameDecoder.seek", lambda *_: pytest.fail("sought"))
+        monkeypatch.setattr("stemline.media.decode.frame_decoder.FrameDecoder.seek", lambda *_: pytest.fail("sought"))
         monkeypatch.setattr(
-            "stemline.media.decode.decoding.FrameDecoder.rewind", lambda *_: pytest.fail("started over")
+            "stemline.media.decode.frame_decoder.FrameDecoder.rewind", lambda *_: pytest.fail("started over")
         )
         assert sum(block.shape[1] for block in reader.blocks(0, reader.length_samples, 5000)) == reader.length_samples
 

@@ -15,12 +15,12 @@ import av
 import numpy as np
 
 from stemline.file_lock import file_lock
-from stemline.media.decode.decoding import FrameDecoder
-from stemline.media.decode.measuring import StreamFacts
-from stemline.media.decode.opening import stat_media, unreadable
+from stemline.media.decode.container import stat_media, unreadable
+from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.range_decoder import RangeDecoder
+from stemline.media.decode.stream_index import StreamFacts
 from stemline.media.samples import FloatBlock, interleaved
-from stemline.media.wave.bare import bare_bytes
+from stemline.media.wave.pcm_f32 import bare_bytes
 from stemline.media.wave.stem_writer import disk_errors
 
 _BLOCK_SAMPLES = 1 << 17

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stemline.media.decode.decoding import FrameDecoder, Raw
+from stemline.media.decode.frame_decoder import FrameDecoder, Raw
 from stemline.media.samples import FloatBlock, copy_numbers, scale_numbers
 
 

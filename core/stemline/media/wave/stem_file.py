@@ -12,8 +12,8 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from stemline.errors import Code, MediaError
-from stemline.media.decode.decoding import audio_stream, decoded_frames, raw_samples
-from stemline.media.decode.opening import open_container, printable, stat_media, unreadable
+from stemline.media.decode.container import open_container, printable, stat_media, unreadable
+from stemline.media.decode.frame_decoder import audio_stream, decoded_frames, raw_samples
 from stemline.media.samples import pack_int24
 from stemline.media.wave.bext import ORIGINATOR, Bext, decode_bext, parse_time_reference
 from stemline.media.wave.ixml import Ixml, decode_ixml

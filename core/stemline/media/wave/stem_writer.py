@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from stemline.errors import Code, OutputError
-from stemline.media.decode.opening import printable
+from stemline.media.decode.container import printable
 from stemline.media.samples import FloatBlock, SampleFormat
 from stemline.media.wave.tags import StemTags
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from stemline.media.samples import FloatBlock, pack_int24, to_int24
 from stemline.media.wave import riff
-from stemline.media.wave.bare import bare_bytes
 from stemline.media.wave.bext import encode_bext
 from stemline.media.wave.ixml import encode_ixml
+from stemline.media.wave.pcm_f32 import bare_bytes
 from stemline.media.wave.stem_writer import AudioFormat, StemWriter, coding_history, stamped
 from stemline.media.wave.tags import StemTags
 

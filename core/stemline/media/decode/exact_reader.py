@@ -6,10 +6,10 @@ from enum import Enum
 
 import numpy as np
 
-from stemline.media.decode.decoding import Unseekable
-from stemline.media.decode.measuring import StreamFacts
+from stemline.media.decode.frame_decoder import Unseekable
 from stemline.media.decode.pcm_cache import DecodedSound, PcmCache
 from stemline.media.decode.range_decoder import RangeDecoder
+from stemline.media.decode.stream_index import StreamFacts
 from stemline.media.samples import FloatBlock
 
 _CHECKED_S = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from stemline.media.decode.opening import stat_media
+from stemline.media.decode.container import stat_media
 from stemline.media.wave.riff import chunks
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"

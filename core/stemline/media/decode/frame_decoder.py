@@ -26,8 +26,8 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from stemline.errors import Code, MediaError
-from stemline.media.decode.cut_files import is_cut_mp4
-from stemline.media.decode.opening import open_container, printable, unreadable
+from stemline.media.decode.container import open_container, printable, unreadable
+from stemline.media.decode.truncation import is_cut_mp4
 from stemline.timebase import round_half_up
 
 Raw = npt.NDArray[np.generic]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from stemline.clips import MediaFacts, MediaSource
 from stemline.errors import Code, MediaError
-from stemline.media.decode.decoding import moving_video
-from stemline.media.decode.measuring import StreamFacts, all_streams, stream_facts
-from stemline.media.decode.opening import open_container, printable, stat_media, unreadable
+from stemline.media.decode.container import open_container, printable, stat_media, unreadable
+from stemline.media.decode.frame_decoder import moving_video
+from stemline.media.decode.stream_index import StreamFacts, all_streams, stream_facts
 from stemline.media.decode.timecode import source_timecode, time_reference, video_frame_rate
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
 

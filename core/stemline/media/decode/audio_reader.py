@@ -9,12 +9,12 @@ from typing import Self
 import numpy as np
 
 from stemline.clips import MediaSource
-from stemline.media.decode.decoding import FrameDecoder
-from stemline.media.decode.measuring import StreamFacts
+from stemline.media.decode.exact_reader import TrueRanges
+from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache
-from stemline.media.decode.probing import chosen_channels, usable_stream
+from stemline.media.decode.probe import chosen_channels, usable_stream
 from stemline.media.decode.range_decoder import RangeDecoder
-from stemline.media.decode.true_ranges import TrueRanges
+from stemline.media.decode.stream_index import StreamFacts
 from stemline.media.samples import FloatBlock, SampleFormat, interleaved, quantise, zero_nonfinite
 from stemline.paths import cache_dir
 

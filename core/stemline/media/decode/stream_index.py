@@ -14,8 +14,8 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
 
-from stemline.media.decode.cut_files import is_cut
-from stemline.media.decode.decoding import (
+from stemline.media.decode.container import open_container, stat_media
+from stemline.media.decode.frame_decoder import (
     Anchor,
     FrameDecoder,
     Unseekable,
@@ -24,7 +24,7 @@ from stemline.media.decode.decoding import (
     demuxed,
     moving_video,
 )
-from stemline.media.decode.opening import open_container, stat_media
+from stemline.media.decode.truncation import is_cut
 from stemline.media.model import AudioStream
 from stemline.timebase import round_half_up
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from google.protobuf.descriptor import Descriptor
 
 from stemline._version import __version__
 from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, JobWarning, Model, Stem
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
+from stemline.identity import NOT_IN_THE_KEY, SEPARATION, IdentityField
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.plan import Cut, Extent, PlannedJob
+from stemline.v1 import separation_pb2 as pb
 from stemline.workflow.cut_writing import CutWork, write_cut
 from stemline.workflow.record import Recipe
 from stemline.workflow.settings import RunSettings
@@ -166,3 +169,47 @@ def written_sidecars(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["Hund", "voice", RESIDUAL])
 def test_a_sidecar_is_written_as_earlier_versions_wrote_it(name: str, tmp_path: Path) -> None:
     assert written_sidecars(tmp_path)[name] == (SIDECARS / f"{name}.json").read_text(encoding="utf-8")
+
+
+def paths_of(descriptor: Descriptor) -> set[str]:
+    """The paths of all values in a message; a repeated message is one value."""
+    found = set()
+    for field in descriptor.fields:
+        if field.message_type is not None and not field.is_repeated:
+            found |= {f"{field.name}.{path}" for path in paths_of(field.message_type)}
+        else:
+            found.add(field.name)
+    return found
+
+
+def test_every_field_of_a_request_is_in_the_key_or_exempt() -> None:
+    declared = {field.path for field in SEPARATION.fields}
+    message = {path.removeprefix("spec.") for path in paths_of(pb.CreateJobRequest.DESCRIPTOR)}
+    assert message - declared == NOT_IN_THE_KEY
+    assert not declared & NOT_IN_THE_KEY
+    request = {f.name for f in fields(JobRequest)} - {"prompt"} | {f"prompt.{f.name}" for f in fields(JobPrompt)}
+    assert request == message, "the client can ask for what the server can be asked for"
+
+
+def test_a_forgotten_field_gives_no_key() -> None:
+    values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
+    assert len(SEPARATION.job_key(values)) == 64
+    del values["seed"]
+    with pytest.raises(ValueError, match="seed"):
+        SEPARATION.job_key(values)
+
+
+def test_a_field_added_later_keeps_the_keys_of_earlier_requests_and_changes_new_ones() -> None:
+    later = replace(SEPARATION, fields=(*SEPARATION.fields, IdentityField("prompt.mask", default="")))
+    values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
+    without, masked = {**values, "prompt.mask": ""}, {**values, "prompt.mask": "media/mask"}
+    for old, new in ((SEPARATION.stem_key, later.stem_key), (SEPARATION.job_key, later.job_key)):
+        assert new(without) == old(values) != new(masked)
+    assert later.group_key(masked) == SEPARATION.group_key(values)
+
+
+def test_jobs_of_two_kinds_never_share_a_key() -> None:
+    generation = replace(SEPARATION, kind="generate")
+    values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
+    assert generation.job_key(values) != SEPARATION.job_key(values)
+    assert generation.group_key(values) != SEPARATION.group_key(values)

@@ -5,7 +5,6 @@ it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import uuid
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemline._version import __version__
-from stemline.client import Job, Model
+from stemline.client import Job, JobPrompt, JobRequest, Model
 from stemline.clips import METADATA_VERSION, RESIDUAL, MediaFacts, SampleRange
 from stemline.disk import is_full
 from stemline.errors import Code, OutputError
+from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
 from stemline.plan import Cut, PlannedJob
 from stemline.workflow.settings import RunSettings
@@ -36,33 +36,48 @@ class Recipe:
     settings: RunSettings
 
     def key(self, stem: str) -> str:
-        """SHA-256 over everything that changes the separation; that of the residual covers every stem's."""
+        """Return the stem key: a SHA-256 of everything that changes the separation.
+
+        The key of the residual covers the keys of all stems.
+        """
         if stem == RESIDUAL:
-            return _digest([self.key(job.stem) for job in self.jobs])
+            return digest([self.key(job.stem) for job in self.jobs])
         names = [job.stem for job in self.jobs]
-        at = names.index(stem)
-        job = self.jobs[at]
-        return _digest(
-            {
-                "media": self.media,
-                "origin_sample": self.cut.extent.range.start_sample,
-                "text": job.text,
-                "plus": [[span.start_sample, span.end_sample] for span in job.plus],
-                "minus": [[span.start_sample, span.end_sample] for span in job.minus],
-                "model": self.model.id,
-                "revision": self.model.revision,
-                "seed": self.settings.seed,
-                "quality": self.settings.quality,
-                "channels": self.settings.channels,
-                "after": [self.key(name) for name in names[:at]] if self.settings.chain else [],
-                "pipeline_version": self.pipeline_version,
-            }
+        before = names[: names.index(stem)] if self.settings.chain else []
+        values = SEPARATION.values_of(
+            self.request(self.jobs[names.index(stem)]),
+            channels=self.settings.channels,
+            subtract=[self.key(name) for name in before],
+            revision=self.model.revision,
+            pipeline_version=self.pipeline_version,
         )
+        return SEPARATION.stem_key(values)
 
     def work(self, stem: str) -> str:
         """SHA-256 that names one stem file: how it was separated, the range it holds, and its format."""
         held = [self.cut.range.start_sample, self.cut.range.end_sample]
-        return _digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
+        return digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
+
+    def request(self, job: PlannedJob, subtract: Sequence[str] = (), batch_id: str = "") -> JobRequest:
+        """Return what to ask of the server for `job`, one of `jobs`.
+
+        Args:
+            job: The extent and the prompt.
+            subtract: Names of the media of the stems before it in a chain.
+            batch_id: The batch that the job belongs to.
+        """
+        return JobRequest(
+            media=self.media,
+            prompt=JobPrompt(job.text, job.plus, job.minus),
+            model=self.model.id,
+            seed=self.settings.seed,
+            channels="each" if self.settings.channels == "each" else "linked",
+            quality=self.settings.quality,
+            subtract=tuple(subtract),
+            origin_sample=job.extent.range.start_sample,
+            batch_id=batch_id,
+            priority=self.settings.priority,
+        )
 
 
 def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, object]:
@@ -162,10 +177,6 @@ def write_text(path: Path, text: str) -> None:
             code=Code.DISK_FULL if full else Code.OUTPUT_UNWRITABLE,
             advice="Free some space and run again; what is done is kept." if full else "Choose another folder with -o.",
         ) from error
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _pairs(spans: Sequence[SampleRange], base: int) -> list[list[int]]:

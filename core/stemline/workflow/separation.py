@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, Model
+from stemline.client import Client, Job, JobRequest, JobState, Model
 from stemline.clips import RESIDUAL
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
 from stemline.faults import unforeseen
@@ -199,7 +199,9 @@ class Separation:
         for extent, works in by_extent.items():
             for planned in works[0].recipe.jobs:
                 if planned.stem in names and not planned.says_nothing:
-                    requests[extent, planned.stem] = self._request(planned, works[0].recipe.media, batch)
+                    requests[extent, planned.stem] = works[0].recipe.request(
+                        planned, self._stems_before(planned), batch
+                    )
                     waiting[extent].add(planned.stem)
         place = {request.request_id: asked for asked, request in requests.items()}
         self._check_cancelled()
@@ -222,27 +224,16 @@ class Separation:
         with contextlib.suppress(StemlineError):
             self._client.cancel(list(self._open_jobs))
 
-    def _request(self, job: PlannedJob, media: str, batch: str) -> JobRequest:
+    def _stems_before(self, job: PlannedJob) -> list[str]:
+        """The media of the finished stems that come before this one in a chain."""
         before: list[str] = []
-        if self._settings.chain:
-            for stem in self._prepared.stems:
-                if stem.name == job.stem:
-                    break
-                done = self._jobs.get((job.extent, stem.name))
-                if done and done.stem:
-                    before.append(done.stem.media)
-        return JobRequest(
-            media=media,
-            prompt=JobPrompt(job.text, job.plus, job.minus),
-            model=self._model.id,
-            seed=self._settings.seed,
-            channels="each" if self._settings.channels == "each" else "linked",
-            quality=self._settings.quality,
-            subtract=tuple(before),
-            origin_sample=job.extent.range.start_sample,
-            batch_id=batch,
-            priority=self._settings.priority,
-        )
+        for stem in self._prepared.stems if self._settings.chain else ():
+            if stem.name == job.stem:
+                break
+            done = self._jobs.get((job.extent, stem.name))
+            if done and done.stem:
+                before.append(done.stem.media)
+        return before
 
     def _write(self, work: CutWork) -> CutResult:
         """Writes one cut's files, from the writer's thread."""

@@ -13,10 +13,11 @@ demo: setup ## separates the example edit into out/demo
 test: setup ## runs every test that needs no heavy host program and no quarter of an hour
 	$(BIN)/python -m pytest -m "not host and not hour" $(PYTEST_ARGS)
 
-check: setup ## lint, format, types, stubs
+check: setup ## lint, format, types, layers, stubs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	scripts/lint-imports.sh
 	scripts/proto.sh --check
 
 bench: setup ## prints every benchmark's ratio against its baseline

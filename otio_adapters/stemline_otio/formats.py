@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
+from xml.etree import ElementTree
 
 import opentimelineio as otio
 
@@ -26,7 +27,8 @@ from stemline_otio.document import only_timeline, read_timeline
 from stemline_otio.edl import read_edl
 from stemline_otio.embedded import link_embedded
 from stemline_otio.facts import settle_aaf, settle_fcp
-from stemline_otio.xmeml import xmeml_text
+from stemline_otio.xmeml import read_xmeml
+from stemline_otio.xmeml_tracks import restore_positions
 
 _Result = TypeVar("_Result")
 
@@ -90,8 +92,9 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
         timeline, notes = read_edl(path, options.rate, lambda text, **more: _parse(known, path, text, **more))
         return EditDocument(timeline, folder, notes)
     if known is FCP_XML:
-        text, notes = xmeml_text(path)
-        timeline = only_timeline(_parse(known, path, text), path)
+        root, notes = read_xmeml(path)
+        timeline = only_timeline(call_adapter(known, path, lambda adapter: _parse_tree(adapter, root)), path)
+        restore_positions(timeline)
         settle_fcp(timeline)
         return EditDocument(timeline, folder, notes)
     timeline = only_timeline(call_adapter(known, path, lambda adapter: adapter.read_from_file(str(path))), path)
@@ -126,6 +129,15 @@ def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapt
 
 def _parse(wanted: Format, path: Path, text: str | bytes, **more: object) -> otio.core.SerializableObject:
     return call_adapter(wanted, path, lambda adapter: adapter.read_from_string(text, **more))
+
+
+def _parse_tree(adapter: otio.adapters.Adapter, root: ElementTree.Element) -> otio.core.SerializableObject:
+    """Return what the Final Cut adapter makes of a document, without writing and parsing it again."""
+    parser = getattr(adapter.module(), "FCP7XMLParser", None)
+    if parser is None:
+        return adapter.read_from_string(ElementTree.tostring(root, "unicode"))
+    sequences = parser(root).top_level_sequences()
+    return sequences[0] if len(sequences) == 1 else otio.schema.SerializableCollection(children=sequences)
 
 
 def _read_other(path: Path, suffix: str) -> EditDocument:

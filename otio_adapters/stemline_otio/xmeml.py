@@ -1,4 +1,4 @@
-"""Final Cut 7 XML (xmeml) made ready for its adapter, which loses nested sequences and the offsets of subclips."""
+"""Final Cut 7 XML (xmeml): documents checked and made ready for the OpenTimelineIO adapter."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from stemline.errors import Code, EditError
-from stemline_otio.words import several
+from stemline_otio.xmeml_tracks import TrackSettler
 
 
 class _Root(Exception):
     """The first element of a document."""
 
 
-def xmeml_text(path: Path) -> tuple[str | bytes, tuple[str, ...]]:
-    """The document for the adapter, and what had to be assumed.
+def read_xmeml(path: Path) -> tuple[ElementTree.Element, tuple[str, ...]]:
+    """Return the document ready for the adapter, and what had to be assumed.
 
     Raises EditError for what is no Final Cut 7 XML, or declares entities (which can be made to fill any memory, or to
     name other files).
@@ -24,15 +24,13 @@ def xmeml_text(path: Path) -> tuple[str | bytes, tuple[str, ...]]:
     _check_root(data, path)
     try:
         root = ElementTree.fromstring(data)  # noqa: S314 - no document with entities gets here
-        subclips = [item.findtext("name", "") for item in root.iter("clipitem") if _count_from_file(item)]
-        changed = [_open_nest(item) or _name_a_file(item) for item in root.iter("clipitem")]
-        text = ElementTree.tostring(root, "unicode") if subclips or any(changed) else data
+        settler = TrackSettler(root)
+        settler.settle()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise _no_xml(path, error) from error
     except RecursionError as error:
         raise EditError(f"{path.name} is nested deeper than any edit.", code=Code.EDIT_CYCLIC) from error
-    notes = [f"{several(subclips)}: counted from where the subclip begins."] if subclips else []
-    return text, tuple(notes)
+    return root, tuple(settler.notes())
 
 
 def _check_root(data: bytes, path: Path) -> None:
@@ -74,37 +72,3 @@ def _check_root(data: bytes, path: Path) -> None:
 
 def _no_xml(path: Path, error: Exception) -> EditError:
     return EditError(f"{path.name} is not readable XML ({error}).", advice="Export it again.")
-
-
-def _open_nest(item: ElementTree.Element) -> bool:
-    """The adapter looks for the tracks of a nested sequence right under it, and not in its `media`."""
-    nest = item.find("sequence")
-    media = nest.find("media") if nest is not None else None
-    if nest is None or media is None:
-        return False
-    nest.extend(list(media))
-    nest.remove(media)
-    return True
-
-
-def _name_a_file(item: ElementTree.Element) -> bool:
-    """Over a clip that names neither file nor sequence the adapter refuses all of the edit."""
-    if item.find("file") is not None or item.find("sequence") is not None:
-        return False
-    ElementTree.SubElement(item, "file")
-    return True
-
-
-def _count_from_file(item: ElementTree.Element) -> bool:
-    """A subclip's `in` counts from where the subclip begins, which the adapter does not know of: a plain clip is made
-    of it."""
-    subclip = item.find("subclipinfo")
-    offset = subclip.findtext("startoffset", "").strip() if subclip is not None else ""
-    if subclip is None or not offset.isdecimal() or int(offset) == 0:
-        return False
-    item.remove(subclip)
-    for tag in ("in", "out"):
-        point = item.find(tag)
-        if point is not None and (point.text or "").strip().isdecimal():
-            point.text = str(int(point.text or "") + int(offset))
-    return True

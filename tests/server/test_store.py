@@ -38,7 +38,7 @@ def keep(store: ContentStore, value: float) -> str:
 
 
 def there(store: ContentStore, names: list[str]) -> list[bool]:
-    return [store.has_file(name) for name in names]
+    return [store.path(name).exists() for name in names]
 
 
 def claimed(database: Database) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
-from stemline.errors import Code, OutputError, SeparationError
+from stemline.errors import Code, OutputError, SeparationError, StemlineError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
 from stemline_server.jobs.record import JobRecord
@@ -17,6 +18,7 @@ from stemline_server.jobs.worker import Worker, Workshop
 _log = logging.getLogger(__name__)
 
 _MAX_QUEUED = 200_000
+_VERIFY_TIMEOUT_S = 20.0  # well under the deadline of a call; clients try again
 
 
 class JobBoard:
@@ -57,7 +59,16 @@ class JobBoard:
                 _log.warning("the engine on %s did not reach its next step within %g s", worker.device, timeout_s)
 
     async def create(self, requests: Sequence[table.NewJob]) -> list[JobRecord]:
-        """All or, when one is refused, none. Raises InputError (REQUEST_ID_REUSED), SeparationError (QUEUE_FULL)."""
+        """Create all of the jobs or, when one is refused, none.
+
+        A result counts only once its stem was verified in this process; a damaged one is computed again.
+
+        Raises:
+            InputError: A request id was used for another job (REQUEST_ID_REUSED).
+            SeparationError: Too many jobs wait (QUEUE_FULL).
+            StemlineError: Verifying the stems takes long; asking again goes on with it (SERVER_UNREACHABLE).
+        """
+        await self._verify_results(requests)
 
         def work(connection: sqlite3.Connection) -> list[table.Change]:
             queued, _ = table.counts(connection)
@@ -67,12 +78,25 @@ class JobBoard:
                     code=Code.QUEUE_FULL,
                     advice="Try again when some are done.",
                 )
-            return [table.create(connection, request, self._store.has_file) for request in requests]
+            return [table.create(connection, request, self._store.is_verified) for request in requests]
 
         changes = await self._database.run(work, after=self._publish)
         for worker in self.workers:
             worker.wake()
         return [change.job for change in changes]
+
+    async def _verify_results(self, requests: Sequence[table.NewJob]) -> None:
+        stems = await self._database.run(lambda connection: table.results_of(connection, requests))
+        unverified = [stem for stem in stems if not self._store.is_verified(stem.name)]
+        checks = [asyncio.to_thread(self._store.verify, stem) for stem in unverified]
+        try:
+            await asyncio.wait_for(asyncio.gather(*checks), _VERIFY_TIMEOUT_S)
+        except TimeoutError as error:
+            raise StemlineError(
+                "The server is still verifying the stems that it holds.",
+                code=Code.SERVER_UNREACHABLE,
+                advice="Try again in a moment.",
+            ) from error
 
     async def get(self, name: str) -> JobRecord:
         return await self._database.run(lambda connection: table.get(connection, name))

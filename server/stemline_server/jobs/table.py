@@ -15,7 +15,8 @@ from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import JobRecord
-from stemline_server.store.media_table import now_us
+from stemline_server.store import media_table
+from stemline_server.store.media_table import MediaRow, now_us
 
 MAX_LOST_LEASES = 3
 _LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
@@ -60,6 +61,19 @@ def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str]
     ):
         return Change(_restart(connection, job, new, in_store), changed=True)
     return Change(job, changed=False)
+
+
+def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> list[MediaRow]:
+    """Return the stems, as far as they are known, that would answer these requests at once."""
+    found = {}
+    for new in requests:
+        row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (new.request_id,)).fetchone()
+        for key in {new.keys.key, row["key"]} if row is not None else {new.keys.key}:
+            result = connection.execute("SELECT media FROM results WHERE key = ?", (key,)).fetchone()
+            stem = None if result is None else media_table.find(connection, result["media"])
+            if stem is not None:
+                found[stem.name] = stem
+    return list(found.values())
 
 
 def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:

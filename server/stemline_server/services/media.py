@@ -70,7 +70,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
         row, references = await self._lookup(request.name)
-        if not self._store.holds(row):
+        if not await self._blocking(self._store.verify, row):
             try:
                 await self._blocking(still_valid, references)
             except MediaError as error:  # its files are gone or changed: it has to be brought again
@@ -95,7 +95,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             raise InputError("An upload begins with its header.", advice="Send the header first.")
         header = _header(first.header)
         known = await self._database.run(lambda connection: media_table.find(connection, header.name))
-        if known is not None and self._store.holds(known):
+        if known is not None and await self._blocking(self._store.verify, known):
             return self._message(known, context)
         upload = await self._opened(partial(self._uploads.begin, header), Upload.close)
         try:
@@ -106,7 +106,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.Upload:
         media_id(request.name)
         known = await self._database.run(lambda connection: media_table.find(connection, request.name))
-        if known is not None and self._store.holds(known):
+        if known is not None and await self._blocking(self._store.verify, known):
             return pb.Upload(name=request.name, committed_size=known.shape.size_bytes)
         return pb.Upload(name=request.name, committed_size=self._uploads.committed_bytes(request.name))
 
@@ -173,7 +173,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return registrar is not None and is_this_machine(context) and registrar.nonce.admits(nonce)
 
     def _message(self, row: MediaRow, context: Context, nonce: bytes = b"") -> pb.Media:
-        readable = self._may_share(context, nonce) and self._store.holds(row)
+        readable = self._may_share(context, nonce) and self._store.is_verified(row.name)
         return pb.Media(
             name=row.name,
             sample_rate=row.shape.sample_rate,

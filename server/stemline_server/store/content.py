@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +21,19 @@ from stemline_server.store.disk import disk_full, full_disk_named
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
+_log = logging.getLogger(__name__)
+
+_READ_BYTES = 1 << 20
 _SPARE_DISK_BYTES = 64 * 1024 * 1024  # left to the database, the log and everybody else
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What changes with the content of a file, unless somebody takes care that it does not."""
+
+    size_bytes: int
+    modified_ns: int
+    inode: int
 
 
 class ContentStore:
@@ -29,6 +43,7 @@ class ContentStore:
         self._root = root
         self._database = database
         self.limit_bytes = limit_bytes
+        self._verified: dict[str, _Stamp] = {}
         self._reserved_bytes = 0  # of files being written; touched on the database thread only
         self.drafts = root / "draft"
         shutil.rmtree(self.drafts, ignore_errors=True)
@@ -39,16 +54,56 @@ class ContentStore:
         identity = media_id(name)
         return self._root / identity[:2] / f"{identity}.f32"
 
-    def holds(self, row: MediaRow) -> bool:
-        """Whether the whole file is there. A file that something else has damaged or removed counts as missing."""
-        try:
-            return row.stored_bytes > 0 and self.path(row.name).stat().st_size == row.shape.size_bytes
-        except FileNotFoundError:
-            return False
+    def is_verified(self, name: str) -> bool:
+        """Return whether the file is there and is the one that this process wrote or verified. Never reads the file."""
+        stamp = self._stamp(name)
+        return stamp is not None and self._verified.get(name) == stamp
 
-    def has_file(self, name: str) -> bool:
-        """Whether a file of that name is there; files that are there are whole."""
-        return self.path(name).exists()
+    def verify(self, row: MediaRow) -> bool:
+        """Return whether the store holds the sound, whole and unchanged. For threads: it may read all of the file.
+
+        Reads each file once per process, and again only where it was changed since. A damaged file is removed and
+        forgotten, with the results that it was, so that they are computed again.
+        """
+        if row.stored_bytes == 0:
+            return False
+        if self.is_verified(row.name):
+            return True
+        stamp = self._stamp(row.name)
+        whole = stamp is not None and stamp.size_bytes == row.shape.size_bytes and self._hash_of(row) == row.name
+        if stamp is not None and whole:
+            self._verified[row.name] = stamp
+        else:
+            self._drop_damaged(row.name, stamp)
+        return whole
+
+    def _hash_of(self, row: MediaRow) -> str:
+        """Return the name that the file deserves; empty where it can't be read."""
+        hasher = MediaHasher(row.shape.sample_rate, row.shape.channels)
+        try:
+            with self.path(row.name).open("rb") as file:
+                while data := file.read(_READ_BYTES):
+                    hasher.update_bare(data)
+        except OSError:
+            return ""
+        return hasher.name()
+
+    def _drop_damaged(self, name: str, stamp: _Stamp | None) -> None:
+        def work(connection: sqlite3.Connection) -> list[str]:
+            if self._stamp(name) != stamp:  # it was written again since it was read
+                return []
+            _log.warning("%s is damaged on the disk and was removed", self.path(name))
+            media_table.forget_stored(connection, name)
+            return [name]
+
+        self._database.call(work, self._unlink)
+
+    def _stamp(self, name: str) -> _Stamp | None:
+        try:
+            status = self.path(name).stat()
+        except OSError:
+            return None
+        return _Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def reserve(self, size_bytes: int) -> None:
         """Sets room aside until `release`, dropping the longest unused media for it. For threads.
@@ -105,11 +160,12 @@ class ContentStore:
     def _unlink(self, names: Iterable[str]) -> None:
         """Removes the files of sounds that the table has forgotten. What cannot be removed now goes with `sweep`."""
         for name in names:
+            self._verified.pop(name, None)
             with contextlib.suppress(OSError):
                 self.path(name).unlink(missing_ok=True)
 
     def adopt(self, draft: Path, name: str, shape: MediaShape) -> MediaRow:
-        """Gives a whole, verified file its final name and makes it known. For threads."""
+        """Give a whole, verified file its final name and make it known. For threads."""
         target = self.path(name)
 
         def work(connection: sqlite3.Connection) -> MediaRow:
@@ -120,6 +176,9 @@ class ContentStore:
                 if not target.is_file() or target.stat().st_size != shape.size_bytes:
                     raise
                 draft.unlink()
+            stamp = self._stamp(name)
+            if stamp is not None:
+                self._verified[name] = stamp
             return media_table.put(connection, name, shape, shape.size_bytes)
 
         return self._database.call(work)

@@ -74,8 +74,12 @@ class SoundOpener:
 
     @contextlib.contextmanager
     def open(self, row: MediaRow, references: Sequence[MediaReference]) -> Iterator[AudioSource]:
-        """Raises MediaError (MEDIA_CHANGED, MEDIA_MISSING) when no copy of the sound is left."""
-        if self._store.holds(row):
+        """Open the sound for a thread, which waits while a stored file is verified.
+
+        Raises:
+            MediaError: No copy of the sound is left (MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNKNOWN).
+        """
+        if self._store.verify(row):
             with self._store.path(row.name).open("rb") as file:
                 yield StoredSound(file, row.shape)
             return

@@ -22,6 +22,7 @@ from stemline_server.pipeline.views import ChannelView, FoldDown
 
 PIPELINE_VERSION = 2
 _BLOCK_SAMPLES = 1 << 17
+_SHORTAGE_S = 0.5  # at most so much is filled up with silence: an engine counts in frames
 
 
 def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequence[Sink]) -> None:
@@ -123,7 +124,7 @@ def _estimates(task: PipelineTask, audio: AudioSource, engine: Engine, control: 
         scratch=task.scratch,
     )
     if rate == audio.sample_rate:
-        blocks: Iterable[Waveform] = _checked(engine.separate(request, control))
+        blocks: Iterable[Waveform] = _checked(engine.separate(request, control), request)
     else:
         there = ResampledSource(audio, Resampler(audio.sample_rate, rate))
         request = replace(
@@ -132,7 +133,7 @@ def _estimates(task: PipelineTask, audio: AudioSource, engine: Engine, control: 
             prompts=tuple(_at_rate(prompt, audio.sample_rate, there) for prompt in task.prompts),
             origin_sample=task.origin_sample * rate // audio.sample_rate,
         )
-        rows = (block.reshape(-1, block.shape[-1]) for block in _checked(engine.separate(request, control)))
+        rows = (block.reshape(-1, block.shape[-1]) for block in _checked(engine.separate(request, control), request))
         back = resampled_blocks(rows, Resampler(rate, audio.sample_rate))
         blocks = (block.reshape(*shape, -1) for block in back)
     return _exactly(blocks, shape, audio.length_samples)
@@ -153,14 +154,24 @@ def _at_rate(prompt: EnginePrompt, rate: int, audio: AudioSource) -> EnginePromp
     return replace(prompt, plus=spans(prompt.plus), minus=spans(prompt.minus))
 
 
-def _checked(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
+def _checked(blocks: Iterable[Waveform], request: EngineRequest) -> Iterator[Waveform]:
+    """Pass on the engine's blocks. Raises SeparationError for values, shapes and lengths that are no result."""
+    shape = (len(request.prompts), request.audio.channels)
+    missing_samples = request.audio.length_samples
     for block in blocks:
+        if block.ndim != len(shape) + 1 or block.shape[:-1] != shape:
+            raise _broken(f"The model gave a block of shape {block.shape} for {shape} prompts and channels.")
         if not np.all(np.isfinite(block)):
-            raise SeparationError(
-                "The model's output holds values that are not numbers.",
-                advice="Run it again; if it stays, report it with the media and the prompt.",
-            )
+            raise _broken("The model's output holds values that are not numbers.")
+        missing_samples -= block.shape[-1]
         yield block
+    nothing = missing_samples == request.audio.length_samples > 0
+    if nothing or missing_samples > request.audio.sample_rate * _SHORTAGE_S:
+        raise _broken(f"The model ended {missing_samples} of {request.audio.length_samples} samples too early.")
+
+
+def _broken(message: str) -> SeparationError:
+    return SeparationError(message, advice="Run it again; if it stays, report it with the media and the prompt.")
 
 
 def _exactly(blocks: Iterable[Waveform], shape: tuple[int, int], length_samples: int) -> Iterator[Waveform]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -268,6 +269,29 @@ def test_values_that_are_no_numbers_never_reach_a_stem(value: float) -> None:
             [sink],
         )
     assert sink.blocks == []
+
+
+@dataclass
+class Ending(Gain):
+    """Ends after `blocks` blocks, of the wrong number of channels where `channels` is not 1."""
+
+    blocks: int = 0
+    channels: int = 1
+
+    def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
+        for block in itertools.islice(super().separate(request, control), self.blocks):
+            yield np.repeat(block, self.channels, axis=1)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+@pytest.mark.parametrize(
+    ("samples", "blocks", "channels"), [(100, 0, 1), (90_000, 0, 1), (90_000, 1, 1), (90_000, 10, 1), (9_000, 2, 2)]
+)
+def test_an_engine_that_ends_early_or_gives_another_shape_fails_instead_of_giving_silence(
+    rate: int, samples: int, blocks: int, channels: int
+) -> None:
+    with pytest.raises(SeparationError, match="The model"):
+        run(noise(1, samples), rate, Ending(48_000, blocks=blocks, channels=channels, block=4_800))
 
 
 def test_a_voice_in_antiphase_behind_music_in_phase_is_not_cancelled() -> None:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from types import TracebackType
 
-from stemline.faults import unforeseen
+from stemline.crash_reports import report_crash
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +28,6 @@ def install_crash_handler(tell: Callable[[str], object]) -> None:
         if details not in seen:
             seen.add(details)
             _log.error("a fault inside\n%s", details)
-            tell(str(unforeseen(error)))
+            tell(str(report_crash(error)))
 
     sys.excepthook = caught

@@ -19,8 +19,8 @@ from stemline.identity import NOT_IN_THE_KEY, SEPARATION, IdentityField
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.plan import Cut, Extent, PlannedJob
 from stemline.v1 import separation_pb2 as pb
-from stemline.workflow.cut_writing import CutWork, write_cut
 from stemline.workflow.record import Recipe
+from stemline.workflow.segment_writer import CutWork, write_cut
 from stemline.workflow.settings import RunSettings
 
 SIDECARS = Path(__file__).parent / "sidecars"

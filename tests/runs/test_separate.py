@@ -18,7 +18,7 @@ import pytest
 from runs.conftest import noise
 from stemline.clips import MediaSource
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
-from stemline.workflow import cut_writing, fileset, run
+from stemline.workflow import fileset, run, segment_writer
 from stemline.workflow.settings import Null
 from stemline.workflow.verify import verify_file
 from stemline_app.cli import main
@@ -133,7 +133,7 @@ def test_a_fault_in_one_file_is_not_the_end_of_the_others(
             raise ZeroDivisionError
         return open_audio(source)
 
-    monkeypatch.setattr(cut_writing, "open_audio", opening)
+    monkeypatch.setattr(segment_writer, "open_audio", opening)
     bad, good = noise(tmp_path / "bad.wav"), noise(tmp_path / "good.wav")
     code, answer, _ = command("separate", bad, good, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
     assert code == 1

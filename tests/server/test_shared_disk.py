@@ -17,7 +17,7 @@ import pytest
 from server.conftest import LENGTH_SAMPLES
 from server.harness import START_TIMEOUT_S, Caller, ServerProcess, name_of, samples_of, touch_later, write_noise
 from stemline.client import Client, connect
-from stemline.client.fetching import _open_local
+from stemline.client.download import _open_local
 from stemline.client.values import JobPrompt, JobRequest, Media
 from stemline.clips import MediaSource, SampleRange
 from stemline.shared_disk import file_facts
@@ -95,7 +95,7 @@ def test_a_client_without_proof_sends_the_sound_and_fetches_the_stem(
         path.write_bytes(b"1" * 64)
     else:
         path.unlink()
-    monkeypatch.setattr("stemline.client.fetching._open_local", refuse)
+    monkeypatch.setattr("stemline.client.download._open_local", refuse)
     sent: list[int] = []
     with client_of(server) as client:
         media = client.ensure_media(MediaSource(str(noise)), WHOLE, lambda done, total: sent.append(done))

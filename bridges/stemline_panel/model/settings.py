@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemline.choices import CHANNELS, FORMATS, QUALITIES
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
+from stemline.options import CHANNELS, FORMATS, QUALITIES
 from stemline.workflow.record import write_json
 
 AUDITION_LENGTHS_S = (3, 5, 10)

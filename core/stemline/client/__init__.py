@@ -8,8 +8,8 @@ import os
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from stemline.client.client import Client, connect
-from stemline.client.fetching import MediaReader
-from stemline.client.private import find_private, stop_private
+from stemline.client.download import MediaReader
+from stemline.client.managed_server import find_private, stop_private
 from stemline.client.values import (
     Job,
     JobFailure,

@@ -9,10 +9,11 @@ from dataclasses import replace
 from types import TracebackType
 
 from stemline.client.address import parse_server
-from stemline.client.fetching import MediaReader, open_media
+from stemline.client.download import MediaReader, open_media
+from stemline.client.job_watcher import Watch, get_job, list_jobs
 from stemline.client.link import Link
-from stemline.client.private import START_TIMEOUT_S, token_of_local_server
-from stemline.client.sending import register_path, send
+from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
+from stemline.client.upload import register_path, send
 from stemline.client.values import (
     Job,
     JobRequest,
@@ -26,7 +27,6 @@ from stemline.client.values import (
     request_message,
     server_info_of,
 )
-from stemline.client.watching import Watch, get_job, list_jobs
 from stemline.clips import MediaSource, SampleRange
 from stemline.v1 import media_pb2, models_pb2, separation_pb2
 

@@ -15,7 +15,7 @@ import grpc
 
 from stemline._version import __version__
 from stemline.client.address import Endpoint
-from stemline.client.private import START_TIMEOUT_S, ensure_private
+from stemline.client.managed_server import START_TIMEOUT_S, ensure_private
 from stemline.client.status import details_of, error_of, status_of
 from stemline.errors import Code, NoServerError
 from stemline.v1 import media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stemline.file_lock import try_lock
+from stemline.locks import try_lock
 
 
 def is_alive(pid: int) -> bool:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from stemline.choices import MAX_HANDLE_S
 from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, Skip, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
+from stemline.options import MAX_HANDLE_S
 from stemline.timebase import Grid, ceil_to, floor_to, grid_of, round_half_up
 
 

@@ -1,6 +1,6 @@
 """Runs: from a host's clips and a list of prompts to finished stem tracks."""
 
-from stemline.workflow.naming import EditNamer, FileNamer
+from stemline.workflow.file_names import EditNamer, FileNamer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
 from stemline.workflow.run import run_edit, run_prepared

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import IO, Any, Self
 
-from stemline.file_lock import file_lock, try_lock
+from stemline.locks import file_lock, try_lock
 from stemline.workflow.locks import lock_of
 from stemline.workflow.record import write_json
 

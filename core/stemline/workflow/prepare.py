@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, StemRequest, TimeRange
+from stemline.crash_reports import report_crash
 from stemline.errors import Code, EditError, MediaError, StemlineError
-from stemline.faults import unforeseen
 from stemline.hosts.base import Host
 from stemline.media import media_facts
 from stemline.plan import SeparationPlan, plan_separation
 from stemline.prompts import checked_requests
-from stemline.workflow.earlier import finished_sets
+from stemline.workflow.previous_stems import finished_sets
 from stemline.workflow.settings import RunSettings
 
 
@@ -62,7 +62,7 @@ def prepare(
         except MediaError as error:
             broken[source] = error
         except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
-            broken[source] = unforeseen(error)
+            broken[source] = report_crash(error)
     for clip in clips:
         if clip.source in broken:
             reason = broken[clip.source]

@@ -13,7 +13,7 @@ from typing import Any
 
 from stemline.client.process import is_alive
 from stemline.errors import Code, OutputError
-from stemline.file_lock import file_lock
+from stemline.locks import file_lock
 from stemline.workflow.locks import lock_of
 from stemline.workflow.record import sidecar_path, write_json
 from stemline.workflow.settings import Null

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from stemline._version import __version__
 from stemline.client import connect
-from stemline.client.presence import at_work
+from stemline.client.run_lock import at_work
 from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, StemRequest
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow.estimate import remember_speed
-from stemline.workflow.naming import EditNamer, Namer
+from stemline.workflow.file_names import EditNamer, Namer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
 from stemline.workflow.resume import null_of

@@ -13,15 +13,15 @@ from typing import TypeVar
 
 from stemline.client import Client, Job, JobRequest, JobState, Model
 from stemline.clips import RESIDUAL
+from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
-from stemline.faults import unforeseen
 from stemline.plan import Cut, Extent, PlannedJob
-from stemline.workflow.cut_writing import CutWork, write_cut
-from stemline.workflow.naming import Namer
+from stemline.workflow.file_names import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.progress import Hooks, Meter
 from stemline.workflow.record import Recipe
 from stemline.workflow.resume import FinishedFile, check_free, claim, find_finished, sweep
+from stemline.workflow.segment_writer import CutWork, write_cut
 from stemline.workflow.settings import RunSettings
 
 _WRITERS = 2
@@ -158,7 +158,7 @@ class Separation:
                 raise
             return error
         except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
-            return unforeseen(error)
+            return report_crash(error)
 
     def _work(self, cut: Cut, media: str) -> CutWork:
         facts = self._prepared.facts[cut.source]
@@ -255,7 +255,7 @@ class Separation:
                 raise
             result.error = error
         except Exception as error:  # noqa: BLE001 - as above
-            result.error = unforeseen(error)
+            result.error = report_crash(error)
         result.elapsed_s = time.monotonic() - started
         self._meter.cut(cut)
         return result

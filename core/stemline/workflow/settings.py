@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stemline.choices import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES
 from stemline.clips import Skip
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
+from stemline.options import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES
 from stemline.plan import PlanSettings
 
 

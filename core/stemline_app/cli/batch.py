@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.choices import PLAYS
+from stemline.options import PLAYS
 from stemline_app.cli.options import add_common
 
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.choices import MAX_HANDLE_S
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
+from stemline.options import MAX_HANDLE_S
 from stemline.plan import PlanSettings, safe_part
 from stemline.prompts import checked_requests, parse_stem, parse_time
 from stemline.report import render_page, report_of
@@ -22,7 +22,7 @@ from stemline.report.build import skip_of, summary_of
 from stemline.timebase import snap_rate
 from stemline.workflow import EditNamer, Hooks, Prepared, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import check_room, estimate
-from stemline.workflow.naming import relative_to
+from stemline.workflow.file_names import relative_to
 from stemline.workflow.outputs import OutputNotebook
 from stemline.workflow.record import write_json, write_text
 from stemline.workflow.settings import Estimate

@@ -46,7 +46,7 @@ def parse_size(text: str) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from stemline import paths
-    from stemline.client.caching import cache_parts
+    from stemline.client.cache_admin import cache_parts
     from stemline.client.settings import store_limit_bytes
 
     parts, limit = cache_parts(), store_limit_bytes()
@@ -80,7 +80,7 @@ def _limit(args: argparse.Namespace) -> int:
 
 
 def _clear(args: argparse.Namespace) -> int:
-    from stemline.client.caching import clear_cache
+    from stemline.client.cache_admin import clear_cache
 
     cleared = clear_cache()
     if args.json:

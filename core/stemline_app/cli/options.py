@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from stemline.choices import CHANNELS, FORMATS, MAX_SEED, QUALITIES
+from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, EditError, StemlineError
-from stemline.faults import unforeseen
 from stemline_app.cli.answers import say
 
 
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.close()  # whoever read our output is gone: there is nobody to tell
         return 1
     except Exception as error:  # noqa: BLE001 - the outermost frame: a fault of ours is told in a sentence too
-        return _fail(unforeseen(error), args)
+        return _fail(report_crash(error), args)
 
 
 def _fail(error: StemlineError, args: argparse.Namespace) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stemline.clips import MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
+from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, NoServerError, StemlineError, UsageError
-from stemline.faults import unforeseen
 from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
 from stemline.plan import PlanSettings
@@ -51,7 +51,7 @@ def separate(args: argparse.Namespace) -> int:
                 if isinstance(error, _ENDS_ALL):
                     break  # what is done is told all the same
             except Exception as error:  # noqa: BLE001 - media is untrusted: one file's fault is not the others' end
-                errors.append((path, unforeseen(error)))
+                errors.append((path, report_crash(error)))
     failures = [(path, failure) for result in results for path, failure in _failures(result)]
     if args.json:
         print_json(

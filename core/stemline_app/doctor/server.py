@@ -40,7 +40,7 @@ def _loopback() -> Check:
 
 def _serve_port() -> Check:
     """Whether `stemline serve` could listen where it does by default."""
-    from stemline.client.private import token_of_local_server
+    from stemline.client.managed_server import token_of_local_server
     from stemline_server.config import DEFAULT_PORT
 
     name = f"port {DEFAULT_PORT}"
@@ -68,7 +68,7 @@ def _named(address: str) -> Check:
 
 
 def _private() -> Check:
-    from stemline.client.private import find_private, last_words
+    from stemline.client.managed_server import find_private, last_words
 
     name = "private server"
     running = find_private()

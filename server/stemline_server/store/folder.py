@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from stemline._version import __version__
-from stemline.file_lock import try_lock
+from stemline.locks import try_lock
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stemline.choices import FORMATS
 from stemline.companion.services import EditServices
 from stemline.errors import Code, UsageError
 from stemline.media import SampleFormat
+from stemline.options import FORMATS
 
 SPEECH = {"name": "speech", "prompt": {"text": "speech"}}
 BACKWARDS = {"start": "2/1", "end": "1/1"}

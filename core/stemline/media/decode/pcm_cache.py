@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from stemline.file_lock import file_lock
+from stemline.locks import file_lock
 from stemline.media.decode.container import stat_media, unreadable
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.range_decoder import RangeDecoder

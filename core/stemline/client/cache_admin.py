@@ -11,9 +11,9 @@ from pathlib import Path
 from stemline import paths
 from stemline._version import __version__
 from stemline.client.client import PRIVATE, Client, connect
-from stemline.client.presence import is_any_at_work
-from stemline.client.private import stop_private
+from stemline.client.managed_server import stop_private
 from stemline.client.process import lock_state
+from stemline.client.run_lock import is_any_at_work
 from stemline.client.values import JobState
 from stemline.errors import NoServerError, StemlineError
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stemline.file_lock import try_lock
+from stemline.locks import try_lock
 from stemline.paths import cache_dir
 
 _PREFIX = "run-"

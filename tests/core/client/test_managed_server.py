@@ -15,9 +15,8 @@ import pytest
 
 from stemline import paths
 from stemline._version import __version__
-from stemline.client import Client, connect, find_private, stop_private
-from stemline.client import private as private_module
-from stemline.client.private import PrivateServer
+from stemline.client import Client, connect, find_private, managed_server, stop_private
+from stemline.client.managed_server import PrivateServer
 from stemline.client.process import is_alive, lock_state
 from stemline.errors import Code, NoServerError
 
@@ -142,7 +141,7 @@ def test_a_server_that_hangs_is_killed() -> None:
     with connect():
         found = running()
     os.kill(found.pid, signal.SIGSTOP)
-    private_module._end(found.pid, timeout_s=0.2)
+    managed_server._end(found.pid, timeout_s=0.2)
     assert not is_alive(found.pid)
 
 
@@ -227,7 +226,7 @@ def test_two_versions_live_side_by_side(tmp_path: Path, monkeypatch: pytest.Monk
         assert pid != ours.pid
         assert client.server_info().version == __version__
         assert json.loads((paths.server_state_dir("9.9.9") / "endpoint.json").read_text())["version"] == "9.9.9"
-        private_module._end(pid, timeout_s=10)
+        managed_server._end(pid, timeout_s=10)
         assert running() == ours
 
 

@@ -10,7 +10,7 @@ from stemline.errors import StemlineError
 from stemline.paths import cache_dir
 
 
-def unforeseen(error: Exception) -> StemlineError:
+def report_crash(error: Exception) -> StemlineError:
     """A fault of Stemline's own, its traceback kept in a file that the message names."""
     details = "".join(traceback.format_exception(error))
     path = cache_dir() / "faults" / f"{uuid.uuid4().hex[:8]}.txt"

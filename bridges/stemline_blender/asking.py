@@ -11,7 +11,7 @@ import bpy
 
 from . import compat, prompts
 from .jobs import Job
-from .link import Problem, StemNameError, clean_stem_name, stem_name_from_text, to_exact
+from .link import HostError, StemNameError, clean_stem_name, stem_name_from_text, to_exact
 from .preferences import is_local, preferences
 from .reading import read_selection
 from .session import SESSION
@@ -21,18 +21,18 @@ _MILLI = 1000
 
 
 def new_job(scene: Any) -> Job:
-    """A job for what is selected, its rendering begun. Raises Problem with the one thing to do."""
+    """A job for what is selected, its rendering begun. Raises HostError with the one thing to do."""
     settings = scene.stemline
     text = " ".join(settings.prompt.split())
     name = stem_name(settings.stem, text)
     if not text and not settings.spans:
-        raise Problem("Say what to pull out, or mark where it sounds.", "PROMPT_EMPTY")
+        raise HostError("Say what to pull out, or mark where it sounds.", "PROMPT_EMPTY")
     if scene.sequence_editor is None:
-        raise Problem("There is no sequence yet.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
+        raise HostError("There is no sequence yet.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
     folder = output_folder()
     server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
     if server and not is_local(server) and not compat.can_go_online():
-        raise Problem(
+        raise HostError(
             f"Blender is set to stay offline, and {server} is another computer.",
             "SERVER_UNREACHABLE",
             "Allow Online Access in Preferences > System, or clear the server.",
@@ -40,7 +40,7 @@ def new_job(scene: Any) -> Job:
     reading = read_selection(scene, folder / "packed")
     if not reading.picks:
         reason = next((f"{skip['clip']}: {skip['reason']}" for skip in reading.skipped), "Nothing is selected.")
-        raise Problem(reason, "EDIT_NO_CLIPS")
+        raise HostError(reason, "EDIT_NO_CLIPS")
     params = {
         "stems": [{"name": name, "prompt": {"text": text, **_spans(settings, playing_rate(scene))}}],
         "settings": {
@@ -60,21 +60,21 @@ def new_job(scene: Any) -> Job:
 
 
 def output_folder() -> Path:
-    """The absolute folder of the preference. Raises Problem for one beside a .blend that is nowhere yet."""
+    """The absolute folder of the preference. Raises HostError for one beside a .blend that is nowhere yet."""
     folder = preferences().folder or "//stemline"
     if folder.startswith("//") and not bpy.data.filepath:
-        raise Problem("Save the file first: stems are put beside it.", "OUTPUT_UNWRITABLE")
+        raise HostError("Save the file first: stems are put beside it.", "OUTPUT_UNWRITABLE")
     return Path(bpy.path.abspath(folder)).absolute()
 
 
 def stem_name(given: str, text: str) -> str:
-    """Return the name as typed, else the prompt's first words. Raises Problem for a name that no stem can have."""
+    """Return the name as typed, else the prompt's first words. Raises HostError for a name that no stem can have."""
     if not given.strip():
         return stem_name_from_text(text)
     try:
         return clean_stem_name(given)
     except StemNameError as error:
-        raise Problem(str(error), "INVALID_ARGUMENT", error.advice) from error
+        raise HostError(str(error), "INVALID_ARGUMENT", error.advice) from error
 
 
 def _spans(settings: Any, rate: Fraction) -> dict[str, list[dict[str, str]]]:

@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from . import compat, rendering
-from .link import Problem, to_exact
+from .link import HostError, to_exact
 from .reading import Reading, clip_of, track_name
 from .strips import playing_rate
 
@@ -118,9 +118,9 @@ class Job:
                     path.unlink()
 
     def scene(self, document: int) -> Any:
-        """The scene to write into. Raises Problem where the file or the scene is another one now."""
+        """The scene to write into. Raises HostError where the file or the scene is another one now."""
         if document != self.document and (not self.file or bpy.data.filepath != self.file):
-            raise Problem(
+            raise HostError(
                 "Another file was opened meanwhile.",
                 "HOST_UNSUPPORTED",
                 "Open the first one again and press the button: what is separated is kept.",
@@ -129,5 +129,5 @@ class Job:
         scene = next((one for one in bpy.data.scenes if same and one.as_pointer() == self.scene_pointer), None)
         scene = scene or bpy.data.scenes.get(self.reading.scene)
         if scene is None:
-            raise Problem(f"The scene {self.reading.scene} is not there any more.", "HOST_UNSUPPORTED")
+            raise HostError(f"The scene {self.reading.scene} is not there any more.", "HOST_UNSUPPORTED")
         return scene

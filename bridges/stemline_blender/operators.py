@@ -6,7 +6,7 @@ import bpy
 
 from . import compat, prompts, results
 from .asking import new_job
-from .link import Problem
+from .link import HostError
 from .session import SESSION
 
 _UNDOABLE = {"REGISTER", "UNDO"}
@@ -21,7 +21,7 @@ class STEMLINE_OT_separate(bpy.types.Operator):
     def execute(self, context: Any) -> set[str]:
         try:
             job = new_job(compat.editing_scene(context))
-        except Problem as problem:
+        except HostError as problem:
             self.report({"WARNING"}, f"{problem} {problem.advice}".rstrip())
             return {"CANCELLED"}
         except OSError as problem:

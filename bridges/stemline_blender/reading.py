@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import compat
-from .link import Problem, to_exact
+from .link import HostError, to_exact
 from .strips import (
     PROPERTY,
     Fingerprint,
@@ -81,7 +81,7 @@ def read_selection(scene: Any, packed_folder: Path) -> Reading:
     for number, strip in enumerate(sounding):
         try:
             reading.picks.append(_pick(f"{number + 1} {strip.name}", strip, holder, scene, packed_folder))
-        except Problem as problem:
+        except HostError as problem:
             reason = f"{problem} {problem.advice}".rstrip()
             reading.skipped.append(_skip(strip, holder, rate, problem.code, reason))
     return reading

@@ -18,7 +18,16 @@ import bpy
 
 from . import compat
 from .jobs import DONE, QUEUED, RENDERING, RUNNING, Job
-from .link import Ask, Companion, Gone, Later, NotInstalled, Problem, Refused, find_installation
+from .link import (
+    Call,
+    CompanionProcess,
+    ConnectionClosed,
+    Deferred,
+    HostError,
+    NotInstalled,
+    RemoteError,
+    find_installation,
+)
 from .preferences import preferences
 from .writing import Writing
 
@@ -44,8 +53,8 @@ class Session:
         self.jobs: list[Job] = []
         self.document = 0
         self.wanted = False
-        self._companion: Companion | None = None
-        self._writes: list[tuple[Later, Job, dict[str, Any]]] = []
+        self._companion: CompanionProcess | None = None
+        self._writes: list[tuple[Deferred, Job, dict[str, Any]]] = []
 
     # -- what the user does --------------------------------------------------------------------------------------------
 
@@ -59,7 +68,7 @@ class Session:
             log = Path(tempfile.gettempdir()) / f"stemline-blender-{os.getpid()}.log"
             server = preferences().server.strip()
             arguments = ("host", "--server", server) if server else ("host",)
-            self._companion = Companion.start(installation, self._handlers(), log, arguments)
+            self._companion = CompanionProcess.start(installation, self._handlers(), log, arguments)
         except NotInstalled as problem:
             self._break(str(problem), problem.command)
             return
@@ -123,7 +132,7 @@ class Session:
         if self._companion is not None:
             try:
                 self._companion.peer.pump()
-            except Gone:
+            except ConnectionClosed:
                 self._on_gone()
         self._write_what_waits()
         for job in self.jobs:
@@ -158,7 +167,7 @@ class Session:
     def _job(self, params: dict[str, Any]) -> Job:
         job = self.find(params["tag"])
         if job is None:
-            raise Problem("Blender knows nothing of this run any more.", "CANCELLED")
+            raise HostError("Blender knows nothing of this run any more.", "CANCELLED")
         return job
 
     def _noted(self, handler: Callable[[Job, dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
@@ -171,12 +180,12 @@ class Session:
 
         return heard
 
-    def _on_hello(self, ask: Ask) -> None:
+    def _on_hello(self, ask: Call) -> None:
         try:
             self.version = str(ask.result()["version"])
-        except Refused as problem:
+        except RemoteError as problem:
             self._drop(str(problem), _REINSTALL)
-        except Gone:
+        except ConnectionClosed:
             words = self._companion.last_words() if self._companion is not None else ""
             self._drop(f"Stemline ended at once. {words}".rstrip(), _REINSTALL)
         else:
@@ -184,10 +193,10 @@ class Session:
             assert self._companion is not None  # noqa: S101 - it has just answered
             self._companion.peer.ask("models", {}, self._on_models)
 
-    def _on_models(self, ask: Ask) -> None:
+    def _on_models(self, ask: Call) -> None:
         try:
             answer = ask.result()
-        except (Refused, Gone) as problem:
+        except (RemoteError, ConnectionClosed) as problem:
             self.server = str(problem)
         else:
             self.server, self.models, self.default_model = "ready", answer["models"], answer["default"]
@@ -221,10 +230,10 @@ class Session:
         job.state, job.stage = QUEUED, "waiting"
         self._companion.peer.ask("separate", {**job.params, "tag": job.tag}, lambda ask: self._on_run(job, ask))
 
-    def _on_run(self, job: Job, ask: Ask) -> None:
+    def _on_run(self, job: Job, ask: Call) -> None:
         try:
             job.run = str(ask.result()["run"])
-        except (Refused, Gone) as problem:
+        except (RemoteError, ConnectionClosed) as problem:
             if not job.ended:
                 job.fail(str(problem))
         else:
@@ -250,8 +259,8 @@ class Session:
             self._companion.peer.ask("models", {}, self._on_models)
         job.fail(f"{error['message']} {error.get('advice', '')}".rstrip())
 
-    def _write_later(self, params: dict[str, Any]) -> Later:
-        later = Later()
+    def _write_later(self, params: dict[str, Any]) -> Deferred:
+        later = Deferred()
         self._writes.append((later, self._job(params), params))
         return later
 
@@ -279,7 +288,7 @@ class Session:
             if job.cancelled or job.ended or later.given_up():
                 self._writes.remove(waiting)
                 sentence = "Cancelled." if job.cancelled else "Nobody waits for this any more."
-                later.settle(None, Problem(sentence, "CANCELLED"))
+                later.settle(None, HostError(sentence, "CANCELLED"))
 
 
 SESSION = Session()

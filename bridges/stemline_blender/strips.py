@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .link import Problem, atomic_write, to_exact
+from .link import HostError, atomic_write, to_exact
 
 PROPERTY = "stemline"  # the custom property of every stem strip
 REPLACED = "stemline_replaced_by"  # that of an original: Blender copies it to both halves of a cut
@@ -69,12 +69,12 @@ def readable_media(sound: Any, folder: Path) -> Path:
     """A file with the sound that another program can read. A packed one is written into `folder` under the hash of
     its bytes, once.
 
-    Raises Problem where there is none.
+    Raises HostError where there is none.
     """
     path = media_path(sound)
     if sound.packed_file is None:
         if not path.is_file():
-            raise Problem(
+            raise HostError(
                 f"{path} is not there.", "MEDIA_MISSING", "Use File > External Data > Find Missing Files, or relink it."
             )
         return path

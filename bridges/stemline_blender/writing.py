@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .link import RESIDUAL, Problem
+from .link import RESIDUAL, HostError
 from .placing import Spot, differs, spot_of
 from .reading import Pick, Reading
 from .results import mark, muted_by_results, remove_stem
@@ -47,14 +47,14 @@ class Writing:
     added: list[Any] = field(default_factory=list)
 
     def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
-        """The answer to `write_tracks`. Raises Problem, with nothing left behind, where the stems cannot be placed."""
+        """Return the answer to `write_tracks`. Raises HostError, with nothing left behind, if no stem can be placed."""
         self.rate = playing_rate(self.scene)
         self.holder = self._find_holder()
         self.muted_by_us = muted_by_results(self.scene)
         placed = [self._place(track) for track in tracks]
         kept = [(track, strips) for track, strips in zip(tracks, placed) if strips]  # noqa: B905 - one for each
         if not kept:
-            raise Problem(
+            raise HostError(
                 "Not one strip is where its stem could go. " + " ".join(self.notes),
                 "HOST_UNSUPPORTED",
                 "The stems are kept: select the strips and press the button again.",
@@ -82,12 +82,12 @@ class Writing:
     def _find_holder(self) -> Any:
         editor = self.scene.sequence_editor
         if editor is None:
-            raise Problem(f"The scene {self.scene.name} has no sequence any more.", "HOST_UNSUPPORTED")
+            raise HostError(f"The scene {self.scene.name} has no sequence any more.", "HOST_UNSUPPORTED")
         if not self.reading.holder:
             return editor
         holder = compat.all_strips(editor).get(self.reading.holder)
         if holder is None or holder.type != compat.META:
-            raise Problem(f"The meta strip {self.reading.holder} is not there any more.", "HOST_UNSUPPORTED")
+            raise HostError(f"The meta strip {self.reading.holder} is not there any more.", "HOST_UNSUPPORTED")
         return holder
 
     def _place(self, track: dict[str, Any]) -> list[_Placed]:
@@ -140,7 +140,7 @@ class Writing:
             room = [*range(above + 1, last + 1), *range(above, 0, -1)]
             choice = next((n for n in (*sorted(own), *empty, *room) if n not in crowded and n not in taken), None)
             if choice is None:
-                raise Problem(
+                raise HostError(
                     "There is no channel with room for the stems.",
                     "HOST_UNSUPPORTED",
                     "Move some strips together, then press the button again.",
@@ -203,14 +203,14 @@ class Writing:
             self.notes.append(f"A driver of {original.name} is not copied to its stems.")
 
     def _read_back(self) -> None:
-        """Raises Problem where Blender shows another strip than it was given."""
+        """Raises HostError where Blender shows another strip than it was given."""
         for strip in self.added:
             if strip.sound is None or compat.content_length(strip) <= 1:
-                raise Problem(f"Blender cannot read {strip.name}.", "HOST_UNSUPPORTED")
+                raise HostError(f"Blender cannot read {strip.name}.", "HOST_UNSUPPORTED")
         for strip in self.added:
             for other in compat.strips_of(self.holder):
                 if other != strip and other.channel == strip.channel and overlap(other, strip):
-                    raise Problem(f"{strip.name} would overlap {other.name}.", "HOST_UNSUPPORTED")
+                    raise HostError(f"{strip.name} would overlap {other.name}.", "HOST_UNSUPPORTED")
 
     def _mute_originals(self, clip_ids: list[str], kept: list[tuple[dict[str, Any], list[_Placed]]]) -> None:
         for _, strips in kept:

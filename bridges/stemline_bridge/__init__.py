@@ -2,7 +2,7 @@
 
 Python 3.8 and later. It imports nothing else from this repository, and every bridge carries a copy of this folder.
 
-    companion = Companion.start(find_installation(preference, "resolve"), handlers, log)
+    companion = CompanionProcess.start(find_installation(preference, "resolve"), handlers, log)
     companion.peer.ask("hello", {...}, on_answer)
     companion.peer.pump()          # often, on the thread that may touch the host's document
 
@@ -16,32 +16,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .atomic import atomic_path, atomic_write
-    from .companion import Companion, clean_environment
     from .exact import from_exact, to_exact
     from .finding import Installation, NotInstalled, find_installation
-    from .peer import Ask, Gone, Later, Peer, Problem, Refused
+    from .jsonrpc import Call, ConnectionClosed, HostError, RemoteError
+    from .peers import Deferred, HostPeer
+    from .process import CompanionProcess, clean_environment
     from .stem_names import RESIDUAL, StemNameError, clean_stem_name, stem_name_from_text
 
 _MODULES = {
     "atomic": ("atomic_path", "atomic_write"),
-    "companion": ("Companion", "clean_environment"),
     "exact": ("from_exact", "to_exact"),
     "finding": ("Installation", "NotInstalled", "find_installation"),
-    "peer": ("Ask", "Gone", "Later", "Peer", "Problem", "Refused"),
+    "jsonrpc": ("Call", "ConnectionClosed", "HostError", "RemoteError"),
+    "peers": ("Deferred", "HostPeer"),
+    "process": ("CompanionProcess", "clean_environment"),
     "stem_names": ("RESIDUAL", "StemNameError", "clean_stem_name", "stem_name_from_text"),
 }
 
 __all__ = [
     "RESIDUAL",
-    "Ask",
-    "Companion",
-    "Gone",
+    "Call",
+    "CompanionProcess",
+    "ConnectionClosed",
+    "Deferred",
+    "HostError",
+    "HostPeer",
     "Installation",
-    "Later",
     "NotInstalled",
-    "Peer",
-    "Problem",
-    "Refused",
+    "RemoteError",
     "StemNameError",
     "atomic_path",
     "atomic_write",

@@ -15,7 +15,7 @@ import pyqtgraph
 from PyQt5.QtCore import QTimer
 from PyQt5.QtWidgets import QApplication
 
-from stemline.companion.lines import ByteStream
+from stemline_bridge.lines import ByteStream
 from stemline_panel.crash_handler import install_crash_handler
 from stemline_panel.director import Director
 from stemline_panel.model.session import Session

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stemline.companion.companion import Companion
-from stemline.companion.jsonrpc import Method, Params
-from stemline.companion.lines import ByteStream
+from stemline.companion.jsonrpc import Params
 from stemline.companion.services import EditServices
+from stemline_bridge.lines import ByteStream
+from stemline_bridge.peers import Method
 
 _OFFERED = ("hello", "ping", "models", "doctor", "shutdown")
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from stemline.companion.lines import ByteStream
+from stemline_bridge.lines import ByteStream
 
 _GREETING = b"stemline panel\n"
 _ANSWER_S = 2.0

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 _PLAIN = (type(None), bool, int, float, str)
 _USUAL_S = 30.0
@@ -26,14 +26,14 @@ _LONG_S = {
 _MAY_BE_FALSE = ("GetIs", "GetClipEnabled")
 
 
-class Missing(Problem):
+class Missing(HostError):
     """This Resolve has no such method."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"This DaVinci Resolve has no {name}.", "HOST_UNSUPPORTED", "Update Resolve.")
 
 
-class Hung(Problem):
+class Hung(HostError):
     """Resolve did not come back from a call."""
 
     def __init__(self, name: str, waited_s: float) -> None:
@@ -44,7 +44,7 @@ class Hung(Problem):
         )
 
 
-class Blocked(Problem):
+class Blocked(HostError):
     """A dialog is open in Resolve: until it is closed, every call answers False."""
 
     def __init__(self) -> None:
@@ -55,13 +55,13 @@ class Blocked(Problem):
         )
 
 
-def with_more(failure: Exception, more: str) -> Problem:
+def with_more(failure: Exception, more: str) -> HostError:
     """`failure` with another sentence, about what is now."""
-    if isinstance(failure, Problem):
-        return Problem(f"{failure} {more}", failure.code, failure.advice)
+    if isinstance(failure, HostError):
+        return HostError(f"{failure} {more}", failure.code, failure.advice)
     if isinstance(failure, (OSError, ValueError)):
-        return Problem(f"{failure} {more}", "OUTPUT_UNWRITABLE")
-    return Problem(f"DaVinci Resolve answered oddly ({type(failure).__name__}: {failure}). {more}", "INTERNAL")
+        return HostError(f"{failure} {more}", "OUTPUT_UNWRITABLE")
+    return HostError(f"DaVinci Resolve answered oddly ({type(failure).__name__}: {failure}). {more}", "INTERNAL")
 
 
 class Api:
@@ -74,17 +74,17 @@ class Api:
         self._worker: _Worker | None = None
 
     def resolve(self) -> Remote:
-        """The live `resolve`. Raises Problem when there is none any more."""
+        """The live `resolve`. Raises HostError when there is none any more."""
         if self._worker is None:
             self._worker = _Worker()
             if self._reconnect is not None and self._resolve is None:
                 self._resolve = self._run("scriptapp", self._reconnect)
         if self._resolve is None:
-            raise Problem("DaVinci Resolve cannot be reached.", "HOST_GONE", "Run the Stemline script again.")
+            raise HostError("DaVinci Resolve cannot be reached.", "HOST_GONE", "Run the Stemline script again.")
         return Remote(self, self._resolve)
 
     def call(self, target: Any, name: str, arguments: tuple[Any, ...]) -> Any:
-        """`target.name(*arguments)` with its objects wrapped. Raises Missing, Hung, Blocked or Problem."""
+        """`target.name(*arguments)` with its objects wrapped. Raises Missing, Hung, Blocked or HostError."""
         answer = self._run(name, lambda: getattr(target, name)(*map(_bare, arguments)))
         if answer is False and name.startswith("Get") and not name.startswith(_MAY_BE_FALSE):
             raise Blocked
@@ -96,7 +96,7 @@ class Api:
 
     def _run(self, name: str, work: Callable[[], Any]) -> Any:
         if self._worker is None:
-            raise Problem("DaVinci Resolve was asked for afresh meanwhile.", "HOST_GONE", "Try again.")
+            raise HostError("DaVinci Resolve was asked for afresh meanwhile.", "HOST_GONE", "Try again.")
         wait_s = _LONG_S.get(name, _USUAL_S) * self._patience
         try:
             return self._worker.run(work, wait_s)
@@ -106,7 +106,7 @@ class Api:
                 self._resolve = None
             raise Hung(name, wait_s) from None
         except Exception as failure:
-            raise Problem(
+            raise HostError(
                 f"DaVinci Resolve failed at {name}: {failure}.", "HOST_GONE", "Run the Stemline script again."
             ) from failure
 

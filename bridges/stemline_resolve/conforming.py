@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from stemline_bridge import Problem, from_exact, to_exact
+from stemline_bridge import HostError, from_exact, to_exact
 
 from .document import Document, Placed
 from .media_bin import same_path
@@ -30,7 +30,7 @@ class Conformed(NamedTuple):
 
 
 def conform(document: Document, tracks: Sequence[dict[str, Any]]) -> Conformed:
-    """Raises Problem when no stem fits any more."""
+    """Raises HostError when no stem fits any more."""
     stems = {str(clip["clip_id"]): clip for track in tracks for clip in track["clips"]}
     there = {
         str(placed.item.GetUniqueId()): placed for track in document.audio_tracks() for placed in document.items(track)
@@ -46,7 +46,7 @@ def conform(document: Document, tracks: Sequence[dict[str, Any]]) -> Conformed:
         if placed is not None and shift != 0:
             (changed if shift is None else moved).append(f"{placed.item.GetName()} on {track_label(placed.track)}")
     if stems and not shifts:
-        raise Problem(
+        raise HostError(
             f"Trimmed, slipped or retimed since the clips were read: {_listed(changed)}.",
             "EDIT_UNREADABLE",
             "Read the clips again, then separate them anew.",

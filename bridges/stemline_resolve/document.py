@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 from .api import Api, Remote
 from .rates import frame_of, rate_of
@@ -37,20 +37,20 @@ class Document:
 
     def afresh(self) -> Document:
         """The same timeline through what Resolve answers now: a call that never returned ends a connection. Raises
-        Problem where it is not open any more."""
+        HostError where it is not open any more."""
         now = self.now_open()
         if now.timeline_id != self.timeline_id:
-            raise Problem("Another timeline is open in DaVinci Resolve by now.", "EDIT_UNREADABLE", _OPEN_FIRST)
+            raise HostError("Another timeline is open in DaVinci Resolve by now.", "EDIT_UNREADABLE", _OPEN_FIRST)
         return now
 
     def now_open(self) -> Document:
-        """Whatever timeline is open now. Raises Problem where there is none."""
+        """Whatever timeline is open now. Raises HostError where there is none."""
         return open_document(self._api)
 
     def pool(self) -> Remote:
         pool: Remote | None = self.project.GetMediaPool()
         if pool is None:
-            raise Problem("The project's media pool cannot be reached.", "HOST_GONE", _OPEN_FIRST)
+            raise HostError("The project's media pool cannot be reached.", "HOST_GONE", _OPEN_FIRST)
         return pool
 
     def seconds(self, frame: Fraction) -> Fraction:
@@ -96,25 +96,25 @@ class Document:
 
 
 def _frame_rate(*settings: Remote) -> Fraction:
-    """The timeline's own rate, else the project's. Raises Problem."""
+    """The timeline's own rate, else the project's. Raises HostError."""
     for holder in settings:
         try:
             return rate_of(holder.GetSetting("timelineFrameRate"))
         except ValueError:
             continue
-    raise Problem("Resolve does not tell the timeline's frame rate.", "HOST_UNSUPPORTED", "Set it in its settings.")
+    raise HostError("Resolve does not tell the timeline's frame rate.", "HOST_UNSUPPORTED", "Set it in its settings.")
 
 
 def open_document(api: Api) -> Document:
-    """What is open now. Raises Problem with what to open."""
+    """What is open now. Raises HostError with what to open."""
     resolve = api.resolve()
     manager = resolve.GetProjectManager()
     project = manager.GetCurrentProject() if manager is not None else None
     if project is None:
-        raise Problem("No project is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
+        raise HostError("No project is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
     timeline = project.GetCurrentTimeline()
     if timeline is None:
-        raise Problem("No timeline is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
+        raise HostError("No timeline is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
     return Document(api, resolve, manager, project, timeline)
 
 

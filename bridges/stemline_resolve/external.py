@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 from . import menu
 
@@ -34,7 +34,7 @@ def main() -> int:
     try:
         prepare_environment()
         probe()
-    except Problem as problem:
+    except HostError as problem:
         sys.stderr.write(f"{problem} {problem.advice}\n")
         return 2
     return menu.main(connect(), connect, again=_AGAIN)
@@ -60,7 +60,7 @@ def prepare_environment() -> None:
 
 
 def probe() -> None:
-    """Loads the module in a process of its own. Raises Problem with what is wrong and what to do."""
+    """Loads the module in a process of its own. Raises HostError with what is wrong and what to do."""
     paths = [os.environ.get("PYTHONPATH", ""), str(Path(os.environ["RESOLVE_SCRIPT_API"]) / "Modules")]
     environment: Mapping[str, str] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     try:
@@ -73,13 +73,13 @@ def probe() -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Problem(
+        raise HostError(
             "DaVinci Resolve does not answer scripts.", "HOST_TIMEOUT", "Close any dialog in it, then try again."
         ) from None
     said, errors = (part.decode("utf-8", "replace") for part in (tried.stdout, tried.stderr))
     if "answers" not in said:
         sentence, advice = _what_is_wrong(said, errors, tried.returncode)
-        raise Problem(sentence, "HOST_UNSUPPORTED", advice)
+        raise HostError(sentence, "HOST_UNSUPPORTED", advice)
 
 
 def _what_is_wrong(said: str, errors: str, exit_code: int) -> tuple[str, str]:

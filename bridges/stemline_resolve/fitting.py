@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import Problem, from_exact
+from stemline_bridge import HostError, from_exact
 
 from .document import Document
 from .rates import nearest
@@ -57,7 +57,7 @@ def fit(document: Document, clip: dict[str, Any], media_rate: Fraction) -> Fit:
 
 
 def make_piece(stem: str, wanted: Fit) -> None:
-    """Writes the copy that `wanted` asks for, unless it is there. Raises Problem."""
+    """Writes the copy that `wanted` asks for, unless it is there. Raises HostError."""
     if wanted.piece is None:
         return
     target = Path(wanted.path)
@@ -66,13 +66,13 @@ def make_piece(stem: str, wanted: Fit) -> None:
             return
         write_piece(Path(stem), wanted.piece, target)
     except ValueError as failure:
-        raise Problem(
+        raise HostError(
             f"A stem lies between frames and would have to be cut, but {failure}.",
             "HOST_UNSUPPORTED",
             "Choose the sample format wav24 or wav32f.",
         ) from failure
     except OSError as failure:
-        raise Problem(
+        raise HostError(
             f"{target} cannot be written ({failure.strerror}).", "OUTPUT_UNWRITABLE", "Make room there."
         ) from failure
 

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import Peer, Problem, from_exact, to_exact
+from stemline_bridge import HostError, HostPeer, from_exact, to_exact
 
 from .api import Api, with_more
 from .document import Document, open_document
@@ -38,12 +38,12 @@ class ResolveHost:
         self._given_up: Callable[[], bool] = lambda: False
         self._journal = Journal(settings.folder / "written")
 
-    def listen_to(self, peer: Peer) -> None:
+    def listen_to(self, peer: HostPeer) -> None:
         """Long work stops when `peer` no longer waits for it."""
         self._given_up = peer.given_up
 
     def capabilities(self) -> dict[str, Any]:
-        """How the host introduces itself. Raises Problem."""
+        """How the host introduces itself. Raises HostError."""
         resolve = self._api.resolve()
         return {
             "name": str(resolve.GetProductName()),
@@ -81,7 +81,7 @@ class ResolveHost:
         tracks, options = params["tracks"], params["options"]
         ids = {ClipId.parse(clip["clip_id"]).timeline for track in tracks for clip in track["clips"]}
         if len(ids) != 1:
-            raise Problem("The stems belong to no one timeline.", "HOST_PROTOCOL", "Read the clips again.")
+            raise HostError("The stems belong to no one timeline.", "HOST_PROTOCOL", "Read the clips again.")
         with _Opened(self._api, ids.pop()) as document:
             notes = self._clear_interrupted(document)
             if self._settings.duplicate_first:
@@ -117,7 +117,7 @@ class ResolveHost:
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
         entry = self._journal.find(str(params["result"]))
         if entry is None:
-            raise Problem("There is no record of this result.", "JOB_UNKNOWN", "Delete its tracks by hand.")
+            raise HostError("There is no record of this result.", "JOB_UNKNOWN", "Delete its tracks by hand.")
         with _Opened(self._api, entry.timeline_id) as document:
             return {"notes": self._take_back(document, entry)}
 
@@ -132,14 +132,14 @@ class ResolveHost:
         return take_back(document, entry, self._journal.others(entry))
 
     def _undo(self, entry: Entry, kind: object, failure: BaseException | None, trace: object) -> None:
-        """After a write that failed, however it failed: raises Problem with the failure, and what is on the timeline
+        """After a write that failed, however it failed: raises HostError with the failure, and what is on the timeline
         now. Resolve is asked afresh: it may be another connection."""
         if not isinstance(failure, Exception):
             return
         try:
             with _Opened(self._api, entry.timeline_id) as document:
                 left = self._take_back(document, entry)
-        except (Problem, OSError) as second:
+        except (HostError, OSError) as second:
             names = ", ".join(entry.track_names) or "none yet"
             left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
         state = " ".join(left) if left else "The timeline is as it was."
@@ -156,14 +156,14 @@ class _Opened:
         self._before = ""
 
     def __enter__(self) -> Document:
-        """Raises Problem when the open project has no such timeline."""
+        """Raises HostError when the open project has no such timeline."""
         document = open_document(self._api)
         if self._wanted in ("", document.timeline_id):
             return document
         self._before = document.timeline_id
         if _show(document, self._wanted):
             return open_document(self._api)
-        raise Problem(
+        raise HostError(
             "The timeline that the stems belong to is not in the project that is open now.",
             "EDIT_UNREADABLE",
             "Open its project and press Apply again: the stems are finished.",
@@ -171,7 +171,7 @@ class _Opened:
 
     def __exit__(self, *failure: object) -> None:
         if self._before:
-            with suppress(Problem):  # what went wrong inside is what the user must hear of
+            with suppress(HostError):  # what went wrong inside is what the user must hear of
                 _show(open_document(self._api), self._before)
 
 
@@ -188,13 +188,13 @@ def _show(document: Document, timeline_id: str) -> bool:
 
 
 def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list[int]:
-    """The audio tracks that are to sound. Raises Problem."""
+    """The audio tracks that are to sound. Raises HostError."""
     for track in document.audio_tracks():
         for placed in document.items(track) if wanted is not None else ():
             if wanted is not None and placed.item.GetUniqueId() == wanted.item:
                 return [track]
     if wanted is not None:
-        raise Problem("The clip is not on the timeline any more.", "EDIT_UNREADABLE", "Read the clips again.")
+        raise HostError("The clip is not on the timeline any more.", "EDIT_UNREADABLE", "Read the clips again.")
     return [track for track in document.audio_tracks() if not names or track_label(track) in names]
 
 
@@ -210,7 +210,7 @@ def _duplicate(document: Document) -> list[str]:
     name = next(name for name in _numbered(usual) if name not in taken)
     copy = document.timeline.DuplicateTimeline(name)
     if not _show(document, document.timeline_id):
-        raise Problem(
+        raise HostError(
             f"Resolve stays in the copy {name!r} of the timeline.",
             "HOST_UNSUPPORTED",
             "Open the timeline of the stems, then press Apply again: the stems are finished.",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import Problem, atomic_write
+from stemline_bridge import HostError, atomic_write
 
 from .document import Document
 
@@ -120,7 +120,7 @@ class Journal:
         self._folder = folder
 
     def begin(self, document: Document, metadata: dict[str, Any]) -> Entry:
-        """A new entry, on disk before anything is written. Raises Problem when it cannot be kept."""
+        """A new entry, on disk before anything is written. Raises HostError when it cannot be kept."""
         result = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
         facts = {
             "version": 1,
@@ -139,7 +139,7 @@ class Journal:
             self._folder.mkdir(parents=True, exist_ok=True)
             entry.save()
         except OSError as failure:
-            raise Problem(
+            raise HostError(
                 f"{self._folder} cannot be written ({failure.strerror}).", "OUTPUT_UNWRITABLE", "Make room there."
             ) from failure
         return entry

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 from .api import Remote
 from .document import Document
@@ -15,7 +15,7 @@ NAME = "Stemline"
 
 
 def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
-    """The media pool's clip of each file, imported where it is not there yet. Raises Problem.
+    """The media pool's clip of each file, imported where it is not there yet. Raises HostError.
 
     The user's own bin is open again afterwards.
     """
@@ -26,7 +26,7 @@ def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
         pool.SetCurrentFolder(folder)
         here = pool.GetCurrentFolder()
         if here is None or here.GetUniqueId() != folder.GetUniqueId():
-            raise Problem(f"The bin {NAME!r} cannot be opened.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+            raise HostError(f"The bin {NAME!r} cannot be opened.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         held = _held(folder)
         missing = [path for path in dict.fromkeys(paths) if same_path(path) not in held]
         if missing:
@@ -37,7 +37,7 @@ def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
             pool.SetCurrentFolder(before)
     lost = [path for path in paths if same_path(path) not in held]
     if lost:
-        raise Problem(
+        raise HostError(
             f"Resolve did not import {os.path.basename(lost[0])}.",  # noqa: PTH119 - a path of Resolve's, as it is
             "HOST_UNSUPPORTED",
             "See whether Resolve can reach its folder.",
@@ -53,7 +53,7 @@ def _folder(pool: Remote) -> Remote:
             return folder
     made: Remote | None = pool.AddSubFolder(root, NAME)
     if made is None:
-        raise Problem(f"The bin {NAME!r} cannot be made.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+        raise HostError(f"The bin {NAME!r} cannot be made.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
     return made
 
 

@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stemline_bridge import Companion, Gone, NotInstalled, Problem, Refused, atomic_write, find_installation
+from stemline_bridge import (
+    CompanionProcess,
+    ConnectionClosed,
+    HostError,
+    NotInstalled,
+    RemoteError,
+    atomic_write,
+    find_installation,
+)
 from stemline_bridge.finding import home_dir
 
 from .api import Api
@@ -43,7 +51,7 @@ def main(
     except NotInstalled as missing:
         say(f"Stemline: {missing} In a terminal, run: {missing.command}")
         return 1
-    except Problem as problem:
+    except HostError as problem:
         say(f"Stemline: {problem} {problem.advice}".rstrip())
         return 1
     except OSError as failure:
@@ -83,22 +91,22 @@ def note_seen(folder: Path, capabilities: dict[str, Any]) -> None:
         print(f"Stemline: {folder} cannot be written ({failure.strerror}).")
 
 
-def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> Companion:
+def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> CompanionProcess:
     installation = find_installation("", "resolve")
-    companion = Companion.start(installation, host.handlers(), folder / "panel.log", tuple(arguments))
+    companion = CompanionProcess.start(installation, host.handlers(), folder / "panel.log", tuple(arguments))
     host.listen_to(companion.peer)
     return companion
 
 
-def _serve(companion: Companion, capabilities: dict[str, Any], say: Callable[[str], None]) -> bool:
+def _serve(companion: CompanionProcess, capabilities: dict[str, Any], say: Callable[[str], None]) -> bool:
     """Answers the panel until it has ended: whether in order."""
     try:
         companion.peer.call("hello", {"protocols": [1], "capabilities": capabilities}, _HELLO_S)
         while True:
             companion.peer.pump(_PUMP_S)
-    except Gone:
+    except ConnectionClosed:
         pass
-    except (Refused, TimeoutError) as failure:
+    except (RemoteError, TimeoutError) as failure:
         say(f"Stemline: {failure}")
     finally:
         companion.stop()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 from .api import Remote
 from .document import Document, Placed
@@ -59,15 +59,15 @@ class Placer:
         return len(self._document.audio_tracks()) + 1
 
     def add_track(self, name: str, channels: int) -> int:
-        """The number of a new audio track at the end. Raises Problem when it is not there, or of another kind."""
+        """The number of a new audio track at the end. Raises HostError when it is not there, or of another kind."""
         timeline, number, kind = self._document.timeline, self.next_track(), track_type(channels)
         self._known.clear()
         timeline.AddTrack("audio", kind)
         if len(self._document.audio_tracks()) != number:
-            raise Problem("Resolve adds no track.", "HOST_UNSUPPORTED", _ADVICE)
+            raise HostError("Resolve adds no track.", "HOST_UNSUPPORTED", _ADVICE)
         made = str(timeline.GetTrackSubType("audio", number))
         if made.lower() != kind:
-            raise Problem(f"Resolve made a {made} track where a {kind} one was asked for.", "HOST_UNSUPPORTED", _ADVICE)
+            raise HostError(f"Resolve made a {made} track instead of a {kind} one.", "HOST_UNSUPPORTED", _ADVICE)
         for _ in range(_NAMING_TRIES):
             timeline.SetTrackName("audio", number, name)
             if timeline.GetTrackName("audio", number) == name:
@@ -76,7 +76,7 @@ class Placer:
         return number
 
     def place(self, placing: Placing, track: int) -> Placed:
-        """The item as Resolve has it, at its frame and as long as it should be. Raises Problem."""
+        """The item as Resolve has it, at its frame and as long as it should be. Raises HostError."""
         wanted, rate = placing.fit, media_rate(self._document, placing.media)
         start = wanted.media_start
         end = start + wanted.media_frames + self._end_bias
@@ -95,7 +95,7 @@ class Placer:
             else:  # this Resolve counts startFrame from the file's timecode
                 zero = int(str(placing.media.GetClipProperty("Start") or "0"))
                 start, end = start + zero, end + zero
-        raise Problem(f"Resolve places {placing.clip['name']} at another length.", "HOST_UNSUPPORTED", _ADVICE)
+        raise HostError(f"Resolve places {placing.clip['name']} at another length.", "HOST_UNSUPPORTED", _ADVICE)
 
     def delete(self, items: Sequence[Remote]) -> None:
         """Takes items of ours from the timeline, which only works on the Edit page."""
@@ -106,7 +106,7 @@ class Placer:
         if timeline.GetIsTrackLocked("audio", number):
             timeline.SetTrackLock("audio", number, False)
             if timeline.GetIsTrackLocked("audio", number):
-                raise Problem(f"The new track A{number} is locked.", "HOST_UNSUPPORTED", "Unlock it and try again.")
+                raise HostError(f"The new track A{number} is locked.", "HOST_UNSUPPORTED", "Unlock it and try again.")
 
     def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
         """The one new item on the track. What Resolve returns may be nothing that exists: the track is asked."""
@@ -131,7 +131,7 @@ class Placer:
         if fresh:
             self.delete(fresh)
         _take_from_elsewhere(self._document, media, first, returned or [])
-        raise Problem(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
+        raise HostError(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
 
     def _fresh(self, track: int) -> list[Remote]:
         """What is on the track and was not placed before; mostly the last alone needs to be asked."""
@@ -146,7 +146,7 @@ class Placer:
 
 
 def _take_from_elsewhere(document: Document, media: Remote, first: int, returned: Sequence[Remote | None]) -> None:
-    """Deletes what was appended to another timeline, which was opened in that moment, and raises Problem. Where the
+    """Deletes what was appended to another timeline, which was opened in that moment, and raises HostError. Where the
     timeline is still open, nothing is done.
 
     A copy of the timeline may hold the same stem at the same place since before: that one has a colour by now.
@@ -172,8 +172,8 @@ def _take_from_elsewhere(document: Document, media: Remote, first: int, returned
     raise _another_timeline("")
 
 
-def _another_timeline(more: str) -> Problem:
-    return Problem(
+def _another_timeline(more: str) -> HostError:
+    return HostError(
         f"Another timeline was opened while the stems were written.{more}",
         "EDIT_UNREADABLE",
         "Press Apply again and open no other timeline until it has ended: the stems are finished.",

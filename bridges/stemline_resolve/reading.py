@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import Problem, to_exact
+from stemline_bridge import HostError, to_exact
 
 from .api import Hung
 from .document import Document, Placed
@@ -54,10 +54,10 @@ class Reading:
         self._notes: list[str] = []
 
     def answer(self, selection: dict[str, Any]) -> dict[str, Any]:
-        """Raises Problem when nothing is chosen."""
+        """Raises HostError when nothing is chosen."""
         choice = choose(self._document, selection.get("tracks") or [], self._left.stems)
         if not choice.items:
-            raise Problem(
+            raise HostError(
                 "There is no clip with sound where you are.",
                 "EDIT_NO_CLIPS",
                 "Select clips, set in and out marks, or move the playhead onto a clip.",
@@ -93,7 +93,7 @@ class Reading:
         except NeedsRender as reason:
             try:
                 sound, rendered = self._rendered(placed, part), True
-            except (Problem, OSError, ValueError) as failure:
+            except (HostError, OSError, ValueError) as failure:
                 if self._given_up() or isinstance(failure, (Hung, NotPutBack)):  # no other clip can be read then
                     raise
                 self._skip(placed, reason.code, f"{reason} Resolve could not render it: {failure}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 from .api import Remote
 from .document import Document, Placed
@@ -14,7 +14,7 @@ from .placing import delete_items
 
 
 def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
-    """Notes say what stayed and why. An empty list: the timeline is as it was. Raises Problem when stems of it stay:
+    """Notes say what stayed and why. An empty list: the timeline is as it was. Raises HostError when stems of it stay:
     then nothing is enabled, so that no sound doubles, and the next try finds all it needs.
 
     `others` are writes into the same timeline that were not taken back: they may play the same files on tracks of the
@@ -79,7 +79,7 @@ class _Held:
 
 
 def _take_stems(document: Document, track: int, held: _Held) -> bool:
-    """Deletes the stems from a track. False where there were none. Raises Problem when they stay."""
+    """Deletes the stems from a track. False where there were none. Raises HostError when they stay."""
     timeline, name = document.timeline, document.track_name(track)
     is_ours = held.is_ours(track, name)
     placed = [one for one in document.items(track) if held.placed(one, is_ours)]
@@ -89,7 +89,7 @@ def _take_stems(document: Document, track: int, held: _Held) -> bool:
         timeline.SetTrackLock("audio", track, False)
     delete_items(document, [one.item for one in placed])
     if any(held.placed(one, is_ours) for one in document.items(track)):
-        raise Problem(
+        raise HostError(
             f"Stems could not be deleted from track {name}.", "HOST_UNSUPPORTED", "Unlock it, then Remove again."
         )
     return True

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 from stemline_bridge.atomic import put_in_place
 
 from .api import Hung, Remote, with_more
@@ -54,7 +54,7 @@ class Rendered(NamedTuple):
     notes: list[str]
 
 
-class NotPutBack(Problem):
+class NotPutBack(HostError):
     """A render failed, and not all that it had changed could be put back."""
 
     def __init__(self, failure: Exception, note: str) -> None:
@@ -65,7 +65,7 @@ class NotPutBack(Problem):
 def render(
     document: Document, stretch: Stretch, folder: Path, name: str, given_up: Callable[[], bool] = lambda: False
 ) -> Rendered:
-    """Renders the sound of `stretch` into `folder`. The same sound keeps the same file. Raises Problem."""
+    """Renders the sound of `stretch` into `folder`. The same sound keeps the same file. Raises HostError."""
     first, last = math.floor(stretch.start), math.ceil(stretch.end)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".render-", dir=str(folder)))
@@ -103,7 +103,7 @@ class _State:
 
     def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
         if failure is not None:
-            with suppress(Problem):  # then every step fails, and is told
+            with suppress(HostError):  # then every step fails, and is told
                 self.document = self.document.afresh()
         left = self._restore()
         if left:
@@ -116,46 +116,46 @@ class _State:
             raise told(failure, " ".join(self.notes)) from failure
 
     def solo(self, tracks: Sequence[int]) -> None:
-        """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises Problem."""
+        """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises HostError."""
         resolve, project, timeline = self.document.resolve, self.document.project, self.document.timeline
         if project.IsRenderingInProgress():  # which is not ours to stop
-            raise Problem("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
+            raise HostError("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
         self._left_page = True
         if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
-            raise Problem("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+            raise HostError("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         project.DeleteRenderPreset(_USERS_SETTINGS)  # of a render that ended with Resolve
         self._settings_kept = project.SaveAsNewRenderPreset(_USERS_SETTINGS) is True
         for track in self._enabled:
             self._switched.append(track)
             timeline.SetTrackEnable("audio", track, track in tracks)
             if bool(timeline.GetIsTrackEnabled("audio", track)) != (track in tracks):
-                raise Problem(f"Track A{track} cannot be switched on or off.", "HOST_UNSUPPORTED", "Unlock it.")
+                raise HostError(f"Track A{track} cannot be switched on or off.", "HOST_UNSUPPORTED", "Unlock it.")
         self._settings_changed = True
         if not project.LoadRenderPreset(_PRESET):
-            raise Problem(
+            raise HostError(
                 f"Resolve has no render preset {_PRESET!r}.", "HOST_UNSUPPORTED", "Render the clip in place in Resolve."
             )
 
     def wake(self, stretch: Stretch) -> None:
-        """The clips of `stretch` are enabled. Raises Problem."""
+        """The clips of `stretch` are enabled. Raises HostError."""
         for placed in self._items(stretch.clips):
             if not placed.item.GetClipEnabled():
                 self._woken.append(str(placed.item.GetUniqueId()))
                 placed.item.SetClipEnabled(True)
                 if not placed.item.GetClipEnabled():
-                    raise Problem(
+                    raise HostError(
                         "The clip is disabled and cannot be enabled.", "HOST_UNSUPPORTED", "Unlock its track."
                     )
 
     def start_job(self) -> str:
-        """Queues a render with the settings of now, and starts it. Raises Problem."""
+        """Queues a render with the settings of now, and starts it. Raises HostError."""
         project = self.document.project
         job = project.AddRenderJob()
         if not job:
-            raise Problem("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+            raise HostError("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
         self._jobs.append(str(job))
         if not project.StartRendering(job):
-            raise Problem("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
+            raise HostError("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
         return str(job)
 
     def _restore(self) -> list[str]:
@@ -220,7 +220,7 @@ class _State:
 def _done(step: Callable[[], bool]) -> bool:
     try:
         return step()
-    except Problem:
+    except HostError:
         return False
 
 
@@ -231,7 +231,7 @@ def _rendered_file(state: _State, frames: tuple[int, int], folder: Path, given_u
     for last in (frames[1] - 1, frames[1]):
         path = _run_job(state, (frames[0], last), folder, given_up)
         if path.suffix.lower() != ".wav":
-            raise Problem(
+            raise HostError(
                 f"Resolve's preset {_PRESET!r} made a {path.suffix} file, not a WAV.",
                 "HOST_UNSUPPORTED",
                 "Render the clip in place in Resolve.",
@@ -239,7 +239,7 @@ def _rendered_file(state: _State, frames: tuple[int, int], folder: Path, given_u
         if read_head(path).length_samples >= needed - 1:
             return path
         path.unlink()
-    raise Problem(
+    raise HostError(
         "Resolve rendered less than it was asked for.", "HOST_PROTOCOL", "Render the clip in place in Resolve."
     )
 
@@ -258,14 +258,14 @@ def _run_job(state: _State, marks: tuple[int, int], folder: Path, given_up: Call
         "AudioSampleRate": _SAMPLE_RATE,
     }
     if not project.SetRenderSettings(settings):
-        raise Problem(
+        raise HostError(
             "Resolve refuses the settings for rendering sound.", "HOST_UNSUPPORTED", "Close any dialog in Resolve."
         )
     job = state.start_job()
     _wait(project, job, given_up)
     made = [path for path in folder.iterdir() if path.is_file()]
     if len(made) != 1:  # the job list, which names it too, may lag
-        raise Problem("Resolve rendered nothing.", "HOST_PROTOCOL", "See the render queue in Resolve.")
+        raise HostError("Resolve rendered nothing.", "HOST_PROTOCOL", "See the render queue in Resolve.")
     return made[0]
 
 
@@ -274,11 +274,11 @@ def _wait(project: Remote, job: str, given_up: Callable[[], bool]) -> None:
     while project.IsRenderingInProgress():
         if given_up() or time.monotonic() > deadline:
             project.StopRendering()
-            raise Problem("The rendering was stopped.", "CANCELLED")
+            raise HostError("The rendering was stopped.", "CANCELLED")
         time.sleep(_POLL_S)
     status = project.GetRenderJobStatus(job) or {}
     if str(status.get("JobStatus", "Complete")).lower() not in ("complete", "completed"):
-        raise Problem(
+        raise HostError(
             f"Resolve could not render the sound ({status.get('Error') or status.get('JobStatus')}).",
             "HOST_UNSUPPORTED",
             "Render the clip in place in Resolve.",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stemline_bridge import Problem
+from stemline_bridge import HostError
 
 from .conforming import conform
 from .document import Document, Placed
@@ -41,7 +41,7 @@ class Writing:
         self._made: list[tuple[int, str, list[Placed]]] = []
 
     def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
-        """The answer of `write_tracks`. Raises Problem; then what is there is in the entry."""
+        """The answer of `write_tracks`. Raises HostError; then what is there is in the entry."""
         tracks, left_out, notes = conform(self._document, tracks)
         self._notes += notes
         media = self._media(tracks)
@@ -65,9 +65,9 @@ class Writing:
         }
 
     def _go_on(self) -> None:
-        """Raises Problem when nobody waits any more: what nobody is told of, nobody can take away."""
+        """Raises HostError when nobody waits any more: what nobody is told of, nobody can take away."""
         if self._given_up():
-            raise Problem("Nobody waits for the stems any more.", "CANCELLED")
+            raise HostError("Nobody waits for the stems any more.", "CANCELLED")
 
     def _media(self, tracks: list[dict[str, Any]]) -> dict[str, Placing]:
         """Of each stem clip, by clip and path, what can be placed: files imported, copies cut where frames ask for
@@ -159,7 +159,7 @@ class Writing:
             if self._document.track_name(number) != name:
                 self._notes.append(f"Track A{number} could not be named {name}.")
             if lost:
-                raise Problem(
+                raise HostError(
                     f"{len(lost)} stems were gone from track {name} after saving.",
                     "HOST_PROTOCOL",
                     "Press Apply again: the stems are finished.",

@@ -19,19 +19,30 @@ import pytest
 
 import stemline_bridge
 from hosts.remote.running import host_python
-from stemline.companion.jsonrpc import Method
-from stemline.companion.jsonrpc import Peer as CompanionPeer
-from stemline.errors import Cancelled, HostError
+from stemline import errors
+from stemline.companion.jsonrpc import CompanionPeer
+from stemline.errors import Cancelled
 from stemline_app.install import record_installation
-from stemline_bridge import Companion, Gone, Later, NotInstalled, Peer, Problem, Refused, find_installation
+from stemline_bridge import (
+    CompanionProcess,
+    ConnectionClosed,
+    Deferred,
+    HostError,
+    HostPeer,
+    NotInstalled,
+    RemoteError,
+    find_installation,
+)
+from stemline_bridge.jsonrpc import Limits
+from stemline_bridge.peers import Method
 
 BRIDGES = Path(stemline_bridge.__file__).parent.parent
 
 
 @contextmanager
 def joined(
-    host: Mapping[str, Any], companion: Mapping[str, Method] | None = None
-) -> Iterator[tuple[Peer, CompanionPeer]]:
+    host: Mapping[str, Any], companion: Mapping[str, Method] | None = None, limits: Limits | None = None
+) -> Iterator[tuple[HostPeer, CompanionPeer]]:
     """The bridge's end and the companion's, over crossed pipes."""
     to_host, to_companion = os.pipe(), os.pipe()
     with (
@@ -42,15 +53,15 @@ def joined(
     ):
         theirs = CompanionPeer(their_incoming, their_outgoing, companion or {})
         theirs.start()
-        ours = Peer(incoming, outgoing, host)
+        ours = HostPeer(incoming, outgoing, host, limits)
         yield ours, theirs
         outgoing.close()
         assert theirs.close(10.0)
-        assert ours.gone.wait(10.0)
+        assert ours.closed.wait(10.0)
 
 
 @contextmanager
-def heard_by_hand(handlers: Mapping[str, Any]) -> Iterator[tuple[Peer, Any]]:
+def heard_by_hand(handlers: Mapping[str, Any], limits: Limits | None = None) -> Iterator[tuple[HostPeer, Any]]:
     """The bridge's end, and a file to write whatever lines into that it is to read."""
     reads, writes = os.pipe()
     with (
@@ -58,10 +69,10 @@ def heard_by_hand(handlers: Mapping[str, Any]) -> Iterator[tuple[Peer, Any]]:
         os.fdopen(writes, "wb", buffering=0) as lines,
         Path(os.devnull).open("wb") as nowhere,
     ):
-        peer = Peer(incoming, nowhere, handlers)
+        peer = HostPeer(incoming, nowhere, handlers, limits)
         yield peer, lines
         lines.close()
-        assert peer.gone.wait(10.0)
+        assert peer.closed.wait(10.0)
 
 
 @contextmanager
@@ -72,7 +83,7 @@ def called_by_companion(theirs: CompanionPeer, method: str, params: object) -> I
     def call() -> None:
         try:
             got.append(theirs.call(method, params, 20.0))
-        except HostError as error:
+        except errors.HostError as error:
             got.append(error)
 
     thread = threading.Thread(target=call)
@@ -97,7 +108,6 @@ ODD = [
     b'{"jsonrpc":"2.0","method":"cancel_request","params":{"id":[7]}}',
     b'{"jsonrpc":"2.0","id":[1],"method":"mark","params":{}}',
     b'{"jsonrpc":"2.0","id":{},"result":1}',
-    b'{"jsonrpc":"2.0","id":1,"error":"text"}',
     b'{"jsonrpc":"2.0","method":["mark"],"params":{}}',
     b'{"jsonrpc":"2.0","method":"mark","params":[1]}',
     b"[" * 100_000,
@@ -117,13 +127,32 @@ def test_an_odd_message_is_passed_over_and_the_next_is_heard(line: bytes) -> Non
         assert not open_ask.done
 
 
-def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stemline_bridge.peer, "_LONGEST_LINE", 100)
+def test_an_error_of_another_shape_still_fails_its_call() -> None:
+    with heard_by_hand({}) as (peer, lines):
+        call = peer.ask("hello", {})
+        lines.write(b'{"jsonrpc":"2.0","id":1,"error":"text"}\n')
+        while not call.done:
+            peer.pump(0.05)
+        with pytest.raises(RemoteError, match="did not say why"):
+            call.result()
+
+
+def test_an_answer_that_json_cannot_hold_is_an_error_and_not_silence() -> None:
+    with (
+        joined({"read_clips": lambda p: {"start": float("nan")}}) as (ours, theirs),
+        called_by_companion(theirs, "read_clips", {}) as got,
+    ):
+        while not got:
+            ours.pump(0.05)
+    assert "JSON" in got[0].message
+
+
+def test_a_line_that_is_too_long_is_passed_over() -> None:
     heard: list[Any] = []
-    with heard_by_hand({"mark": heard.append}) as (peer, lines):
+    with heard_by_hand({"mark": heard.append}, Limits(line_bytes=100)) as (peer, lines):
         for length in (99, 100, 101, 1000):
             text = json.dumps({"jsonrpc": "2.0", "method": "mark", "params": {"n": length}})
-            lines.write(text.ljust(length - 1).encode() + b"\n")
+            lines.write(text.ljust(length).encode() + b"\n")
         lines.write(b'{"jsonrpc":"2.0","method":"mark","params":{"n":0}}\n')
         while heard[-1:] != [{"n": 0}]:
             peer.pump(0.05)
@@ -142,10 +171,9 @@ def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
-    head: str, known: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    head: str, known: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In both directions; by its id where that stands before the content."""
-    monkeypatch.setattr(stemline_bridge.peer, "_LONGEST_LINE", 200)
     reads, writes = os.pipe()
     answers_in, answers_out = os.pipe()
     with (
@@ -154,48 +182,48 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
         os.fdopen(answers_in, "r") as answers,
         os.fdopen(answers_out, "wb") as outgoing,
     ):
-        peer = Peer(incoming, outgoing, {"ping": lambda p: {}})
+        peer = HostPeer(incoming, outgoing, {"ping": lambda p: {}}, Limits(line_bytes=200))
         lines.write(head.encode() + b'"' + b"x" * 1000 + b'"}\n{"jsonrpc":"2.0","id":8,"method":"ping"}\n')
         refused = json.loads(answers.readline())
         peer.pump(10.0)
         assert json.loads(answers.readline()) == {"jsonrpc": "2.0", "id": 8, "result": {}}
         lines.close()
-        assert peer.gone.wait(10.0)
+        assert peer.closed.wait(10.0)
     assert (refused["id"], refused["error"]["code"]) == (known, -32600)
-    assert refused["error"]["message"] == "A message is too long and was not read."
-    assert "too long" in caplog.text
+    assert refused["error"]["message"] == "A message is longer than 200 bytes and was not read."
+    assert "was not read" in caplog.text
 
 
-def test_an_answer_that_is_too_long_fails_the_call_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stemline_bridge.peer, "_LONGEST_LINE", 200)
+def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
+    small = Limits(line_bytes=200)
     long = {"read_clips": lambda p: "x" * 1000}
-    with joined(long, {"models": Method(lambda p: "x" * 1000), "ping": Method(lambda p: {})}) as (ours, theirs):
-        with pytest.raises(Refused, match="is too long and was not read"):
+    with joined(long, {"models": Method(lambda p: "x" * 1000), "ping": Method(lambda p: {})}, small) as (ours, theirs):
+        with pytest.raises(RemoteError, match="and was not read"):
             ours.call("models", {}, 60.0)
-        with pytest.raises(Refused, match=r"of \d+ bytes is too long to be sent"):
+        with pytest.raises(HostError, match=r"of \d+ bytes is longer than 200 and was not sent"):
             ours.call("models", {"x": "x" * 1000}, 60.0)
         with called_by_companion(theirs, "read_clips", {}) as got:
             while not got:
                 ours.pump(0.05)
-        assert "is too long to be sent" in str(got[0])
+        assert "was not sent" in str(got[0])
         assert ours.call("ping", {}, 60.0) == {}
 
 
 def test_whatever_ends_the_reading_the_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda failure: None)
-    monkeypatch.setattr(Peer, "_sort", lambda self, line: line.missing)
+    monkeypatch.setattr(HostPeer, "_receive", lambda self, line: line.missing)
     with heard_by_hand({}) as (peer, lines):
         open_ask = peer.ask("hello", {})
         lines.write(b"{}\n")
-        assert peer.gone.wait(10.0)
-        with pytest.raises(Gone):
+        assert peer.closed.wait(10.0)
+        with pytest.raises(ConnectionClosed):
             peer.pump(10.0)
         assert open_ask.done
 
 
 def test_what_a_handler_refuses_is_told_with_its_code() -> None:
     def refuse(params: dict[str, Any]) -> Any:
-        raise Problem("The track is locked.", "HOST_UNSUPPORTED", "Unlock it.")
+        raise HostError("The track is locked.", "HOST_UNSUPPORTED", "Unlock it.")
 
     with joined({"write_tracks": refuse}) as (ours, theirs):
         for method, code in (("write_tracks", "HOST_UNSUPPORTED"), ("unheard_of", "HOST_UNSUPPORTED")):
@@ -217,7 +245,7 @@ def test_a_handler_that_breaks_is_an_answer_too() -> None:
 
 
 def test_a_later_answer_leaves_the_host_free() -> None:
-    later = Later()
+    later = Deferred()
     with (
         joined({"render_range": lambda p: later}) as (ours, theirs),
         called_by_companion(theirs, "render_range", {}) as got,
@@ -251,7 +279,7 @@ def test_long_work_can_ask_whether_anybody_still_waits() -> None:
         asked.append(ours.given_up())
         while not ours.given_up():
             pass
-        raise Problem("Stopped.", "CANCELLED")
+        raise HostError("Stopped.", "CANCELLED")
 
     cancelled = threading.Event()
     with joined({"render_range": render}) as (ours, theirs):
@@ -267,10 +295,10 @@ def test_long_work_can_ask_whether_anybody_still_waits() -> None:
 
 
 def test_a_later_answer_is_told_that_nobody_waits_and_nothing_is_kept_of_it() -> None:
-    begun: list[Later] = []
+    begun: list[Deferred] = []
 
-    def write(params: dict[str, Any]) -> Later:
-        begun.append(Later())
+    def write(params: dict[str, Any]) -> Deferred:
+        begun.append(Deferred())
         return begun[-1]
 
     cancelled = threading.Event()
@@ -284,13 +312,13 @@ def test_a_later_answer_is_told_that_nobody_waits_and_nothing_is_kept_of_it() ->
         while not begun[0].given_up():
             time.sleep(0.01)
         thread.join(20.0)
-        begun[0].settle(None, Problem("Nobody waits.", "CANCELLED"))
+        begun[0].settle(None, HostError("Nobody waits.", "CANCELLED"))
         theirs.notify("cancel_request", {"id": 1})  # too late: it is answered
         with called_by_companion(theirs, "ping", {}) as got:
             while not got:
                 ours.pump(0.05)
         assert got == ["heard"]
-        assert ours._open == {}
+        assert ours._incoming_calls == {}
 
 
 def _call_until(theirs: CompanionPeer, cancelled: threading.Event) -> None:
@@ -300,21 +328,21 @@ def _call_until(theirs: CompanionPeer, cancelled: threading.Event) -> None:
 
 def test_a_refused_ask_says_why_and_a_dead_companion_fails_the_open_ones() -> None:
     def refuse(params: object) -> object:
-        raise HostError("No.", advice="Ask again.")
+        raise errors.HostError("No.", advice="Ask again.")
 
     never = threading.Event()
     with joined({}, {"no": Method(refuse), "never": Method(lambda p: never.wait(10.0))}) as (ours, theirs):
-        with pytest.raises(Refused, match=r"No\. Ask again\."):
+        with pytest.raises(RemoteError, match=r"No\. Ask again\."):
             ours.call("no", {}, 20.0)
         with pytest.raises(TimeoutError):
             ours.call("never", {}, 0.1)
         open_ask = ours.ask("never", {})
         theirs.close(0.1)
         never.set()
-        with pytest.raises(Gone):
+        with pytest.raises(ConnectionClosed):
             ours.call("no", {}, 20.0)
         assert open_ask.done
-        with pytest.raises(Gone):
+        with pytest.raises(ConnectionClosed):
             open_ask.result()
 
 
@@ -325,7 +353,7 @@ def test_the_recorded_installation_is_found_and_starts(tmp_path: Path) -> None:
     record = record_installation()
     installation = find_installation("", "blender")
     assert installation.version
-    companion = Companion.start(installation, {}, tmp_path / "logs" / "companion.log")
+    companion = CompanionProcess.start(installation, {}, tmp_path / "logs" / "companion.log")
     try:
         hello = companion.peer.call("hello", {"protocols": [1], "capabilities": {"name": "test", "version": "1"}}, 60.0)
         assert hello["version"] == installation.version
@@ -350,8 +378,8 @@ def test_a_companion_that_cannot_run_says_why(tmp_path: Path) -> None:
     program = tmp_path / "stemline"
     program.write_text("#!/bin/sh\necho 'No module named torch' >&2\nexit 2\n")
     program.chmod(0o755)
-    companion = Companion.start(find_installation(str(program), "blender"), {}, tmp_path / "log")
-    with pytest.raises(Gone):
+    companion = CompanionProcess.start(find_installation(str(program), "blender"), {}, tmp_path / "log")
+    with pytest.raises(ConnectionClosed):
         companion.peer.call("hello", {}, 60.0)
     companion.stop()
     assert companion.last_words() == "No module named torch"
@@ -361,13 +389,13 @@ def test_a_companion_that_reads_nothing_stops_nobody(tmp_path: Path) -> None:
     program = tmp_path / "stemline"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    companion = Companion.start(find_installation(str(program), "blender"), {}, tmp_path / "log")
+    companion = CompanionProcess.start(find_installation(str(program), "blender"), {}, tmp_path / "log")
     for _ in range(4):
         companion.peer.ask("separate", {"tag": "x" * 100_000})
     companion.peer.pump(0.5)
     companion.stop(0.1)
     assert companion.process.returncode == -9
-    with pytest.raises(Gone):
+    with pytest.raises(ConnectionClosed):
         companion.peer.pump(10.0)
 
 

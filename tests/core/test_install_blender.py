@@ -68,7 +68,7 @@ def test_every_version_gets_it_where_it_looks(computer: Path) -> None:
     addon, extension = old / "scripts/addons/stemline", new / "extensions/user_default/stemline"
     for folder in (addon, extension, computer / "config/blender/5.0/extensions/user_default/stemline"):
         assert (folder / "__init__.py").is_file()
-        assert (folder / "link" / "peer.py").is_file()
+        assert (folder / "link" / "peers.py").is_file()
         assert not (folder / "link.py").exists(), "the folder `link` stands for it"
     assert not list(ancient.iterdir())
     said = " ".join(outcome.done)

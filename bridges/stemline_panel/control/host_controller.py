@@ -12,9 +12,9 @@ from pathlib import Path
 from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.clips import ClipRange
-from stemline.companion.lines import ByteStream
 from stemline.errors import Code, HostError, StemlineError
 from stemline.hosts.base import ReadClips
+from stemline_bridge.lines import ByteStream
 from stemline_panel.documents import Document, HostDocument, open_document
 from stemline_panel.host_connection import HostConnection
 from stemline_panel.model.queue import AppliedResult, QueueItem

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stemline._version import __version__
-from stemline.companion.jsonrpc import Limits, Method, Params, Peer
-from stemline.companion.lines import ByteStream
+from stemline.companion.jsonrpc import CompanionPeer, Params
 from stemline.companion.remote import CallTimes, RemoteHost
 from stemline.companion.runs import Report, Runs
 from stemline.companion.wire import from_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import Host, HostCapabilities
+from stemline_bridge.jsonrpc import Limits
+from stemline_bridge.lines import ByteStream
+from stemline_bridge.peers import Method
 
 PROTOCOLS = (1,)
 _GRACE_S = 3.0
@@ -82,7 +84,7 @@ class Companion:
         self._services = services
         self._times = times
         self._host: HostCapabilities | None = None
-        self.peer = Peer(incoming, outgoing, self.methods(), limits)
+        self.peer = CompanionPeer(incoming, outgoing, self.methods(), limits)
         self._runs = Runs(self.peer.notify)
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stemline.clips import ClipRange, Skip, StemTrack
-from stemline.companion.jsonrpc import Peer
+from stemline.companion.jsonrpc import CompanionPeer
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection, WriteOptions, Written
@@ -30,7 +30,7 @@ class RemoteHost:
 
     def __init__(
         self,
-        peer: Peer,
+        peer: CompanionPeer,
         capabilities: HostCapabilities,
         *,
         times: CallTimes | None = None,

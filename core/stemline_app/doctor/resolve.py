@@ -15,7 +15,7 @@ from stemline import paths
 from stemline.extras import install_command, why_no_panel
 from stemline_app.doctor.check import Check, Status
 from stemline_app.install import resolve
-from stemline_bridge import Companion, Gone, NotInstalled, Refused, find_installation
+from stemline_bridge import CompanionProcess, ConnectionClosed, NotInstalled, RemoteError, find_installation
 
 _ROUND_TRIP = "Use `stemline batch EDIT --for resolve` (docs/hand-back/resolve.md), or DaVinci Resolve Studio."
 _INSTALL = "Run `stemline install resolve`, then restart Resolve."
@@ -82,14 +82,14 @@ def _companion() -> Check:
     name = "resolve companion"
     try:
         installation = find_installation("", "resolve")
-        companion = Companion.start(installation, {}, paths.home_dir() / "resolve" / "doctor.log")
+        companion = CompanionProcess.start(installation, {}, paths.home_dir() / "resolve" / "doctor.log")
     except NotInstalled as missing:
         return Check(name, Status.FAIL, str(missing), f"Run `{missing.command}`.")
     except OSError as error:
         return Check(name, Status.FAIL, f"cannot be started ({error})", _INSTALL)
     try:
         companion.peer.call("ping", {}, _ANSWER_S)
-    except (Gone, Refused, TimeoutError) as error:
+    except (ConnectionClosed, RemoteError, TimeoutError) as error:
         companion.stop()
         return Check(name, Status.FAIL, companion.last_words() or str(error), _INSTALL)
     companion.stop()

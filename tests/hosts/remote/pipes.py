@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from stemline.companion.jsonrpc import Limits, Method, Params, Peer
+from stemline.companion.jsonrpc import CompanionPeer, Params
+from stemline_bridge.jsonrpc import Limits
+from stemline_bridge.peers import Method
 
 
 @contextmanager
@@ -17,7 +19,7 @@ def pair(
     right: Mapping[str, Method],
     limits: Limits | None = None,
     limits_right: Limits | None = None,
-) -> Iterator[list[Peer]]:
+) -> Iterator[list[CompanionPeer]]:
     """Two started peers whose streams are crossed pipes. Leaving it, every thread must have ended."""
     to_right, to_left = os.pipe(), os.pipe()
     streams = [
@@ -25,7 +27,7 @@ def pair(
         (io.FileIO(to_right[0], "r"), io.FileIO(to_left[1], "w")),
     ]
     kinds = ((left, limits), (right, limits_right or limits))
-    peers = [Peer(*ends, *kind) for ends, kind in zip(streams, kinds, strict=True)]
+    peers = [CompanionPeer(*ends, *kind) for ends, kind in zip(streams, kinds, strict=True)]
     for peer in peers:
         peer.start()
     try:

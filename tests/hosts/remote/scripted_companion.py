@@ -14,13 +14,14 @@ from typing import Any
 
 from stemline.clips import ClipRange, SampleRange, StemClip, StemRequest, StemTrack
 from stemline.companion.companion import Companion, serve
-from stemline.companion.jsonrpc import Limits, Params
+from stemline.companion.jsonrpc import Params
 from stemline.companion.remote import CallTimes
 from stemline.companion.runs import Report
 from stemline.companion.stdio import claim_standard_streams
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, Selection, WriteOptions
+from stemline_bridge.jsonrpc import Limits
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from hosts.remote.pipes import echo, pair
-from stemline.companion.jsonrpc import Limits, Method, Params, Peer
-from stemline.companion.lines import TooLong, load, read_lines
+from stemline.companion.jsonrpc import CompanionPeer, Params
 from stemline.errors import Cancelled, Code, HostError, MediaError
+from stemline_bridge.jsonrpc import Limits
+from stemline_bridge.lines import TooLong, load, read_lines
+from stemline_bridge.peers import Method
 
 
 def test_both_sides_call_each_other_at_once() -> None:
     with pair({"echo": Method(echo)}, {"echo": Method(echo, quick=True)}) as (left, right):
         results: list[object] = []
 
-        def ask(peer: Peer, number: int) -> None:
+        def ask(peer: CompanionPeer, number: int) -> None:
             results.append(peer.call("echo", {"n": number, "text": "é\u2028\U0001f3ac\ud800\n"}, 10.0)["n"])
 
         threads = [threading.Thread(target=ask, args=((left, right)[n % 2], n)) for n in range(20)]
@@ -30,7 +32,7 @@ def test_both_sides_call_each_other_at_once() -> None:
 
 
 def test_a_call_may_call_back_before_it_answers() -> None:
-    peers: list[Peer] = []
+    peers: list[CompanionPeer] = []
     left = {"add": Method(lambda params: params["n"] + 1)}
     right = {"twice": Method(lambda params: peers[1].call("add", {"n": params["n"]}, 10.0) * 2)}
     with pair(left, right) as made:
@@ -43,7 +45,7 @@ def test_messages_far_larger_than_a_pipe_pass_both_ways_at_once() -> None:
     with pair({"echo": Method(echo)}, {"echo": Method(echo)}) as (left, right):
         sizes: list[int] = []
 
-        def ask(peer: Peer) -> None:
+        def ask(peer: CompanionPeer) -> None:
             sizes.append(len(peer.call("echo", {"big": big}, 30.0)["big"]))
 
         threads = [threading.Thread(target=ask, args=(peer,)) for peer in (left, right)]
@@ -170,7 +172,8 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
     """By its id where that stands before the content."""
     lines = head + b'"' + b"x" * 3000 + b'"}\n{"jsonrpc":"2.0","id":8,"method":"echo","params":{"n":1}}\n'
     answers = Kept()
-    peer = Peer(Chunks([lines[:20], lines[20:]]), answers, {"echo": Method(echo, quick=True)}, Limits(line_bytes=200))
+    methods = {"echo": Method(echo, quick=True)}
+    peer = CompanionPeer(Chunks([lines[:20], lines[20:]]), answers, methods, Limits(line_bytes=200))
     peer.start()
     assert peer.closed.wait(10.0)
     assert peer.close(10.0)
@@ -190,7 +193,7 @@ def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
 
 
 def test_a_call_on_the_reading_thread_is_a_fault_and_no_deadlock() -> None:
-    peers: list[Peer] = []
+    peers: list[CompanionPeer] = []
     right = {"bad": Method(lambda _: peers[1].call("anything", {}, 10.0), quick=True)}
     with pair({}, right) as made:
         peers += made

@@ -12,11 +12,12 @@ import pytest
 
 from hosts.remote.pipes import pair
 from stemline.clips import ClipRange, MediaSource, TimeRange
-from stemline.companion.jsonrpc import Method, Params
+from stemline.companion.jsonrpc import Params
 from stemline.companion.remote import RemoteHost
 from stemline.companion.wire import to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import HostCapabilities, RangeToRender, Selection, WriteOptions
+from stemline_bridge.peers import Method
 
 ABLE = HostCapabilities("Fake", "1", renders_ranges=True, removes_results=True)
 SECOND = TimeRange(Fraction(10), Fraction(11))

@@ -24,7 +24,6 @@ from stemline.clips import (
     StemTrack,
     TimeRange,
 )
-from stemline.companion.lines import dump, load
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import (
@@ -37,6 +36,7 @@ from stemline.hosts.base import (
 )
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
+from stemline_bridge.lines import dump, load
 
 texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates too: file names hold them
 whole = st.integers(-(2**70), 2**70)

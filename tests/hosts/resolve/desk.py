@@ -24,7 +24,7 @@ from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOpt
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import Prepared, prepare
-from stemline_bridge import Problem
+from stemline_bridge import jsonrpc
 from stemline_resolve.api import Api
 from stemline_resolve.host import ResolveHost, Settings
 
@@ -179,7 +179,7 @@ class _Direct:
     def call(self, method: str, params: object, timeout_s: float, cancelled: Callable[[], bool] = lambda: False) -> Any:
         try:
             return json.loads(json.dumps(self._handlers[method](json.loads(json.dumps(params)))))
-        except Problem as problem:
+        except jsonrpc.HostError as problem:
             raise HostError(str(problem), advice=problem.advice) from problem
 
 

@@ -32,14 +32,14 @@ def run_script(fake: Fake, script: Path) -> None:
 def run_host(fake: Fake, config: dict[str, Any]) -> dict[str, Any]:
     """`stemline host` as the companion, asked to separate what is between the marks."""
     sys.path.insert(0, config["bridge"])
-    from stemline_bridge import Companion, find_installation
+    from stemline_bridge import CompanionProcess, find_installation
     from stemline_resolve.api import Api
     from stemline_resolve.host import ResolveHost, Settings
 
     host = ResolveHost(Api(fake.resolve(), fake.reconnect), Settings(Path(config["folder"]) / "bridge"))
     ends: list[dict[str, Any]] = []
     handlers = dict(host.handlers(), done=ends.append, failed=ends.append)
-    companion = Companion.start(find_installation("", "resolve"), handlers, Path(config["folder"]) / "host.log")
+    companion = CompanionProcess.start(find_installation("", "resolve"), handlers, Path(config["folder"]) / "host.log")
     host.listen_to(companion.peer)
     companion.peer.call("hello", {"protocols": [1], "capabilities": host.capabilities()}, 60.0)
     companion.peer.call("separate", config["separate"], 60.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .finding import Installation
-from .peer import Peer
+from .peers import HostPeer
 
 _HOSTS_OWN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH")
 _NO_WINDOW = 0x08000000 if sys.platform == "win32" else 0  # CREATE_NO_WINDOW
@@ -22,10 +22,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.upper() not in _HOSTS_OWN}
 
 
-class Companion:
+class CompanionProcess:
     """A running companion: its `process` and the `peer` that talks to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], peer: Peer, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], peer: HostPeer, log: Path) -> None:
         self.process = process
         self.peer = peer
         self._log = log
@@ -37,7 +37,7 @@ class Companion:
         handlers: Mapping[str, Callable[[dict[str, Any]], Any]],
         log: Path,
         arguments: Sequence[str] = ("host",),
-    ) -> Companion:
+    ) -> CompanionProcess:
         """Starts it with its standard error in the file `log`. Raises OSError when it cannot be started."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as errors:
@@ -51,11 +51,11 @@ class Companion:
             )
         assert process.stdin is not None  # noqa: S101 - they are pipes
         assert process.stdout is not None  # noqa: S101
-        return cls(process, Peer(process.stdout, process.stdin, handlers), log)
+        return cls(process, HostPeer(process.stdout, process.stdin, handlers), log)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Ends it: the end of its input is its order to go. One that does not go in time is killed."""
-        self.peer.gone.set()  # the peer's writer sends what is left and closes the pipe
+        self.peer.close(0.0)  # its writer sends what is queued and closes the pipe
         try:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -19,10 +19,10 @@ from stemline.errors import Code, EditError, HostError, MediaError, OutputError,
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
-from stemline.plan import Cut
+from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
 from stemline.workflow.file_names import Namer
-from stemline.workflow.outputs import OutputNotebook
+from stemline.workflow.outputs import OutputLedger
 from stemline.workflow.record import sidecar_of
 from stemline_otio import OtioEdit, OtioTarget, open_edit
 from stemline_panel.model.formatting import join_names
@@ -108,8 +108,8 @@ class _Numbered:
     plain: Namer
     number: int
 
-    def __call__(self, cut: Cut, facts: MediaFacts, stem: str, work: str) -> Path:
-        path = self.plain(cut, facts, stem, work)
+    def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
+        path = self.plain(segment, facts, stem, fingerprint)
         return path if self.number == 1 else path.with_name(f"{path.name}-{self.number}")
 
 
@@ -184,12 +184,12 @@ class EditDocument(_OnDisk):
         edit itself was changed.
         """
         recipe = outcome.request.digest
-        with OutputNotebook(folder) as notebook:
-            target = notebook.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
+        with OutputLedger(folder) as ledger:
+            target = ledger.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
             edit = self._open(target)
             self._check_same(outcome.request.clips, edit)
             written = edit.write_tracks(outcome.tracks, outcome.options)
-            notebook.note(target, recipe)
+            ledger.note(target, recipe)
         return AppliedResult(written.tracks, written.output, written.notes, written.result, _states([target]))
 
     def _check_same(self, clips: Sequence[ClipRange], edit: OtioEdit) -> None:

@@ -59,7 +59,7 @@ def _turn_over(edit: Path, folder: Path, kind: str) -> None:
     read = host.read_clips(Selection())
     facts = {clip.source: media_facts(clip.source) for clip in read.clips}
     plan = plan_separation(read.clips, facts, [StemRequest("x", Prompt("x"))], PlanSettings())
-    assert len(plan.cut_of()) == len(read.clips)
+    assert len(plan.segment_of()) == len(read.clips)
     written = host.write_tracks(_stems(read), WriteOptions())
     export_stems(ExportRequest(output, written.tracks, folder / "out" / f"edit.stems.{kind}"))
 

@@ -75,12 +75,12 @@ def test_every_clip_is_planned_or_skipped_by_name(
 ) -> None:
     clips, facts = edit
     plan = plan_separation(clips, facts, [SPEECH], asked)
-    assert len(plan.cut_of()) + len(plan.skipped) == len(clips)
+    assert len(plan.segment_of()) + len(plan.skipped) == len(clips)
     for clip_range in clips:
         media = facts[clip_range.source]
         used = used_samples(clip_range, media)
         overlaps = used.intersect(SampleRange(0, media.length_samples)).length > 0
-        assert (clip_range.clip_id in plan.cut_of()) == overlaps
+        assert (clip_range.clip_id in plan.segment_of()) == overlaps
 
 
 @settings(max_examples=150, deadline=None)
@@ -89,21 +89,21 @@ def test_files_hold_what_clips_play_and_start_where_frames_and_samples_meet(
     edit: tuple[list[ClipRange], dict[MediaSource, MediaFacts]], asked: PlanSettings
 ) -> None:
     clips, facts = edit
-    cuts = plan_separation(clips, facts, [SPEECH], asked).cut_of()
+    segments = plan_separation(clips, facts, [SPEECH], asked).segment_of()
     for clip_range in clips:
-        if clip_range.clip_id not in cuts:
+        if clip_range.clip_id not in segments:
             continue
-        cut, media = cuts[clip_range.clip_id], facts[clip_range.source]
+        segment, media = segments[clip_range.clip_id], facts[clip_range.source]
         assert clip_range.frame_rate is not None
-        assert cut.range.contains(used_samples(clip_range, media))
-        assert cut.range.start_sample % grid_of(clip_range.frame_rate, media.sample_rate).samples == 0
+        assert segment.range.contains(used_samples(clip_range, media))
+        assert segment.range.start_sample % grid_of(clip_range.frame_rate, media.sample_rate).samples == 0
         # whole frames: a player that asks for the last frame finds all of it
         per_frame = Fraction(media.sample_rate) / clip_range.frame_rate
-        assert math.ceil(cut.range.end_sample // per_frame * per_frame) == cut.range.end_sample
+        assert math.ceil(segment.range.end_sample // per_frame * per_frame) == segment.range.end_sample
         # a player that rounds frames to samples inside the file lands on the very sample of the original
-        offset = clip_range.source_range.start - Fraction(cut.range.start_sample, media.sample_rate)
+        offset = clip_range.source_range.start - Fraction(segment.range.start_sample, media.sample_rate)
         in_file = round_half_up(offset * media.sample_rate)
-        assert cut.range.start_sample + in_file == used_samples(clip_range, media).start_sample
+        assert segment.range.start_sample + in_file == used_samples(clip_range, media).start_sample
 
 
 @settings(max_examples=150, deadline=None)
@@ -113,11 +113,11 @@ def test_extents_cover_cuts_stay_inside_media_and_never_overlap(
 ) -> None:
     clips, facts = edit
     plan = plan_separation(clips, facts, [SPEECH], asked)
-    for cut in plan.cuts:
-        whole = SampleRange(0, facts[cut.source].length_samples)
-        assert cut.extent in plan.extents
-        assert cut.extent.range.contains(cut.range.intersect(whole))
-        assert whole.contains(cut.extent.range)
+    for segment in plan.segments:
+        whole = SampleRange(0, facts[segment.source].length_samples)
+        assert segment.extent in plan.extents
+        assert segment.extent.range.contains(segment.range.intersect(whole))
+        assert whole.contains(segment.extent.range)
     for source, media in facts.items():
         ranges = sorted(extent.range for extent in plan.extents if extent.source == source)
         assert all(a.end_sample <= b.start_sample for a, b in itertools.pairwise(ranges))
@@ -126,7 +126,7 @@ def test_extents_cover_cuts_stay_inside_media_and_never_overlap(
             assert extent.start_sample % step == 0
             assert extent.end_sample % step == 0 or extent.end_sample == media.length_samples
     assert len(plan.jobs) == len(plan.extents)
-    assert len({(cut.source, cut.range) for cut in plan.cuts}) == len(plan.cuts)
+    assert len({(segment.source, segment.range) for segment in plan.segments}) == len(plan.segments)
 
 
 def test_equal_ranges_share_one_file_and_overlapping_ranges_one_job() -> None:
@@ -138,7 +138,7 @@ def test_equal_ranges_share_one_file_and_overlapping_ranges_one_job() -> None:
         clip(source, Fraction(50), Fraction(51), clip_id="d", frame_rate=Fraction(25)),
     ]
     plan = plan_separation(clips, {source: facts}, [SPEECH], PlanSettings())
-    assert [cut.clip_ids for cut in plan.cuts] == [("a", "b"), ("c",), ("d",)]
+    assert [segment.clip_ids for segment in plan.segments] == [("a", "b"), ("c",), ("d",)]
     assert len(plan.extents) == len(plan.jobs) == 2
 
 
@@ -162,7 +162,7 @@ def test_a_clip_that_plays_nothing_is_named() -> None:
     empty = clip(source, Fraction(1, 2), Fraction(1, 2), clip_id="empty")
     plan = plan_separation([late, empty], {source: facts}, [SPEECH], PlanSettings())
     assert {skip.code for skip in plan.skipped} == {Code.MEDIA_OUT_OF_RANGE, Code.CLIP_EMPTY}
-    assert not plan.cuts
+    assert not plan.segments
     assert not plan.jobs
 
 
@@ -186,9 +186,9 @@ def test_padding_is_told_where_the_file_reaches_past_the_media() -> None:
         [SPEECH],
         PlanSettings(),
     )
-    (cut,) = plan.cuts
-    assert cut.pad_samples(facts.length_samples) == cut.range.end_sample - facts.length_samples > 0
-    assert cut.extent.range == SampleRange(0, facts.length_samples)
+    (segment,) = plan.segments
+    assert segment.pad_samples(facts.length_samples) == segment.range.end_sample - facts.length_samples > 0
+    assert segment.extent.range == SampleRange(0, facts.length_samples)
 
 
 def test_spans_of_the_timeline_become_samples_of_the_extent_through_every_clip() -> None:

@@ -12,7 +12,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
 from stemline.workflow import Prepared, RunSettings, prepare
 from stemline.workflow.progress import Meter
-from stemline.workflow.settings import Progress
+from stemline.workflow.results import Progress
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def prepared(tmp_path: Path) -> Prepared:
 def test_work_ends_at_the_whole_and_has_a_speed(prepared: Prepared) -> None:
     seen: list[Progress] = []
     meter = Meter(prepared, seen.append)
-    (cut,) = prepared.plan.cuts
+    (segment,) = prepared.plan.segments
     for stem in ("a", "b"):
         for fraction in (0.5, 0.25, 1.0):
-            meter.job(cut.extent, stem, fraction, "separating")
-    meter.cut(cut)
+            meter.job(segment.extent, stem, fraction, "separating")
+    meter.segment(segment)
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
@@ -39,6 +39,6 @@ def test_work_ends_at_the_whole_and_has_a_speed(prepared: Prepared) -> None:
 def test_what_was_there_already_is_no_work(prepared: Prepared) -> None:
     seen: list[Progress] = []
     meter = Meter(prepared, seen.append)
-    (cut,) = prepared.plan.cuts
-    meter.leave_out(cut)
+    (segment,) = prepared.plan.segments
+    meter.leave_out(segment)
     assert [(progress.fraction, progress.speed) for progress in seen] == [(1, 0)]

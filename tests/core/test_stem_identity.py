@@ -17,10 +17,10 @@ from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, JobWar
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
 from stemline.identity import NOT_IN_THE_KEY, SEPARATION, IdentityField
 from stemline.media import AudioFormat, SampleFormat, open_writer
-from stemline.plan import Cut, Extent, PlannedJob
+from stemline.plan import Extent, PlannedJob, StemSegment
 from stemline.v1 import separation_pb2 as pb
 from stemline.workflow.record import Recipe
-from stemline.workflow.segment_writer import CutWork, write_cut
+from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 
 SIDECARS = Path(__file__).parent / "sidecars"
@@ -45,12 +45,12 @@ def recipe(path: str, settings: RunSettings) -> Recipe:
     """The second tenth of a second of a file, two stems: one of words and spans, one of words."""
     source = MediaSource(path, 0, (), settings.channels == "mono")
     extent = Extent(source, SampleRange(1200, LENGTH))
-    cut = Cut(source, SampleRange(2400, 3600), SampleRange(1920, 4800), extent, ("clip 1",))
+    segment = StemSegment(source, SampleRange(2400, 3600), SampleRange(1920, 4800), extent, ("clip 1",))
     jobs = (
         PlannedJob(extent, "Hund", "der Hund bellt, größer", (SampleRange(0, 480), SampleRange(960, 1200)), ()),
         PlannedJob(extent, "voice", "speech", (), (SampleRange(100, 200),)),
     )
-    return Recipe(cut, MediaFacts(48000, 2, LENGTH), jobs, MEDIA, NOOP, 2, settings)
+    return Recipe(segment, MediaFacts(48000, 2, LENGTH), jobs, MEDIA, NOOP, 2, settings)
 
 
 def settings(**changes: object) -> RunSettings:
@@ -116,7 +116,7 @@ GOLDEN_KEYS = [
 @pytest.mark.parametrize(("run", "digests"), GOLDEN_KEYS)
 def test_a_stem_of_an_earlier_version_keeps_its_key(run: RunSettings, digests: dict[str, tuple[str, str]]) -> None:
     made = recipe("/media/take 1.wav", run)
-    assert {name: (made.key(name), made.work(name)) for name in ("Hund", "voice", RESIDUAL)} == digests
+    assert {name: (made.key(name), made.fingerprint(name)) for name in ("Hund", "voice", RESIDUAL)} == digests
 
 
 class Sounds:
@@ -150,13 +150,13 @@ def written_sidecars(folder: Path) -> dict[str, str]:
         writer.write(sound.astype(np.float32))
     made = recipe(str(path), settings(seed=7))
     paths = {name: folder / name for name in ("Hund", "voice", RESIDUAL)}
-    work = CutWork(made, paths, {name: made.work(name) for name in paths})
+    work = SegmentWork(made, paths, {name: made.fingerprint(name) for name in paths})
     warning = JobWarning("LOW_CONFIDENCE", "It may be the wrong sound.")
     jobs = {
         "Hund": job("jobs/1", Stem("media/1", True, 0.75, "dog", (warning,), (("watermark", "0a1b"),))),
         "voice": job("jobs/2", Stem("media/2", False, 0.0, "")),
     }
-    write_cut(work, jobs, cast(Client, Sounds(sound[:, 1200:].astype(np.float32))), lambda: False)
+    write_segment(work, jobs, cast(Client, Sounds(sound[:, 1200:].astype(np.float32))), lambda: False)
     texts = {}
     for name in paths:
         text = (folder / f"{name}.json").read_text(encoding="utf-8")

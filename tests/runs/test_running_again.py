@@ -15,7 +15,7 @@ import pytest
 from runs.conftest import noise
 from stemline.errors import Cancelled
 from stemline.workflow import fileset
-from stemline.workflow.settings import Null
+from stemline.workflow.results import Null
 from stemline.workflow.verify import verify_file
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]

@@ -19,7 +19,7 @@ from runs.conftest import noise
 from stemline.clips import MediaSource
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
 from stemline.workflow import fileset, run, segment_writer
-from stemline.workflow.settings import Null
+from stemline.workflow.results import Null
 from stemline.workflow.verify import verify_file
 from stemline_app.cli import main
 

@@ -3,16 +3,24 @@
 from stemline.plan.lanes import lay_on_lanes
 from stemline.plan.naming import plain_part, safe_part, stem_file_name
 from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
-from stemline.plan.separation import Cut, Extent, Finished, PlannedJob, PlanSettings, SeparationPlan, plan_separation
+from stemline.plan.separation import (
+    Extent,
+    Finished,
+    PlannedJob,
+    PlanSettings,
+    SeparationPlan,
+    StemSegment,
+    plan_separation,
+)
 
 __all__ = [
-    "Cut",
     "Extent",
     "Finished",
     "PlacedStem",
     "PlanSettings",
     "PlannedJob",
     "SeparationPlan",
+    "StemSegment",
     "TrackOptions",
     "lay_on_lanes",
     "place_stems",

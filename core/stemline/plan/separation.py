@@ -1,8 +1,8 @@
 """Which ranges of which media must be separated so that every clip gets its stems, with nothing done twice.
 
-Each clip needs a *cut*: the media it uses plus handles, on the frame grid, which becomes one file per stem. Cuts of
-the same media lie in *extents*: merged, and rounded outward to an absolute grid of the media, so that a trimmed clip
-falls into the same extents and finds its separation done. One *job* is one extent and one prompt.
+Each clip needs a *segment*: the media it uses plus handles, on the frame grid, which becomes one file per stem.
+Segments of the same media lie in *extents*: merged, and rounded outward to an absolute grid of the media, so that a
+trimmed clip falls into the same extents and finds its separation done. One *job* is one extent and one prompt.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PlanSettings:
     the engine.
 
     `extent_grid_s` is the absolute grid of extents in whole seconds of media; 0 gives each extent exactly what its
-    cuts need. Raises UsageError for what makes no plan.
+    segments need. Raises UsageError for what makes no plan.
     """
 
     handle: Fraction = Fraction(2)
@@ -50,7 +50,7 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class StemSegment:
     """One stem file to be: `range` is what it holds of the media, `used` what clips play of it.
 
     `range` may reach past the media's ends (a host that wants whole frames, a clip longer than its sound); there the
@@ -95,13 +95,13 @@ class PlannedJob:
 @dataclass(frozen=True, slots=True)
 class SeparationPlan:
     extents: tuple[Extent, ...]
-    cuts: tuple[Cut, ...]
+    segments: tuple[StemSegment, ...]
     jobs: tuple[PlannedJob, ...]
     skipped: tuple[Skip, ...]
 
-    def cut_of(self) -> dict[str, Cut]:
-        """Each planned clip's cut, by clip id."""
-        return {clip_id: cut for cut in self.cuts for clip_id in cut.clip_ids}
+    def segment_of(self) -> dict[str, StemSegment]:
+        """Each planned clip's segment, by clip id."""
+        return {clip_id: segment for segment in self.segments for clip_id in segment.clip_ids}
 
     def jobs_of(self) -> dict[Extent, tuple[PlannedJob, ...]]:
         """Each extent's jobs, in the order of the stems."""
@@ -136,20 +136,20 @@ def plan_separation(
         elif used.intersect(SampleRange(0, media.length_samples)).length == 0:
             skipped.append(_skip(clip, Code.MEDIA_OUT_OF_RANGE, "The clip lies wholly outside the sound of its media."))
         else:
-            needed = _cut_range(used, clip, media, settings)
+            needed = _segment_range(used, clip, media, settings)
             held = _finished_range(needed, clip, media, known.get(clip.source, ()))
             wanted[clip.source][held].append((used, clip.clip_id))
 
     extents: list[Extent] = []
-    cuts: list[Cut] = []
+    segments: list[StemSegment] = []
     for source, ranges in wanted.items():
         own = _extent_of_each(source, ranges, facts[source], settings, known.get(source, ()))
         extents += sorted(set(own.values()))
-        cuts += _cuts(source, ranges, own, facts[source])
-    planned = {clip_id for cut in cuts for clip_id in cut.clip_ids}
+        segments += _segments(source, ranges, own, facts[source])
+    planned = {clip_id for segment in segments for clip_id in segment.clip_ids}
     spans = _SpanFinder([clip for clip in clips if clip.clip_id in planned], facts)
     jobs = [_job(extent, stem, spans) for extent in extents for stem in stems]
-    return SeparationPlan(tuple(extents), tuple(cuts), tuple(jobs), tuple(skipped))
+    return SeparationPlan(tuple(extents), tuple(segments), tuple(jobs), tuple(skipped))
 
 
 def used_samples(clip: ClipRange, media: MediaFacts) -> SampleRange:
@@ -168,7 +168,7 @@ def _skip(clip: ClipRange, code: Code, reason: str) -> Skip:
     return Skip(clip.name, clip.track, clip.record_range.start, code, reason)
 
 
-def _cut_range(used: SampleRange, clip: ClipRange, media: MediaFacts, settings: PlanSettings) -> SampleRange:
+def _segment_range(used: SampleRange, clip: ClipRange, media: MediaFacts, settings: PlanSettings) -> SampleRange:
     """Used range plus handles.
 
     It starts where frames and samples meet, counted from the media's first sample, and ends on a whole frame.
@@ -188,7 +188,7 @@ def _cut_range(used: SampleRange, clip: ClipRange, media: MediaFacts, settings: 
 def _extents(
     source: MediaSource, ranges: Iterable[SampleRange], media: MediaFacts, settings: PlanSettings
 ) -> list[Extent]:
-    """Cut ranges widened by the context and rounded outward to the media's extent grid; those that overlap are one."""
+    """Widen segment ranges by the context, round them outward to the extent grid and join those that overlap."""
     step = settings.extent_grid_s * media.sample_rate or 1
     context = math.ceil(settings.context * media.sample_rate)
     whole = SampleRange(0, media.length_samples)
@@ -211,7 +211,7 @@ def _extent_of_each(
     settings: PlanSettings,
     finished: Sequence[Finished],
 ) -> dict[SampleRange, Extent]:
-    """The extent of each cut range: an earlier run's where one holds it, else a new one."""
+    """The extent of each segment range: an earlier run's where one holds it, else a new one."""
     whole = SampleRange(0, media.length_samples)
     found: dict[SampleRange, Extent] = {}
     fresh = []
@@ -261,20 +261,20 @@ def _on_grid(found: SampleRange, clip: ClipRange, media: MediaFacts) -> bool:
     return on_start and found.end_sample == math.ceil(found.end_sample // per_frame * per_frame)
 
 
-def _cuts(
+def _segments(
     source: MediaSource,
     ranges: Mapping[SampleRange, Sequence[tuple[SampleRange, str]]],
     extents: Mapping[SampleRange, Extent],
     media: MediaFacts,
-) -> list[Cut]:
-    cuts = []
+) -> list[StemSegment]:
+    segments = []
     whole = SampleRange(0, media.length_samples)
     for file_range in sorted(ranges, key=lambda r: r.intersect(whole)):
         users = ranges[file_range]
         used = SampleRange(min(u.start_sample for u, _ in users), max(u.end_sample for u, _ in users))
         ids = tuple(clip_id for _, clip_id in users)
-        cuts.append(Cut(source, used, file_range, extents[file_range], ids))
-    return cuts
+        segments.append(StemSegment(source, used, file_range, extents[file_range], ids))
+    return segments
 
 
 class _SpanFinder:

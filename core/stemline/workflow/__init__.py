@@ -3,17 +3,9 @@
 from stemline.workflow.file_names import EditNamer, FileNamer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
+from stemline.workflow.results import ClipOutcome, Failure, Notice, Null, Progress, RunResult, StemOutcome
 from stemline.workflow.run import run_edit, run_prepared
-from stemline.workflow.settings import (
-    ClipOutcome,
-    Failure,
-    Notice,
-    Null,
-    Progress,
-    RunResult,
-    RunSettings,
-    StemOutcome,
-)
+from stemline.workflow.settings import RunSettings
 
 __all__ = [
     "ClipOutcome",

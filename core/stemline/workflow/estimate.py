@@ -12,7 +12,8 @@ from stemline.errors import Code, OutputError, StemlineError
 from stemline.paths import cache_dir
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.record import write_json
-from stemline.workflow.settings import Estimate, RunSettings
+from stemline.workflow.results import Estimate
+from stemline.workflow.settings import RunSettings
 
 _BYTES_PER_SAMPLE = {"wav24": 3, "wav32f": 4, "flac": 3}
 _RESERVE_BYTES = 1 << 20
@@ -26,13 +27,15 @@ def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
     width = _BYTES_PER_SAMPLE[settings.sample_format or "wav24"]
     sets = len(prepared.stems) + 1
     facts = prepared.facts
-    written = sum(cut.range.length * facts[cut.source].channels * width * sets for cut in prepared.plan.cuts)
+    written = sum(
+        segment.range.length * facts[segment.source].channels * width * sets for segment in prepared.plan.segments
+    )
     kept = sum(job.extent.range.length * facts[job.extent.source].channels * 4 for job in prepared.plan.jobs)
     speed = known_speed(settings.model or _DEFAULT_MODEL)
     return Estimate(
         audio_s=prepared.audio_s,
         jobs=len(prepared.plan.jobs),
-        files=len(prepared.plan.cuts) * sets,
+        files=len(prepared.plan.segments) * sets,
         output_bytes=written,
         cache_bytes=kept,
         free_bytes=_free_bytes(settings.output_dir),

@@ -9,11 +9,11 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from stemline.clips import MediaFacts
-from stemline.plan import Cut, plain_part, stem_file_name
+from stemline.plan import StemSegment, plain_part, stem_file_name
 
 
 class Namer(Protocol):
-    def __call__(self, cut: Cut, facts: MediaFacts, stem: str, work: str) -> Path:
+    def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
         """The path of one stem file without suffix. `work` is the digest of all that makes it."""
         ...
 
@@ -24,8 +24,8 @@ class EditNamer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "stems"
 
-    def __call__(self, cut: Cut, facts: MediaFacts, stem: str, work: str) -> Path:
-        return self.folder / stem_file_name(stem, cut.source, cut.range.start_sample, facts, work)
+    def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
+        return self.folder / stem_file_name(stem, segment.source, segment.range.start_sample, facts, fingerprint)
 
 
 class FileNamer:
@@ -37,8 +37,8 @@ class FileNamer:
         bases = [plain_part(PurePath(path).stem).casefold() for path in media]
         self._colliding = {path for path, base in zip(media, bases, strict=True) if bases.count(base) > 1}
 
-    def __call__(self, cut: Cut, facts: MediaFacts, stem: str, work: str) -> Path:
-        path = cut.source.path
+    def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
+        path = segment.source.path
         base = plain_part(PurePath(path).stem)
         if path in self._colliding:
             base += f"-{hashlib.sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}"

@@ -1,5 +1,6 @@
-"""The files of one cut: stems on the file's grid first, the residual is what remains, and the null is read back from
-disk.
+"""Write the files of one segment and prove on the files that they add up to the media.
+
+Stems are rounded to the file's grid first, then the residual is taken, and the null is read back from disk:
 
     mix == sum(stems) + residual
 
@@ -31,7 +32,7 @@ from stemline.media import (
     open_writer,
     quantise,
 )
-from stemline.workflow.settings import Null
+from stemline.workflow.results import Null
 
 Block = npt.NDArray[np.float32]
 BLOCK_SAMPLES = 1 << 16

@@ -11,14 +11,14 @@ from stemline.locks import file_lock, try_lock
 from stemline.workflow.locks import lock_of
 from stemline.workflow.record import write_json
 
-_NOTEBOOK = ".stemline.json"
+_LEDGER = ".stemline.json"
 
 
-class OutputNotebook:
+class OutputLedger:
     """Remembers, in the output folder, what each written edit was made from and what it looked like."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _NOTEBOOK
+        self._path = folder / _LEDGER
         self._folder = folder
         self._kept: dict[Path, IO[bytes]] = {}
 
@@ -43,7 +43,7 @@ class OutputNotebook:
             write_json(self._path, {**self._read(), path.name: {"recipe": recipe, "sha256": _sha256(path)}})
 
     def _keep(self, path: Path) -> bool:
-        """Whether no other run has kept this path; it lasts as long as the process or this notebook."""
+        """Whether no other run has kept this path; it lasts as long as the process or this ledger."""
         if path not in self._kept:
             file = lock_of(path).open("ab")
             if not try_lock(file):

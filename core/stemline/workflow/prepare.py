@@ -70,7 +70,7 @@ def prepare(
     finished = finished_sets(earlier, facts) if earlier else {}
     plan = plan_separation([clip for clip in clips if clip.source in facts], facts, stems, settings.plan, finished)
     skipped += plan.skipped
-    planned = plan.cut_of()
+    planned = plan.segment_of()
     if not planned:
         raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
     working = tuple(clip for clip in clips if clip.clip_id in planned)

@@ -18,8 +18,8 @@ _Key = tuple[str, int, tuple[int, ...], bool, int]
 def finished_sets(folder: Path, facts: Mapping[MediaSource, MediaFacts]) -> dict[MediaSource, tuple[Finished, ...]]:
     """The ranges of stem sets in `folder`, for each source whose name and channels they were made from.
 
-    Media is known by its file name, because folders move between cuts; the hash of its sound decides later. Sidecars
-    that cannot be read are passed over.
+    Media is matched by file name, because folders move between versions of an edit; the hash of its sound decides
+    later. Sidecars that cannot be read are passed over.
     """
     found: dict[_Key, set[Finished]] = defaultdict(set)
     for record in _records(folder):

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from stemline.clips import SampleRange
-from stemline.plan import Cut, Extent
+from stemline.plan import Extent, StemSegment
 from stemline.workflow.prepare import Prepared
-from stemline.workflow.settings import Progress
+from stemline.workflow.results import Progress
 
 
 class Hooks:
@@ -39,10 +39,12 @@ class Meter:
         self._lock = threading.Lock()
         self._jobs = {(job.extent, job.stem): 0.0 for job in prepared.plan.jobs if not job.says_nothing}
         self._stems = [stem.name for stem in prepared.stems]
-        self._open_cuts = Counter(cut.extent for cut in prepared.plan.cuts)
+        self._open_segments = Counter(segment.extent for segment in prepared.plan.segments)
         self._total = sum(self._size(extent, extent.range) for extent, _ in self._jobs)
-        self._total += sum(self._size(cut.extent, cut.range) for cut in prepared.plan.cuts)
-        self._media_s = sum(cut.range.length / prepared.facts[cut.source].sample_rate for cut in prepared.plan.cuts)
+        self._total += sum(self._size(segment.extent, segment.range) for segment in prepared.plan.segments)
+        self._media_s = sum(
+            segment.range.length / prepared.facts[segment.source].sample_rate for segment in prepared.plan.segments
+        )
         self._done = self._left_out = 0.0
         self._started_s = time.monotonic()
 
@@ -57,22 +59,22 @@ class Meter:
             self._advance(extent, stem, fraction)
         self.say(stage)
 
-    def cut(self, cut: Cut, stage: str = "writing") -> None:
-        """One cut's files are done."""
+    def segment(self, segment: StemSegment, stage: str = "writing") -> None:
+        """One segment's files are done."""
         with self._lock:
-            self._done += self._size(cut.extent, cut.range)
+            self._done += self._size(segment.extent, segment.range)
         self.say(stage)
 
-    def leave_out(self, cut: Cut) -> None:
-        """This cut needs no work; where no cut of its extent does, neither do the extent's jobs."""
+    def leave_out(self, segment: StemSegment) -> None:
+        """This segment needs no work; where no segment of its extent does, neither do the extent's jobs."""
         with self._lock:
             before = self._done
-            self._open_cuts[cut.extent] -= 1
-            if not self._open_cuts[cut.extent]:
+            self._open_segments[segment.extent] -= 1
+            if not self._open_segments[segment.extent]:
                 for stem in self._stems:
-                    self._advance(cut.extent, stem, 1.0)
-            self._left_out += self._done - before + self._size(cut.extent, cut.range)
-        self.cut(cut, "reusing")
+                    self._advance(segment.extent, stem, 1.0)
+            self._left_out += self._done - before + self._size(segment.extent, segment.range)
+        self.segment(segment, "reusing")
 
     def _advance(self, extent: Extent, stem: str, fraction: float) -> None:
         before = self._jobs.get((extent, stem))

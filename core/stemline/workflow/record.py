@@ -19,15 +19,15 @@ from stemline.disk import is_full
 from stemline.errors import Code, OutputError
 from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
-from stemline.plan import Cut, PlannedJob
+from stemline.plan import PlannedJob, StemSegment
 from stemline.workflow.settings import RunSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that makes the stems of one cut what they are. `jobs` are in the order of the stems."""
+    """All that makes the stems of one segment what they are. `jobs` are in the order of the stems."""
 
-    cut: Cut
+    segment: StemSegment
     facts: MediaFacts
     jobs: tuple[PlannedJob, ...]
     media: str
@@ -53,9 +53,9 @@ class Recipe:
         )
         return SEPARATION.stem_key(values)
 
-    def work(self, stem: str) -> str:
+    def fingerprint(self, stem: str) -> str:
         """SHA-256 that names one stem file: how it was separated, the range it holds, and its format."""
-        held = [self.cut.range.start_sample, self.cut.range.end_sample]
+        held = [self.segment.range.start_sample, self.segment.range.end_sample]
         return digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
 
     def request(self, job: PlannedJob, subtract: Sequence[str] = (), batch_id: str = "") -> JobRequest:
@@ -82,9 +82,9 @@ class Recipe:
 
 def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, object]:
     """The record of one stem file, without what is known only once it is written (`null`, `audio_sha256`)."""
-    cut, length = recipe.cut, recipe.facts.length_samples
+    segment, length = recipe.segment, recipe.facts.length_samples
     planned = next((job for job in recipe.jobs if job.stem == stem), None)
-    base = cut.extent.range.start_sample
+    base = segment.extent.range.start_sample
     return {
         "version": METADATA_VERSION,
         "stem": stem,
@@ -96,11 +96,11 @@ def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, objec
         "job": job.name if job else "",
         "key": recipe.key(stem),
         "source": {
-            "media": Path(cut.source.path).as_uri(),
-            "stream": cut.source.stream,
-            "channels": list(recipe.facts.channels_of(cut.source)),
-            "start_sample": cut.range.start_sample,
-            "end_sample": cut.range.end_sample,
+            "media": Path(segment.source.path).as_uri(),
+            "stream": segment.source.stream,
+            "channels": list(recipe.facts.channels_of(segment.source)),
+            "start_sample": segment.range.start_sample,
+            "end_sample": segment.range.end_sample,
             "sample_rate": recipe.facts.sample_rate,
         },
         "model": recipe.model.id,
@@ -114,24 +114,24 @@ def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, objec
         },
         "engine_version": __version__,
         "handle_samples": [
-            cut.used.start_sample - cut.range.start_sample,
-            max(0, cut.range.end_sample - cut.used.end_sample),
+            segment.used.start_sample - segment.range.start_sample,
+            max(0, segment.range.end_sample - segment.used.end_sample),
         ],
-        "pad_samples": cut.pad_samples(length),
+        "pad_samples": segment.pad_samples(length),
     }
 
 
-def stem_tags(recipe: Recipe, stem: str, metadata: Mapping[str, object], work: str) -> StemTags:
+def stem_tags(recipe: Recipe, stem: str, metadata: Mapping[str, object], fingerprint: str) -> StemTags:
     """The tags of one file. The time reference is the source timecode of its first sample, rounded to a sample."""
-    position = recipe.facts.timecode_sample + recipe.cut.range.start_sample
+    position = recipe.facts.timecode_sample + recipe.segment.range.start_sample
     prompt = metadata["prompt"]
     text = prompt["text"] if isinstance(prompt, dict) else ""
     count = recipe.facts.channels
     return StemTags(
         description=f"{stem}: {text}" if text else stem,
-        reference=work[:32],
+        reference=fingerprint[:32],
         time_reference_sample=max(0, round(position)),
-        scene=Path(recipe.cut.source.path).stem,
+        scene=Path(recipe.segment.source.path).stem,
         note=f"Made by Stemline {__version__} with the model {recipe.model.id}.",
         track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
         frame_rate=recipe.facts.frame_rate,

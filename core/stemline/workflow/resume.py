@@ -16,7 +16,7 @@ from stemline.errors import Code, OutputError
 from stemline.locks import file_lock
 from stemline.workflow.locks import lock_of
 from stemline.workflow.record import sidecar_path, write_json
-from stemline.workflow.settings import Null
+from stemline.workflow.results import Null
 
 _PART_OWNER = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 _States = tuple[tuple[str, int, int, int], ...]
@@ -31,12 +31,12 @@ class FinishedFile:
     record: Mapping[str, Any]
 
 
-def find_finished(paths: Mapping[str, Path], works: Mapping[str, str]) -> dict[str, FinishedFile] | None:
+def find_finished(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> dict[str, FinishedFile] | None:
     """The files of a whole set if every one is there, of the right work, and of the size it was written with."""
     found: dict[str, FinishedFile] = {}
     for name, path in paths.items():
         record = _read(sidecar_path(path))
-        if record.get("work") != works[name] or not _is_complete(record):
+        if record.get("work") != fingerprints[name] or not _is_complete(record):
             return None
         audio = path.with_name(str(record["file"].get("name")))
         try:
@@ -59,11 +59,11 @@ def null_of(files: Mapping[str, FinishedFile]) -> Null:
     return Null(float(null["peak"]), float(null["dbfs"]))
 
 
-def check_free(paths: Mapping[str, Path], works: Mapping[str, str]) -> None:
+def check_free(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> None:
     """Raises OutputError (OUTPUT_EXISTS) where a file stands, or is being written, that is not this work's own."""
     for name, path in paths.items():
         record = _read(sidecar_path(path))
-        if record.get("work") == works[name]:
+        if record.get("work") == fingerprints[name]:
             continue
         if _is_at_work(record.get("process")):
             raise OutputError(
@@ -90,7 +90,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
+def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
     """Marks the places of a set as being written by this work.
 
     After a kill the marks say that what stands there is our own unfinished work and may be written anew. After an error
@@ -101,10 +101,10 @@ def claim(paths: Mapping[str, Path], works: Mapping[str, str], *, overwrite: boo
     sidecars = {name: sidecar_path(path) for name, path in paths.items()}
     with file_lock(lock_of(next(iter(paths.values())).parent)):
         if not overwrite:
-            check_free(paths, works)
+            check_free(paths, fingerprints)
         before = {name: (_audio_states(path), _read(sidecars[name])) for name, path in paths.items()}
         for name, sidecar in sidecars.items():
-            write_json(sidecar, {"work": works[name], **mark})
+            write_json(sidecar, {"work": fingerprints[name], **mark})
     try:
         yield
     except BaseException:

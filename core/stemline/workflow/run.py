@@ -16,17 +16,10 @@ from stemline.workflow.estimate import remember_speed
 from stemline.workflow.file_names import EditNamer, Namer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
+from stemline.workflow.results import ClipOutcome, Failure, Notice, Progress, RunResult, StemOutcome
 from stemline.workflow.resume import null_of
-from stemline.workflow.separation import CutResult, Separation
-from stemline.workflow.settings import (
-    ClipOutcome,
-    Failure,
-    Notice,
-    Progress,
-    RunResult,
-    RunSettings,
-    StemOutcome,
-)
+from stemline.workflow.separation import SegmentResult, Separation
+from stemline.workflow.settings import RunSettings
 
 _METADATA_KEYS = (
     "version", "stem", "prompt", "job", "key", "source", "model", "weights", "seed", "settings",
@@ -61,7 +54,7 @@ def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: N
     remember_speed(separation.model.id, *separation.computed())
     if hooks.stopped():
         raise Cancelled
-    by_clip = {clip_id: result for result in results for clip_id in result.cut.clip_ids}
+    by_clip = {clip_id: result for result in results for clip_id in result.segment.clip_ids}
     done = [clip for clip in prepared.clips if by_clip[clip.clip_id].error is None]
     written = Written(())
     if done and not settings.audition_s:
@@ -89,7 +82,7 @@ def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: N
 def _write_tracks(
     host: Host,
     prepared: Prepared,
-    by_clip: dict[str, CutResult],
+    by_clip: dict[str, SegmentResult],
     done: list[ClipRange],
     settings: RunSettings,
 ) -> Written:
@@ -98,7 +91,7 @@ def _write_tracks(
         for clip in done:
             file = by_clip[clip.clip_id].files[name]
             metadata = {key: file.record[key] for key in _METADATA_KEYS}
-            placed.append(PlacedStem(clip.clip_id, name, str(file.path), by_clip[clip.clip_id].cut.range, metadata))
+            placed.append(PlacedStem(clip.clip_id, name, str(file.path), by_clip[clip.clip_id].segment.range, metadata))
     facts = {clip.clip_id: prepared.facts[clip.source] for clip in done}
     tracks = place_stems(done, placed, facts, TrackOptions(settings.play, settings.checkerboard))
     disable = tuple(clip.clip_id for clip in done) if settings.disable_originals else ()
@@ -118,7 +111,7 @@ def _write_tracks(
     return host.write_tracks(tracks, WriteOptions(disable, run))
 
 
-def _outcome(clip: ClipRange, result: CutResult, prepared: Prepared, settings: RunSettings) -> ClipOutcome:
+def _outcome(clip: ClipRange, result: SegmentResult, prepared: Prepared, settings: RunSettings) -> ClipOutcome:
     facts = prepared.facts[clip.source]
     residual = result.files[RESIDUAL]
     return ClipOutcome(
@@ -129,7 +122,7 @@ def _outcome(clip: ClipRange, result: CutResult, prepared: Prepared, settings: R
         media=clip.source.path,
         sample_rate=facts.sample_rate,
         channels=facts.channels,
-        length_samples=result.cut.range.length,
+        length_samples=result.segment.range.length,
         seed=settings.seed,
         model=residual.record["model"],
         null=null_of(result.files),
@@ -143,7 +136,7 @@ def _outcome(clip: ClipRange, result: CutResult, prepared: Prepared, settings: R
     )
 
 
-def _stem(stem: StemRequest, result: CutResult) -> StemOutcome:
+def _stem(stem: StemRequest, result: SegmentResult) -> StemOutcome:
     file = result.files[stem.name]
     record = file.record
     return StemOutcome(
@@ -157,7 +150,7 @@ def _stem(stem: StemRequest, result: CutResult) -> StemOutcome:
     )
 
 
-def _notices(done: list[ClipRange], by_clip: dict[str, CutResult]) -> tuple[Notice, ...]:
+def _notices(done: list[ClipRange], by_clip: dict[str, SegmentResult]) -> tuple[Notice, ...]:
     """Every warning of every stem, and every stem whose sound was not found."""
     notices = []
     for clip in done:
@@ -169,5 +162,5 @@ def _notices(done: list[ClipRange], by_clip: dict[str, CutResult]) -> tuple[Noti
     return tuple(dict.fromkeys(notices))
 
 
-def _length_s(result: CutResult, prepared: Prepared) -> float:
-    return result.cut.range.length / prepared.facts[result.cut.source].sample_rate
+def _length_s(result: SegmentResult, prepared: Prepared) -> float:
+    return result.segment.range.length / prepared.facts[result.segment.source].sample_rate

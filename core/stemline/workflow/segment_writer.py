@@ -17,40 +17,41 @@ from stemline.workflow.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
-class CutWork:
-    """One cut on its way: how it is made, and by stem name the place of each file (without suffix) and its work."""
+class SegmentWork:
+    """One segment on its way: how it is made, and by stem name the place of each file (without suffix) and its work."""
 
     recipe: Recipe
     paths: dict[str, Path]
-    works: dict[str, str]
+    fingerprints: dict[str, str]
 
 
-def write_cut(
-    work: CutWork, jobs: Mapping[str, Job | None], client: Client, cancelled: Callable[[], bool]
+def write_segment(
+    work: SegmentWork, jobs: Mapping[str, Job | None], client: Client, cancelled: Callable[[], bool]
 ) -> dict[str, FinishedFile]:
-    """The cut's files by stem name; None stands for a job that was not needed. Raises as `write_set` does, Cancelled
-    among it.
+    """Write the files of a segment and return them by stem name.
+
+    A job is None where none was needed. Raises as `write_set` does, Cancelled among it.
     """
-    cut = work.recipe.cut
+    segment = work.recipe.segment
     metadata = {name: clip_metadata(work.recipe, name, jobs.get(name)) for name in work.paths}
 
     def tags(name: str) -> StemTags:
-        return stem_tags(work.recipe, name, metadata[name], work.works[name])
+        return stem_tags(work.recipe, name, metadata[name], work.fingerprints[name])
 
-    sample_format = SampleFormat(work.recipe.settings.sample_format or _default_format(cut.source))
+    sample_format = SampleFormat(work.recipe.settings.sample_format or _default_format(segment.source))
     targets: dict[str, Target | None] = {}
     with ExitStack() as stack:
         for name, job in jobs.items():
-            targets[name] = target = Target.of(client, job, cut.extent.range)
+            targets[name] = target = Target.of(client, job, segment.extent.range)
             if target is not None:
                 stack.callback(target.close)
-        request = SetRequest(cut.source, cut.range, targets, work.paths, sample_format, tags, cancelled)
-        written = write_set(request, stack.enter_context(open_audio(cut.source)))
+        request = SetRequest(segment.source, segment.range, targets, work.paths, sample_format, tags, cancelled)
+        written = write_set(request, stack.enter_context(open_audio(segment.source)))
     return {name: _finish_file(name, work, written, metadata[name], jobs.get(name)) for name in work.paths}
 
 
 def _finish_file(
-    name: str, work: CutWork, written: WrittenSet, metadata: dict[str, object], job: Job | None
+    name: str, work: SegmentWork, written: WrittenSet, metadata: dict[str, object], job: Job | None
 ) -> FinishedFile:
     """Completes the record of a written file with what is known now, in the sidecar; from here on the file counts as
     done.
@@ -61,8 +62,8 @@ def _finish_file(
     stem = job.stem if job else None
     record = {
         **metadata,
-        "work": work.works[name],
-        "extent": [work.recipe.cut.extent.range.start_sample, work.recipe.cut.extent.range.end_sample],
+        "work": work.fingerprints[name],
+        "extent": [work.recipe.segment.extent.range.start_sample, work.recipe.segment.extent.range.end_sample],
         "file": {"name": file.path.name, "bytes": file.path.stat().st_size, "format": written.sample_format},
         "found": bool(stem and stem.found),
         "confidence": stem.confidence if stem else 0.0,
@@ -90,7 +91,7 @@ def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None)
         message = "Some of the media file does not decode; there it is silent, or what follows comes early."
         warnings.append({"code": "MEDIA_DAMAGED", "message": f"{message} Copy it again if it should be whole."})
     facts = recipe.facts
-    if name == RESIDUAL and facts.cut_short and recipe.cut.range.end_sample >= facts.length_samples:
+    if name == RESIDUAL and facts.cut_short and recipe.segment.range.end_sample >= facts.length_samples:
         end_s = facts.length_samples / facts.sample_rate
         message = (
             f"The media file is cut short: its sound ends after {end_s:.2f} s. Copy it again if there should be more."

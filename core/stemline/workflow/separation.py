@@ -15,13 +15,13 @@ from stemline.client import Client, Job, JobRequest, JobState, Model
 from stemline.clips import RESIDUAL
 from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
-from stemline.plan import Cut, Extent, PlannedJob
+from stemline.plan import Extent, PlannedJob, StemSegment
 from stemline.workflow.file_names import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.progress import Hooks, Meter
 from stemline.workflow.record import Recipe
 from stemline.workflow.resume import FinishedFile, check_free, claim, find_finished, sweep
-from stemline.workflow.segment_writer import CutWork, write_cut
+from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 
 _WRITERS = 2
@@ -33,10 +33,10 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class CutResult:
-    """The set of files of one cut, or why there is none. `engine_s` is 0 when nothing had to be computed."""
+class SegmentResult:
+    """The set of files of one segment, or why there is none. `engine_s` is 0 when nothing had to be computed."""
 
-    cut: Cut
+    segment: StemSegment
     files: dict[str, FinishedFile] = field(default_factory=dict)
     error: StemlineError | None = None
     reused: bool = False
@@ -45,7 +45,7 @@ class CutResult:
 
 
 class Separation:
-    """Runs the jobs of a plan and writes the files of every cut. Used once."""
+    """Runs the jobs of a plan and writes the files of every segment. Used once."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Separation:
         self._planned = prepared.plan.jobs_of()
         self._jobs: dict[tuple[Extent, str], Job] = {}
         self._open_jobs: set[str] = set()
-        self._results: list[CutResult] = []
+        self._results: list[SegmentResult] = []
         self._swept: set[Path] = set()
         self._meter = Meter(prepared, hooks.on_progress)
 
@@ -73,8 +73,8 @@ class Separation:
     def model(self) -> Model:
         return self._model
 
-    def run(self) -> list[CutResult]:
-        """Results in the order of the plan's cuts. Raises Cancelled, and UsageError for a prompt that the model
+    def run(self) -> list[SegmentResult]:
+        """Results in the order of the plan's segments. Raises Cancelled, and UsageError for a prompt that the model
         refuses.
 
         While one lot of extents is sent, the lots before it are separated and written.
@@ -84,8 +84,8 @@ class Separation:
         except BaseException:
             self._cancel_jobs()  # once more: a lot may have created its jobs while the others were being cancelled
             raise
-        order = {id(cut): i for i, cut in enumerate(self._prepared.plan.cuts)}
-        return sorted(self._results, key=lambda result: order[id(result.cut)])
+        order = {id(segment): i for i, segment in enumerate(self._prepared.plan.segments)}
+        return sorted(self._results, key=lambda result: order[id(result.segment)])
 
     def computed(self) -> tuple[float, float]:
         """Seconds of media in the jobs so far that had to be computed, now or before, and of computing them."""
@@ -95,13 +95,13 @@ class Separation:
         return audio_s, sum(job.engine_s for job in jobs.values())
 
     def _run_lots(self) -> None:
-        lots: list[Future[list[Future[CutResult]]]] = []
+        lots: list[Future[list[Future[SegmentResult]]]] = []
         with (
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="stem-writer") as writers,
             ThreadPoolExecutor(_LOTS, thread_name_prefix="stem-lot") as followers,
         ):
             try:
-                for lot in _lots(self._prepared.plan.cuts):
+                for lot in _lots(self._prepared.plan.segments):
                     _raise_failed(lots)
                     open_work = self._send(lot)
                     if open_work:
@@ -124,26 +124,26 @@ class Separation:
             self._check_cancelled()
         return [future.result() for future in futures]
 
-    def _send(self, cuts: Sequence[Cut]) -> list[CutWork]:
-        """Makes sure that the server has these cuts' sound; gives those whose files are not there yet."""
+    def _send(self, segments: Sequence[StemSegment]) -> list[SegmentWork]:
+        """Makes sure that the server has these segments' sound; gives those whose files are not there yet."""
         media: dict[Extent, str | StemlineError] = {}
-        open_work: list[CutWork] = []
-        for cut in cuts:
+        open_work: list[SegmentWork] = []
+        for segment in segments:
             self._check_cancelled()
-            if cut.extent not in media:
-                media[cut.extent] = self._media(cut.extent)
-            known = media[cut.extent]
+            if segment.extent not in media:
+                media[segment.extent] = self._media(segment.extent)
+            known = media[segment.extent]
             if isinstance(known, StemlineError):
-                self._leave_out(CutResult(cut, error=known))
+                self._leave_out(SegmentResult(segment, error=known))
                 continue
-            work = self._work(cut, known)
+            work = self._work(segment, known)
             self._sweep(work)
-            finished = find_finished(work.paths, work.works)
+            finished = find_finished(work.paths, work.fingerprints)
             if finished is not None:
-                self._leave_out(CutResult(cut, finished, reused=True))
+                self._leave_out(SegmentResult(segment, finished, reused=True))
                 continue
             if not self._settings.overwrite:
-                check_free(work.paths, work.works)
+                check_free(work.paths, work.fingerprints)
             open_work.append(work)
         return open_work
 
@@ -160,26 +160,26 @@ class Separation:
         except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
             return report_crash(error)
 
-    def _work(self, cut: Cut, media: str) -> CutWork:
-        facts = self._prepared.facts[cut.source]
-        jobs = self._planned[cut.extent]
-        recipe = Recipe(cut, facts, jobs, media, self._model, self._pipeline_version, self._settings)
-        works = {name: recipe.work(name) for name in [*(job.stem for job in jobs), RESIDUAL]}
-        paths = {name: self._namer(cut, facts, name, work) for name, work in works.items()}
-        return CutWork(recipe, paths, works)
+    def _work(self, segment: StemSegment, media: str) -> SegmentWork:
+        facts = self._prepared.facts[segment.source]
+        jobs = self._planned[segment.extent]
+        recipe = Recipe(segment, facts, jobs, media, self._model, self._pipeline_version, self._settings)
+        fingerprints = {name: recipe.fingerprint(name) for name in [*(job.stem for job in jobs), RESIDUAL]}
+        paths = {name: self._namer(segment, facts, name, fingerprint) for name, fingerprint in fingerprints.items()}
+        return SegmentWork(recipe, paths, fingerprints)
 
-    def _sweep(self, work: CutWork) -> None:
+    def _sweep(self, work: SegmentWork) -> None:
         """Once for each folder that files go to."""
         folders = {path.parent for path in work.paths.values()} - self._swept
         for folder in folders:
             sweep(folder)
         self._swept |= folders
 
-    def _separate(self, open_work: Sequence[CutWork], writers: ThreadPoolExecutor) -> list[Future[CutResult]]:
-        """Runs the jobs of one lot; hands each extent's cuts to the writers when its last job has ended."""
-        by_extent: dict[Extent, list[CutWork]] = {}
+    def _separate(self, open_work: Sequence[SegmentWork], writers: ThreadPoolExecutor) -> list[Future[SegmentResult]]:
+        """Runs the jobs of one lot; hands each extent's segments to the writers when its last job has ended."""
+        by_extent: dict[Extent, list[SegmentWork]] = {}
         for work in open_work:
-            by_extent.setdefault(work.recipe.cut.extent, []).append(work)
+            by_extent.setdefault(work.recipe.segment.extent, []).append(work)
         names = [stem.name for stem in self._prepared.stems]
         rounds = [[name] for name in names] if self._settings.chain else [names]
         for earlier in rounds[:-1]:
@@ -191,7 +191,7 @@ class Separation:
             for work in by_extent[extent]
         ]
 
-    def _jobs_of(self, by_extent: Mapping[Extent, list[CutWork]], names: list[str]) -> Iterator[Extent]:
+    def _jobs_of(self, by_extent: Mapping[Extent, list[SegmentWork]], names: list[str]) -> Iterator[Extent]:
         """Runs the jobs of these stems; yields each extent when all of its jobs have ended."""
         batch = str(uuid.uuid4())
         requests: dict[tuple[Extent, str], JobRequest] = {}
@@ -235,19 +235,19 @@ class Separation:
                 before.append(done.stem.media)
         return before
 
-    def _write(self, work: CutWork) -> CutResult:
-        """Writes one cut's files, from the writer's thread."""
+    def _write(self, work: SegmentWork) -> SegmentResult:
+        """Writes one segment's files, from the writer's thread."""
         started = time.monotonic()
-        cut = work.recipe.cut
-        result = CutResult(cut)
+        segment = work.recipe.segment
+        result = SegmentResult(segment)
         try:
-            jobs = {job.stem: self._jobs.get((cut.extent, job.stem)) for job in work.recipe.jobs}
+            jobs = {job.stem: self._jobs.get((segment.extent, job.stem)) for job in work.recipe.jobs}
             for job in jobs.values():
                 if job is not None and job.state is not JobState.SUCCEEDED:
                     raise job.error.error() if job.error else SeparationError("The job was stopped on the server.")
-            with claim(work.paths, work.works, overwrite=self._settings.overwrite):
-                result.files = write_cut(work, jobs, self._client, self._hooks.stopped)
-            share = cut.range.length / cut.extent.range.length
+            with claim(work.paths, work.fingerprints, overwrite=self._settings.overwrite):
+                result.files = write_segment(work, jobs, self._client, self._hooks.stopped)
+            share = segment.range.length / segment.extent.range.length
             result.engine_s = sum(job.engine_s for job in jobs.values() if job) * min(1.0, share)
         except StemlineError as error:
             stops_all = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
@@ -257,19 +257,19 @@ class Separation:
         except Exception as error:  # noqa: BLE001 - as above
             result.error = report_crash(error)
         result.elapsed_s = time.monotonic() - started
-        self._meter.cut(cut)
+        self._meter.segment(segment)
         return result
 
-    def _leave_out(self, result: CutResult) -> None:
+    def _leave_out(self, result: SegmentResult) -> None:
         self._results.append(result)
-        self._meter.leave_out(result.cut)
+        self._meter.leave_out(result.segment)
 
     def _check_cancelled(self) -> None:
         if self._hooks.stopped():
             raise Cancelled
 
 
-def _raise_failed(lots: Sequence[Future[list[Future[CutResult]]]]) -> None:
+def _raise_failed(lots: Sequence[Future[list[Future[SegmentResult]]]]) -> None:
     """What stops everything stops it before more sound is sent."""
     for lot in lots:
         for written in lot.result() if lot.done() else ():
@@ -277,12 +277,12 @@ def _raise_failed(lots: Sequence[Future[list[Future[CutResult]]]]) -> None:
                 written.result()
 
 
-def _lots(cuts: Sequence[Cut]) -> Iterator[list[Cut]]:
-    """All cuts, a few extents or one long one at a time; those of one extent stay together."""
-    of_extent: dict[Extent, list[Cut]] = {}
-    for cut in cuts:
-        of_extent.setdefault(cut.extent, []).append(cut)
-    lot: list[Cut] = []
+def _lots(segments: Sequence[StemSegment]) -> Iterator[list[StemSegment]]:
+    """All segments, a few extents or one long one at a time; those of one extent stay together."""
+    of_extent: dict[Extent, list[StemSegment]] = {}
+    for segment in segments:
+        of_extent.setdefault(segment.extent, []).append(segment)
+    lot: list[StemSegment] = []
     extents = samples = 0
     for extent, own in of_extent.items():
         if extents == _LOT_EXTENTS or samples > _LOT_SAMPLES:

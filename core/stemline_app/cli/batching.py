@@ -23,9 +23,9 @@ from stemline.timebase import snap_rate
 from stemline.workflow import EditNamer, Hooks, Prepared, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import check_room, estimate
 from stemline.workflow.file_names import relative_to
-from stemline.workflow.outputs import OutputNotebook
+from stemline.workflow.outputs import OutputLedger
 from stemline.workflow.record import write_json, write_text
-from stemline.workflow.settings import Estimate
+from stemline.workflow.results import Estimate
 from stemline_app.cli.answers import print_json, say, write_line
 from stemline_app.cli.exporting import Exports, check_formats, export_results
 from stemline_app.cli.output import print_clips, progress_bar, say_notices, say_orders, skip_line
@@ -40,8 +40,8 @@ def batch(args: argparse.Namespace) -> int:
     stems = _stems(args)
     check_formats(args)
     settings = _settings(args)
-    with stop_by_signal() as stop, OutputNotebook(settings.output_dir) as notebook:
-        return _Batch(args, stems, settings, notebook).run(stop)
+    with stop_by_signal() as stop, OutputLedger(settings.output_dir) as ledger:
+        return _Batch(args, stems, settings, ledger).run(stop)
 
 
 class _Batch:
@@ -52,9 +52,9 @@ class _Batch:
         args: argparse.Namespace,
         stems: tuple[StemRequest, ...],
         settings: RunSettings,
-        notebook: OutputNotebook,
+        ledger: OutputLedger,
     ) -> None:
-        self._args, self._stems, self._notebook = args, stems, notebook
+        self._args, self._stems, self._ledger = args, stems, ledger
         self._edit = Path(args.edit).absolute()
         self._recipe = _recipe(self._edit, stems, settings, args)
         self._target = self._choose(safe_part(self._edit.stem, 120), ".stems.otio")
@@ -62,7 +62,7 @@ class _Batch:
         self._settings = settings
 
     def _choose(self, base: str, suffix: str) -> Path:
-        return self._notebook.choose(base, suffix, self._recipe, overwrite=self._args.overwrite)
+        return self._ledger.choose(base, suffix, self._recipe, overwrite=self._args.overwrite)
 
     def run(self, stop: Stop) -> int:
         args, settings = self._args, self._settings
@@ -85,8 +85,8 @@ class _Batch:
             result = run_prepared(host, prepared, settings, namer, Hooks(show, stop.asked))
         exports = Exports()
         if result.output:
-            self._notebook.note(self._target, self._recipe)
-            exports = export_results(args, result, self._notebook, self._recipe)
+            self._ledger.note(self._target, self._recipe)
+            exports = export_results(args, result, self._ledger, self._recipe)
             result = dataclasses.replace(result, notes=(*result.notes, *exports.notes))
         self._report(result)
         self._tell(result, exports)
@@ -97,7 +97,7 @@ class _Batch:
         write_json(self._data, report)
         write_text(self._page, render_page(report))
         for path in (self._data, self._page):
-            self._notebook.note(path, self._recipe)
+            self._ledger.note(path, self._recipe)
 
     def _tell(self, result: RunResult, exports: Exports) -> None:
         if self._args.json:
@@ -211,7 +211,7 @@ def _say_plan(args: argparse.Namespace, prepared: Prepared, expected: Estimate) 
         print_json([plan], [])
         return 0
     write_line(_expectation(prepared, expected))
-    for cut in prepared.plan.cuts:
+    for cut in prepared.plan.segments:
         rate = prepared.facts[cut.source].sample_rate
         write_line(
             f"{Path(cut.source.path).name}: {cut.range.start_sample / rate:.3f}-{cut.range.end_sample / rate:.3f} s"

@@ -12,7 +12,7 @@ from pathlib import Path
 from stemline.errors import Cancelled, StemlineError, UsageError
 from stemline.timebase import snap_rate
 from stemline.workflow import RunResult
-from stemline.workflow.outputs import OutputNotebook
+from stemline.workflow.outputs import OutputLedger
 from stemline_otio.export import (
     Exported,
     ExportRequest,
@@ -45,22 +45,22 @@ def check_formats(args: argparse.Namespace) -> None:
 
 
 class _Places:
-    """Where the results go, under names that the notebook gives and keeps."""
+    """Where the results go, under names that the ledger gives and keeps."""
 
-    def __init__(self, notebook: OutputNotebook, edit: Path, *, overwrite: bool) -> None:
-        self._notebook = notebook
+    def __init__(self, ledger: OutputLedger, edit: Path, *, overwrite: bool) -> None:
+        self._ledger = ledger
         self._base = edit.name.removesuffix(_SUFFIX)
         self._overwrite = overwrite
         self._recipes: dict[Path, str] = {}
 
     def choose(self, recipe: str, suffix: str, digest: str = "") -> Path:
         recipe += digest
-        path = self._notebook.choose(self._base, suffix, recipe, overwrite=self._overwrite)
+        path = self._ledger.choose(self._base, suffix, recipe, overwrite=self._overwrite)
         self._recipes[path] = recipe
         return path
 
     def note(self, written: Exported) -> None:
-        self._notebook.note(written.path, self._recipes[written.path])
+        self._ledger.note(written.path, self._recipes[written.path])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class Exports:
     failed: tuple[StemlineError, ...] = ()
 
 
-def export_results(args: argparse.Namespace, result: RunResult, notebook: OutputNotebook, recipe: str) -> Exports:
+def export_results(args: argparse.Namespace, result: RunResult, ledger: OutputLedger, recipe: str) -> Exports:
     """Writes them all: one that fails is listed, and the others are written. A whole edit that cannot be said in a
     format without loss is no failure: `--rewrite` asks for it only where it can.
     """
     edit = Path(result.output)
-    places = _Places(notebook, edit, overwrite=args.overwrite)
+    places = _Places(ledger, edit, overwrite=args.overwrite)
     paths: list[str] = []
     notes: list[str] = []
     failed: list[StemlineError] = []

@@ -119,25 +119,27 @@ def separate(
     facts = {c.source: media_facts(c.source) for c in read.clips}
     plan = plan_separation(read.clips, facts, [StemRequest("half", Prompt("x"))], PlanSettings(handle=handle))
     placed = []
-    for number, cut in enumerate(plan.cuts):
-        rate = facts[cut.source].sample_rate
-        chosen = cut.source.channels or tuple(range(facts[cut.source].channels))
-        whole = source_samples(cut.source.path)
-        block = np.zeros((len(chosen), cut.range.length), dtype=np.int32)
-        first, last = max(0, cut.range.start_sample), min(whole.shape[1], cut.range.end_sample)
-        block[:, first - cut.range.start_sample : last - cut.range.start_sample] = whole[list(chosen), first:last]
+    for number, segment in enumerate(plan.segments):
+        rate = facts[segment.source].sample_rate
+        chosen = segment.source.channels or tuple(range(facts[segment.source].channels))
+        whole = source_samples(segment.source.path)
+        block = np.zeros((len(chosen), segment.range.length), dtype=np.int32)
+        first, last = max(0, segment.range.start_sample), min(whole.shape[1], segment.range.end_sample)
+        block[:, first - segment.range.start_sample : last - segment.range.start_sample] = whole[
+            list(chosen), first:last
+        ]
         half = block // 2
-        stamp = int(facts[cut.source].timecode_sample) + cut.range.start_sample
+        stamp = int(facts[segment.source].timecode_sample) + segment.range.start_sample
         for stem, part in (("half", half), (RESIDUAL, block - half)):
             file = write_wav(output.parent / "stems" / f"{stem}_{number}.wav", part, rate, max(0, stamp))
             held: dict[str, object] = {
-                "media": cut.source.path,
-                "start_sample": cut.range.start_sample,
+                "media": segment.source.path,
+                "start_sample": segment.range.start_sample,
                 "sample_rate": rate,
             }
-            held |= {"end_sample": cut.range.end_sample, "channels": list(chosen)}
+            held |= {"end_sample": segment.range.end_sample, "channels": list(chosen)}
             own = {"stem": stem, "source": held}
-            placed += [PlacedStem(i, stem, str(file), cut.range, own) for i in cut.clip_ids]
+            placed += [PlacedStem(i, stem, str(file), segment.range, own) for i in segment.clip_ids]
     by_id = {c.clip_id: facts[c.source] for c in read.clips}
     tracks = place_stems(read.clips, placed, by_id, TrackOptions(checkerboard=checkerboard))
     ids = tuple(c.clip_id for c in read.clips) if disable else ()

@@ -146,7 +146,7 @@ class Desk:
 def write_copies(prepared: Prepared, folder: Path) -> list[PlacedStem]:
     """A stem file for each cut, as the core would name its range: the media's own sound, silence past its ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    by_clip = prepared.plan.cut_of()
+    by_clip = prepared.plan.segment_of()
     placed = []
     for clip in prepared.clips:
         cut = by_clip[clip.clip_id]

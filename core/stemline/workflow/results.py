@@ -1,0 +1,141 @@
+"""What a run reports: progress, notices, outcomes by clip, and estimates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from stemline.clips import Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `done` and `total` count milliseconds of media, once for each stem to be separated and once for
+    writing; `stage` is for people. `speed` is seconds of media per second so far, 0 where nothing had to be done.
+    """
+
+    stage: str
+    done: int
+    total: int
+    speed: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """What is left of mix - sum(stems) - residual, read from the files: the largest absolute sample, and that in
+    dBFS.
+    """
+
+    peak: float
+    dbfs: float
+
+    @classmethod
+    def of(cls, peak: float) -> Null:
+        """With the dBFS of `peak`, floored at -240."""
+        return cls(peak, round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0)
+
+    def as_dict(self) -> dict[str, float]:
+        return {"peak": self.peak, "dbfs": self.dbfs}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know about one stem of one clip; the work went on."""
+
+    clip: str
+    stem: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StemOutcome:
+    """One stem file of one clip. `waveform` is the largest absolute sample per column of a picture, in
+    thousandths of full scale."""
+
+    stem: str
+    prompt: str
+    path: str
+    found: bool
+    confidence: float
+    matched: str
+    waveform: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOutcome:
+    """One clip's set of files. `speed` is seconds of media per second of engine time; 0 where nothing was computed."""
+
+    clip_id: str
+    name: str
+    track: str
+    record_start: str
+    media: str
+    sample_rate: int
+    channels: int
+    length_samples: int
+    seed: int
+    model: str
+    null: Null
+    stems: tuple[StemOutcome, ...]
+    residual: str
+    mix_waveform: tuple[int, ...]
+    residual_waveform: tuple[int, ...]
+    reused: bool
+    engine_s: float
+    elapsed_s: float
+
+    @property
+    def speed(self) -> float:
+        return self.length_samples / self.sample_rate / self.engine_s if self.engine_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A clip that should have been separated and was not."""
+
+    clip: str
+    track: str
+    record_start: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run, clip by clip. `output` is the edit that was written, empty where none was."""
+
+    clips: tuple[ClipOutcome, ...]
+    skipped: tuple[Skip, ...]
+    failed: tuple[Failure, ...]
+    notices: tuple[Notice, ...]
+    tracks: tuple[str, ...]
+    output: str
+    notes: tuple[str, ...]
+    model: str
+    audio_s: float
+    elapsed_s: float
+    engine_s: float
+
+    @property
+    def null(self) -> Null:
+        """The worst of all clips."""
+        return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null.of(0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would take. `engine_s` is None when this server has never run the model."""
+
+    audio_s: float
+    jobs: int
+    files: int
+    output_bytes: int
+    cache_bytes: int
+    free_bytes: int
+    engine_s: float | None = None
+    skipped: tuple[Skip, ...] = field(default=())

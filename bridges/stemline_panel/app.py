@@ -15,6 +15,7 @@ import pyqtgraph
 from PyQt5.QtCore import QTimer
 from PyQt5.QtWidgets import QApplication
 
+from stemline.companion.services import Doctor, no_doctor
 from stemline_bridge.lines import ByteStream
 from stemline_panel.crash_handler import install_crash_handler
 from stemline_panel.director import Director
@@ -28,12 +29,16 @@ from stemline_panel.user_data import UserData, delete_unsaved_stems
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How it was started. `streams` are those of the host program that is our parent."""
+    """How it was started.
+
+    `streams` are those of the host program that started it, `doctor` runs the checks that this program can ask for.
+    """
 
     input: str | None = None
     server: str | None = None
     output: str | None = None
     streams: tuple[ByteStream, ByteStream] | None = None
+    doctor: Doctor = no_doctor
 
 
 def main(launch: Launch) -> int:
@@ -75,6 +80,7 @@ def build(launch: Launch, sink: AudioSink, user_data: UserData) -> Director:
     output = Path(typed_folder(launch.output)) if launch.output else None
     director = Director(Session(user_data.settings(), server=launch.server, output_now=output), user_data, sink)
     director.connection.connect_now()
+    director.hosts.doctor = launch.doctor
     if launch.streams is not None:
         director.hosts.attach(*launch.streams)
     elif launch.input:

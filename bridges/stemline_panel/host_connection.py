@@ -24,12 +24,12 @@ class HostConnection(Companion):
         self,
         incoming: ByteStream,
         outgoing: ByteStream,
-        server: str | None,
+        services: EditServices,
         on_hello: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
         self._on_hello, self._on_end = on_hello, on_end
-        super().__init__(incoming, outgoing, EditServices(server))
+        super().__init__(incoming, outgoing, services)
 
     def methods(self) -> dict[str, Method]:
         offered = {name: method for name, method in super().methods().items() if name in _OFFERED}

@@ -12,6 +12,7 @@ from pathlib import Path
 from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.clips import ClipRange
+from stemline.companion.services import Doctor, EditServices, no_doctor
 from stemline.errors import Code, HostError, StemlineError
 from stemline.hosts.base import ReadClips
 from stemline_bridge.lines import ByteStream
@@ -45,6 +46,7 @@ class HostController(QObject):
     def __init__(self, server: str | None, waiting_place: Path) -> None:
         super().__init__()
         self._server = server
+        self.doctor: Doctor = no_doctor
         self._waiting_place = waiting_place
         self._waiting: ReconnectListener | None = None
         self._worker = Worker("host", self)
@@ -73,8 +75,9 @@ class HostController(QObject):
 
     def attach(self, incoming: ByteStream, outgoing: ByteStream) -> None:
         """Becomes the companion of the program at the other end; its clips are read as soon as it says hello."""
+        services = EditServices(self._server, self.doctor)
         connection = HostConnection(
-            incoming, outgoing, self._server, self._greeted.emit, lambda: self._ended.emit(connection)
+            incoming, outgoing, services, self._greeted.emit, lambda: self._ended.emit(connection)
         )
         self._connection = connection
         connection.start()

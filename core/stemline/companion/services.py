@@ -13,12 +13,13 @@ from stemline.companion.companion import Separation
 from stemline.companion.jsonrpc import Params
 from stemline.companion.runs import Report
 from stemline.companion.wire import from_wire, to_wire
-from stemline.errors import UsageError
+from stemline.errors import Code, HostError, UsageError
 from stemline.hosts.base import Host, Selection
 from stemline.prompts import checked_requests
 from stemline.workflow import Progress, RunResult, RunSettings, run_edit
-from stemline_app.doctor import Status, all_checks
 
+Doctor = Callable[[], Mapping[str, Any]]
+"""Returns the answer to `doctor`: `works`, `advice` and `checks`."""
 _PICTURES = ("waveform", "mix_waveform", "residual_waveform")
 
 
@@ -31,11 +32,24 @@ class SeparateParams:
     selection: Selection = field(default_factory=Selection)
 
 
-class EditServices:
-    """Runs `stemline.workflow` against the host. `server` is used where a host names none."""
+def no_doctor() -> Mapping[str, Any]:
+    """Refuse `doctor`: the checks belong to the application. Raises HostError (HOST_UNSUPPORTED)."""
+    raise HostError(
+        "This companion was started without the checks of `stemline doctor`.",
+        code=Code.HOST_UNSUPPORTED,
+        advice="Run `stemline doctor` in a terminal.",
+    )
 
-    def __init__(self, server: str | None = None) -> None:
+
+class EditServices:
+    """Runs `stemline.workflow` against the host.
+
+    `server` is used where a host names none. `doctor` runs the checks of the application that starts the companion.
+    """
+
+    def __init__(self, server: str | None = None, doctor: Doctor = no_doctor) -> None:
         self._server = server
+        self._doctor = doctor
 
     def prepare(self, params: Params) -> Separation:
         """Raises UsageError or HostError for stems or settings that no run could take."""
@@ -61,14 +75,8 @@ class EditServices:
             return {"models": to_wire(client.models()), "default": client.server_info().default_model}
 
     def doctor(self) -> Mapping[str, Any]:
-        """Every finding, and the first thing to do."""
-        checks = list(all_checks())
-        worst = [check for status in (Status.FAIL, Status.WARN) for check in checks if check.status is status]
-        return {
-            "works": all(check.status is not Status.FAIL for check in checks),
-            "advice": next((check.advice for check in worst if check.advice), ""),
-            "checks": to_wire(checks),
-        }
+        """Return every finding, and the first thing to do. Raises HostError where there are no checks."""
+        return self._doctor()
 
 
 def _summary(result: RunResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,4 +34,11 @@ def run(args: argparse.Namespace) -> int:
     from stemline.companion.companion import Companion, serve
     from stemline.companion.services import EditServices
 
-    return serve(Companion(incoming, outgoing, EditServices(args.server)))
+    return serve(Companion(incoming, outgoing, EditServices(args.server, doctor_report)))
+
+
+def doctor_report() -> dict[str, Any]:
+    """Run the checks of `stemline doctor` for a host."""
+    from stemline_app.doctor import report
+
+    return report()

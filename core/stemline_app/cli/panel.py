@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from stemline_app.cli.host import doctor_report
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -47,4 +49,4 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"The panel's packages are not installed ({error}).", advice=f"Run: {install_command('panel')}"
         ) from error
-    return int(app.main(app.Launch(args.input, args.server, args.output, streams)))
+    return int(app.main(app.Launch(args.input, args.server, args.output, streams, doctor_report)))

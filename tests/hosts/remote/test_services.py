@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stemline.companion.services import EditServices
-from stemline.errors import Code, UsageError
+from stemline.errors import Code, HostError, UsageError
 from stemline.media import SampleFormat
 from stemline.options import FORMATS
 
@@ -72,3 +72,14 @@ def test_settings_that_no_run_can_take_are_refused_by_name(settings: dict[str, A
 def test_every_format_that_can_be_written_can_be_asked_for() -> None:
     assert tuple(SampleFormat) == FORMATS
     assert all(callable(prepared([SPEECH], sample_format=chosen)) for chosen in (None, *FORMATS))
+
+
+def test_the_checks_are_those_of_the_program_that_started_the_companion() -> None:
+    """The library must not import the application: without its checks the host is told so."""
+    assert EditServices(doctor=lambda: {"works": True}).doctor() == {"works": True}
+    with pytest.raises(HostError) as refused:
+        EditServices().doctor()
+    assert (refused.value.code, refused.value.advice) == (
+        Code.HOST_UNSUPPORTED,
+        "Run `stemline doctor` in a terminal.",
+    )

@@ -21,8 +21,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
 from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
-from stemline.workflow.file_names import Namer
-from stemline.workflow.outputs import OutputLedger
+from stemline.workflow.outputs import Namer, OutputLedger
 from stemline.workflow.record import sidecar_of
 from stemline_otio import OtioEdit, OtioTarget, open_edit
 from stemline_panel.model.formatting import join_names

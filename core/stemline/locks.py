@@ -1,12 +1,18 @@
-"""A lock between processes that lasts no longer than the process that holds it: an open file is held."""
+"""Locks between processes, held for as long as a file is open, and whether a process is alive."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from stemline.files import output_errors
+from stemline.paths import cache_dir
 
 if sys.platform == "win32":
     import msvcrt
@@ -49,3 +55,53 @@ def file_lock(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         _lock(file)
         yield
+
+
+def lock_of(place: Path) -> Path:
+    """The file to lock for a place, the same for every process of this user. Raises OutputError."""
+    folder = cache_dir() / "locks"
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder / hashlib.sha256(str(place.absolute()).encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that id exists. It may be another one by now: ids are used again."""
+    if pid <= 0:
+        return False
+    if sys.platform == "win32":
+        return _is_alive_on_windows(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def lock_state(state: Path) -> Iterator[bool]:
+    """Holds the lock of a server's state folder, so that no server starts there; gives False where one runs."""
+    try:
+        handle = (state / "lock").open("ab")
+    except FileNotFoundError:
+        yield False
+        return
+    with handle:
+        yield try_lock(handle)
+
+
+if sys.platform == "win32":
+
+    def _is_alive_on_windows(pid: int) -> bool:
+        """os.kill(pid, 0) would end the process there."""
+        synchronize, wait_timeout = 0x00100000, 0x00000102
+        kernel = ctypes.windll.kernel32
+        handle = kernel.OpenProcess(synchronize, False, pid)
+        if not handle:
+            return False
+        try:
+            return bool(kernel.WaitForSingleObject(handle, 0) == wait_timeout)
+        finally:
+            kernel.CloseHandle(handle)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import opentimelineio as otio
 
-from stemline.disk import is_full
 from stemline.errors import Code, EditError, OutputError
+from stemline.files import is_full
 
 # OpenTimelineIO's parser and its copying recurse in native code: text nested some ten thousand deep ends the process.
 _MAX_JSON_DEPTH = 1000

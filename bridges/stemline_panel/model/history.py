@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemline.errors import StemlineError
-from stemline.workflow.record import write_json
+from stemline.files import write_json
 
 _KEPT = 200
 

@@ -13,7 +13,7 @@ from typing import Any
 from stemline.clips import ClipRange
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
-from stemline.workflow.record import write_json
+from stemline.files import write_json
 from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest
 

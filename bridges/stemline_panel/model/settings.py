@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
+from stemline.files import write_json
 from stemline.options import CHANNELS, FORMATS, QUALITIES
-from stemline.workflow.record import write_json
 
 AUDITION_LENGTHS_S = (3, 5, 10)
 

@@ -12,10 +12,10 @@ from stemline import paths
 from stemline._version import __version__
 from stemline.client.client import PRIVATE, Client, connect
 from stemline.client.managed_server import stop_private
-from stemline.client.process import lock_state
 from stemline.client.run_lock import is_any_at_work
 from stemline.client.values import JobState
 from stemline.errors import NoServerError, StemlineError
+from stemline.locks import lock_state
 
 _OF_SERVE = "-port-"
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)

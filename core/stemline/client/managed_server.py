@@ -25,11 +25,10 @@ import grpc
 from stemline import paths
 from stemline._version import __version__
 from stemline.client.address import Endpoint
-from stemline.client.process import is_alive
-from stemline.client.settings import store_limit_bytes
-from stemline.disk import is_full
 from stemline.errors import Code, NoServerError
 from stemline.extras import install_command
+from stemline.files import is_full, output_errors, write_json
+from stemline.locks import is_alive
 from stemline.v1 import models_pb2, models_pb2_grpc
 
 IDLE_TIMEOUT_S = 600
@@ -98,6 +97,27 @@ def token_of_local_server(port: int) -> str:
         if server is not None and server.endpoint.address.rpartition(":")[2] == str(port):
             return server.endpoint.token
     return ""
+
+
+def store_limit_bytes() -> int | None:
+    """How large the store of stems may grow; None: the server's own default. A damaged file counts as nothing set."""
+    try:
+        value = json.loads(_settings_file().read_text(encoding="utf-8"))["store_limit_bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def set_store_limit_bytes(limit_bytes: int) -> None:
+    """Keeps the limit for every private server started from now on. Raises OutputError when it cannot be written."""
+    file = _settings_file()
+    with output_errors(file):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(file, {"store_limit_bytes": limit_bytes})
+
+
+def _settings_file() -> Path:
+    return paths.cache_dir() / "settings.json"
 
 
 def last_words(state: Path, start: int = 0) -> str:

@@ -1,8 +1,7 @@
 """From clip ranges to work, and from finished work to tracks: pure functions, no I/O."""
 
-from stemline.plan.lanes import lay_on_lanes
-from stemline.plan.naming import plain_part, safe_part, stem_file_name
-from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
+from stemline.plan.file_names import plain_part, safe_part, stem_file_name
+from stemline.plan.placement import PlacedStem, TrackOptions, lay_on_lanes, place_stems
 from stemline.plan.separation import (
     Extent,
     Finished,

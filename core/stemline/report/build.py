@@ -9,7 +9,7 @@ from typing import Any
 from stemline._version import __version__
 from stemline.clips import RESIDUAL, Skip, StemRequest
 from stemline.workflow import ClipOutcome, RunResult, RunSettings
-from stemline.workflow.file_names import relative_to
+from stemline.workflow.outputs import relative_to
 
 
 def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], settings: RunSettings) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Runs: from a host's clips and a list of prompts to finished stem tracks."""
 
-from stemline.workflow.file_names import EditNamer, FileNamer
+from stemline.workflow.outputs import EditNamer, FileNamer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, Failure, Notice, Null, Progress, RunResult, StemOutcome

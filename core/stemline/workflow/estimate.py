@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stemline.errors import Code, OutputError, StemlineError
+from stemline.files import write_json
 from stemline.paths import cache_dir
 from stemline.workflow.prepare import Prepared
-from stemline.workflow.record import write_json
 from stemline.workflow.results import Estimate
 from stemline.workflow.settings import RunSettings
 

@@ -4,10 +4,6 @@ it.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +11,6 @@ from pathlib import Path
 from stemline._version import __version__
 from stemline.client import Job, JobPrompt, JobRequest, Model
 from stemline.clips import METADATA_VERSION, RESIDUAL, MediaFacts, SampleRange
-from stemline.disk import is_full
-from stemline.errors import Code, OutputError
 from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
 from stemline.plan import PlannedJob, StemSegment
@@ -148,35 +142,6 @@ def sidecar_of(sound: Path) -> Path:
 def sidecar_path(path: Path) -> Path:
     """The sidecar of a stem path (without suffix)."""
     return path.with_name(f"{path.name}.json")
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes `value` in one step: a reader sees the old file or the new one. Raises OutputError."""
-    write_text(path, json.dumps(value, ensure_ascii=False))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text in one step. Raises OutputError (DISK_FULL, OUTPUT_UNWRITABLE) and leaves nothing half done."""
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(text.encode())
-        part.replace(path)
-    except UnicodeEncodeError as error:
-        raise OutputError(
-            f"{path.name!a} cannot be written: it would hold a file name that is not UTF-8.",
-            code=Code.OUTPUT_UNWRITABLE,
-            advice="Rename that file or folder.",
-        ) from error
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        full = is_full(error)
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}.",
-            code=Code.DISK_FULL if full else Code.OUTPUT_UNWRITABLE,
-            advice="Free some space and run again; what is done is kept." if full else "Choose another folder with -o.",
-        ) from error
 
 
 def _pairs(spans: Sequence[SampleRange], base: int) -> list[list[int]]:

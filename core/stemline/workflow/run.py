@@ -13,11 +13,11 @@ from stemline.errors import Cancelled
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow.estimate import remember_speed
-from stemline.workflow.file_names import EditNamer, Namer
+from stemline.workflow.outputs import EditNamer, Namer
 from stemline.workflow.prepare import Prepared, prepare
+from stemline.workflow.previous_stems import null_of
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, Failure, Notice, Progress, RunResult, StemOutcome
-from stemline.workflow.resume import null_of
 from stemline.workflow.separation import SegmentResult, Separation
 from stemline.workflow.settings import RunSettings
 

@@ -16,11 +16,11 @@ from stemline.clips import RESIDUAL
 from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
 from stemline.plan import Extent, PlannedJob, StemSegment
-from stemline.workflow.file_names import Namer
+from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
+from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, sweep
 from stemline.workflow.progress import Hooks, Meter
 from stemline.workflow.record import Recipe
-from stemline.workflow.resume import FinishedFile, check_free, claim, find_finished, sweep
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
+from stemline.files import write_json, write_text
 from stemline.hosts.base import Selection
 from stemline.options import MAX_HANDLE_S
 from stemline.plan import PlanSettings, safe_part
@@ -22,9 +23,7 @@ from stemline.report.build import skip_of, summary_of
 from stemline.timebase import snap_rate
 from stemline.workflow import EditNamer, Hooks, Prepared, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import check_room, estimate
-from stemline.workflow.file_names import relative_to
-from stemline.workflow.outputs import OutputLedger
-from stemline.workflow.record import write_json, write_text
+from stemline.workflow.outputs import OutputLedger, relative_to
 from stemline.workflow.results import Estimate
 from stemline_app.cli.answers import print_json, say, write_line
 from stemline_app.cli.exporting import Exports, check_formats, export_results

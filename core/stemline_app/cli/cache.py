@@ -47,7 +47,7 @@ def parse_size(text: str) -> int:
 def _show(args: argparse.Namespace) -> int:
     from stemline import paths
     from stemline.client.cache_admin import cache_parts
-    from stemline.client.settings import store_limit_bytes
+    from stemline.client.managed_server import store_limit_bytes
 
     parts, limit = cache_parts(), store_limit_bytes()
     free = shutil.disk_usage(
@@ -66,7 +66,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _limit(args: argparse.Namespace) -> int:
     from stemline.client import find_private
-    from stemline.client.settings import set_store_limit_bytes
+    from stemline.client.managed_server import set_store_limit_bytes
 
     size_bytes = parse_size(args.size)
     set_store_limit_bytes(size_bytes)

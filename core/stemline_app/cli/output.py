@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stemline.clips import Skip, StemRequest
-from stemline.workflow.file_names import relative_to
+from stemline.workflow.outputs import relative_to
 from stemline.workflow.results import ClipOutcome, Failure, Progress, RunResult
 from stemline_app.cli.answers import say, visible
 from stemline_bridge.stem_names import asks_to_remove

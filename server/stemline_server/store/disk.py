@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemline.disk import is_full
 from stemline.errors import Code, OutputError
+from stemline.files import is_full
 
 
 def disk_full(folder: Path) -> OutputError:

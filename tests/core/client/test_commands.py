@@ -19,8 +19,8 @@ from core.client.sounds import make_request
 from stemline import paths
 from stemline._version import __version__
 from stemline.client import Client, connect, find_private
+from stemline.client.managed_server import store_limit_bytes
 from stemline.client.run_lock import at_work
-from stemline.client.settings import store_limit_bytes
 from stemline.errors import Code, NoServerError, UsageError
 from stemline_app.cli import cache, doctor, jobs, models, serve, stop
 from stemline_app.cli.answers import size_text, visible

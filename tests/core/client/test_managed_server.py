@@ -17,8 +17,8 @@ from stemline import paths
 from stemline._version import __version__
 from stemline.client import Client, connect, find_private, managed_server, stop_private
 from stemline.client.managed_server import PrivateServer
-from stemline.client.process import is_alive, lock_state
 from stemline.errors import Code, NoServerError
+from stemline.locks import is_alive, lock_state
 
 pytestmark = pytest.mark.usefixtures("private")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stemline.errors import Code, OutputError
-from stemline.workflow.record import write_json
+from stemline.files import write_json
 
 
 def test_a_name_that_is_no_utf8_is_refused_and_nothing_is_left(tmp_path: Path) -> None:

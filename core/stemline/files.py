@@ -1,0 +1,73 @@
+"""Small files written in one step, and what a failed write is called."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from stemline.errors import Code, OutputError
+from stemline_bridge import atomic_write
+
+
+def write_json(path: Path, value: object, *, durable: bool = False) -> None:
+    """Write `value` as JSON to `path` as `write_text` does."""
+    write_text(path, json.dumps(value, ensure_ascii=False), durable=durable)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write UTF-8 text to `path` in one step: a reader sees the old file or the new one.
+
+    Args:
+        path: The file to write. Its folder is made where it is missing.
+        text: The whole content.
+        durable: Whether the content survives a power failure. Use it for what a later run trusts without a check.
+
+    Raises:
+        OutputError: DISK_FULL, DISK_QUOTA or OUTPUT_UNWRITABLE. Nothing is changed then.
+    """
+    with output_errors(path):
+        atomic_write(path, text, durable)
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Raise OutputError in place of what the system says of a failed write to `path`."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{path.name!a} cannot be written: it would hold a file name that is not UTF-8.",
+            code=Code.OUTPUT_UNWRITABLE,
+            advice="Rename that file or folder.",
+        ) from error
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Return the error for a failed write to `path`."""
+    if error.errno == errno.ENOSPC:
+        return OutputError(
+            f"The disk is full: {path} cannot be written.",
+            code=Code.DISK_FULL,
+            advice="Free some space and run again. Finished work is reused.",
+        )
+    if error.errno == errno.EDQUOT:
+        return OutputError(
+            f"Your disk quota is used up: {path} cannot be written.",
+            code=Code.DISK_QUOTA,
+            advice="Free some space and run again. Finished work is reused.",
+        )
+    return OutputError(
+        f"{path} cannot be written: {error.strerror or error}.",
+        code=Code.OUTPUT_UNWRITABLE,
+        advice="Check the folder's permissions, or choose another folder.",
+    )
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether the disk, or the user's quota on it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

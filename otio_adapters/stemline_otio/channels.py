@@ -11,7 +11,7 @@ from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError
 from stemline.media import MediaInfo
 from stemline_otio.effects import RESOLVE_KEY
-from stemline_otio.facts import as_mapping, fcp_facts
+from stemline_otio.facts import EDL_KEY, as_mapping, fcp_facts
 
 _PREMIERE_CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
 
@@ -23,7 +23,7 @@ def chosen_sources(clip: otio.schema.Clip, info: MediaInfo) -> tuple[MediaSource
     """
     if not len(clip.metadata):
         return ()
-    chosen = _resolve_channels(clip) or _in_streams(_fcp_channels(clip), info)
+    chosen = _resolve_channels(clip) or _in_streams(_fcp_channels(clip) or _edl_channels(clip, info), info)
     return tuple(_chosen_source(info, stream, channels) for stream, channels in chosen.items())
 
 
@@ -63,6 +63,24 @@ def _fcp_channels(clip: otio.schema.Clip) -> range:
         return range(0)
     width = _PREMIERE_CHANNELS.get(str(facts.get("@premiereChannelType", "")).lower(), 1)
     return range(int(first) - 1, int(first) - 1 + width)
+
+
+def _edl_channels(clip: otio.schema.Clip, info: MediaInfo) -> range:
+    """Return the channel, counted through the whole file, that an edit list states for a track.
+
+    A PATCH comment names it. Else, where one event plays on several tracks, each plays the channel of its own number,
+    or of its place among them. An event on one track plays all channels: systems write "A" for a stereo clip too.
+    """
+    facts = as_mapping(clip.metadata.get(EDL_KEY))
+    present = sum(stream.channels for stream in info.streams)
+    patched, shared = facts.get("source_channel"), facts.get("channel_of_event")
+    if isinstance(patched, int) and 1 <= patched <= present > 1:
+        return range(patched - 1, patched)
+    if not isinstance(shared, Sequence) or len(shared) != 3 or present < 2:
+        return range(0)
+    number, place, count = (int(value) for value in shared)
+    channel = number if number <= present else place
+    return range(channel - 1, channel) if max(channel, count) <= present else range(0)
 
 
 def _in_streams(channels: range, info: MediaInfo) -> dict[int, tuple[int, ...]]:

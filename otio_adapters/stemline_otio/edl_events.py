@@ -1,40 +1,57 @@
-"""The events of a CMX 3600 edit list: read as systems spell them, written as the adapter takes them."""
+"""The events of a CMX 3600 edit list, in the spellings of many systems."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import accumulate
 
 from stemline.errors import EditError, UsageError
-from stemline.timebase import format_timecode, is_drop_rate, parse_timecode
+from stemline.timebase import is_drop_rate, parse_timecode
 
 _LABEL = r"\d{1,2}[:;.]\d{2}[:;.]\d{2}[:;.,]\d{2,3}"
 _EVENT = re.compile(
-    r"^\s*(?P<number>\d{1,6})\s+(?P<reel>\S.*?)\s+(?P<channels>\S+)\s+(?P<kind>C|D|W\d{3}|K\s?[BO]?)"
-    r"(?:\s+(?P<length>\d{1,4}))?" + rf"\s+({_LABEL})" * 4 + r"\s*$",
+    r"^\s*(?P<number>[A-Z]?\d{1,6}[A-Z]?)\s+(?P<reel>\S.*?)\s+(?P<channels>\S+)\s+(?P<kind>C|D|W\d{3}|K\s?[BO]?)"
+    r"(?:\s+(?P<length>\d{1,4}))?" + rf"\s+({_LABEL})" * 4 + r"(?:\s+.*)?$",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"^\s*\d{1,6}\s+\S")
+_NUMBERED = re.compile(r"^\s*\d{1,6}[A-Z]?\s+\S|^[^*]*" + rf"\s{_LABEL}" * 4, re.IGNORECASE)
 _PARTS = re.compile(r"(\d+)[:;.](\d+)[:;.](\d+)([:;.,])(\d+)")
 _MODE = re.compile(r"^\s*FCM\s*:\s*(NON|DROP)", re.IGNORECASE)
 _SPEED = re.compile(r"^\s*M2\b.*?\s([+-]?\d*\.?\d+)(?:\s+\d+[:;.]\d+[:;.]\d+[:;.,]\d+)?\s*$", re.IGNORECASE)
 _FREEZE = re.compile(r"^\s*\*?\s*FREEZE FRAME", re.IGNORECASE)
 _MORE_TRACKS = re.compile(r"^\s*\*?\s*AUD((?:\s+\d+)+)\s*$", re.IGNORECASE)
-_KEYWORD = re.compile(r"^\s*\*\s*([A-Za-z][A-Za-z _]*?)\s*:")
-_NAME = re.compile(r"^\*\s*(FROM|TO) CLIP NAME:")
+_PATCH = re.compile(r"^\s*\*?\s*PATCH\b.*?\bFROM SOURCE\s+(\d+)\s+TO RECORD\s+(\d+)", re.IGNORECASE)
+_STATED = re.compile(
+    r"^\s*\*?\s*(?P<what>(?P<side>FROM|TO) CLIP NAME|SOURCE FILE(?: NAME)?|(?:FROM|TO) (?:CLIP|FILE)(?: PATH)?"
+    r"|OTIO REFERENCE \w+|LOC)\s*(?:[:=]|(?<=NAME|FILE)\s)\s*(?P<text>.*?)\s*$",
+    re.IGNORECASE,
+)
 _CHANNEL = re.compile(r"V\d*|A\d*")
 _DROP_MARKS = ";,"
 _SPEED_STEP = 0.1
-_FADES = "DW"  # a key is a matter of picture: its sound is cut
+_MOST_BAD_EVENTS = 0.1
+_HALF_DAY_S = 12 * 3600
+
+
+class _BadTime(Exception):
+    """A timecode label that names no frame. `is_rate` says that another rate has it."""
+
+    def __init__(self, message: str, *, is_rate: bool) -> None:
+        super().__init__(message)
+        self.is_rate = is_rate
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An edit in frames. `fade` is the length of a dissolve or wipe from `before`, the event it comes from."""
+    """An edit in frames.
+
+    `fade` is the length of a dissolve or wipe from `before`, the event it comes from.
+    """
 
     number: str
     reel: str
@@ -60,74 +77,60 @@ class Event:
             found += [f"A{int(number)}" for number in more[1].split()] if more else []
         return tuple(dict.fromkeys(found)) or ((self.channels,) if code else ())
 
+    @property
+    def is_fade(self) -> bool:
+        """Whether it fades in from the event before. A key concerns the picture alone: its sound is cut."""
+        return self.kind[0] in "DW" and self.fade > 0
+
+    def stated(self, *what: str) -> tuple[str, ...]:
+        """Return the texts of its comments of those kinds, for example FROM CLIP NAME."""
+        return tuple(text for kind, text in map(_stated, self.comments) if kind in what and text)
+
+    def patches(self) -> dict[str, int]:
+        """Return the source channel of each track that a PATCH comment names, counted from 1."""
+        found = (_PATCH.match(comment) for comment in self.comments)
+        return {f"A{int(match[2])}": int(match[1]) for match in found if match}
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return the comments that state nothing known."""
+        return tuple(text.lstrip("* ") for text in self.comments if not _stated(text)[0] and text.strip("* "))
+
+
+def _stated(comment: str) -> tuple[str, str]:
+    """Return what a comment states, with its text; empty where it is a remark."""
+    match = _STATED.match(comment)
+    return (" ".join(match["what"].upper().split()), match["text"]) if match else ("", "")
+
 
 @dataclass(slots=True)
 class EventList:
-    """All events in record order, the title, and how many were uneven, on top of another, or faded in from nothing."""
+    """All events in record order, the title, and what had to be assumed.
+
+    `day` is the length of a day in frames; record times past midnight go on counting. `counts` says how many events
+    were uneven; `unread` names those whose timecode cannot be read.
+    """
 
     rate: Fraction
     title: str = ""
     events: list[Event] = field(default_factory=list)
     dropped: bool = False
-    reels: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
 
-    def text(self) -> str:
-        """The list for the adapter: labels that count every frame, one track an event, nothing on top of another.
-
-        The adapter moves what overlaps, or comes out of order, to another time. It refuses a list whose first event
-        fades in. `reels` says what its names of reels stand for.
-        """
-        self.counts["overlapping"] = self.counts["faded"] = 0
-        lines = [f"TITLE: {self.title}"]
-        ends: dict[str, int] = {}
-        for event in self.events:
-            for track in event.tracks:
-                lane = self._lane(track, event, ends)
-                lines += self._lines(event, lane, len(lines), first=lane not in ends)
-                ends[lane] = event.record[1]
-        return "\n".join(lines) + "\n"
-
-    def _lane(self, track: str, event: Event, ends: dict[str, int]) -> str:
-        lane, count = track, 1
-        while ends.get(lane, 0) > event.record[0]:
-            count += 1
-            lane = f"{track}_{count}"
-        self.counts["overlapping"] += count > 1
-        return lane
-
-    def _lines(self, event: Event, track: str, number: int, *, first: bool) -> Iterator[str]:
-        fades = event.before is not None and event.kind[0] in _FADES
-        if event.before is not None and fades and not first:
-            yield self._line(event.before, track, number, "C")
-            yield self._line(event, track, number, f"{event.kind} {event.fade:03d}")
-        else:
-            self.counts["faded"] += fades
-            yield self._line(event, track, number, "C")
-        if event.speed is not None:
-            yield f"M2   X {event.speed:.6f} 00:00:00:00"
-        if not any(_NAME.match(comment) for comment in event.comments):
-            yield f"* FROM CLIP NAME: {event.number}"
-        yield from event.comments
-
-    def _line(self, event: Event, track: str, number: int, kind: str) -> str:
-        start, end = event.source
-        length = event.record[1] - event.record[0]
-        if event.speed is None:
-            end = start + length
-        elif end - start == length:
-            end += 1  # the adapter looks at speeds only where the lengths differ
-        reel = "_".join(event.reel.split())
-        self.reels[reel] = event.reel
-        labels = (format_timecode(frame, self.rate) for frame in (start, end, *event.record))
-        return f"{number:06d}  {reel} {track} {kind} {' '.join(labels)}"
+    @property
+    def day(self) -> int:
+        return parse_timecode(f"24:00:00{';' if self.dropped and is_drop_rate(self.rate) else ':'}00", self.rate)
 
 
 def parse_events(lines: Iterable[str], rate: Fraction) -> EventList:
-    """Raises EditError for an event that cannot be read, or timecode that the rate does not have."""
+    """Return the events of a list. One whose timecode cannot be read is left out by name.
+
+    Raises EditError for a line that is no event, or timecode that the rate does not have.
+    """
     found = EventList(rate)
     drop = False
     blocks: list[tuple[Event, list[str]]] = []
+    bad: list[_BadTime] = []
     for line in lines:
         mode = _MODE.match(line)
         if mode is not None:
@@ -135,23 +138,35 @@ def parse_events(lines: Iterable[str], rate: Fraction) -> EventList:
         elif line.strip().upper().startswith("TITLE:"):
             found.title = line.strip()[len("TITLE:") :].strip()
         elif _NUMBERED.match(line):
-            event = _event(line, rate, drop=drop, found=found)
+            try:
+                event = _event(line, rate, drop=drop, found=found)
+            except _BadTime as error:
+                bad.append(error)
+                found.unread.append(" ".join(line.split())[:100])
+                blocks.append((_NONE, []))
+                continue
             last = blocks[-1] if blocks else None
-            if last is not None and event.kind != "C" and last[0].number == event.number and not last[1]:
-                event = replace(event, before=blocks.pop()[0])
-            blocks.append((event, []))
+            if last is not None and event.kind != "C" and last[0].number == event.number:
+                event = replace(event, before=replace(last[0], comments=tuple(last[1])))
+                blocks[-1] = (event, last[1])
+            else:
+                blocks.append((event, []))
         elif line.strip() and blocks:
-            blocks[-1][1].append(_comment(line))
-    events = (_with_comments(event, comments, found) for event, comments in blocks)
-    found.events = sorted(events, key=lambda event: event.record)
+            blocks[-1][1].append(line.strip())
+    _refuse_wrong_rate(bad, len(blocks), rate)
+    events = [_with_comments(event, comments, found) for event, comments in blocks if event is not _NONE]
+    found.events = sorted(_over_midnight(events, found), key=lambda event: event.record)
     return found
+
+
+_NONE = Event("", "", "", (0, 0), (0, 0))
 
 
 def _event(line: str, rate: Fraction, *, drop: bool, found: EventList) -> Event:
     match = _EVENT.match(line)
     if match is None:
         raise EditError(
-            f"The edit list holds an event that is none: {' '.join(line.split())[:100]!r}.",
+            f"The edit list holds an event that cannot be read: {' '.join(line.split())[:100]!r}.",
             advice="Export it again as CMX 3600.",
         )
     frames = [_frame(label, rate, drop=drop, found=found) for label in match.groups()[-4:]]
@@ -171,18 +186,22 @@ def _frame(label: str, rate: Fraction, *, drop: bool, found: EventList) -> int:
     dropped = drop or mark in _DROP_MARKS
     found.dropped = found.dropped or dropped
     last = ";" if dropped and is_drop_rate(rate) else ":"
+    if last == ";" and int(seconds) == 0 and int(minutes) % 10 and int(frames) < math.ceil(rate) // 15:
+        frames = str(math.ceil(rate) // 15)  # a label that drop frame skips: the next one
     try:
         return parse_timecode(f"{hours}:{minutes}:{seconds}{last}{frames}", rate)
     except UsageError as error:
+        raise _BadTime(error.message, is_rate=int(frames) >= math.ceil(rate)) from error
+
+
+def _refuse_wrong_rate(bad: Sequence[_BadTime], count: int, rate: Fraction) -> None:
+    """Raises EditError where so many labels do not exist that the rate must be another."""
+    wrong = [error for error in bad if error.is_rate]
+    if (len(bad) == count and bad) or len(wrong) > count * _MOST_BAD_EVENTS:
         raise EditError(
-            f"The edit list does not fit {float(rate):g} frames per second: {error.message}",
+            f"The edit list does not fit {float(rate):g} frames per second: {(wrong or bad)[0]}",
             advice="Give the right --rate.",
-        ) from error
-
-
-def _comment(line: str) -> str:
-    """With its keyword in capitals, as the adapter wants it."""
-    return _KEYWORD.sub(lambda match: f"* {match[1].upper()}:", line.strip())
+        ) from bad[0]
 
 
 def _with_comments(event: Event, comments: Sequence[str], found: EventList) -> Event:
@@ -196,6 +215,7 @@ def _with_comments(event: Event, comments: Sequence[str], found: EventList) -> E
             speed = 0.0
         else:
             kept.append(comment)
+    event = _ordered(event, found)
     taken, shown = event.source[1] - event.source[0], event.record[1] - event.record[0]
     if speed is not None and shown > 0 and abs(taken * found.rate / shown - abs(speed)) < _SPEED_STEP:
         speed = math.copysign(float(taken * found.rate / shown), speed)  # exact, where M2 has one decimal
@@ -203,3 +223,38 @@ def _with_comments(event: Event, comments: Sequence[str], found: EventList) -> E
         speed = None
     found.counts["uneven"] += taken != shown and speed is None
     return replace(event, comments=tuple(kept), speed=speed)
+
+
+def _ordered(event: Event, found: EventList) -> Event:
+    """Return an event whose times end after they begin: past midnight, or for the length that the other side states."""
+    source, record = (_past_midnight(span, found) for span in (event.source, event.record))
+    if record[1] < record[0] and source[1] > source[0]:
+        record = record[0], record[0] + source[1] - source[0]
+    return replace(event, source=source, record=record)
+
+
+def _past_midnight(span: tuple[int, int], found: EventList) -> tuple[int, int]:
+    start, end = span
+    return (start, end + found.day) if start - end > _HALF_DAY_S * found.rate else span
+
+
+def _over_midnight(events: list[Event], found: EventList) -> list[Event]:
+    """Return the events with record times that go on counting at midnight.
+
+    An edit that seems to last more than half a day begins after the longest pause of the day.
+    """
+    if not events:
+        return events
+    in_order = sorted(events, key=lambda event: event.record[0])
+    ends = list(accumulate((event.record[1] for event in in_order), max))
+    if ends[-1] - in_order[0].record[0] <= _HALF_DAY_S * found.rate:
+        return events
+    pauses = [(after.record[0] - end, after.record[0]) for end, after in zip(ends, in_order[1:], strict=False)]
+    longest, first = max(pauses, default=(0, 0))
+    if longest <= in_order[0].record[0] + found.day - ends[-1]:
+        return events
+    return [event if event.record[0] >= first else _a_day_later(event, found.day) for event in events]
+
+
+def _a_day_later(event: Event, day: int) -> Event:
+    return replace(event, record=(event.record[0] + day, event.record[1] + day))

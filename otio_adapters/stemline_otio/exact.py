@@ -8,6 +8,7 @@ Fraction of them: slower, and as exact.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,10 +17,11 @@ import opentimelineio as otio
 
 from stemline.clips import TimeRange
 from stemline.errors import EditError, UsageError
-from stemline.timebase import snap_rate
+from stemline.timebase import is_drop_rate, parse_timecode, snap_rate
 
 TICKS_PER_SECOND = 705_600_000
 Ticks = int | Fraction
+_DAY_S = 86_400
 _WHOLE_TOLERANCE = 1e-6
 _MOST_FRAMES_PER_SECOND = 1000
 _MAX_DENOMINATOR = 1_000_000
@@ -105,6 +107,24 @@ def to_seconds(ticks: Ticks) -> Fraction:
 def nearest_frame(ticks: Ticks, frame: Ticks) -> Ticks:
     """The whole frame that lies nearest, halves up."""
     return (2 * ticks + frame) // (2 * frame) * frame
+
+
+def day_of(rate: float, *, drop_frame: bool) -> Ticks:
+    """Return the length of a day as timecode labels count it: other than 86,400 s where the rate is not whole."""
+    exact = exact_rate(rate)
+    if drop_frame and is_drop_rate(exact):
+        return parse_timecode("24:00:00;00", exact) * frame_ticks(rate)
+    frame_rate = frame_rate_of(rate)
+    return _DAY_S * (math.ceil(frame_rate) * frame_ticks(rate) if frame_rate else TICKS_PER_SECOND)
+
+
+def zero_at(time: Ticks, zero: Ticks, length: Ticks, day: Ticks) -> Ticks | None:
+    """Return the clip time of a media's first sample if the media holds `time`, else None.
+
+    `zero` is where the media's timecode begins. Timecode starts over at midnight, in the edit or in the file, so a
+    `day` is added or taken where that fits.
+    """
+    return next((at for at in (zero, zero - day, zero + day) if at <= time < at + length), None)
 
 
 def rational_time(ticks: Ticks, rate: float) -> otio.opentime.RationalTime:

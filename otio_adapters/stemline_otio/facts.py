@@ -66,6 +66,11 @@ def is_drop_frame(timeline: otio.schema.Timeline) -> bool:
     return as_mapping(fcp_facts(timeline).get("timecode")).get("displayformat") == "DF"
 
 
+def is_drop_clip(clip: otio.schema.Clip) -> bool:
+    """Return whether an edit list counts the source timecode of a clip with dropped labels."""
+    return len(clip.metadata) > 0 and as_mapping(clip.metadata.get(EDL_KEY)).get("drop_frame") is True
+
+
 def as_mapping(value: Any) -> Mapping[str, Any]:
     """What a file holds where a mapping is meant; empty for anything else."""
     return value if isinstance(value, Mapping) else {}

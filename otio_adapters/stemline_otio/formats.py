@@ -87,10 +87,10 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     known = BY_SUFFIX.get(suffix)
     if known is None:
         return _read_other(path, suffix)
-    require_adapter(known)
     if known is EDL:
-        timeline, notes = read_edl(path, options.rate, lambda text, **more: _parse(known, path, text, **more))
+        timeline, notes = read_edl(path, options.rate)
         return EditDocument(timeline, folder, notes)
+    require_adapter(known)
     if known is FCP_XML:
         root, notes = read_xmeml(path)
         timeline = only_timeline(call_adapter(known, path, lambda adapter: _parse_tree(adapter, root)), path)
@@ -125,10 +125,6 @@ def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapt
                 f"{path.name} is not {wanted.title} that {wanted.package} understands ({reason}).",
                 advice="Export it again, or as .otio.",
             ) from error
-
-
-def _parse(wanted: Format, path: Path, text: str | bytes, **more: object) -> otio.core.SerializableObject:
-    return call_adapter(wanted, path, lambda adapter: adapter.read_from_string(text, **more))
 
 
 def _parse_tree(adapter: otio.adapters.Adapter, root: ElementTree.Element) -> otio.core.SerializableObject:

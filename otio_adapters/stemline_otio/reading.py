@@ -104,7 +104,8 @@ def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, r
     try:
         sound = sounds.sound_of(use.clip, speed)
     except MediaError as error:
-        skip(error.code, error.message)
+        missing = error.code is Code.MEDIA_MISSING and error.advice
+        skip(error.code, f"{error.message} {error.advice}" if missing else error.message)
         return
     if use.record.duration <= 0:
         skip(Code.CLIP_EMPTY, "Nothing of it shows on the timeline.")

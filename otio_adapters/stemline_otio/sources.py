@@ -17,14 +17,16 @@ from stemline_otio.exact import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
+    day_of,
     frame_rate_of,
     frame_ticks,
     nearest_frame,
     span_of,
     ticks_of,
     to_ticks,
+    zero_at,
 )
-from stemline_otio.facts import as_mapping
+from stemline_otio.facts import as_mapping, is_drop_clip
 from stemline_otio.hints import MediaGuesser, hints_of
 from stemline_otio.links import MediaFinder
 from stemline_otio.walk import Speed
@@ -84,6 +86,11 @@ class _Media:
             self._timecodes[rate] = nearest_frame(to_ticks(seconds), frame_ticks(rate))
         return self._timecodes[rate]
 
+    def stamp(self, rate: float, clip: otio.schema.Clip) -> tuple[Ticks, Ticks]:
+        """Return the file's timecode, and the length of a day as its labels count it."""
+        dropped = self.info.timecode is not None and self.info.timecode.drop_frame
+        return self.timecode(rate), day_of(rate, drop_frame=dropped or is_drop_clip(clip))
+
 
 class SoundFinder:
     """Finds and probes each file once. Everything it cannot use raises MediaError with a stable code."""
@@ -114,7 +121,7 @@ class SoundFinder:
             return Sound(sources, 0, media.length, Clock(rate, frame_rate, 0, timecode))
         used = span_of(span)
         used = Span(used.start, used.start + used.duration * speed)
-        zero, note = _zero(used, available, timecode, media.length)
+        zero, note = _zero(used, available, media.stamp(rate, clip), media.length)
         start = _snapped(used.start - zero, frame_ticks(rate), media.sample_rate)
         return Sound(sources, start, media.length, Clock(rate, frame_rate, zero, timecode), note)
 
@@ -145,8 +152,8 @@ class SoundFinder:
                 raise
             try:
                 return self._guess(clip)
-            except MediaError:
-                raise missing from None
+            except MediaError as guess:
+                raise MediaError(missing.message, code=missing.code, advice=guess.advice) from None
         return self._guess(clip)
 
     def _guess(self, clip: otio.schema.Clip) -> str:
@@ -178,29 +185,33 @@ def _probed(path: str) -> _Media:
     return _Media(info)
 
 
-def _zero(used: Span, available: otio.opentime.TimeRange | None, timecode: Ticks, length: Ticks) -> tuple[Ticks, str]:
+def _zero(
+    used: Span, available: otio.opentime.TimeRange | None, stamp: tuple[Ticks, Ticks], length: Ticks
+) -> tuple[Ticks, str]:
     """The clip time of the media's first sample, and what had to be assumed for it.
 
     OTIO does not say what clip time counts from when `available_range` is null: then timecode, if the clip begins
     inside it, else the file's first sample. An available range that the clip does not meet (AAF conversions give wrong
     ones) is held against the same two.
     """
-    inside_timecode = timecode <= used.start < timecode + length
-    inside_file = 0 <= used.start < length
+    timecode, day = stamp
+    by_timecode = zero_at(used.start, timecode, length, day) if timecode else None
     if available is not None:
         zero = ticks_of(available.start_time)
         if used.overlaps(Span(zero, zero + length)):
             return zero, ""
-        if inside_timecode:
-            return timecode, "the available range does not fit the media, the file's own timecode does and was used"
+        if by_timecode is not None:
+            return by_timecode, "the available range does not fit the media, the file's own timecode does and was used"
         raise MediaError("The clip lies wholly outside its media.", code=Code.MEDIA_OUT_OF_RANGE)
-    if inside_timecode:
+    if by_timecode is not None:
+        return by_timecode, "without an available range, the source range was read as the file's timecode"
+    if 0 <= used.start < length:
         return (
-            timecode,
-            "without an available range, the source range was read as the file's timecode" if timecode else "",
+            0,
+            ""
+            if not timecode
+            else "without an available range, the source range was counted from the start of the file",
         )
-    if inside_file:
-        return 0, "without an available range, the source range was counted from the start of the file"
     raise MediaError(
         "The clip has no available range and its source range fits neither the file's timecode nor its length.",
         code=Code.CLIP_TIME_AMBIGUOUS,

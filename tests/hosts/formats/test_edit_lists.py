@@ -10,7 +10,8 @@ import pytest
 from hosts.otio.support import media
 from stemline.errors import Code, EditError
 from stemline.hosts.base import ReadClips, Selection
-from stemline_otio import LinkRules, OtioTarget, ReadOptions, open_edit
+from stemline.timebase import parse_timecode
+from stemline_otio import LinkRules, OtioTarget, ReadOptions, open_edit, read_edit
 
 TEN_HOURS_S = 36000
 
@@ -142,3 +143,138 @@ def test_an_assumption_is_told_once_and_not_for_every_clip(root: Path, tmp_path:
     notes = read(root, tmp_path, "".join(events)).notes
     assert len([note for note in notes if "source range was read as" in note]) == 1
     assert any(note.startswith("8 clips (001, 002, 003, ...)") for note in notes)
+
+
+@pytest.fixture(scope="module")
+def stereo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stereo")
+    media(folder / "BOOM.wav", 30, sample_rate=8000, channels=2)
+    return folder
+
+
+def channels(found: ReadClips) -> dict[str, tuple[int, ...]]:
+    return {clip.track: clip.source.channels for clip in found.clips}
+
+
+def test_a_cut_plays_the_clip_it_comes_from_and_a_dissolve_the_one_it_goes_to(root: Path, tmp_path: Path) -> None:
+    names = "* FROM CLIP NAME:  TAKE1.WAV\n* TO CLIP NAME:  TAKE2.WAV\n"
+    cut = read(root, tmp_path, f"001 AX A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00\n{names}")
+    assert places(cut) == [("A1", "TAKE1", 0, 0)]
+    dissolve = read(
+        root, tmp_path,
+        "001 AX A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00\n* FROM CLIP NAME: TAKE1.WAV\n"
+        "002 AX A C 10:00:02:00 10:00:02:00 01:00:02:00 01:00:02:00\n"
+        f"002 AX A D 010 10:00:10:00 10:00:12:00 01:00:02:00 01:00:04:00\n{names}",
+    )  # fmt: skip
+    assert places(dissolve) == [("A1", "TAKE1", 0, 0), ("A1", "TAKE2", 50, 250)]
+    assert all(clip.carry for clip in dissolve.clips), "both sides of the dissolve are carried"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["* SOURCE FILE: TAKE9", "* FROM CLIP NAME: TAKE9.WAV", "*from clip name:TAKE9.WAV", "FROM CLIP NAME:  TAKE9.wav",
+     "* FROM CLIP NAME  TAKE9.WAV", "* FROM CLIP: /vol/TAKE9.wav", "* FROM FILE: C:\\vol\\TAKE9.wav"],
+)  # fmt: skip
+def test_no_other_file_is_played_for_one_that_is_stated_and_absent(root: Path, tmp_path: Path, comment: str) -> None:
+    found = read(root, tmp_path, f"001 AX A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00\n{comment}\n")
+    assert found.clips == ()
+    assert [skip.code for skip in found.skipped] == [Code.MEDIA_MISSING]
+
+
+@pytest.mark.parametrize("reel", ["SR027", "TAKE", "TAKE10"])
+def test_a_reel_that_is_absent_is_not_guessed(tmp_path: Path, reel: str) -> None:
+    folder = tmp_path / "media"
+    media(folder / "TAKE1.wav", 60, sample_rate=8000, timecode_sample=11 * 3600 * 8000)
+    media(folder / "other.wav", 60, sample_rate=8000, timecode_sample=TEN_HOURS_S * 8000)
+    found = read(folder, tmp_path, f"001 {reel} A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00\n")
+    assert found.clips == ()
+    [skip] = found.skipped
+    assert skip.code is Code.MEDIA_MISSING
+    assert "other.wav covers its timecode" in skip.reason
+
+
+def test_an_event_that_names_no_media_is_found_by_timecode(tmp_path: Path) -> None:
+    folder = tmp_path / "media"
+    media(folder / "other.wav", 60, sample_rate=8000, timecode_sample=TEN_HOURS_S * 8000)
+    found = read(folder, tmp_path, "001 AX A C 10:00:01:00 10:00:02:00 01:00:00:00 01:00:01:00\n")
+    assert places(found) == [("A1", "other", 0, 25)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "last", "marks"), [("25", "24", "::"), ("30000/1001", "29", "::"), ("30000/1001", "29", ";;")]
+)
+def test_source_timecode_goes_on_past_midnight(tmp_path: Path, rate: str, last: str, marks: str) -> None:
+    exact = Fraction(rate)
+    label = f"23:59:55{marks[0]}00"
+    begin = Fraction(parse_timecode(label, exact)) / exact
+    media(tmp_path / "m" / "NIGHT.wav", 20, sample_rate=48000, timecode_sample=round(begin * 48000))
+    mark = marks[1]
+    found = read(
+        tmp_path / "m", tmp_path,
+        f"001 NIGHT A C 00:00:02{mark}00 00:00:05{mark}00 01:00:00{mark}00 01:00:03{mark}00\n"
+        f"002 NIGHT A C 23:59:59{mark}00 00:00:01{mark}00 01:00:03{mark}00 01:00:05{mark}00\n"
+        f"003 NIGHT A C 23:59:56{mark}00 23:59:57{mark}00 01:00:05{mark}00 01:00:06{mark}00\n",
+        exact,
+    )  # fmt: skip
+    starts = [round(c.source_range.start * exact) for c in found.clips]
+    assert starts == [7 * (int(last) + 1), 4 * (int(last) + 1), int(last) + 1]
+
+
+def test_record_timecode_goes_on_past_midnight(tmp_path: Path) -> None:
+    media(tmp_path / "m" / "DAY.wav", 20, sample_rate=8000, timecode_sample=3600 * 8000)
+    found = read(
+        tmp_path / "m", tmp_path,
+        "001 DAY A C 01:00:01:00 01:00:03:00 23:59:59:00 00:00:01:00\n"
+        "002 DAY A C 01:00:05:00 01:00:07:00 00:00:01:00 00:00:03:00\n"
+        "003 DAY A C 01:00:09:00 01:00:10:00 00:00:10:00 00:00:11:00\n",
+    )  # fmt: skip
+    assert places(found) == [("A1", "DAY", 0, 25), ("A1", "DAY", 50, 125), ("A1", "DAY", 275, 225)]
+    assert found.timeline_start == 86399
+
+
+def test_a_bad_record_time_leaves_out_its_event_alone(root: Path, tmp_path: Path) -> None:
+    events = [
+        f"{n:03d} TAKE1 A C 10:00:{n:02d}:00 10:00:{n + 1:02d}:00 01:00:{n:02d}:00 01:00:{n + 1:02d}:00\n"
+        for n in range(20)
+    ]
+    events[3] = events[3].replace("01:00:03:00", "01:00:83:00")
+    found = read(root, tmp_path, "".join(events))
+    assert len(found.clips) == 19
+    assert any("'003 TAKE1" in note and "left out" in note for note in found.notes)
+
+
+def test_an_event_that_ends_before_it_begins_is_as_long_as_its_source(root: Path, tmp_path: Path) -> None:
+    found = read(root, tmp_path, "001 TAKE1 A C 10:00:00:00 10:00:02:00 01:00:05:00 01:00:04:00\n")
+    assert [clip.record_range.duration for clip in found.clips] == [2]
+
+
+def test_the_channels_of_a_stereo_file_are_not_played_twice(stereo: Path, tmp_path: Path) -> None:
+    times = "00:00:01:00 00:00:03:00 01:00:00:00 01:00:02:00"
+    assert channels(read(stereo, tmp_path, f"001 BOOM AA C {times}\n")) == {"A1": (0,), "A2": (1,)}
+    assert channels(read(stereo, tmp_path, f"001 BOOM A C {times}\n002 BOOM A2 C {times}\n")) == {
+        "A1": (0,), "A2": (1,)
+    }  # fmt: skip
+    assert channels(read(stereo, tmp_path, f"001 BOOM NONE C {times}\nAUD  3    4\n")) == {"A3": (0,), "A4": (1,)}
+    assert channels(read(stereo, tmp_path, f"001 BOOM A C {times}\n")) == {"A1": ()}
+
+
+def test_a_patch_names_the_channel(stereo: Path, tmp_path: Path) -> None:
+    found = read(
+        stereo, tmp_path,
+        "001 BOOM A3 C 00:00:01:00 00:00:03:00 01:00:00:00 01:00:02:00\n* PATCH BOOM: FROM SOURCE 2 TO RECORD 3\n",
+    )  # fmt: skip
+    assert channels(found) == {"A3": (1,)}
+
+
+def test_locators_stay_on_the_sound_they_were_set_on(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "list.edl"
+    path.write_text("001 TAKE1 A C 10:00:04:00 10:00:06:00 01:00:00:00 01:00:02:00\n* LOC: 01:00:01:00 RED  ADR\n")
+    timeline = read_edit(path, ReadOptions(Fraction(25))).timeline
+    [marker] = timeline.tracks[0][0].markers
+    assert (marker.name, marker.color, marker.marked_range.start_time.value) == ("ADR", "RED", 36005 * 25)
+
+
+@pytest.mark.parametrize("number", ["1", "000001", "001A", "E001"])
+def test_events_are_numbered_as_systems_like(root: Path, tmp_path: Path, number: str) -> None:
+    found = read(root, tmp_path, f"{number} TAKE1 A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00 note\n")
+    assert places(found) == [("A1", "TAKE1", 0, 0)]

@@ -121,11 +121,11 @@ def test_a_premiere_clip_plays_the_channels_its_xml_says(shared_data: Path, tmp_
     assert list(by_track.values()) == [{(0,)}, {(1,)}]
 
 
-def test_a_feature_films_dialogue_list_finds_its_media_by_reel_name_and_timecode(
-    shared_data: Path, tmp_path: Path
-) -> None:
+def test_a_feature_films_dialogue_list_plays_no_media_that_it_does_not_name(shared_data: Path, tmp_path: Path) -> None:
     root = tmp_path / "media"
-    media(root / "anything.wav", 30, sample_rate=SAMPLE_RATE, timecode_sample=(19 * 3600 + 11 * 60 + 50) * SAMPLE_RATE)
+    begin = (19 * 3600 + 11 * 60 + 50) * SAMPLE_RATE
+    media(root / "SR018.wav", 30, sample_rate=SAMPLE_RATE, timecode_sample=begin)
+    media(root / "anything.wav", 30, sample_rate=SAMPLE_RATE, timecode_sample=(16 * 3600 + 26 * 60) * SAMPLE_RATE)
     media(root / "UNILOGO_2012_S235_MONO_DNX175X.wav", 40, sample_rate=SAMPLE_RATE)
     path = shared_data / "corpus" / "pycmx__INS4_R1_DX_092117.edl"
     target = OtioTarget(tmp_path / "out" / "edit.stems.otio")
@@ -137,7 +137,11 @@ def test_a_feature_films_dialogue_list_finds_its_media_by_reel_name_and_timecode
     first = min((c for c in read.clips if c.name == "1-2B"), key=lambda c: c.record_range.start)
     assert first.record_range.start == 60 + 51 + Fraction(18, 24)
     assert first.source_range.start == 4 + Fraction(10, 24)
-    assert any("found by timecode" in note for note in read.notes)
+    assert any("found by reel" in note for note in read.notes)
+    assert not [clip for clip in read.clips if clip.source.path.endswith("anything.wav")]
+    offered = [skip for skip in read.skipped if "anything.wav covers its timecode" in skip.reason]
+    assert {skip.code for skip in offered} == {Code.MEDIA_MISSING}
+    assert any("A054C002_160819_R1BY" in skip.reason for skip in offered)
 
 
 EVENTS = """TITLE: one

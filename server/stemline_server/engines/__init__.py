@@ -1,3 +1,1 @@
-"""Engines turn waveforms and prompts into target waveforms. They register under the entry point group
-`stemline.engines`.
-"""
+"""Separation engines: `base` is the contract, `registry` finds the engines that are installed."""

@@ -1,7 +1,49 @@
-"""The engine seam: waveforms and prompts in, target waveforms out.
+"""Define the contract between the server and a separation engine.
 
-An engine knows no job, file, timeline or channel layout. It pulls the audio it needs, at its own rate, from an
-`AudioSource`, and yields the targets block by block in order, so that memory need not grow with length.
+An engine takes sound and prompts and returns one waveform for each prompt. It does not know jobs, files, timelines or
+channel layouts: the server decodes and resamples the media before the engine runs, and writes the stems after it.
+An engine reads the audio it needs from an `AudioSource` and yields its output in blocks, so memory use does not depend
+on the length of the media.
+
+To add an engine, write a class with the members of `Engine` and register it in your package's metadata. The name of
+the entry point must be the engine's id::
+
+    [project.entry-points."stemline.engines"]
+    halve = "my_package:HalveEngine"
+
+Engine ids that end in `.VARIANT` select one of several models: a static method `variants()` of the class lists them,
+and the server then calls the class with the variant as its only argument.
+
+All data classes here are frozen and can be pickled, so an engine may run in another process than the server.
+
+Example:
+    A complete engine that returns half of the mix for every prompt:
+
+    >>> from stemline.errors import Code, UsageError
+    >>> class HalveEngine:
+    ...     info = EngineInfo(id="halve", title="Half of the mix", revision="halve-1", sample_rate=None)
+    ...
+    ...     def availability(self) -> str:
+    ...         return ""
+    ...
+    ...     def check(self, prompt: EnginePrompt) -> None:
+    ...         if not prompt.text:
+    ...             raise UsageError("The prompt is empty.", code=Code.PROMPT_EMPTY)
+    ...
+    ...     def load(self, device: str) -> None:
+    ...         pass
+    ...
+    ...     def unload(self) -> None:
+    ...         pass
+    ...
+    ...     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
+    ...         length = request.audio.length_samples
+    ...         for start in range(0, length, 48_000):
+    ...             control.step(start, length)
+    ...             mix = request.audio.read(start, min(start + 48_000, length))
+    ...             yield np.stack([0.5 * mix for _ in request.prompts])
+    ...         for number, prompt in enumerate(request.prompts):
+    ...             control.find(number, Finding(found=True, confidence=1.0, matched=prompt.text))
 """
 
 from __future__ import annotations
@@ -17,42 +59,75 @@ import numpy.typing as npt
 from stemline.clips import SampleRange
 
 Waveform = npt.NDArray[np.float32]
-"""float32, [channels, samples], full scale 1.0."""
+"""Samples as float32 [channels, samples], full scale 1.0."""
+
+
+# What the server gives to an engine
 
 
 class AudioSource(Protocol):
-    """Random access to the sound of one extent."""
+    """Random access to the audio that is to be separated."""
 
     @property
-    def sample_rate(self) -> int: ...
+    def sample_rate(self) -> int:
+        """Sample rate in Hz. It equals `EngineInfo.sample_rate` unless that is None."""
+        ...
+
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Number of channels; 1 unless `EngineInfo.multichannel` is set."""
+        ...
+
     @property
-    def length_samples(self) -> int: ...
+    def length_samples(self) -> int:
+        """Length in samples."""
+        ...
+
     def read(self, start_sample: int, end_sample: int) -> Waveform:
-        """[channels, end-start]; the range lies within [0, length_samples]. Finite values only."""
+        """Return samples [start_sample, end_sample) as [channels, samples].
+
+        Args:
+            start_sample: First sample, at least 0.
+            end_sample: End of the range, at most `length_samples`.
+
+        Returns:
+            Finite values only. Do not change the array in place: it may be a view.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePrompt:
-    """One thing to pull out. Spans are samples of the `AudioSource`, at its rate; they may touch its ends, never pass
-    them.
+    """Describe one sound to separate, by a text, by marked spans, by visual features or by several of these.
+
+    Attributes:
+        text: Name of the sound, such as "dog barking". Empty if the sound is described in another way.
+        plus: Spans that contain the sound, in samples of the `AudioSource`. They lie within its length.
+        minus: Spans that do not contain the sound.
+        visual: Features of pictures of the sound's source, [pictures, width], in order of time and evenly
+            spaced over the audio; None for no pictures.
     """
 
     text: str = ""
     plus: tuple[SampleRange, ...] = ()
     minus: tuple[SampleRange, ...] = ()
-    visual: Any | None = None
+    visual: npt.NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """All prompts are asked of the same audio; a good engine shares what it can between them.
+    """Collect everything an engine needs to separate one piece of audio.
 
-    `origin_sample` is where the audio begins in its media (at the engine's rate): noise drawn from (seed,
-    origin_sample + i) does not depend on how the media was cut up. `scratch` is a private folder that survives a
-    killed server for as long as the job lives: a long solve may keep its state there and go on from it.
+    Attributes:
+        audio: The mix.
+        prompts: The sounds to separate from it. An engine may share work between them, but no result may depend on the
+            other prompts.
+        seed: Seed of random numbers. The same request with the same seed gives the same result.
+        origin_sample: Position of the first sample of `audio` in its media. If an engine draws its noise as a function
+            of `(seed, origin_sample + i)`, the result does not depend on how the media was cut.
+        quality: "fast", "standard" or "best".
+        scratch: Private folder that exists as long as the job, also after the server was killed. A long computation
+            can store its state there and resume from it. None if there is no such folder.
     """
 
     audio: AudioSource
@@ -63,12 +138,18 @@ class EngineRequest:
     scratch: Path | None = None
 
 
+# What an engine gives to the server
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an engine can say about one prompt after the fact. `matched` names what the words were taken for.
+    """Describe the outcome for one prompt.
 
-    `found` False means the target is silence because the sound is not there. `confidence` is 0..1. `notes` are names
-    and values that should stand with the stem (where a watermark is, and its message).
+    Attributes:
+        found: False if the sound does not occur in the audio and the target is silence.
+        confidence: How certain the engine is of the target, 0..1.
+        matched: The sound that the engine took the text for; empty if there is none.
+        notes: Names and values to store with the stem, such as the message of a watermark.
     """
 
     found: bool
@@ -78,29 +159,62 @@ class Finding:
 
 
 class Control(Protocol):
-    """How an engine talks to whoever runs it. Every method may be called at any time from the engine's thread."""
+    """Receive progress, warnings and findings from a running engine.
+
+    An engine calls these methods only from the thread that iterates over `Engine.separate`.
+    """
 
     def step(self, done: int, total: int) -> None:
-        """Reports progress, and raises `Cancelled` when the job is no longer wanted. Call it at every network
-        evaluation or window.
+        """Report progress. Call this at every network evaluation or block.
+
+        Args:
+            done: Finished work in any unit, from 0 to `total`.
+            total: All work in the same unit.
+
+        Raises:
+            Cancelled: The job was cancelled. Let the exception pass.
         """
         ...
 
     def warn(self, prompt: int, code: str, message: str) -> None:
-        """A warning that stands beside the stem of prompt number `prompt`."""
+        """Add a warning to the stem of a prompt.
+
+        Args:
+            prompt: Index into `EngineRequest.prompts`.
+            code: Stable code in capitals, such as "LOW_CONFIDENCE".
+            message: One sentence for the user.
+        """
         ...
 
     def find(self, prompt: int, finding: Finding) -> None:
-        """Says what became of prompt number `prompt`; at the latest before the last block is yielded."""
+        """Report the outcome for a prompt. Call this once for each prompt, before `separate` ends.
+
+        Args:
+            prompt: Index into `EngineRequest.prompts`.
+            finding: The outcome.
+        """
         ...
+
+
+# What an engine is
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """`revision` changes whenever the same request could give another result (weights digest and code version).
+    """Describe an engine.
 
-    `sample_rate` None: the engine takes any rate. `multichannel` False: it is given one channel at a time, and the
-    pipeline carries its estimate to the channels.
+    Attributes:
+        id: Name by which the engine is chosen; equals the name of its entry point.
+        title: Name for users.
+        revision: Changes whenever the same request could give another result. Include the version of the code and a
+            digest of the weights. Stored stems are reused as long as it stays the same.
+        sample_rate: Sample rate of input and output in Hz. None if the engine works at any rate.
+        multichannel: True if the engine separates all channels together. Otherwise it gets one channel at a time, and
+            the server derives the other channels from the result.
+        spans: True if the engine uses marked spans.
+        free_text: True if the engine takes any text, False if it knows a fixed set of sounds.
+        licence: Licences of the code and the weights.
+        note: A sentence for users, shown with the title.
     """
 
     id: str
@@ -115,33 +229,59 @@ class EngineInfo:
 
 
 class Engine(Protocol):
-    """One model. Constructing it is cheap and imports nothing heavy; `load` does the work. Used from one thread at a
-    time.
+    """Separate sounds with one model.
+
+    The server creates an engine to list models, so creating one must be cheap and must not import a machine-learning
+    framework. All methods are called from one thread at a time.
     """
 
     @property
-    def info(self) -> EngineInfo: ...
+    def info(self) -> EngineInfo:
+        """Description of the engine; available before `load`."""
+        ...
 
     def availability(self) -> str:
-        """'' when it can run here, else one sentence that says what is missing and how to get it."""
+        """Return "" if the engine can run here, else one sentence that says what is missing and how to get it."""
         ...
 
     def check(self, prompt: EnginePrompt) -> None:
-        """Raises UsageError (PROMPT_UNKNOWN, PROMPT_UNSUPPORTED ...) for a prompt it cannot serve, before any work
-        starts.
+        """Check a prompt before any work starts.
+
+        Raises:
+            UsageError: The engine cannot serve the prompt (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN,
+                PROMPT_UNSUPPORTED).
         """
         ...
 
     def load(self, device: str) -> None:
-        """Brings the weights to `device` ("cpu", "cuda:0"). Called again after `unload`. Idempotent."""
+        """Load the weights to a device. Loading twice has no effect; `unload` and `load` may alternate.
+
+        Args:
+            device: "cpu", "cuda:0" and so on.
+
+        Raises:
+            SeparationError: The weights are missing or damaged (MODEL_UNAVAILABLE).
+        """
         ...
 
-    def unload(self) -> None: ...
+    def unload(self) -> None:
+        """Free the memory that the weights use."""
+        ...
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[npt.NDArray[np.float32]]:
-        """Yields consecutive blocks [prompts, channels, samples] that together are exactly as long as the audio.
+        """Separate all prompts of a request.
 
-        `channels` is that of the audio. Raises Cancelled (through `control.step`) and SeparationError
-        (DEVICE_OUT_OF_MEMORY ...).
+        Args:
+            request: The mix and the prompts.
+            control: Receives progress, warnings and findings.
+
+        Yields:
+            Consecutive blocks as float32 [prompts, channels, samples], with the channels of the mix. Together they are
+            exactly as long as the mix.
+
+        Raises:
+            Cancelled: The job was cancelled; raised by `control.step`.
+            UsageError: A prompt cannot be served.
+            SeparationError: The separation failed (DEVICE_OUT_OF_MEMORY and others).
         """
         ...

@@ -1,7 +1,6 @@
-"""An engine that separates nothing: for tests and benchmarks of everything around engines.
+"""Return half of the mix for every prompt: an engine for tests and benchmarks of the code around engines.
 
-Each target is half of the mix. The words "sleep:SECONDS" make it take that long first, so that killing and
-cancelling can be tried.
+A prompt "sleep:SECONDS" delays the result, so that tests can cancel or kill a running job.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from stemline.errors import Code, UsageError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
 
 BLOCK_SAMPLES = 1 << 17
-_SLEEP = "sleep:"
+_SLEEP_PREFIX = "sleep:"
 _SLEEP_STEP_S = 0.05
 
 
 class NoopEngine:
-    """Any rate, any channels, no weights, no torch."""
+    """Multiply the mix by one half, at any rate and with any number of channels."""
 
     info = EngineInfo(
         id="noop",
@@ -32,54 +31,60 @@ class NoopEngine:
         spans=True,
         free_text=True,
         licence="Apache-2.0",
-        note="For tests and benchmarks only: it separates nothing.",
+        note="For tests and benchmarks only: it does not separate anything.",
     )
 
     def availability(self) -> str:
+        """Return "": this engine runs everywhere."""
         return ""
 
     def check(self, prompt: EnginePrompt) -> None:
-        """Raises UsageError (PROMPT_UNSUPPORTED) for a "sleep:" that is not followed by seconds."""
-        sleep_s(prompt.text)
+        """Check that a "sleep:" prompt states a duration.
+
+        Raises:
+            UsageError: The duration is not a finite number of seconds (PROMPT_UNSUPPORTED).
+        """
+        requested_sleep_s(prompt.text)
 
     def load(self, device: str) -> None:
-        """There is nothing to load."""
+        """Do nothing: there are no weights."""
 
     def unload(self) -> None:
-        """There is nothing to unload."""
+        """Do nothing: there are no weights."""
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
-        """Half of the mix for every prompt, in blocks [prompts, channels, samples]."""
+        """Yield half of the mix for every prompt, in blocks [prompts, channels, samples]."""
         length = request.audio.length_samples
-        naps = [math.ceil(sleep_s(prompt.text) / _SLEEP_STEP_S) for prompt in request.prompts]
-        total = sum(naps) + max(1, -(-length // BLOCK_SAMPLES))
-        for nap in range(sum(naps)):
-            control.step(nap, total)
+        sleeps = sum(math.ceil(requested_sleep_s(prompt.text) / _SLEEP_STEP_S) for prompt in request.prompts)
+        total = sleeps + max(1, -(-length // BLOCK_SAMPLES))
+        for sleep in range(sleeps):
+            control.step(sleep, total)
             time.sleep(_SLEEP_STEP_S)
         for number, prompt in enumerate(request.prompts):
             control.find(number, Finding(found=True, confidence=1.0, matched=prompt.text))
         for block, start in enumerate(range(0, length, BLOCK_SAMPLES)):
-            control.step(sum(naps) + block, total)
+            control.step(sleeps + block, total)
             mix = request.audio.read(start, min(start + BLOCK_SAMPLES, length))
             half = np.multiply(mix, np.float32(0.5), dtype=np.float32)
             yield np.broadcast_to(half, (len(request.prompts), *half.shape))
 
 
-def sleep_s(text: str) -> float:
-    """The seconds that "sleep:SECONDS" asks for; 0 for any other words.
+def requested_sleep_s(text: str) -> float:
+    """Return the seconds that "sleep:SECONDS" asks for, or 0 for any other text.
 
-    Raises UsageError (PROMPT_UNSUPPORTED).
+    Raises:
+        UsageError: The duration is not a finite number of seconds (PROMPT_UNSUPPORTED).
     """
-    if not text.startswith(_SLEEP):
+    if not text.startswith(_SLEEP_PREFIX):
         return 0.0
     try:
-        seconds = float(text.removeprefix(_SLEEP))
+        seconds = float(text.removeprefix(_SLEEP_PREFIX))
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise UsageError(
-            f"{text!r} does not say how long to sleep.",
+            f"The prompt {text!r} does not state a valid duration.",
             code=Code.PROMPT_UNSUPPORTED,
-            advice='Write "sleep:" and seconds.',
+            advice='Write "sleep:" followed by seconds, such as "sleep:2.5".',
         )
     return seconds

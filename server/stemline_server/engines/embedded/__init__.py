@@ -1,4 +1,4 @@
-"""The embedded model: separation by words and by marked spans with nothing to download."""
+"""The embedded engine: separation by name and by marked spans, without any download."""
 
 from stemline_server.engines.embedded.engine import EmbeddedEngine
 

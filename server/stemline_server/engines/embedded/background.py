@@ -1,123 +1,189 @@
-"""Where to look for a sound, and for speech before music: what the means of the engine say of each other.
+"""Sources without speech, and speech over music: where DeepFilterNet3, Spleeter and the net confirm each other.
 
-DeepFilterNet3 takes a barking dog or a bass for a voice, the net seldom the same one: speech is taken away only where
-both agree that there is some and on what it is. Measured: music and noises behind speech gain 1 to 7 dB.
+DeepFilterNet3 takes a barking dog or a bass for a voice, and the net rarely takes the same sound for one. Speech is
+therefore removed only where both agree that there is speech and on its waveform. Measured: music and noises behind
+speech gain 1 to 7 dB.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Control, Waveform
-from stemline_server.engines.embedded.net_separator import Net, NetQuery
-from stemline_server.engines.embedded.segments import SECOND, Segments
+from stemline_server.engines.embedded.net_separator import NetQuery, NetSeparator
 
-_ENOUGH = ((0.85, 0.8), (0.93, 0.55))
-"""Presence to the net and agreement with it, either pair: a bass had 0.90 and 0.66, voices from 0.94 and 0.6."""
-_LEAST_SHARE = 0.1
-"""Fainter speech is as often an animal: taking it away gains little where it is speech, and costs much where not."""
-_ALIKE_AS_MUSIC = 0.87
-"""Measured: music behind speech has 0.88 or more of the net's "music", rain and tools at most 0.61, hum 0.85."""
+_SAMPLE_RATE = 48_000
+_SEGMENT_SAMPLES = 8 * _SAMPLE_RATE
+_CONTEXT_SAMPLES = 4 * _SAMPLE_RATE
+_FADE_SAMPLES = _SAMPLE_RATE
+
+_MIN_PRESENCE_AND_SIMILARITY = ((0.85, 0.8), (0.93, 0.55))
+"""Either pair confirms speech. Measured: a bass reached 0.90 and 0.66; voices start at 0.94 and 0.6."""
+_MIN_SPEECH_SHARE = 0.1
+"""Fainter speech is an animal as often. Removing it gains little if it is speech and costs much if not."""
+_MIN_MUSIC_SIMILARITY = 0.87
+"""Measured: music behind speech reaches 0.88 or more, rain and tools at most 0.61, hum 0.85."""
+
+
+class SegmentDecisions:
+    """Answer a yes-no question about segments of a source, once for each segment.
+
+    Segments are eight seconds long; the question is asked with four seconds of context on either side.
+    """
+
+    def __init__(self, length_samples: int, decide: Callable[[int, int], bool]) -> None:
+        """Create the decisions without asking anything yet.
+
+        Args:
+            length_samples: Length of the source.
+            decide: Called with the start and end of a range in samples.
+        """
+        self._length = length_samples
+        self._decide = decide
+        self._decisions: dict[int, bool] = {}
+
+    def envelope(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
+        """Return 1 in segments with the answer yes and 0 in others, [samples], with fades of a second between them."""
+        at = np.arange(start_sample, end_sample) / _SEGMENT_SAMPLES - 0.5
+        segments = range(int(np.floor(at[0])), int(np.floor(at[-1])) + 2) if at.size else range(0)
+        last = (self._length - 1) // _SEGMENT_SAMPLES
+        decisions = np.array([self._decision(min(max(number, 0), last)) for number in segments], np.float32)
+        if not decisions.any():
+            return np.zeros(at.size, np.float32)
+        below = np.floor(at).astype(np.int64)
+        slope = _SEGMENT_SAMPLES / _FADE_SAMPLES
+        towards_next = np.clip((at - below - 0.5) * slope + 0.5, 0, 1).astype(np.float32)
+        index = below - segments.start
+        return decisions[index] * (1 - towards_next) + decisions[index + 1] * towards_next
+
+    def _decision(self, segment: int) -> bool:
+        if segment not in self._decisions:
+            start = segment * _SEGMENT_SAMPLES - _CONTEXT_SAMPLES
+            end = (segment + 1) * _SEGMENT_SAMPLES + _CONTEXT_SAMPLES
+            self._decisions[segment] = self._decide(max(0, start), min(end, self._length))
+        return self._decisions[segment]
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Asks the net what it thinks of the speech in a sound, and of what is left."""
+class SpeechVerifier:
+    """Compare a speech estimate with the answers of the net.
+
+    Attributes:
+        audio: The mix, one channel at 48 kHz.
+        speech: The speech estimate of DeepFilterNet3.
+        net: The net.
+        control: Receives the progress of the net.
+    """
 
     audio: AudioSource
     speech: AudioSource
-    net: Net
+    net: NetSeparator
     control: Control
 
-    def spoken(self) -> Segments:
-        """Where somebody speaks for certain."""
-        return Segments(self.audio.length_samples, self._is_spoken)
+    def confirmed_speech(self) -> SegmentDecisions:
+        """Return where the net confirms the speech estimate."""
+        return SegmentDecisions(self.audio.length_samples, self._is_speech)
 
-    def before_music(self) -> Segments:
-        """Where somebody speaks and all the rest is music."""
-        return Segments(self.audio.length_samples, self._is_before_music)
+    def speech_over_music(self) -> SegmentDecisions:
+        """Return where there is speech and everything else is music."""
+        return SegmentDecisions(self.audio.length_samples, self._is_over_music)
 
-    def _is_spoken(self, start_sample: int, end_sample: int) -> bool:
+    def _is_speech(self, start_sample: int, end_sample: int) -> bool:
         mix, speech = (audio.read(start_sample, end_sample) for audio in (self.audio, self.speech))
-        if _energy(speech) <= _LEAST_SHARE * _energy(mix):
+        if _energy(speech) <= _MIN_SPEECH_SHARE * _energy(mix):
             return False
-        sure, alike = self._compared("speech", mix, speech)
-        return any(sure >= presence and alike >= agreement for presence, agreement in _ENOUGH)
+        presence, similarity = self._compare("speech", mix, speech)
+        return any(presence >= p and similarity >= s for p, s in _MIN_PRESENCE_AND_SIMILARITY)
 
-    def _is_before_music(self, start_sample: int, end_sample: int) -> bool:
+    def _is_over_music(self, start_sample: int, end_sample: int) -> bool:
         mix, speech = (audio.read(start_sample, end_sample) for audio in (self.audio, self.speech))
-        rest = mix - speech
-        if not _energy(speech) or not _energy(rest):
+        background = mix - speech
+        if not _energy(speech) or not _energy(background):
             return False
-        return self._compared("music", mix, rest)[1] >= _ALIKE_AS_MUSIC
+        return self._compare("music", mix, background)[1] >= _MIN_MUSIC_SIMILARITY
 
-    def _compared(self, class_name: str, mix: Waveform, found: Waveform) -> tuple[float, float]:
-        """How sure the net is of a class in the mix, and how much like its answer something else is (0..1)."""
-        separation = self.net.separate(_Held(mix), [NetQuery(class_name)], self.control)
-        heard = np.concatenate([block[0] for block in separation]).astype(np.float64)
-        alike = float(heard @ found[0]) / max(_energy(heard) * _energy(found), np.finfo(np.float64).tiny) ** 0.5
-        return float(separation.heard.presence[0]), alike
+    def _compare(self, class_name: str, mix: Waveform, estimate: Waveform) -> tuple[float, float]:
+        """Return the net's presence of a class in the mix and the cosine similarity of its target and an estimate."""
+        separation = self.net.separate(_ArraySource(mix), [NetQuery(class_name)], self.control)
+        target = np.concatenate([block[0] for block in separation]).astype(np.float64)
+        norm = max(_energy(target) * _energy(estimate), np.finfo(np.float64).tiny) ** 0.5
+        return float(separation.evidence.presence[0]), float(target @ estimate[0]) / norm
 
 
-class Rest:
-    """An audio source: another of one channel at 48 kHz, less a `voice` where there is one for certain."""
+class BackgroundSource:
+    """Provide a one-channel source at 48 kHz minus a voice, where that voice is confirmed."""
 
     channels = 1
 
-    def __init__(self, audio: AudioSource, voice: AudioSource, spoken: Segments) -> None:
+    def __init__(self, audio: AudioSource, voice: AudioSource, confirmed: SegmentDecisions) -> None:
+        """Create the source.
+
+        Args:
+            audio: The mix.
+            voice: The voice to subtract.
+            confirmed: Where to subtract it.
+        """
         self.sample_rate = audio.sample_rate
         self.length_samples = audio.length_samples
         self._audio = audio
         self._voice = voice
-        self._spoken = spoken
+        self._confirmed = confirmed
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
-        """[1, n]"""
+        """Return samples [start_sample, end_sample) as [1, samples]."""
         mix = self._audio.read(start_sample, end_sample)
-        taken = self.taken(start_sample, end_sample)
-        return mix - taken * self._voice.read(start_sample, end_sample) if taken.any() else mix
+        removed = self.removed_share(start_sample, end_sample)
+        return mix - removed * self._voice.read(start_sample, end_sample) if removed.any() else mix
 
-    def taken(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
-        """[n]: how much of the voice is taken away, 0..1."""
-        return self._spoken.share(start_sample, end_sample)
+    def removed_share(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
+        """Return the share of the voice that is subtracted, 0..1, [samples]."""
+        return self._confirmed.envelope(start_sample, end_sample)
 
 
-class Dialogue:
-    """An audio source: speech, and before music the mean of it and what Spleeter takes for voices.
+class DialogueSource:
+    """Provide the speech of DeepFilterNet3, averaged with Spleeter's voices over music.
 
-    Measured: before music the mean gains 1 to 4 dB on either.
+    Measured: over music the mean gains 1 to 4 dB on either estimate.
     """
 
     channels = 1
 
-    def __init__(self, speech: AudioSource, vocals: AudioSource, before_music: Segments) -> None:
+    def __init__(self, speech: AudioSource, vocals: AudioSource, over_music: SegmentDecisions) -> None:
+        """Create the source.
+
+        Args:
+            speech: The estimate of DeepFilterNet3.
+            vocals: The estimate of Spleeter.
+            over_music: Where to average both.
+        """
         self.sample_rate = speech.sample_rate
         self.length_samples = speech.length_samples
         self._speech = speech
         self._vocals = vocals
-        self._before_music = before_music
+        self._over_music = over_music
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
-        """[1, n]"""
+        """Return samples [start_sample, end_sample) as [1, samples]."""
         speech = self._speech.read(start_sample, end_sample)
-        share = self._before_music.share(start_sample, end_sample) / np.float32(2)
+        share = self._over_music.envelope(start_sample, end_sample) / np.float32(2)
         if not share.any():
             return speech
         return (1 - share) * speech + share * self._vocals.read(start_sample, end_sample)
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """Sound in memory, [1, n] at 48 kHz."""
+class _ArraySource:
+    """Provide samples in memory, [1, samples] at 48 kHz."""
 
     samples: Waveform
 
     @property
     def sample_rate(self) -> int:
-        return SECOND
+        return _SAMPLE_RATE
 
     @property
     def channels(self) -> int:

@@ -1,65 +1,63 @@
-"""What the engine is measured beside: the mixture itself, DeepFilterNet3 alone, factorisation alone, an ideal mask."""
+"""Baselines of the evaluation: the mixture, DeepFilterNet3 alone, NMF alone and an ideal mask."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stemline_server._stft import istft, stft
 from stemline_server.engines.embedded import deepfilter
-from stemline_server.engines.embedded.span_context import scenes_of
-from stemline_server.engines.embedded.span_nmf import NothingToCompareError, marked_blocks
-
-if TYPE_CHECKING:
-    from stemline_server.engines.embedded.evaluate import Clip, Wave
+from stemline_server.engines.embedded.evaluation_clips import Clip, Wave
+from stemline_server.engines.embedded.span_context import span_contexts
+from stemline_server.engines.embedded.span_nmf import NoBackgroundError, separate_spans
 
 _FRAME_SAMPLES = 2_048
 
 
-def ways() -> dict[str, Callable[[Clip], dict[str, Wave]]]:
-    """Each gives {way: estimate} of a clip; empty where it cannot serve it."""
+def baselines() -> dict[str, Callable[[Clip], dict[str, Wave]]]:
+    """Return functions that estimate a clip's target in one or several ways.
+
+    Returns:
+        Functions by name. Each maps a clip to estimates by way, or to {} if it does not apply to the clip.
+    """
     return {
         "mixture": lambda clip: {"mixture": clip.mixture},
-        "DeepFilterNet3": _speech_alone,
-        "NMF": _marked_alone,
+        "DeepFilterNet3": _speech,
+        "NMF": _nmf,
         "ideal mask": _ideal_mask,
     }
 
 
-def _speech_alone(clip: Clip) -> dict[str, Wave]:
+def _speech(clip: Clip) -> dict[str, Wave]:
     if clip.category != "speech":
         return {}
-    blocks = [block.speech[0] for block in deepfilter.speech_blocks(clip.source())]
+    blocks = [block.samples[0] for block in deepfilter.speech_blocks(clip.source())]
     return {"DeepFilterNet3 alone": np.concatenate(blocks)}
 
 
-def _marked_alone(clip: Clip) -> dict[str, Wave]:
-    """Factorisation by the spans; by the spans of everything else where the target never stops."""
-    found = {}
-    for name, marks, inverted in (("NMF alone", clip.spans, False), ("NMF alone, negative spans", clip.rest, True)):
-        if inverted and not clip.never_stops:
+def _nmf(clip: Clip) -> dict[str, Wave]:
+    """Separate by the target's spans, and a continuous target also by the spans of everything else."""
+    estimates = {}
+    spans_by_way = (("NMF alone", clip.spans, False), ("NMF alone, negative spans", clip.residual_spans, True))
+    for way, spans, is_inverted in spans_by_way:
+        if is_inverted and not clip.is_continuous:
             continue
-        scenes = scenes_of(marks, (), len(clip.target))
+        contexts = span_contexts(spans, (), len(clip.target))
         try:
-            blocks = [block[0] for block in marked_blocks(clip.source(), scenes, 0, _no_tick)]
-        except NothingToCompareError:
-            blocks = [np.zeros(len(clip.target), np.float32)] if inverted else [clip.mixture]
+            blocks = [block[0] for block in separate_spans(clip.source(), contexts, 0, lambda: None)]
+        except NoBackgroundError:
+            blocks = [np.zeros(len(clip.target), np.float32)] if is_inverted else [clip.mixture]
         estimate = np.concatenate(blocks)
-        found[name] = clip.mixture - estimate if inverted else estimate
-    return found
+        estimates[way] = clip.mixture - estimate if is_inverted else estimate
+    return estimates
 
 
 def _ideal_mask(clip: Clip) -> dict[str, Wave]:
-    """The share of the target in the magnitudes of target and rest: a ceiling for engines that use real masks."""
-    mixture, target, rest = (
+    """Apply the target's true share of the magnitudes: an upper bound for engines with real masks."""
+    mixture, target, residual = (
         stft(np.pad(wave, _FRAME_SAMPLES), _FRAME_SAMPLES) for wave in (clip.mixture, clip.target, clip.residual)
     )
-    share = np.abs(target) / (np.abs(target) + np.abs(rest) + 1e-9)
-    whole = istft(mixture * share, _FRAME_SAMPLES)[_FRAME_SAMPLES:]
-    return {"ideal mask": np.pad(whole, (0, _FRAME_SAMPLES))[: len(clip.target)].astype(np.float32)}
-
-
-def _no_tick() -> None:
-    """Nothing to stop for."""
+    mask = np.abs(target) / (np.abs(target) + np.abs(residual) + 1e-9)
+    estimate = istft(mixture * mask, _FRAME_SAMPLES)[_FRAME_SAMPLES:]
+    return {"ideal mask": np.pad(estimate, (0, _FRAME_SAMPLES))[: len(clip.target)].astype(np.float32)}

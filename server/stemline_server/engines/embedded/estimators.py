@@ -1,159 +1,211 @@
-"""Everything that the prompts of one request need, each worked out once and brought to blocks of equal length."""
+"""Run all estimators that the prompts of a request need, each once, and align their blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from stemline_server.engines.base import AudioSource, Control, EngineRequest, Waveform
-from stemline_server.engines.embedded.background import Dialogue, Judge, Rest
-from stemline_server.engines.embedded.fusion import Heard
-from stemline_server.engines.embedded.lockstep import in_step
-from stemline_server.engines.embedded.net_separator import Net, NetQuery, Separation, likely
+from stemline_server.engines.embedded.background import BackgroundSource, DialogueSource, SpeechVerifier
+from stemline_server.engines.embedded.deepfilter import SpeechSource
+from stemline_server.engines.embedded.fusion import Estimates
+from stemline_server.engines.embedded.net_separator import NetQuery, NetSeparation, NetSeparator, presence_probability
 from stemline_server.engines.embedded.routing import Route
-from stemline_server.engines.embedded.span_context import scenes_of
-from stemline_server.engines.embedded.span_nmf import About, Beside, marked_blocks
-from stemline_server.engines.embedded.speech import Speech
-from stemline_server.engines.embedded.vocals import Vocals
+from stemline_server.engines.embedded.span_context import span_contexts
+from stemline_server.engines.embedded.span_nmf import SpeechReference, TargetKind, separate_spans
+from stemline_server.engines.embedded.vocals import VocalsSource
 
 _BLOCK_SAMPLES = 48_000
-_MIX, _SPEECH, _VOCALS, _REST, _BED = "mix", "speech", "vocals", "rest", "bed"
+_MIX, _SPEECH, _VOCALS = "mix", "speech", "vocals"
+_WITHOUT_SPEECH, _WITHOUT_DIALOGUE = "without speech", "without dialogue"
 
-_ABSENT = 0.1
-"""Presence in a window. Measured on packages held out from training: the net is less sure of a fifth of the animals and
-effects and a tenth of the music and ambience that are not there, and of one in 500 of all sounds that are."""
+_ABSENT_BELOW = 0.1
+"""Presence in a window. Measured on packages held out from training: the net is below for a fifth of the animals and
+effects and a tenth of the music and ambience that are absent, and for one in 500 of all sounds that are present."""
 
-Parts = Mapping[Hashable, Waveform]
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """What takes voices out of a sound: DeepFilterNet3, and Spleeter where it is installed and wanted."""
-
-    speech: Speech
-    vocals: Vocals | None
+Key = TypeVar("Key", bound=Hashable)
+Blocks = Mapping[Hashable, Waveform]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """Where the net's answer to a prompt is: which stream, and which of its rows; and where it was looked for."""
+class VoiceSources:
+    """Hold the voice estimates of one mix.
+
+    Attributes:
+        speech: The speech by DeepFilterNet3.
+        vocals: The voices by Spleeter; None if it is not installed or not needed.
+    """
+
+    speech: SpeechSource
+    vocals: VocalsSource | None
+
+
+@dataclass(frozen=True, slots=True)
+class _NetRow:
+    """Locate the net's target for a prompt: a row of the stream `stream`, separated from the stream `net_input`."""
 
     stream: Hashable
     row: int
-    separation: Separation
-    searched: Hashable
+    separation: NetSeparation
+    net_input: Hashable
 
 
-class Means:
-    """The streams behind `routes`. What nobody asks for is not worked out."""
+class EstimatorSet:
+    """Hold the streams of all estimators that the routes of a request use.
+
+    Streams are lazy; unused ones are never computed.
+    """
 
     def __init__(
-        self, request: EngineRequest, routes: Sequence[Route], voices: Voices, net: Net | None, control: Control
+        self,
+        request: EngineRequest,
+        routes: Sequence[Route],
+        voices: VoiceSources,
+        net: NetSeparator | None,
+        control: Control,
     ) -> None:
+        """Create the streams without computing anything yet.
+
+        Args:
+            request: The request.
+            routes: The route of each prompt.
+            voices: Voice estimates of the request's audio.
+            net: The net; None if no route needs it.
+            control: Receives the progress of the net.
+        """
         self._routes = routes
         self._length = request.audio.length_samples
         self._voices = voices
-        self._streams: dict[Hashable, Iterator[Waveform]] = {_MIX: _read_through(request.audio)}
-        self._asked: dict[int, _Asked] = {}
-        places: dict[Hashable, AudioSource] = {_MIX: request.audio}
+        self._streams: dict[Hashable, Iterator[Waveform]] = {_MIX: _blocks_of(request.audio)}
+        self._net_rows: dict[int, _NetRow] = {}
         dialogue: AudioSource = voices.speech
+        net_inputs: dict[Hashable, AudioSource] = {_MIX: request.audio}
         if net is not None:
-            judge = Judge(request.audio, voices.speech, net, control)
-            spoken = judge.spoken()
-            places |= {_REST: Rest(request.audio, voices.speech, spoken)}
+            verifier = SpeechVerifier(request.audio, voices.speech, net, control)
+            confirmed = verifier.confirmed_speech()
             if voices.vocals is not None:
-                dialogue = Dialogue(voices.speech, voices.vocals, judge.before_music())
-            places |= {_BED: Rest(request.audio, dialogue, spoken)}
-            for place, audio in places.items():
-                self._ask(net, place, audio, control)
-        if any(chosen.speech or chosen.not_speech for chosen in routes):
-            self._streams[_SPEECH] = _read_through(dialogue)
-        if voices.vocals is not None and any(chosen.vocals or chosen.not_vocals for chosen in routes):
-            self._streams[_VOCALS] = _read_through(voices.vocals)
-        for number, chosen in enumerate(routes):
-            if chosen.marked:
-                beside = Beside(dialogue if chosen.about is About.SPEECH else voices.speech, chosen.about)
-                self._streams[number] = self._marked(request, chosen, beside)
+                dialogue = DialogueSource(voices.speech, voices.vocals, verifier.speech_over_music())
+            net_inputs[_WITHOUT_SPEECH] = BackgroundSource(request.audio, voices.speech, confirmed)
+            net_inputs[_WITHOUT_DIALOGUE] = BackgroundSource(request.audio, dialogue, confirmed)
+            for place, audio in net_inputs.items():
+                self._add_net(net, place, audio, control)
+        if any(route.speech or route.without_speech for route in routes):
+            self._streams[_SPEECH] = _blocks_of(dialogue)
+        if voices.vocals is not None and any(route.vocals or route.without_vocals for route in routes):
+            self._streams[_VOCALS] = _blocks_of(voices.vocals)
+        for number, route in enumerate(routes):
+            if route.uses_spans:
+                speech = dialogue if route.span_target is TargetKind.SPEECH else voices.speech
+                self._streams[number] = self._nmf_blocks(request, route, SpeechReference(speech, route.span_target))
 
-    def _marked(self, request: EngineRequest, chosen: Route, beside: Beside) -> Iterator[Waveform]:
-        marks = (chosen.minus, ()) if chosen.inverted else (chosen.plus, chosen.minus)
-        scenes = scenes_of(*marks, self._length)
-        return marked_blocks(request.audio, scenes, request.seed, self._voices.speech.tick, beside)
+    def _nmf_blocks(self, request: EngineRequest, route: Route, reference: SpeechReference) -> Iterator[Waveform]:
+        spans = (route.minus, ()) if route.is_inverted else (route.plus, route.minus)
+        contexts = span_contexts(*spans, self._length)
+        return separate_spans(request.audio, contexts, request.seed, self._voices.speech.tick, reference)
 
-    def _ask(self, net: Net, place: Hashable, audio: AudioSource, control: Control) -> None:
-        """The net, at once for all prompts whose sound is looked for in the same place."""
-        asked = {n: one for n, one in enumerate(self._routes) if one.net_class and _place_of(one) == place}
-        if asked:
-            queries = [NetQuery(one.net_class, one.plus, one.minus) for one in asked.values()]
+    def _add_net(self, net: NetSeparator, net_input: Hashable, audio: AudioSource, control: Control) -> None:
+        """Add one stream of the net for all prompts that search in the same input."""
+        routes = {n: one for n, one in enumerate(self._routes) if one.net_class and _net_input_of(one) == net_input}
+        if routes:
+            queries = [NetQuery(one.net_class, one.plus, one.minus) for one in routes.values()]
             separation = net.separate(audio, queries, control)
-            stream = ("net", place)
+            stream = ("net", net_input)
             self._streams[stream] = iter(separation)
-            self._asked |= {number: _Asked(stream, row, separation, place) for row, number in enumerate(asked)}
-            if isinstance(audio, Rest):
-                self._streams[place] = _with_share_taken(audio)
+            self._net_rows |= {number: _NetRow(stream, row, separation, net_input) for row, number in enumerate(routes)}
+            if isinstance(audio, BackgroundSource):
+                self._streams[net_input] = _background_blocks(audio)
 
-    def in_step(self) -> Iterator[tuple[int, Parts]]:
-        """Where each block begins, and what every stream says of it."""
+    def blocks(self) -> Iterator[tuple[int, Blocks]]:
+        """Yield the position of each block's first sample and the block of every stream."""
         start = 0
-        for parts in in_step(self._streams, self._length):
-            yield start, parts
-            start += parts[_MIX].shape[-1]
+        for blocks in aligned_blocks(self._streams, self._length):
+            yield start, blocks
+            start += blocks[_MIX].shape[-1]
 
-    def heard(self, number: int, parts: Parts, start_sample: int) -> Heard:
-        """What of a block concerns prompt `number`."""
-        chosen, asked = self._routes[number], self._asked.get(number)
-        searched = parts[_MIX][0], np.zeros(parts[_MIX].shape[1], np.float32)
-        if asked and asked.searched != _MIX:
-            searched = parts[asked.searched][0], parts[asked.searched][1]
-        return Heard(
+    def estimates(self, number: int, blocks: Blocks, start_sample: int) -> Estimates:
+        """Return the estimates that prompt `number` uses from a block of all streams."""
+        route, net_row = self._routes[number], self._net_rows.get(number)
+        net_input = blocks[_MIX][0], np.zeros(blocks[_MIX].shape[1], np.float32)
+        if net_row and net_row.net_input != _MIX:
+            net_input = blocks[net_row.net_input][0], blocks[net_row.net_input][1]
+        return Estimates(
             start_sample,
-            mix=parts[_MIX][0],
-            speech=parts[_SPEECH][0] if chosen.speech or chosen.not_speech else None,
-            vocals=parts[_VOCALS][0] if chosen.vocals or chosen.not_vocals else None,
-            net=parts[asked.stream][asked.row] if asked else None,
-            searched=searched[0],
-            speech_taken=searched[1],
-            marked=parts[number][0] if chosen.marked else None,
+            mix=blocks[_MIX][0],
+            speech=blocks[_SPEECH][0] if route.speech or route.without_speech else None,
+            vocals=blocks[_VOCALS][0] if route.vocals or route.without_vocals else None,
+            net=blocks[net_row.stream][net_row.row] if net_row else None,
+            net_input=net_input[0],
+            speech_removed=net_input[1],
+            nmf=blocks[number][0] if route.uses_spans else None,
         )
 
     def is_absent(self, number: int) -> bool:
-        """Whether the sound of prompt `number`, asked by name alone, is not there in the block that was last given."""
-        chosen, asked = self._routes[number], self._asked.get(number)
-        if asked is None or chosen.marked:
+        """Return whether the sound of prompt `number`, asked for by name alone, is absent from the latest block."""
+        net_row = self._net_rows.get(number)
+        if net_row is None or self._routes[number].uses_spans:
             return False
-        return bool(asked.separation.heard.presence_now[asked.row] < _ABSENT)
+        return bool(net_row.separation.evidence.window_presence[net_row.row] < _ABSENT_BELOW)
 
-    def sure(self, number: int) -> float | None:
-        """How sure, so far, what prompt `number` asked by name is that its sound is there; None where nothing was."""
-        chosen, asked = self._routes[number], self._asked.get(number)
-        if chosen.speech or chosen.not_speech:
+    def certainty(self, number: int) -> float | None:
+        """Return the certainty, 0..1, that the sound of prompt `number` occurs in the blocks so far.
+
+        Returns:
+            None if the prompt has spans but no name.
+        """
+        route, net_row = self._routes[number], self._net_rows.get(number)
+        if route.speech or route.without_speech:
             return self._voices.speech.confidence
-        if chosen.vocals and self._voices.vocals is not None:
+        if route.vocals and self._voices.vocals is not None:
             return self._voices.vocals.confidence
-        if not chosen.net_class:
+        if not route.net_class:
             return None
-        if asked is None:
+        if net_row is None:
             return 0.0
-        heard = asked.separation.heard
-        return float(heard.presence[asked.row]) if chosen.is_rough else likely(float(heard.share[asked.row]))
+        evidence = net_row.separation.evidence
+        if route.is_rough:
+            return float(evidence.presence[net_row.row])
+        return presence_probability(float(evidence.share[net_row.row]))
 
 
-def _place_of(chosen: Route) -> Hashable:
-    """Where the net looks for the sound of a prompt: voices in all of the mix."""
-    if chosen.is_voice:
+def _net_input_of(route: Route) -> Hashable:
+    """Return where the net searches for the sound of a route: for voices in the whole mix."""
+    if route.is_voice:
         return _MIX
-    return _BED if chosen.is_music else _REST
+    return _WITHOUT_DIALOGUE if route.is_music else _WITHOUT_SPEECH
 
 
-def _read_through(audio: AudioSource) -> Iterator[Waveform]:
+def aligned_blocks(streams: Mapping[Key, Iterator[Waveform]], length_samples: int) -> Iterator[dict[Key, Waveform]]:
+    """Cut the blocks of several streams to equal lengths.
+
+    Args:
+        streams: Streams of blocks [rows, samples]. Each yields at least `length_samples`.
+        length_samples: Length of all streams.
+
+    Yields:
+        The next samples of each stream, as many as the shortest pending block has.
+    """
+    pending: dict[Key, Waveform] = {}
+    done = 0
+    while done < length_samples:
+        for key, stream in streams.items():
+            if key not in pending or not pending[key].shape[-1]:
+                pending[key] = next(stream)
+        samples = min((block.shape[-1] for block in pending.values()), default=length_samples - done)
+        yield {key: block[..., :samples] for key, block in pending.items()}
+        pending = {key: block[..., samples:] for key, block in pending.items()}
+        done += samples
+
+
+def _blocks_of(audio: AudioSource) -> Iterator[Waveform]:
     for start in range(0, audio.length_samples, _BLOCK_SAMPLES):
         yield audio.read(start, min(start + _BLOCK_SAMPLES, audio.length_samples))
 
 
-def _with_share_taken(rest: Rest) -> Iterator[Waveform]:
-    """Blocks [2, n]: the rest, and how much of the speech was taken from it (0..1)."""
-    for start in range(0, rest.length_samples, _BLOCK_SAMPLES):
-        end = min(start + _BLOCK_SAMPLES, rest.length_samples)
-        yield np.stack([rest.read(start, end)[0], rest.taken(start, end)])
+def _background_blocks(background: BackgroundSource) -> Iterator[Waveform]:
+    """Yield blocks [2, samples]: the background, and the share of the speech that was removed from it (0..1)."""
+    for start in range(0, background.length_samples, _BLOCK_SAMPLES):
+        end = min(start + _BLOCK_SAMPLES, background.length_samples)
+        yield np.stack([background.read(start, end)[0], background.removed_share(start, end)])

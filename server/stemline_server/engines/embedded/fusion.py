@@ -1,4 +1,4 @@
-"""One prompt's target out of what each of the engine's means says, and what to tell of it in the end."""
+"""Combine the estimates of a target into one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.embedded.routing import Route
-from stemline_server.engines.embedded.span_context import presence
+from stemline_server.engines.embedded.span_context import span_envelope
+
+_NET_WEIGHT, _NET_WEIGHT_WITH_SPANS = 0.85, 0.95
+_NET_WEIGHT_WITHOUT_SPEECH = 0.5
 
 Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """The same samples [n] of the mix and of every means the prompt's route names; None for the others.
+class Estimates:
+    """Hold the same block of the mix and of all estimators that a route uses, arrays [samples].
 
-    `searched` is what the net was asked about, `speech_taken` (0..1) how much speech had been taken from it before.
+    Attributes:
+        start_sample: Position of the block's first sample.
+        mix: The mix.
+        speech: The speech, or None if the route does not use it. The same holds for the other estimates.
+        vocals: Spleeter's voices.
+        net: The target of the net.
+        net_input: The audio in which the net searched.
+        speech_removed: Share of the speech that was removed from `net_input`, 0..1.
+        nmf: The marked sound by NMF.
     """
 
     start_sample: int
@@ -25,41 +36,44 @@ class Heard:
     speech: Samples | None = None
     vocals: Samples | None = None
     net: Samples | None = None
-    searched: Samples | None = None
-    speech_taken: Samples | None = None
-    marked: Samples | None = None
+    net_input: Samples | None = None
+    speech_removed: Samples | None = None
+    nmf: Samples | None = None
 
 
-def combine(route: Route, heard: Heard) -> Samples:
-    """[n]: the mean of all that the route asks. Measured the best of the simple fusions."""
+def fuse(route: Route, block: Estimates) -> Samples:
+    """Return the mean of all estimates that a route uses, limited to where the spans allow the sound, [samples].
+
+    The mean was the best of the simple combinations in measurements.
+    """
     estimates: list[Samples] = []
-    if heard.speech is not None:
-        estimates.append(heard.mix - heard.speech if route.not_speech else heard.speech)
-    if heard.vocals is not None:
-        estimates.append(heard.mix - heard.vocals if route.not_vocals else heard.vocals)
-    if heard.net is not None:
-        estimates.append(_trusted(heard, 0.95 if route.marked else 0.85))
-    estimates = [estimate * _allowed(route, heard) for estimate in estimates]
-    if heard.marked is not None:  # it keeps to the marks by itself
-        estimates.append(heard.mix - heard.marked if route.inverted else heard.marked)
+    if block.speech is not None:
+        estimates.append(block.mix - block.speech if route.without_speech else block.speech)
+    if block.vocals is not None:
+        estimates.append(block.mix - block.vocals if route.without_vocals else block.vocals)
+    if block.net is not None:
+        estimates.append(_weighted_net(block, _NET_WEIGHT_WITH_SPANS if route.uses_spans else _NET_WEIGHT))
+    estimates = [estimate * _allowed(route, block) for estimate in estimates]
+    if block.nmf is not None:  # already limited to the spans
+        estimates.append(block.mix - block.nmf if route.is_inverted else block.nmf)
     return np.asarray(np.mean(estimates, axis=0, dtype=np.float32))
 
 
-def _allowed(route: Route, heard: Heard) -> Samples:
-    """[n], 0..1: where the marks let the target sound."""
-    if route.inverted:
-        return np.ones(heard.mix.size, np.float32)
+def _allowed(route: Route, block: Estimates) -> Samples:
+    """Return an envelope [samples], 0..1, of where the spans allow the target."""
+    if route.is_inverted:
+        return np.ones(block.mix.size, np.float32)
     if route.plus and not route.minus:
-        return presence(route.plus, heard.start_sample, heard.mix.size)
-    return 1 - presence(route.minus, heard.start_sample, heard.mix.size)
+        return span_envelope(route.plus, block.start_sample, block.mix.size)
+    return 1 - span_envelope(route.minus, block.start_sample, block.mix.size)
 
 
-def _trusted(heard: Heard, trust: float) -> Samples:
-    """The net's answer with a little of what it was asked about: where it errs, that bounds the harm.
+def _weighted_net(block: Estimates, weight: float) -> Samples:
+    """Return the net's target mixed with a little of its input, which bounds the harm of its errors.
 
-    Where speech is gone already most of the work is done, and the rest is worth more than the net's doubts.
+    If speech was removed from the input, the input itself is already close to the target and gets more weight.
     """
-    if heard.net is None or heard.searched is None or heard.speech_taken is None:
-        return heard.mix
-    share = trust - (trust - 0.5) * heard.speech_taken
-    return np.asarray(share * heard.net + (1 - share) * heard.searched, np.float32)
+    if block.net is None or block.net_input is None or block.speech_removed is None:
+        return block.mix
+    share = weight - (weight - _NET_WEIGHT_WITHOUT_SPEECH) * block.speech_removed
+    return np.asarray(share * block.net + (1 - share) * block.net_input, np.float32)

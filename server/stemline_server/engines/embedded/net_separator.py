@@ -1,17 +1,15 @@
-"""The own net over a sound of any length: named sounds (and marked ones) in windows, with flat memory and no seams.
+"""The sound net applied to audio of any length, in overlapping windows.
 
-Spectra are those of the whole sound on one grid of frames; only the gains come from windows, and neighbouring windows
-fade into each other over two seconds. Above 16 kHz the gain of the highest band goes on.
+All windows share one grid of frames and differ only in their gains, which crossfade over two seconds where windows
+overlap. Memory use is constant and there are no seams. Above 16 kHz the gain of the highest band is used.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,19 +22,25 @@ if TYPE_CHECKING:
 
     from stemline_server.engines.embedded.sound_net import SoundNet
 
-WEIGHTS = "sound_net.safetensors"
 SAMPLE_RATE = 48_000
 HOP = 960
 WINDOW_FRAMES = 800
 FADE_FRAMES = 100
 ANY = "any"
+_PRESENCE_FRAMES = 10
 
 Gains = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class NetQuery:
-    """`class_name` one of `Net.classes` ("any" for marked sounds without words); spans in samples at 48 kHz."""
+    """Ask the net for one sound.
+
+    Attributes:
+        class_name: One of `NetSeparator.classes`; "any" for marked sounds without a name.
+        plus: Spans that contain the sound, in samples at 48 kHz.
+        minus: Spans that do not contain it.
+    """
 
     class_name: str
     plus: tuple[SampleRange, ...] = ()
@@ -44,92 +48,119 @@ class NetQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Sureness:
-    """What the net found of each query so far [queries]: `presence` is how sure it was at its surest moment (0..1),
-    `presence_now` the same of the latest window, `share` the greatest part of a window's energy that it let through
-    before it was raised.
+class Evidence:
+    """Hold what the net has found for each query so far, arrays [queries].
+
+    Attributes:
+        presence: The net's certainty that the sound occurs, 0..1, in the window where it was highest.
+        window_presence: The same of the latest window.
+        share: Greatest share of a window's energy that the gains pass, before they are raised.
     """
 
     presence: npt.NDArray[np.float32]
-    presence_now: npt.NDArray[np.float32]
+    window_presence: npt.NDArray[np.float32]
     share: npt.NDArray[np.float32]
 
     @classmethod
-    def nothing(cls, queries: int) -> Sureness:
+    def none(cls, queries: int) -> Evidence:
+        """Return the evidence before the first window."""
         return cls(*(np.zeros(queries, np.float32) for _ in range(3)))
 
-    def take_in(self, presence: npt.NDArray[np.float32], share: npt.NDArray[np.float32]) -> None:
-        """What was found in the next window."""
+    def update(self, presence: npt.NDArray[np.float32], share: npt.NDArray[np.float32]) -> None:
+        """Include the next window, in place."""
         np.maximum(self.presence, presence, out=self.presence)
-        np.copyto(self.presence_now, presence)
+        np.copyto(self.window_presence, presence)
         np.maximum(self.share, share, out=self.share)
 
 
-class Separation:
-    """Iterating it yields the targets [queries, n] in order, exactly as long as the sound; `heard` grows with them."""
+class NetSeparation:
+    """Iterate over the targets [queries, samples] of a separation.
 
-    def __init__(self, blocks: Iterator[Waveform], heard: Sureness) -> None:
+    Attributes:
+        evidence: What the net has found in the blocks computed so far.
+    """
+
+    def __init__(self, blocks: Iterator[Waveform], evidence: Evidence) -> None:
+        """Wrap blocks whose computation updates `evidence`."""
         self._blocks = blocks
-        self.heard = heard
+        self.evidence = evidence
 
     def __iter__(self) -> Iterator[Waveform]:
+        """Return the blocks, together exactly as long as the audio."""
         return self._blocks
 
 
-class Net:
-    """The trained weights, in memory."""
+class NetSeparator:
+    """Separate named and marked sounds with trained weights.
+
+    Attributes:
+        classes: Names of the sounds that the net knows, in the order of its embedding.
+    """
 
     def __init__(self, network: SoundNet, classes: tuple[str, ...]) -> None:
+        """Wrap a net in eval mode and the names of its classes."""
         self._network = network
         self.classes = classes
         self._number = {name: i for i, name in enumerate(classes)}
 
-    def separate(self, audio: AudioSource, queries: Sequence[NetQuery], control: Control) -> Separation:
-        """Targets of all queries from 48 kHz mono. Raises KeyError for a class that is not in `classes`."""
+    def separate(self, audio: AudioSource, queries: Sequence[NetQuery], control: Control) -> NetSeparation:
+        """Separate the targets of all queries.
+
+        Args:
+            audio: The mix, one channel at 48 kHz.
+            queries: The sounds.
+            control: Receives the progress.
+
+        Returns:
+            The separation, computed as it is iterated over.
+
+        Raises:
+            KeyError: A query names a class that is not in `classes`.
+        """
         words = [self._number[query.class_name] for query in queries]
-        heard = Sureness.nothing(len(queries))
-        return Separation(self._blocks(audio, queries, words, heard, control), heard)
+        evidence = Evidence.none(len(queries))
+        return NetSeparation(self._blocks(audio, queries, words, evidence, control), evidence)
 
     def _blocks(
         self,
         audio: AudioSource,
         queries: Sequence[NetQuery],
         words: list[int],
-        heard: Sureness,
+        evidence: Evidence,
         control: Control,
     ) -> Iterator[Waveform]:
         length = audio.length_samples
         frames = -(-length // HOP) + 1
         start = emitted = 0
-        faded: Gains | None = None  # the gains of the window before from `emitted` on
+        overlap: Gains | None = None  # the previous window's gains from frame `emitted` on
         tail = np.zeros((len(queries), HOP), np.float32)
         while emitted < frames:
             start = max(min(start, frames - WINDOW_FRAMES), 0)
             end = min(start + WINDOW_FRAMES, frames)
-            spectra = spectra_of(audio, start, end)
+            spectra = short_time_spectra(audio, start, end)
             spans = [span_channels(query, start, end) for query in queries]
-            gains = self._gains(spectra, words, spans, heard)
+            gains = self._gains(spectra, words, spans, evidence)
             gains = gains[:, emitted - start :]
-            if faded is not None:
-                ramp = np.linspace(0, 1, faded.shape[1], dtype=np.float32)[None, :, None]
-                gains[:, : faded.shape[1]] = faded * (1 - ramp) + gains[:, : faded.shape[1]] * ramp
-            keep = gains.shape[1] if end == frames else gains.shape[1] - FADE_FRAMES
-            faded = gains[:, keep:].copy()
-            chosen = spectra[emitted - start : emitted - start + keep]
-            wave, tail = overlap_add(chosen, gains[:, :keep], tail)
+            if overlap is not None:
+                ramp = np.linspace(0, 1, overlap.shape[1], dtype=np.float32)[None, :, None]
+                gains[:, : overlap.shape[1]] = overlap * (1 - ramp) + gains[:, : overlap.shape[1]] * ramp
+            count = gains.shape[1] if end == frames else gains.shape[1] - FADE_FRAMES
+            overlap = gains[:, count:].copy()
+            emitted_spectra = spectra[emitted - start : emitted - start + count]
+            wave, tail = overlap_add(emitted_spectra, gains[:, :count], tail)
             wave = wave[:, HOP:] if emitted == 0 else wave
             begin = max(emitted - 1, 0) * HOP
-            emitted += keep
+            emitted += count
             start = emitted
             control.step(min(emitted * HOP, length), length)
             if wave.shape[1] and begin < length:
                 yield wave[:, : length - begin]
 
     def _gains(
-        self, spectra: npt.NDArray[np.complex64], words: list[int], spans: list[Gains], heard: Sureness
+        self, spectra: npt.NDArray[np.complex64], words: list[int], spans: list[Gains], evidence: Evidence
     ) -> Gains:
-        """Gains [queries, T, bins] of one window; `heard` takes in what was found in it."""
-        import torch  # noqa: PLC0415 - only where the net is used
+        """Return the gains [queries, T, bins] of one window and update the evidence."""
+        import torch  # noqa: PLC0415 - only needed where the net is used
 
         from stemline_server.engines.embedded.sound_net import BAND_OF_BIN, BINS, Query, sum_bands  # noqa: PLC0415
 
@@ -139,42 +170,51 @@ class Net:
                 torch.zeros(len(words), dtype=torch.long), torch.tensor(words), torch.from_numpy(np.stack(spans))
             )
             gain, active = self._network(power, query)
-            sure = torch.sigmoid(active).sort(dim=1).values[:, -min(10, active.shape[1])]
+            presence = torch.sigmoid(active).sort(dim=1).values[:, -min(_PRESENCE_FRAMES, active.shape[1])]
             share = (gain**2 * power).sum((1, 2)) / (power.sum() + 1e-12)
-            heard.take_in(sure.numpy(), share.numpy())
-            gain = at_level(gain, power, sure)
+            evidence.update(presence.numpy(), share.numpy())
+            gain = raise_to_level(gain, power, presence)
         bins = np.minimum(np.arange(spectra.shape[1]), BINS - 1)
-        taken: Gains = gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]]
-        return taken
+        by_bin: Gains = gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]]
+        return by_bin
 
 
-def at_level(gain: Tensor, power: Tensor, sure: Tensor) -> Tensor:
-    """Gains [Q, T, BANDS] raised so that the target's strongest parts come through whole.
+def raise_to_level(gain: Tensor, power: Tensor, presence: Tensor) -> Tensor:
+    """Raise gains so that the strongest parts of the target keep their level in the mix.
 
-    The net learned shape more than level and holds back what it doubts; a stem must have its level in the mix. The
-    less sure it is, the less it is raised.
+    The net learned the shape of a target better than its level, and attenuates where it is uncertain. The less certain
+    it is of the sound, the less the gains are raised.
+
+    Args:
+        gain: Gains [Q, T, BANDS].
+        power: Band power of the mix, [1, T, BANDS].
+        presence: Certainty that the sound occurs, 0..1, [Q].
+
+    Returns:
+        Gains of the same shape, at most 1.
     """
-    import torch  # noqa: PLC0415 - only where the net is used
+    import torch  # noqa: PLC0415 - only needed where the net is used
 
     energy, order = (gain**2 * power).flatten(1), gain.flatten(1).argsort(dim=1)
-    heard = energy.gather(1, order).cumsum(1)
-    place = torch.searchsorted(heard, 0.7 * heard[:, -1:]).clamp(max=heard.shape[1] - 1)
+    cumulative = energy.gather(1, order).cumsum(1)
+    place = torch.searchsorted(cumulative, 0.7 * cumulative[:, -1:]).clamp(max=cumulative.shape[1] - 1)
     strong = gain.flatten(1).gather(1, order.gather(1, place))[:, 0].clamp(min=1e-3)
-    raised = torch.minimum(1 / strong, 1 + 5 * sure)
-    return (gain * raised[:, None, None]).clamp(max=1)
+    factor = torch.minimum(1 / strong, 1 + 5 * presence)
+    return (gain * factor[:, None, None]).clamp(max=1)
 
 
-def likely(share: float) -> float:
-    """How likely music or ambience is there (0..1, as often as not before), of which `share` is let through.
+def presence_probability(share: float) -> float:
+    """Return the probability that music or ambience occurs, given the share of the energy that the gains pass.
 
-    Fitted to packages held out from training: below 0.4 are seven tenths of what is not there, and a twentieth of what
-    is. Animals and effects that are there cannot be told by it from those that are not.
+    Fitted to packages held out from training, for even prior odds. Below 0.4 are seven tenths of the sounds that are
+    absent and a twentieth of those that are present. The share does not tell apart present and absent animals and
+    effects.
     """
     return 1 / (1 + math.exp(-2.6 - 2.5 * math.log10(share + 1e-9)))
 
 
-def spectra_of(audio: AudioSource, start: int, end: int) -> npt.NDArray[np.complex64]:
-    """Short-time spectra [T, bins] of the frames [start, end): frame f is centred at sample f * HOP."""
+def short_time_spectra(audio: AudioSource, start: int, end: int) -> npt.NDArray[np.complex64]:
+    """Return the spectra [T, bins] of the frames [start, end). Frame f is centred at sample f * HOP."""
     first, last = (start - 1) * HOP, end * HOP
     inside = audio.read(max(first, 0), min(last, audio.length_samples))[0]
     wave = np.pad(inside, (max(-first, 0), max(last - max(audio.length_samples, first, 0), 0)))
@@ -183,7 +223,16 @@ def spectra_of(audio: AudioSource, start: int, end: int) -> npt.NDArray[np.compl
 
 
 def overlap_add(spectra: npt.NDArray[np.complex64], gains: Gains, tail: Waveform) -> tuple[Waveform, Waveform]:
-    """Consecutive samples [queries, T * HOP] of the frames under their gains, and the half frame still to be added."""
+    """Apply gains to spectra and return to the time domain.
+
+    Args:
+        spectra: Consecutive spectra [T, bins].
+        gains: Gains [queries, T, bins].
+        tail: The tail [queries, HOP] of the frames before.
+
+    Returns:
+        Finished samples [queries, T * HOP] and the tail that overlaps the next frames.
+    """
     rows, count = gains.shape[:2]
     wave = np.zeros((rows, (count + 1) * HOP), np.float32)
     wave[:, :HOP] = tail
@@ -195,12 +244,12 @@ def overlap_add(spectra: npt.NDArray[np.complex64], gains: Gains, tail: Waveform
 
 
 def window() -> npt.NDArray[np.float32]:
-    """Square root of a Hann window: applied twice, at half overlap, it sums to one."""
+    """Return the square root of a Hann window. Applied twice, at half overlap, it sums to one."""
     return np.sin(np.pi * np.arange(2 * HOP) / (2 * HOP)).astype(np.float32)
 
 
 def span_channels(query: NetQuery, start: int, end: int) -> Gains:
-    """[T, 4] for frames [start, end): marked as the sound, as not the sound, and whether there are any such marks."""
+    """Return the span channels [T, 4] of frames [start, end); see `sound_net.Query.spans`."""
     channels = np.zeros((end - start, 4), np.float32)
     for column, spans in ((0, query.plus), (1, query.minus)):
         for span in spans:
@@ -208,21 +257,3 @@ def span_channels(query: NetQuery, start: int, end: int) -> Gains:
             channels[max(first, 0) : max(round(span.end_sample / HOP) - start + 1, 0), column] = 1
         channels[:, column + 2] = float(bool(spans))
     return channels
-
-
-def load_net() -> Net | None:
-    """The shipped net, or None where the package came without its weights."""
-    path = files(__package__).joinpath(WEIGHTS)
-    if not path.is_file():
-        return None
-    import torch  # noqa: PLC0415 - only where the net is used
-    from safetensors import safe_open  # noqa: PLC0415
-
-    from stemline_server.engines.embedded.sound_net import SoundNet  # noqa: PLC0415
-
-    with safe_open(str(path), framework="pt") as stored:
-        classes = tuple(json.loads(stored.metadata()["classes"]))
-        values: dict[str, Any] = {name: stored.get_tensor(name).to(torch.float32) for name in stored.keys()}  # noqa: SIM118
-    network = SoundNet(len(classes))
-    network.load_state_dict(values)
-    return Net(network.eval(), classes)

@@ -1,7 +1,7 @@
-"""The net: band energies and a query (a class, marked spans) to one gain per band and frame. torch lives here.
+"""The recurrent net that maps band energies and a query to one gain for each band and frame.
 
-Frames are 20 ms apart, bands are groups of 25 Hz bins up to 16 kHz; a caller analyses with 40 ms windows at any rate
-that has those bins (32 or 48 kHz).
+Frames are 20 ms apart; bands are groups of 25 Hz bins up to 16 kHz. Callers analyse with windows of 40 ms at a sample
+rate that has these bins (32 or 48 kHz). This is the only module of the engine that imports torch when it is imported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LINEAR_BINS = 64
 
 
 def band_edges() -> list[int]:
-    """First bin of every band, and the end: single bins to 1.6 kHz, then bands that widen with frequency."""
+    """Return the first bin of every band and the end: single bins to 1.6 kHz, wider bands above."""
     upper = np.round(LINEAR_BINS * (BINS / LINEAR_BINS) ** (np.arange(85) / 84)).astype(int)
     edges = list(range(LINEAR_BINS))
     for edge in upper:
@@ -31,20 +31,23 @@ BANDS = len(EDGES) - 1
 
 
 BAND_OF_BIN = torch.bucketize(torch.arange(BINS), torch.tensor(EDGES[1:-1]), right=True)
-WIDE_MEMBERS = torch.nn.functional.one_hot(BAND_OF_BIN, BANDS).float()[LINEAR_BINS:, LINEAR_BINS:].contiguous()
+_WIDE_BAND_MEMBERS = torch.nn.functional.one_hot(BAND_OF_BIN, BANDS).float()[LINEAR_BINS:, LINEAR_BINS:].contiguous()
 
 
 def sum_bands(bins: Tensor) -> Tensor:
-    """[..., BINS] to [..., BANDS]: sums of the bins of each band."""
-    return torch.cat([bins[..., :LINEAR_BINS], bins[..., LINEAR_BINS:] @ WIDE_MEMBERS], -1)
+    """Sum the bins of each band: [..., BINS] to [..., BANDS]."""
+    return torch.cat([bins[..., :LINEAR_BINS], bins[..., LINEAR_BINS:] @ _WIDE_BAND_MEMBERS], -1)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked of each mixture: Q queries of B mixtures.
+    """Hold Q queries about B mixtures.
 
-    `mixture` [Q] the row of each query's mixture, `word` [Q] its class, `spans` [Q, T, 4]: marked as the sound, marked
-    as not the sound, and whether any of either is marked (constant over time).
+    Attributes:
+        mixture: Row of each query's mixture, [Q].
+        word: Number of each query's class, [Q].
+        spans: Marked as the sound, marked as not the sound, and whether there are marks of either kind (constant over
+            time), [Q, T, 4].
     """
 
     mixture: Tensor
@@ -53,13 +56,16 @@ class Query:
 
 
 def log_energy(power: Tensor) -> Tensor:
-    """[B, T, BANDS] band power to log10 of it, relative to the mean of the mixture."""
+    """Return log10 of the band power [B, T, BANDS] relative to the mean of its mixture."""
     mean = power.mean((1, 2), keepdim=True) + 1e-12
     return torch.log10(power / mean + 1e-6)
 
 
 def span_template(energy: Tensor, query: Query) -> Tensor:
-    """[Q, BANDS]: how much louder each band is inside the marked spans than outside (or outside the minus ones)."""
+    """Return the difference of each band's mean log energy inside and outside of the marked spans, [Q, BANDS].
+
+    Minus spans, if there are any, are the outside. Queries without spans get zeros.
+    """
     plus, minus, has_plus, has_minus = query.spans.unbind(-1)
     inside = torch.where(has_plus > 0, plus, 1 - minus)
     outside = torch.where(has_minus > 0, minus, 1 - plus) * torch.clamp(has_plus + has_minus, 0, 1)
@@ -73,13 +79,22 @@ def span_template(energy: Tensor, query: Query) -> Tensor:
 
 
 class SoundNet(nn.Module):
-    """A recurrent trunk over the mixture, shared by all its queries, then a smaller recurrent net for every query.
+    """Estimate gains with a recurrent trunk shared by all queries and a smaller recurrent net for every query.
 
-    Both step over pairs of frames, for speed; gains come out for every frame. Two short cuts help it learn fast: what a
-    band does just now, and how much louder it is where the sound is marked.
+    Both nets step over pairs of frames, for speed; there is a gain for every frame. Two shortcuts speed up training:
+    the present energy of a band, and how much louder it is in the marked spans. Queries modulate the trunk by
+    feature-wise scales and shifts (Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", 2018).
+    The attributes have the names of the stored weights.
     """
 
     def __init__(self, words: int, trunk: int = 160, query: int = 112) -> None:
+        """Create a net with random weights.
+
+        Args:
+            words: Number of classes.
+            trunk: Width of the shared recurrent net.
+            query: Width of each query's recurrent net.
+        """
         super().__init__()
         self.enter = nn.Sequential(nn.Linear(2 * 3 * BANDS, 224), nn.GELU())
         self.trunk = nn.GRU(224, trunk, bidirectional=True, batch_first=True)
@@ -94,27 +109,35 @@ class SoundNet(nn.Module):
         self.lean = nn.Parameter(torch.full((BANDS,), 0.5))
 
     def forward(self, power: Tensor, query: Query) -> tuple[Tensor, Tensor]:
-        """power [B, T, BANDS] to gains [Q, T, BANDS] in 0..1 and logits of activity [Q, T]."""
+        """Estimate the gains and the activity of all queries.
+
+        Args:
+            power: Band power of the mixtures, [B, T, BANDS].
+            query: The queries.
+
+        Returns:
+            Gains [Q, T, BANDS] in 0..1 and logits [Q, T] of the sound being active in a frame.
+        """
         frames = power.shape[1]
         energy = log_energy(power)
         steady = energy - energy.mean(1, keepdim=True)
         onset = torch.diff(energy, dim=1, prepend=energy[:, :1])
-        shared, _ = self.trunk(self.enter(in_pairs(torch.cat([0.5 * energy, steady, onset], -1))))
+        shared, _ = self.trunk(self.enter(frame_pairs(torch.cat([0.5 * energy, steady, onset], -1))))
         template = span_template(energy, query)
-        asked = torch.cat([self.word(query.word), self.template(template)], -1)
-        scale, shift = self.film(asked)[:, None].chunk(2, -1)
+        condition = torch.cat([self.word(query.word), self.template(template)], -1)
+        scale, shift = self.film(condition)[:, None].chunk(2, -1)
         tuned = shared[query.mixture] * (1 + scale) + shift
-        marks = in_pairs(query.spans).unflatten(-1, (2, SPAN_CHANNELS)).mean(-2)
+        marks = frame_pairs(query.spans).unflatten(-1, (2, SPAN_CHANNELS)).mean(-2)
         mixed = nn.functional.gelu(self.mix(torch.cat([tuned, marks], -1)))
-        heard, _ = self.listen(mixed)
-        both = torch.cat([heard, mixed], -1)
+        recurrent, _ = self.listen(mixed)
+        both = torch.cat([recurrent, mixed], -1)
         gain = self.gain(both).unflatten(-1, (2, BANDS)).flatten(1, 2)[:, :frames]
-        gain = gain + self.now(asked)[:, None] * steady[query.mixture] + (self.lean * template)[:, None]
+        gain = gain + self.now(condition)[:, None] * steady[query.mixture] + (self.lean * template)[:, None]
         return torch.sigmoid(gain), self.active(both).flatten(1)[:, :frames]
 
 
-def in_pairs(frames: Tensor) -> Tensor:
-    """[N, T, F] to [N, (T + 1) // 2, 2 F]; an odd last frame is doubled."""
+def frame_pairs(frames: Tensor) -> Tensor:
+    """Join pairs of frames: [N, T, F] to [N, (T + 1) // 2, 2 F]. The last frame of an odd number is repeated."""
     if frames.shape[1] % 2:
         frames = torch.cat([frames, frames[:, -1:]], 1)
     return frames.reshape(len(frames), -1, 2 * frames.shape[2])

@@ -1,4 +1,4 @@
-"""Where marks are, and from where to learn what they mark: ranges of samples only, no sound."""
+"""Decide from which samples to learn marked sounds and their background. Works on sample ranges, not on audio."""
 
 from __future__ import annotations
 
@@ -11,51 +11,64 @@ import numpy.typing as npt
 from stemline.clips import SampleRange
 
 _SECOND = 48_000
-_JOINED_WITHIN = 15 * _SECOND
-_LONGEST_SCENE = 60 * _SECOND
-_LEARNED_MARKS = 30 * _SECOND
+_MAX_GAP_SAMPLES = 15 * _SECOND
+_MAX_GROUP_SAMPLES = 60 * _SECOND
+_MAX_TARGET_SAMPLES = 30 * _SECOND
 _CONTEXT_EACH_SIDE = 10 * _SECOND
-_LEARNED_FROM = 20 * _SECOND
+_MAX_BACKGROUND_SAMPLES = 20 * _SECOND
 _FADE_SAMPLES = 480
 
 Ranges = tuple[SampleRange, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Marks near each other that are taken for one sound.
+class SpanContext:
+    """Describe a group of nearby spans that are treated as one sound.
 
-    It is learned from `marked` against `without`, sound nearby that is taken to lack it, and looked for in `heard`.
+    Attributes:
+        target: Ranges from which the sound is learned.
+        background: Ranges nearby from which the background is learned; they are assumed not to contain the sound.
+        search: Ranges in which the sound is looked for.
     """
 
-    marked: Ranges
-    without: Ranges
-    heard: Ranges
+    target: Ranges
+    background: Ranges
+    search: Ranges
 
 
-def scenes_of(plus: Iterable[SampleRange], minus: Iterable[SampleRange], length_samples: int) -> tuple[Scene, ...]:
-    """Scenes in order of time.
+def span_contexts(
+    plus: Iterable[SampleRange], minus: Iterable[SampleRange], length_samples: int
+) -> tuple[SpanContext, ...]:
+    """Group spans and choose the background of each group.
 
-    With `plus` alone the sound is nowhere else. With `minus` too, that is where the background is learned, and the
-    sound is looked for wherever nothing is marked.
+    With `plus` alone, the sound is assumed to occur in these spans only. With `minus` as well, the background is
+    learned in those spans, and the sound is looked for in all unmarked audio.
+
+    Args:
+        plus: Spans that contain the sound.
+        minus: Spans that do not contain it.
+        length_samples: Length of the audio.
+
+    Returns:
+        Contexts in order of time; empty if `plus` is empty.
     """
     excluded = merged(minus)
-    marked = common(merged(plus), gaps(excluded, length_samples))
-    groups = _grouped(marked)
-    without = excluded or gaps(marked, length_samples)
-    scenes = []
+    target = common(merged(plus), gaps(excluded, length_samples))
+    groups = _grouped(target)
+    background = excluded or gaps(target, length_samples)
+    contexts = []
     for number, group in enumerate(groups):
-        heard: Ranges = group
+        search: Ranges = group
         if excluded:
-            first = _between(groups[number - 1], group) if number else 0
-            last = _between(group, groups[number + 1]) if number + 1 < len(groups) else length_samples
-            heard = common((SampleRange(first, last),), gaps(excluded, length_samples))
-        scenes.append(Scene(_thinned(group), _nearest(group, without, anywhere=bool(excluded)), heard))
-    return tuple(scenes)
+            first = _midpoint(groups[number - 1], group) if number else 0
+            last = _midpoint(group, groups[number + 1]) if number + 1 < len(groups) else length_samples
+            search = common((SampleRange(first, last),), gaps(excluded, length_samples))
+        contexts.append(SpanContext(_thinned(group), _nearest(group, background, anywhere=bool(excluded)), search))
+    return tuple(contexts)
 
 
 def merged(spans: Iterable[SampleRange]) -> Ranges:
-    """Sorted, without overlaps and without empty ranges."""
+    """Return the union of spans, sorted, without overlaps and empty ranges."""
     ranges: list[SampleRange] = []
     for span in sorted(spans):
         if span.length <= 0:
@@ -68,69 +81,81 @@ def merged(spans: Iterable[SampleRange]) -> Ranges:
 
 
 def gaps(spans: Ranges, length_samples: int) -> Ranges:
-    """What merged `spans` leave of [0, length)."""
+    """Return the parts of [0, length_samples) outside of `merged` spans."""
     edges = [0, *(edge for span in spans for edge in (span.start_sample, span.end_sample)), length_samples]
     return tuple(SampleRange(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b)
 
 
 def common(some: Ranges, others: Ranges) -> Ranges:
-    """What merged ranges share."""
+    """Return the intersection of two `merged` lists of spans."""
     return merged(span.intersect(other) for span in some for other in others)
 
 
-def presence(spans: Ranges, start_sample: int, samples: int) -> npt.NDArray[np.float32]:
-    """[n]: 1 within the spans, with short fades inside their edges; 0 elsewhere."""
-    inside = np.zeros(samples, np.float32)
+def span_envelope(spans: Ranges, start_sample: int, samples: int) -> npt.NDArray[np.float32]:
+    """Return an envelope [samples]: 1 within the spans, 0 elsewhere, with short fades inside their edges.
+
+    Args:
+        spans: The spans.
+        start_sample: Position of the envelope's first sample.
+        samples: Length of the envelope.
+    """
+    envelope = np.zeros(samples, np.float32)
     at = start_sample + np.arange(samples)
     for span in spans:
         if span.start_sample < start_sample + samples and span.end_sample > start_sample:
             edge = np.minimum(at - span.start_sample + 1, span.end_sample - at) / _FADE_SAMPLES
-            np.maximum(inside, np.clip(edge, 0, 1), out=inside)
-    return inside
+            np.maximum(envelope, np.clip(edge, 0, 1), out=envelope)
+    return envelope
 
 
-def _grouped(marked: Ranges) -> tuple[Ranges, ...]:
+def _grouped(spans: Ranges) -> tuple[Ranges, ...]:
     groups: list[list[SampleRange]] = []
-    for span in marked:
-        near = groups and span.start_sample - groups[-1][-1].end_sample < _JOINED_WITHIN
-        if near and span.end_sample - groups[-1][0].start_sample <= _LONGEST_SCENE:
+    for span in spans:
+        is_near = groups and span.start_sample - groups[-1][-1].end_sample < _MAX_GAP_SAMPLES
+        if is_near and span.end_sample - groups[-1][0].start_sample <= _MAX_GROUP_SAMPLES:
             groups[-1].append(span)
         else:
             groups.append([span])
     return tuple(map(tuple, groups))
 
 
-def _between(group: Ranges, following: Ranges) -> int:
+def _midpoint(group: Ranges, following: Ranges) -> int:
     return (group[-1].end_sample + following[0].start_sample) // 2
 
 
 def _thinned(ranges: Ranges) -> Ranges:
-    """At most `_LEARNED_MARKS` of `ranges`, in pieces of a second spread over all of them."""
+    """Return at most `_MAX_TARGET_SAMPLES` of `ranges`, in pieces of one second spread over all of them."""
     total = sum(span.length for span in ranges)
-    if total <= _LEARNED_MARKS:
+    if total <= _MAX_TARGET_SAMPLES:
         return ranges
     pieces = [
         SampleRange(start, min(start + _SECOND, span.end_sample))
         for span in ranges
         for start in range(span.start_sample, span.end_sample, _SECOND)
     ]
-    wanted = _LEARNED_MARKS // _SECOND
+    wanted = _MAX_TARGET_SAMPLES // _SECOND
     return tuple(pieces[number * len(pieces) // wanted] for number in range(wanted))
 
 
-def _nearest(group: Ranges, elsewhere: Ranges, *, anywhere: bool) -> Ranges:
-    """Of `elsewhere` the nearest up to the time that is learned from; `anywhere` lifts the limit of how far it is."""
+def _nearest(group: Ranges, background: Ranges, *, anywhere: bool) -> Ranges:
+    """Return the background nearest to a group, up to `_MAX_BACKGROUND_SAMPLES`.
+
+    Args:
+        group: Spans of the target.
+        background: All ranges without the target.
+        anywhere: Whether background farther away than `_CONTEXT_EACH_SIDE` may be used.
+    """
     start, end = group[0].start_sample, group[-1].end_sample
     reach = SampleRange(start - _CONTEXT_EACH_SIDE, end + _CONTEXT_EACH_SIDE)
-    near = [span if anywhere else span.intersect(reach) for span in elsewhere]
+    near = [span if anywhere else span.intersect(reach) for span in background]
     near.sort(key=lambda span: max(start - span.end_sample, span.start_sample - end, 0))
     chosen: list[SampleRange] = []
-    left = _LEARNED_FROM
+    remaining = _MAX_BACKGROUND_SAMPLES
     for span in near:
-        if span.length <= 0 or left <= 0:
+        if span.length <= 0 or remaining <= 0:
             continue
-        before = span.end_sample <= start
-        first = max(span.start_sample, span.end_sample - left) if before else span.start_sample
-        chosen.append(SampleRange(first, min(span.end_sample, first + left)))
-        left -= chosen[-1].length
+        is_before = span.end_sample <= start
+        first = max(span.start_sample, span.end_sample - remaining) if is_before else span.start_sample
+        chosen.append(SampleRange(first, min(span.end_sample, first + remaining)))
+        remaining -= chosen[-1].length
     return merged(chosen)

@@ -1,8 +1,8 @@
-"""What sounds in marked spans and not elsewhere, by semi-supervised factorisation, in blocks.
+"""Separate marked sounds with NMF, in blocks.
 
-Spectra are learned scene by scene just before they are needed; frames are then found one by one, so a long file takes
-no more memory than a short one and has no seams. Where speech is known beside, it helps: a marked sound that is speech
-is the mean of both estimates, and a background that is speech is taken away first.
+Spectra are learned group by group, just before they are needed, and frames are separated one by one, so memory use is
+constant and there are no seams. A known speech estimate of the same audio improves the result: a marked sound that is
+speech becomes the mean of both estimates, and speech in the background is removed first.
 """
 
 from __future__ import annotations
@@ -17,100 +17,133 @@ import numpy.typing as npt
 from stemline.clips import SampleRange
 from stemline_server._stft import istft, stft
 from stemline_server.engines.base import AudioSource, Waveform
-from stemline_server.engines.embedded.bands import FRAME_SAMPLES, HOP_SAMPLES, magnitudes, to_bins
-from stemline_server.engines.embedded.nmf import Matrix, Spectra, Tick, learn, target_share
-from stemline_server.engines.embedded.span_context import Ranges, Scene, presence
+from stemline_server.engines.embedded.nmf import (
+    FRAME_SAMPLES,
+    HOP_SAMPLES,
+    Matrix,
+    NmfModel,
+    Tick,
+    band_magnitudes,
+    bands_to_bins,
+    learn,
+    target_mask,
+)
+from stemline_server.engines.embedded.span_context import Ranges, SpanContext, span_envelope
 
 _BLOCK_FRAMES = 48
 _BLOCK_SAMPLES = _BLOCK_FRAMES * HOP_SAMPLES
-_FEWEST_FRAMES = 6
-_SPEECH_OF_TARGET = 0.5
-_MOSTLY_SPEECH = 0.55
-_HEARD_INSIDE, _HEARD_AROUND = 0.2, 0.01
-_JUDGED_BLOCKS = 10
+_MIN_BACKGROUND_FRAMES = 6
+_MIN_SPEECH_SHARE = 0.5
+_MOSTLY_SPEECH_SHARE = 0.55
+_SPEECH_INSIDE_SHARE, _SPEECH_OUTSIDE_SHARE = 0.2, 0.01
+_MAX_JUDGED_BLOCKS = 10
 
 
-class About(Enum):
-    """What is known of the marked sound beforehand."""
+class TargetKind(Enum):
+    """Say what the prompt's text tells about a marked sound."""
 
-    NOTHING = "nothing"
+    UNKNOWN = "unknown"
     SPEECH = "speech"
     NOT_SPEECH = "not speech"
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """The speech of the same sound, and what is known of the marked one."""
+class SpeechReference:
+    """Hold the speech estimate of the same audio and the kind of the target."""
 
     speech: AudioSource
-    about: About
+    target: TargetKind
 
 
-class NothingToCompareError(ValueError):
-    """The marks leave no sound to learn the background from."""
+class NoBackgroundError(ValueError):
+    """The spans leave no audio from which to learn the background."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Means:
-    """How one scene is found: in `audio` by `spectra`, in the mean with `speech` if there is one."""
+class _Separator:
+    """Separate one group: by `model` in `audio`, averaged with `speech` if that is set."""
 
     audio: AudioSource
-    spectra: Spectra
+    model: NmfModel
     speech: AudioSource | None = None
 
 
-def marked_blocks(
-    audio: AudioSource, scenes: Sequence[Scene], seed: int, tick: Tick, beside: Beside | None = None
+def separate_spans(
+    audio: AudioSource,
+    contexts: Sequence[SpanContext],
+    seed: int,
+    tick: Tick,
+    reference: SpeechReference | None = None,
 ) -> Iterator[Waveform]:
-    """The target in a one-channel source at 48 kHz: blocks [1, n] of about a second, together as long as it.
+    """Separate the marked sounds of a one-channel source at 48 kHz.
 
-    Raises NothingToCompareError when it comes to a scene whose background has no whole frame.
+    Args:
+        audio: The mix.
+        contexts: Groups of spans from `span_contexts`.
+        seed: Seed of the initial values of the factorisation.
+        tick: Called at every iteration; may raise to stop.
+        reference: Speech estimate of the same audio. None to separate by NMF alone.
+
+    Yields:
+        Blocks [1, samples] of about one second, together exactly as long as `audio`.
+
+    Raises:
+        NoBackgroundError: The background of a group is shorter than a few frames.
     """
     length = audio.length_samples
-    learned: dict[int, _Means] = {}
+    separators: dict[int, _Separator] = {}
     for start in range(0, length, _BLOCK_SAMPLES):
         end = min(start + _BLOCK_SAMPLES, length)
         tick()
         block = np.zeros(_BLOCK_SAMPLES, np.float32)
-        heard = [number for number, scene in enumerate(scenes) if _is_heard(scene, start, end)]
-        for number in heard:
-            if number not in learned:
-                learned[number] = _learn_scene(audio, scenes[number], (seed, number), tick, beside)
-            block += _found(learned[number], start, tick) * presence(scenes[number].heard, start, _BLOCK_SAMPLES)
-        learned = {number: learned[number] for number in heard}
+        active = [number for number, context in enumerate(contexts) if _overlaps(context.search, start, end)]
+        for number in active:
+            if number not in separators:
+                separators[number] = _build_separator(audio, contexts[number], (seed, number), tick, reference)
+            envelope = span_envelope(contexts[number].search, start, _BLOCK_SAMPLES)
+            block += _separate_block(separators[number], start, tick) * envelope
+        separators = {number: separators[number] for number in active}
         yield block[None, : end - start]
 
 
-def _learn_scene(audio: AudioSource, scene: Scene, seed: tuple[int, int], tick: Tick, beside: Beside | None) -> _Means:
-    """Measured: marked speech gains 1 to 3 dB by the mean, a sound marked before speech 2 to 8 dB by the rest."""
-    plain = _Means(audio, _spectra(audio, scene, seed, tick))
-    if beside is None:
+def _build_separator(
+    audio: AudioSource, context: SpanContext, seed: tuple[int, int], tick: Tick, reference: SpeechReference | None
+) -> _Separator:
+    """Learn the spectra of a group and decide how to use the speech estimate.
+
+    Measured: the mean with the speech estimate gains 1 to 3 dB on marked speech; removing speech from the background
+    first gains 2 to 8 dB on other marked sounds.
+    """
+    plain = _Separator(audio, _learn_spectra(audio, context, seed, tick))
+    if reference is None:
         return plain
-    with_speech = _Means(audio, plain.spectra, beside.speech)
-    if beside.about is About.SPEECH:
+    with_speech = _Separator(audio, plain.model, reference.speech)
+    if reference.target is TargetKind.SPEECH:
         return with_speech
-    around = _share_of_speech(audio, beside.speech, scene.without)
-    if beside.about is About.NOTHING:
-        inside = _share_of_speech(audio, beside.speech, scene.marked)
-        if (inside > _HEARD_INSIDE and around < _HEARD_AROUND) or _is_speech(plain, beside.speech, scene, tick):
+    outside = _speech_share(audio, reference.speech, context.background)
+    if reference.target is TargetKind.UNKNOWN:
+        inside = _speech_share(audio, reference.speech, context.target)
+        is_only_inside = inside > _SPEECH_INSIDE_SHARE and outside < _SPEECH_OUTSIDE_SHARE
+        if is_only_inside or _is_mostly_speech(plain, reference.speech, context, tick):
             return with_speech
-    if around < _MOSTLY_SPEECH:
+    if outside < _MOSTLY_SPEECH_SHARE:
         return plain
-    rest = _Less(audio, beside.speech)
-    return _Means(rest, _spectra(rest, scene, seed, tick))
+    without_speech = _DifferenceSource(audio, reference.speech)
+    return _Separator(without_speech, _learn_spectra(without_speech, context, seed, tick))
 
 
-def _spectra(audio: AudioSource, scene: Scene, seed: tuple[int, int], tick: Tick) -> Spectra:
-    background = _gathered(audio, scene.without, whole=True)
-    if background.shape[0] < _FEWEST_FRAMES:
-        background = _gathered(audio, scene.without, whole=False)
-    if background.shape[0] < _FEWEST_FRAMES:
-        raise NothingToCompareError
-    return learn(background, _gathered(audio, scene.marked, whole=False), np.random.default_rng(seed), tick)
+def _learn_spectra(audio: AudioSource, context: SpanContext, seed: tuple[int, int], tick: Tick) -> NmfModel:
+    background = _collect_magnitudes(audio, context.background, whole=True)
+    if background.shape[0] < _MIN_BACKGROUND_FRAMES:
+        background = _collect_magnitudes(audio, context.background, whole=False)
+    if background.shape[0] < _MIN_BACKGROUND_FRAMES:
+        raise NoBackgroundError
+    target = _collect_magnitudes(audio, context.target, whole=False)
+    return learn(background, target, np.random.default_rng(seed), tick)
 
 
-def _share_of_speech(audio: AudioSource, speech: AudioSource, ranges: Ranges) -> float:
-    """How much of the energy in some ranges is speech."""
+def _speech_share(audio: AudioSource, speech: AudioSource, ranges: Ranges) -> float:
+    """Return the speech's share of the energy in some ranges."""
     mix_energy = speech_energy = 0.0
     for start, end in _blocks_of(ranges):
         mix_energy += float(np.square(audio.read(start, end), dtype=np.float64).sum())
@@ -118,14 +151,14 @@ def _share_of_speech(audio: AudioSource, speech: AudioSource, ranges: Ranges) ->
     return speech_energy / mix_energy if mix_energy else 0.0
 
 
-def _is_speech(means: _Means, speech: AudioSource, scene: Scene, tick: Tick) -> bool:
-    """Whether what was found where it is marked is for the greater part what is known as speech."""
+def _is_mostly_speech(separator: _Separator, speech: AudioSource, context: SpanContext, tick: Tick) -> bool:
+    """Return whether most of the separated target in the marked spans is the known speech."""
     shared = energy = 0.0
-    for start, end in _blocks_of(scene.marked)[:_JUDGED_BLOCKS]:
-        found = _found(means, start, tick)[: end - start].astype(np.float64)
-        shared += float(found @ speech.read(start, end)[0])
-        energy += float(found @ found)
-    return shared > _SPEECH_OF_TARGET * energy
+    for start, end in _blocks_of(context.target)[:_MAX_JUDGED_BLOCKS]:
+        target = _separate_block(separator, start, tick)[: end - start].astype(np.float64)
+        shared += float(target @ speech.read(start, end)[0])
+        energy += float(target @ target)
+    return shared > _MIN_SPEECH_SHARE * energy
 
 
 def _blocks_of(ranges: Ranges) -> list[tuple[int, int]]:
@@ -137,11 +170,11 @@ def _blocks_of(ranges: Ranges) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Less:
-    """One source less another of the same shape."""
+class _DifferenceSource:
+    """Provide the difference of two sources of the same shape."""
 
     audio: AudioSource
-    other: AudioSource
+    subtracted: AudioSource
 
     @property
     def sample_rate(self) -> int:
@@ -156,39 +189,46 @@ class _Less:
         return self.audio.length_samples
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
-        return self.audio.read(start_sample, end_sample) - self.other.read(start_sample, end_sample)
+        return self.audio.read(start_sample, end_sample) - self.subtracted.read(start_sample, end_sample)
 
 
-def _gathered(audio: AudioSource, ranges: Sequence[SampleRange], *, whole: bool) -> Matrix:
-    """Magnitudes [frames, bands] of the frames that lie within `ranges`: `whole`, or by their middle half."""
+def _collect_magnitudes(audio: AudioSource, ranges: Sequence[SampleRange], *, whole: bool) -> Matrix:
+    """Return the magnitudes [frames, bands] of all frames in some ranges.
+
+    Args:
+        audio: The source.
+        ranges: The ranges.
+        whole: Whether a frame must lie within its range completely or only with its middle half.
+    """
     inset = 0 if whole else FRAME_SAMPLES // 4
-    found = [magnitudes(np.zeros((0, FRAME_SAMPLES // 2 + 1), np.complex64))]
+    collected = [band_magnitudes(np.zeros((0, FRAME_SAMPLES // 2 + 1), np.complex64))]
     for span in ranges:
         first = -(-(span.start_sample - inset) // HOP_SAMPLES) * HOP_SAMPLES
         last = span.end_sample + inset
         for start in range(first, last - FRAME_SAMPLES + 1, _BLOCK_SAMPLES):
             end = min(start + _BLOCK_SAMPLES - HOP_SAMPLES + FRAME_SAMPLES, last)
-            found.append(magnitudes(stft(_padded(audio, start, end), FRAME_SAMPLES)))
-    return np.concatenate(found)
+            collected.append(band_magnitudes(stft(_read_padded(audio, start, end), FRAME_SAMPLES)))
+    return np.concatenate(collected)
 
 
-def _found(means: _Means, start_sample: int, tick: Tick) -> npt.NDArray[np.float32]:
-    """The target in one block, as if it were heard all through."""
+def _separate_block(separator: _Separator, start_sample: int, tick: Tick) -> npt.NDArray[np.float32]:
+    """Return the target [samples] of one block, not limited to the ranges to search."""
     end_sample = start_sample + _BLOCK_SAMPLES
-    spectrum = stft(_padded(means.audio, start_sample - FRAME_SAMPLES, end_sample + FRAME_SAMPLES), FRAME_SAMPLES)
-    share = to_bins(target_share(magnitudes(spectrum), means.spectra, tick))
-    found = istft(spectrum * share, FRAME_SAMPLES)[FRAME_SAMPLES : FRAME_SAMPLES + _BLOCK_SAMPLES]
-    if means.speech is None:
-        return found
-    return (found + _padded(means.speech, start_sample, end_sample)) / np.float32(2)
+    padded = _read_padded(separator.audio, start_sample - FRAME_SAMPLES, end_sample + FRAME_SAMPLES)
+    spectrum = stft(padded, FRAME_SAMPLES)
+    mask = bands_to_bins(target_mask(band_magnitudes(spectrum), separator.model, tick))
+    target = istft(spectrum * mask, FRAME_SAMPLES)[FRAME_SAMPLES : FRAME_SAMPLES + _BLOCK_SAMPLES]
+    if separator.speech is None:
+        return target
+    return (target + _read_padded(separator.speech, start_sample, end_sample)) / np.float32(2)
 
 
-def _is_heard(scene: Scene, start_sample: int, end_sample: int) -> bool:
-    return any(span.start_sample < end_sample and span.end_sample > start_sample for span in scene.heard)
+def _overlaps(ranges: Ranges, start_sample: int, end_sample: int) -> bool:
+    return any(span.start_sample < end_sample and span.end_sample > start_sample for span in ranges)
 
 
-def _padded(audio: AudioSource, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
-    """[n], silent past either end of the sound."""
+def _read_padded(audio: AudioSource, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
+    """Return the samples [end - start] of a range, with zeros outside of the audio."""
     length = audio.length_samples
     inside = audio.read(min(max(start_sample, 0), length), min(max(end_sample, 0), length))[0]
     return np.pad(inside, (max(0, -start_sample), max(0, end_sample - length)))

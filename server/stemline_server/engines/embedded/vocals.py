@@ -1,7 +1,8 @@
-"""Voices, sung or spoken, before music: Spleeter over a sound of any length, in windows, with flat memory and no seams.
+"""Voices, sung or spoken, over music, by Spleeter, for sound of any length.
 
-Hennequin et al., "Spleeter: a fast and efficient music source separation tool with pre-trained models", 2020. It was
-made for 44.1 kHz; frames are longer here, so that its bins lie where they lay (within 0.2 %).
+Hennequin et al., "Spleeter: a fast and efficient music source separation tool with pre-trained models", 2020. The nets
+run in overlapping windows that crossfade, so memory use is constant and there are no seams. Spleeter was trained at
+44.1 kHz; frames are longer here, so that the bins have the same frequencies as in training (within 0.2 %).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Waveform
-from stemline_server.engines.embedded.spooled_source import Judged, Kept, opened
+from stemline_server.engines.embedded.spooled_source import ScoredBlock, SpooledSource, gate_blocks
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
@@ -22,81 +23,101 @@ if TYPE_CHECKING:
 FRAME_SAMPLES = 4_464
 HOP_SAMPLES = FRAME_SAMPLES // 4
 _LEVEL = 4_096 / FRAME_SAMPLES
-"""Shorter frames, those it knows, hold less energy."""
+"""Scales magnitudes to those of the shorter frames of the training."""
 _WINDOW_FRAMES = 512
 _FADE_FRAMES = 64
 _TOP_BINS = 128
-"""It hears up to 11 kHz; above, the mean of its highest bins goes on."""
+"""Spleeter covers frequencies up to 11 kHz; the mean mask of its highest bins is used above that."""
 
-_TENTH = 4_800
-_THERE_FROM = 0.05
-"""Share of the energy of a tenth of a second; what Spleeter leaves of an orchestra or of noise is mostly below."""
-_FEWEST_TENTHS = 3
-_SURE_AT = 0.5
+_TENTH_SAMPLES = 4_800
+_ACTIVE_SHARE = 0.05
+"""Share of the energy in a tenth of a second. What Spleeter passes of an orchestra or of noise is mostly below."""
+_MIN_ACTIVE_TENTHS = 3
+_FULL_CONFIDENCE_SHARE = 0.5
 
 Shares = npt.NDArray[np.float32]
 Spectra = npt.NDArray[np.complex64]
 
 
-class Vocals(Kept):
-    """The voices in another sound, one channel at 48 kHz, and silence where Spleeter finds next to nothing."""
+class VocalsSource(SpooledSource):
+    """Provide the voices of another source, one channel at 48 kHz, and silence where Spleeter finds next to nothing.
+
+    Attributes:
+        confidence: How certain it is that the part computed so far contains a voice, 0..1.
+    """
 
     def __init__(
         self, audio: AudioSource, nets: tuple[UNet, UNet], tick: Callable[[], None], folder: Path | None = None
     ) -> None:
-        super().__init__(audio, opened(_judged(audio, nets), self._hear), tick, folder)
+        """Create the source without computing anything yet.
+
+        Args:
+            audio: The mix.
+            nets: Spleeter's nets for vocals and accompaniment.
+            tick: Called before each block is computed; may raise to stop.
+            folder: Folder of the temporary file. None for the system's own.
+        """
+        super().__init__(audio, gate_blocks(_scored_blocks(audio, nets), self._is_voice), tick, folder)
         self.confidence = 0.0
 
-    def _hear(self, shares: Shares) -> bool:
-        """How sure it is: as what the voices have of the energy in the clearest half second within any five."""
-        clear = float(np.sort(shares)[-min(5, shares.size)])
-        self.confidence = max(self.confidence, min(1.0, clear / _SURE_AT))
-        return int(np.sum(shares > _THERE_FROM)) >= min(_FEWEST_TENTHS, shares.size)
+    def _is_voice(self, shares: Shares) -> bool:
+        """Decide from the voice's shares of energy in five seconds; update the confidence from the best half second."""
+        best = float(np.sort(shares)[-min(5, shares.size)])
+        self.confidence = max(self.confidence, min(1.0, best / _FULL_CONFIDENCE_SHARE))
+        return int(np.sum(shares > _ACTIVE_SHARE)) >= min(_MIN_ACTIVE_TENTHS, shares.size)
 
 
-def _judged(audio: AudioSource, nets: tuple[UNet, UNet]) -> Iterator[Judged]:
-    """In blocks of a second, each with the share of the energy in every tenth of it that is voice."""
+def _scored_blocks(audio: AudioSource, nets: tuple[UNet, UNet]) -> Iterator[ScoredBlock]:
+    """Yield blocks of one second, scored by the voice's share of the energy in every tenth of a second."""
     start = 0
     for block in vocal_blocks(audio, nets):
-        for first in range(0, block.shape[1], 10 * _TENTH):
-            voice = block[:, first : first + 10 * _TENTH]
+        for first in range(0, block.shape[1], 10 * _TENTH_SAMPLES):
+            voice = block[:, first : first + 10 * _TENTH_SAMPLES]
             mix = audio.read(start, start + voice.shape[1])
-            yield Judged(voice, _by_tenths(voice) / (_by_tenths(mix) + np.float32(1e-9)))
+            yield ScoredBlock(voice, _tenth_energies(voice) / (_tenth_energies(mix) + np.float32(1e-9)))
             start += voice.shape[1]
 
 
-def _by_tenths(wave: Waveform) -> Shares:
-    """Mean energy of each tenth of a second, [1, n] to [tenths]."""
-    padded = np.pad(wave[0], (0, -wave.shape[1] % _TENTH))
-    return np.asarray(np.square(padded).reshape(-1, _TENTH).mean(axis=1), np.float32)
+def _tenth_energies(wave: Waveform) -> Shares:
+    """Return the mean energy of each tenth of a second of [1, samples] as [tenths]."""
+    padded = np.pad(wave[0], (0, -wave.shape[1] % _TENTH_SAMPLES))
+    return np.asarray(np.square(padded).reshape(-1, _TENTH_SAMPLES).mean(axis=1), np.float32)
 
 
 def vocal_blocks(audio: AudioSource, nets: tuple[UNet, UNet]) -> Iterator[Waveform]:
-    """The voices in a one-channel source at 48 kHz: blocks [1, n], together exactly as long as it."""
+    """Separate the voices of a one-channel source at 48 kHz.
+
+    Args:
+        audio: The mix.
+        nets: Spleeter's nets for vocals and accompaniment.
+
+    Yields:
+        Blocks [1, samples], together exactly as long as `audio`.
+    """
     length = audio.length_samples
     frames = -(-length // HOP_SAMPLES) + 3
     emitted = 0
-    faded = np.zeros((0, FRAME_SAMPLES // 2 + 1), np.float32)
+    overlap = np.zeros((0, FRAME_SAMPLES // 2 + 1), np.float32)
     tail = np.zeros(FRAME_SAMPLES - HOP_SAMPLES, np.float32)
     while emitted < frames:
         start = max(min(emitted, frames - _WINDOW_FRAMES), 0)
         end = min(start + _WINDOW_FRAMES, frames)
         spectra = _spectra(audio, start, end)
-        shares = _shares(np.abs(spectra), nets)[emitted - start :]
-        ramp = np.linspace(0, 1, len(faded), dtype=np.float32)[:, None]
-        shares[: len(faded)] = faded * (1 - ramp) + shares[: len(faded)] * ramp
-        keep = len(shares) if end == frames else len(shares) - _FADE_FRAMES
-        faded = shares[keep:].copy()
-        wave, tail = _overlap_add(spectra[emitted - start :][:keep] * shares[:keep], tail)
+        shares = _voice_shares(np.abs(spectra), nets)[emitted - start :]
+        ramp = np.linspace(0, 1, len(overlap), dtype=np.float32)[:, None]
+        shares[: len(overlap)] = overlap * (1 - ramp) + shares[: len(overlap)] * ramp
+        count = len(shares) if end == frames else len(shares) - _FADE_FRAMES
+        overlap = shares[count:].copy()
+        wave, tail = _overlap_add(spectra[emitted - start :][:count] * shares[:count], tail)
         begin = (emitted - 3) * HOP_SAMPLES
-        emitted += keep
+        emitted += count
         block = wave[None, max(-begin, 0) : length - begin]
         if block.size:
             yield block
 
 
 def _spectra(audio: AudioSource, start: int, end: int) -> Spectra:
-    """[frames, bins] of frames [start, end): frame f begins at sample (f - 3) * HOP_SAMPLES."""
+    """Return the spectra [frames, bins] of frames [start, end). Frame f begins at sample (f - 3) * HOP_SAMPLES."""
     first, last = (start - 3) * HOP_SAMPLES, (end - 4) * HOP_SAMPLES + FRAME_SAMPLES
     length = audio.length_samples
     inside = audio.read(min(max(first, 0), length), min(max(last, 0), length))[0]
@@ -105,9 +126,9 @@ def _spectra(audio: AudioSource, start: int, end: int) -> Spectra:
     return np.asarray(np.fft.rfft(framed * _window()), np.complex64)
 
 
-def _shares(magnitudes: Shares, nets: tuple[UNet, UNet]) -> Shares:
-    """How much of each bin is voice, by energy, with both nets' word: [frames, bins] to the same."""
-    import torch  # noqa: PLC0415 - only where vocals are asked for
+def _voice_shares(magnitudes: Shares, nets: tuple[UNet, UNet]) -> Shares:
+    """Return the voice's share of the energy in each bin, [frames, bins], by a Wiener mask of both nets."""
+    import torch  # noqa: PLC0415 - only needed for vocals
 
     from stemline_server.engines.embedded.spleeter_unet import BINS  # noqa: PLC0415
 
@@ -122,7 +143,7 @@ def _shares(magnitudes: Shares, nets: tuple[UNet, UNet]) -> Shares:
 
 
 def _overlap_add(spectra: Spectra, tail: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:
-    """The samples [frames * HOP_SAMPLES] that are finished, and those still to be added to."""
+    """Return the finished samples [frames * HOP_SAMPLES] and the tail that overlaps the next frames."""
     frames = np.fft.irfft(spectra, FRAME_SAMPLES).astype(np.float32) * (_window() / np.float32(1.5))
     wave = np.zeros(len(frames) * HOP_SAMPLES + tail.size, np.float32)
     wave[: tail.size] = tail
@@ -133,5 +154,5 @@ def _overlap_add(spectra: Spectra, tail: npt.NDArray[np.float32]) -> tuple[npt.N
 
 
 def _window() -> npt.NDArray[np.float32]:
-    """A Hann window: applied twice, at hops of a quarter, it sums to 1.5."""
+    """Return a Hann window. Applied twice, at hops of a quarter, it sums to 1.5."""
     return (np.sin(np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES) ** 2).astype(np.float32)

@@ -14,8 +14,8 @@ from typing import Any
 import av
 import numpy as np
 
-from ..evaluate import RATE as EVALUATION_RATE
-from ..evaluate import active_spans
+from ..evaluation_clips import RATE as EVALUATION_RATE
+from ..evaluation_clips import active_spans
 from .corpus import RATE, Wave
 from .mixtures import CONTINUOUS, HIDDEN_WORDS, Corpus, source
 

@@ -1,6 +1,8 @@
 """The standard-library kit. An installed extension carries `stemline_bridge` itself as the folder `link` instead."""
 
 from stemline_bridge import (
+    METADATA_KEY,
+    PROTOCOLS,
     RESIDUAL,
     Call,
     CompanionProcess,
@@ -23,6 +25,8 @@ from stemline_bridge import (
 )
 
 __all__ = [
+    "METADATA_KEY",
+    "PROTOCOLS",
     "RESIDUAL",
     "Call",
     "CompanionProcess",

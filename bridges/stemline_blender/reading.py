@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from . import compat
-from .link import HostError, to_exact
+from .link import METADATA_KEY, HostError, to_exact
 from .strips import (
-    PROPERTY,
     Fingerprint,
     channel_count,
     media_path,
@@ -61,7 +60,7 @@ def chosen_strips(holder: Any) -> tuple[list[Any], list[Any]]:
     strips = compat.strips_of(holder)
     selected = [strip for strip in strips if strip.select]
     sounds = sounds_by_media(strips) if any(strip.type == compat.MOVIE for strip in selected) else {}
-    for strip in [strip for strip in selected if PROPERTY not in strip] or selected:
+    for strip in [strip for strip in selected if METADATA_KEY not in strip] or selected:
         sound = sibling_sound(strip, sounds) if strip.type == compat.MOVIE else strip
         if sound is None or (sound.type != compat.SOUND and not needs_rendering(sound)):
             silent.append(strip)

@@ -10,8 +10,8 @@ from typing import Any
 import bpy
 
 from . import compat
-from .link import RESIDUAL
-from .strips import PROPERTY, REPLACED, overlap
+from .link import METADATA_KEY, RESIDUAL
+from .strips import REPLACED, overlap
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Result:
 
 def record_of(strip: Any) -> dict[str, Any]:
     """What a stem strip says of itself, not to be changed; empty for any other strip."""
-    held = strip.get(PROPERTY)
+    held = strip.get(METADATA_KEY)
     return _parsed(held) if isinstance(held, str) else {}
 
 

@@ -19,6 +19,7 @@ import bpy
 from . import compat
 from .jobs import DONE, QUEUED, RENDERING, RUNNING, Job
 from .link import (
+    PROTOCOLS,
     Call,
     CompanionProcess,
     ConnectionClosed,
@@ -33,7 +34,6 @@ from .writing import Writing
 
 _LOG = logging.getLogger(__name__)
 OFF, STARTING, READY, BROKEN = "off", "starting", "ready", "broken"
-_PROTOCOLS = [1]
 _SILENT_S = 30.0
 _KEPT_JOBS = 20
 _REINSTALL = "stemline install blender"
@@ -76,7 +76,7 @@ class Session:
             self._break(f"Stemline cannot be started: {problem.strerror or problem}.", _REINSTALL)
             return
         hello = {
-            "protocols": _PROTOCOLS,
+            "protocols": list(PROTOCOLS),
             "capabilities": {
                 "name": "Blender",
                 "version": bpy.app.version_string,

@@ -13,7 +13,6 @@ import bpy
 from . import compat
 from .link import HostError, atomic_write, to_exact
 
-PROPERTY = "stemline"  # the custom property of every stem strip
 REPLACED = "stemline_replaced_by"  # that of an original: Blender copies it to both halves of a cut
 _BASE_STEP = 10**6  # fps_base is a 32-bit float: 1.001 is stored as 1.00100004673
 

@@ -12,11 +12,11 @@ from typing import Any
 import bpy
 
 from . import compat
-from .link import RESIDUAL, HostError
+from .link import METADATA_KEY, RESIDUAL, HostError
 from .placing import Spot, differs, spot_of
 from .reading import Pick, Reading
 from .results import mark, muted_by_results, remove_stem
-from .strips import PROPERTY, needs_rendering, overlap, playing_rate
+from .strips import needs_rendering, overlap, playing_rate
 
 _STEM_COLOURS = ("COLOR_04", "COLOR_05", "COLOR_06", "COLOR_07", "COLOR_03", "COLOR_02")
 _RESIDUAL_COLOUR = "COLOR_09"
@@ -134,7 +134,7 @@ class Writing:
             own = {
                 strip.channel
                 for strip in strips
-                if PROPERTY in strip and self.holder.channels[strip.channel].name == name
+                if METADATA_KEY in strip and self.holder.channels[strip.channel].name == name
             }
             empty = [n for n in range(above + 1, last + 1) if n not in used]
             room = [*range(above + 1, last + 1), *range(above, 0, -1)]
@@ -162,7 +162,7 @@ class Writing:
             strip.color_tag = colour
             strip.mute = not track["enabled"]
             self._carry(placed, strip)
-            strip[PROPERTY] = json.dumps(
+            strip[METADATA_KEY] = json.dumps(
                 {
                     **placed.stem["metadata"],
                     "result": self.result,

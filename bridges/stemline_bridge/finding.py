@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-RECORD_NAME = "installation.json"
+from .constants import INSTALLATION_FILE
 
 
 class Installation(NamedTuple):
@@ -48,7 +48,7 @@ def find_installation(preference: str, bridge: str) -> Installation:
         if not program.is_file():
             raise NotInstalled(f"There is no program {program}.", f"stemline install {bridge}")
         return Installation((str(program),))
-    record = home_dir() / RECORD_NAME
+    record = home_dir() / INSTALLATION_FILE
     try:
         held = json.loads(record.read_text(encoding="utf-8"))
         installation = Installation(tuple(map(str, held["command"])), str(held["stemline"]))

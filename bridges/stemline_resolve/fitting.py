@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError, from_exact
+from stemline_bridge.wav import Piece, read_head, write_piece
 
 from .document import Document
 from .rates import nearest
-from .wav import Piece, read_head, write_piece
 
 _SPARE_FRAMES = 2
 

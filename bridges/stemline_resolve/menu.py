@@ -21,6 +21,7 @@ from stemline_bridge import (
     atomic_write,
     find_installation,
 )
+from stemline_bridge.constants import PROTOCOLS
 from stemline_bridge.finding import home_dir
 
 from .api import Api
@@ -101,7 +102,7 @@ def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> Compa
 def _serve(companion: CompanionProcess, capabilities: dict[str, Any], say: Callable[[str], None]) -> bool:
     """Answers the panel until it has ended: whether in order."""
     try:
-        companion.peer.call("hello", {"protocols": [1], "capabilities": capabilities}, _HELLO_S)
+        companion.peer.call("hello", {"protocols": list(PROTOCOLS), "capabilities": capabilities}, _HELLO_S)
         while True:
             companion.peer.pump(_PUMP_S)
     except ConnectionClosed:

@@ -30,18 +30,6 @@ class Placing(NamedTuple):
     fit: Fit
 
 
-def lanes(placings: Sequence[Placing]) -> list[list[Placing]]:
-    """`placings` spread so that none overlap: Resolve drops without a word what would lie on another clip."""
-    found: list[list[Placing]] = []
-    for placing in sorted(placings, key=lambda one: one.fit.first):
-        lane = next((lane for lane in found if lane[-1].fit.end <= placing.fit.first), None)
-        if lane is None:
-            found.append([placing])
-        else:
-            lane.append(placing)
-    return found
-
-
 def track_type(channels: int) -> str:
     return _TRACK_TYPES.get(channels, f"adaptive{channels}")
 

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
 from stemline_bridge.atomic import put_in_place
+from stemline_bridge.wav import read_head
 
 from .api import Hung, Remote, with_more
 from .document import Document, Placed
 from .rates import nearest
-from .wav import read_head
 
 _PRESET = "Audio Only"
 _USERS_SETTINGS = "Stemline keeps your render settings"

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
+from stemline_bridge.constants import METADATA_KEY, METADATA_VERSION
+from stemline_bridge.timeline import pack_lanes
 
 from .conforming import conform
 from .document import Document, Placed
 from .fitting import fit, make_piece
 from .journal import WRITTEN, Entry
 from .media_bin import import_files
-from .placing import Placer, Placing, lanes
+from .placing import Placer, Placing
 from .reading import ClipId
 from .sources import media_rate
 
@@ -133,8 +135,8 @@ class Writing:
     def _mark(self, tracks: list[dict[str, Any]]) -> None:
         """One marker with the record, at the first stem. Only one fits on a frame."""
         timeline, entry = self._document.timeline, self._entry
-        record = {"version": 1, "result": entry.result, "journal": str(entry.path), "stems": _records(tracks)}
-        data = json.dumps({"stemline": record})
+        record = {"result": entry.result, "journal": str(entry.path), "stems": _records(tracks)}
+        data = json.dumps({METADATA_KEY: {"version": METADATA_VERSION, **record}})
         names = ", ".join(name for _, name, _ in self._made)
         first = int(min(placed[0].start for _, _, placed in self._made)) - self._document.zero
         entry.set_marker(data)
@@ -168,7 +170,8 @@ class Writing:
 
 def _lanes(track: dict[str, Any], media: dict[str, Placing]) -> list[_Lane]:
     """The tracks that one of the protocol needs: more than one where its clips share a frame."""
-    spread = lanes([media[_key(clip)] for clip in track["clips"]])
+    placings = [media[_key(clip)] for clip in track["clips"]]
+    spread = pack_lanes(placings, lambda one: (one.fit.first, one.fit.end))
     return [
         _Lane(track["name"] if not number else f"{track['name']} ({number + 1})", track, lane)
         for number, lane in enumerate(spread)

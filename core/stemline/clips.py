@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from stemline.errors import Code
-from stemline_bridge import stem_names
+from stemline_bridge import constants, stem_names
 
 RESIDUAL = stem_names.RESIDUAL
-METADATA_VERSION = 1
+METADATA_VERSION = constants.METADATA_VERSION
 """Of all that is written under the key `stemline`."""
 
 

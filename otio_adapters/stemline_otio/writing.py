@@ -13,7 +13,7 @@ import opentimelineio as otio
 
 from stemline.clips import METADATA_VERSION, StemClip, StemTrack
 from stemline.errors import Code, HostError
-from stemline.plan import lay_on_lanes
+from stemline.plan import pack_lanes
 from stemline_otio.carry import copy_effects, copy_markers, effects_of_nests
 from stemline_otio.dialect import Dialect, file_zero, link_to, shape_stem_clip, shape_stem_track
 from stemline_otio.exact import (
@@ -79,7 +79,7 @@ class TrackBuilder:
 
     def _lanes(self, group: Sequence[StemTrack]) -> list[list[Seat]]:
         seats = [self._seat(clip) for track in group for clip in track.clips]
-        return lay_on_lanes(seats, lambda seat: seat.range, checkerboard=self.checkerboard)
+        return pack_lanes(seats, lambda seat: seat.range, checkerboard=self.checkerboard)
 
     def _seat(self, clip: StemClip) -> Seat:
         placed = self.placed.get(clip.clip_id)

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 import opentimelineio as otio
 
-from stemline.plan import lay_on_lanes
+from stemline.plan import pack_lanes
 from stemline_otio.facts import FCP_KEY
 from stemline_otio.words import several
 from stemline_otio.xmeml_items import (
@@ -261,7 +261,7 @@ def _content_id(element: Element) -> str:
 def _lanes(items: list[TrackItem]) -> list[list[TrackItem]]:
     """Return the items in order of time, on lanes on which none overlaps; a transition goes to the clip at its cut."""
     clips = [item for item in items if not item.is_transition]
-    lanes = lay_on_lanes(clips, lambda item: (item.start, item.end))
+    lanes = pack_lanes(clips, lambda item: (item.start, item.end))
     cuts = [{cut for item in lane for cut in (item.start, item.end)} for lane in lanes]
     for transition in (item for item in items if item.is_transition):
         lane = next((lane for lane, own in zip(lanes, cuts, strict=True) if transition.cut in own), None)

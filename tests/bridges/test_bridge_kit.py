@@ -19,7 +19,7 @@ import pytest
 
 import stemline_bridge
 from hosts.remote.running import host_python
-from stemline import errors
+from stemline import errors, paths
 from stemline.companion.jsonrpc import CompanionPeer
 from stemline.errors import Cancelled
 from stemline_app.install import record_installation
@@ -32,6 +32,7 @@ from stemline_bridge import (
     NotInstalled,
     RemoteError,
     find_installation,
+    finding,
 )
 from stemline_bridge.jsonrpc import Limits
 from stemline_bridge.peers import Method
@@ -415,3 +416,12 @@ def test_hosts_with_python_3_8_can_load_it(package: str) -> None:
     loaded = subprocess.run([*host_python(), "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert loaded.returncode == 0, loaded.stderr
     assert not {"numpy", "grpc", "stemline"} & set(ast.literal_eval(loaded.stdout))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_bridge_looks_for_the_installation_where_stemline_records_it(
+    named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not named:
+        monkeypatch.delenv("STEMLINE_HOME", raising=False)
+    assert finding.home_dir() == paths.home_dir()

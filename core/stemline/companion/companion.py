@@ -20,11 +20,11 @@ from stemline.companion.runs import Report, Runs
 from stemline.companion.wire import from_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import Host, HostCapabilities
+from stemline_bridge.constants import PROTOCOLS
 from stemline_bridge.jsonrpc import Limits
 from stemline_bridge.lines import ByteStream
 from stemline_bridge.peers import Method
 
-PROTOCOLS = (1,)
 _GRACE_S = 3.0
 
 

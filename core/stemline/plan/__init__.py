@@ -1,7 +1,7 @@
 """From clip ranges to work, and from finished work to tracks: pure functions, no I/O."""
 
 from stemline.plan.file_names import plain_part, safe_part, stem_file_name
-from stemline.plan.placement import PlacedStem, TrackOptions, lay_on_lanes, place_stems
+from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
 from stemline.plan.separation import (
     Extent,
     Finished,
@@ -11,6 +11,7 @@ from stemline.plan.separation import (
     StemSegment,
     plan_separation,
 )
+from stemline_bridge.timeline import pack_lanes
 
 __all__ = [
     "Extent",
@@ -21,7 +22,7 @@ __all__ = [
     "SeparationPlan",
     "StemSegment",
     "TrackOptions",
-    "lay_on_lanes",
+    "pack_lanes",
     "place_stems",
     "plain_part",
     "plan_separation",

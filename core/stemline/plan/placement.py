@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeVar
 
 from stemline.clips import RESIDUAL, ClipRange, MediaFacts, SampleRange, StemClip, StemTrack
+from stemline_bridge.timeline import pack_lanes
 
-_T = TypeVar("_T")
-_Time = int | Fraction
 PLAY_ALL = "all"
 PLAY_RESIDUAL = "residual"
 
@@ -56,7 +54,7 @@ def place_stems(
     tracks: list[StemTrack] = []
     for stem, track, channels in sorted(groups, key=lambda group: (stem_order[group[0]], track_order[group[1]])):
         suffix = "" if first_format[stem, track] == channels else f" {channels}ch"
-        lanes = lay_on_lanes(groups[stem, track, channels], _record, checkerboard=options.checkerboard)
+        lanes = pack_lanes(groups[stem, track, channels], _record, checkerboard=options.checkerboard)
         tracks += [
             StemTrack(
                 name=f"{stem} {track}{suffix}{_lane_suffix(lane)}",
@@ -70,29 +68,6 @@ def place_stems(
             for lane, members in enumerate(lanes)
         ]
     return tuple(tracks)
-
-
-def lay_on_lanes(
-    items: Iterable[_T], range_of: Callable[[_T], tuple[_Time, _Time]], *, checkerboard: bool = False
-) -> list[list[_T]]:
-    """The items in order of time, on as few lanes as first fit needs.
-
-    `range_of` gives an item's start and end. With `checkerboard` no item stands on the lane of the one before it: so
-    dialogue editors lay out their tracks.
-    """
-    lanes: list[list[_T]] = []
-    ends: list[_Time] = []
-    last = -1
-    for item in sorted(items, key=range_of):
-        start, end = range_of(item)
-        free = (n for n, busy_until in enumerate(ends) if busy_until <= start and not (checkerboard and n == last))
-        last = next(free, len(lanes))
-        if last == len(lanes):
-            lanes.append([])
-            ends.append(end)
-        lanes[last].append(item)
-        ends[last] = end
-    return lanes
 
 
 def _grouped(

@@ -11,13 +11,12 @@ from stemline import paths
 from stemline._version import __version__
 from stemline.errors import Code, OutputError
 from stemline_bridge import atomic_write
-
-_NAME = "installation.json"
+from stemline_bridge.constants import INSTALLATION_FILE
 
 
 def record_installation() -> Path:
     """Writes the record and gives its path. Raises OutputError."""
-    record = paths.home_dir() / _NAME
+    record = paths.home_dir() / INSTALLATION_FILE
     held = {"version": 1, "stemline": __version__, "command": [sys.executable, "-m", "stemline"]}
     try:
         atomic_write(record, json.dumps(held) + "\n", durable=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline.plan import lay_on_lanes
+from stemline.plan import pack_lanes
 from stemline_otio.document import refuse_endless_nesting
 from stemline_otio.exact import Ticks, exact_rate, frame_ticks, rational_time, span_of, ticks_of
 from stemline_otio.reading import STEMLINE, source_tracks
@@ -103,7 +103,7 @@ def _file(clip: otio.schema.Clip, track: str) -> dict[str, Any]:
 def _lanes(name: str, entries: list[dict[str, Any]]) -> list[otio.schema.Track]:
     """As few tracks as hold the entries without overlap."""
     tracks = []
-    for number, lane in enumerate(lay_on_lanes(entries, _record), 1):
+    for number, lane in enumerate(pack_lanes(entries, _record), 1):
         track = otio.schema.Track(name=name if number == 1 else f"{name} {number}", kind=otio.schema.TrackKind.Audio)
         cursor: Ticks = 0
         for entry in lane:

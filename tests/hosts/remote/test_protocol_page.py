@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from stemline.clips import ClipRange, StemClip, StemTrack
-from stemline.companion.companion import PROTOCOLS, Companion, Hello
+from stemline.companion.companion import Companion, Hello
 from stemline.companion.services import EditServices, SeparateParams
 from stemline.companion.wire import from_wire
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
+from stemline_bridge.constants import PROTOCOLS
 
 PAGE = Path(__file__).parents[3] / "docs" / "host-protocol.md"
 

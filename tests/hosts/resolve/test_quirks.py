@@ -135,7 +135,7 @@ def clips_that_share_a_frame(folder: Path, cut: Config) -> None:
 
 
 def without_lanes(patch: Patch) -> None:
-    patch.setattr(writing, "lanes", lambda placings: [sorted(placings, key=lambda one: one.fit.first)])
+    patch.setattr(writing, "pack_lanes", lambda placings, range_of: [sorted(placings, key=range_of)])
 
 
 def what_append_returns_is_not_believed(folder: Path, cut: Config) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hosts.resolve.desk import Desk, left_of, write_media
 from stemline.errors import HostError
 from stemline.plan import PlanSettings
-from stemline_resolve.wav import Piece, read_head, write_piece
+from stemline_bridge.wav import Piece, read_head, write_piece
 
 Config = dict[str, Any]
 

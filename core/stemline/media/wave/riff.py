@@ -10,11 +10,12 @@ from typing import BinaryIO
 import av
 
 from stemline.media.samples import SampleFormat
+from stemline_bridge.wav import EXTENSIBLE, FLOAT, PCM, RIFF_LIMIT, chunk, data_head, riff_head
 
-RIFF_LIMIT = 0xFFFFFFFF
-_UNKNOWN = 0xFFFFFFFF
+__all__ = ["RIFF_LIMIT", "Chunk", "chunk", "chunks", "data_head", "fmt_body", "riff_head", "speaker_mask"]
+
+_UNKNOWN = RIFF_LIMIT
 _DS64 = struct.Struct("<QQQI")
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _SPEAKERS = (  # in the bit order of WAVEFORMATEXTENSIBLE
     "FL",
@@ -67,32 +68,13 @@ def speaker_mask(layout: str, channels: int) -> int:
 def fmt_body(sample_format: SampleFormat, sample_rate: int, channels: int, layout: str) -> bytes:
     """The `fmt ` chunk: plain for mono and stereo, which every program reads; extensible, with its mask, above."""
     bits = 32 if sample_format.is_float else 24
-    tag = _FLOAT if sample_format.is_float else _PCM
+    tag = FLOAT if sample_format.is_float else PCM
     frame = channels * bits // 8
     fixed = (channels, sample_rate, sample_rate * frame, frame, bits)
     if channels <= 2:
         return struct.pack("<HHIIHH", tag, *fixed) + (struct.pack("<H", 0) if sample_format.is_float else b"")
     extension = struct.pack("<HHIH", 22, bits, speaker_mask(layout, channels), tag) + _GUID_TAIL
-    return struct.pack("<HHIIHH", _EXTENSIBLE, *fixed) + extension
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    """A whole chunk, padded to an even length."""
-    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
-
-
-def riff_head(sizes: tuple[int, int, int], limit: int = RIFF_LIMIT) -> bytes:
-    """The first 48 bytes for (riff size, data size, samples): RIFF with room kept, RF64 past `limit`."""
-    riff_size, data_size, samples = sizes
-    if max(riff_size, data_size) <= limit:
-        return b"RIFF" + struct.pack("<I", riff_size) + b"WAVE" + chunk(b"JUNK", bytes(_DS64.size))
-    return (
-        b"RF64" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk(b"ds64", _DS64.pack(riff_size, data_size, samples, 0))
-    )
-
-
-def data_head(data_size: int, *, is_rf64: bool) -> bytes:
-    return b"data" + struct.pack("<I", _UNKNOWN if is_rf64 else data_size)
+    return struct.pack("<HHIIHH", EXTENSIBLE, *fixed) + extension
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:

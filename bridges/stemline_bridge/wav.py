@@ -1,6 +1,6 @@
-"""WAV files cut on samples: the part of a stem that a clip plays, as long as Resolve's whole frames need it.
+"""The frame of WAVE files, RIFF and RF64 (EBU Tech 3306), and pieces of them cut on samples.
 
-The sound is copied byte for byte; nothing here looks at a sample's value.
+Audio is copied byte for byte; nothing here looks at a sample's value.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from stemline_bridge import atomic_path
+from .atomic import atomic_path
 
+RIFF_LIMIT = 0xFFFFFFFF
+"""The largest size that RIFF can hold, and in RF64 the mark of a size that is in the `ds64` chunk."""
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+_DS64 = struct.Struct("<QQQI")
 _BLOCK = 1 << 20
-_IN_DS64 = 0xFFFFFFFF
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 
 
 class Head(NamedTuple):
-    """What a WAV file says of its sound. `frame_bytes` is one sample of every channel; `form` the whole fmt chunk."""
+    """The format of a WAVE file and where its audio is.
+
+    `frame_bytes` is one sample of every channel, `form` the whole `fmt ` chunk.
+    """
 
     sample_rate: int
     channels: int
@@ -37,8 +42,35 @@ class Piece(NamedTuple):
     total: int
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    """Return a whole chunk, padded to an even length."""
+    return name + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
+
+
+def riff_head(sizes: tuple[int, int, int], limit: int = RIFF_LIMIT) -> bytes:
+    """Return the first 48 bytes of a file of these sizes: RIFF with room kept for `ds64`, or RF64 past `limit`.
+
+    `sizes` are the bytes of the RIFF chunk, the bytes of the data, and the samples of one channel.
+    """
+    riff_bytes, data_bytes, samples = sizes
+    if max(riff_bytes, data_bytes) <= limit:
+        return b"RIFF" + struct.pack("<I", riff_bytes) + b"WAVE" + chunk(b"JUNK", bytes(_DS64.size))
+    ds64 = _DS64.pack(riff_bytes, data_bytes, samples, 0)
+    return b"RF64" + struct.pack("<I", RIFF_LIMIT) + b"WAVE" + chunk(b"ds64", ds64)
+
+
+def data_head(data_bytes: int, *, is_rf64: bool) -> bytes:
+    """Return the header of the `data` chunk."""
+    return b"data" + struct.pack("<I", RIFF_LIMIT if is_rf64 else data_bytes)
+
+
 def read_head(path: Path) -> Head:
-    """Raises ValueError for a file that is no WAV with plain samples, OSError."""
+    """Read the header of a WAVE file.
+
+    Raises:
+        ValueError: The file is not a WAVE file with plain samples.
+        OSError: It cannot be read.
+    """
     with path.open("rb") as file:
         kind, _, wave = struct.unpack("<4sI4s", _exactly(file, 12))
         if kind not in (b"RIFF", b"RF64", b"BW64") or wave != b"WAVE":
@@ -50,12 +82,12 @@ def read_head(path: Path) -> Head:
             elif name == b"fmt ":
                 form = _exactly(file, size)
             elif name == b"data":
-                return _head(path, form, at, long_data if size == _IN_DS64 else size)
+                return _head(path, form, at, long_data if size == RIFF_LIMIT else size)
     raise ValueError(f"{path.name} holds no sound")
 
 
 def write_piece(source: Path, piece: Piece, target: Path) -> None:
-    """Writes `target` in one step: whole or not at all. Raises ValueError, OSError."""
+    """Write a piece of `source` to `target` in one step: whole or not at all. Raises ValueError, OSError."""
     head = read_head(source)
     available = max(0, min(piece.length, head.length_samples - piece.start))
     with atomic_path(target, durable=True) as part, source.open("rb") as reading, part.open("wb") as writing:
@@ -72,13 +104,13 @@ def _head(path: Path, form: bytes, data_at: int, data_bytes: int) -> Head:
     if len(form) < 16:
         raise ValueError(f"{path.name} does not say what its sound is")
     kind, channels, sample_rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", form[:16])
-    if kind not in (_PCM, _FLOAT, _EXTENSIBLE) or not channels or bits <= 8 or frame_bytes * 8 != channels * bits:
+    if kind not in (PCM, FLOAT, EXTENSIBLE) or not channels or bits <= 8 or frame_bytes * 8 != channels * bits:
         raise ValueError(f"{path.name} holds packed sound")
     return Head(sample_rate, channels, frame_bytes, form, data_at, data_bytes // frame_bytes)
 
 
 def _chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """(name, size, where its content begins) of each chunk; the file stands at the content."""
+    """Yield (name, size, offset of the content) of each chunk, with the file at the content."""
     at = 12
     while True:
         file.seek(at)
@@ -99,14 +131,9 @@ def _exactly(file: IO[bytes], count: int) -> bytes:
 
 def _write_head(file: IO[bytes], head: Head, total: int) -> None:
     data = total * head.frame_bytes
-    size = 4 + (8 + 28) + 8 + len(head.form) + 8 + data + data % 2
-    is_long = size > _IN_DS64 - 8
-    file.write(struct.pack("<4sI4s", b"RF64" if is_long else b"RIFF", _IN_DS64 if is_long else size, b"WAVE"))
-    # The place of the long sizes is always kept, as EBU Tech 3306 has it.
-    file.write(struct.pack("<4sI", b"ds64" if is_long else b"JUNK", 28))
-    file.write(struct.pack("<QQQI", size, data, total, 0) if is_long else bytes(28))
-    file.write(struct.pack("<4sI", b"fmt ", len(head.form)) + head.form)
-    file.write(struct.pack("<4sI", b"data", _IN_DS64 if is_long else data))
+    size = 4 + (8 + _DS64.size) + 8 + len(head.form) + 8 + data + data % 2
+    start = riff_head((size, data, total), RIFF_LIMIT - 8)
+    file.write(start + chunk(b"fmt ", head.form) + data_head(data, is_rf64=start.startswith(b"RF64")))
 
 
 def _write_silence(file: IO[bytes], count: int) -> None:

@@ -77,13 +77,10 @@ class Writing:
         document, clips = self._document, [clip for track in tracks for clip in track["clips"]]
         stems = import_files(document, [clip["path"] for clip in clips])
         fits = [fit(document, clip, media_rate(document, stems[clip["path"]])) for clip in clips]
-        for clip, wanted in zip(clips, fits):  # noqa: B905 - Python 3.8 has no strict=
+        for clip, wanted in zip(clips, fits):
             make_piece(clip["path"], wanted)
         media = import_files(document, [wanted.path for wanted in fits])
-        return {
-            _key(clip): Placing(clip, media[wanted.path], wanted)
-            for clip, wanted in zip(clips, fits)  # noqa: B905
-        }
+        return {_key(clip): Placing(clip, media[wanted.path], wanted) for clip, wanted in zip(clips, fits)}
 
     def _write_track(self, placer: Placer, lane: _Lane) -> None:
         self._entry.add_track(lane.name, placer.next_track())

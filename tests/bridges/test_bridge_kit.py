@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import stemline_bridge
-from hosts.remote.running import host_python
+from hosts.pythons import NEWEST, OLDEST, python_command
 from stemline import errors, paths
 from stemline.companion.jsonrpc import CompanionPeer
 from stemline.errors import Cancelled
@@ -406,14 +406,17 @@ def test_the_hosts_python_does_not_leak_into_the_companion(monkeypatch: pytest.M
     assert not {"PYTHONHOME", "LD_LIBRARY_PATH"} & set(stemline_bridge.clean_environment())
 
 
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("package", ["stemline_bridge", "stemline_resolve"])
-def test_hosts_with_python_3_8_can_load_it(package: str) -> None:
-    files = sorted((BRIDGES / package).rglob("*.py"))
-    assert files
-    for path in files:
-        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 8))
-    code = f"import sys; sys.path.insert(0, {str(BRIDGES)!r}); import {package}; print(sorted(sys.modules))"
-    loaded = subprocess.run([*host_python(), "-c", code], capture_output=True, text=True, check=False, timeout=60)
+def test_every_module_loads_without_a_warning_in_a_hosts_python(package: str, version: str) -> None:
+    """A newer syntax, a deprecated call, or a package that hosts do not have would end the bridge there."""
+    code = (
+        f"import importlib, pkgutil, sys; sys.path.insert(0, {str(BRIDGES)!r}); import {package} as package\n"
+        "for one in pkgutil.iter_modules(package.__path__): importlib.import_module(f'{package.__name__}.{one.name}')\n"
+        "print(sorted(sys.modules))"
+    )
+    command = [*python_command(version), "-W", "error", "-B", "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert loaded.returncode == 0, loaded.stderr
     assert not {"numpy", "grpc", "stemline"} & set(ast.literal_eval(loaded.stdout))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import shutil
 import subprocess
 import sys
 import wave
@@ -14,21 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from hosts.pythons import host_python
+
 HERE = Path(__file__).parent
 HOST_SIDE = HERE / "host_side"
 STEMLINE_HOST = (str(Path(sys.executable).with_name("stemline")), "host")
 SCRIPTED = (sys.executable, str(HERE / "scripted_companion.py"))
-
-
-@functools.cache
-def host_python() -> tuple[str, ...]:
-    """An interpreter as a host brings it: the oldest there is, without any installed package."""
-    pyenv = sorted(Path.home().glob(".pyenv/versions/3.8.*/bin/python"))
-    for candidate in (*map(str, pyenv), shutil.which("python3.8"), sys.executable):
-        command = [str(candidate), "-S", "-E", "-c", "pass"]
-        if candidate and subprocess.run(command, check=False, capture_output=True).returncode == 0:
-            return candidate, "-S", "-E"
-    raise AssertionError("this Python cannot start itself")
 
 
 def write_wav(path: Path, rate: int, channels: int, seconds: int) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hosts.remote.running import host_python
+from hosts.pythons import host_python
 from hosts.resolve.desk import stubs
 from hosts.resolve.fake_resolve.sound import decoded
 from stemline import paths

@@ -121,7 +121,7 @@ class FakeHost:
             rate = read_samples(clip["source"]["path"])[0]
             original = self.sound_at((fraction(source["start"]), length), clip["source"]["path"], rate)
             stems = self.stems_of(clip, length, rate)
-            added_up = [sum(values) for values in zip(*stems)]  # noqa: B905 - Python 3.8 has no strict=
+            added_up = [sum(values) for values in zip(*stems)]
             if len(stems) < 2 or added_up != original:
                 self.peer.fault("the stems of {} do not add up to it".format(clip["name"]))
             if any(not any(stem) for stem in stems):

@@ -91,7 +91,7 @@ class Signatures:
         if len(arguments) < least or (len(arguments) > most and not form.more):
             return False
         wanted = form.types + form.types[-1:] * (len(arguments) - most)
-        return all(self._matches(kind, value) for kind, value in zip(wanted, arguments))  # noqa: B905
+        return all(self._matches(kind, value) for kind, value in zip(wanted, arguments))
 
     def _matches(self, kind: ast.expr, value: Any) -> bool:
         if isinstance(kind, ast.Constant):

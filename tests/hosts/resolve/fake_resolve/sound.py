@@ -48,7 +48,7 @@ def track_sound(timeline: Timeline, track: Track, rate: int, with_disabled: bool
     for item in track.items:
         if (item.enabled or with_disabled) and item.kind == "clip" and item.media is not None:
             first, last = _sample(timeline, item.start, rate), _sample(timeline, item.end, rate)
-            for channel, samples in zip(sound, _heard(item, last - first, rate)):  # noqa: B905
+            for channel, samples in zip(sound, _heard(item, last - first, rate)):
                 channel[max(0, first) : last] = samples[max(0, -first) :]
     return sound
 
@@ -71,7 +71,7 @@ def mixed(timeline: Timeline, first: Fraction, last: Fraction, rate: int) -> lis
 def write_wav(path: Path, rate: int, channels: list[list[int]]) -> None:
     """24 bits, with a chunk that changes from render to render."""
     width = len(channels)
-    data = b"".join(value.to_bytes(3, "little", signed=True) for frame in zip(*channels) for value in frame)  # noqa: B905
+    data = b"".join(value.to_bytes(3, "little", signed=True) for frame in zip(*channels) for value in frame)
     form = struct.pack("<HHIIHH", 1, width, rate, rate * width * 3, width * 3, 24)
     stamp = struct.pack("<4sI8s", b"note", 8, str(id(data)).encode()[-8:].rjust(8))
     body = b"WAVE" + struct.pack("<4sI", b"fmt ", 16) + form + stamp + struct.pack("<4sI", b"data", len(data)) + data

@@ -79,7 +79,7 @@ def build(stubs: Path, config: dict[str, Any]) -> Fake:
     project = fake.project = Project(fake, config.get("project", "Film"), Fraction(config["project_rate"]))
     fake.page = config.get("page", "edit")
     media = [_media(project, facts) for facts in config["media"]]
-    for facts, clip in zip(config["media"], media):  # noqa: B905
+    for facts, clip in zip(config["media"], media):
         if "inside" in facts:
             clip.inside = media[facts["inside"]]
     project.pool.root.clips += media

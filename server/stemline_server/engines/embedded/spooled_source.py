@@ -14,12 +14,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from stemline.media import SAMPLE_BYTES
 from stemline_server.engines.base import AudioSource, Waveform
 
 _HOLD_BLOCKS = 2
 """Blocks of one second before and after a block whose scores also open its gate: pauses in speech belong to it."""
 _FADE_SAMPLES = 480
+_SAMPLE_BYTES = np.dtype(np.float32).itemsize
 
 
 class SpooledSource:
@@ -64,11 +64,11 @@ class SpooledSource:
         while self._stored_samples < end_sample:
             self.tick()
             block = next(self._blocks)
-            self._file.seek(self._stored_samples * SAMPLE_BYTES)
+            self._file.seek(self._stored_samples * _SAMPLE_BYTES)
             self._file.write(block.tobytes())
             self._stored_samples += block.size
-        self._file.seek(start_sample * SAMPLE_BYTES)
-        return np.frombuffer(self._file.read((end_sample - start_sample) * SAMPLE_BYTES), np.float32)[None]
+        self._file.seek(start_sample * _SAMPLE_BYTES)
+        return np.frombuffer(self._file.read((end_sample - start_sample) * _SAMPLE_BYTES), np.float32)[None]
 
 
 @dataclass(frozen=True, slots=True)

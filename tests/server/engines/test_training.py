@@ -1,4 +1,4 @@
-"""Risks: reserved packages slip in, evaluation files are trained on, labels misread, targets that miss mixtures."""
+"""Risks: training on evaluation files or reserved packages, wrong labels, targets that do not fit their mixtures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESERVED = {
 
 @pytest.fixture
 def small_corpus(tmp_path: Path) -> mixtures.Corpus:
-    """Four kinds of sound that a program can make."""
+    """Six kinds of synthesised sound."""
     rng, time = np.random.default_rng(0), np.arange(2 * RATE) / RATE
     writer = CorpusWriter(tmp_path)
     for i in range(3):
@@ -45,7 +45,7 @@ def small_corpus(tmp_path: Path) -> mixtures.Corpus:
     return mixtures.Corpus([tmp_path], "train")
 
 
-def test_no_reserved_package_is_in_the_table() -> None:
+def test_the_table_holds_no_reserved_package() -> None:
     assert not RESERVED & set(packages())
     assert all(len(p["sha256"]) == 64 and p["licence"] and p["version"] for p in packages().values())
 
@@ -58,7 +58,7 @@ def test_a_reserved_package_in_the_table_is_refused(tmp_path: Path, monkeypatch:
         packages.__wrapped__()
 
 
-def test_files_of_an_evaluation_set_are_left_out(tmp_path: Path) -> None:
+def test_files_of_another_evaluation_set_are_left_out(tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps([{"sources": [{"package": "lugaru-data", "path": "a/Bark.ogg"}]}]))
     folder = tmp_path / "lugaru-data" / "a"
@@ -70,7 +70,7 @@ def test_files_of_an_evaluation_set_are_left_out(tmp_path: Path) -> None:
     assert [(path.name, label) for path, label, _ in found] == [("BarkGrowl.ogg", "dog")]
 
 
-def test_the_files_of_the_evaluation_set_are_left_out_without_being_asked_to(shared_data: Path) -> None:
+def test_files_of_the_evaluation_set_are_always_left_out(shared_data: Path) -> None:
     refused = corpus.evaluation_sources(None)
     clips = json.loads((shared_data / "evalset" / "manifest.json").read_text())
     used = {f"{s['package']}:{s['path']}" for clip in clips for s in clip["sources"] if s["package"] in packages()}
@@ -78,7 +78,7 @@ def test_the_files_of_the_evaluation_set_are_left_out_without_being_asked_to(sha
     assert used <= refused
 
 
-def test_long_mixtures_are_longer(small_corpus: mixtures.Corpus) -> None:
+def test_longer_mixtures_have_more_frames(small_corpus: mixtures.Corpus) -> None:
     mixer = mixtures.Mixer(small_corpus, seed=3, seconds=1)
     assert mixer.batch(2, longer=2).power.shape[1] > 1.9 * mixer.batch(2).power.shape[1]
 
@@ -94,17 +94,17 @@ def test_long_mixtures_are_longer(small_corpus: mixtures.Corpus) -> None:
         ("bucklespring-data", "wav/16-1.wav", "keyboard typing"),
     ],
 )
-def test_labels_come_from_names(package: str, path: str, label: str) -> None:
+def test_labels_are_derived_from_file_names(package: str, path: str, label: str) -> None:
     assert label_of(packages()[package], path) == label
 
 
-def test_a_held_out_package_is_never_in_training() -> None:
+def test_held_out_packages_and_takes_of_one_sound_stay_in_one_split() -> None:
     assert corpus.split_of(packages()["supertuxkart-data"], "data/sfx/rain.ogg") == "held"
     takes = {corpus.split_of(packages()["0ad-data"], f"audio/chicken_{i}.ogg") for i in range(9)}
     assert len(takes) == 1
 
 
-def test_another_package_than_the_table_names_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "downloads").mkdir()
     (tmp_path / "downloads" / "lugaru-data_1_all.deb").write_bytes(b"not the package")
     table = {"lugaru-data": packages()["lugaru-data"]}
@@ -114,8 +114,8 @@ def test_another_package_than_the_table_names_is_refused(tmp_path: Path, monkeyp
         fetch.fetch(tmp_path)
 
 
-def test_band_sums_score_as_waveforms_do(small_corpus: mixtures.Corpus) -> None:
-    """An ideal answer scores high, the mixture at its own level, silence of SNR zero."""
+def test_scores_from_band_sums_rank_estimates_correctly(small_corpus: mixtures.Corpus) -> None:
+    """An ideal mask scores high, the mixture scores its own level, and silence has an SNR of zero."""
     batch = mixtures.Mixer(small_corpus, seed=3, seconds=1.5).batch(6)
     there = batch.present > 0
     ideal = (batch.cross / (batch.power[batch.query.mixture] + 1e-9)).clamp(0, 1)
@@ -126,16 +126,16 @@ def test_band_sums_score_as_waveforms_do(small_corpus: mixtures.Corpus) -> None:
     assert scores(torch.zeros_like(ideal), batch)[0][there].abs().max() < 0.01
 
 
-def test_what_is_absent_has_no_target(small_corpus: mixtures.Corpus) -> None:
+def test_absent_queries_have_no_target_and_no_spans(small_corpus: mixtures.Corpus) -> None:
     batch = mixtures.Mixer(small_corpus, seed=4, seconds=1.0).batch(12)
     absent = batch.present == 0
     assert absent.any() and not batch.target[absent].any() and not batch.query.spans[absent].any()
 
 
-def test_a_few_steps_learn(small_corpus: mixtures.Corpus) -> None:
+def test_the_loss_falls_within_a_few_steps(small_corpus: mixtures.Corpus) -> None:
     torch.manual_seed(0)
     batch = mixtures.Mixer(small_corpus, seed=5, seconds=1.0).batch(4)
-    net = SoundNet(len(mixtures.words()), trunk=16, query=16)
+    net = SoundNet(len(mixtures.class_names()), trunk=16, query=16)
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(25):
@@ -149,7 +149,7 @@ def test_a_few_steps_learn(small_corpus: mixtures.Corpus) -> None:
     assert losses[-1] < losses[0] - 0.1
 
 
-def test_rendered_music_is_a_midi_file_of_the_asked_length() -> None:
+def test_composed_music_is_a_valid_midi_file() -> None:
     segments = rendering.compose(len(rendering.INSTRUMENTS) * 4, seed=1)
     assert {label for label, _, _ in segments} == set(rendering.INSTRUMENTS)
     assert all(0 <= n.pitch <= 127 and n.start_s < rendering.SEGMENT_S for _, _, notes in segments for n in notes)

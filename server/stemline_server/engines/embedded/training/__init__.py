@@ -1,1 +1,1 @@
-"""How the embedded net is trained; `python -m stemline_server.engines.embedded.training` does it all."""
+"""Training of the embedded net: `python -m stemline_server.engines.embedded.training` runs all of it."""

@@ -1,8 +1,8 @@
-"""`python -m stemline_server.engines.embedded.training WORK`: the shipped net again, from nothing.
+"""`python -m stemline_server.engines.embedded.training WORK`: train the net from scratch.
 
-Fetches the packages of packages.toml by name (hash-checked; Debian bookworm; about 7 GB), decodes and labels them,
-renders and synthesises the rest (needs fluidsynth), trains for `--minutes` and writes the weights into the package.
-What is already in WORK is used again. `--evaluation MANIFEST` leaves out every file that an evaluation set names.
+Downloads the packages of packages.toml by name and hash (Debian bookworm; about 7 GB), decodes and labels them, renders
+and synthesises other sounds (needs fluidsynth), trains for `--minutes` and writes the weights into the package. Files
+that are already in WORK are used again. `--evaluation MANIFEST` leaves out every file that an evaluation set names.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import argparse
 from pathlib import Path
 
 from . import corpus, fetch, rendering, synthesis
-from .export import SHIPPED, export
-from .train import Plan, learn
+from .train import SHIPPED, TrainingPlan, export, train
 
 SEEDS = (1, 2)
 PEAK_RATE = 2e-3
 GENTLE_RATE = 1e-3
-"""Highest learning rates: from nothing, and one that does not throw away what earlier weights know."""
+"""Highest learning rates: from random weights, and one that keeps what earlier weights have learned."""
 
 
 def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[Path, ...]:
-    """Recordings, renders and synthesised sounds, each a corpus folder under `work`."""
+    """Build corpus folders of recordings, renders and synthesised sounds under `work`; return their paths."""
     recordings, synthesised = work / "recordings", work / "synthesised"
     if not (recordings / "index.json").is_file():
         corpus.build(extracted, recordings, manifest)
@@ -38,7 +37,7 @@ def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[P
 
 
 def render_soundfont(work: Path, extracted: Path, name: str, held_out: bool) -> Path:
-    """A corpus folder of what one soundfont plays."""
+    """Build a corpus folder of instruments played with one soundfont; return its path."""
     folder = work / f"rendered-{name}"
     if (folder / "index.json").is_file():
         return folder
@@ -53,12 +52,13 @@ def render_soundfont(work: Path, extracted: Path, name: str, held_out: bool) -> 
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description="Trains the embedded net from scratch.")
     parser.add_argument("work", type=Path, help="folder for downloads, sounds and checkpoints (about 25 GB)")
     parser.add_argument("--minutes", type=float, default=180, help="time to train (default 180)")
     parser.add_argument("--workers", type=int, default=2, help="training processes, one thread each (default 2)")
-    parser.add_argument("--begin", type=Path, help="weights to go on from; without: from scratch")
-    parser.add_argument("--seed", type=int, default=1000, help="which mixtures to draw; another one with --begin")
+    parser.add_argument("--begin", type=Path, help="weights to start from (default: random weights)")
+    parser.add_argument("--seed", type=int, default=1000, help="seed of the mixtures; use another one with --begin")
     parser.add_argument("--evaluation", type=Path, help="manifest.json of an evaluation set whose files to leave out")
     parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
     parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     extracted = fetch.fetch(options.work, options.licences, any_version=options.any_version)
     folders = build_corpora(options.work, extracted, options.evaluation)
     rate = GENTLE_RATE if options.begin else PEAK_RATE
-    plan = Plan(
+    plan = TrainingPlan(
         folders,
         options.work / "run",
         options.minutes * 60,
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         peak_rate=rate,
         workers=options.workers,
     )
-    print(export(learn(plan), options.output))  # noqa: T201 - the output of a command-line tool
+    print(export(train(plan), options.output))  # noqa: T201 - the output of a command-line tool
     return 0
 
 

@@ -1,7 +1,8 @@
-"""Turns the files of the packages into one labelled corpus: int16 mono at 32 kHz in `audio.i16`, and its index.
+"""Build a labelled corpus from the files of packages: int16 mono at 32 kHz in `audio.i16`, with an index.
 
-`index.json` is a list of `Recording`s as dicts. Split "held" is every recording of a held-out package, "unseen" about
-6 % of the others (whole takes: files whose names differ only in a number go together), "train" the rest.
+`index.json` is a list of `Recording`s as objects. The split "held" is every recording of a held-out package, "unseen"
+is about 6 % of the others, and "train" is the remainder. Takes (files whose names differ only in a number) stay in one
+split.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ import numpy.typing as npt
 Wave = npt.NDArray[np.float32]
 RATE = 32_000
 AUDIO_SUFFIXES = {".ogg", ".oga", ".wav", ".flac", ".mp3", ".opus", ".g722", ".aif", ".aiff", ".wv"}
-LONGEST_S = {"song": 75, "speech": 15}
-LONGEST_OTHER_S = 40
+MAX_LENGTH_S = {"song": 75, "speech": 15}
+MAX_OTHER_LENGTH_S = 40
 PACKAGE_LIMIT_S = {"song": 2400, "speech": 1200}
 HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One sound of the corpus; `offset` and `length` are samples of `audio.i16` at 32 kHz."""
+    """Describe one sound of the corpus.
+
+    Attributes:
+        package: Name of the package.
+        path: Path of the file in the package.
+        label: What sounds.
+        split: "train", "unseen" or "held".
+        offset: First sample in `audio.i16`.
+        length: Length in samples at 32 kHz.
+    """
 
     package: str
     path: str
@@ -43,14 +53,19 @@ class Recording:
     length: int
 
 
-def table() -> dict[str, Any]:
+def package_table() -> dict[str, Any]:
+    """Return the content of packages.toml."""
     return tomllib.loads((HERE / "packages.toml").read_text())
 
 
 @cache
 def packages() -> dict[str, dict[str, Any]]:
-    """The packages of packages.toml by name. Raises ValueError when one of them is reserved."""
-    read = table()
+    """Return the packages of packages.toml by name.
+
+    Raises:
+        ValueError: A package is reserved for the evaluation sets.
+    """
+    read = package_table()
     reserved = set(read["reserved"])
     found = {entry["name"]: entry for entry in read["package"]}
     if reserved & set(found):
@@ -60,18 +75,19 @@ def packages() -> dict[str, dict[str, Any]]:
 
 @cache
 def label_rules() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return patterns on paths and their labels, in order."""
     rules = tomllib.loads((HERE / "labels.toml").read_text())["rules"]
     return tuple((re.compile(pattern), label) for pattern, label in rules)
 
 
 @cache
 def groups() -> dict[str, tuple[str, ...]]:
-    """Names of groups (music, animal ...) and the labels they hold."""
+    """Return the labels of each group, such as "music" or "animal"."""
     return {name: tuple(v) for name, v in tomllib.loads((HERE / "labels.toml").read_text())["groups"].items()}
 
 
 def label_of(package: dict[str, Any], path: str) -> str:
-    """The label of a file of a package, or "" to leave it out."""
+    """Return the label of a file of a package, or "" to leave it out."""
     lower = path.lower()
     for pattern, label in package.get("labels", ()):
         if re.search(pattern, lower):
@@ -84,16 +100,17 @@ def label_of(package: dict[str, Any], path: str) -> str:
 
 
 def split_of(package: dict[str, Any], path: str) -> str:
+    """Return the split of a file: "held", "unseen" or "train"."""
     if package.get("held_out"):
         return "held"
     take = re.sub(r"[\d_\-. ]+$", "", path.rsplit(".", 1)[0].lower())
     return "unseen" if hashlib.sha256(take.encode()).digest()[0] < 15 else "train"
 
 
-def decode(path: Path, longest_s: float) -> Wave:
-    """Mono at 32 kHz; a file longer than `longest_s` from its third second on."""
+def decode(path: Path, max_length_s: float) -> Wave:
+    """Decode a file to mono at 32 kHz. Files longer than `max_length_s` are cut and start at their third second."""
     pieces: list[Wave] = []
-    have, limit = 0, int((longest_s + 3) * RATE)
+    have, limit = 0, int((max_length_s + 3) * RATE)
     with av.open(str(path), format="g722" if path.suffix == ".g722" else None) as container:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
         for frame in container.decode(audio=0):
@@ -104,11 +121,11 @@ def decode(path: Path, longest_s: float) -> Wave:
             if have > limit:
                 break
     wave = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    return wave[3 * RATE : int((longest_s + 3) * RATE)] if len(wave) > longest_s * RATE else wave
+    return wave[3 * RATE : int((max_length_s + 3) * RATE)] if len(wave) > max_length_s * RATE else wave
 
 
 def without_rumble(wave: Wave) -> Wave:
-    """Without what lies below 25 Hz: offsets and rumble of real recordings ruin level and score."""
+    """Remove everything below 25 Hz: offsets and rumble of real recordings distort levels and scores."""
     n = 1 << max(len(wave) - 1, 1).bit_length()
     spectrum = np.fft.rfft(wave, n)
     spectrum[: round(25 * n / RATE)] = 0
@@ -116,7 +133,7 @@ def without_rumble(wave: Wave) -> Wave:
 
 
 def trimmed(wave: Wave) -> Wave:
-    """Without silence at the ends; empty when there is nothing but silence."""
+    """Remove silence at both ends; return an empty array if there is only silence."""
     if len(wave) < 800:
         return wave[:0]
     frames = len(wave) // 160
@@ -126,7 +143,13 @@ def trimmed(wave: Wave) -> Wave:
 
 
 def wanted_files(package: dict[str, Any], folder: Path, refused: frozenset[str]) -> list[tuple[Path, str, str]]:
-    """(path, label, split) of the files of one package that are used; refused: "package:path" of evaluation sources."""
+    """Return (path, label, split) of the files of a package that are used.
+
+    Args:
+        package: Entry of packages.toml.
+        folder: Folder with the extracted files.
+        refused: Files of evaluation sets, as "package:path".
+    """
     found: list[tuple[Path, str, str]] = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in AUDIO_SUFFIXES or path.is_symlink() or not path.is_file():
@@ -135,19 +158,19 @@ def wanted_files(package: dict[str, Any], folder: Path, refused: frozenset[str])
         label = label_of(package, inside)
         if label and f"{package['name']}:{inside}" not in refused and path.stat().st_size > 1000:
             found.append((path, label, split_of(package, inside)))
-    random.Random(1).shuffle(found)  # noqa: S311 - which files a limit leaves out, no secret
+    random.Random(1).shuffle(found)  # noqa: S311 - decides which files a limit leaves out
     return found
 
 
 def package_sounds(name: str, folder: Path, refused: frozenset[str]) -> list[tuple[str, str, str, Wave]]:
-    """All labelled sounds of one package: (path, label, split, wave). Files that do not decode are left out."""
+    """Return (path, label, split, wave) of all labelled sounds of a package; skip files that cannot be decoded."""
     package, sounds = packages()[name], []
     used_s: dict[str, float] = defaultdict(float)
     for path, label, split in wanted_files(package, folder, refused):
         if used_s[label] > PACKAGE_LIMIT_S.get(label, 1e9):
             continue
         try:
-            wave = trimmed(without_rumble(decode(path, LONGEST_S.get(label, LONGEST_OTHER_S))))
+            wave = trimmed(without_rumble(decode(path, MAX_LENGTH_S.get(label, MAX_OTHER_LENGTH_S))))
         except (av.FFmpegError, ValueError, IndexError):
             continue
         if len(wave) >= RATE // 20:
@@ -157,9 +180,10 @@ def package_sounds(name: str, folder: Path, refused: frozenset[str]) -> list[tup
 
 
 class CorpusWriter:
-    """Appends recordings to `audio.i16` and writes the index at the end."""
+    """Append recordings to `audio.i16` and write the index at the end."""
 
     def __init__(self, folder: Path) -> None:
+        """Create the folder and open `audio.i16` for writing."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._audio = (folder / "audio.i16").open("wb")
@@ -167,23 +191,30 @@ class CorpusWriter:
         self._index: list[Recording] = []
 
     def add(self, package: str, path: str, label: str, split: str, wave: Wave) -> None:
+        """Append a wave [samples], scaled to full level."""
         peak = float(np.abs(wave).max()) or 1.0
         self._audio.write((wave * (29000 / peak)).astype("<i2").tobytes())
         self._index.append(Recording(package, path, label, split, self._offset, len(wave)))
         self._offset += len(wave)
 
     def close(self) -> None:
+        """Write the index."""
         self._audio.close()
         (self._folder / "index.json").write_text(json.dumps([asdict(r) for r in self._index]))
 
 
 def read_index(folder: Path) -> list[Recording]:
+    """Return the recordings of a corpus folder."""
     return [Recording(**entry) for entry in json.loads((folder / "index.json").read_text())]
 
 
 def evaluation_sources(manifest: Path | None) -> frozenset[str]:
-    """ "package:path" of every file of packages.toml that is evaluated on, and of another set's manifest.json."""
-    known = frozenset(table()["evaluated"])
+    """Return "package:path" of every file in an evaluation set.
+
+    Args:
+        manifest: `manifest.json` of another evaluation set. None for the set named in packages.toml alone.
+    """
+    known = frozenset(package_table()["evaluated"])
     if manifest is None:
         return known
     items = json.loads(manifest.read_text())
@@ -191,7 +222,14 @@ def evaluation_sources(manifest: Path | None) -> frozenset[str]:
 
 
 def build(extracted: Path, corpus: Path, manifest: Path | None, workers: int = 2) -> None:
-    """Decodes every extracted package (folder = its name); see also rendering.py and synthesis.py."""
+    """Decode every extracted package into a corpus folder; see also `rendering` and `synthesis`.
+
+    Args:
+        extracted: Folder with one folder for each package.
+        corpus: Folder to write.
+        manifest: `manifest.json` of an evaluation set whose files are left out.
+        workers: Number of processes.
+    """
     refused = evaluation_sources(manifest)
     names = [n for n, p in packages().items() if p.get("kind", "audio") == "audio" and (extracted / n).is_dir()]
     writer = CorpusWriter(corpus)

@@ -1,4 +1,4 @@
-"""Gets the packages by name with apt, checks that they are those of the table, takes the sounds out of them."""
+"""Download packages with apt, verify their hashes and extract their sounds."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ from typing import IO
 from .corpus import AUDIO_SUFFIXES, packages
 
 ARCHIVES = {".zip", ".pk3"}
-KEPT = AUDIO_SUFFIXES | {".sf2", ".sf3"}
+EXTRACTED_SUFFIXES = AUDIO_SUFFIXES | {".sf2", ".sf3"}
 
 
 class ChangedPackageError(ValueError):
-    """A package is not the one the weights were trained on."""
+    """A package differs from the one that the weights were trained on."""
 
 
 def fetch(work: Path, licences: str = "", *, any_version: bool = False) -> Path:
-    """Downloads and unpacks every package (whose licence matches) into `work/extracted/NAME`; returns that folder.
+    """Download and extract packages to `work/extracted/NAME`.
 
-    Raises ChangedPackageError when a .deb has another hash than packages.toml, unless `any_version`; FileNotFoundError
-    without apt-get and dpkg-deb (Debian or a system like it).
+    Args:
+        work: Folder for downloads and extracted files.
+        licences: Pattern; only packages whose licence matches are used.
+        any_version: Whether to accept packages with another hash than in packages.toml.
+
+    Returns:
+        The folder `work/extracted`.
+
+    Raises:
+        ChangedPackageError: A package has another hash.
+        FileNotFoundError: apt-get or dpkg-deb is missing, as on systems other than Debian.
     """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
@@ -35,26 +44,26 @@ def fetch(work: Path, licences: str = "", *, any_version: bool = False) -> Path:
     for name, package in packages().items():
         if not re.search(licences, package["licence"]):
             continue
-        deb = _downloaded(downloads, name, package["version"])
+        deb = _download(downloads, name, package["version"])
         with deb.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != package["sha256"] and not any_version:
-            raise ChangedPackageError(f"{deb.name} has another hash than packages.toml names: {found}")
+            raise ChangedPackageError(f"{deb.name} has another hash than in packages.toml: {found}")
         unpack(deb, work / "extracted" / name)
     return work / "extracted"
 
 
-def _downloaded(folder: Path, name: str, version: str) -> Path:
+def _download(folder: Path, name: str, version: str) -> Path:
     before = sorted(folder.glob(f"{name}_*.deb"))
     if not before:
         wanted = subprocess.run(["apt-get", "download", "-q", f"{name}={version}"], cwd=folder, check=False)
-        if wanted.returncode:  # that version is gone from the archive: the one there is, and let the hash tell
+        if wanted.returncode:  # the archive has another version: take that, and let the hash decide
             subprocess.run(["apt-get", "download", "-q", name], cwd=folder, check=True)
     return sorted(folder.glob(f"{name}_*.deb"))[0]
 
 
 def unpack(deb: Path, folder: Path) -> None:
-    """The sound files of a .deb, those in its zip archives too, under the paths they have there."""
+    """Extract the sound files of a .deb, including those in its ZIP archives, with their paths."""
     if folder.is_dir():
         return
     part = folder.with_name(folder.name + ".part")
@@ -63,7 +72,7 @@ def unpack(deb: Path, folder: Path) -> None:
         with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
             for member in archive:
                 suffix = Path(member.name).suffix.lower()
-                if member.isfile() and suffix in KEPT | ARCHIVES:
+                if member.isfile() and suffix in EXTRACTED_SUFFIXES | ARCHIVES:
                     archive.extract(member, part, filter="data")
         if process.wait():
             raise ChangedPackageError(f"{deb.name} cannot be unpacked")
@@ -73,7 +82,7 @@ def unpack(deb: Path, folder: Path) -> None:
 
 
 def _unpack_zip(path: Path) -> None:
-    """Into a folder beside it; members that point out of it are refused by name."""
+    """Extract a ZIP archive to a folder next to it; skip members whose paths leave that folder."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if Path(member.filename).suffix.lower() in AUDIO_SUFFIXES and ".." not in Path(member.filename).parts:

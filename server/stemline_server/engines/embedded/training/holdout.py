@@ -1,7 +1,7 @@
-"""`python -m stemline_server.engines.embedded.training.holdout DIR CORPUS...`: mixtures of the packages held out.
+"""`python -m stemline_server.engines.embedded.training.holdout DIR CORPUS...`: write mixtures of held-out packages.
 
-Writes a folder that `evaluate` reads: target and rest of every mixture as FLAC at 48 kHz, and `manifest.json`. The
-corpora are folders that training made; nothing of the sounds in them that are used here was trained on.
+DIR can be read by `evaluate`: it holds target and residual of every mixture as FLAC at 48 kHz, and `manifest.json`. The
+corpora are folders that the training has made; only sounds of the split "held" are used, which are never trained on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from ..evaluation_clips import RATE as EVALUATION_RATE
 from ..evaluation_clips import active_spans
 from .corpus import RATE, Wave
-from .mixtures import CONTINUOUS, HIDDEN_WORDS, Corpus, source
+from .mixtures import CONTINUOUS, UNNAMED_LABELS, Corpus, source
 
 SECONDS = 7
 COUNTS = {"speech": 6, "music": 6, "instrument": 8, "animal": 8, "sfx": 10, "noise": 6}
@@ -32,13 +32,14 @@ AGAINST = {
 
 
 def resampled(wave: Wave) -> Wave:
-    """32 to 48 kHz, by the spectrum of the whole."""
+    """Resample a wave from 32 to 48 kHz through its spectrum."""
     spectrum = np.fft.rfft(wave)
     length = len(wave) * EVALUATION_RATE // RATE
     return (np.fft.irfft(spectrum, length) * (length / len(wave))).astype(np.float32)
 
 
 def write_flac(path: Path, wave: Wave) -> None:
+    """Write a mono wave at 48 kHz as FLAC with 16 bits."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("flac", rate=EVALUATION_RATE, layout="mono", format="s16")
         block = np.round(wave * 32_767).astype(np.int16)[None]
@@ -48,24 +49,31 @@ def write_flac(path: Path, wave: Wave) -> None:
             container.mux(packet)
 
 
-def drawn(rng: np.random.Generator, corpus: Corpus, kind: str, avoid: str = "") -> tuple[str, Wave]:
-    """A label of a category that can be asked for by name, and a sound of it at unit level."""
+def draw_sound(rng: np.random.Generator, corpus: Corpus, kind: str, avoid: str = "") -> tuple[str, Wave]:
+    """Draw a label that can be asked for by name, and a sound of it at unit level.
+
+    Args:
+        rng: Random generator.
+        corpus: The recordings.
+        kind: Category to draw from.
+        avoid: Label not to draw.
+    """
     while True:
         label = corpus.label(rng, kind)
         wave = source(rng, corpus, label, SECONDS * RATE)
-        if (label in HIDDEN_WORDS - {"song"}) or label == avoid or not np.abs(wave).max():
+        if (label in UNNAMED_LABELS - {"song"}) or label == avoid or not np.abs(wave).max():
             continue
         return label, wave / np.sqrt((wave**2).mean())
 
 
 def mixture(rng: np.random.Generator, corpus: Corpus, name: str, number: int) -> tuple[dict[str, Any], Wave, Wave]:
-    """Manifest entry, target and rest at 48 kHz."""
+    """Draw a mixture; return its entry of the manifest, its target and its residual at 48 kHz."""
     kind = {"music": "song", "sfx": "sound effect", "noise": "ambience"}.get(name, name)
-    label, target = drawn(rng, corpus, kind)
-    other, rest = drawn(rng, corpus, AGAINST[name][number % len(AGAINST[name])], avoid=label)
+    label, target = draw_sound(rng, corpus, kind)
+    other, residual = draw_sound(rng, corpus, AGAINST[name][number % len(AGAINST[name])], avoid=label)
     snr_db = float(rng.uniform(-4, 4))
-    target, rest = resampled(target) * 10 ** (snr_db / 20), resampled(rest)
-    scale = 0.7 / max(np.abs(target + rest).max(), np.abs(target).max(), np.abs(rest).max())
+    target, residual = resampled(target) * 10 ** (snr_db / 20), resampled(residual)
+    scale = 0.7 / max(np.abs(target + residual).max(), np.abs(target).max(), np.abs(residual).max())
     spans = [[s.start_sample / EVALUATION_RATE, s.end_sample / EVALUATION_RATE] for s in active_spans(target)]
     entry = {
         "id": f"{name}{number:02d}",
@@ -75,20 +83,21 @@ def mixture(rng: np.random.Generator, corpus: Corpus, name: str, number: int) ->
         "snr_db": round(snr_db, 2),
         "rest": other,
     }
-    return entry, target * scale, rest * scale
+    return entry, target * scale, residual * scale
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description="Writes mixtures of held-out packages for evaluate.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("corpora", type=Path, nargs="+", help="corpus folders that training made")
+    parser.add_argument("corpora", type=Path, nargs="+", help="corpus folders that the training has made")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     corpus, rng, manifest = Corpus(options.corpora, "held"), np.random.default_rng(5), []
     for name, count in COUNTS.items():
         for number in range(count):
-            entry, target, rest = mixture(rng, corpus, name, number)
-            for part, wave in (("target", target), ("residual", rest)):
+            entry, target, residual = mixture(rng, corpus, name, number)
+            for part, wave in (("target", target), ("residual", residual)):
                 entry[part] = f"{entry['id']}.{part}.flac"
                 write_flac(options.folder / entry[part], wave)
             manifest.append(entry)

@@ -1,6 +1,6 @@
-"""Mixtures made on the fly from a corpus: sources, what is asked of them, and what the answer should be.
+"""Mixtures drawn from a corpus during training: sources, queries and targets.
 
-Everything the net learns from is band sums of short-time spectra, so a batch is small: mixture power, and for each
+The net learns from band sums of short-time spectra alone, so batches are small: the power of each mixture, and for each
 query the power of its target and the cross power of target and mixture.
 """
 
@@ -21,8 +21,8 @@ from .corpus import RATE, Recording, Wave, groups, read_index
 
 WINDOW, HOP = 1280, 640
 ANY = "any"
-HIDDEN_WORDS = {"song", "other effect", "impact", "beast"}
-"""Labels whose files are too mixed to ask for by name: they are heard in groups, in spans, or as the other sound."""
+UNNAMED_LABELS = {"song", "other effect", "impact", "beast"}
+"""Labels whose files are too diverse to ask for by name. They occur in groups, with spans or as the other sound."""
 CONTINUOUS = {"song", "rain", "wind", "noise", "hum", "waves", "water", "engine", "crowd", "machine", "fire", "cricket"}
 CATEGORY_SHARE = {
     "speech": 0.2,
@@ -34,13 +34,18 @@ CATEGORY_SHARE = {
 }
 
 
-def words() -> list[str]:
-    """What the net can be asked for, in the order of its embedding."""
+def class_names() -> list[str]:
+    """Return the classes of the net, in the order of its embedding."""
     labels = sorted({label for members in groups().values() for label in members} | {"speech"})
-    return [ANY, *sorted(groups()), *(label for label in labels if label not in HIDDEN_WORDS and label not in groups())]
+    return [
+        ANY,
+        *sorted(groups()),
+        *(label for label in labels if label not in UNNAMED_LABELS and label not in groups()),
+    ]
 
 
 def category(label: str) -> str:
+    """Return the category of a label."""
     if label in ("speech", "song"):
         return label
     if label in groups()["music"]:
@@ -51,9 +56,10 @@ def category(label: str) -> str:
 
 
 class Corpus:
-    """The recordings of one split of one or more corpus folders, drawn at random by category, label and package."""
+    """Hold the recordings of one split of several corpus folders, to draw at random by category, label and package."""
 
     def __init__(self, folders: Sequence[Path], split: str) -> None:
+        """Open the recordings of a split without reading their samples."""
         self._sounds: dict[str, dict[str, dict[str, list[npt.NDArray[np.int16]]]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(list))
         )
@@ -69,26 +75,27 @@ class Corpus:
         self._sounds[category(r.label)][r.label][r.package].append(sound)
 
     def label(self, rng: np.random.Generator, kind: str) -> str:
+        """Draw a label of a category."""
         labels = self._sounds[kind]
         size = np.array([sum(len(p) for p in labels[name].values()) ** 0.35 for name in labels])
         return str(rng.choice(list(labels), p=size / size.sum()))
 
     def takes(self, rng: np.random.Generator, label: str) -> list[npt.NDArray[np.int16]]:
-        """All recordings of a label in one package."""
+        """Return all recordings of a label in one random package."""
         found = self._sounds[category(label)][label]
         size = np.array([len(takes) ** 0.5 for takes in found.values()])
         return found[str(rng.choice(list(found), p=size / size.sum()))]
 
 
 def stretch(rng: np.random.Generator, wave: Wave, amount: float) -> Wave:
-    """Played faster or slower by up to `amount`: pitch and time change together."""
+    """Play a wave faster or slower by up to `amount`; pitch and time change together."""
     factor = float(np.exp(rng.uniform(-amount, amount)))
     places = np.arange(0, len(wave) - 1, factor)
     return np.asarray(np.interp(places, np.arange(len(wave)), wave), np.float32)
 
 
 def reverberated(rng: np.random.Generator, wave: Wave) -> Wave:
-    """With a synthetic room: decaying noise after the direct sound."""
+    """Add a synthetic room: decaying noise after the direct sound."""
     decay_s = rng.uniform(0.05, 0.35)
     tail = rng.standard_normal(int(4 * decay_s * RATE)) * np.exp(-np.arange(int(4 * decay_s * RATE)) / decay_s / RATE)
     tail *= rng.uniform(0.1, 0.6) / np.sqrt((tail**2).sum())
@@ -98,7 +105,7 @@ def reverberated(rng: np.random.Generator, wave: Wave) -> Wave:
 
 
 def source(rng: np.random.Generator, corpus: Corpus, label: str, n: int) -> Wave:
-    """`n` samples of a label: a cut of a long recording, or takes one after another with pauses."""
+    """Return `n` samples of a label: a part of a long recording, or several takes with pauses."""
     takes = corpus.takes(rng, label)
     amount = 0.06 if label in ("speech", "song") else 0.22
     wave = np.zeros(n, np.float32)
@@ -120,8 +127,8 @@ def source(rng: np.random.Generator, corpus: Corpus, label: str, n: int) -> Wave
     return reverberated(rng, wave) if rng.random() < 0.12 else wave
 
 
-def coloured(rng: np.random.Generator, label: str) -> npt.NDArray[np.float32]:
-    """A recording chain: gains of the bins, a smooth equaliser, sometimes a low or high pass."""
+def chain_gains(rng: np.random.Generator, label: str) -> npt.NDArray[np.float32]:
+    """Return random gains [BINS] of a recording chain: a smooth equaliser, sometimes a low-pass or high-pass filter."""
     hertz = np.arange(BINS) * 25.0
     log = np.log2(np.maximum(hertz, 25) / 25)
     gain = np.zeros(BINS)
@@ -136,7 +143,16 @@ def coloured(rng: np.random.Generator, label: str) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """power [B, T, BANDS]; of each query target and cross power [Q, T, BANDS], and whether it is there."""
+    """Hold B mixtures and Q queries about them.
+
+    Attributes:
+        power: Band power of the mixtures, [B, T, BANDS].
+        query: The queries.
+        target: Band power of each query's target, [Q, T, BANDS].
+        cross: Band cross power of target and mixture, [Q, T, BANDS].
+        present: 1 if the target occurs in the mixture, else 0, [Q].
+        kinds: Category of each query's target, or "absent".
+    """
 
     power: Tensor
     query: Query
@@ -147,18 +163,18 @@ class Batch:
 
 
 def short_time_spectra(waves: npt.NDArray[np.float32]) -> Tensor:
-    """[N, samples] to complex [N, T, BINS]."""
+    """Return complex spectra [N, T, BINS] of waves [N, samples]."""
     window = torch.hann_window(WINDOW).sqrt()
     return torch.stft(torch.from_numpy(waves), WINDOW, HOP, window=window, return_complex=True).transpose(1, 2)
 
 
 def band_product(one: Tensor, other: Tensor) -> Tensor:
-    """Sums over each band of Re(one * conj(other)): [..., T, BANDS]."""
+    """Return the sums over each band of Re(one * conj(other)), [..., T, BANDS]."""
     return sum_bands(one.real * other.real + one.imag * other.imag)
 
 
 def draw_labels(rng: np.random.Generator, corpus: Corpus) -> list[str]:
-    """Two to four sounds, mostly of different categories; instruments often play together."""
+    """Draw the labels of a mixture: one to four, mostly of different categories; instruments often play together."""
     count = int(rng.choice([1, 2, 3, 4], p=[0.04, 0.66, 0.24, 0.06]))
     share = np.array([CATEGORY_SHARE[c] for c in corpus.categories])
     kinds = list(rng.choice(corpus.categories, count, replace=False, p=share / share.sum()))
@@ -171,25 +187,34 @@ def draw_labels(rng: np.random.Generator, corpus: Corpus) -> list[str]:
 
 
 def draw_queries(rng: np.random.Generator, labels: list[str], limit: int) -> list[tuple[str, list[int]]]:
-    """(word, numbers of the sources that are meant): every nameable source, a group, and something absent."""
-    asked = [(label, [i]) for i, label in enumerate(labels) if label not in HIDDEN_WORDS]
-    asked += [(ANY, [i]) for i, label in enumerate(labels) if label in HIDDEN_WORDS - {"song"}]
-    about = [name for name, members in groups().items() if set(members) & set(labels)]
-    if about:
-        name = "music" if "song" in labels else str(rng.choice(about))
-        asked.append((name, [i for i, label in enumerate(labels) if label in groups()[name]]))
-    rng.shuffle(asked)
-    asked = asked[: limit - 1]
+    """Draw queries about a mixture: every source with a name, a group and an absent sound.
+
+    Args:
+        rng: Random generator.
+        labels: Labels of the sources.
+        limit: Maximum number of queries.
+
+    Returns:
+        (class name, numbers of the sources that it includes) of each query.
+    """
+    queries = [(label, [i]) for i, label in enumerate(labels) if label not in UNNAMED_LABELS]
+    queries += [(ANY, [i]) for i, label in enumerate(labels) if label in UNNAMED_LABELS - {"song"}]
+    present_groups = [name for name, members in groups().items() if set(members) & set(labels)]
+    if present_groups:
+        name = "music" if "song" in labels else str(rng.choice(present_groups))
+        queries.append((name, [i for i, label in enumerate(labels) if label in groups()[name]]))
+    rng.shuffle(queries)
+    queries = queries[: limit - 1]
     if rng.random() < 0.5:
         vague = "song" in labels or "other effect" in labels or "machine" in labels
-        others = [w for w in words()[1:] if w not in groups() and w not in labels]
+        others = [w for w in class_names()[1:] if w not in groups() and w not in labels]
         others = [w for w in others if not vague or category(w) in ("animal", "speech")]
-        asked.append((str(rng.choice(others)), []))
-    return asked
+        queries.append((str(rng.choice(others)), []))
+    return queries
 
 
 def draw_spans(rng: np.random.Generator, active: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """[T, 4] span channels for a target heard in the `active` frames: exact, wider, partial, negative or none."""
+    """Draw span channels [T, 4] for a target in the `active` frames: exact, wider, partial, negative or none."""
     spans = np.zeros((len(active), 4), np.float32)
     grown = np.convolve(active, np.ones(int(rng.integers(1, 22))), "same") > 0
     way = rng.random()
@@ -199,7 +224,7 @@ def draw_spans(rng: np.random.Generator, active: npt.NDArray[np.bool_]) -> npt.N
             spans[:, 3] = 1
         return spans
     spans[grown, 0] = 1
-    if way < 0.08:  # only some of the places are marked
+    if way < 0.08:  # only some of the occurrences are marked
         start = int(rng.integers(0, len(active)))
         spans[start : start + len(active) // 2, 0] = 0
     if way > 0.45:
@@ -209,35 +234,48 @@ def draw_spans(rng: np.random.Generator, active: npt.NDArray[np.bool_]) -> npt.N
 
 
 def activity(power: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """[T, BANDS] to [T]: within 32 dB of the loudest frame."""
+    """Return whether each frame of a band power [T, BANDS] is within 32 dB of the loudest frame, [T]."""
     level = power.sum(-1)
     return np.asarray((level > level.max() * 10**-3.2) & (level > 0))
 
 
 class Mixer:
-    """Draws batches from a corpus."""
+    """Draw batches from a corpus."""
 
     def __init__(self, corpus: Corpus, seed: int, seconds: float = 3.2) -> None:
+        """Create a mixer.
+
+        Args:
+            corpus: The recordings.
+            seed: Seed of the random generator.
+            seconds: Usual length of a mixture.
+        """
         self._corpus = corpus
         self._rng = np.random.default_rng(seed)
         self._n = int(seconds * RATE)
-        self._word = {word: i for i, word in enumerate(words())}
+        self._word = {word: i for i, word in enumerate(class_names())}
 
     def _sources(self, n: int) -> tuple[list[str], Tensor]:
-        """Labels and complex spectra [sources, T, BINS] of one mixture, levels set, each through its own chain."""
+        """Draw the labels and complex spectra [sources, T, BINS] of a mixture, with levels and recording chains."""
         rng = self._rng
         labels = draw_labels(rng, self._corpus)
         waves = np.stack([source(rng, self._corpus, label, n) for label in labels])
         spectra = short_time_spectra(waves)
-        chain = torch.from_numpy(np.stack([coloured(rng, label) for label in labels]))
+        chain = torch.from_numpy(np.stack([chain_gains(rng, label) for label in labels]))
         power = spectra.abs().square_().mean(1)
         level = (power * chain.square()).mean(1).sqrt() + 1e-9
         gain = torch.from_numpy(10 ** (rng.uniform(-6, 6, len(labels)) / 20)).float()
         return labels, spectra.mul_((chain * (gain / level)[:, None])[:, None])
 
     def batch(self, mixtures: int, limit: int = 4, longer: int = 1) -> Batch:
-        """`mixtures` mixtures, `longer` times the usual length, and up to `limit` queries of each."""
-        power, target, cross, spans, rows, asked, present, kinds = [], [], [], [], [], [], [], []
+        """Draw a batch.
+
+        Args:
+            mixtures: Number of mixtures.
+            limit: Maximum number of queries about each.
+            longer: Factor on the usual length.
+        """
+        power, target, cross, spans, rows, words, present, kinds = [], [], [], [], [], [], [], []
         for row in range(mixtures):
             labels, spectra = self._sources(longer * self._n)
             mixed = spectra.sum(0)
@@ -245,19 +283,19 @@ class Mixer:
                 mixed = mixed + torch.randn_like(mixed) * float(10 ** (self._rng.uniform(-55, -28) / 20))
             power.append(band_product(mixed, mixed))
             with_mix = band_product(spectra, mixed)
-            for word, meant in draw_queries(self._rng, labels, limit):
-                wanted = spectra[meant].sum(0)
+            for word, included in draw_queries(self._rng, labels, limit):
+                wanted = spectra[included].sum(0)
                 target.append(band_product(wanted, wanted))
-                cross.append(with_mix[meant].sum(0))
+                cross.append(with_mix[included].sum(0))
                 spans.append(
-                    draw_spans(self._rng, activity(target[-1].numpy())) if meant else np.zeros((len(mixed), 4))
+                    draw_spans(self._rng, activity(target[-1].numpy())) if included else np.zeros((len(mixed), 4))
                 )
                 named = word if not spans[-1].any() or self._rng.random() < 0.8 else ANY
-                asked.append(self._word[named if meant else word])
+                words.append(self._word[named if included else word])
                 rows.append(row)
-                present.append(float(bool(meant)))
-                kinds.append(category(labels[meant[0]]) if meant else "absent")
-        query = Query(torch.tensor(rows), torch.tensor(asked), torch.from_numpy(np.stack(spans)).float())
+                present.append(float(bool(included)))
+                kinds.append(category(labels[included[0]]) if included else "absent")
+        query = Query(torch.tensor(rows), torch.tensor(words), torch.from_numpy(np.stack(spans)).float())
         return Batch(
             torch.stack(power), query, torch.stack(target), torch.stack(cross), torch.tensor(present), tuple(kinds)
         )

@@ -1,7 +1,7 @@
-"""Solo instruments for the corpus: random music written as MIDI and played by fluidsynth with free soundfonts.
+"""Solo instruments for the corpus: random music as MIDI, rendered by fluidsynth with free soundfonts.
 
-One long MIDI file a soundfont holds one instrument at a time in segments of `SEGMENT_S`; cut at their borders, they are
-exact stems. The music is drawn at random: key, tempo, chords, and a way of playing that suits the instrument.
+One long MIDI file for each soundfont plays one instrument at a time in segments of `SEGMENT_S`. Cut at the segment
+borders, the recording gives exact stems. Key, tempo, chords and a playing style that suits the instrument are random.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TICKS = 480  # a quarter note of half a second: 960 ticks a second
 TICKS_PER_S = 960
 MODES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 2, 4, 7, 9, 12, 14))
 
-# label: (General MIDI programs, lowest note, highest note, ways of playing, share of the segments)
+# label: (General MIDI programs, lowest note, highest note, playing styles, share of the segments)
 INSTRUMENTS: dict[str, tuple[tuple[int, ...], int, int, tuple[str, ...], int]] = {
     "drums": ((0, 8, 16, 24, 25, 32, 40), 0, 0, ("drums",), 8),
     "bass": ((32, 33, 34, 35, 36, 37, 38, 39, 43), 26, 50, ("bass",), 7),
@@ -50,6 +50,8 @@ INSTRUMENTS: dict[str, tuple[tuple[int, ...], int, int, tuple[str, ...], int]] =
 
 @dataclass(frozen=True, slots=True)
 class Note:
+    """Describe one note: start and length in seconds, MIDI pitch and velocity."""
+
     start_s: float
     length_s: float
     pitch: int
@@ -57,8 +59,17 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What the players of one segment agree on."""
+class Arrangement:
+    """Hold tempo, range, scale and chords of one segment.
+
+    Attributes:
+        rng: Random numbers of the segment.
+        beat_s: Length of a beat.
+        low: Lowest MIDI pitch of the instrument.
+        high: Highest MIDI pitch of the instrument.
+        scale: Semitones of the scale above the root.
+        root: MIDI pitch of the root.
+    """
 
     rng: random.Random
     beat_s: float
@@ -68,17 +79,19 @@ class Scene:
     root: int
 
     def chord(self, bar: int) -> list[int]:
-        """Pitches of a triad (sometimes a seventh) of the scale, in the instrument's range."""
+        """Return the pitches of a triad (sometimes a seventh) of the scale, in the instrument's range."""
         degree = random.Random(self.root * 31 + bar // 1 + len(self.scale)).choice((0, 3, 4, 5, 0, 1))  # noqa: S311
         tones = [self.scale[(degree + step) % len(self.scale)] for step in (0, 2, 4, 6)[: 4 if bar % 3 else 3]]
         base = self.root + 12 * ((self.low + 14 - self.root) // 12)
         return sorted({p for t in tones for p in (base + t, base + t + 12) if self.low <= p <= self.high})
 
     def beats(self) -> int:
+        """Return the number of beats in a segment."""
         return int((SEGMENT_S - 1.5) / self.beat_s)
 
 
-def play_melody(s: Scene) -> list[Note]:
+def play_melody(s: Arrangement) -> list[Note]:
+    """Play single notes that move along the scale."""
     notes, at = [], 0.0
     steps = [p for p in range(s.low, s.high + 1) if (p - s.root) % 12 in {x % 12 for x in s.scale}]
     here = s.rng.randrange(len(steps) // 4, max(len(steps) // 4 + 1, 3 * len(steps) // 4))
@@ -91,7 +104,8 @@ def play_melody(s: Scene) -> list[Note]:
     return notes
 
 
-def play_pad(s: Scene) -> list[Note]:
+def play_pad(s: Arrangement) -> list[Note]:
+    """Play long chords."""
     held = s.rng.choice((2, 4))
     return [
         Note(beat * s.beat_s, held * s.beat_s, pitch, s.rng.randint(50, 100))
@@ -100,7 +114,8 @@ def play_pad(s: Scene) -> list[Note]:
     ]
 
 
-def play_chords(s: Scene) -> list[Note]:
+def play_chords(s: Arrangement) -> list[Note]:
+    """Play chords in a rhythmic pattern."""
     pattern = s.rng.choice(((0, 2), (0, 1.5, 2.5), (0, 1, 2, 3), (1, 3), (0, 0.75, 1.5, 2.5)))
     length = s.rng.uniform(0.2, 1.2)
     return [
@@ -111,7 +126,8 @@ def play_chords(s: Scene) -> list[Note]:
     ]
 
 
-def play_strum(s: Scene) -> list[Note]:
+def play_strum(s: Arrangement) -> list[Note]:
+    """Play chords string by string."""
     notes: list[Note] = []
     pattern = s.rng.choice(((0, 1, 1.5, 2, 3, 3.5), (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5), (0, 2), (0, 1.5, 2, 3)))
     for bar in range(0, s.beats() - 3, 4):
@@ -126,7 +142,8 @@ def play_strum(s: Scene) -> list[Note]:
     return notes
 
 
-def play_power(s: Scene) -> list[Note]:
+def play_power(s: Arrangement) -> list[Note]:
+    """Play roots with fifths and octaves in eighths."""
     notes: list[Note] = []
     for eighth in range(s.beats() * 2):
         if s.rng.random() < 0.8:
@@ -139,7 +156,8 @@ def play_power(s: Scene) -> list[Note]:
     return notes
 
 
-def play_arpeggio(s: Scene) -> list[Note]:
+def play_arpeggio(s: Arrangement) -> list[Note]:
+    """Play the notes of chords one after another."""
     step = s.rng.choice((0.25, 0.5, 0.5, 1 / 3))
     order = s.rng.choice(((0, 1, 2, 3), (0, 2, 1, 2), (3, 2, 1, 0), (0, 1, 2, 1)))
     notes = []
@@ -150,11 +168,13 @@ def play_arpeggio(s: Scene) -> list[Note]:
     return notes
 
 
-def play_both(s: Scene) -> list[Note]:
+def play_both(s: Arrangement) -> list[Note]:
+    """Play a melody with chords."""
     return play_melody(s) + play_chords(s)
 
 
-def play_bass(s: Scene) -> list[Note]:
+def play_bass(s: Arrangement) -> list[Note]:
+    """Play roots and their neighbours in the low range."""
     step = s.rng.choice((0.5, 1, 1, 2))
     notes = []
     for i in range(int(s.beats() / step)):
@@ -166,7 +186,8 @@ def play_bass(s: Scene) -> list[Note]:
     return notes
 
 
-def play_drums(s: Scene) -> list[Note]:
+def play_drums(s: Arrangement) -> list[Note]:
+    """Play a drum pattern in sixteenths."""
     rng, notes = s.rng, []
     hat = rng.choice((42, 42, 44, 51, 46, 69, 70))
     kicks = [*rng.sample(range(16), rng.randint(2, 6)), 0]
@@ -184,7 +205,7 @@ def play_drums(s: Scene) -> list[Note]:
     return notes
 
 
-PLAYERS: dict[str, Callable[[Scene], list[Note]]] = {
+PLAYERS: dict[str, Callable[[Arrangement], list[Note]]] = {
     "melody": play_melody,
     "pad": play_pad,
     "chords": play_chords,
@@ -198,6 +219,7 @@ PLAYERS: dict[str, Callable[[Scene], list[Note]]] = {
 
 
 def variable_length(value: int) -> bytes:
+    """Encode a MIDI variable-length quantity."""
     digits = [value & 0x7F]
     while value := value >> 7:
         digits.append(0x80 | (value & 0x7F))
@@ -205,7 +227,7 @@ def variable_length(value: int) -> bytes:
 
 
 def midi_file(segments: list[tuple[str, int, list[Note]]]) -> bytes:
-    """A one-track MIDI file with the segments one after another; drums on channel 10."""
+    """Return a MIDI file with one track that plays the segments one after another, drums on channel 10."""
     events: list[tuple[int, int, bytes]] = [(0, 0, b"\xff\x51\x03" + (500_000).to_bytes(3, "big"))]
     for number, (label, program, notes) in enumerate(segments):
         channel, origin = (9 if label == "drums" else 0), number * SEGMENT_S * TICKS_PER_S
@@ -227,20 +249,24 @@ def midi_file(segments: list[tuple[str, int, list[Note]]]) -> bytes:
 
 
 def compose(count: int, seed: int) -> list[tuple[str, int, list[Note]]]:
-    """`count` segments: (label, program, notes)."""
-    rng = random.Random(seed)  # noqa: S311 - music, no secret
+    """Return (label, program, notes) of `count` random segments."""
+    rng = random.Random(seed)  # noqa: S311 - random music
     labels = [label for label, entry in INSTRUMENTS.items() for _ in range(entry[4])]
     segments = []
     for number in range(count):
         label = labels[number % len(labels)]
-        programs, low, high, ways, _ = INSTRUMENTS[label]
-        scene = Scene(rng, 60 / rng.uniform(60, 170), low, high, rng.choice(MODES), rng.randrange(24, 36))
-        segments.append((label, rng.choice(programs), PLAYERS[rng.choice(ways)](scene)))
+        programs, low, high, styles, _ = INSTRUMENTS[label]
+        arrangement = Arrangement(rng, 60 / rng.uniform(60, 170), low, high, rng.choice(MODES), rng.randrange(24, 36))
+        segments.append((label, rng.choice(programs), PLAYERS[rng.choice(styles)](arrangement)))
     return segments
 
 
 def render(soundfont: Path, count: int, seed: int, work: Path) -> list[tuple[str, Path, int]]:
-    """(label, wav, segment number) after playing `count` segments with a soundfont."""
+    """Play `count` random segments with a soundfont.
+
+    Returns:
+        (label, WAV file, segment number) of each segment. All segments are in one file.
+    """
     segments = compose(count, seed)
     midi, wav = work / f"{soundfont.stem}_{seed}.mid", work / f"{soundfont.stem}_{seed}.wav"
     midi.write_bytes(midi_file(segments))
@@ -251,7 +277,7 @@ def render(soundfont: Path, count: int, seed: int, work: Path) -> list[tuple[str
 
 
 def add_renders(writer: CorpusWriter, package: str, split: str, rendered: list[tuple[str, Path, int]]) -> None:
-    """Cuts the renders of one soundfont at their borders into the corpus."""
+    """Add the segments of one soundfont to the corpus, cut at their borders."""
     wave = decode(rendered[0][1], 1e6)
     for label, wav, number in rendered:
         piece = trimmed(wave[number * SEGMENT_S * RATE : (number + 1) * SEGMENT_S * RATE])

@@ -1,6 +1,7 @@
-"""Synthesised ambience and signals with random settings: what free packages hold too few recordings of.
+"""Synthesised ambience and signals with random settings, of which free packages hold too few recordings.
 
-Every function takes a generator and a length in samples at 32 kHz and returns a float32 wave of about full scale.
+Every sound function takes a random generator and a length in samples at 32 kHz and returns a float32 wave of about full
+scale.
 """
 
 from __future__ import annotations
@@ -20,30 +21,31 @@ LENGTH_S = 9
 
 
 def shaped_noise(rng: Random, n: int, gain_db: Callable[[Curve], Curve]) -> Wave:
-    """Gaussian noise with the spectrum gain_db(frequency in Hz)."""
+    """Return Gaussian noise with the spectrum gain_db(frequency in Hz)."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
     hertz = np.fft.rfftfreq(n, 1 / RATE)
     return np.asarray(np.fft.irfft(spectrum * 10 ** (gain_db(hertz) / 20), n), np.float32)
 
 
 def octaves(hertz: Curve, centre: float) -> Curve:
+    """Return the distance from a centre frequency in octaves."""
     return np.asarray(np.log2(np.maximum(hertz, 10) / centre))
 
 
 def resonance(hertz: Curve, centre: float, width: float) -> Curve:
-    """A peak in dB, 6 dB down `width` octaves from its centre."""
+    """Return a peak in dB, 6 dB down `width` octaves from its centre."""
     return np.asarray(-6 * (octaves(hertz, centre) / width) ** 2)
 
 
 def wandering(rng: Random, n: int, rate_hz: float) -> Wave:
-    """A slow random curve in 0..1."""
+    """Return a slow random curve in 0..1."""
     knots = max(int(n / RATE * rate_hz) + 3, 4)
     curve = np.interp(np.linspace(0, knots - 1, n), np.arange(knots), rng.random(knots))
     return curve.astype(np.float32)
 
 
 def impulses(rng: Random, n: int, per_second: float, decay_s: tuple[float, float]) -> Wave:
-    """Decaying noise bursts at random times with log-normal levels."""
+    """Return decaying noise bursts at random times with log-normal levels."""
     wave = np.zeros(n, np.float32)
     for start in rng.integers(0, n, rng.poisson(per_second * n / RATE)):
         decay = rng.uniform(*decay_s)
@@ -54,13 +56,14 @@ def impulses(rng: Random, n: int, per_second: float, decay_s: tuple[float, float
 
 
 def filtered(rng: Random, wave: Wave, low: float, high: float, slope_db: float) -> Wave:
-    """Band-passed between two frequencies with a slope in dB an octave outside."""
+    """Filter a wave to a band with a slope in dB per octave outside of it."""
     spectrum, hertz = np.fft.rfft(wave), np.fft.rfftfreq(len(wave), 1 / RATE)
     outside = np.maximum(octaves(hertz, high), 0) + np.maximum(-octaves(hertz, low), 0)
     return np.asarray(np.fft.irfft(spectrum * 10 ** (-slope_db * outside / 20), len(wave)), np.float32)
 
 
 def rain(rng: Random, n: int) -> Wave:
+    """Synthesise rain: shaped noise and drops."""
     tilt, centre, width = rng.uniform(-5, 1), rng.uniform(1500, 7000), rng.uniform(1.5, 4)
     bed = shaped_noise(rng, n, lambda f: tilt * octaves(f, 1000) - 3 * (octaves(f, centre) / width) ** 2)
     drops = filtered(rng, impulses(rng, n, rng.uniform(20, 250), (0.0005, 0.006)), rng.uniform(400, 2500), 9000, 9)
@@ -69,6 +72,7 @@ def rain(rng: Random, n: int) -> Wave:
 
 
 def wind(rng: Random, n: int) -> Wave:
+    """Synthesise wind: wandering resonances and low noise."""
     wave = np.zeros(n, np.float32)
     for _ in range(rng.integers(1, 4)):
         centre, width = 10 ** rng.uniform(2.0, 3.1), rng.uniform(0.4, 2.2)
@@ -79,6 +83,7 @@ def wind(rng: Random, n: int) -> Wave:
 
 
 def noise(rng: Random, n: int) -> Wave:
+    """Synthesise steady coloured noise."""
     tilt, ripple = rng.choice([0.0, -3.0, -6.0, rng.uniform(-6, 2)]), rng.uniform(0, 4)
     phase = rng.uniform(0, 6.28)
     return np.asarray(
@@ -87,6 +92,7 @@ def noise(rng: Random, n: int) -> Wave:
 
 
 def hum(rng: Random, n: int) -> Wave:
+    """Synthesise mains hum with random harmonics."""
     base = rng.choice([50.0, 60.0, rng.uniform(40, 130)])
     t = np.arange(n) / RATE
     wave = np.zeros(n)
@@ -99,11 +105,13 @@ def hum(rng: Random, n: int) -> Wave:
 
 
 def applause(rng: Random, n: int) -> Wave:
+    """Synthesise applause from many claps."""
     clap = filtered(rng, impulses(rng, n, rng.uniform(60, 500), (0.002, 0.008)), rng.uniform(500, 1200), 4000, 7)
     return np.asarray(clap * (0.5 + wandering(rng, n, 0.5)), np.float32)
 
 
 def fire(rng: Random, n: int) -> Wave:
+    """Synthesise fire: crackles and a roar."""
     crackle = filtered(rng, impulses(rng, n, rng.uniform(5, 50), (0.0004, 0.004)), rng.uniform(600, 2500), 9000, 6)
     roar = shaped_noise(rng, n, lambda f: -5 * octaves(f, rng.uniform(80, 200)))
     return np.asarray(
@@ -113,6 +121,7 @@ def fire(rng: Random, n: int) -> Wave:
 
 
 def waves(rng: Random, n: int) -> Wave:
+    """Synthesise breaking waves."""
     period, phase = rng.uniform(4, 9), rng.uniform(0, 6.28)
     swell = (0.5 + 0.5 * np.sin(2 * np.pi * np.arange(n) / RATE / period + phase)) ** rng.uniform(1, 3)
     low, tilt = rng.uniform(150, 600), rng.uniform(3, 6)
@@ -125,7 +134,7 @@ def waves(rng: Random, n: int) -> Wave:
 
 
 def water(rng: Random, n: int) -> Wave:
-    """A stream: noise through many short gliding resonances (bubbles)."""
+    """Synthesise a stream: noise and many short gliding resonances (bubbles)."""
     t = np.arange(int(0.08 * RATE)) / RATE
     wave = np.zeros(n, np.float32)
     for start in rng.integers(0, n - len(t), int(rng.uniform(30, 160) * n / RATE)):
@@ -137,12 +146,14 @@ def water(rng: Random, n: int) -> Wave:
 
 
 def pulse_train(rng: Random, n: int, rate_hz: float, sharpness: float) -> Wave:
+    """Return pulses of a slightly drifting rate, 0..1."""
     drift = 1 + 0.03 * (wandering(rng, n, 1) - 0.5)
     phase = np.cumsum(rate_hz * drift / RATE)
     return np.asarray((0.5 + 0.5 * np.cos(2 * np.pi * phase)).astype(np.float32) ** sharpness, np.float32)
 
 
 def helicopter(rng: Random, n: int) -> Wave:
+    """Synthesise a helicopter: chopped noise and a whine."""
     chop = pulse_train(rng, n, rng.uniform(8, 22), rng.uniform(2, 8))
     low = shaped_noise(rng, n, lambda f: -6 * np.abs(octaves(f, rng.uniform(70, 180))))
     high = shaped_noise(rng, n, lambda f: -3 * np.abs(octaves(f, 800)))
@@ -153,6 +164,7 @@ def helicopter(rng: Random, n: int) -> Wave:
 
 
 def engine(rng: Random, n: int) -> Wave:
+    """Synthesise an engine: harmonics of a changing speed and a rattle."""
     base = rng.uniform(18, 110) * (1 + rng.uniform(0, 0.8) * wandering(rng, n, rng.uniform(0.2, 0.8)))
     phase = 2 * np.pi * np.cumsum(base) / RATE
     wave = np.zeros(n)
@@ -163,6 +175,7 @@ def engine(rng: Random, n: int) -> Wave:
 
 
 def siren(rng: Random, n: int) -> Wave:
+    """Synthesise a siren: a sweeping or two-tone signal."""
     low, span, rate = rng.uniform(400, 900), rng.uniform(1.2, 2.2), rng.uniform(0.2, 4)
     t = np.arange(n) / RATE
     sweep = 0.5 + 0.5 * np.sin(2 * np.pi * rate * t)
@@ -173,6 +186,7 @@ def siren(rng: Random, n: int) -> Wave:
 
 
 def gated_tone(rng: Random, n: int, low_hz: float, high_hz: float) -> Wave:
+    """Return tones that are switched on and off."""
     t = np.arange(n) / RATE
     on, off = rng.uniform(0.05, 0.6), rng.uniform(0.05, 0.9)
     gate = ((t + rng.uniform(0, 1)) % (on + off)) < on
@@ -182,10 +196,12 @@ def gated_tone(rng: Random, n: int, low_hz: float, high_hz: float) -> Wave:
 
 
 def beep(rng: Random, n: int) -> Wave:
+    """Synthesise beeps."""
     return gated_tone(rng, n, 500, 4000)
 
 
 def telephone(rng: Random, n: int) -> Wave:
+    """Synthesise a ringing telephone."""
     trill = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * rng.uniform(12, 28) * np.arange(n) / RATE))
     t = np.arange(n) / RATE
     ring = ((t + rng.uniform(0, 2)) % rng.uniform(2, 4)) < rng.uniform(0.6, 1.6)
@@ -195,6 +211,7 @@ def telephone(rng: Random, n: int) -> Wave:
 
 
 def cricket(rng: Random, n: int) -> Wave:
+    """Synthesise chirps of crickets."""
     t = np.arange(n) / RATE
     chirp = pulse_train(rng, n, rng.uniform(25, 80), 2)
     phrase = ((t * rng.uniform(0.7, 4) + rng.random()) % 1) < rng.uniform(0.3, 1.0)
@@ -202,6 +219,7 @@ def cricket(rng: Random, n: int) -> Wave:
 
 
 def bell(rng: Random, n: int) -> Wave:
+    """Synthesise strokes of a bell."""
     wave, at = np.zeros(n, np.float32), 0
     partials = [(r * rng.uniform(0.98, 1.02), rng.lognormal(0, 0.5)) for r in (0.5, 1, 1.2, 1.5, 2, 2.6, 3.0, 4.1)]
     f0, decay = 10 ** rng.uniform(2.2, 3.3), rng.uniform(0.5, 6)
@@ -233,7 +251,7 @@ KINDS: dict[str, tuple[Callable[[Random, int], Wave], int]] = {
 
 
 def add_synthesised(writer: CorpusWriter, split: str, share: float, seed: int) -> None:
-    """Adds `share` of the usual number of sounds of every kind."""
+    """Add `share` of the usual number of sounds of every kind to a corpus."""
     rng = np.random.default_rng(seed)
     for label, (make, count) in KINDS.items():
         for number in range(max(round(count * share), 2)):

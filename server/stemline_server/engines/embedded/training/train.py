@@ -1,7 +1,8 @@
-"""Training: two processes work on the same weights (Hogwild, Niu et al. 2011) until the clock says stop.
+"""Train the net in several processes on shared weights until a time budget is spent, and export the weights.
 
-The learning rate follows a cosine over the wall-clock budget, so the run fits any machine. Checkpoints hold the moving
-average of the weights; `log.jsonl` holds the losses and the scores on the held-out packages.
+The processes update the weights without locks (Niu et al., "Hogwild!", 2011). The learning rate follows a cosine over
+the time budget, so a run fits any machine. Checkpoints hold the moving average of the weights; `log.jsonl` holds the
+losses and the scores on held-out packages.
 """
 
 from __future__ import annotations
@@ -20,14 +21,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, multiprocessing
 
 from ..sound_net import SoundNet
-from .mixtures import Batch, Corpus, Mixer, words
+from .mixtures import Batch, Corpus, Mixer, class_names
 
 CHECKPOINT_S = 300
+SHIPPED = Path(__file__).parent.parent / "sound_net.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`begin`: weights to go on from, in place of random ones."""
+class TrainingPlan:
+    """Hold the settings of a training run.
+
+    Attributes:
+        corpora: Corpus folders.
+        out: Folder for checkpoints and the log.
+        budget_s: Time to train.
+        begin: Weights to start from; None for random weights.
+        seed: Seed of the mixtures.
+        mixtures: Mixtures in a batch.
+        seconds: Usual length of a mixture.
+        peak_rate: Highest learning rate.
+        workers: Number of processes.
+    """
 
     corpora: tuple[Path, ...]
     out: Path
@@ -41,7 +55,15 @@ class Plan:
 
 
 def scores(gain: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """SNR and SI-SDR in dB of each query's estimate (gain times mixture), from band sums alone."""
+    """Return SNR and SI-SDR in dB of each query's estimate (gain times mixture), computed from band sums.
+
+    Args:
+        gain: Gains [Q, T, BANDS].
+        batch: The batch.
+
+    Returns:
+        Two tensors [Q].
+    """
     mixture = batch.power[batch.query.mixture]
     target = batch.target.sum((1, 2))
     inner = (gain * batch.cross).sum((1, 2))
@@ -54,24 +76,25 @@ def scores(gain: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def mixture_si_sdr(batch: Batch) -> Tensor:
+    """Return the SI-SDR in dB of the unprocessed mixture for each query, [Q]."""
     return scores(torch.ones_like(batch.cross), batch)[1]
 
 
 def loss_of(gain: Tensor, active: Tensor, batch: Batch) -> Tensor:
-    """SNR and SI-SDR where the target is there; the level of what leaks where not; and when the target sounds."""
+    """Return the loss: SNR and SI-SDR of present targets, leakage of absent ones, and activity in each frame."""
     snr, si_sdr = scores(gain, batch)
     mixture = batch.power[batch.query.mixture].sum((1, 2))
     leak = 10 * torch.log10((gain**2 * batch.power[batch.query.mixture]).sum((1, 2)) / mixture + 1e-2)
     quality = -(0.4 * snr + 0.6 * si_sdr) * batch.present + 0.3 * leak * (1 - batch.present)
     level = batch.target.sum(-1)
     sounding = (level > 10**-3.2 * level.amax(1, keepdim=True)) & (batch.present[:, None] > 0)
-    heard = torch.nn.functional.binary_cross_entropy_with_logits(active, sounding.float())
-    return quality.mean() / 10 + 0.25 * heard
+    activity = torch.nn.functional.binary_cross_entropy_with_logits(active, sounding.float())
+    return quality.mean() / 10 + 0.25 * activity
 
 
 @torch.no_grad()
 def measure(net: SoundNet, batches: Sequence[Batch]) -> dict[str, float]:
-    """SI-SDR improvement by category, without and with spans, and how often presence is judged right."""
+    """Return mean SI-SDR improvements by category, with and without spans, the harmed share and mean presences."""
     found: dict[str, list[float]] = defaultdict(list)
     for batch in batches:
         gain, active = net(batch.power, batch.query)
@@ -87,24 +110,35 @@ def measure(net: SoundNet, batches: Sequence[Batch]) -> dict[str, float]:
 
 
 def fixed_batches(corpora: Sequence[Path], split: str, count: int) -> list[Batch]:
+    """Return batches that are the same in every run."""
     mixer = Mixer(Corpus(corpora, split), seed=7, seconds=6.0)
     return [mixer.batch(10) for _ in range(count)]
 
 
-class Average:
-    """Exponential moving average of the weights, over the steps of one worker."""
+class WeightAverage:
+    """Hold the exponential moving average of the weights over the steps of one worker."""
 
     def __init__(self, net: SoundNet, half_life_steps: float = 60) -> None:
+        """Start with the weights of a net."""
         self.values = {k: v.detach().clone() for k, v in net.state_dict().items()}
         self._keep = 0.5 ** (1 / half_life_steps)
 
     def update(self, net: SoundNet) -> None:
+        """Include the weights after a step."""
         for name, value in net.state_dict().items():
             self.values[name].lerp_(value, 1 - self._keep)
 
 
-def work(number: int, net: SoundNet, plan: Plan, started: float, counter: Tensor) -> None:
-    """One process: draws its own mixtures and steps the shared weights with its own AdamW moments."""
+def train_worker(number: int, net: SoundNet, plan: TrainingPlan, started: float, counter: Tensor) -> None:
+    """Train in one process with its own mixtures and AdamW moments on shared weights.
+
+    Args:
+        number: Number of the process; process 0 reports.
+        net: The shared net.
+        plan: The settings.
+        started: Time at which the run started.
+        counter: Shared counter of mixtures, one for each process.
+    """
     os.nice(19)
     torch.set_num_threads(1)
     mixer = Mixer(Corpus(plan.corpora, "train"), seed=plan.seed + number, seconds=plan.seconds)
@@ -127,22 +161,24 @@ def work(number: int, net: SoundNet, plan: Plan, started: float, counter: Tensor
         step += 1
         counter[number] += len(batch.power)
         if reporter:
-            reporter.after(step, float(loss.detach()), int(counter.sum()))
+            reporter.record_step(step, float(loss.detach()), int(counter.sum()))
     if reporter:
         reporter.checkpoint(int(counter.sum()))
 
 
 class Reporter:
-    """Keeps the average, writes checkpoints and the log, measures on held-out packages now and then."""
+    """Average the weights, write checkpoints and the log, and measure on held-out packages."""
 
-    def __init__(self, net: SoundNet, plan: Plan, started: float) -> None:
+    def __init__(self, net: SoundNet, plan: TrainingPlan, started: float) -> None:
+        """Draw the batches to measure on."""
         self._net, self._plan, self._started = net, plan, started
-        self._average = Average(net)
+        self._average = WeightAverage(net)
         self._losses: list[float] = []
         self._saved = time.time()
         self._sets = {split: fixed_batches(plan.corpora, split, 5) for split in ("held", "unseen")}
 
-    def after(self, step: int, loss: float, mixtures: int) -> None:
+    def record_step(self, step: int, loss: float, mixtures: int) -> None:
+        """Average the weights, log every 50 steps and write a checkpoint every five minutes."""
         self._average.update(self._net)
         self._losses.append(loss)
         if step % 50 == 0:
@@ -152,10 +188,11 @@ class Reporter:
             self.checkpoint(mixtures)
 
     def checkpoint(self, mixtures: int) -> None:
+        """Write the average and the latest weights, and log scores."""
         self._saved = time.time()
         save_file(self._average.values, self._plan.out / "average.safetensors")
         save_file(self._net.state_dict(), self._plan.out / "last.safetensors")
-        judge = SoundNet(len(words()))
+        judge = SoundNet(len(class_names()))
         judge.load_state_dict(self._average.values)
         for split, batches in self._sets.items():
             self._log({"split": split, "mixtures": mixtures} | measure(judge, batches))
@@ -166,20 +203,37 @@ class Reporter:
             log.write(json.dumps(entry) + "\n")
 
 
-def learn(plan: Plan) -> Path:
-    """Trains until the budget is spent; returns the averaged weights."""
+def train(plan: TrainingPlan) -> Path:
+    """Train until the time budget is spent; return the path of the averaged weights."""
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    net = SoundNet(len(words()))
+    net = SoundNet(len(class_names()))
     if plan.begin:
         net.load_state_dict(load_file(plan.begin))
     net.share_memory()
     counter = torch.zeros(plan.workers, dtype=torch.long).share_memory_()
     context = multiprocessing.get_context("spawn")
     started = time.time()
-    processes = [context.Process(target=work, args=(i, net, plan, started, counter)) for i in range(plan.workers)]
+    processes = [
+        context.Process(target=train_worker, args=(i, net, plan, started, counter)) for i in range(plan.workers)
+    ]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
     return plan.out / "average.safetensors"
+
+
+def export(weights: Path, target: Path = SHIPPED) -> Path:
+    """Convert trained weights to half precision with the classes in the header, as they are shipped.
+
+    Args:
+        weights: Trained weights.
+        target: The file to write.
+
+    Returns:
+        `target`.
+    """
+    values = {name: value.to(torch.float16).contiguous() for name, value in load_file(weights).items()}
+    save_file(values, target, metadata={"classes": json.dumps(class_names()), "format": "stemline-sound-net-1"})
+    return target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from stemline.identity import NOT_IN_THE_KEY, SEPARATION, IdentityField
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.plan import Extent, PlannedJob, StemSegment
 from stemline.v1 import separation_pb2 as pb
-from stemline.workflow.record import Recipe
+from stemline.workflow.recipe import Recipe
+from stemline.workflow.record import RecordError, StemRecord, read_sidecar
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 
@@ -213,3 +214,50 @@ def test_jobs_of_two_kinds_never_share_a_key() -> None:
     values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
     assert generation.job_key(values) != SEPARATION.job_key(values)
     assert generation.group_key(values) != SEPARATION.group_key(values)
+
+
+@pytest.mark.parametrize("name", ["Hund", "voice", RESIDUAL])
+def test_a_sidecar_that_is_read_and_written_again_keeps_its_bytes(name: str) -> None:
+    text = (SIDECARS / f"{name}.json").read_text(encoding="utf-8")
+    assert json.dumps(StemRecord.from_json(json.loads(text)).to_json(), ensure_ascii=False) == text
+
+
+def objects_in(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """An object and all those inside it."""
+    return [value, *(inner for part in value.values() if isinstance(part, dict) for inner in objects_in(part))]
+
+
+def test_values_of_a_later_version_survive_reading_and_writing() -> None:
+    record = json.loads((SIDECARS / "Hund.json").read_text(encoding="utf-8"))
+    for number, part in enumerate(objects_in(record)):
+        part["added"] = {"by": ["a later version", number]}
+    record["warnings"][0]["added"] = 1
+    assert StemRecord.from_json(record).to_json() == record
+
+
+def test_a_clip_carries_the_record_without_what_belongs_to_the_sidecar() -> None:
+    record = json.loads((SIDECARS / "Hund.json").read_text(encoding="utf-8"))
+    names = list(StemRecord.from_json({**record, "added": 1}).clip_json())
+    assert names == list(record)[: list(record).index("work")]
+
+
+@pytest.mark.parametrize("name", ["version", "prompt", "source", "settings", "handle_samples", "file", "null"])
+@pytest.mark.parametrize("odd", [None, 1.5, "x", [1], {"name": "../x"}, True])
+def test_an_odd_value_is_no_record(name: str, odd: object) -> None:
+    record = json.loads((SIDECARS / "Hund.json").read_text(encoding="utf-8"))
+    with pytest.raises(RecordError):
+        StemRecord.from_json({**record, name: odd})
+
+
+@pytest.mark.parametrize("odd", ["", "..", "a/b.wav", "/etc/passwd", "a\\b.wav"])
+def test_a_sidecar_cannot_name_a_file_of_another_folder(odd: str) -> None:
+    record = json.loads((SIDECARS / "Hund.json").read_text(encoding="utf-8"))
+    record["file"]["name"] = odd
+    with pytest.raises(RecordError):
+        StemRecord.from_json(record)
+
+
+@pytest.mark.parametrize("text", ["[1]", "[" * 100_000, "", '{"state": "writing"}', "\xff"])
+def test_a_sidecar_that_holds_something_else_is_ignored(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text, encoding="latin-1")
+    assert read_sidecar(tmp_path / "a.json") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,16 @@ from stemline.workflow import RunResult
 from stemline_app.cli import main
 from stemline_app.cli.output import say_notices
 
+RECORD: dict[str, Any] = json.loads((Path(__file__).parent / "sidecars" / "Hund.json").read_text(encoding="utf-8"))
+RECORD = {name: RECORD[name] for name in list(RECORD)[: list(RECORD).index("null")]}
 STEERING = "\x1b]0;another title\x07dog\nresidual: ok"
 ODD_RECORDS: list[dict[str, object]] = [
-    {"source": 1, "stem": "x"},
-    {"prompt": [1], "stem": "x"},
-    {"source": {"media": "m"}, "prompt": "x"},
+    {**RECORD, "source": 1},
+    {**RECORD, "prompt": [1]},
+    {**RECORD, "source": {"media": "m"}},
+    {"stem": "x"},
 ]
-ODD_SIDECARS = ["[1]", '{"null": 1}', '{"null": {}}', '{"null": {"dbfs": "x"}}', "[" * 100_000, ""]
+ODD_SIDECARS = ["[1]", *(json.dumps({**RECORD, "null": null}) for null in (1, {}, {"dbfs": "x"})), "[" * 100_000, ""]
 
 
 def stem_file(path: Path, record: dict[str, object]) -> str:
@@ -35,19 +39,22 @@ def test_an_odd_record_is_none_of_ours_and_the_next_file_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = [stem_file(tmp_path / f"{n}.wav", record) for n, record in enumerate(ODD_RECORDS)]
-    good = stem_file(tmp_path / "good.wav", {"stem": "dog", "prompt": {"text": "dog"}, "source": {"media": "a.wav"}})
+    good = stem_file(tmp_path / "good.wav", RECORD)
     assert main(["verify", *odd, good]) == 1
     out, err = capsys.readouterr()
     for path in odd:
         assert f"stemline: {path}: This file carries no record of Stemline." in err
-    assert out.splitlines()[-5:-3] == ["  stem       dog, prompt 'dog'", "  source     a.wav, stream None"]
+    assert out.splitlines()[-5:-3] == [
+        "  stem       Hund, prompt 'der Hund bellt, größer'",
+        "  source     file:///media/take.wav, stream 0",
+    ]
 
 
 @pytest.mark.parametrize("sidecar", ODD_SIDECARS, ids=lambda text: text[:30])
 def test_an_odd_sidecar_says_nothing_about_the_file(
     tmp_path: Path, sidecar: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = stem_file(tmp_path / "a.wav", {"stem": "dog"})
+    path = stem_file(tmp_path / "a.wav", RECORD)
     (tmp_path / "a.json").write_text(sidecar, encoding="utf-8")
     assert main(["verify", path]) == 0
     out, err = capsys.readouterr()
@@ -56,7 +63,8 @@ def test_an_odd_sidecar_says_nothing_about_the_file(
 
 
 def test_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record: dict[str, object] = {"stem": STEERING, "prompt": {"text": "\ud800"}, "model": STEERING}
+    prompt = {**RECORD["prompt"], "text": "\ud800"}
+    record = {**RECORD, "stem": STEERING, "prompt": prompt, "model": STEERING}
     path = stem_file(tmp_path / "a.wav", record)
     main(["verify", path])
     plain = capsys.readouterr().out

@@ -12,6 +12,8 @@ import pytest
 
 from stemline.client import stop_private
 from stemline.media import AudioFormat, SampleFormat, open_writer
+from stemline.workflow.record import StemRecord
+from stemline.workflow.verify import verify_file
 from stemline_app.cli import main
 
 Separate = Callable[..., dict[str, Any]]
@@ -35,6 +37,13 @@ def command(shared_server: None, capsys: pytest.CaptureFixture[str]) -> Callable
         return code, json.loads(out), err
 
     return run
+
+
+def record_in(path: str) -> StemRecord:
+    """The record that a stem file itself carries."""
+    record = verify_file(path).record
+    assert record is not None
+    return record
 
 
 def noise(path: Path, *, seconds: float = 2.0, sample_rate: int = 48000, channels: int = 2, bits: int = 24) -> Path:

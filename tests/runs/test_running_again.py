@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from runs.conftest import noise
+from runs.conftest import noise, record_in
 from stemline.errors import Cancelled
 from stemline.workflow import fileset
 from stemline.workflow.results import Null
-from stemline.workflow.verify import verify_file
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -75,7 +74,7 @@ def test_new_sound_is_never_told_of_by_the_old_record(
     assert (code, refused["errors"][0]["code"]) == (1, "OUTPUT_EXISTS")
     code, answer, _ = command(*how, "--seed", "1")
     assert code == 0
-    assert verify_file(Path(answer["results"][0]["stems"][0]["path"])).record["seed"] == 1
+    assert record_in(answer["results"][0]["stems"][0]["path"]).seed == 1
 
 
 def stopped(*_: object) -> Null:

@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from runs.conftest import noise
+from runs.conftest import noise, record_in
 from stemline.clips import MediaSource
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
 from stemline.workflow import fileset, run, segment_writer
@@ -237,7 +237,7 @@ def test_mono_folds_down(command: Command, tmp_path: Path) -> None:
     assert result["channels"] == 1
     assert result["null"]["dbfs"] == -240.0
     assert np.abs(summed(result) - samples(media).mean(axis=0)).max() <= 2.0**-24
-    assert verify_file(Path(result["residual"])).record["source"]["channels"] == [0, 1]
+    assert record_in(result["residual"]).source.channels == (0, 1)
 
 
 def test_a_chain_takes_each_stem_from_what_is_left(command: Command, tmp_path: Path) -> None:
@@ -280,8 +280,8 @@ def test_files_say_how_they_were_made_and_a_changed_sample_shows(command: Comman
     path = Path(answer["results"][0]["stems"][0]["path"])
     checked = verify_file(path)
     assert checked.intact, checked.sentence
-    assert checked.record["prompt"]["text"] == "dog"
-    assert checked.record["seed"] == 7
+    assert checked.record and checked.record.prompt.text == "dog"
+    assert checked.record.seed == 7
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import numpy.typing as npt
 from stemline.clips import MediaSource, SampleRange, StemClip
 from stemline.media import AudioReader, Loudness, measure_loudness, open_audio
 from stemline.timebase import round_half_up
-from stemline.workflow.record import sidecar_of
+from stemline.workflow.record import StemRecord, read_sidecar, sidecar_of
 from stemline_panel.model.request import MIX
 from stemline_panel.sound.opened_clip import OpenedClip
 
@@ -89,9 +87,9 @@ def noted_peaks(stems: Mapping[str, StemClip]) -> dict[str, float]:
     were written: loudness is measured over parts alone. What no sidecar tells is left out."""
     peaks: dict[str, float] = {}
     for name, stem in stems.items():
-        with contextlib.suppress(OSError, ValueError, AttributeError, TypeError):
-            record = json.loads(sidecar_of(Path(stem.path)).read_text(encoding="utf-8"))
-            for sound, columns in ((name, record.get("waveform")), (MIX, record.get("mix_waveform"))):
+        record = read_sidecar(sidecar_of(Path(stem.path)))
+        if isinstance(record, StemRecord) and record.file is not None:
+            for sound, columns in ((name, record.file.waveform), (MIX, record.file.mix_waveform)):
                 if columns:
                     peaks[sound] = max(columns) / 1000
     return peaks

@@ -3,46 +3,57 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote
 
-from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
+from stemline.clips import RESIDUAL, MediaFacts, MediaSource
 from stemline.errors import Code, OutputError
 from stemline.files import write_json
 from stemline.locks import file_lock, is_alive, lock_of
 from stemline.plan import Finished
-from stemline.workflow.record import sidecar_path
+from stemline.workflow.record import RecordedFile, StemRecord, WritingMark, read_sidecar, sidecar_path
 from stemline.workflow.results import Null
 from stemline_bridge.atomic import PART_NAME
 
 _States = tuple[tuple[str, int, int, int], ...]
-_PARTS = {"file": dict, "null": dict, "found": bool, "warnings": list, "waveform": list, "mix_waveform": list}
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedFile:
-    """A stem file that stands on disk as its sidecar says. `record` is the whole sidecar."""
+    """A stem file that is on disk as its sidecar says."""
 
     path: Path
-    record: Mapping[str, Any]
+    record: StemRecord
+
+    @property
+    def facts(self) -> RecordedFile:
+        """The part of the record that a sidecar alone holds."""
+        if self.record.file is None:
+            raise ValueError("The record of a finished file has no file.")
+        return self.record.file
 
 
 def find_finished(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> dict[str, FinishedFile] | None:
-    """The files of a whole set if every one is there, of the right work, and of the size it was written with."""
+    """Return the files of a set by stem name, or None.
+
+    Every file must be there, have the expected fingerprint, and have the size that it was written with.
+
+    Args:
+        paths: The path of each file without suffix, by stem name.
+        fingerprints: The fingerprint of each file, by stem name.
+    """
     found: dict[str, FinishedFile] = {}
     for name, path in paths.items():
-        record = _read(sidecar_path(path))
-        if record.get("work") != fingerprints[name] or not _is_complete(record):
+        record = read_sidecar(sidecar_path(path))
+        if not isinstance(record, StemRecord) or record.file is None or record.null is None:
             return None
-        audio = path.with_name(str(record["file"].get("name")))
+        audio = path.with_name(record.file.name)
         try:
-            if audio.stat().st_size != record["file"].get("bytes"):
+            if record.file.fingerprint != fingerprints[name] or audio.stat().st_size != record.file.size_bytes:
                 return None
         except OSError:
             return None
@@ -50,35 +61,38 @@ def find_finished(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) ->
     return found
 
 
-def _is_complete(record: Mapping[str, Any]) -> bool:
-    """Whether a sidecar has what a finished file's has: others write into this folder too."""
-    return all(isinstance(record.get(key), kind) for key, kind in _PARTS.items())
-
-
 def null_of(files: Mapping[str, FinishedFile]) -> Null:
-    """The null that was measured when the set was written."""
-    null = next(iter(files.values())).record["null"]
-    return Null(float(null["peak"]), float(null["dbfs"]))
+    """Return the null that was measured when the set was written."""
+    null = next(iter(files.values())).record.null
+    return Null(null.peak, null.dbfs) if null else Null.of(0.0)
 
 
 def check_free(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> None:
-    """Raises OutputError (OUTPUT_EXISTS) where a file stands, or is being written, that is not this work's own."""
+    """Check that no other file, and no other run, is in the way.
+
+    Args:
+        paths: The path of each file without suffix, by stem name.
+        fingerprints: The fingerprint of each file, by stem name. A file with it may be written again.
+
+    Raises:
+        OutputError: OUTPUT_EXISTS.
+    """
     for name, path in paths.items():
-        record = _read(sidecar_path(path))
-        if record.get("work") == fingerprints[name]:
+        there = read_sidecar(sidecar_path(path))
+        if _fingerprint(there) == fingerprints[name]:
             continue
-        if _is_at_work(record.get("process")):
+        if isinstance(there, WritingMark) and _is_running(there.process):
             raise OutputError(
-                f"{path} is being written by another run.",
+                f"Another run is writing {path}.",
                 code=Code.OUTPUT_EXISTS,
-                advice="Wait for that run and give --overwrite, or another folder with -o.",
+                advice="Wait for that run and give --overwrite, or choose another folder with -o.",
             )
         for audio in _audio_of(path):
             if audio.exists():
                 raise OutputError(
-                    f"{audio} is there already.",
+                    f"{audio} already exists.",
                     code=Code.OUTPUT_EXISTS,
-                    advice="Give --overwrite to replace it, or another folder with -o.",
+                    advice="Give --overwrite to replace it, or choose another folder with -o.",
                 )
 
 
@@ -93,39 +107,45 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
-    """Marks the places of a set as being written by this work.
+    """Mark the files of a set as being written for as long as the block runs.
 
-    After a kill the marks say that what stands there is our own unfinished work and may be written anew. After an error
-    they are taken back, with what was there before, save where new sound has its place already. Raises OutputError as
-    `check_free` does, unless `overwrite`.
+    After a kill, the marks show that the files are unfinished work and may be written again. After an error, the marks
+    are removed and the previous sidecars restored, except where a new file is already in place.
+
+    Args:
+        paths: The path of each file without suffix, by stem name.
+        fingerprints: The fingerprint of each file, by stem name.
+        overwrite: Whether other files may be replaced.
+
+    Raises:
+        OutputError: As `check_free` does, unless `overwrite`.
     """
-    mark = {"state": "writing", "process": os.getpid()}
     sidecars = {name: sidecar_path(path) for name, path in paths.items()}
     with file_lock(lock_of(next(iter(paths.values())).parent)):
         if not overwrite:
             check_free(paths, fingerprints)
-        before = {name: (_audio_states(path), _read(sidecars[name])) for name, path in paths.items()}
+        before = {name: (_audio_states(path), read_sidecar(sidecars[name])) for name, path in paths.items()}
         for name, sidecar in sidecars.items():
-            write_json(sidecar, {"work": fingerprints[name], **mark})
+            write_json(sidecar, WritingMark(fingerprints[name], os.getpid()).to_json())
     try:
         yield
     except BaseException:
         for name, (states, record) in before.items():
             with contextlib.suppress(OSError, OutputError):
-                _take_back(paths[name], states, record)
+                _restore(paths[name], states, record)
         raise
 
 
-def _take_back(path: Path, states: _States, record: Mapping[str, Any]) -> None:
+def _restore(path: Path, states: _States, record: StemRecord | WritingMark | None) -> None:
     now = _audio_states(path)
-    if now and now == states and "file" in record:
-        write_json(sidecar_path(path), record)
+    if now and now == states and isinstance(record, StemRecord):
+        write_json(sidecar_path(path), record.to_json())
     elif not now or now == states:
         sidecar_path(path).unlink(missing_ok=True)
 
 
 def _audio_states(path: Path) -> _States:
-    """What tells the sound that stands there from any other, without reading it."""
+    """Return what identifies the audio files at `path` without reading them."""
     found = []
     for audio in _audio_of(path):
         with contextlib.suppress(OSError):
@@ -138,33 +158,36 @@ def _audio_of(path: Path) -> tuple[Path, ...]:
     return tuple(path.with_name(path.name + suffix) for suffix in (".wav", ".flac"))
 
 
-def _is_at_work(process: object) -> bool:
-    return isinstance(process, int) and process != os.getpid() and is_alive(process)
+def _fingerprint(record: StemRecord | WritingMark | None) -> str:
+    if isinstance(record, WritingMark):
+        return record.fingerprint
+    return record.file.fingerprint if record and record.file else ""
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+def _is_running(process: int) -> bool:
+    return process != os.getpid() and is_alive(process)
 
 
 _Key = tuple[str, int, tuple[int, ...], bool, int]
 
 
 def finished_sets(folder: Path, facts: Mapping[MediaSource, MediaFacts]) -> dict[MediaSource, tuple[Finished, ...]]:
-    """The ranges of stem sets in `folder`, for each source whose name and channels they were made from.
+    """Return the ranges of the stem sets in `folder` for each source that they may be of.
 
-    Media is matched by file name, because folders move between versions of an edit; the hash of its sound decides
-    later. Sidecars that cannot be read are passed over.
+    Media is matched by file name, stream, channels and rate, because folders move between versions of an edit; the hash
+    of its sound decides later. Sidecars that cannot be read are ignored.
+
+    Args:
+        folder: The folder of the stem files of an edit.
+        facts: The sources of the run.
     """
     found: dict[_Key, set[Finished]] = defaultdict(set)
-    for record in _records(folder):
-        key = _key_of_record(record)
-        held = _finished(record) if key is not None else None
-        if key is not None and held is not None:
-            found[key].add(held)
+    for path in sorted(folder.glob(f"{RESIDUAL}_*.json")):
+        record = read_sidecar(path)
+        if isinstance(record, StemRecord) and record.file is not None:
+            held, extent = record.source.range, record.file.extent
+            if held.length > 0 and extent.length > 0:
+                found[_key_of_record(record)].add(Finished(held, extent))
     return {
         source: tuple(sorted(sets, key=lambda f: (f.range, f.extent)))
         for source, media in facts.items()
@@ -172,36 +195,11 @@ def finished_sets(folder: Path, facts: Mapping[MediaSource, MediaFacts]) -> dict
     }
 
 
-def _records(folder: Path) -> Iterable[dict[str, Any]]:
-    for path in sorted(folder.glob(f"{RESIDUAL}_*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict):
-            yield record
-
-
-def _key_of_record(record: Mapping[str, Any]) -> _Key | None:
-    source, settings = record.get("source"), record.get("settings")
-    if not (isinstance(source, dict) and isinstance(settings, dict) and isinstance(source.get("channels"), list)):
-        return None
-    media, stream, rate = source.get("media"), source.get("stream"), source.get("sample_rate")
-    channels = tuple(channel for channel in source["channels"] if isinstance(channel, int))
-    if not (isinstance(media, str) and isinstance(stream, int) and isinstance(rate, int)):
-        return None
-    name = PurePosixPath(unquote(media.rpartition("/")[2])).name
-    return name, stream, channels, settings.get("channels") == "mono", rate
+def _key_of_record(record: StemRecord) -> _Key:
+    source = record.source
+    name = PurePosixPath(unquote(source.media.rpartition("/")[2])).name
+    return name, source.stream, source.channels, record.settings.channels == "mono", source.sample_rate
 
 
 def _key_of_source(source: MediaSource, media: MediaFacts) -> _Key:
     return Path(source.path).name, source.stream, media.channels_of(source), source.mono, media.sample_rate
-
-
-def _finished(record: Mapping[str, Any]) -> Finished | None:
-    source, extent = record["source"], record.get("extent")
-    bounds = [source.get("start_sample"), source.get("end_sample"), *(extent if isinstance(extent, list) else ())]
-    if len(bounds) != 4 or not all(isinstance(bound, int) for bound in bounds):
-        return None
-    held, taken = SampleRange(bounds[0], bounds[1]), SampleRange(bounds[2], bounds[3])
-    return Finished(held, taken) if held.length > 0 and taken.length > 0 else None

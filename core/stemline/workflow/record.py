@@ -1,148 +1,385 @@
-"""What a stem file says of its own making: the metadata under `stemline`, the tags in the file, the sidecar beside
-it.
+"""The record of a stem file: how the stem was made, as its sidecar, its tags and the edit hold it.
+
+A record keeps every value that it does not know, so that a file written by a later version loses nothing when an
+earlier one reads and writes its record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
-from stemline._version import __version__
-from stemline.client import Job, JobPrompt, JobRequest, Model
-from stemline.clips import METADATA_VERSION, RESIDUAL, MediaFacts, SampleRange
-from stemline.identity import SEPARATION, digest
-from stemline.media import StemTags
-from stemline.plan import PlannedJob, StemSegment
-from stemline.workflow.settings import RunSettings
+from stemline.clips import METADATA_VERSION, SampleRange
+
+_T = TypeVar("_T")
+Json = dict[str, Any]
+
+
+class RecordError(ValueError):
+    """A value that is not the record of a stem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that makes the stems of one segment what they are. `jobs` are in the order of the stems."""
+class RecordedPrompt:
+    """The prompt of a stem. Spans are samples of the media."""
 
-    segment: StemSegment
-    facts: MediaFacts
-    jobs: tuple[PlannedJob, ...]
+    text: str = ""
+    plus: tuple[SampleRange, ...] = ()
+    minus: tuple[SampleRange, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object) -> RecordedPrompt:
+        """Read the prompt of a record. Raises RecordError."""
+        values = _Values(value)
+        return cls(
+            values.take("text", str), _spans(values.take("plus", list)), _spans(values.take("minus", list)), values.rest
+        )
+
+    def to_json(self) -> Json:
+        """Return the JSON form."""
+        return {"text": self.text, "plus": _pairs(self.plus), "minus": _pairs(self.minus), **self.extra}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSource:
+    """The sound that a stem was separated from. `range` is what the stem file holds of it, handles included.
+
+    `media` is a file URL, or a path relative to the edit.
+    """
+
     media: str
-    model: Model
+    stream: int
+    channels: tuple[int, ...]
+    range: SampleRange
+    sample_rate: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object) -> RecordedSource:
+        """Read the source of a record. Raises RecordError."""
+        values = _Values(value)
+        return cls(
+            media=values.take("media", str),
+            stream=values.take("stream", int),
+            channels=_whole_numbers(values.take("channels", list)),
+            range=SampleRange(values.take("start_sample", int), values.take("end_sample", int)),
+            sample_rate=values.take("sample_rate", int),
+            extra=values.rest,
+        )
+
+    def to_json(self) -> Json:
+        """Return the JSON form."""
+        return {
+            "media": self.media,
+            "stream": self.stream,
+            "channels": list(self.channels),
+            "start_sample": self.range.start_sample,
+            "end_sample": self.range.end_sample,
+            "sample_rate": self.sample_rate,
+            **self.extra,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSettings:
+    """The settings of a separation that its key covers."""
+
+    channels: str
+    quality: str
+    chain: bool
     pipeline_version: int
-    settings: RunSettings
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def key(self, stem: str) -> str:
-        """Return the stem key: a SHA-256 of everything that changes the separation.
-
-        The key of the residual covers the keys of all stems.
-        """
-        if stem == RESIDUAL:
-            return digest([self.key(job.stem) for job in self.jobs])
-        names = [job.stem for job in self.jobs]
-        before = names[: names.index(stem)] if self.settings.chain else []
-        values = SEPARATION.values_of(
-            self.request(self.jobs[names.index(stem)]),
-            channels=self.settings.channels,
-            subtract=[self.key(name) for name in before],
-            revision=self.model.revision,
-            pipeline_version=self.pipeline_version,
-        )
-        return SEPARATION.stem_key(values)
-
-    def fingerprint(self, stem: str) -> str:
-        """SHA-256 that names one stem file: how it was separated, the range it holds, and its format."""
-        held = [self.segment.range.start_sample, self.segment.range.end_sample]
-        return digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
-
-    def request(self, job: PlannedJob, subtract: Sequence[str] = (), batch_id: str = "") -> JobRequest:
-        """Return what to ask of the server for `job`, one of `jobs`.
-
-        Args:
-            job: The extent and the prompt.
-            subtract: Names of the media of the stems before it in a chain.
-            batch_id: The batch that the job belongs to.
-        """
-        return JobRequest(
-            media=self.media,
-            prompt=JobPrompt(job.text, job.plus, job.minus),
-            model=self.model.id,
-            seed=self.settings.seed,
-            channels="each" if self.settings.channels == "each" else "linked",
-            quality=self.settings.quality,
-            subtract=tuple(subtract),
-            origin_sample=job.extent.range.start_sample,
-            batch_id=batch_id,
-            priority=self.settings.priority,
+    @classmethod
+    def from_json(cls, value: object) -> RecordedSettings:
+        """Read the settings of a record. Raises RecordError."""
+        values = _Values(value)
+        return cls(
+            channels=values.take("channels", str),
+            quality=values.take("quality", str),
+            chain=values.take("chain", bool),
+            pipeline_version=values.take("pipeline_version", int),
+            extra=values.rest,
         )
 
-
-def clip_metadata(recipe: Recipe, stem: str, job: Job | None) -> dict[str, object]:
-    """The record of one stem file, without what is known only once it is written (`null`, `audio_sha256`)."""
-    segment, length = recipe.segment, recipe.facts.length_samples
-    planned = next((job for job in recipe.jobs if job.stem == stem), None)
-    base = segment.extent.range.start_sample
-    return {
-        "version": METADATA_VERSION,
-        "stem": stem,
-        "prompt": {
-            "text": planned.text if planned else "",
-            "plus": _pairs(planned.plus, base) if planned else [],
-            "minus": _pairs(planned.minus, base) if planned else [],
-        },
-        "job": job.name if job else "",
-        "key": recipe.key(stem),
-        "source": {
-            "media": Path(segment.source.path).as_uri(),
-            "stream": segment.source.stream,
-            "channels": list(recipe.facts.channels_of(segment.source)),
-            "start_sample": segment.range.start_sample,
-            "end_sample": segment.range.end_sample,
-            "sample_rate": recipe.facts.sample_rate,
-        },
-        "model": recipe.model.id,
-        "weights": job.revision if job else recipe.model.revision,
-        "seed": recipe.settings.seed,
-        "settings": {
-            "channels": recipe.settings.channels,
-            "quality": recipe.settings.quality,
-            "chain": recipe.settings.chain,
-            "pipeline_version": recipe.pipeline_version,
-        },
-        "engine_version": __version__,
-        "handle_samples": [
-            segment.used.start_sample - segment.range.start_sample,
-            max(0, segment.range.end_sample - segment.used.end_sample),
-        ],
-        "pad_samples": segment.pad_samples(length),
-    }
+    def to_json(self) -> Json:
+        """Return the JSON form."""
+        return {
+            "channels": self.channels,
+            "quality": self.quality,
+            "chain": self.chain,
+            "pipeline_version": self.pipeline_version,
+            **self.extra,
+        }
 
 
-def stem_tags(recipe: Recipe, stem: str, metadata: Mapping[str, object], fingerprint: str) -> StemTags:
-    """The tags of one file. The time reference is the source timecode of its first sample, rounded to a sample."""
-    position = recipe.facts.timecode_sample + recipe.segment.range.start_sample
-    prompt = metadata["prompt"]
-    text = prompt["text"] if isinstance(prompt, dict) else ""
-    count = recipe.facts.channels
-    return StemTags(
-        description=f"{stem}: {text}" if text else stem,
-        reference=fingerprint[:32],
-        time_reference_sample=max(0, round(position)),
-        scene=Path(recipe.segment.source.path).stem,
-        note=f"Made by Stemline {__version__} with the model {recipe.model.id}.",
-        track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
-        frame_rate=recipe.facts.frame_rate,
-        drop_frame=recipe.facts.drop_frame,
-        metadata=dict(metadata),
-    )
+@dataclass(frozen=True, slots=True)
+class RecordedNull:
+    """The null of a set of stems: the largest absolute sample of mix - sum(files), and the same in dBFS."""
+
+    peak: float
+    dbfs: float
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object) -> RecordedNull:
+        """Read the null of a record. Raises RecordError."""
+        values = _Values(value)
+        return cls(values.take_float("peak"), values.take_float("dbfs"), values.rest)
+
+    def to_json(self) -> Json:
+        """Return the JSON form."""
+        return {"peak": self.peak, "dbfs": self.dbfs, **self.extra}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """The part of a record that a sidecar alone holds: the finished file, and what the engine found.
+
+    Attributes:
+        fingerprint: Digest that names the file: its key, the range it holds, and its format.
+        extent: The range of the media that the job separated.
+        name: Name of the file in the folder of the sidecar.
+        size_bytes: Size of the whole file.
+        sample_format: "wav24", "wav32f" or "flac".
+        found: Whether the engine found the sound. False for the residual.
+        confidence: 0 to 1.
+        matched: The name that the engine took the words for.
+        notes: Further values of the engine, such as the message of a watermark.
+        warnings: Each with a `code` and a `message`.
+        waveform: Largest absolute sample of each column of a picture, in thousandths of full scale.
+        mix_waveform: The same of the media; empty unless the stem is the residual.
+    """
+
+    fingerprint: str
+    extent: SampleRange
+    name: str
+    size_bytes: int
+    sample_format: str
+    found: bool = False
+    confidence: float = 0.0
+    matched: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Mapping[str, Any], ...] = ()
+    waveform: tuple[int, ...] = ()
+    mix_waveform: tuple[int, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        """Return the values, as they stand in the record beside the others."""
+        return {
+            "work": self.fingerprint,
+            "extent": [self.extent.start_sample, self.extent.end_sample],
+            "file": {"name": self.name, "bytes": self.size_bytes, "format": self.sample_format, **self.extra},
+            "found": self.found,
+            "confidence": self.confidence,
+            "matched": self.matched,
+            "notes": dict(self.notes),
+            "warnings": [dict(warning) for warning in self.warnings],
+            "waveform": list(self.waveform),
+            "mix_waveform": list(self.mix_waveform),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StemRecord:
+    """How one stem file was made.
+
+    Attributes:
+        stem: Name of the stem; "residual" for what remains of the media.
+        prompt: What the stem was separated by; empty for the residual.
+        job: Name of the job on the server; empty where none was needed.
+        key: The stem key: a digest of everything that changes the separation.
+        source: The sound it was taken from.
+        model: Id of the model.
+        weights: Digest of the model's weights and code.
+        seed: Seed of the separation.
+        settings: Settings that change the separation.
+        engine_version: Version of Stemline.
+        handle_samples: Samples before and after the range that clips use.
+        pad_samples: Samples of the file past the end of the media.
+        null: The null measured on the written files; None in the tags of the file, which are written before.
+        audio_sha256: SHA-256 of the audio alone; empty until the file is written.
+        file: The finished file; None outside a sidecar.
+        version: Version of the JSON form.
+        extra: Values that this version does not know.
+    """
+
+    stem: str
+    prompt: RecordedPrompt
+    job: str
+    key: str
+    source: RecordedSource
+    model: str
+    weights: str
+    seed: int
+    settings: RecordedSettings
+    engine_version: str
+    handle_samples: tuple[int, int]
+    pad_samples: int
+    null: RecordedNull | None = None
+    audio_sha256: str = ""
+    file: RecordedFile | None = None
+    version: int = METADATA_VERSION
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object) -> StemRecord:
+        """Read a record from its JSON form, which may come from anywhere.
+
+        Raises:
+            RecordError: A value that every record has is missing, or one is of another type.
+        """
+        values = _Values(value)
+        return cls(
+            version=values.take("version", int),
+            stem=values.take("stem", str),
+            prompt=RecordedPrompt.from_json(values.take("prompt", dict)),
+            job=values.take("job", str),
+            key=values.take("key", str),
+            source=RecordedSource.from_json(values.take("source", dict)),
+            model=values.take("model", str),
+            weights=values.take("weights", str),
+            seed=values.take("seed", int),
+            settings=RecordedSettings.from_json(values.take("settings", dict)),
+            engine_version=values.take("engine_version", str),
+            handle_samples=_pair(values.take("handle_samples", list)),
+            pad_samples=values.take("pad_samples", int),
+            null=RecordedNull.from_json(values.take("null", dict)) if "null" in values.rest else None,
+            audio_sha256=values.take("audio_sha256", str, ""),
+            file=_file(values) if "file" in values.rest else None,
+            extra=values.rest,
+        )
+
+    def to_json(self) -> Json:
+        """Return the JSON form of all that is known, in the order of the fields."""
+        return {**self.clip_json(), **(self.file.to_json() if self.file else {}), **self.extra}
+
+    def clip_json(self) -> Json:
+        """Return the JSON form without what belongs to the sidecar: what a clip of an edit carries."""
+        return {
+            "version": self.version,
+            "stem": self.stem,
+            "prompt": self.prompt.to_json(),
+            "job": self.job,
+            "key": self.key,
+            "source": self.source.to_json(),
+            "model": self.model,
+            "weights": self.weights,
+            "seed": self.seed,
+            "settings": self.settings.to_json(),
+            "engine_version": self.engine_version,
+            "handle_samples": list(self.handle_samples),
+            "pad_samples": self.pad_samples,
+            **({"null": self.null.to_json()} if self.null else {}),
+            **({"audio_sha256": self.audio_sha256} if self.audio_sha256 else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WritingMark:
+    """A sidecar that says that a process is writing the file: `fingerprint` names the file that it will be."""
+
+    fingerprint: str
+    process: int
+
+    def to_json(self) -> Json:
+        """Return the JSON form."""
+        return {"work": self.fingerprint, "state": "writing", "process": self.process}
 
 
 def sidecar_of(sound: Path) -> Path:
-    """The sidecar of a stem file."""
+    """Return the path of the sidecar of a stem file."""
     return sidecar_path(sound.with_suffix(""))
 
 
 def sidecar_path(path: Path) -> Path:
-    """The sidecar of a stem path (without suffix)."""
+    """Return the path of the sidecar for the path of a stem without its suffix."""
     return path.with_name(f"{path.name}.json")
 
 
-def _pairs(spans: Sequence[SampleRange], base: int) -> list[list[int]]:
-    return [[span.start_sample + base, span.end_sample + base] for span in spans]
+def read_sidecar(path: Path) -> StemRecord | WritingMark | None:
+    """Read a sidecar; None where there is none that Stemline wrote."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(value, dict) and value.get("state") == "writing":
+            values = _Values(value)
+            return WritingMark(values.take("work", str), values.take("process", int))
+        return StemRecord.from_json(value)
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+class _Values:
+    """The values of a JSON object, taken out one by one. `rest` is what has not been taken."""
+
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, Mapping):
+            raise RecordError("A record is an object.")
+        self.rest: Json = dict(value)
+
+    def take(self, name: str, kind: type[_T], default: _T | None = None) -> _T:
+        """Take out one value. Raises RecordError where it is missing without a default, or of another type."""
+        value = self.rest.pop(name, default)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise RecordError(f"{name!r} is missing or is not a {kind.__name__}.")
+        return value
+
+    def take_float(self, name: str, default: float | None = None) -> float:
+        """Take out a number. Raises RecordError."""
+        value = self.rest.pop(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RecordError(f"{name!r} is missing or is not a number.")
+        return value
+
+
+def _file(values: _Values) -> RecordedFile:
+    file = _Values(values.take("file", dict))
+    name = file.take("name", str)
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise RecordError("'name' is not the name of a file.")
+    warnings = values.take("warnings", list, [])
+    if not all(isinstance(w, dict) and all(isinstance(w.get(k), str) for k in ("code", "message")) for w in warnings):
+        raise RecordError("'warnings' has an entry without a code and a message.")
+    return RecordedFile(
+        fingerprint=values.take("work", str),
+        extent=SampleRange(*_pair(values.take("extent", list))),
+        name=name,
+        size_bytes=file.take("bytes", int),
+        sample_format=file.take("format", str),
+        found=values.take("found", bool),
+        confidence=values.take_float("confidence"),
+        matched=values.take("matched", str),
+        notes=values.take("notes", dict, {}),
+        warnings=tuple(warnings),
+        waveform=_whole_numbers(values.take("waveform", list)),
+        mix_waveform=_whole_numbers(values.take("mix_waveform", list)),
+        extra=file.rest,
+    )
+
+
+def _whole_numbers(values: list[Any]) -> tuple[int, ...]:
+    if not all(type(value) is int for value in values):
+        raise RecordError("A list of whole numbers holds something else.")
+    return tuple(values)
+
+
+def _pair(values: list[Any]) -> tuple[int, int]:
+    if len(values) != 2:
+        raise RecordError("A pair of whole numbers is expected.")
+    first, last = _whole_numbers(values)
+    return first, last
+
+
+def _spans(values: list[Any]) -> tuple[SampleRange, ...]:
+    if not all(isinstance(value, list) for value in values):
+        raise RecordError("A span is a pair of whole numbers.")
+    return tuple(SampleRange(*_pair(value)) for value in values)
+
+
+def _pairs(spans: tuple[SampleRange, ...]) -> list[list[int]]:
+    return [[span.start_sample, span.end_sample] for span in spans]

@@ -21,11 +21,6 @@ from stemline.workflow.results import ClipOutcome, Failure, Notice, Progress, Ru
 from stemline.workflow.separation import SegmentResult, Separation
 from stemline.workflow.settings import RunSettings
 
-_METADATA_KEYS = (
-    "version", "stem", "prompt", "job", "key", "source", "model", "weights", "seed", "settings",
-    "engine_version", "handle_samples", "pad_samples", "null", "audio_sha256",
-)  # fmt: skip
-
 
 def run_edit(
     host: Host,
@@ -90,8 +85,8 @@ def _write_tracks(
     for name in [*(stem.name for stem in prepared.stems), RESIDUAL]:
         for clip in done:
             file = by_clip[clip.clip_id].files[name]
-            metadata = {key: file.record[key] for key in _METADATA_KEYS}
-            placed.append(PlacedStem(clip.clip_id, name, str(file.path), by_clip[clip.clip_id].segment.range, metadata))
+            held = by_clip[clip.clip_id].segment.range
+            placed.append(PlacedStem(clip.clip_id, name, str(file.path), held, file.record.clip_json()))
     facts = {clip.clip_id: prepared.facts[clip.source] for clip in done}
     tracks = place_stems(done, placed, facts, TrackOptions(settings.play, settings.checkerboard))
     disable = tuple(clip.clip_id for clip in done) if settings.disable_originals else ()
@@ -124,12 +119,12 @@ def _outcome(clip: ClipRange, result: SegmentResult, prepared: Prepared, setting
         channels=facts.channels,
         length_samples=result.segment.range.length,
         seed=settings.seed,
-        model=residual.record["model"],
+        model=residual.record.model,
         null=null_of(result.files),
         stems=tuple(_stem(stem, result) for stem in prepared.stems),
         residual=str(residual.path),
-        mix_waveform=tuple(residual.record["mix_waveform"]),
-        residual_waveform=tuple(residual.record["waveform"]),
+        mix_waveform=residual.facts.mix_waveform,
+        residual_waveform=residual.facts.waveform,
         reused=result.reused,
         engine_s=result.engine_s,
         elapsed_s=result.elapsed_s,
@@ -138,15 +133,14 @@ def _outcome(clip: ClipRange, result: SegmentResult, prepared: Prepared, setting
 
 def _stem(stem: StemRequest, result: SegmentResult) -> StemOutcome:
     file = result.files[stem.name]
-    record = file.record
     return StemOutcome(
         stem=stem.name,
         prompt=stem.prompt.text,
         path=str(file.path),
-        found=record["found"],
-        confidence=record["confidence"],
-        matched=record["matched"],
-        waveform=tuple(record["waveform"]),
+        found=file.facts.found,
+        confidence=file.facts.confidence,
+        matched=file.facts.matched,
+        waveform=file.facts.waveform,
     )
 
 
@@ -155,9 +149,9 @@ def _notices(done: list[ClipRange], by_clip: dict[str, SegmentResult]) -> tuple[
     notices = []
     for clip in done:
         for name, file in by_clip[clip.clip_id].files.items():
-            for warning in file.record["warnings"]:
+            for warning in file.facts.warnings:
                 notices.append(Notice(clip.name, name, warning["code"], warning["message"]))
-            if name != RESIDUAL and not file.record["found"]:
+            if name != RESIDUAL and not file.facts.found:
                 notices.append(Notice(clip.name, name, "NOT_FOUND", f"{name} was not heard here; its stem is silent."))
     return tuple(dict.fromkeys(notices))
 

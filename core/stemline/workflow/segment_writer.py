@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, open_audio, probe
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
 from stemline.workflow.previous_stems import FinishedFile
-from stemline.workflow.record import Recipe, clip_metadata, sidecar_path, stem_tags
+from stemline.workflow.recipe import Recipe
+from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord, sidecar_path
 
 
 class Target:
@@ -51,7 +52,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class SegmentWork:
-    """One segment on its way: how it is made, and by stem name the place of each file (without suffix) and its work."""
+    """A segment whose files are to be written.
+
+    Attributes:
+        recipe: How its stems are made.
+        paths: The path of each file without suffix, by stem name.
+        fingerprints: The fingerprint of each file, by stem name.
+    """
 
     recipe: Recipe
     paths: dict[str, Path]
@@ -61,15 +68,25 @@ class SegmentWork:
 def write_segment(
     work: SegmentWork, jobs: Mapping[str, Job | None], client: Client, cancelled: Callable[[], bool]
 ) -> dict[str, FinishedFile]:
-    """Write the files of a segment and return them by stem name.
+    """Write the files of a segment and their sidecars.
 
-    A job is None where none was needed. Raises as `write_set` does, Cancelled among it.
+    Args:
+        work: The segment.
+        jobs: The finished job of each stem by name; None where none was needed.
+        client: The server that holds the stems.
+        cancelled: Asked between blocks whether to stop.
+
+    Returns:
+        The files by stem name.
+
+    Raises:
+        StemlineError: As `write_set` does. Cancelled is one of them.
     """
     segment = work.recipe.segment
-    metadata = {name: clip_metadata(work.recipe, name, jobs.get(name)) for name in work.paths}
+    records = {name: work.recipe.record(name, jobs.get(name)) for name in work.paths}
 
     def tags(name: str) -> StemTags:
-        return stem_tags(work.recipe, name, metadata[name], work.fingerprints[name])
+        return work.recipe.tags(records[name], work.fingerprints[name])
 
     sample_format = SampleFormat(work.recipe.settings.sample_format or _default_format(segment.source))
     targets: dict[str, Target | None] = {}
@@ -80,34 +97,35 @@ def write_segment(
                 stack.callback(target.close)
         request = SetRequest(segment.source, segment.range, targets, work.paths, sample_format, tags, cancelled)
         written = write_set(request, stack.enter_context(open_audio(segment.source)))
-    return {name: _finish_file(name, work, written, metadata[name], jobs.get(name)) for name in work.paths}
+    return {name: _finish_file(work, written, records[name], jobs.get(name)) for name in work.paths}
 
 
-def _finish_file(
-    name: str, work: SegmentWork, written: WrittenSet, metadata: dict[str, object], job: Job | None
-) -> FinishedFile:
-    """Completes the record of a written file with what is known now, in the sidecar; from here on the file counts as
-    done.
-    """
+def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job: Job | None) -> FinishedFile:
+    """Write the sidecar of a written file. From then on the file counts as finished."""
+    name = record.stem
     file = written.files[name]
-    metadata["null"] = written.null.as_dict()
-    metadata["audio_sha256"] = file.audio_sha256
     stem = job.stem if job else None
-    record = {
-        **metadata,
-        "work": work.fingerprints[name],
-        "extent": [work.recipe.segment.extent.range.start_sample, work.recipe.segment.extent.range.end_sample],
-        "file": {"name": file.path.name, "bytes": file.path.stat().st_size, "format": written.sample_format},
-        "found": bool(stem and stem.found),
-        "confidence": stem.confidence if stem else 0.0,
-        "matched": stem.matched if stem else "",
-        "notes": dict(stem.notes) if stem else {},
-        "warnings": _warnings(name, work.recipe, written, stem),
-        "waveform": file.waveform,
-        "mix_waveform": written.mix_waveform if name == RESIDUAL else [],
-    }
-    write_json(sidecar_path(work.paths[name]), record)
-    return FinishedFile(file.path, record)
+    finished = replace(
+        record,
+        null=RecordedNull(written.null.peak, written.null.dbfs),
+        audio_sha256=file.audio_sha256,
+        file=RecordedFile(
+            fingerprint=work.fingerprints[name],
+            extent=work.recipe.segment.extent.range,
+            name=file.path.name,
+            size_bytes=file.path.stat().st_size,
+            sample_format=written.sample_format,
+            found=bool(stem and stem.found),
+            confidence=stem.confidence if stem else 0.0,
+            matched=stem.matched if stem else "",
+            notes=dict(stem.notes) if stem else {},
+            warnings=tuple(_warnings(name, work.recipe, written, stem)),
+            waveform=file.waveform,
+            mix_waveform=written.mix_waveform if name == RESIDUAL else (),
+        ),
+    )
+    write_json(sidecar_path(work.paths[name]), finished.to_json())
+    return FinishedFile(file.path, finished)
 
 
 def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:

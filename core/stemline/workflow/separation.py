@@ -20,7 +20,7 @@ from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, sweep
 from stemline.workflow.progress import Hooks, Meter
-from stemline.workflow.record import Recipe
+from stemline.workflow.recipe import Recipe
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 

@@ -1,47 +1,56 @@
-"""Reads a stem file back: what it says of its making, and whether its audio still is what was written."""
+"""Read a stem file back: its record, and whether its audio still is what was written."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stemline.media import read_tags
-from stemline.workflow.record import sidecar_of
+from stemline.workflow.record import RecordError, StemRecord, read_sidecar, sidecar_of
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One file as found. `record` is the metadata that the file itself carries, `sidecar` that beside it: each empty
-    where there is none, or one that Stemline cannot have written."""
+    """One file as it was read.
+
+    Attributes:
+        path: The file.
+        audio_sha256: SHA-256 of its audio.
+        record: The record in the file; None where it holds none that Stemline wrote.
+        sidecar: The record beside the file; None where there is none.
+        bext: Fields of the file's BWF chunk; empty where there is none.
+    """
 
     path: Path
     audio_sha256: str
-    expected_sha256: str
-    record: Mapping[str, Any]
-    sidecar: Mapping[str, Any]
+    record: StemRecord | None
+    sidecar: StemRecord | None
     bext: Mapping[str, Any]
 
     @property
-    def ours(self) -> bool:
-        return bool(self.record)
+    def expected_sha256(self) -> str:
+        """The SHA-256 that the record states; empty where there is none."""
+        return self.record.audio_sha256 if self.record else ""
 
     @property
     def intact(self) -> bool:
-        """Whether the audio is proven to be what was written, and file and sidecar tell the same story."""
+        """Whether the audio matches its record, and file and sidecar agree."""
         return bool(self.expected_sha256) and self.audio_sha256 == self.expected_sha256 and not self.disagreements
 
     @property
     def disagreements(self) -> tuple[str, ...]:
-        """Fields in which the sidecar says something else than the file."""
-        both = self.record.keys() & self.sidecar.keys()
-        return tuple(sorted(key for key in both if self.sidecar[key] != self.record[key]))
+        """Names of the fields in which the sidecar differs from the file."""
+        if self.record is None or self.sidecar is None:
+            return ()
+        own, beside = self.record.to_json(), self.sidecar.to_json()
+        return tuple(sorted(name for name in own.keys() & beside.keys() if own[name] != beside[name]))
 
     @property
     def sentence(self) -> str:
-        if not self.ours:
+        """The verdict in one sentence."""
+        if self.record is None:
             return "This file carries no record of Stemline."
         if not self.expected_sha256:
             return "Nothing in this file says what its audio should be."
@@ -52,48 +61,51 @@ class Verified:
         return "The audio is exactly what was written."
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the result of `stemline verify --json`."""
         return {
             "file": str(self.path),
             "intact": self.intact,
             "verdict": self.sentence,
             "audio_sha256": self.audio_sha256,
             "expected_sha256": self.expected_sha256,
-            "stemline": dict(self.record),
+            "stemline": self.record.to_json() if self.record else {},
             "bext": dict(self.bext),
         }
 
     def as_lines(self) -> list[str]:
-        """What `stemline verify` prints. The words are the file's own: whoever wrote it chose them."""
+        """Return what `stemline verify` prints. The words come from the file, so they can be anything."""
         lines = [f"{self.path}: {'ok' if self.intact else 'NOT OK'}. {self.sentence}"]
-        if self.record:
-            source, prompt = self.record.get("source", {}), self.record.get("prompt", {})
-            words = f", prompt {prompt['text']!r}" if prompt.get("text") else ""
+        record = self.record
+        if record is not None:
+            source, text = record.source, record.prompt.text
             lines += [
-                f"  stem       {self.record.get('stem')}{words}",
-                f"  source     {source.get('media')}, stream {source.get('stream')}",
-                f"  range      samples {source.get('start_sample')} to {source.get('end_sample')}"
-                f" at {source.get('sample_rate')} Hz",
-                f"  model      {self.record.get('model')} ({self.record.get('weights')}),"
-                f" seed {self.record.get('seed')}",
-                f"  made by    Stemline {self.record.get('engine_version')}, job {self.record.get('job') or 'none'}",
+                f"  stem       {record.stem}{f', prompt {text!r}' if text else ''}",
+                f"  source     {source.media}, stream {source.stream}",
+                f"  range      samples {source.range.start_sample} to {source.range.end_sample}"
+                f" at {source.sample_rate} Hz",
+                f"  model      {record.model} ({record.weights}), seed {record.seed}",
+                f"  made by    Stemline {record.engine_version}, job {record.job or 'none'}",
             ]
-        if "null" in self.sidecar:
-            lines.append(f"  null       {self.sidecar['null']['dbfs']:g} dBFS when it was written")
+        if self.sidecar is not None and self.sidecar.null is not None:
+            lines.append(f"  null       {self.sidecar.null.dbfs:g} dBFS when it was written")
         return lines
 
 
 def verify_file(path: str | Path) -> Verified:
-    """Streams the file once. Raises MediaError when it is no readable audio file."""
+    """Read a stem file and its sidecar and hash the audio. The file is streamed once.
+
+    Raises:
+        MediaError: The file is not a readable audio file.
+    """
     path = Path(path)
     tags = read_tags(path)
-    record, sidecar = _own(tags.metadata), _sidecar(path)
+    sidecar = read_sidecar(sidecar_of(path))
     bext = tags.bext
     return Verified(
         path=path,
         audio_sha256=tags.audio_sha256,
-        expected_sha256=str(record.get("audio_sha256", "")),
-        record=record,
-        sidecar=sidecar,
+        record=_record(tags.metadata),
+        sidecar=sidecar if isinstance(sidecar, StemRecord) else None,
         bext={
             "description": bext.description,
             "originator": bext.originator,
@@ -106,19 +118,8 @@ def verify_file(path: str | Path) -> Verified:
     )
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
+def _record(metadata: object) -> StemRecord | None:
     try:
-        record = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return _own(record)
-
-
-def _own(record: object) -> dict[str, Any]:
-    """The record, if it has the shape of Stemline's; else an empty one. A file can hold anything."""
-    if not isinstance(record, Mapping):
-        return {}
-    null = record.get("null", {"dbfs": 0.0})
-    parts = (record.get("source", {}), record.get("prompt", {}), null)
-    shaped = all(isinstance(part, dict) for part in parts) and isinstance(null.get("dbfs"), float)
-    return dict(record) if shaped else {}
+        return StemRecord.from_json(metadata)
+    except RecordError:
+        return None

@@ -1,0 +1,148 @@
+"""The recipe of a segment's stems: what makes each file what it is, and what its record and tags say of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemline._version import __version__
+from stemline.client import Job, JobPrompt, JobRequest, Model
+from stemline.clips import RESIDUAL, MediaFacts
+from stemline.identity import SEPARATION, digest
+from stemline.media import StemTags
+from stemline.plan import PlannedJob, StemSegment
+from stemline.workflow.record import RecordedPrompt, RecordedSettings, RecordedSource, StemRecord
+from stemline.workflow.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that determines the stems of one segment.
+
+    Attributes:
+        segment: The range of the media that the files hold.
+        facts: Facts about the media.
+        jobs: The jobs of the segment's extent, in the order of the stems.
+        media: Name of the extent's sound on the server, which is the hash of its samples.
+        model: The model.
+        pipeline_version: Version of the server's pipeline.
+        settings: Settings of the run.
+    """
+
+    segment: StemSegment
+    facts: MediaFacts
+    jobs: tuple[PlannedJob, ...]
+    media: str
+    model: Model
+    pipeline_version: int
+    settings: RunSettings
+
+    def key(self, stem: str) -> str:
+        """Return the stem key: a SHA-256 of everything that changes the separation.
+
+        The key of the residual covers the keys of all stems.
+        """
+        if stem == RESIDUAL:
+            return digest([self.key(job.stem) for job in self.jobs])
+        names = [job.stem for job in self.jobs]
+        before = names[: names.index(stem)] if self.settings.chain else []
+        values = SEPARATION.values_of(
+            self.request(self.jobs[names.index(stem)]),
+            channels=self.settings.channels,
+            subtract=[self.key(name) for name in before],
+            revision=self.model.revision,
+            pipeline_version=self.pipeline_version,
+        )
+        return SEPARATION.stem_key(values)
+
+    def fingerprint(self, stem: str) -> str:
+        """Return the SHA-256 that names one stem file: its key, the range it holds and its sample format."""
+        held = [self.segment.range.start_sample, self.segment.range.end_sample]
+        return digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
+
+    def request(self, job: PlannedJob, subtract: Sequence[str] = (), batch_id: str = "") -> JobRequest:
+        """Return what to ask of the server for `job`, one of `jobs`.
+
+        Args:
+            job: The extent and the prompt.
+            subtract: Names of the media of the stems before it in a chain.
+            batch_id: The batch that the job belongs to.
+        """
+        return JobRequest(
+            media=self.media,
+            prompt=JobPrompt(job.text, job.plus, job.minus),
+            model=self.model.id,
+            seed=self.settings.seed,
+            channels="each" if self.settings.channels == "each" else "linked",
+            quality=self.settings.quality,
+            subtract=tuple(subtract),
+            origin_sample=job.extent.range.start_sample,
+            batch_id=batch_id,
+            priority=self.settings.priority,
+        )
+
+    def record(self, stem: str, job: Job | None) -> StemRecord:
+        """Return the record of one stem file before it is written.
+
+        Args:
+            stem: Name of the stem.
+            job: The job that gave the stem; None where none was needed, and for the residual.
+        """
+        segment = self.segment
+        planned = next((job for job in self.jobs if job.stem == stem), None)
+        base = segment.extent.range.start_sample
+        return StemRecord(
+            stem=stem,
+            prompt=RecordedPrompt(
+                planned.text,
+                tuple(span.shift(base) for span in planned.plus),
+                tuple(span.shift(base) for span in planned.minus),
+            )
+            if planned
+            else RecordedPrompt(),
+            job=job.name if job else "",
+            key=self.key(stem),
+            source=RecordedSource(
+                media=Path(segment.source.path).as_uri(),
+                stream=segment.source.stream,
+                channels=self.facts.channels_of(segment.source),
+                range=segment.range,
+                sample_rate=self.facts.sample_rate,
+            ),
+            model=self.model.id,
+            weights=job.revision if job else self.model.revision,
+            seed=self.settings.seed,
+            settings=RecordedSettings(
+                channels=self.settings.channels,
+                quality=self.settings.quality,
+                chain=self.settings.chain,
+                pipeline_version=self.pipeline_version,
+            ),
+            engine_version=__version__,
+            handle_samples=(
+                segment.used.start_sample - segment.range.start_sample,
+                max(0, segment.range.end_sample - segment.used.end_sample),
+            ),
+            pad_samples=segment.pad_samples(self.facts.length_samples),
+        )
+
+    def tags(self, record: StemRecord, fingerprint: str) -> StemTags:
+        """Return the tags of one file.
+
+        The time reference is the source timecode of its first sample, rounded to a sample.
+        """
+        position = self.facts.timecode_sample + self.segment.range.start_sample
+        count = self.facts.channels
+        stem, text = record.stem, record.prompt.text
+        return StemTags(
+            description=f"{stem}: {text}" if text else stem,
+            reference=fingerprint[:32],
+            time_reference_sample=max(0, round(position)),
+            scene=Path(self.segment.source.path).stem,
+            note=f"Made by Stemline {__version__} with the model {self.model.id}.",
+            track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
+            frame_rate=self.facts.frame_rate,
+            drop_frame=self.facts.drop_frame,
+            metadata=record.to_json(),
+        )

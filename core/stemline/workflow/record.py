@@ -282,7 +282,12 @@ class StemRecord:
 
 @dataclass(frozen=True, slots=True)
 class WritingMark:
-    """A sidecar that says that a process is writing the file: `fingerprint` names the file that it will be."""
+    """The sidecar of a file that is not finished, or whose record is damaged.
+
+    Attributes:
+        fingerprint: Names the file that it is going to be.
+        process: Id of the process that writes it; 0 where there is none.
+    """
 
     fingerprint: str
     process: int
@@ -306,12 +311,12 @@ def read_sidecar(path: Path) -> StemRecord | WritingMark | None:
     """Read a sidecar; None where there is none that Stemline wrote."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(value, dict) and value.get("state") == "writing":
-            values = _Values(value)
-            return WritingMark(values.take("work", str), values.take("process", int))
-        return StemRecord.from_json(value)
     except (OSError, ValueError, RecursionError):
         return None
+    try:
+        return StemRecord.from_json(value)
+    except RecordError:
+        return _mark(value)
 
 
 class _Values:
@@ -335,6 +340,15 @@ class _Values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RecordError(f"{name!r} is missing or is not a number.")
         return value
+
+
+def _mark(value: object) -> WritingMark | None:
+    """Read a mark, or the fingerprint of a damaged record."""
+    try:
+        values = _Values(value)
+        return WritingMark(values.take("work", str), values.take("process", int, 0))
+    except RecordError:
+        return None
 
 
 def _file(values: _Values) -> RecordedFile:

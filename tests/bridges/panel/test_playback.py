@@ -17,6 +17,7 @@ from PyQt5.QtCore import Qt
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.factories import stems_of
 from bridges.panel.harness import RATE, FakeSink, tones
+from conftest import ROOT
 from stemline.clips import MediaSource, TimeRange
 from stemline.media import open_audio
 from stemline_panel.model.formatting import next_frame, time_label
@@ -105,7 +106,9 @@ def test_equally_loud_never_clips_what_was_not_measured(open_panel: OpenPanel, t
     clip = panel.session.clip
     assert clip is not None
     stem = wav(tmp_path / "stem.wav", quiet)
-    stem.with_suffix(".json").write_text(json.dumps({"waveform": [30, 500], "mix_waveform": [400]}), encoding="utf-8")
+    record = json.loads((ROOT / "tests/core/sidecars/Hund.json").read_text(encoding="utf-8"))
+    record |= {"waveform": [30, 500], "mix_waveform": [400]}
+    stem.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
     panel.finish(stems_of(clip, stem, rate=8000))
     panel.until(lambda: len(panel.playback.levels) == 3)
     gains = matched_gains(panel.playback.levels)

@@ -142,7 +142,7 @@ class Server:
         self.address = ""
         self.token_file = config.token_file or folder.token
         self._guard = CallGuard(read_or_make_token(self.token_file))
-        self._database = Database(folder.database, SCHEMA)
+        self._database = Database(folder.database, SCHEMA, table.mend)
         owner = uuid.uuid4().hex
         self._recover(owner)
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys
@@ -19,6 +21,7 @@ from stemline_server.store import media_table
 from stemline_server.store.media_table import MediaRow, now_us
 
 MAX_LOST_LEASES = 3
+_SEQUENCE_LEAP = 1_000_000  # past every number that a client of a damaged table may have seen
 _LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 _ENDED_BADLY = (pb.STATE_FAILED, pb.STATE_CANCELLED)
 
@@ -127,9 +130,13 @@ def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: C
             (pb.STATE_SUCCEEDED, result["stem"], result["revision"], now_us(), job_id),
         )
     else:
-        pins = {(name, job_id) for name in (new.spec.media, *new.spec.subtract)}
-        connection.executemany("INSERT INTO pins VALUES (?, ?)", pins)
+        _pin(connection, job_id, new.spec)
     return _by_id(connection, job_id)
+
+
+def _pin(connection: sqlite3.Connection, job_id: int, spec: pb.SeparationSpec) -> None:
+    pins = {(name, job_id) for name in (spec.media, *spec.subtract)}
+    connection.executemany("INSERT INTO pins VALUES (?, ?)", pins)
 
 
 def get(connection: sqlite3.Connection, name: str) -> JobRecord:
@@ -298,6 +305,29 @@ def recover(connection: sqlite3.Connection, owner: str) -> None:
                 (job.id,),
             )
             _move(connection, job.id, pb.STATE_QUEUED)
+
+
+def mend(connection: sqlite3.Connection) -> None:
+    """Make a salvaged table agree with itself: readable jobs only, their pins, and sequence numbers that only grow."""
+    connection.execute("DELETE FROM pins")
+    for job in map(JobRecord.of, connection.execute("SELECT * FROM jobs").fetchall()):
+        spec = _readable_spec(job)
+        if spec is None:
+            connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+        elif job.state in _LIVE:
+            _pin(connection, job.id, spec)
+    (highest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM jobs").fetchone()
+    connection.execute(
+        "UPDATE counters SET value = ? WHERE name = 'sequence' AND value < ?", (highest + _SEQUENCE_LEAP, highest)
+    )
+
+
+def _readable_spec(job: JobRecord) -> pb.SeparationSpec | None:
+    try:
+        job.message()
+        return job.spec
+    except (DecodeError, TypeError, ValueError):
+        return None
 
 
 def waiting_claims(connection: sqlite3.Connection) -> set[str]:

@@ -8,11 +8,13 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from stemline.errors import Cancelled
 from stemline_server.store.disk import full_disk_named
+from stemline_server.store.salvage import salvage
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +28,18 @@ class Database:
     moments may be missing, never half there.
     """
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, mend: Callable[[sqlite3.Connection], object] | None = None) -> None:
+        """Open the database at `path`, salvaged if it is damaged.
+
+        Args:
+            path: The file; it is made where it is missing.
+            schema: SQL that makes the tables where they are missing.
+            mend: Called with a salvaged database to make its tables agree again.
+        """
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._folder = path.parent
-        self._connection: sqlite3.Connection = self._executor.submit(_open, path, schema).result()
+        self._file = _DatabaseFile(path, schema, mend)
+        self._connection: sqlite3.Connection = self._executor.submit(self._file.open).result()
 
     def submit(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> Future[T]:
         """Queues `work`; `after` sees its result on the database thread, committed, before any later work runs.
@@ -54,8 +64,17 @@ class Database:
         self._executor.shutdown()
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None) -> T:
-        with full_disk_named(self._folder), self._transaction():
-            result = work(self._connection)
+        with full_disk_named(self._folder):
+            try:
+                with self._transaction():
+                    result = work(self._connection)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._connection.close()
+                self._connection = self._file.heal()
+                with self._transaction():
+                    result = work(self._connection)
         if after is not None:
             after(result)
         return result
@@ -72,23 +91,74 @@ class Database:
             raise
 
 
-def _open(path: Path, schema: str) -> sqlite3.Connection:
-    """A damaged file is put aside: what it knew can be made again, a server that never starts cannot be used."""
+@dataclass(frozen=True, slots=True)
+class _DatabaseFile:
+    """Opens the file, and makes a new one of what can be read where it is damaged."""
+
+    path: Path
+    schema: str
+    mend: Callable[[sqlite3.Connection], object] | None
+
+    def open(self) -> sqlite3.Connection:
+        if self._salvaged.exists() and not self.path.exists():  # the process died between the two moves of `heal`
+            self._salvaged.replace(self.path)
+        try:
+            connection = _connect(self.path, self.schema)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            return self.heal()
+        if _is_sound(connection):
+            return connection
+        connection.close()
+        return self.heal()
+
+    def heal(self) -> sqlite3.Connection:
+        """Put the damaged file aside as `damaged-NAME`, and open a new one with the rows that could be read."""
+        _log.error("%s is damaged: it is put aside, and what can be read of it is salvaged", self.path)
+        draft = self.path.with_name(f"{self.path.name}.draft")
+        draft.unlink(missing_ok=True)
+        with contextlib.closing(_connect(draft, self.schema, journal_mode="DELETE")) as connection:
+            connection.execute("BEGIN")
+            salvage(self.path, connection)
+            if self.mend is not None:
+                self.mend(connection)
+            connection.execute("COMMIT")
+        draft.replace(self._salvaged)
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                damaged = self.path.with_name(f"{self.path.name}{ending}")
+                damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
+        self._salvaged.replace(self.path)
+        return _connect(self.path, self.schema)
+
+    @property
+    def _salvaged(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.salvaged")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _is_sound(connection: sqlite3.Connection) -> bool:
     try:
-        return _connect(path, schema)
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise
-        _log.warning("%s is damaged and was put aside", path)
-        for damaged in path.parent.glob(f"{path.name}*"):
-            damaged.replace(damaged.with_name(f"damaged-{damaged.name}"))
-        return _connect(path, schema)
+        if _is_damage(error):
+            return False
+        raise
 
 
-def _connect(path: Path, schema: str) -> sqlite3.Connection:
+def _connect(path: Path, schema: str, journal_mode: str = "WAL") -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.executescript(schema)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA journal_mode={journal_mode}")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.executescript(schema)
+    except BaseException:
+        connection.close()
+        raise
     return connection

@@ -16,20 +16,20 @@ from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
 from stemline.companion.jsonrpc import Unanswered
 from stemline.companion.remote import RemoteHost
 from stemline.errors import Code, EditError, HostError, MediaError, OutputError, UsageError
-from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
+from stemline.hosts.base import Host, HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
+from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline.hosts.plain_files import PlainFile
+from stemline.hosts.registry import edit_files_for, host_list
 from stemline.media import media_facts
 from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
 from stemline.workflow.outputs import Namer, OutputLedger
 from stemline.workflow.record import sidecar_of
-from stemline_otio import OtioEdit, OtioTarget, open_edit
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import CapturingHost, RunOutcome
 
 _MOST_NUMBERS = 99
-EDIT_SUFFIXES = (".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl")
 
 
 class Document(Protocol):
@@ -69,8 +69,8 @@ class Document(Protocol):
 
 
 def open_document(path: Path) -> Document:
-    """The place that a path names: an edit by its suffix, any other file as media. Raises StemlineError."""
-    if path.suffix.lower() in EDIT_SUFFIXES:
+    """Open an edit, by the suffixes that hosts announce, and any other file as media. Raises StemlineError."""
+    if host_list().is_edit(path):
         return EditDocument(path)
     return MediaDocument(path)
 
@@ -163,7 +163,7 @@ class EditDocument(_OnDisk):
         super().__init__(path)
         edit = self._open(self._target(self.default_output))
         self._capabilities = edit.capabilities
-        self._opened: OtioEdit | None = edit
+        self._opened: Host | None = edit
         """The edit as it is, until it has been read: a large one takes long to open."""
 
     @property
@@ -191,7 +191,7 @@ class EditDocument(_OnDisk):
             ledger.note(target, recipe)
         return AppliedResult(written.tracks, written.output, written.notes, written.result, _states([target]))
 
-    def _check_same(self, clips: Sequence[ClipRange], edit: OtioEdit) -> None:
+    def _check_same(self, clips: Sequence[ClipRange], edit: Host) -> None:
         """The edit's file tells clips apart by where they stand alone: they must still be those that were separated."""
         now = {clip.clip_id: _position_of(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
         moved = [clip.name for clip in clips if now.get(clip.clip_id) != _position_of(clip)]
@@ -205,9 +205,11 @@ class EditDocument(_OnDisk):
     def _target(self, folder: Path) -> Path:
         return folder / f"{self._path.stem}.stems.otio"
 
-    def _open(self, target: Path) -> OtioEdit:
+    def _open(self, target: Path) -> Host:
         try:
-            return open_edit(self._path, OtioTarget(target))
+            unpack_to = self._path.parent / f"{self._path.name}.media"
+            request = OpenRequest(self._path, target, EditOptions(), "", unpack_to)
+            return edit_files_for(self._path).open_edit(request)
         except OSError as error:
             raise EditError(f"{self._path} cannot be read: {error.strerror}.") from error
 

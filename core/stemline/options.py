@@ -1,4 +1,8 @@
-"""What a user chooses between, in the words of commands, settings and messages alike. Imports nothing."""
+"""Values that users choose from, spelled the same in commands, settings and messages."""
+
+from __future__ import annotations
+
+from stemline.errors import UsageError
 
 QUALITIES = ("fast", "standard", "best")
 CHANNELS = ("linked", "each", "mono")
@@ -7,3 +11,9 @@ PLAYS = ("all", "stem", "residual")
 MAX_SEED = (1 << 64) - 1
 MAX_PRIORITY = (1 << 31) - 1
 MAX_HANDLE_S = 600
+
+
+def check_choice(name: str, chosen: str | None, choices: tuple[str | None, ...]) -> None:
+    """Raise UsageError unless `chosen` is one of `choices`."""
+    if chosen not in choices:
+        raise UsageError(f"{name} must be one of {', '.join(filter(None, choices))}, not {chosen!r}.")

@@ -22,6 +22,7 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError
 from stemline.extras import install_command
+from stemline.hosts.registry import unreadable_edit
 from stemline_otio.bundles import unpack_bundle
 from stemline_otio.document import only_timeline, read_timeline
 from stemline_otio.edl import read_edl
@@ -48,7 +49,6 @@ EDL = Format("EDL", "cmx_3600", "otio-cmx3600-adapter")
 BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF, ".edl": EDL}
 _FOR_PROGRAMMERS = re.compile(r"<class '[^']*'>|The following argument types are supported:.*", re.DOTALL)
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
-_OTHERS = {".fcpxml": "export the sequence as .otio or as Final Cut 7 XML", ".drp": "export the timeline as .otio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,7 @@ def _read_other(path: Path, suffix: str) -> EditDocument:
     """Through whatever adapter is installed for the suffix; nobody tested it."""
     suffixes = otio.adapters.suffixes_with_defined_adapters(read=True)
     if suffix[1:] not in suffixes:
-        shown = suffix or "a name without suffix"
-        raise EditError(
-            f"{path.name}: {shown} is no edit format that can be read here.",
-            code=Code.EDIT_FORMAT_UNKNOWN,
-            advice=f"Please {_OTHERS.get(suffix, 'export the edit as .otio, Final Cut 7 XML, AAF or EDL')}.",
-        )
+        raise unreadable_edit(path)
     adapter = otio.adapters.from_filepath(str(path))
     known = Format(f"{suffix[1:].upper()}", adapter.name, f"the adapter {adapter.name}")
     timeline = only_timeline(call_adapter(known, path, lambda found: found.read_from_file(str(path))), path)

@@ -1,1 +1,44 @@
-"""What holds the edit: an OTIO file, plain media files, or a program behind the companion process."""
+"""Hosts: what holds an edit. The protocols and values that a host is written with, and how a host announces itself."""
+
+from stemline.clips import ClipRange, MediaSource, SampleRange, Skip, StemClip, StemTrack, TimeRange
+from stemline.hosts.base import (
+    Host,
+    HostCapabilities,
+    RangeToRender,
+    ReadClips,
+    Rendered,
+    Selection,
+    WriteOptions,
+    Written,
+)
+from stemline.hosts.checks import Check, Status
+from stemline.hosts.description import HostDescription, Installed, Installer
+from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOptions, OpenRequest
+
+__all__ = [
+    "Check",
+    "ClipRange",
+    "Delivered",
+    "DeliveryRequest",
+    "EditFiles",
+    "EditOptions",
+    "Host",
+    "HostCapabilities",
+    "HostDescription",
+    "Installed",
+    "Installer",
+    "MediaSource",
+    "OpenRequest",
+    "RangeToRender",
+    "ReadClips",
+    "Rendered",
+    "SampleRange",
+    "Selection",
+    "Skip",
+    "Status",
+    "StemClip",
+    "StemTrack",
+    "TimeRange",
+    "WriteOptions",
+    "Written",
+]

@@ -7,23 +7,38 @@ from pathlib import Path
 
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
-from stemline.options import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES
+from stemline.options import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES, check_choice
 from stemline.plan import PlanSettings
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """Everything but the host and the stems.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How sound is separated, for files and edits alike.
 
-    `channels` is "linked", "each" or "mono"; `sample_format` "wav24", "wav32f" or "flac" (None: wav24, but wav32f for
-    media that hold more than 24 bits). `model` empty means the server's default; `server` None means the private one.
-    With `checkerboard` neighbours never share a stem track. `audition_s` above 0 separates only so many seconds from
-    the start of each clip and writes no tracks. Raises UsageError for what no run could take.
+    Attributes:
+        server: Address of the server: HOST:PORT on this machine, or https://HOST:PORT. None uses the one in
+            STEMLINE_SERVER, else this user's private server, which starts on demand.
+        model: Model id, as `stemline models` lists it; empty for the server's default.
+        seed: Seed of models that draw noise, from 0 to 2**64 - 1.
+        quality: "fast", "standard" or "best".
+        channels: "linked" (one estimate for all channels), "each" (every channel by itself) or "mono" (fold-down).
+        sample_format: "wav24", "wav32f" or "flac"; None writes 24-bit WAV, and 32-bit float for media with more bits.
+        chain: Take each stem from what the stems before it left of the mix.
+        overwrite: Replace results that exist already.
+        priority: Jobs of a higher priority run first.
+
+    Raises:
+        UsageError: A value that no run accepts.
+
+    Example:
+        >>> import stemline
+        >>> settings = stemline.Settings(quality="best", sample_format="flac")
+        >>> stemline.Settings(quality="fine")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.UsageError: quality must be one of fast, standard, best, not 'fine'.
     """
 
-    output_dir: Path
-    selection: Selection = field(default_factory=Selection)
-    plan: PlanSettings = field(default_factory=PlanSettings)
     server: str | None = None
     model: str = ""
     seed: int = 0
@@ -31,26 +46,37 @@ class RunSettings:
     channels: str = "linked"
     sample_format: str | None = None
     chain: bool = False
-    play: str = "all"
-    checkerboard: bool = False
-    disable_originals: bool = True
     overwrite: bool = False
-    audition_s: int = 0
     priority: int = 0
 
     def __post_init__(self) -> None:
-        _check_choice("quality", self.quality, QUALITIES)
-        _check_choice("channels", self.channels, CHANNELS)
-        _check_choice("sample_format", self.sample_format, (None, *FORMATS))
-        _check_choice("play", self.play, PLAYS)
+        check_choice("quality", self.quality, QUALITIES)
+        check_choice("channels", self.channels, CHANNELS)
+        check_choice("sample_format", self.sample_format, (None, *FORMATS))
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")
-        if self.audition_s < 0:
-            raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")
         if abs(self.priority) > MAX_PRIORITY:
             raise UsageError(f"priority must be -{MAX_PRIORITY} to {MAX_PRIORITY}, not {self.priority}.")
 
 
-def _check_choice(name: str, chosen: str | None, choices: tuple[str | None, ...]) -> None:
-    if chosen not in choices:
-        raise UsageError(f"{name} must be one of {', '.join(filter(None, choices))}, not {chosen!r}.")
+@dataclass(frozen=True, slots=True)
+class RunSettings(Settings):
+    """Everything that a run needs besides the host and the stems.
+
+    With `checkerboard` neighbours never share a stem track. `audition_s` above 0 separates only so many seconds from
+    the start of each clip and writes no tracks. Raises UsageError for a value that no run accepts.
+    """
+
+    output_dir: Path
+    selection: Selection = field(default_factory=Selection)
+    plan: PlanSettings = field(default_factory=PlanSettings)
+    play: str = "all"
+    checkerboard: bool = False
+    disable_originals: bool = True
+    audition_s: int = 0
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        check_choice("play", self.play, PLAYS)
+        if self.audition_s < 0:
+            raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")

@@ -9,7 +9,7 @@ from stemline_app.cli.answers import write_json, write_table
 from stemline_app.cli.options import add_json
 
 if TYPE_CHECKING:
-    from stemline_app.doctor import Check
+    from stemline.hosts.checks import Check
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """0 when all that is needed works, 1 otherwise."""
-    from stemline_app.doctor import Status, all_checks
+    from stemline.hosts.checks import Status
+    from stemline_app.doctor import all_checks
 
     checks = list(all_checks())
     if args.json:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from stemline.companion.wire import to_wire
-from stemline_app.doctor.check import Check, Status
+from stemline.hosts.checks import Check, Status
+from stemline_app.doctor.hosts import host_checks
 from stemline_app.doctor.packages import package_checks
 from stemline_app.doctor.places import place_checks
-from stemline_app.doctor.resolve import resolve_checks
 from stemline_app.doctor.server import server_checks
 
 __all__ = ["Check", "Status", "all_checks", "report"]
@@ -20,7 +20,7 @@ def all_checks() -> Iterator[Check]:
     yield from package_checks()
     yield from place_checks()
     yield from server_checks()
-    yield from resolve_checks()
+    yield from host_checks()
 
 
 def report() -> dict[str, Any]:

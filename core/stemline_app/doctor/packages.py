@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stemline._version import __version__
 from stemline.extras import install_command
-from stemline_app.doctor.check import Check, Status
+from stemline.hosts.checks import Check, Status
 
 _CORE = {
     "numpy": "numpy",
@@ -66,7 +66,6 @@ def package_checks() -> Iterator[Check]:
     for name, module in _CORE.items():
         yield _core_package(name, module)
     yield _codecs()
-    yield _otio()
     yield from _server_packages()
 
 
@@ -95,19 +94,6 @@ def _codecs() -> Check:
     if missing:
         return Check("codecs", Status.WARN, f"cannot read {', '.join(missing)}", "Run `pip install -U av`.")
     return Check("codecs", Status.OK, "aac, ac3, eac3, mp3, opus, vorbis, flac, alac and PCM can be read")
-
-
-def _otio() -> Check:
-    try:
-        import opentimelineio as otio
-
-        suffixes = otio.adapters.suffixes_with_defined_adapters(read=True)
-    except Exception as error:  # noqa: BLE001 - a broken plugin manifest throws anything
-        return Check("edit formats", Status.FAIL, f"OpenTimelineIO does not work ({error})", _INSTALL_CORE)
-    if "otio" not in suffixes:
-        advice = "Check OTIO_PLUGIN_MANIFEST_PATH."
-        return Check("edit formats", Status.FAIL, "OpenTimelineIO cannot read .otio files", advice)
-    return Check("edit formats", Status.OK, ", ".join(sorted(f".{suffix}" for suffix in suffixes)))
 
 
 def _server_packages() -> Iterator[Check]:

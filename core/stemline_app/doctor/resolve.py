@@ -13,7 +13,7 @@ from typing import Any
 
 from stemline import paths
 from stemline.extras import install_command, why_no_panel
-from stemline_app.doctor.check import Check, Status
+from stemline.hosts.checks import Check, Status
 from stemline_app.install import resolve
 from stemline_bridge import CompanionProcess, ConnectionClosed, NotInstalled, RemoteError, find_installation
 

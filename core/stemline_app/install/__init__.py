@@ -1,9 +1,5 @@
-"""Puts the bridges where their host programs look for them, and writes down where this Stemline is.
-
-Each target (`blender`, `resolve`) is a module of this package with `install` and `uninstall`.
-"""
+"""Installers of the bridges, one module for each host program, and the record of where this Stemline is installed."""
 
 from stemline_app.install.record import bridge_folder, record_installation
-from stemline_app.install.target import Outcome, Target, target
 
-__all__ = ["Outcome", "Target", "bridge_folder", "record_installation", "target"]
+__all__ = ["bridge_folder", "record_installation"]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from stemline import paths
 from stemline.errors import Code, OutputError
+from stemline.hosts.description import Installed
 from stemline_app.install.blender_package import EXTENSION_ID, build_zip, put_files, validate_zip
 from stemline_app.install.record import record_installation
-from stemline_app.install.target import Outcome
 
 _FIRST_WITH_EXTENSIONS = (4, 2)
 _OLDEST = (3, 4)
@@ -49,7 +49,7 @@ class Blender:
         return f"bl_ext.user_default.{EXTENSION_ID}" if self.version >= _FIRST_WITH_EXTENSIONS else EXTENSION_ID
 
 
-def install() -> Outcome:
+def install() -> Installed:
     """Builds and checks the zip, and puts the bridge into every Blender found. Raises StemlineError."""
     found = find_blenders()
     usable = [blender for blender in found if blender.version >= _OLDEST]
@@ -67,15 +67,15 @@ def install() -> Outcome:
             by_hand.append(blender.name)
     done += [f"{b.name} is too old: Stemline needs 3.4 or later." for b in found if b.version < _OLDEST]
     if not usable:
-        return Outcome(
+        return Installed(
             tuple(done), f"No Blender was found. In Blender: Preferences > Add-ons > Install from Disk, {zip_path}."
         )
     if by_hand:
-        return Outcome(tuple(done), f"Enable Stemline in Preferences > Add-ons of {', '.join(by_hand)}.")
-    return Outcome(tuple(done), "In Blender's Video Sequencer press N and choose the Stemline tab.")
+        return Installed(tuple(done), f"Enable Stemline in Preferences > Add-ons of {', '.join(by_hand)}.")
+    return Installed(tuple(done), "In Blender's Video Sequencer press N and choose the Stemline tab.")
 
 
-def uninstall() -> Outcome:
+def uninstall() -> Installed:
     """Takes the bridge out of every Blender found. The record of this Stemline stays: other hosts may use it."""
     done = []
     for blender in find_blenders():
@@ -90,7 +90,7 @@ def uninstall() -> Outcome:
                 ) from error
             done.append(f"{blender.name}: removed {blender.folder}.")
     shutil.rmtree(paths.home_dir() / "blender", ignore_errors=True)
-    return Outcome(tuple(done) or ("Stemline is in no Blender.",))
+    return Installed(tuple(done) or ("Stemline is in no Blender.",))
 
 
 def find_blenders() -> list[Blender]:

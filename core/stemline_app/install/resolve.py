@@ -16,9 +16,9 @@ from pathlib import Path
 from stemline import paths
 from stemline.errors import OutputError
 from stemline.extras import install_command, why_no_panel
+from stemline.hosts.description import Installed
 from stemline_app.install.fresh_folder import fresh_folder
 from stemline_app.install.record import bridge_folder, record_installation
-from stemline_app.install.target import Outcome
 from stemline_bridge import atomic_write
 
 SCRIPT_NAME = "Stemline.py"
@@ -55,7 +55,7 @@ else:
 '''
 
 
-def install() -> Outcome:
+def install() -> Installed:
     """Raises OutputError."""
     record_installation()
     script = scripts_folder() / "Utility" / SCRIPT_NAME
@@ -69,10 +69,10 @@ def install() -> Outcome:
     next_step = "Restart DaVinci Resolve, then choose Workspace > Scripts > Stemline."
     if why_no_panel():
         next_step = f"The panel's packages are missing. Run: {install_command('panel')}. {next_step}"
-    return Outcome(tuple(done), next_step)
+    return Installed(tuple(done), next_step)
 
 
-def uninstall() -> Outcome:
+def uninstall() -> Installed:
     """Raises OutputError."""
     try:
         removed = _remove(copies())
@@ -80,8 +80,8 @@ def uninstall() -> Outcome:
     except OSError as error:
         raise _unwritable(error) from error
     if not removed:
-        return Outcome(("There was no menu script of Stemline's in DaVinci Resolve.",))
-    return Outcome(tuple(f"Removed: {path}." for path in removed), "Restart DaVinci Resolve.")
+        return Installed(("There was no menu script of Stemline's in DaVinci Resolve.",))
+    return Installed(tuple(f"Removed: {path}." for path in removed), "Restart DaVinci Resolve.")
 
 
 def scripts_folder() -> Path:

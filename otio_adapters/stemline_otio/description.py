@@ -1,0 +1,22 @@
+"""The description of the edit host. Importing this module loads neither OpenTimelineIO nor an adapter."""
+
+from stemline.hosts.description import HostDescription
+
+DESCRIPTION = HostDescription(
+    name="otio",
+    title="OpenTimelineIO, Final Cut 7 XML, AAF and EDL",
+    reads=(".otio", ".otioz", ".otiod", ".xml", ".aaf", ".edl"),
+    writes=("xml", "aaf", "wav"),
+    refuses={
+        ".drp": "In DaVinci Resolve, choose File > Export > Timeline and the type OpenTimelineIO.",
+        ".drt": "In DaVinci Resolve, choose File > Export > Timeline and the type OpenTimelineIO.",
+        ".fcpxml": "Export the sequence as .otio or as Final Cut 7 XML.",
+        ".fcpxmld": "Export the sequence as .otio or as Final Cut 7 XML.",
+        ".kdenlive": "In Kdenlive 25.04 or later, choose File > Export OpenTimelineIO.",
+        ".mlt": "In Shotcut, choose File > Export > EDL.",
+        ".prproj": "In Premiere Pro, choose File > Export > Final Cut Pro XML.",
+    },
+    edit_files="stemline_otio.edit_files:FILES",
+    checks=("stemline_otio.checks:edit_format_checks",),
+    dialects={"generic": "stemline_otio.dialect:Dialect.GENERIC"},
+)

@@ -7,4 +7,4 @@ report=$(PYTHONPATH=scripts "$python" -c 'from importlinter.cli import lint_impo
     echo "$report" | sed '1,/^Contracts$/d'
     exit 1
 }
-if [ "${1:-}" = -v ]; then echo "$report"; else echo "$report" | tail -1; fi
+if [ "${1:-}" = -v ]; then echo "$report"; else echo "$report" | grep "^Contracts: "; fi

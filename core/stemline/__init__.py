@@ -1,5 +1,125 @@
-"""Stemline pulls any sound out of an edit by prompt and puts the stems back as new tracks of that edit."""
+"""Separate any sound from media files and edits by naming it.
+
+Example:
+    >>> import stemline
+    >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
+    >>> [stem.stem for stem in result.stems]
+    ['dialogue']
+
+The names in `__all__` are the public API; everything else is private to this repository. Names load on first use, so
+that `import stemline` is fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from stemline._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from stemline.api.edits import separate_edit
+    from stemline.api.files import separate
+    from stemline.api.results import EditResult, Record, Result
+    from stemline.api.running import Block, Run
+    from stemline.api.starting import start
+    from stemline.api.stems import Prompt, Span, Stem
+    from stemline.client import Client, connect
+    from stemline.errors import (
+        Cancelled,
+        Code,
+        EditError,
+        HostError,
+        InputError,
+        MediaError,
+        NoServerError,
+        OutputError,
+        SeparationError,
+        StemlineError,
+        UsageError,
+    )
+    from stemline.hosts.edits import EditOptions
+    from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
+    from stemline.workflow.settings import Settings
+    from stemline.workflow.verify import Verdict, verify
+
+__all__ = [
+    "Block",
+    "Cancelled",
+    "Client",
+    "ClipOutcome",
+    "Code",
+    "EditError",
+    "EditOptions",
+    "EditResult",
+    "HostError",
+    "InputError",
+    "MediaError",
+    "NoServerError",
+    "OutputError",
+    "Progress",
+    "Prompt",
+    "Record",
+    "Result",
+    "Run",
+    "SeparationError",
+    "Settings",
+    "Span",
+    "Stem",
+    "StemOutcome",
+    "StemlineError",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "connect",
+    "separate",
+    "separate_edit",
+    "start",
+    "verify",
+]
+
+_MODULES = {
+    "separate_edit": "stemline.api.edits",
+    "separate": "stemline.api.files",
+    "EditResult": "stemline.api.results",
+    "Record": "stemline.api.results",
+    "Result": "stemline.api.results",
+    "Block": "stemline.api.running",
+    "Run": "stemline.api.running",
+    "start": "stemline.api.starting",
+    "Prompt": "stemline.api.stems",
+    "Span": "stemline.api.stems",
+    "Stem": "stemline.api.stems",
+    "Client": "stemline.client",
+    "connect": "stemline.client",
+    "Cancelled": "stemline.errors",
+    "Code": "stemline.errors",
+    "EditError": "stemline.errors",
+    "HostError": "stemline.errors",
+    "InputError": "stemline.errors",
+    "MediaError": "stemline.errors",
+    "NoServerError": "stemline.errors",
+    "OutputError": "stemline.errors",
+    "SeparationError": "stemline.errors",
+    "StemlineError": "stemline.errors",
+    "UsageError": "stemline.errors",
+    "EditOptions": "stemline.hosts.edits",
+    "ClipOutcome": "stemline.workflow.results",
+    "Progress": "stemline.workflow.results",
+    "StemOutcome": "stemline.workflow.results",
+    "Settings": "stemline.workflow.settings",
+    "Verdict": "stemline.workflow.verify",
+    "verify": "stemline.workflow.verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -51,16 +51,6 @@ def name_from_text(text: str) -> str:
     return stem_name_from_text(clean_text(text))
 
 
-def parse_stem(argument: str) -> tuple[str, str]:
-    """`NAME=TEXT` -> (name, text); the text may be empty when spans are to say what is meant."""
-    name, equals, text = argument.partition("=")
-    if not equals:
-        raise UsageError(
-            f"--stem takes NAME=TEXT, not {argument[:80]!r}.", advice="For example --stem dialogue=speech."
-        )
-    return clean_name(name), clean_text(text) if text.strip() else ""
-
-
 @dataclass(frozen=True, slots=True)
 class TimePoint:
     """A place in a file as typed: seconds from its start, or a label of its timecode."""
@@ -95,31 +85,6 @@ def parse_time(text: str) -> TimePoint:
     if text.count(":") + text.count(";") == 3 and len(text) <= 16:
         return TimePoint(None, text)
     raise UsageError(f"{text[:40]!r} is not a time.", advice="Give seconds (12.5) or source timecode (HH:MM:SS:FF).")
-
-
-@dataclass(frozen=True, slots=True)
-class TypedSpan:
-    """`[NAME=]START..END` as typed; `stem` is empty when it belongs to the only stem."""
-
-    stem: str
-    start: TimePoint
-    end: TimePoint
-
-    def resolve(self, facts: MediaFacts) -> TimeRange:
-        span = TimeRange(self.start.resolve(facts), self.end.resolve(facts))
-        if span.duration <= 0:
-            raise UsageError("A span must end after it starts.", advice="Write START..END in seconds.")
-        return span
-
-
-def parse_span(argument: str) -> TypedSpan:
-    name, equals, times = argument.partition("=")
-    if not equals:
-        name, times = "", argument
-    start, dots, end = times.partition("..")
-    if not dots:
-        raise UsageError(f"{argument[:80]!r} is not a span.", advice="Write [NAME=]START..END, for example 3.5..4.2.")
-    return TypedSpan(clean_name(name) if name else "", parse_time(start), parse_time(end))
 
 
 def merge_ranges(spans: list[TimeRange]) -> tuple[TimeRange, ...]:

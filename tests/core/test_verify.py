@@ -15,7 +15,7 @@ from stemline.errors import Code
 from stemline.media import AudioFormat, SampleFormat, StemTags, open_writer
 from stemline.workflow import RunResult
 from stemline_app.cli import main
-from stemline_app.cli.output import say_notices
+from stemline_app.cli.output import say_edit_notices
 
 RECORD: dict[str, Any] = json.loads((Path(__file__).parent / "sidecars" / "Hund.json").read_text(encoding="utf-8"))
 RECORD = {name: RECORD[name] for name in list(RECORD)[: list(RECORD).index("null")]}
@@ -78,7 +78,7 @@ def test_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytes
 
 def test_names_of_a_host_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     skip = Skip(STEERING, STEERING, Fraction(0), Code.CLIP_NOT_MEDIA, STEERING)
-    say_notices(RunResult((), (skip,), (), (), (), "", (STEERING,), "noop", 0.0, 0.0, 0.0))
+    say_edit_notices(RunResult((), (skip,), (), (), (), "", (STEERING,), "noop", 0.0, 0.0, 0.0))
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 2
     assert err.replace("\n", "").isprintable()

@@ -13,7 +13,7 @@ import pytest
 from stemline.client import stop_private
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.workflow.record import StemRecord
-from stemline.workflow.verify import verify_file
+from stemline.workflow.verify import verify
 from stemline_app.cli import main
 
 Separate = Callable[..., dict[str, Any]]
@@ -41,7 +41,7 @@ def command(shared_server: None, capsys: pytest.CaptureFixture[str]) -> Callable
 
 def record_in(path: str) -> StemRecord:
     """The record that a stem file itself carries."""
-    record = verify_file(path).record
+    record = verify(path).record
     assert record is not None
     return record
 

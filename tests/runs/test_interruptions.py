@@ -21,7 +21,7 @@ from runs.conftest import noise
 from stemline.client import Client, Job, JobRequest, JobState, connect, find_private
 from stemline.clips import MediaSource
 from stemline.media import media_facts
-from stemline.workflow.verify import verify_file
+from stemline.workflow.verify import verify
 from stemline_app.cli import main
 
 CLIPS = 24
@@ -56,7 +56,7 @@ def start(edit: Path, output: Path) -> subprocess.Popen[bytes]:
 
 
 def stems(folder: Path) -> dict[str, str]:
-    return {path.name: verify_file(path).audio_sha256 for path in (folder / "stems").glob("*.wav")}
+    return {path.name: verify(path).audio_sha256 for path in (folder / "stems").glob("*.wav")}
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from stemline.clips import MediaSource
 from stemline.media import AudioFormat, AudioReader, SampleFormat, open_audio, open_writer
 from stemline.workflow import fileset, run, segment_writer
 from stemline.workflow.results import Null
-from stemline.workflow.verify import verify_file
+from stemline.workflow.verify import verify
 from stemline_app.cli import main
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
@@ -278,7 +278,7 @@ def test_files_say_how_they_were_made_and_a_changed_sample_shows(command: Comman
     media = noise(tmp_path / "in.wav")
     _, answer, _ = command("separate", media, "--prompt", "dog", "--seed", "7", "--model", "noop", "-o", tmp_path)
     path = Path(answer["results"][0]["stems"][0]["path"])
-    checked = verify_file(path)
+    checked = verify(path)
     assert checked.intact, checked.sentence
     assert checked.record and checked.record.prompt.text == "dog"
     assert checked.record.seed == 7

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stemline.api.running import plan_host
 from stemline.client import connect
 from stemline.clips import StemRequest
 from stemline.companion.companion import Separation
@@ -16,7 +17,7 @@ from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError, UsageError
 from stemline.hosts.base import Host, Selection
 from stemline.prompts import checked_requests
-from stemline.workflow import Progress, RunResult, RunSettings, run_edit
+from stemline.workflow import Progress, RunResult, RunSettings
 
 Doctor = Callable[[], Mapping[str, Any]]
 """Returns the answer to `doctor`: `works`, `advice` and `checks`."""
@@ -65,7 +66,7 @@ class EditServices:
             def on_progress(progress: Progress) -> None:
                 report(to_wire(progress))
 
-            return _summary(run_edit(host, stems, settings, on_progress, cancelled))
+            return _summary(plan_host(host, stems, settings).follow(on_progress, cancelled).result())
 
         return separation
 

@@ -4,8 +4,8 @@ from stemline.workflow.outputs import EditNamer, FileNamer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, Failure, Notice, Null, Progress, RunResult, StemOutcome
-from stemline.workflow.run import run_edit, run_prepared
-from stemline.workflow.settings import RunSettings
+from stemline.workflow.run import run_prepared
+from stemline.workflow.settings import RunSettings, Settings
 
 __all__ = [
     "ClipOutcome",
@@ -19,8 +19,8 @@ __all__ = [
     "Progress",
     "RunResult",
     "RunSettings",
+    "Settings",
     "StemOutcome",
     "prepare",
-    "run_edit",
     "run_prepared",
 ]

@@ -1,12 +1,14 @@
-"""How a run talks to whoever started it, and hears that it should stop."""
+"""Progress and cancellation between a run and its caller."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from stemline.client import Client
 from stemline.clips import SampleRange
 from stemline.plan import Extent, StemSegment
 from stemline.workflow.prepare import Prepared
@@ -14,10 +16,22 @@ from stemline.workflow.results import Progress
 
 
 class Hooks:
-    """What the caller of a run gave it. `stop` ends the run from within."""
+    """Callbacks of a run's caller, and what the run tells about itself while it works.
 
-    def __init__(self, on_progress: Callable[[Progress], None], cancelled: Callable[[], bool]) -> None:
+    `on_files` is called from the run's threads with each finished set of stem files by stem name. `stop` ends the run
+    from within. `client` is set while the run is connected; `open_jobs` names its jobs that have not ended.
+    """
+
+    def __init__(
+        self,
+        on_progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+        on_files: Callable[[StemSegment, Mapping[str, Path]], None] = lambda segment, files: None,
+    ) -> None:
         self.on_progress = on_progress
+        self.on_files = on_files
+        self.client: Client | None = None
+        self.open_jobs: set[str] = set()
         self._cancelled = cancelled
         self._stop = False
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from stemline._version import __version__
-from stemline.client import connect
+from stemline.client import Client, connect
 from stemline.client.run_lock import at_work
 from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, StemRequest
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow.estimate import remember_speed
-from stemline.workflow.outputs import EditNamer, Namer
-from stemline.workflow.prepare import Prepared, prepare
+from stemline.workflow.outputs import Namer
+from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, Failure, Notice, Progress, RunResult, StemOutcome
@@ -22,29 +22,24 @@ from stemline.workflow.separation import SegmentResult, Separation
 from stemline.workflow.settings import RunSettings
 
 
-def run_edit(
+def run_prepared(
     host: Host,
-    stems: Sequence[StemRequest],
+    prepared: Prepared,
     settings: RunSettings,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    namer: Namer,
+    hooks: Hooks,
+    *,
+    client: Client | None = None,
 ) -> RunResult:
-    """Separates the host's clips and writes the stem tracks back to it. Finished work of earlier runs is used again.
+    """Separate the clips of a plan and write the stem tracks to the host. Finished files of earlier runs are reused.
 
-    A clip that fails is listed and the others go on. Raises StemlineError for what stops everything: no server, a
-    prompt that the model refuses, a full disk, nothing to separate; Cancelled when `cancelled` said so (what is done
-    is kept).
+    A clip that fails is listed and the others go on. `client` is used instead of a connection to `settings.server`,
+    and stays open. Raises StemlineError for what stops everything: no server, a prompt that the model refuses, a full
+    disk; Cancelled when the hooks say so (finished files stay).
     """
-    namer = EditNamer(settings.output_dir)
-    prepared = prepare(host, stems, settings, namer.folder)
-    return run_prepared(host, prepared, settings, namer, Hooks(on_progress, cancelled))
-
-
-def run_prepared(host: Host, prepared: Prepared, settings: RunSettings, namer: Namer, hooks: Hooks) -> RunResult:
-    """`run_edit` for a plan that is made already, with other file names."""
     started = time.monotonic()
-    with at_work(), connect(settings.server) as client:
-        separation = Separation(client, prepared, settings, namer, hooks)
+    with at_work(), nullcontext(client) if client else connect(settings.server) as hooks.client:
+        separation = Separation(hooks.client, prepared, settings, namer, hooks)
         results = separation.run()
     remember_speed(separation.model.id, *separation.computed())
     if hooks.stopped():

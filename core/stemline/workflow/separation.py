@@ -64,7 +64,7 @@ class Separation:
         self._pipeline_version = client.server_info().pipeline_version
         self._planned = prepared.plan.jobs_of()
         self._jobs: dict[tuple[Extent, str], Job] = {}
-        self._open_jobs: set[str] = set()
+        self._open_jobs = hooks.open_jobs
         self._results: list[SegmentResult] = []
         self._swept: set[Path] = set()
         self._meter = Meter(prepared, hooks.on_progress)
@@ -257,12 +257,18 @@ class Separation:
         except Exception as error:  # noqa: BLE001 - as above
             result.error = report_crash(error)
         result.elapsed_s = time.monotonic() - started
+        self._announce(result)
         self._meter.segment(segment)
         return result
 
     def _leave_out(self, result: SegmentResult) -> None:
         self._results.append(result)
+        self._announce(result)
         self._meter.leave_out(result.segment)
+
+    def _announce(self, result: SegmentResult) -> None:
+        if result.files:
+            self._hooks.on_files(result.segment, {name: file.path for name, file in result.files.items()})
 
     def _check_cancelled(self) -> None:
         if self._hooks.stopped():

@@ -12,7 +12,7 @@ from stemline.workflow.record import RecordError, StemRecord, read_sidecar, side
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verdict:
     """One file as it was read.
 
     Attributes:
@@ -91,7 +91,7 @@ class Verified:
         return lines
 
 
-def verify_file(path: str | Path) -> Verified:
+def verify(path: str | Path) -> Verdict:
     """Read a stem file and its sidecar and hash the audio. The file is streamed once.
 
     Raises:
@@ -101,7 +101,7 @@ def verify_file(path: str | Path) -> Verified:
     tags = read_tags(path)
     sidecar = read_sidecar(sidecar_of(path))
     bext = tags.bext
-    return Verified(
+    return Verdict(
         path=path,
         audio_sha256=tags.audio_sha256,
         record=_record(tags.metadata),

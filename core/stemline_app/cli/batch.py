@@ -3,76 +3,224 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import stemline
+from stemline.hosts.edits import LANES, NAME_TEMPLATE, ORIGINALS, SPLITS, TIMECODES
 from stemline.options import PLAYS
-from stemline_app.cli.options import add_common
+from stemline_app.cli.options import add_common, add_hidden, parse_stem, settings_of
+
+if TYPE_CHECKING:
+    from stemline.api.running import Run
+
+_DME = (("dialogue", "speech"), ("music", "music"))
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options. Dialects and formats are those that the installed hosts announce."""
+    from stemline.hosts.registry import host_list
+
+    hosts = host_list()
     parser = commands.add_parser(
         "batch",
-        help="stems of a whole edit",
-        description="Pull sounds out of every clip of an edit; get the edit back with new audio tracks.",
+        help="separate a whole edit",
+        description="Separate sounds from every clip of an edit. Writes the edit with new audio tracks.",
     )
-    parser.add_argument("edit", metavar="EDIT", help="an edit: .otio, .otioz, .otiod, Final Cut 7 .xml, .aaf or .edl")
-    parser.add_argument("--stem", action="append", default=[], metavar="NAME=TEXT", help="may be repeated")
-    parser.add_argument("--dme", action="store_true", help="dialogue, music, and effects as the residual")
-    parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="which audio tracks (default: all)")
-    parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default 2)")
-    parser.add_argument("--play", choices=PLAYS, default="all", help="new tracks that sound")
+    parser.add_argument("edit", metavar="EDIT", help=f"an edit: {', '.join(hosts.read_suffixes)}")
     parser.add_argument(
-        "--originals", choices=("disable", "keep"), default="disable", help="the separated clips (default: disable)"
+        "--stem", action="append", default=[], metavar="NAME=TEXT", help="a stem to make; may be repeated"
+    )
+    parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
+    parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="audio tracks to separate (default: all)")
+    parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default: 2)")
+    parser.add_argument("--enable", choices=PLAYS, default="all", help="new tracks that sound (default: all)")
+    add_hidden(parser, "--play", dest="enable", choices=PLAYS)
+    parser.add_argument(
+        "--originals", choices=ORIGINALS, default="disable", help="what happens to separated clips (default: disable)"
     )
     parser.add_argument(
         "--lanes",
-        choices=("fit", "checkerboard"),
+        choices=LANES,
         default="fit",
-        help="a further track only where clips overlap (default), or neighbours on alternating tracks",
-    )
-    parser.add_argument("--media-root", action="append", default=[], metavar="DIR", help="where to look for media")
-    parser.add_argument("--path-map", action="append", default=[], metavar="FROM=TO", help="where a folder is now")
-    parser.add_argument(
-        "--rate", metavar="FPS", help="frame rate of an EDL, which does not say it: 25, 29.97, 24000/1001"
+        help="a second track only where clips overlap (default), or neighbors on alternating tracks",
     )
     parser.add_argument(
-        "--for", dest="dialect", choices=("generic", "resolve"), default="generic", help="who opens the .otio"
+        "--media-root", action="append", default=[], metavar="DIR", help="search this folder for missing media"
     )
-    _add_delivery(parser)
-    parser.add_argument("--audition", type=int, metavar="SECONDS", help="only the first of each clip")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument(
+        "--path-map", action="append", default=[], metavar="FROM=TO", help="look for the media of one folder in another"
+    )
+    parser.add_argument(
+        "--rate", metavar="FPS", help="frame rate of an edit that does not state it (EDL): 25, 29.97, 24000/1001"
+    )
+    parser.add_argument(
+        "--for",
+        dest="dialect",
+        choices=tuple(hosts.dialects),
+        default="generic",
+        help="write the .otio as this program imports it (default: generic)",
+    )
+    _add_delivery(parser, hosts.formats)
+    parser.add_argument(
+        "--audition", type=int, metavar="SECONDS", help="separate only the first seconds of each clip; write no edit"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add_common(parser)
     parser.set_defaults(func=run)
 
 
-def _add_delivery(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("delivery", "The stems alone, beside the .otio, as other programs take them.")
+def _add_delivery(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:
+    group = parser.add_argument_group("delivery", "The stems alone, beside the .otio, in formats of other programs.")
     group.add_argument(
         "--to",
         action="append",
-        choices=("xml", "aaf", "wav"),
+        choices=formats,
         default=[],
-        help="a sequence of the stems (Final Cut 7 XML, AAF), or a broadcast wave per clip; may be repeated",
+        help="a sequence of the stems (xml, aaf) or a broadcast wave for each clip (wav); may be repeated",
     )
     group.add_argument(
-        "--rewrite", action="store_true", help="the whole edit as xml or aaf too, if no clip of it gets lost"
+        "--rewrite", action="store_true", help="also write the whole edit as xml or aaf, if no clip gets lost"
     )
     group.add_argument(
-        "--legs",
-        choices=("mono", "interleaved"),
-        help="a file and a track per channel, or all channels in one (default: aaf mono, xml and wav interleaved)",
+        "--split-channels",
+        choices=SPLITS,
+        help="a file and a track for each channel, or all channels in one (default: aaf mono, xml and wav interleaved)",
     )
     group.add_argument(
-        "--stamp", choices=("record", "source"), help="timecode in the files of --to wav: edit's (default) or source's"
+        "--timecode", choices=TIMECODES, help="timecode in the files of --to wav: the edit's (default) or the media's"
     )
     group.add_argument(
-        "--names",
-        default="{track}_{record}_{clip}",
+        "--name-template",
+        default=NAME_TEMPLATE,
         metavar="TEMPLATE",
-        help="names of the files of --to wav (default: %(default)s; also {edit} {stem} {source} {number})",
+        help="file names of --to wav (default: %(default)s; also {edit} {stem} {source} {number})",
     )
+    add_hidden(group, "--legs", dest="split_channels", choices=SPLITS)
+    add_hidden(group, "--stamp", dest="timecode", choices=TIMECODES)
+    add_hidden(group, "--names", dest="name_template", metavar="TEMPLATE")
 
 
 def run(args: argparse.Namespace) -> int:
-    from stemline_app.cli.batching import batch
+    """Read, plan, say what it will take, separate, write, report."""
+    from stemline.api.edits import plan_edit
+    from stemline_app.cli.answers import say
+    from stemline_app.cli.output import progress_bar, say_orders
+    from stemline_app.cli.stopping import stop_by_signal
 
-    return batch(args)
+    edit = Path(args.edit).absolute()
+    stems, options, settings = _stems(args), _options(args), settings_of(args)
+    with (
+        stop_by_signal() as stop,
+        plan_edit(edit, stems, output=args.output, settings=settings, options=options) as planned,
+    ):
+        if args.dry_run:
+            _print_plan(args, edit, planned)
+            return 0
+        if not args.json:
+            say(_expectation(planned))
+            say_orders(stems)
+        with progress_bar(edit.name) as show, stop.gently():
+            result = planned.follow(show, stop.asked).result()
+    _print_result(args, result)
+    return 1 if result.failed or result.export_errors else 0
+
+
+def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
+    pairs = [parse_stem(stem) for stem in args.stem]
+    if args.dme:
+        if pairs:
+            raise stemline.UsageError("--dme names the stems itself.", advice="Give either --dme or --stem.")
+        pairs = list(_DME)
+    return [stemline.Stem(name, text) for name, text in pairs]
+
+
+def _options(args: argparse.Namespace) -> stemline.EditOptions:
+    if args.audition is not None and args.audition < 1:
+        raise stemline.UsageError("--audition takes whole seconds above 0.")
+    tracks = () if args.tracks == "all" else tuple(name.strip() for name in args.tracks.split(",") if name.strip())
+    return stemline.EditOptions(
+        tracks=tracks,
+        handle_s=args.handles,
+        enable=args.enable,
+        originals=args.originals,
+        lanes=args.lanes,
+        dialect=args.dialect,
+        rate=args.rate,
+        media_roots=tuple(map(Path, args.media_root)),
+        path_map=tuple(map(_path_pair, args.path_map)),
+        audition_s=args.audition or 0,
+        to=tuple(args.to),
+        rewrite=args.rewrite,
+        split_channels=args.split_channels,
+        timecode=args.timecode,
+        name_template=args.name_template,
+    )
+
+
+def _path_pair(text: str) -> tuple[str, str]:
+    old, equals, new = text.partition("=")
+    if not (old and equals):
+        raise stemline.UsageError(
+            f"--path-map takes FROM=TO, not {text[:80]!r}.", advice=r"For example 'Z:\Show=/mnt/show'."
+        )
+    return old, new
+
+
+def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None:
+    from stemline.workflow.outputs import relative_to
+    from stemline_app.cli.answers import print_json, say, write_line
+    from stemline_app.cli.output import print_results, say_edit_notices
+
+    if args.json:
+        failed = [{"input": f.clip, "code": str(f.code), "message": f.message} for f in result.failed]
+        failed += [{"input": result.edit, "code": str(e.code), "message": str(e)} for e in result.export_errors]
+        print_json([result.to_json()], failed)
+        return
+    print_results(result.clips, Path(result.report).parent)
+    say_edit_notices(result)
+    for error in result.export_errors:
+        say(f"failed: {error}")
+    for path in (result.output, *result.exports) if result.output else ():
+        write_line(relative_to(Path.cwd(), path))
+    write_line(relative_to(Path.cwd(), result.report))
+
+
+def _expectation(planned: Run[Any]) -> str:
+    expected, prepared = planned.estimate, planned.plan.prepared
+    time = f"about {max(1, round(expected.engine_s))} s of computing" if expected.engine_s else "time not known yet"
+    return (
+        f"{len(prepared.clips)} clips, {expected.audio_s:.0f} s of sound to separate ({time}), "
+        f"{expected.files} files of {expected.output_bytes / 1e6:.0f} MB; {len(prepared.skipped)} clips skipped."
+    )
+
+
+def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any]) -> None:
+    from stemline.report.build import skip_of
+    from stemline_app.cli.answers import print_json, write_line
+    from stemline_app.cli.output import skip_line
+
+    expected, prepared = planned.estimate, planned.plan.prepared
+    if args.json:
+        result = {
+            "edit": str(edit),
+            "dry_run": True,
+            "clips": len(prepared.clips),
+            "skipped": [skip_of(skip) for skip in prepared.skipped],
+            "jobs": expected.jobs,
+            "files": expected.files,
+            "audio_s": round(expected.audio_s, 3),
+            "estimated_engine_s": None if expected.engine_s is None else round(expected.engine_s, 1),
+            "output_bytes": expected.output_bytes,
+            "cache_bytes": expected.cache_bytes,
+            "free_bytes": expected.free_bytes,
+        }
+        print_json([result], [])
+        return
+    write_line(_expectation(planned))
+    for segment in prepared.plan.segments:
+        rate = prepared.facts[segment.source].sample_rate
+        start_s, end_s = segment.range.start_sample / rate, segment.range.end_sample / rate
+        write_line(f"{Path(segment.source.path).name}: {start_s:.3f}-{end_s:.3f} s")
+    for skip in prepared.skipped:
+        write_line(skip_line(skip))

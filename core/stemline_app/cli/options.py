@@ -1,27 +1,37 @@
-"""Options that several commands share. Imports nothing heavy: `--help` is fast."""
+"""Options that several commands share, and the syntax of their values. Imports nothing heavy: `--help` is fast."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+import stemline
 from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """The options of every command that separates."""
+    """Add the options of every command that separates."""
     add_server(parser)
-    parser.add_argument("--model", metavar="ID", default="", help="model to use; `stemline models` lists them")
+    parser.add_argument(
+        "--model", metavar="ID", default="", help="model to use; `stemline models` lists them (default: the server's)"
+    )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of models that draw noise (default 0)")
-    parser.add_argument("--quality", choices=QUALITIES, default="standard")
-    parser.add_argument("--format", choices=FORMATS, help="of the stems (default wav24; wav32f for deeper media)")
+    parser.add_argument(
+        "--quality", choices=QUALITIES, default="standard", help="speed against quality (default: standard)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="format of the stems (default: wav24, or wav32f for media with more than 24 bits)",
+    )
     parser.add_argument(
         "--channels",
         choices=CHANNELS,
         default="linked",
-        help="one estimate carried to all channels, every channel by itself, or a fold-down to mono",
+        help="one estimate for all channels (default), every channel by itself, or a fold-down to mono",
     )
-    parser.add_argument("--chain", action="store_true", help="take each stem from what the ones before it left")
-    parser.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    parser.add_argument("--chain", action="store_true", help="take each stem from what the stems before it left")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     add_json(parser)
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=_folder, default=".", help="folder for the results (default: here)"
@@ -29,15 +39,58 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add `--server`."""
     parser.add_argument(
         "--server",
         metavar="ADDR",
         help="HOST:PORT on this machine or https://HOST:PORT (default: STEMLINE_SERVER, else the private server)",
     )
+
+
+def add_hidden(parser: argparse._ActionsContainer, flag: str, **options: Any) -> None:
+    """Add an option under its earlier name: it works and is not listed."""
+    parser.add_argument(flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **options)
+
+
+def settings_of(args: argparse.Namespace) -> stemline.Settings:
+    """Return the settings that `add_common` reads. Raises UsageError."""
+    return stemline.Settings(
+        server=args.server,
+        model=args.model,
+        seed=args.seed,
+        quality=args.quality,
+        channels=args.channels,
+        sample_format=args.format,
+        chain=args.chain,
+        overwrite=args.overwrite,
+    )
+
+
+def parse_stem(argument: str) -> tuple[str, str]:
+    """Return name and text of NAME=TEXT; the text may be empty where spans mark the sound. Raises UsageError."""
+    name, equals, text = argument.partition("=")
+    if not equals:
+        raise stemline.UsageError(
+            f"--stem takes NAME=TEXT, not {argument[:80]!r}.", advice="For example --stem dialogue=speech."
+        )
+    stem = stemline.Stem(name, text)
+    return stem.name, stem.prompt.text
+
+
+def parse_span(argument: str, *, sounds: bool) -> tuple[str, stemline.Span]:
+    """Return stem name (empty: the only stem) and span of [NAME=]START..END. Raises UsageError."""
+    name, _, times = argument.rpartition("=")
+    start, dots, end = times.partition("..")
+    if not dots:
+        raise stemline.UsageError(
+            f"{argument[:80]!r} is not a span.", advice="Write [NAME=]START..END, for example 3.5..4.2."
+        )
+    return stemline.Stem(name, "").name if name else "", stemline.Span(start, end, sounds)
 
 
 def _folder(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the commands that separate tell people: a table, notes, and a progress bar while they work."""
+"""Output of the commands that separate: a table, notes, and a progress bar."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemline.clips import Skip, StemRequest
+from stemline import ClipOutcome, Progress, Result, Stem
+from stemline.clips import Skip
 from stemline.workflow.outputs import relative_to
-from stemline.workflow.results import ClipOutcome, Failure, Progress, RunResult
+from stemline.workflow.results import Failure, Notice, RunResult
 from stemline_app.cli.answers import say, visible
 from stemline_bridge.stem_names import asks_to_remove
 
@@ -56,9 +57,9 @@ class _Lines:
             say(f"{self._title}: {tenth * 10} %, {progress.stage}")
 
 
-def print_clips(clips: Sequence[ClipOutcome], folder: Path) -> None:
-    """The table of a run: clip, stem, file, null, speed. Nothing where there is no clip."""
-    if not clips:
+def print_results(results: Sequence[ClipOutcome | Result], folder: Path) -> None:
+    """Print a table of clips or files: name, stem, file, null, speed. Print nothing where there are none."""
+    if not results:
         return
     from rich.console import Console
     from rich.table import Table
@@ -69,33 +70,39 @@ def print_clips(clips: Sequence[ClipOutcome], folder: Path) -> None:
         table.add_column(title, overflow="fold")
     for title in ("null dBFS", "speed"):
         table.add_column(title, justify="right", no_wrap=True)
-    for clip in clips:
+    for clip in results:
+        name = clip.name if isinstance(clip, ClipOutcome) else Path(clip.media).name
         rows = [(f"{stem.stem}{'' if stem.found else ' (not found)'}", stem.path) for stem in clip.stems]
         rows.append(("residual", clip.residual))
         for i, (stem, path) in enumerate(rows):
             shown = relative_to(folder, path)
-            first = (clip.name, f"{clip.null.dbfs:g}", _speed(clip)) if i == 0 else ("", "", "")
+            first = (name, f"{clip.null.dbfs:g}", _speed(clip)) if i == 0 else ("", "", "")
             table.add_row(*(Text(visible(cell)) for cell in (first[0], stem, shown)), first[1], first[2])
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
-def _speed(clip: ClipOutcome) -> str:
+def _speed(clip: ClipOutcome | Result) -> str:
     if clip.reused:
         return "reused"
     return f"{clip.speed:.1f}x" if clip.speed else "-"
 
 
-def say_orders(stems: Iterable[StemRequest]) -> None:
-    """Where a prompt asks to remove something: which file has it, and which is without."""
+def say_orders(stems: Iterable[Stem]) -> None:
+    """Print, for each prompt that asks to remove a sound, which file holds it and which is without it."""
     for stem in stems:
         if asks_to_remove(stem.prompt.text):
             say(f"note: {stem.prompt.text!r}: the stem {stem.name} holds that sound, the residual is without it.")
 
 
-def say_notices(result: RunResult) -> None:
-    """Warnings, skipped and failed clips, on stderr."""
-    for notice in result.notices:
+def say_notices(notices: Iterable[Notice]) -> None:
+    """Print what the user should know about stems, on stderr."""
+    for notice in notices:
         say(f"note: {notice.clip}: {notice.message}")
+
+
+def say_edit_notices(result: RunResult) -> None:
+    """Print notices, notes, and the clips that were skipped or failed, on stderr."""
+    say_notices(result.notices)
     for note in result.notes:
         say(f"note: {note}")
     for skip in result.skipped:

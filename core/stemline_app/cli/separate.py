@@ -1,39 +1,144 @@
-"""`stemline separate`: stems of plain media files, or of a range of them."""
+"""`stemline separate`: stems of media files, or of a range of them."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stemline_app.cli.options import add_common
+import stemline
+from stemline_app.cli.options import add_common, parse_span, parse_stem, settings_of
+
+if TYPE_CHECKING:
+    from stemline_app.cli.stopping import Stop
+
+_ENDS_ALL = (stemline.Cancelled, stemline.NoServerError)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
     parser = commands.add_parser(
         "separate",
-        help="stems of files",
-        description="Pull sounds out of media files: one file per stem, and the rest.",
+        help="separate media files",
+        description="Separate sounds from media files. Writes one file for each stem, and the residual.",
     )
-    parser.add_argument("media", nargs="+", metavar="MEDIA")
+    parser.add_argument("media", nargs="+", metavar="MEDIA", help="a file with audio")
     parser.add_argument(
-        "--prompt",
+        "--prompt", action="append", default=[], metavar="TEXT", help="a sound to pull out; may be repeated"
+    )
+    parser.add_argument(
+        "--stem",
         action="append",
         default=[],
-        metavar="TEXT",
-        help="what to pull out: speech, rain, ...; may be repeated",
+        metavar="NAME=TEXT",
+        help="a sound and the name of its stem; may be repeated",
     )
     parser.add_argument(
-        "--stem", action="append", default=[], metavar="NAME=TEXT", help="a named stem; may be repeated"
+        "--plus", action="append", default=[], metavar="[NAME=]START..END", help="where the sound is heard"
     )
-    parser.add_argument("--plus", action="append", default=[], metavar="[NAME=]START..END", help="where the sound is")
-    parser.add_argument("--minus", action="append", default=[], metavar="[NAME=]START..END", help="where it is not")
-    parser.add_argument("--in", dest="start", metavar="TIME", help="seconds, or source timecode HH:MM:SS:FF")
-    parser.add_argument("--out", dest="end", metavar="TIME")
-    parser.add_argument("--stream", type=int, default=0, metavar="N", help="audio stream, counted from 0")
+    parser.add_argument(
+        "--minus", action="append", default=[], metavar="[NAME=]START..END", help="where the sound is not heard"
+    )
+    parser.add_argument("--in", dest="start", metavar="TIME", help="start: seconds, or source timecode HH:MM:SS:FF")
+    parser.add_argument("--out", dest="end", metavar="TIME", help="end: seconds, or source timecode HH:MM:SS:FF")
+    parser.add_argument("--stream", type=int, default=0, metavar="N", help="audio stream, counted from 0 (default 0)")
     add_common(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from stemline_app.cli.separating import separate
+    """Separate each file by itself: a file that cannot be used does not stop the others."""
+    from stemline_app.cli.answers import print_json, say
+    from stemline_app.cli.output import print_results, say_notices, say_orders
+    from stemline_app.cli.stopping import stop_by_signal
 
-    return separate(args)
+    request = _Request(args)
+    results: list[stemline.Result] = []
+    errors: list[tuple[str, stemline.StemlineError]] = []
+    with stop_by_signal() as stop:
+        for path in request.media:
+            try:
+                results.append(request.separate(path, stop))
+            except stemline.StemlineError as error:
+                errors.append((path, error))
+                if isinstance(error, _ENDS_ALL):
+                    break  # finished results are printed all the same
+    if args.json:
+        print_json(
+            [result.to_json() for result in results],
+            [{"input": path, "code": str(fault.code), "message": str(fault)} for path, fault in errors],
+        )
+    else:
+        print_results(results, request.folder)
+        say_orders(request.stems)
+        for result in results:
+            say_notices(result.notices)
+    for _, fault in errors:
+        say(f"stemline: {fault}")
+    if not errors:
+        return 0
+    ended = not results or isinstance(errors[-1][1], _ENDS_ALL)
+    return max(fault.exit_code for _, fault in errors) if ended else 1
+
+
+class _Request:
+    """The command line, checked before any file is opened."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from stemline.api.stems import exact_time
+
+        if args.stream < 0:
+            raise stemline.UsageError("--stream counts from 0.")
+        self.media = list(dict.fromkeys(str(Path(media).absolute()) for media in args.media))
+        self.folder = Path(args.output).absolute()
+        self.stems = _stems(args)
+        self._range = tuple(exact_time(time) if time else None for time in (args.start, args.end))
+        self._stream: int = args.stream
+        self._settings = settings_of(args)
+
+    def separate(self, path: str, stop: Stop) -> stemline.Result:
+        """Separate one file. Raises StemlineError, for a fault of Stemline itself, too: media are untrusted."""
+        from stemline.api.files import plan_file
+        from stemline.crash_reports import report_crash
+        from stemline_app.cli.output import progress_bar
+
+        try:
+            planned = plan_file(
+                path,
+                self.stems,
+                output=self.folder,
+                settings=self._settings,
+                range=(self._range[0], self._range[1]),
+                stream=self._stream,
+                beside=self.media,
+            )
+            with progress_bar(Path(path).name) as show, stop.gently():
+                return planned.follow(show, stop.asked).result()
+        except stemline.StemlineError:
+            raise
+        except Exception as error:
+            raise report_crash(error) from error
+
+
+def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
+    """Return the stems with their spans. Raises UsageError for a span that belongs to no stem."""
+    from stemline.api.stems import stem_list
+
+    named = [*((stem.name, stem.prompt.text) for stem in stem_list(args.prompt)), *map(parse_stem, args.stem)]
+    spans = [parse_span(text, sounds=True) for text in args.plus]
+    spans += [parse_span(text, sounds=False) for text in args.minus]
+    if not named and spans:
+        named = [("target", "")]
+    names = {name for name, _ in named}
+    for stem, _ in spans:
+        if stem not in names and (stem or len(names) != 1):
+            raise stemline.UsageError(
+                f"The span {stem + '=' if stem else ''}… belongs to no stem.",
+                advice=f"Write NAME=START..END with one of: {', '.join(sorted(names))}.",
+            )
+    return [stemline.Stem(name, stemline.Prompt(text, _spans_of(name, spans))) for name, text in named]
+
+
+def _spans_of(name: str, spans: Sequence[tuple[str, stemline.Span]]) -> tuple[stemline.Span, ...]:
+    return tuple(span for stem, span in spans if stem in ("", name))

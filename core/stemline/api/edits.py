@@ -1,0 +1,200 @@
+"""Separation of whole edits."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from stemline.api.files import PathText, settings_fields
+from stemline.api.results import EditResult
+from stemline.api.running import Plan, Run
+from stemline.api.stems import Stems, requests_for, stem_list
+from stemline.client import Client
+from stemline.clips import StemRequest
+from stemline.errors import UsageError
+from stemline.files import write_json, write_text
+from stemline.hosts.base import Selection
+from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOptions, OpenRequest
+from stemline.hosts.registry import edit_files_for, host_list
+from stemline.plan import PlanSettings, safe_part
+from stemline.report import render_page, report_of
+from stemline.workflow import EditNamer, Progress, RunResult, RunSettings, Settings, prepare
+from stemline.workflow.outputs import OutputLedger
+
+_SUFFIX = ".stems.otio"
+_NAME_CHARACTERS = 120
+
+
+def separate_edit(
+    edit: PathText,
+    stems: Stems,
+    *,
+    output: PathText,
+    settings: Settings = Settings(),
+    options: EditOptions = EditOptions(),
+    progress: Callable[[Progress], None] | None = None,
+    client: Client | None = None,
+) -> EditResult:
+    """Separate the clips of an edit and write the edit with stem tracks.
+
+    Writes what `stemline batch` writes: the edit, the stem files, the report. The edit itself stays as it is. Running
+    again resumes; finished clips are not separated again.
+
+    Args:
+        edit: Path of an edit in a format that an installed host reads.
+        stems: Stems to make from every clip: names with prompts, `Stem`s, or texts.
+        output: Folder for the results.
+        settings: How to separate.
+        options: How the edit is read, and what is written.
+        progress: Called with a `Progress` while the run works, from several threads.
+        client: Connection to use instead of `settings.server`.
+
+    Returns:
+        The new edit, and clip by clip what was done. Clips that cannot be separated are listed with a reason.
+
+    Raises:
+        UsageError: A stem, option or setting that no run accepts.
+        EditError: The edit cannot be read, or none of its clips can be separated.
+        NoServerError: No server can be reached or started.
+        OutputError: A result cannot be written.
+
+    Example:
+        >>> import stemline
+        >>> result = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="out")
+        >>> [clip.name for clip in result.clips]
+        ['interview']
+    """
+    with plan_edit(edit, stems, output=output, settings=settings, options=options, client=client) as run:
+        return run.follow(progress).result()
+
+
+def plan_edit(
+    edit: PathText,
+    stems: Stems,
+    *,
+    output: PathText,
+    settings: Settings = Settings(),
+    options: EditOptions = EditOptions(),
+    client: Client | None = None,
+) -> Run[EditResult]:
+    """Plan `separate_edit`: read the edit, choose the names of the results. Raises StemlineError."""
+    path = Path(edit).absolute()
+    requests = requests_for(stem_list(stems))
+    _check(options)
+    files = edit_files_for(path)
+    files.check(options, settings.sample_format)
+    run_settings = _run_settings(Path(output).absolute(), settings, options)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(OutputLedger(run_settings.output_dir))
+        writer = _EditWriter(path, requests, run_settings, options, files, ledger)
+        unpack_to = run_settings.output_dir / f"{safe_part(path.stem, _NAME_CHARACTERS)}.media"
+        host = files.open_edit(OpenRequest(path, writer.target, options, writer.report_data.name, unpack_to))
+        namer = EditNamer(run_settings.output_dir)
+        prepared = prepare(host, requests, run_settings, namer.folder)
+        return Run(Plan(host, prepared, run_settings, namer), writer.finish, client, stack.pop_all())
+
+
+class _EditWriter:
+    """The results of one run beside its stem files: names first, and at the end exports and report."""
+
+    def __init__(
+        self,
+        edit: Path,
+        stems: tuple[StemRequest, ...],
+        settings: RunSettings,
+        options: EditOptions,
+        files: EditFiles,
+        ledger: OutputLedger,
+    ) -> None:
+        self._edit, self._stems, self._settings, self._options = edit, stems, settings, options
+        self._files, self._ledger = files, ledger
+        self._recipe = _recipe(edit, stems, settings, options)
+        self._recipes: dict[Path, str] = {}
+        self.target = self._choose(safe_part(edit.stem, _NAME_CHARACTERS), _SUFFIX, self._recipe)
+        self.report = self._choose("report", ".html", self._recipe)
+        self.report_data = self._choose("report", ".json", self._recipe)
+
+    def finish(self, run: RunResult) -> EditResult:
+        """Write the exports and the report. Raises OutputError."""
+        delivered = Delivered()
+        if run.output:
+            self._note(self.target)
+            base = Path(run.output).name.removesuffix(_SUFFIX)
+            delivered = self._files.deliver(
+                DeliveryRequest(
+                    Path(run.output),
+                    run.tracks,
+                    self._options,
+                    lambda suffix, recipe: self._choose(base, suffix, f"{self._recipe} {recipe}"),
+                    self._note,
+                )
+            )
+        run = dataclasses.replace(run, notes=(*run.notes, *delivered.notes))
+        report = report_of(str(self._edit), run, self._stems, self._settings)
+        write_json(self.report_data, report)
+        write_text(self.report, render_page(report))
+        for path in (self.report_data, self.report):
+            self._note(path)
+        return EditResult(
+            **{field.name: getattr(run, field.name) for field in dataclasses.fields(run)},
+            edit=str(self._edit),
+            report=str(self.report),
+            report_data=str(self.report_data),
+            exports=tuple(map(str, delivered.paths)),
+            export_errors=delivered.failed,
+        )
+
+    def _choose(self, base: str, suffix: str, recipe: str) -> Path:
+        path = self._ledger.choose(base, suffix, recipe, overwrite=self._settings.overwrite)
+        self._recipes[path] = recipe
+        return path
+
+    def _note(self, path: Path) -> None:
+        self._ledger.note(path, self._recipes[path])
+
+
+def _check(options: EditOptions) -> None:
+    """Raise UsageError for a dialect or format that no host announces, and for a folder that is not there."""
+    hosts = host_list()
+    if options.dialect not in hosts.dialects:
+        known = ", ".join(sorted(hosts.dialects))
+        raise UsageError(f"No host announces the dialect {options.dialect!r}.", advice=f"Known: {known}.")
+    for kind in options.to:
+        if kind not in hosts.formats:
+            raise UsageError(f"No host writes the format {kind!r}.", advice=f"Known: {', '.join(hosts.formats)}.")
+    for root in options.media_roots:
+        if not root.is_dir():
+            raise UsageError(f"The media root {root} is not a folder.")
+
+
+def _run_settings(folder: Path, settings: Settings, options: EditOptions) -> RunSettings:
+    return RunSettings(
+        folder / "audition" if options.audition_s else folder,
+        selection=Selection(options.tracks),
+        plan=PlanSettings(handle=options.handle),
+        play=options.enable,
+        checkerboard=options.lanes == "checkerboard",
+        disable_originals=options.originals == "disable",
+        audition_s=options.audition_s,
+        **settings_fields(settings),
+    )
+
+
+def _recipe(edit: Path, stems: tuple[StemRequest, ...], settings: RunSettings, options: EditOptions) -> str:
+    """Return a digest of what was asked for: asking for the same writes the same edit again."""
+    asked: list[object] = [
+        os.path.relpath(edit, settings.output_dir) if edit.drive == settings.output_dir.drive else str(edit),
+        [[stem.name, stem.prompt.text] for stem in stems],
+        [settings.model, settings.seed, settings.quality, settings.channels, settings.chain, settings.sample_format],
+        [str(options.handle), options.enable, settings.disable_originals, options.tracks, options.dialect],
+        [settings.checkerboard],
+    ]
+    spans = [[str(span) for span in (*stem.prompt.plus, "", *stem.prompt.minus)] for stem in stems]
+    if any(len(of_stem) > 1 for of_stem in spans):
+        asked.append(spans)
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

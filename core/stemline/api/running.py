@@ -1,0 +1,271 @@
+"""A run: a separation that is planned, started, watched and cancelled."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.client import Client, Job, JobState
+from stemline.clips import MediaFacts, MediaSource, StemRequest
+from stemline.errors import StemlineError
+from stemline.hosts.base import Host
+from stemline.media import open_audio
+from stemline.plan import StemSegment
+from stemline.workflow import EditNamer, Hooks, Prepared, Progress, RunResult, RunSettings, prepare, run_prepared
+from stemline.workflow.estimate import check_room, estimate
+from stemline.workflow.outputs import Namer
+from stemline.workflow.results import Estimate
+
+T = TypeVar("T")
+_BLOCK_SAMPLES = 1 << 16
+_POLL_S = 0.2
+_CLOSE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A finished block of one stem.
+
+    Attributes:
+        media: Path of the media that the sound comes from.
+        stem: Name of the stem, or "residual".
+        start_sample: Position of the first sample in the media.
+        sample_rate: Samples per second.
+        samples: float32 array of shape [channels, samples].
+
+    Example:
+        >>> import stemline
+        >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
+        ...     first = next(run.blocks())
+        >>> first.stem, first.start_sample, first.samples.shape
+        ('dialogue', 0, (1, 48000))
+    """
+
+    media: str
+    stem: str
+    start_sample: int
+    sample_rate: int
+    samples: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A planned run: the host with its clips, the work, and where the files go."""
+
+    host: Host
+    prepared: Prepared
+    settings: RunSettings
+    namer: Namer
+
+
+class Run(Generic[T]):
+    """A separation that runs in the background.
+
+    `stemline.start` returns one. As a context manager it is cancelled at the end of the block unless it has ended.
+
+    Example:
+        >>> import stemline
+        >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
+        ...     result = run.result()
+        >>> run.done, run.progress.fraction
+        (True, 1.0)
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        finish: Callable[[RunResult], T],
+        client: Client | None = None,
+        resources: ExitStack | None = None,
+    ) -> None:
+        self._plan = plan
+        self._finish = finish
+        self._client = client
+        self._on_progress: Callable[[Progress], None] | None = None
+        self._cancelled: Callable[[], bool] | None = None
+        self._resources = resources or ExitStack()
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._hooks = Hooks(self._note_progress, self._stopped, self._on_files)
+        self._progress = Progress("planned", 0, 1)
+        self._finished: queue.SimpleQueue[tuple[StemSegment, Mapping[str, Path]] | None] = queue.SimpleQueue()
+        self._values: list[T] = []
+        self._error: BaseException | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """Return what the run does, for callers inside this repository."""
+        return self._plan
+
+    @property
+    def estimate(self) -> Estimate:
+        """Return the expected seconds of sound, computing time and bytes on disk."""
+        return estimate(self._plan.prepared, self._plan.settings)
+
+    @property
+    def progress(self) -> Progress:
+        """Return how far the run is."""
+        return self._progress
+
+    @property
+    def done(self) -> bool:
+        """Return whether the run has ended: with a result, an error, or cancelled."""
+        return self._ended.is_set()
+
+    def follow(
+        self, progress: Callable[[Progress], None] | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> Self:
+        """Call `progress` while the run works, from several threads, and stop it when `cancelled` returns true.
+
+        For use before the run starts.
+        """
+        self._on_progress, self._cancelled = progress, cancelled
+        return self
+
+    def start(self) -> Self:
+        """Start the run in a thread of its own, once, and return it."""
+        if self._thread is None and not self.done:
+            self._thread = threading.Thread(target=self._run_quietly, name="stemline-run", daemon=True)
+            self._thread.start()
+        return self
+
+    def cancel(self) -> None:
+        """Ask the run to stop. Its jobs are cancelled and finished files stay; `result` raises Cancelled."""
+        self._stop.set()
+
+    def queue_place(self) -> int | None:
+        """Return how many jobs of others the server starts before this run's next one.
+
+        Zero while one of its jobs is computed; None while it has no job on the server.
+        """
+        client, names = self._hooks.client, set(self._hooks.open_jobs)
+        if client is None or not names or self.done:
+            return None
+        waiting: list[Job] = []
+        with suppress(StemlineError):  # the server stops, or the run ends meanwhile
+            waiting = list(client.jobs(states=(JobState.QUEUED, JobState.RUNNING)))
+        own = [job for job in waiting if job.name in names]
+        if not own:
+            return None
+        if any(job.state is JobState.RUNNING for job in own):
+            return 0
+        first = min(map(_order, own))
+        return sum(_order(job) < first for job in waiting if job.name not in names)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the sound of each stem as its files are finished, in blocks of at most 65536 samples.
+
+        The samples are those of the files. Blocks of a clip come in order of time, with every stem and then the
+        residual at each position. Starts the run; can be iterated once. Raises what `result` raises.
+        """
+        self.start()
+        while (finished := self._finished.get()) is not None:
+            yield from _blocks_of(*finished, self._plan.prepared.facts)
+        self.result()
+
+    def result(self, timeout_s: float | None = None) -> T:
+        """Return the result, waiting for the end of the run; a run that is not started works in this thread.
+
+        Raises:
+            TimeoutError: The run has not ended after `timeout_s` seconds. It goes on.
+            StemlineError: What stopped the run.
+        """
+        if self._thread is None and not self.done:
+            self._run()
+        self._wait(timeout_s)
+        if self._error is not None:
+            raise self._error
+        return self._values[0]
+
+    def close(self) -> None:
+        """Cancel the run unless it has ended, wait for it, and free the names of its results."""
+        self.cancel()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_TIMEOUT_S)
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _wait(self, timeout_s: float | None) -> None:
+        """Wait in short steps, so that signals are handled."""
+        left_s = timeout_s
+        while not self._ended.wait(_POLL_S if left_s is None else min(_POLL_S, max(0.0, left_s))):
+            if left_s is not None:
+                left_s -= _POLL_S
+                if left_s <= 0:
+                    raise TimeoutError(f"The run has not ended after {timeout_s:g} s.")
+
+    def _run_quietly(self) -> None:
+        with suppress(BaseException):  # `result` raises it where the caller is
+            self._run()
+
+    def _run(self) -> None:
+        plan = self._plan
+        try:
+            check_room(self.estimate, plan.settings.output_dir)
+            result = run_prepared(plan.host, plan.prepared, plan.settings, plan.namer, self._hooks, client=self._client)
+            self._values.append(self._finish(result))
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._resources.close()
+            self._ended.set()
+            self._finished.put(None)
+
+    def _stopped(self) -> bool:
+        return self._stop.is_set() or (self._cancelled is not None and self._cancelled())
+
+    def _note_progress(self, progress: Progress) -> None:
+        self._progress = progress
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def _on_files(self, segment: StemSegment, files: Mapping[str, Path]) -> None:
+        self._finished.put((segment, files))
+
+
+def plan_host(
+    host: Host, stems: Sequence[StemRequest], settings: RunSettings, client: Client | None = None
+) -> Run[RunResult]:
+    """Plan a run on the clips of any host, to which the new tracks are written. Raises StemlineError."""
+    namer = EditNamer(settings.output_dir)
+    plan = Plan(host, prepare(host, stems, settings, namer.folder), settings, namer)
+    return Run(plan, lambda result: result, client)
+
+
+def _order(job: Job) -> tuple[int, float]:
+    """Return the sort key by which the server starts jobs."""
+    return -job.request.priority, job.created.timestamp() if job.created else 0.0
+
+
+def _blocks_of(
+    segment: StemSegment, files: Mapping[str, Path], facts: Mapping[MediaSource, MediaFacts]
+) -> Iterator[Block]:
+    source, held = segment.source, segment.range
+    sample_rate = facts[source].sample_rate
+    with ExitStack() as stack:
+        readers = {name: stack.enter_context(open_audio(MediaSource(str(path)))) for name, path in files.items()}
+        for start in range(0, held.length, _BLOCK_SAMPLES):
+            end = min(start + _BLOCK_SAMPLES, held.length)
+            for name, reader in readers.items():
+                yield Block(source.path, name, held.start_sample + start, sample_rate, reader.read(start, end))

@@ -1,0 +1,72 @@
+"""Start a separation of a file or an edit in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from stemline.api.edits import plan_edit
+from stemline.api.files import PathText, TimeSpan, plan_file
+from stemline.api.results import EditResult, Result
+from stemline.api.running import Run
+from stemline.api.stems import Stems
+from stemline.client import Client
+from stemline.errors import UsageError
+from stemline.hosts.edits import EditOptions
+from stemline.hosts.registry import host_list
+from stemline.workflow import Progress, Settings
+
+
+def start(
+    source: PathText,
+    stems: Stems,
+    *,
+    output: PathText,
+    settings: Settings = Settings(),
+    options: EditOptions | None = None,
+    range: TimeSpan | None = None,
+    stream: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    client: Client | None = None,
+) -> Run[Result] | Run[EditResult]:
+    """Start to separate a media file or an edit, and return while it runs.
+
+    The input is read and checked first; work that takes long happens in the background. A path with the suffix of an
+    edit is an edit, as is everything with `options`; every other path is a media file.
+
+    Args:
+        source: Path of a media file or of an edit.
+        stems: Stems to make: names with prompts, `Stem`s, or texts.
+        output: Folder for the results.
+        settings: How to separate.
+        options: For an edit: how it is read, and what is written.
+        range: For a file: start and end of the part to separate.
+        stream: For a file: audio stream, counted from 0.
+        progress: Called with a `Progress` while the run works, from several threads.
+        client: Connection to use instead of `settings.server`.
+
+    Returns:
+        The run: finished blocks of sound, progress, place in the queue, cancel, and the result of `separate` or
+        `separate_edit`.
+
+    Raises:
+        UsageError: A stem, option or setting that no run accepts.
+        InputError: The file or the edit cannot be read.
+
+    Example:
+        >>> import stemline
+        >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
+        ...     seconds = sum(block.samples.shape[1] / block.sample_rate for block in run.blocks())
+        >>> seconds, run.result().null.dbfs
+        (2.0, -240.0)
+    """
+    run: Run[Result] | Run[EditResult]
+    if options is not None or host_list().is_edit(Path(source)):
+        if range is not None or stream:
+            raise UsageError("range and stream are for media files.", advice="Omit them for an edit.")
+        run = plan_edit(
+            source, stems, output=output, settings=settings, options=options or EditOptions(), client=client
+        )
+    else:
+        run = plan_file(source, stems, output=output, settings=settings, range=range, stream=stream, client=client)
+    return run.follow(progress).start()

@@ -1,12 +1,10 @@
-"""DaVinci Resolve: whether it is here, runs our script, and finds the way back to Stemline."""
+"""Checks of DaVinci Resolve: whether it is here, runs the menu script, and can start the panel."""
 
 from __future__ import annotations
 
 import json
-import os
 import plistlib
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,48 +13,68 @@ from stemline import paths
 from stemline.extras import install_command, why_no_panel
 from stemline.hosts.checks import Check, Status
 from stemline_app.install import resolve
-from stemline_bridge import CompanionProcess, ConnectionClosed, NotInstalled, RemoteError, find_installation
+from stemline_bridge import CompanionProcess, ConnectionClosed, HostError, NotInstalled, RemoteError, find_installation
+from stemline_resolve import locations
+from stemline_resolve.external import Product, probe
 
 _ROUND_TRIP = "Use `stemline batch EDIT --for resolve` (docs/hand-back/resolve.md), or DaVinci Resolve Studio."
 _INSTALL = "Run `stemline install resolve`, then restart Resolve."
 _NO_PYTHON_FROM = (21, 1)
 _FREE = "DaVinci Resolve"
 _ANSWER_S = 60.0
+_ASK_S = 20.0
 
 
 def resolve_checks() -> Iterator[Check]:
+    """Look for Resolve, the installed script and the way from it to the panel."""
     scripts = list(resolve.copies())
-    program, seen = _program(), _seen()
-    if not (scripts or program or seen or resolve.scripts_folder().parent.exists()):
+    here = scripts or locations.program() or _seen() or resolve.scripts_folder().parent.exists()
+    if not here:
         yield Check("resolve", Status.OK, "DaVinci Resolve was not found here")
         return
-    yield _edition(program, seen, bool(scripts))
+    yield _edition(bool(scripts))
     yield _script(scripts)
     if scripts:
         yield _companion()
         yield _panel()
 
 
-def _edition(program: Path | None, seen: dict[str, Any], has_script: bool) -> Check:
-    """What the script wrote down when Resolve ran it; nothing else tells the edition."""
+def _edition(has_script: bool) -> Check:
+    """Return which Resolve is here and whether it can run the script.
+
+    Resolve tells its edition only while it runs: to the Python that it brings (21.1 and later), or to the script.
+    """
+    program, python, seen = locations.program(), locations.resolve_python(), _seen()
     product, version = str(seen.get("product", "")), str(seen.get("version", ""))
-    now = (program and _version_of(program)) or version
-    if product == _FREE and _numbers(now) >= _NO_PYTHON_FROM:
-        message = f"{product} {now}: the free edition runs no Python scripts from 21.1 on"
+    answer = _asked(python) if python else None
+    if answer is not None and answer.name != _FREE:
+        return Check("resolve", Status.OK, f"{answer.name} {answer.version} answers its own Python")
+    if answer is not None:
+        product, version = answer
+    on_disk = (_version_of(program) if program else "") or ("21.1 or later" if python else "")
+    if product == _FREE and _numbers(on_disk or version) >= _NO_PYTHON_FROM:
+        message = f"{product} {on_disk or version}: the free edition runs no Python scripts from 21.1 on"
         return Check("resolve", Status.WARN, message, _ROUND_TRIP)
     is_stale = program is not None and _changed_at(program) > float(seen.get("at") or 0)
     if seen and not is_stale:
         return Check("resolve", Status.OK, f"{product} {version} ran the script with Python {seen.get('python')}")
-    now = _version_of(program) if program else ""
-    found = f"{program or 'its folders are here'}{f', version {now}' if now else ''}"
+    found = f"{program or 'its folders are here'}{f', version {on_disk}' if on_disk else ''}"
     if not has_script:
         return Check("resolve", Status.OK, found)
+    since = "since it was updated" if seen else "yet"
     advice = (
-        "Restart Resolve and choose Workspace > Scripts > Stemline. Where it is not listed: the free edition runs no "
+        "Restart Resolve and choose Workspace > Scripts > Stemline. If it is not listed: the free edition runs no "
         f"Python from 21.1 on. {_ROUND_TRIP}"
     )
-    since = "since it was updated" if seen else "yet"
     return Check("resolve", Status.WARN, f"{found}; it has not run the script {since}", advice)
+
+
+def _asked(python: Path) -> Product | None:
+    """Return what a running Resolve says of itself. None: it does not run, refuses, or is the free edition."""
+    try:
+        return probe(python, _ASK_S)
+    except HostError:
+        return None
 
 
 def _script(scripts: list[Path]) -> Check:
@@ -103,17 +121,6 @@ def _panel() -> Check:
         message = f"the panel's packages do not load ({why})"
         return Check(name, Status.WARN, message, f"Run: {install_command('panel')}")
     return Check(name, Status.OK, "its packages load")
-
-
-def _program() -> Path | None:
-    if sys.platform == "darwin":
-        places = [Path("/Applications/DaVinci Resolve/DaVinci Resolve.app")]
-    elif sys.platform == "win32":
-        programs = Path(os.environ.get("PROGRAMFILES") or r"C:\Program Files")
-        places = [programs / "Blackmagic Design" / "DaVinci Resolve" / "Resolve.exe"]
-    else:
-        places = [Path("/opt/resolve/bin/resolve"), Path("/home/resolve/bin/resolve")]
-    return next((place for place in places if place.exists()), None)
 
 
 def _version_of(program: Path) -> str:

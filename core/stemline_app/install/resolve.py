@@ -35,10 +35,16 @@ HOME = {home!r}
 
 
 def connect():
-    """A fresh connection to the Resolve that runs this script."""
+    """Return a fresh connection to the Resolve that runs this script."""
     if "bmd" in globals():
         return bmd.scriptapp("Resolve")
-    return globals().get("resolve")
+    if globals().get("resolve") is not None:
+        return resolve
+    try:
+        import DaVinciResolveScript
+    except ImportError:
+        return None
+    return DaVinciResolveScript.scriptapp("Resolve")
 
 
 if sys.version_info < (3, 8):

@@ -50,13 +50,20 @@ class Session:
         return np.asarray(decoded(str(self.folder / f"track-{track}.wav"))[1], np.int64).T
 
 
-def run_menu_script(folder: Path, fake: dict[str, Any], steps: list[dict[str, Any]], **more: Any) -> Session:
-    """The installed menu script, whose panel is the scripted one."""
+def run_menu_script(
+    folder: Path,
+    fake: dict[str, Any],
+    steps: list[dict[str, Any]],
+    *,
+    python: tuple[str, ...] = HOST_PYTHON,
+    **more: Any,
+) -> Session:
+    """The installed menu script, whose panel is the scripted one, in the Python of the command `python`."""
     installing.install()
     results = panel_with_steps(folder, steps, **more)
     script = installing.scripts_folder() / "Utility" / installing.SCRIPT_NAME
     config = {"mode": "menu", "script": str(script), "fake": fake}
-    session = _run(folder, config, STEMLINE_TEST_STEPS=str(folder / "steps.json"))
+    session = _run(folder, config, {"STEMLINE_TEST_STEPS": str(folder / "steps.json")}, python=python)
     session.results = json.loads(results.read_text()) if results.exists() else []
     return session
 
@@ -73,7 +80,7 @@ def run_menu_script_with_user(folder: Path, fake: dict[str, Any], scene: str, *,
     script = installing.scripts_folder() / "Utility" / installing.SCRIPT_NAME
     config = {"mode": "menu", "script": str(script), "fake": fake}
     environment = {"STEMLINE_TEST_SCENE": str(folder / "scene.json"), "QT_QPA_PLATFORM": "offscreen"}
-    return _run(folder, config, killed=outlived, **environment)
+    return _run(folder, config, environment, killed=outlived)
 
 
 def seen_by_user(folder: Path, scene: str, *, whole: bool | None = True) -> dict[str, Any]:
@@ -103,16 +110,23 @@ def run_host_session(folder: Path, fake: dict[str, Any], separate: dict[str, Any
     return _run(folder, config)
 
 
-def _run(folder: Path, config: dict[str, Any], *, killed: bool = False, **environment: str) -> Session:
+def _run(
+    folder: Path,
+    config: dict[str, Any],
+    environment: dict[str, str] | None = None,
+    *,
+    python: tuple[str, ...] = HOST_PYTHON,
+    killed: bool = False,
+) -> Session:
     path = folder / "session.json"
     path.write_text(json.dumps({**config, "folder": str(folder), "stubs": str(stubs())}))
     ended = subprocess.run(
-        [*HOST_PYTHON, "-u", str(HERE / "session.py"), str(path)],
+        [*python, "-u", str(HERE / "session.py"), str(path)],
         check=False,
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         timeout=280,
     )
     if killed:

@@ -53,7 +53,7 @@ def main() -> None:
     config = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder = Path(config["folder"])
     fake = build(Path(config["stubs"]), config["fake"])
-    report: dict[str, Any] = {"python": list(sys.version_info[:2]), "before": fake.facts()["timelines"]}
+    report: dict[str, Any] = {"python": ".".join(map(str, sys.version_info[:2])), "before": fake.facts()["timelines"]}
     fake.manager.on_save = lambda: write_down(fake, folder / "saved", {})
     try:
         if config["mode"] == "host":

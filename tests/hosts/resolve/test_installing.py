@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hosts.pythons import NEWEST, python_command
 from hosts.resolve.desk import stubs
 from hosts.resolve.running import HOST_PYTHON, panel_with_steps
 from stemline import extras, paths
@@ -21,6 +23,7 @@ from stemline_app.cli.main import main
 from stemline_app.doctor import resolve as checks
 from stemline_app.doctor.resolve import resolve_checks
 from stemline_app.install import resolve as installing
+from stemline_resolve import locations
 from stemline_resolve.menu import settings_in
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -168,7 +171,7 @@ def test_an_update_that_took_python_away_is_seen_beside_the_program(
     contents = folder / "DaVinci Resolve.app" / "Contents"
     contents.mkdir(parents=True)
     (contents / "Info.plist").write_bytes(plistlib.dumps({"CFBundleShortVersionString": "21.1.0"}))
-    monkeypatch.setattr(checks, "_program", lambda: contents.parent)
+    monkeypatch.setattr(locations, "program", lambda: contents.parent)
     seen = paths.home_dir() / "resolve" / "seen.json"
     seen.parent.mkdir(parents=True)
     seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3"}))
@@ -182,7 +185,7 @@ def test_what_ran_before_an_update_says_nothing_of_now(
     installing.install()
     program = folder / "resolve"
     program.write_bytes(b"")
-    monkeypatch.setattr(checks, "_program", lambda: program)
+    monkeypatch.setattr(locations, "program", lambda: program)
     seen = paths.home_dir() / "resolve" / "seen.json"
     at = program.stat().st_ctime + ran_s_after
     seen.write_text(json.dumps({"product": "DaVinci Resolve", "version": "21.0.3", "python": "3.10.11", "at": at}))
@@ -257,11 +260,15 @@ def scriptapp(name):
 """
 
 
-def run_external(folder: Path, cut: dict[str, Any], crash: str = "", answer: str = "fake.resolve()") -> Any:
+def write_module(folder: Path, cut: dict[str, Any], crash: str = "", answer: str = "fake.resolve()") -> None:
     modules = folder / "scripting" / "Modules"
     modules.mkdir(parents=True, exist_ok=True)
     text = MODULE.format(crash=crash, tests=str(ROOT / "tests"), stubs=str(stubs()), film=cut, answer=answer)
     (modules / "DaVinciResolveScript.py").write_text(text, encoding="utf-8")
+
+
+def run_external(folder: Path, cut: dict[str, Any], crash: str = "", answer: str = "fake.resolve()") -> Any:
+    write_module(folder, cut, crash, answer)
     return subprocess.run(
         [sys.executable, "-m", "stemline_resolve.external"],
         capture_output=True,
@@ -289,6 +296,84 @@ def test_the_panel_reaches_resolve_from_outside(
     assert ended.returncode == min(exit_code, 1)
     assert ("`python -m stemline_resolve.external` again" in ended.stdout) == bool(exit_code)
     assert json.loads((paths.home_dir() / "resolve" / "seen.json").read_text())["version"] == "21.0.0.7"
+
+
+def resolve_python(folder: Path, cut: dict[str, Any], answer: str = "fake.resolve()") -> Path:
+    """A program as Resolve 21.1 brings it: a Python that finds Resolve's module by itself."""
+    write_module(folder, cut, answer=answer)
+    program = folder / "ResolvePython"
+    modules = shlex.quote(str(folder / "scripting" / "Modules"))
+    command = shlex.join(newest_python())
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={modules} exec {command} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def newest_python() -> tuple[str, ...]:
+    """Resolve 21.1's version where there is one here, without installed packages."""
+    try:
+        return (python_command(NEWEST)[0], "-S", "-B")
+    except pytest.skip.Exception:
+        return (HOST_PYTHON[0], "-S", "-B")
+
+
+def test_from_21_1_the_panel_is_served_by_the_python_that_resolve_brings(
+    folder: Path, cut: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any variable, and though the user's Python has variables that no other can live with."""
+    results = panel_with_steps(folder, [{"do": "copy", "output_dir": str(folder / "stems")}])
+    monkeypatch.setenv("STEMLINE_TEST_STEPS", str(folder / "steps.json"))
+    monkeypatch.delenv("RESOLVE_SCRIPT_API", raising=False)
+    program = resolve_python(folder, cut)
+    code = (
+        "import os, sys, pathlib; from stemline_resolve import external, locations\n"
+        f"locations.resolve_python = lambda: pathlib.Path({str(program)!r})\n"
+        "os.environ['PYTHONHOME'] = '/nowhere'\n"
+        "sys.exit(external.main())"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(results.read_text())[1]["tracks"] == ["speech A1", "speech A2"]
+    version = subprocess.check_output([program, "-c", "import platform; print(platform.python_version())"], text=True)
+    assert json.loads((paths.home_dir() / "resolve" / "seen.json").read_text())["python"] == version.strip()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("DaVinci Resolve Studio", "fake.resolve()", "ok", "DaVinci Resolve Studio 21.1.0.7 answers its own Python"),
+        ("DaVinci Resolve", "fake.resolve()", "warn", "the free edition runs no Python scripts from 21.1 on"),
+        ("DaVinci Resolve Studio", "None", "warn", "version 21.1 or later; it has not run the script yet"),
+    ],
+)
+def test_the_doctor_knows_21_1_by_its_python_and_asks_it_for_the_edition(
+    folder: Path, cut: dict[str, Any], monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str, str]
+) -> None:
+    product, answer, status, message = case
+    installing.install()
+    program = resolve_python(folder, {**cut, "product": product, "version": [21, 1, 0]}, answer)
+    monkeypatch.setattr(locations, "resolve_python", lambda: program)
+    check = found()["resolve"]
+    assert (check.status, message in check.message) == (status, True), check
+    assert ("--for resolve" in check.advice) == (status == "warn")
+
+
+@pytest.mark.parametrize(
+    ("platform", "place"),
+    [
+        ("darwin", "DaVinci Resolve.app/Contents/Applications/ResolvePython"),
+        ("win32", "DaVinci Resolve/ResolvePython/ResolvePython.exe"),
+        ("linux", "opt/resolve/bin/ResolvePython"),
+    ],
+)
+def test_each_system_has_its_place_for_resolves_python(
+    monkeypatch: pytest.MonkeyPatch, platform: str, place: str
+) -> None:
+    looked_at: list[str] = []
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "is_file", lambda path: looked_at.append(path.as_posix()))
+    assert locations.resolve_python() is None
+    assert looked_at[0].endswith(place)
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hosts.resolve.running import HOST_PYTHON, Session, run_host_session, run_menu_script
+from hosts.pythons import NEWEST, OLDEST, python_command
+from hosts.resolve.running import Session, run_host_session, run_menu_script
 
-HOST_VERSION = json.loads(
-    subprocess.check_output([*HOST_PYTHON, "-c", "import sys; print(list(sys.version_info[:2]))"])
-)
 PARAMS = {"stems": [{"name": "speech", "prompt": {"text": "speech"}}], "selection": {"tracks": ["A1", "A2"]}}
 
 
@@ -33,12 +29,17 @@ def assert_stems_add_up(session: Session) -> None:
 
 
 @pytest.mark.usefixtures("shared_server")
-def test_the_menu_script_brings_stems_in_and_takes_them_back(folder: Path, cut: dict[str, Any]) -> None:
-    session = run_menu_script(folder, cut, [{"do": "separate", "params": params(folder)}])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_the_menu_script_brings_stems_in_under_every_python_of_resolve(
+    folder: Path, cut: dict[str, Any], version: str
+) -> None:
+    """Up to the built-in Python 3.14 of 21.1, which runs menu scripts without `__file__`."""
+    python = python_command(version)
+    session = run_menu_script(folder, cut, [{"do": "separate", "params": params(folder)}], python=python)
     capabilities, result = session.results
     assert capabilities["name"] == "DaVinci Resolve Studio"
     assert session.console == ""
-    assert session.report["python"] == HOST_VERSION
+    assert session.report["python"] == version
     assert_stems_add_up(session)
     assert result["tracks"] == [track["name"] for track in session.tracks[2:]]
     assert result["null"]["peak"] == 0.0

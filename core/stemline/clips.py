@@ -67,12 +67,25 @@ class MediaSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part [start, end) of a stream whose channels or rate change on the way.
+
+    `channels` are those of the whole stream that it has; `sample_rate` is its own, from which it is resampled.
+    """
+
+    start_sample: int
+    end_sample: int
+    channels: tuple[int, ...]
+    sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class MediaFacts:
     """What planning must know of a `MediaSource`. `channels` counts those chosen by the source.
 
     `timecode_sample` is where the file's own timecode puts its first sample, counted in samples since midnight.
     `cut_short` says that the file names more sound than it holds; `stream_channels` counts all channels of the stream
-    where a fold-down leaves one (0: they are `channels`).
+    where a fold-down leaves one (0: they are `channels`). `stretches` are the parts of a stream whose channels change.
     """
 
     sample_rate: int
@@ -83,6 +96,7 @@ class MediaFacts:
     drop_frame: bool = False
     cut_short: bool = False
     stream_channels: int = 0
+    stretches: tuple[Stretch, ...] = ()
 
     def channels_of(self, source: MediaSource) -> tuple[int, ...]:
         """The channels of the stream that the source takes, by number."""

@@ -2,7 +2,7 @@
 
 from stemline.media.decode.audio_reader import AudioReader, open_audio
 from stemline.media.decode.pcm_cache import PcmCache
-from stemline.media.decode.probe import media_facts, probe
+from stemline.media.decode.probe import default_sample_format, media_facts, probe, source_within
 from stemline.media.event_bounds import sound_extent
 from stemline.media.hashing import MediaHasher
 from stemline.media.loudness import Loudness, measure_loudness
@@ -34,6 +34,7 @@ __all__ = [
     "StemTags",
     "StemWriter",
     "bare_bytes",
+    "default_sample_format",
     "interleaved",
     "measure_loudness",
     "media_facts",
@@ -45,4 +46,5 @@ __all__ = [
     "read_bare",
     "read_tags",
     "sound_extent",
+    "source_within",
 ]

@@ -78,7 +78,7 @@ class WrittenSet:
     sample_format: SampleFormat
     overlapping: bool = False
     nonfinite_samples: int = 0
-    damaged: bool = False
+    damage: tuple[SampleRange, ...] = ()
     null: Null = field(default=Null.of(0.0))
 
 
@@ -98,7 +98,8 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
             written = _write(request, mix, AudioFormat(sample_format, mix.sample_rate, mix.channels, mix.layout))
         except BeyondFullScaleError:
             continue
-        written.nonfinite_samples, written.damaged = mix.nonfinite_samples, mix.damaged
+        written.nonfinite_samples = mix.nonfinite_samples
+        written.damage = tuple(place for place in mix.damage if place.intersect(request.range).length)
         paths = [file.path for file in written.files.values()]
         written.null = measure_null(request, paths, sample_format)
         if written.null.peak > _TOLERATED_NULL and written.null.peak > _TOLERATED_NULL * _loudest(request.range, mix):

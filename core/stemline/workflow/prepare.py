@@ -13,7 +13,7 @@ from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, StemRequest
 from stemline.crash_reports import report_crash
 from stemline.errors import Code, EditError, MediaError, StemlineError
 from stemline.hosts.base import Host
-from stemline.media import media_facts
+from stemline.media import media_facts, source_within
 from stemline.plan import SeparationPlan, plan_separation
 from stemline.prompts import checked_requests
 from stemline.workflow.previous_stems import finished_sets
@@ -63,6 +63,7 @@ def prepare(
             broken[source] = error
         except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
             broken[source] = report_crash(error)
+    clips = [_within_stretch(clip, facts) for clip in clips]
     for clip in clips:
         if clip.source in broken:
             reason = broken[clip.source]
@@ -86,6 +87,17 @@ def _adapt(clip: ClipRange, settings: RunSettings) -> ClipRange:
     return dataclasses.replace(
         clip, source_range=_first(clip.source_range, keep), record_range=_first(clip.record_range, keep)
     )
+
+
+def _within_stretch(clip: ClipRange, facts: dict[MediaSource, MediaFacts]) -> ClipRange:
+    """Limit a clip of a stream whose channels change to those that it plays, and add their facts."""
+    known = facts.get(clip.source)
+    if known is None or not known.stretches:
+        return clip
+    source = source_within(clip.source, known, clip.source_range)
+    if source not in facts:
+        facts[source] = _counted_in(known.frame_rate, media_facts(source))
+    return dataclasses.replace(clip, source=source)
 
 
 def _counted_in(frame_rate: Fraction | None, facts: MediaFacts) -> MediaFacts:

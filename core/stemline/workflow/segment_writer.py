@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.client import Client, Job, MediaReader, Stem
-from stemline.clips import RESIDUAL, MediaSource, SampleRange
+from stemline.clips import RESIDUAL, SampleRange
 from stemline.files import write_json
-from stemline.media import SampleFormat, StemTags, open_audio, probe
+from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
 from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.recipe import Recipe
 from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord, sidecar_path
+
+_LISTED_PLACES = 5
 
 
 class Target:
@@ -88,7 +90,7 @@ def write_segment(
     def tags(name: str) -> StemTags:
         return work.recipe.tags(records[name], work.fingerprints[name])
 
-    sample_format = SampleFormat(work.recipe.settings.sample_format or _default_format(segment.source))
+    sample_format = SampleFormat(work.recipe.settings.sample_format or default_sample_format(segment.source))
     targets: dict[str, Target | None] = {}
     with ExitStack() as stack:
         for name, job in jobs.items():
@@ -138,10 +140,12 @@ def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None)
     if name == RESIDUAL and written.nonfinite_samples:
         message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
         warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
-    if name == RESIDUAL and written.damaged:
-        message = "Some of the media file does not decode; there it is silent, or what follows comes early."
-        warnings.append({"code": "MEDIA_DAMAGED", "message": f"{message} Copy it again if it should be whole."})
     facts = recipe.facts
+    if name == RESIDUAL and written.damage:
+        message = _damage_message(written.damage, facts.sample_rate)
+        warnings.append({"code": "MEDIA_DAMAGED", "message": message})
+    if name == RESIDUAL and (message := _format_change(recipe)):
+        warnings.append({"code": "MEDIA_FORMAT_CHANGES", "message": message})
     if name == RESIDUAL and facts.cut_short and recipe.segment.range.end_sample >= facts.length_samples:
         end_s = facts.length_samples / facts.sample_rate
         message = (
@@ -151,7 +155,24 @@ def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None)
     return warnings
 
 
-def _default_format(source: MediaSource) -> SampleFormat:
-    """24 bits hold everything that decoders of compressed sound and most recorders give; deeper PCM stays float."""
-    deeper = probe(source.path).streams[source.stream]
-    return SampleFormat.WAV32F if deeper.codec.startswith("pcm_") and deeper.bits > 24 else SampleFormat.WAV24
+def _damage_message(places: Sequence[SampleRange], sample_rate: int) -> str:
+    """Return where media does not decode, in time of the file."""
+    times = [f"{place.start_sample / sample_rate:.2f} s" for place in places[:_LISTED_PLACES]]
+    more = f" and {len(places) - len(times)} more places" if len(places) > len(times) else ""
+    return (
+        f"The media does not decode at {', '.join(times)}{more}; there it is silent, or what follows comes early. "
+        "Copy it again if it should be whole."
+    )
+
+
+def _format_change(recipe: Recipe) -> str:
+    """Return where the channels or the rate change within a segment, empty where they do not."""
+    facts, held = recipe.facts, recipe.segment.range
+    changes = [each for each in facts.stretches[1:] if held.start_sample < each.start_sample < held.end_sample]
+    if not changes:
+        return ""
+    times = ", ".join(f"{each.start_sample / facts.sample_rate:.2f} s" for each in changes[:_LISTED_PLACES])
+    return (
+        f"The media's channels or sample rate change at {times}; the stems have {facts.channels} channel(s) at "
+        f"{facts.sample_rate} Hz throughout. Separate one part with --in and --out to keep its own channels."
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 from core.media.synthesis import Recipe, cut, encode, music, plain_decode, ramp, ranges
 from stemline.clips import MediaSource
 from stemline.media import PcmCache, open_audio, probe
-from stemline.media.decode import frame_decoder
+from stemline.media.decode.packets import PacketDecoder
 
 SECONDS = 12
 NO_PNS = {"aac_pns": "0"}
@@ -103,15 +102,15 @@ def test_a_time_in_ogg_that_the_next_one_takes_back_makes_no_hole(
     """As FFmpeg gives it for Vorbis where a short block follows a long one; no encoder of Vorbis comes with PyAV."""
     path = encode(tmp_path / "sound.opus", REPEATING["sound.opus"], [music(2, SECONDS * 48_000)])
     truth = plain_decode(path)
-    honest = frame_decoder._frames_of_packets
+    honest = PacketDecoder.__iter__
 
-    def jittering(*packets: Any) -> Iterator[av.AudioFrame]:
-        for number, frame in enumerate(honest(*packets)):
+    def jittering(packets: PacketDecoder) -> Iterator[tuple[av.AudioFrame, int]]:
+        for number, (frame, flags) in enumerate(honest(packets)):
             if number % 25 == 12 and frame.pts is not None:
                 frame.pts += 448
-            yield frame
+            yield frame, flags
 
-    monkeypatch.setattr(frame_decoder, "_frames_of_packets", jittering)
+    monkeypatch.setattr(PacketDecoder, "__iter__", jittering)
     with open_audio(MediaSource(str(path))) as reader:
         assert reader.length_samples == truth.shape[1]
         assert np.array_equal(reader.read(0, truth.shape[1]), truth)

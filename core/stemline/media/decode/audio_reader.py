@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from stemline.clips import MediaSource
+from stemline.clips import MediaSource, SampleRange
 from stemline.media.decode.exact_reader import TrueRanges
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache
@@ -72,9 +72,14 @@ class AudioReader:
             yield self.read(start, min(end_sample, start + block_samples))
 
     @property
+    def damage(self) -> tuple[SampleRange, ...]:
+        """The places read so far that do not decode, in order: they are silent, or missing."""
+        return _merged(self._ranges.damage)
+
+    @property
     def damaged(self) -> bool:
-        """Whether something of what was read so far did not decode: it is silent, or missing."""
-        return self._ranges.damaged
+        """Whether any place read so far does not decode."""
+        return bool(self._ranges.damage)
 
     def close(self) -> None:
         self._ranges.close()
@@ -86,6 +91,17 @@ class AudioReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _merged(places: list[SampleRange]) -> tuple[SampleRange, ...]:
+    """Return the ranges in order, those that meet as one."""
+    merged: list[SampleRange] = []
+    for place in sorted(places):
+        if merged and place.start_sample <= merged[-1].end_sample:
+            last = merged.pop()
+            place = SampleRange(last.start_sample, max(last.end_sample, place.end_sample))  # noqa: PLW2901
+        merged.append(place)
+    return tuple(merged)
 
 
 def open_audio(source: MediaSource, *, cache: PcmCache | None = None) -> AudioReader:

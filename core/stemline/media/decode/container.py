@@ -1,14 +1,22 @@
-"""Opens media files with FFmpeg so that a file's name or content can never make it open anything else."""
+"""Open media files with FFmpeg so that neither a file's name nor its content can make it open anything else."""
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import av
+from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
 
 from stemline.errors import Code, MediaError
+from stemline.media.decode.spliced_file import open_spliced
+from stemline.media.decode.truncation import is_cut_mp4
+from stemline.media.decode.wave_layout import open_repaired
 
 # Containers that hold their media themselves. Playlists and other formats that name further files (hls, dash, concat,
 # image2, sdp ...) are left out on purpose.
@@ -17,19 +25,24 @@ _FORMATS = (
     "mpegts,mpegvideo,mxf,nut,ogg,rm,sox,swf,tak,truehd,tta,voc,w64,wav,wv"
 )
 _RIFF = (b"RIFF", b"RF64", b"BW64")
+# "//" may have become "/" on the way through a path
+_URL = re.compile(r"(?:^|[/\\])(file|ftps?|https?|rtmps?|rtsp|s3|gs|sftp|smb|srt|udp|tcp):/+[^/]", re.IGNORECASE)
+_CHECKED = ("wavpack", "tta", "ape", "tak")  # damaged blocks would be numbers of any size
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "enable_drefs": "0"}
 
 
 def printable(path: str | Path) -> str:
-    """A path as it can stand in a message: control characters escaped, never longer than a line or two."""
+    """Return a path as text for a message: control characters escaped, at most 300 characters."""
     text = str(path)
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
     return shown if len(shown) <= 300 else f"{shown[:140]}…{shown[-140:]}"
 
 
 def stat_media(path: str | Path) -> tuple[int, int, int]:
-    """(size in bytes, mtime in ns, inode) of a regular file. Raises MediaError: missing, empty, not a file, or of a
-    name that no record can hold.
+    """Return (size in bytes, mtime in ns, inode) of a regular file.
+
+    Raises:
+        MediaError: The file is missing, empty or not a regular file, or its name is not UTF-8.
     """
     try:
         str(path).encode()
@@ -41,7 +54,7 @@ def stat_media(path: str | Path) -> tuple[int, int, int]:
             advice="Rename that file or folder.",
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING) from error
+        raise _missing(path) from error
     except (OSError, ValueError) as error:
         raise MediaError(f"{printable(path)} cannot be opened: {error}.", code=Code.MEDIA_MISSING) from error
     if not stat.S_ISREG(facts.st_mode):
@@ -51,8 +64,24 @@ def stat_media(path: str | Path) -> tuple[int, int, int]:
     return facts.st_size, facts.st_mtime_ns, facts.st_ino
 
 
+def _missing(path: str | Path) -> MediaError:
+    match = _URL.search(str(path))
+    if match is None:
+        return MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING)
+    scheme = match[1].lower()
+    return MediaError(
+        f"{printable(str(path)[match.start(1) :])} is a {scheme} URL; Stemline reads files.",
+        advice="Give the file's path." if scheme == "file" else "Download it, and give the path of the copy.",
+        code=Code.MEDIA_MISSING,
+    )
+
+
 def open_container(path: str | Path) -> InputContainer:
-    """The file, opened for reading. Raises MediaError in one sentence whatever is wrong with it."""
+    """Open a file for reading.
+
+    Raises:
+        MediaError: The file is missing, may not be read, or is not media that FFmpeg knows.
+    """
     stat_media(path)
     try:
         with Path(path).open("rb") as file:
@@ -60,17 +89,79 @@ def open_container(path: str | Path) -> InputContainer:
         # In a WAVE file FFmpeg would search megabytes of samples for other codecs, for up to seconds, where the header
         # says it all. Larger packets than 4 KiB read faster: every one costs a change of hands between threads.
         options = {**_OPTIONS, "probesize": "32768", "max_size": "131072"} if head in _RIFF else dict(_OPTIONS)
-        return av.open(f"file:{Path(path).absolute()}", "r", container_options=options, metadata_errors="replace")
+        source: str | BinaryIO = (open_repaired(path) if head in _RIFF else None) or f"file:{Path(path).absolute()}"
+        return av.open(source, "r", container_options=options, metadata_errors="replace")
     except PermissionError as error:
         raise MediaError(f"{printable(path)} may not be read.", advice="Check the file's permissions.") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         raise unreadable(path) from error
 
 
+def open_part(path: str | Path, begin: int, end: int) -> InputContainer:
+    """Open bytes [begin, end) of a file as a file of their own. Raises MediaError."""
+    try:
+        return av.open(open_spliced(path, b"", [(begin, end - begin)]), "r", container_options=dict(_OPTIONS))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise unreadable(path) from error
+
+
 def unreadable(path: str | Path) -> MediaError:
-    """The error for a file that is there but holds nothing that can be decoded."""
+    """Return the error for a file that holds nothing that can be decoded."""
     return MediaError(
-        f"{printable(path)} is no readable media file: it is damaged, cut short, or of a kind that is not supported.",
+        f"{printable(path)} is not a readable media file: it is damaged, cut short, or of an unsupported kind.",
         advice="Check that it plays in another program.",
         code=Code.MEDIA_UNREADABLE,
     )
+
+
+def audio_stream(container: InputContainer, index: int, path: str | Path) -> AvAudioStream:
+    """Return the n-th audio stream, set to decode in one thread, with all other streams discarded.
+
+    Raises:
+        MediaError: The file holds no audio, no such stream, or no decoder knows that stream.
+    """
+    streams = container.streams.audio
+    if not streams and "mp4" in container.format.name and is_cut_mp4(path):
+        raise unreadable(path)
+    if not streams:
+        raise MediaError(f"{printable(path)} holds no audio.", code=Code.MEDIA_NO_AUDIO)
+    if not 0 <= index < len(streams):
+        raise MediaError(
+            f"{printable(path)} has {len(streams)} audio stream(s); there is no stream {index}.",
+            advice="Streams are counted from 0.",
+            code=Code.STREAM_UNKNOWN,
+        )
+    stream = streams[index]
+    if stream.codec_context is None:
+        raise MediaError(
+            f"Stream {index} of {printable(path)} is coded in a way that cannot be decoded.",
+            advice="Choose another stream with --stream." if len(streams) > 1 else "",
+            code=Code.MEDIA_UNSUPPORTED,
+        )
+    if not stream.sample_rate or not stream.channels:
+        raise unreadable(path)
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all  # pictures are not even read where the container allows that
+    stream.codec_context.thread_count = 1
+    stream.codec_context.thread_type = "NONE"
+    if stream.codec_context.name in _CHECKED:
+        stream.codec_context.options = {"err_detect": "crccheck"}
+    return stream
+
+
+def moving_video(container: InputContainer) -> VideoStream | None:
+    """Return the first video stream that is no cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
+def seek_stream(container: InputContainer, stream: AvAudioStream) -> AvAudioStream | VideoStream:
+    """Return the stream to seek by.
+
+    The index of a Matroska file lists only its pictures: a seek by the sound would read the file up to there.
+    """
+    pictures = moving_video(container) if "matroska" in container.format.name else None
+    return pictures or stream

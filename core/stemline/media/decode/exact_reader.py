@@ -6,6 +6,7 @@ from enum import Enum
 
 import numpy as np
 
+from stemline.clips import SampleRange
 from stemline.media.decode.frame_decoder import Unseekable
 from stemline.media.decode.pcm_cache import DecodedSound, PcmCache
 from stemline.media.decode.range_decoder import RangeDecoder
@@ -86,9 +87,9 @@ class TrueRanges:
         return first
 
     @property
-    def damaged(self) -> bool:
-        """Whether something of what was read so far did not decode."""
-        return self._ranges.damaged if self._decoded is None else self._decoded.damaged
+    def damage(self) -> list[SampleRange]:
+        """The places read so far that do not decode; of a cached stream, all of them."""
+        return self._ranges.damage if self._decoded is None else self._decoded.damage
 
     def close(self) -> None:
         self._ranges.close()

@@ -1,16 +1,18 @@
-"""Decodes one audio stream with every frame put on its exact sample position.
+"""Decode one audio stream with every frame placed on its exact sample position.
 
 Container timestamps alone do not place samples: coarse time bases jitter, a decoder's first frame after a seek is
-often short or wrong, and seeking to the very start skips priming. The rules here are measured on FFmpeg 8: open afresh
-instead of seeking to the start; otherwise seek a second early, drop the first frame, snap the next to the grid of
-frames, then count samples.
+often short or wrong, and seeking to the very start skips priming. The rules here are measured on FFmpeg 8: open the
+file again instead of seeking to the start; otherwise seek a second early, drop the first frame, snap the next to the
+grid of frames, then count samples. A clock that starts over, or jumps by more than 10 s in a transport or program
+stream, is a discontinuity: the samples after it follow those before it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,18 +23,25 @@ import numpy as np
 import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
-from av.packet import Packet
-from av.stream import Discard, Disposition
-from av.video.stream import VideoStream
+from av.container import InputContainer
 
+from stemline.clips import SampleRange
 from stemline.errors import Code, MediaError
-from stemline.media.decode.container import open_container, printable, unreadable
-from stemline.media.decode.truncation import is_cut_mp4
+from stemline.media.decode.channel_map import channel_names, channel_sources
+from stemline.media.decode.container import audio_stream, open_container, open_part, printable, seek_stream
+from stemline.media.decode.packets import CORRUPT, LOST, PacketDecoder
+from stemline.media.decode.truncation import has_matroska_damage
 from stemline.timebase import round_half_up
 
 Raw = npt.NDArray[np.generic]
 LONGEST_GAP_S = 86_400
-_WITHOUT_GAPS = ("flac", "ogg", "mpegts")  # where time is missing in these, something was lost
+LONGEST_TS_GAP_S = 10
+RESTART_S = Fraction(1, 2)
+RESTART, RESAMPLED = 4, 8
+TRANSPORT = ("mpegts", "mpeg")
+_WITHOUT_GAPS = ("flac", "ogg", "mpegts", "mpeg", "nut", "asf", "avi", "flv", "wv")  # missing time in these is loss
+_CONFIRMING_FRAMES = 24
+_DAMAGE_MERGE_S = Fraction(1, 2)
 _PACKED: dict[str, type[np.generic]] = {
     "u8": np.uint8,
     "s16": np.int16,
@@ -41,10 +50,11 @@ _PACKED: dict[str, type[np.generic]] = {
     "flt": np.float32,
     "dbl": np.float64,
 }
+_Marked = tuple[AudioFrame, int]
 
 
 class Unseekable(Exception):
-    """A seek cannot give the samples that decoding from the start gives: do that instead."""
+    """A seek cannot give the samples that decoding from the start gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,8 @@ class Anchor:
 
     `first_length` and `grid` are the lengths of the first and the following frames; timestamps are snapped to that grid
     where `time_base` is coarser than a sample. `limit_sample` is where the container says the audio ends (None: where
-    decoding ends).
+    decoding ends). `channels` are the names of the stream's channels, of its widest stretch where they change.
+    `parts` are the byte offsets of the files that a joined one consists of, `breaks` those of known damage.
     """
 
     pts: int
@@ -63,17 +74,21 @@ class Anchor:
     first_length: int
     grid: int
     limit_sample: int | None
+    channels: tuple[str, ...]
+    parts: tuple[int, ...] = ()
+    breaks: tuple[int, ...] = ()
 
     @property
     def tick_samples(self) -> Fraction:
+        """Samples per tick of `time_base`."""
         return self.time_base * self.sample_rate
 
     def place(self, pts: int) -> Fraction:
-        """Media sample that a timestamp names, before snapping."""
+        """Return the media sample of a timestamp, before snapping."""
         return (pts - self.pts) * self.tick_samples + self.offset_sample
 
     def snap(self, pts: int) -> int:
-        """Media sample at which the frame with this timestamp begins."""
+        """Return the media sample at which the frame with this timestamp begins."""
         exact = self.place(pts)
         if self.tick_samples <= 1 or exact <= self.offset_sample:
             return round_half_up(exact)
@@ -81,53 +96,8 @@ class Anchor:
         return zero + self.grid * round_half_up((exact - zero) / self.grid)
 
 
-def audio_stream(container: av.container.InputContainer, index: int, path: str | Path) -> AvAudioStream:
-    """The n-th audio stream, set to decode in one thread. Raises MediaError: no audio, no such stream, no decoder."""
-    streams = container.streams.audio
-    if not streams and "mp4" in container.format.name and is_cut_mp4(path):
-        raise unreadable(path)
-    if not streams:
-        raise MediaError(f"{printable(path)} holds no audio.", code=Code.MEDIA_NO_AUDIO)
-    if not 0 <= index < len(streams):
-        raise MediaError(
-            f"{printable(path)} has {len(streams)} audio stream(s); there is no stream {index}.",
-            advice="Streams are counted from 0.",
-            code=Code.STREAM_UNKNOWN,
-        )
-    stream = streams[index]
-    if stream.codec_context is None:
-        raise MediaError(
-            f"Stream {index} of {printable(path)} is coded in a way that cannot be decoded.",
-            code=Code.MEDIA_UNSUPPORTED,
-        )
-    if not stream.sample_rate or not stream.channels:
-        raise unreadable(path)
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all  # pictures are not even read where the container allows that
-    stream.codec_context.thread_count = 1
-    stream.codec_context.thread_type = "NONE"
-    return stream
-
-
-def moving_video(container: av.container.InputContainer) -> VideoStream | None:
-    """The first video stream that is no cover picture."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    return None
-
-
-def index_stream(container: av.container.InputContainer, stream: AvAudioStream) -> AvAudioStream | VideoStream:
-    """The stream to seek by. Matroska lists only its pictures in its index: by the sound FFmpeg would read all of the
-    file up to there.
-    """
-    pictures = moving_video(container) if "matroska" in container.format.name else None
-    return pictures or stream
-
-
 def raw_samples(frame: AudioFrame, channels: int) -> Raw:
-    """The frame's samples as [channels, n], in the decoder's own number format; a view of the frame where it can be."""
+    """Return the frame's samples as [channels, n] in the decoder's number format, as a view where possible."""
     dtype = _PACKED.get(frame.format.name)
     if dtype is None:
         planar: Raw = frame.to_ndarray()
@@ -139,20 +109,19 @@ def raw_samples(frame: AudioFrame, channels: int) -> Raw:
 class FrameDecoder:
     """The frames of one stream in order, each a pair (media sample of its start, samples [channels, n]).
 
-    Opens the file on its own; `close` it. After `rewind` it gives everything from the first sample, after `seek`
-    everything from a little before the sample asked for. `damaged` tells whether some of it did not decode.
+    Opens the file on its own; `close` it. After `rewind` it yields everything from the first sample, after `seek`
+    everything from a little before the requested sample. `damage` lists the places read so far that do not decode.
     """
 
     def __init__(self, path: str | Path, index: int, anchor: Anchor) -> None:
         self._path, self._index, self._anchor = path, index, anchor
         self.first_sample = anchor.offset_sample
-        self.next_sample = anchor.offset_sample
-        self.from_start = True
-        self.damaged = False
+        self.damage: list[SampleRange] = []
         tick = anchor.tick_samples
         self._tick = tick.as_integer_ratio()  # whole numbers: this runs for every frame
         self._tolerance = max(2 * tick.denominator, tick.numerator + tick.denominator)
         self._longest_gap = LONGEST_GAP_S * anchor.sample_rate * tick.denominator
+        self._restart = int(RESTART_S * anchor.sample_rate * tick.denominator)
         self._open()
 
     def _open(self) -> None:
@@ -162,20 +131,29 @@ class FrameDecoder:
         except MediaError:
             self._container.close()
             raise
-        self._frames = decoded_frames(self._container, self._stream, self._note_damage)
+        self._format = self._container.format.name
+        if self._format in TRANSPORT:
+            self._longest_gap = LONGEST_TS_GAP_S * self._anchor.sample_rate * self._tick[1]
+        self._decode_from(self._anchor.offset_sample, from_start=True)
 
-    def _note_damage(self) -> None:
-        self.damaged = True
+    def _decode_from(self, sample: int, *, from_start: bool) -> None:
+        self._lost_at_end = False
+        decoded = self._decode_parts() if self._anchor.parts else self._decode_one(self._container, self._stream, 0)
+        self._frames = self._at_one_rate(decoded)
+        self._ahead: deque[_Marked] = deque()
+        self._clock = self._anchor
+        self._loss: int | None = None
+        self.next_sample = sample
+        self.from_start = from_start
+        self.source_rate = self._anchor.sample_rate
 
     def rewind(self) -> None:
-        """Starts over with a fresh decoder."""
+        """Go to the start of the stream."""
         self._container.close()
         self._open()
-        self.next_sample = self._anchor.offset_sample
-        self.from_start = True
 
     def seek(self, sample: int) -> None:
-        """Goes a second before `sample`, or to the start where that is nearer. Raises Unseekable."""
+        """Go a second before `sample`, or to the start where that is nearer. Raises Unseekable."""
         anchor = self._anchor
         early = anchor.sample_rate
         while True:
@@ -187,33 +165,32 @@ class FrameDecoder:
             start = self._settle()
             if start is not None and start <= sample:
                 self.next_sample = start
-                self.from_start = False
                 return
             early *= 4
 
     def _jump(self, pts: int) -> None:
-        guide = index_stream(self._container, self._stream)
+        guide = seek_stream(self._container, self._stream)
         target = pts * self._anchor.time_base
         try:
             self._container.seek(int(target / (guide.time_base or self._anchor.time_base)), stream=guide, backward=True)
         except (av.FFmpegError, OSError) as error:
             raise Unseekable from error
-        self._frames = decoded_frames(self._container, self._stream, self._note_damage)
+        self._decode_from(self._anchor.offset_sample, from_start=False)
 
     def _settle(self) -> int | None:
-        """Drops the first frame after a seek, checks that the next ones stand on the grid; gives where they begin."""
+        """Drop the first frame after a seek, check that the next ones lie on the grid, and return where they begin."""
         next(self._frames, None)
-        frames = [frame for _, frame in zip(range(3), self._frames, strict=False)]
+        frames = [marked for _, marked in zip(range(3), self._frames, strict=False)]
         if not frames:
             return None
-        first = frames[0]
+        first = frames[0][0]
         if first.pts is None:
             raise Unseekable
         start = position = self._anchor.snap(first.pts)
-        for number, frame in enumerate(frames):
+        for number, (frame, _) in enumerate(frames):
             self._check(frame, position, last=number == len(frames) - 1)
             position += frame.samples
-        self._frames = _chain(frames, self._frames)
+        self._ahead.extend(frames)
         return start
 
     def _check(self, frame: AudioFrame, position: int, *, last: bool) -> None:
@@ -225,37 +202,169 @@ class FrameDecoder:
             raise Unseekable
 
     def frames(self) -> Iterator[tuple[int, Raw]]:
-        """From where the decoder stands to the end of the stream, trimmed to what the container says is audio."""
-        anchor = self._anchor
-        channels = self._stream.channels
-        limit = sys.maxsize if anchor.limit_sample is None else anchor.limit_sample
-        for frame in self._frames:
-            start = self._position(frame)
-            self.next_sample = end = start + frame.samples
-            if frame.layout.nb_channels != channels or frame.sample_rate != anchor.sample_rate:
-                raise MediaError(
-                    f"{printable(self._path)} changes its sample rate or channels on the way.",
-                    code=Code.MEDIA_UNSUPPORTED,
-                )
-            samples = raw_samples(frame, channels)
-            if end <= limit:
+        """Yield all that follows to the end of the stream, trimmed to what the container says is audio."""
+        count = len(self._anchor.channels)
+        limit = sys.maxsize if self._anchor.limit_sample is None else self._anchor.limit_sample
+        for start, frame in self.placed_frames():
+            samples = raw_samples(frame, count) if frame.layout.nb_channels == count else self._mapped(frame, start)
+            if start + frame.samples <= limit:
                 yield start, samples
             elif start < limit:
                 yield start, samples[:, : limit - start]
 
-    def _position(self, frame: AudioFrame) -> int:
-        """Counted from the frame before; a gap in the timestamps moves it forward, never back."""
-        anchor, pts = self._anchor, frame.pts
+    def placed_frames(self) -> Iterator[tuple[int, AudioFrame]]:
+        """Yield every frame with the media sample of its start, whatever its channels."""
+        while (marked := self._next()) is not None:
+            frame, flags = marked
+            start, flags = self._position(frame, flags)
+            self._note_loss(start, flags)
+            self.next_sample = start + frame.samples
+            yield start, frame
+        if self._lost_at_end:
+            self._add_damage(self.next_sample, self.next_sample + 1)
+        if self._loss is not None:
+            self._add_damage(self._loss, self.next_sample)
+            self._loss = None
+
+    def _decode_one(self, container: InputContainer, stream: AvAudioStream, offset: int) -> Iterator[_Marked]:
+        breaks = tuple(at - offset for at in self._anchor.breaks if at >= offset) if self.from_start else ()
+        packets = PacketDecoder(self._path, container, stream, breaks)
+        yield from packets
+        self._lost_at_end = packets.lost_at_end
+
+    def _decode_parts(self) -> Iterator[_Marked]:
+        """Decode each part of a joined file as the file that it was."""
+        ends = [*self._anchor.parts[1:], Path(self._path).stat().st_size]
+        for begin, end in zip(self._anchor.parts, ends, strict=True):
+            lost = self._lost_at_end
+            try:
+                container = open_part(self._path, begin, end)
+            except MediaError:
+                self._lost_at_end = True
+                continue
+            with container:
+                stream = audio_stream(container, self._index, self._path)
+                flags = (RESTART if begin else 0) | (LOST if lost else 0)
+                for frame, own in self._decode_one(container, stream, begin):
+                    yield frame, own | flags
+                    flags = 0
+
+    def _at_one_rate(self, frames: Iterator[_Marked]) -> Iterator[_Marked]:
+        """Resample frames of another rate than the stream's first; they are counted, their timestamps are dropped."""
+        wanted = self._anchor.sample_rate
+        resampler: av.AudioResampler | None = None
+        source: tuple[int, str] | None = None
+        for frame, flags in frames:
+            if resampler is None and frame.sample_rate == wanted:
+                yield frame, flags
+                continue
+            if source != (frame.sample_rate, frame.layout.name):
+                yield from _resampled(resampler, None, 0)
+                source = frame.sample_rate, frame.layout.name
+                self.source_rate = frame.sample_rate
+                resampler = None
+                if frame.sample_rate != wanted:
+                    resampler = av.AudioResampler(frame.format, frame.layout, wanted)
+            if resampler is None:
+                yield frame, flags
+            else:
+                yield from _resampled(resampler, frame, flags)
+        yield from _resampled(resampler, None, 0)
+
+    def _next(self) -> _Marked | None:
+        return self._ahead.popleft() if self._ahead else next(self._frames, None)
+
+    def _position(self, frame: AudioFrame, flags: int) -> tuple[int, int]:
+        """Return the frame's place, where the one before ends or after a gap, and the flags that apply to it."""
+        clock, pts, expected = self._clock, frame.pts, self.next_sample
+        if flags & RESTART:
+            return self._start_over(frame)
         if pts is None:
-            self.damaged |= self._container.format.name == "flac"  # every frame of which says where it stands
-            return self.next_sample
-        ahead = (pts - anchor.pts) * self._tick[0] - (self.next_sample - anchor.offset_sample) * self._tick[1]
-        if ahead <= self._tolerance or ahead > self._longest_gap:
-            return self.next_sample
-        self.damaged |= self._container.format.name in _WITHOUT_GAPS
-        return max(self.next_sample, anchor.snap(pts))
+            if self._format == "flac" and not flags & RESAMPLED:  # every frame of which says where it begins
+                self._add_damage(expected, expected + 1)
+            return expected, flags
+        ahead = (pts - clock.pts) * self._tick[0] - (expected - clock.offset_sample) * self._tick[1]
+        if -self._restart <= ahead <= self._tolerance or not self._confirmed(frame):
+            return expected, flags
+        if ahead < 0 or (ahead > self._longest_gap and self._format in TRANSPORT):
+            return self._start_over(frame)
+        if ahead > self._longest_gap:
+            return expected, flags
+        start = max(expected, clock.snap(pts))
+        if self._format in _WITHOUT_GAPS or ("matroska" in self._format and has_matroska_damage(self._path)):
+            self._add_damage(expected, start)
+        return start, flags
+
+    def _start_over(self, frame: AudioFrame) -> tuple[int, int]:
+        """Count on by the clock that begins with this frame. Packets cut by a join are not damage."""
+        self._loss = None
+        if frame.pts is not None:
+            self._clock = replace(
+                self._anchor, pts=frame.pts, offset_sample=self.next_sample, first_length=self._anchor.grid
+            )
+        return self.next_sample, 0
+
+    def _confirmed(self, frame: AudioFrame) -> bool:
+        """Return whether no following frame contradicts this one's timestamp by agreeing with the count so far.
+
+        One timestamp may be wrong: Ogg times its pages only, and a damaged header names any time. All frames of one
+        packet share such a fault, so a number of them is examined.
+        """
+        while len(self._ahead) < _CONFIRMING_FRAMES and (marked := next(self._frames, None)) is not None:
+            self._ahead.append(marked)
+        if not self._ahead:
+            return self._format != "ogg"
+        jump = abs(self._clock.place(frame.pts or 0) - self.next_sample)
+        tolerance = max(Fraction(2), self._anchor.tick_samples, jump / 4)
+        expected = self.next_sample + frame.samples
+        for other, flags in self._ahead:
+            if flags & RESTART:
+                break
+            if other.pts is not None and abs(self._clock.place(other.pts) - expected) <= tolerance:
+                return False
+            expected += other.samples
+        return True
+
+    def _note_loss(self, start: int, flags: int) -> None:
+        if self._loss is not None and start > self._loss:
+            self._add_damage(self._loss, start)
+            self._loss = None
+        if flags & LOST:
+            self._loss = self.next_sample
+        elif flags & CORRUPT and self._loss is None:
+            self._loss = start
+
+    def _add_damage(self, start: int, end: int) -> None:
+        near = int(_DAMAGE_MERGE_S * self._anchor.sample_rate)
+        if self.damage and self.damage[-1].start_sample - near <= start <= self.damage[-1].end_sample + near:
+            before = self.damage.pop()
+            start, end = min(start, before.start_sample), max(end, before.end_sample)
+        self.damage.append(SampleRange(start, max(end, start + 1)))
+
+    def _mapped(self, frame: AudioFrame, start: int) -> Raw:
+        """Return the samples of a frame of fewer channels in the stream's channels; the others are silent."""
+        names = channel_names(frame.layout)
+        sources = channel_sources(names, self._anchor.channels)
+        if sources is None:
+            raise self._unsupported(f"changes to {len(names)} channel(s)", start)
+        samples = raw_samples(frame, len(names))
+        silence = 128 if samples.dtype == np.uint8 else 0
+        out = np.full((len(sources), frame.samples), silence, samples.dtype)
+        for channel, source in enumerate(sources):
+            if source is not None:
+                out[channel] = samples[source]
+        return out
+
+    def _unsupported(self, change: str, start: int) -> MediaError:
+        at = f"{start / self._anchor.sample_rate:.3f}"
+        return MediaError(
+            f"{printable(self._path)} {change} at {at} s, which its other sound cannot be joined with.",
+            advice=f"Separate the part before it with --out {at}, and the rest from a copy that begins there.",
+            code=Code.MEDIA_UNSUPPORTED,
+        )
 
     def close(self) -> None:
+        """Close the file."""
         self._container.close()
 
     def __enter__(self) -> Self:
@@ -267,66 +376,9 @@ class FrameDecoder:
         self.close()
 
 
-def _chain(first: list[AudioFrame], rest: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-    yield from first
-    yield from rest
-
-
-def demuxed(container: av.container.InputContainer, stream: AvAudioStream) -> Iterator[Packet[AvAudioStream]]:
-    """The stream's packets up to where the file ends, be that inside a packet."""
-    try:
-        yield from container.demux(stream)
-    except (av.FFmpegError, OSError):
-        return
-
-
-def decoded_frames(
-    container: av.container.InputContainer, stream: AvAudioStream, note_damage: Callable[[], None] = lambda: None
-) -> Iterator[AudioFrame]:
-    """Every frame that decodes from here on. Damaged packets are passed over: their time stays silent where the
-    container says when what follows is heard, and is lost where it does not. `note_damage` hears of each, once the
-    decoder has begun to give frames.
-    """
-    frames = _frames_of_packets(container, stream, note_damage)
-    return _steady(frames) if container.format.name == "ogg" else frames
-
-
-def _frames_of_packets(
-    container: av.container.InputContainer, stream: AvAudioStream, note_damage: Callable[[], None]
-) -> Iterator[AudioFrame]:
-    begun = False
-    for packet in demuxed(container, stream):
-        try:
-            frames = packet.decode()
-        except av.InvalidDataError:
-            if begun:
-                note_damage()
-            continue
-        for frame in frames:
-            if frame.samples:
-                begun = True
-                yield frame
-
-
-def _steady(frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-    """The same frames, without the time of one that the next one takes back.
-
-    Ogg times its pages alone, and FFmpeg is wrong about some packets in them: a gap that the next frame does not
-    confirm is none.
-    """
-    held: AudioFrame | None = None
-    for frame in frames:
-        if held is not None:
-            if _takes_back(frame, held):
-                held.pts = None
-            yield held
-        held = frame
-    if held is not None:
-        held.pts = None
-        yield held
-
-
-def _takes_back(frame: AudioFrame, before: AudioFrame) -> bool:
-    if frame.pts is None or before.pts is None or before.time_base is None:
-        return False
-    return frame.pts < before.pts + before.samples / (before.time_base * before.sample_rate)
+def _resampled(resampler: av.AudioResampler | None, frame: AudioFrame | None, flags: int) -> Iterator[_Marked]:
+    for out in resampler.resample(frame) if resampler is not None else ():
+        if out is not None and out.samples:
+            out.pts = None
+            yield out, flags | RESAMPLED
+            flags = 0

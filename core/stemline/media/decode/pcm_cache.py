@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from stemline.clips import SampleRange
 from stemline.locks import file_lock
 from stemline.media.decode.container import stat_media, unreadable
 from stemline.media.decode.frame_decoder import FrameDecoder
@@ -31,12 +32,12 @@ Progress = Callable[[int, int], None]
 
 
 class DecodedSound:
-    """A stream as bare interleaved float32, open for reading ranges. `damaged`: something of it did not decode."""
+    """A stream as interleaved float32, open for reading ranges. `damage` lists the places that do not decode."""
 
-    def __init__(self, path: Path, channels: int, *, damaged: bool) -> None:
+    def __init__(self, path: Path, channels: int, damage: list[SampleRange]) -> None:
         self._file = path.open("rb")
         self._channels = channels
-        self.damaged = damaged
+        self.damage = damage
 
     def read(self, start_sample: int, out: FloatBlock) -> None:
         """Fills `out` [channels, n] from `start_sample` on; zeros past the end."""
@@ -78,7 +79,7 @@ class PcmCache:
             held = self._held(key, facts)
             if held is None:
                 held = self._decode(key, path, facts, about)
-            return DecodedSound(sound, facts.stream.channels, damaged=bool(held.get("damaged")))
+            return DecodedSound(sound, facts.stream.channels, _damage_of(held.get("damaged"), facts))
 
     def _held(self, key: str, facts: StreamFacts) -> dict[str, object] | None:
         """What is said of the stream, where it is here."""
@@ -102,8 +103,8 @@ class PcmCache:
         finally:
             part.unlink(missing_ok=True)
 
-    def _write_sound(self, part: Path, path: str, facts: StreamFacts) -> bool:
-        """Whether something did not decode."""
+    def _write_sound(self, part: Path, path: str, facts: StreamFacts) -> list[tuple[int, int]]:
+        """Decode the whole stream into `part` and return the places that do not decode."""
         stream = facts.stream
         if facts.anchor is None:
             raise unreadable(path)
@@ -116,7 +117,7 @@ class PcmCache:
                 file.write(bare_bytes(here))
                 if self._progress is not None:
                     self._progress(start + here.shape[1], stream.length_samples)
-            return decoder.damaged
+            return [(place.start_sample, place.end_sample) for place in decoder.damage]
 
     def _make_room(self, wanted_bytes: int) -> None:
         """Drops what is left half done, then the entries unused for longest until `wanted_bytes` more fit the limit."""
@@ -137,6 +138,13 @@ class PcmCache:
                 sound.with_suffix(".json").unlink(missing_ok=True)
                 sound.unlink()
                 held -= size
+
+
+def _damage_of(saved: object, facts: StreamFacts) -> list[SampleRange]:
+    """Return the damaged places of an entry. Entries of earlier versions only say whether there are any."""
+    if isinstance(saved, list):
+        return [SampleRange(int(start), int(end)) for start, end in saved]
+    return [SampleRange(0, facts.stream.length_samples)] if saved else []
 
 
 def _size_bytes(facts: StreamFacts) -> int:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
-from stemline.clips import MediaFacts, MediaSource
+from stemline.clips import MediaFacts, MediaSource, TimeRange
 from stemline.errors import Code, MediaError
-from stemline.media.decode.container import open_container, printable, stat_media, unreadable
-from stemline.media.decode.frame_decoder import moving_video
-from stemline.media.decode.stream_index import StreamFacts, all_streams, stream_facts
+from stemline.media.decode.container import moving_video, open_container, printable, stat_media, unreadable
+from stemline.media.decode.stream_index import StreamFacts, describe_streams, stream_facts
 from stemline.media.decode.timecode import source_timecode, time_reference, video_frame_rate
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
+from stemline.media.samples import SampleFormat
 
 
 def probe(path: str | Path) -> MediaInfo:
     """Every audio stream of a file with its true length, and the file's timecode. Raises MediaError."""
     count, info = _container_facts(str(path), stat_media(path))
-    streams = tuple(facts.stream for facts in all_streams(path, count))
+    streams = tuple(describe_streams(path, count))
     return MediaInfo(
         info.path, info.has_video, info.video_frame_rate, streams, info.timecode, info.time_reference_sample
     )
@@ -53,6 +54,7 @@ def media_facts(source: MediaSource) -> MediaFacts:
         drop_frame=info.timecode.drop_frame if info.timecode else False,
         cut_short=facts.cut_short,
         stream_channels=facts.stream.channels if source.mono else 0,
+        stretches=facts.stretches,
     )
 
 
@@ -86,3 +88,20 @@ def chosen_channels(source: MediaSource, stream: AudioStream) -> tuple[int, ...]
                 code=Code.CHANNEL_UNKNOWN,
             )
     return source.channels or tuple(range(stream.channels))
+
+
+def source_within(source: MediaSource, facts: MediaFacts, used: TimeRange) -> MediaSource:
+    """Return a source limited to the channels that its stream has in `used`, a range of seconds of the media."""
+    if source.channels or not facts.stretches:
+        return source
+    start, end = used.start * facts.sample_rate, used.end * facts.sample_rate
+    for stretch in facts.stretches:
+        if stretch.start_sample <= start and end <= stretch.end_sample and stretch.channels:
+            whole = len(stretch.channels) == (facts.stream_channels or facts.channels)
+            return source if whole else replace(source, channels=stretch.channels)
+    return source
+
+
+def default_sample_format(source: MediaSource) -> SampleFormat:
+    """Return the format that holds a source without loss: 24 bits, or 32-bit float for a lossless stream of more."""
+    return SampleFormat.WAV32F if usable_stream(source).stream.bits > 24 else SampleFormat.WAV24

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stemline.clips import SampleRange
 from stemline.media.decode.frame_decoder import FrameDecoder, Raw
 from stemline.media.samples import FloatBlock, copy_numbers, scale_numbers
 
@@ -19,9 +20,9 @@ class RangeDecoder:
         self._reached = decoder.next_sample
 
     @property
-    def damaged(self) -> bool:
-        """Whether something of what was read so far did not decode."""
-        return self._decoder.damaged
+    def damage(self) -> list[SampleRange]:
+        """The places read so far that do not decode."""
+        return self._decoder.damage
 
     def close(self) -> None:
         self._decoder.close()
@@ -39,6 +40,7 @@ class RangeDecoder:
             self._go(start_sample)
         filled = start_sample
         dtype: np.dtype[np.generic] | None = None
+        scaled = start_sample
         while (frame := self._frame_before(end)) is not None:
             position, samples = frame
             stop = position + samples.shape[1]
@@ -47,6 +49,9 @@ class RangeDecoder:
                 if first > filled:
                     out[:, filled - start_sample : first - start_sample] = 0
                 part = out[:, first - start_sample : last - start_sample]
+                if dtype is not None and samples.dtype != dtype:  # joined recordings of different formats
+                    scale_numbers(dtype, out[:, scaled - start_sample : filled - start_sample])
+                    scaled = filled
                 copy_numbers(samples[:, first - position : last - position], part)
                 filled, dtype = last, samples.dtype
             if stop > end:
@@ -55,7 +60,7 @@ class RangeDecoder:
             self._reached, self._pending = stop, None
         out[:, filled - start_sample :] = 0
         if dtype is not None:
-            scale_numbers(dtype, out)
+            scale_numbers(dtype, out[:, scaled - start_sample :])
 
     def read_again(self, start_sample: int, out: FloatBlock) -> None:
         """As `read`, but goes back first, with a decoder that has moved on."""

@@ -8,7 +8,7 @@ from fractions import Fraction
 from av.container import InputContainer
 
 from stemline.errors import UsageError
-from stemline.media.decode.frame_decoder import moving_video
+from stemline.media.decode.container import moving_video
 from stemline.media.model import SourceTimecode
 from stemline.media.wave.bext import parse_time_reference
 from stemline.timebase import is_drop_rate, parse_timecode, snap_rate

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from stemline.media.decode.container import stat_media
 from stemline.media.wave.riff import chunks
 
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_CLUSTER = b"\x1f\x43\xb6\x75"
+_TOP_LEVEL = frozenset(
+    bytes.fromhex(name)
+    for name in ("114d9b74", "1549a966", "1654ae6b", "1f43b675", "1c53bb6b", "1941a469", "1043a770", "1254c367")
+)
+_IN_CLUSTER = frozenset(bytes.fromhex(name) for name in ("a3", "a0", "e7", "ab", "a7", "5854", "af", "ec", "bf"))
+_EBML_NAMES = _TOP_LEVEL | _IN_CLUSTER | {EBML, _SEGMENT}
 _MP3_HEAD_BYTES = 64
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
@@ -22,47 +31,64 @@ def is_cut(path: str | Path, container: str) -> bool:
     with Path(path).open("rb") as file:
         if container == "wav":
             return any(chunk.name == b"data" and chunk.cut for chunk in chunks(file))
-        end = _mp3_end(file) if container == "mp3" else _matroska_end(file)
-        return end > stat_media(path)[0]
+        if container == "mp3":
+            return _mp3_end(file) > file.seek(0, 2)
+        return matroska_end(file.read(64), 0) > file.seek(0, 2)
 
 
 def is_cut_mp4(path: str | Path) -> bool:
-    """Whether the last box of a MOV or MP4 file reaches past its end: such a file may have lost its list of streams."""
-    size = stat_media(path)[0]
+    """Return whether the last box of a MOV or MP4 file reaches past its end; its list of streams may be lost then."""
+    size = Path(path).stat().st_size
+    last = 0
+    for name, position, length in _mp4_boxes(path):
+        if length < 8:
+            return bool(name) and length != 0
+        last = position + length
+    return last > size
+
+
+def is_fragmented_mp4(path: str | Path) -> bool:
+    """Return whether a MOV or MP4 file is written in fragments, whose times need not count from the file's start."""
+    return any(name == b"moof" for name, _, _ in _mp4_boxes(path))
+
+
+def _mp4_boxes(path: str | Path) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, offset, length) of each box; the walk ends with the first one whose length is impossible."""
     with Path(path).open("rb") as file:
-        position = 0
+        position, size = 0, file.seek(0, 2)
         while position + 8 <= size:
             file.seek(position)
             head = file.read(16)
             length = int.from_bytes(head[:4], "big")
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
+            yield head[4:8], position, length
             if length < 8:
-                return length != 0
+                return
             position += length
-    return position > size
 
 
-def _matroska_end(file: BinaryIO) -> int:
-    """Where the segment ends (RFC 8794, RFC 9559); 0 where its writer never knew."""
-    if file.read(4) != _EBML:
+def matroska_end(data: bytes | mmap.mmap, begin: int) -> int:
+    """Return where the segment of the file at `begin` ends (RFC 8794, RFC 9559); 0 where its writer never knew."""
+    if data[begin : begin + 4] != EBML:
         return 0
-    file.seek(_variable_size(file) or 0, 1)
-    if file.read(4) != _SEGMENT:
+    header, body = _ebml_size(data, begin + 4)
+    segment = body + (header or 0)
+    if data[segment : segment + 4] != _SEGMENT:
         return 0
-    size = _variable_size(file)
-    return 0 if size is None else file.tell() + size
+    size, body = _ebml_size(data, segment + 4)
+    return 0 if size is None else body + size
 
 
-def _variable_size(file: BinaryIO) -> int | None:
-    """A number as EBML writes sizes; None for the one that stands for "unknown"."""
-    first = file.read(1)
+def _ebml_size(data: bytes | mmap.mmap, position: int) -> tuple[int | None, int]:
+    """Return a size as EBML writes it, None for the one that means "unknown", and the offset after it."""
+    first = data[position : position + 1]
     if not first or not first[0]:
-        return None
-    more = 8 - first[0].bit_length()
-    bits = 7 * (more + 1)
-    value = int.from_bytes(first + file.read(more), "big") & ((1 << bits) - 1)
-    return None if value == (1 << bits) - 1 else value
+        return None, position
+    length = _length_of_number(first[0])
+    mask = (1 << 7 * length) - 1
+    value = int.from_bytes(data[position : position + length], "big") & mask
+    return (None if value == mask else value), position + length
 
 
 def _mp3_end(file: BinaryIO) -> int:
@@ -81,3 +107,33 @@ def _mp3_end(file: BinaryIO) -> int:
         return 0
     field = at + (12 if flags & _HAS_FRAMES else 8)
     return begin + int.from_bytes(frame[field : field + 4], "big")
+
+
+def has_matroska_damage(path: str | Path) -> bool:
+    """Return whether the elements of a Matroska file fail to follow each other; a file cut at its end is whole."""
+    state = Path(path).stat()
+    return _has_matroska_damage(str(path), state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _has_matroska_damage(path: str, size: int, _mtime_ns: int) -> bool:
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        position, cluster_end = 0, None
+        while position <= size - 12:
+            name = data[position : position + _length_of_number(data[position])]
+            value, body = _ebml_size(data, position + len(name))
+            if name not in _EBML_NAMES or body == position + len(name):
+                return True
+            if name in _TOP_LEVEL and cluster_end not in (None, position):
+                return True
+            if name in (_SEGMENT, _CLUSTER):
+                cluster_end = body + value if name == _CLUSTER and value is not None else None
+                position = body
+            else:
+                position = body + (value or 0)
+    return False
+
+
+def _length_of_number(first: int) -> int:
+    """Return the length in bytes of an EBML number by its first byte (RFC 8794, 4.4)."""
+    return 9 - first.bit_length()

@@ -15,6 +15,7 @@ from stemline_bridge.wav import EXTENSIBLE, FLOAT, PCM, RIFF_LIMIT, chunk, data_
 __all__ = ["RIFF_LIMIT", "Chunk", "chunk", "chunks", "data_head", "fmt_body", "riff_head", "speaker_mask"]
 
 _UNKNOWN = RIFF_LIMIT
+_RIFF = (b"RIFF", b"RF64", b"BW64")
 _DS64 = struct.Struct("<QQQI")
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _SPEAKERS = (  # in the bit order of WAVEFORMATEXTENSIBLE
@@ -82,7 +83,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
     length = file.seek(0, 2)
     file.seek(0)
     head = file.read(12)
-    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
+    if len(head) < 12 or head[:4] not in _RIFF or head[8:] != b"WAVE":
         return
     position, data_size = 12, None
     while position + 8 <= length:
@@ -93,5 +94,8 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
         elif name == b"data" and size == _UNKNOWN and data_size is not None:
             size = data_size
         body = position + 8
+        if name in _RIFF and position + 12 <= length and file.read(4) == b"WAVE":  # another file joined to this one
+            position += 12
+            continue
         yield Chunk(name, body, min(size, length - body), cut=size != _UNKNOWN and body + size > length)
         position = body + size + (size & 1)

@@ -12,8 +12,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from stemline.errors import Code, MediaError
-from stemline.media.decode.container import open_container, printable, stat_media, unreadable
-from stemline.media.decode.frame_decoder import audio_stream, decoded_frames, raw_samples
+from stemline.media.decode.container import audio_stream, open_container, printable, stat_media, unreadable
+from stemline.media.decode.frame_decoder import raw_samples
+from stemline.media.decode.packets import decoded_frames
 from stemline.media.samples import pack_int24
 from stemline.media.wave.bext import ORIGINATOR, Bext, decode_bext, parse_time_reference
 from stemline.media.wave.ixml import Ixml, decode_ixml
@@ -120,7 +121,7 @@ def _read_flac(path: str | Path) -> StemFile:
         bits = ((header[12] & 1) << 4 | header[13] >> 4) + 1 if len(header) >= 34 else 0
         if bits != 24 or header[18:34] == bytes(16):
             raise damaged(path) if not bits else unreadable(path)
-        for frame in decoded_frames(container, stream):
+        for frame in decoded_frames(path, container, stream):
             data = pack_int24(raw_samples(frame, channels).T.astype(np.int32) >> 8)
             sha.update(data)
             md5.update(data)

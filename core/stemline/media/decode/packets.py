@@ -1,0 +1,123 @@
+"""Demux and decode the packets of one audio stream, past damage."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream as AvAudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from stemline.media.decode.truncation import has_matroska_damage, is_cut
+
+LOST, CORRUPT = 1, 2
+_MAX_FAILURES = 200
+_NEAR_END_BYTES = 1 << 16
+_WAVPACK = b"wvpk"
+_WAVPACK_HEADER_BYTES = 32
+
+
+class PacketDecoder:
+    """The decoded frames of one stream, from the container's current position to the end of the file.
+
+    Iterating yields (frame, flags). `LOST` marks a frame before which packets are missing or do not decode, `CORRUPT`
+    one that the demuxer calls corrupt. `breaks` are byte offsets at which the file is known to be broken. Failures
+    before the first frame are not marked: decoders fail there after every seek. `lost_at_end` is set where the file
+    ends with data that cannot be read.
+    """
+
+    def __init__(
+        self, path: str | Path, container: InputContainer, stream: AvAudioStream, breaks: tuple[int, ...] = ()
+    ) -> None:
+        self._path, self._container, self._stream = path, container, stream
+        self._breaks = breaks
+        self._skipped = False
+        self.lost_at_end = False
+
+    def __iter__(self) -> Iterator[tuple[AudioFrame, int]]:
+        begun, flags = False, 0
+        breaks = list(self._breaks)
+        for packet in self.packets():
+            if self._skipped and begun:
+                flags |= LOST
+            self._skipped = False
+            while breaks and packet.pos is not None and packet.pos >= breaks[0]:
+                breaks.pop(0)
+                flags |= LOST
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:  # of many kinds: decoders return numbers of their own
+                flags |= LOST if begun else 0
+                continue
+            if begun and packet.is_corrupt:
+                flags |= CORRUPT
+            for frame in frames:
+                if frame.samples:
+                    begun = True
+                    yield frame, flags
+                    flags = 0
+        self.lost_at_end = bool(flags & LOST or breaks) or self._skipped
+
+    def packets(self) -> Iterator[Packet[AvAudioStream]]:
+        """Yield the stream's packets; an error of the demuxer does not end the file."""
+        failures = 0
+        last: Packet[AvAudioStream] | None = None
+        while failures < _MAX_FAILURES:
+            try:
+                for packet in self._container.demux(self._stream):
+                    self._skipped = self._skipped or failures > 0
+                    failures = 0
+                    last = packet if packet.size else last  # a packet without data ends the stream
+                    yield packet
+                break
+            except (av.FFmpegError, OSError):
+                failures += 1
+                if self._container.format.name == "wv" and not self._find_wavpack_block(last):
+                    break
+        if failures or "matroska" in self._container.format.name:
+            self._skipped = self._data_follows(last)
+
+    def _data_follows(self, last: Packet[AvAudioStream] | None) -> bool:
+        """Return whether the file goes on after its last readable packet, other than by being cut short."""
+        if last is None or last.pos is None:
+            return False
+        name, size = self._container.format.name, self._container.size
+        if size - last.pos - last.size < min(_NEAR_END_BYTES, size // 16):
+            return False
+        return has_matroska_damage(self._path) if "matroska" in name else not is_cut(self._path, name)
+
+    def _find_wavpack_block(self, last: Packet[AvAudioStream] | None) -> bool:
+        """Seek to the next block header: FFmpeg's demuxer stays where the header should be."""
+        begin = 0 if last is None or last.pos is None else last.pos + 1
+        with Path(self._path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            offset = next_wavpack_block(data, begin)
+        if offset is None:
+            return False
+        self._container.seek(offset, stream=self._stream, unsupported_byte_offset=True)
+        return True
+
+
+def decoded_frames(path: str | Path, container: InputContainer, stream: AvAudioStream) -> Iterator[AudioFrame]:
+    """Yield every frame of the stream that decodes."""
+    for frame, _ in PacketDecoder(path, container, stream):
+        yield frame
+
+
+def next_wavpack_block(data: mmap.mmap, begin: int) -> int | None:
+    """Return the offset of the first WavPack block header at or after byte `begin`, None where there is none."""
+    offset = data.find(_WAVPACK, begin)
+    while offset >= 0 and not is_wavpack_header(data[offset : offset + _WAVPACK_HEADER_BYTES]):
+        offset = data.find(_WAVPACK, offset + 1)
+    return offset if offset >= 0 else None
+
+
+def is_wavpack_header(header: bytes) -> bool:
+    """Return whether 32 bytes are the header of a WavPack block."""
+    if len(header) < _WAVPACK_HEADER_BYTES or header[:4] != _WAVPACK:
+        return False
+    size, version = int.from_bytes(header[4:8], "little"), int.from_bytes(header[8:10], "little")
+    return 24 <= size < 1 << 20 and 0x402 <= version <= 0x410

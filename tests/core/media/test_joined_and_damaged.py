@@ -1,0 +1,412 @@
+"""Recordings that are joined, damaged or change on the way keep all their sound, in its place, and say what is lost."""
+
+from __future__ import annotations
+
+import random
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from core.media.synthesis import Recipe, encode, music, ramp
+from stemline.clips import MediaSource, TimeRange
+from stemline.errors import Code, MediaError
+from stemline.media import PcmCache, default_sample_format, media_facts, open_audio, probe, source_within
+
+RATE = 48_000
+Sound = npt.NDArray[np.float32]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> PcmCache:
+    return PcmCache(tmp_path / "pcm")
+
+
+def read_all(path: Path, cache: PcmCache, stream: int = 0) -> Sound:
+    with open_audio(MediaSource(str(path), stream), cache=cache) as reader:
+        return reader.read(0, reader.length_samples)
+
+
+def damaged_seconds(path: Path, cache: PcmCache) -> list[float]:
+    with open_audio(MediaSource(str(path)), cache=cache) as reader:
+        reader.read(0, reader.length_samples)
+        return [place.start_sample / reader.sample_rate for place in reader.damage]
+
+
+def alike(found: Sound, wanted: Sound) -> bool:
+    """Whether two decodes are one sound in one place; the noise of AC-3 and AAC depends on what came before."""
+    return found.shape == wanted.shape and float(np.corrcoef(found.ravel(), wanted.ravel())[0, 1]) > 0.95
+
+
+def joined(path: Path, parts: list[Path]) -> Path:
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+OGG = {"muxer": "ogg"}
+JOINS = {
+    "mp2.ts": Recipe("mp2", "s16"),
+    "ac3.ts": Recipe("ac3"),
+    "aac.ts": Recipe("aac"),
+    "video.ts": Recipe("mp2", "s16", video="mpeg2video"),
+    "mp2.mpg": Recipe("mp2", "s16", muxer="mpeg"),
+    "sound.opus": Recipe("libopus", "flt", muxer="ogg"),
+    "flac.oga": Recipe("flac", "s32", muxer="ogg"),
+    "sound.flac": Recipe("flac", "s32"),
+    "sound.wv": Recipe("wavpack", "s32p"),
+    "flac.mka": Recipe("flac", "s32", muxer="matroska"),
+    "sound.wav": Recipe("pcm_s24le", "s32"),
+}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("name", JOINS)
+def test_nothing_behind_the_first_part_of_joined_recordings_is_lost(
+    name: str, count: int, tmp_path: Path, cache: PcmCache
+) -> None:
+    parts = []
+    for number in range(count):
+        recipe = JOINS[name]
+        options = {"serial_offset": str(number)} if recipe.muxer == "ogg" else {}
+        sound = music(2, (2 + number) * RATE, seed=number)
+        parts.append(
+            encode(
+                tmp_path / f"{number}-{name}",
+                Recipe(
+                    recipe.codec, recipe.frame_format, video=recipe.video, muxer=recipe.muxer, muxer_options=options
+                ),
+                [sound],
+            )
+        )
+    path = joined(tmp_path / name, parts)
+    whole = read_all(path, cache)
+    apart = [read_all(part, cache) for part in parts]
+    if recipe.video:  # the sound before the first picture belongs to a join's inside, and not to a file's start
+        assert 0 <= whole.shape[1] - sum(part.shape[1] for part in apart) < 2 * RATE // 25
+        return
+    assert whole.shape[1] == sum(part.shape[1] for part in apart)
+    start = 0
+    for part in apart:
+        found = whole[:, start + 4000 : start + part.shape[1]]
+        assert alike(found, part[:, 4000:])
+        start += part.shape[1]
+    assert damaged_seconds(path, cache) == []
+    with open_audio(MediaSource(str(path)), cache=cache) as reader:
+        late = apart[0].shape[1] + 5000
+        assert np.array_equal(reader.read(late, late + 700), whole[:, late : late + 700])
+
+
+@pytest.mark.parametrize("jump_s", [11, 1200, 40_000])
+def test_a_clock_of_a_transport_stream_that_jumps_makes_no_silence(
+    jump_s: int, tmp_path: Path, cache: PcmCache
+) -> None:
+    recipe = Recipe("mp2", "s16")
+    first = encode(tmp_path / "a.ts", recipe, [music(2, 2 * RATE)])
+    ahead = Recipe("mp2", "s16", start_sample=(2 + jump_s) * RATE)
+    second = encode(tmp_path / "b.ts", ahead, [music(2, 2 * RATE, seed=1)])
+    path = joined(tmp_path / "jump.ts", [first, second])
+    lengths = [probe(each).streams[0].length_samples for each in (first, second)]
+    assert probe(path).streams[0].length_samples == sum(lengths)
+    assert not np.any(np.all(read_all(path, cache)[:, 4000:] == 0, axis=0))
+
+
+def test_a_gap_of_less_than_ten_seconds_in_a_transport_stream_stays(tmp_path: Path, cache: PcmCache) -> None:
+    first = encode(tmp_path / "a.ts", Recipe("mp2", "s16"), [music(2, 2 * RATE)])
+    second = encode(tmp_path / "b.ts", Recipe("mp2", "s16", start_sample=7 * RATE), [music(2, 2 * RATE)])
+    path = joined(tmp_path / "gap.ts", [first, second])
+    assert probe(path).streams[0].length_samples == pytest.approx(9 * RATE, abs=2 * 1152)
+
+
+DISTANCES = {
+    "two.mka": Recipe("flac", "s32", 1, muxer="matroska"),
+    "two.mov": Recipe("pcm_s16le", "s16", 1),
+    "two.ts": Recipe("mp2", "s16", 1),
+    "two.ogg": Recipe("libopus", "flt", 1),
+    "two.webm": Recipe("libopus", "flt", 1),
+    "two.m4a": Recipe("aac", "fltp", 1),
+}
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("name", DISTANCES)
+def test_tracks_without_a_picture_keep_their_distance(name: str, late: int, tmp_path: Path, cache: PcmCache) -> None:
+    """A track that starts 1.25 s after the other one is silent for so long, whichever comes first in the file."""
+    path = two_tracks(tmp_path / name, DISTANCES[name], late)
+    lengths = [stream.length_samples for stream in probe(path).streams]
+    assert lengths[late] - lengths[1 - late] == pytest.approx(60_000, abs=1100)
+    late_sound, sound = read_all(path, cache, late), read_all(path, cache, 1 - late)
+    assert np.abs(late_sound[:, : 60_000 - 1100]).max() == 0
+    assert np.abs(late_sound[:, 61_100:65_000]).max() > 0.01
+    assert np.abs(sound[:, 3000:9000]).max() > 0.01
+
+
+def two_tracks(path: Path, recipe: Recipe, late: int) -> Path:
+    import av
+
+    sounds = [music(1, 3 * RATE, seed=number) for number in range(2)]
+    apart = [
+        encode(
+            path.with_name(f"{number}-{path.stem}.mka"),
+            Recipe(
+                recipe.codec, recipe.frame_format, 1, start_sample=60_000 if number == late else 0, muxer="matroska"
+            ),
+            [sounds[number]],
+        )
+        for number in range(2)
+    ]
+    inputs = [av.open(str(each)) for each in apart]
+    with av.open(str(path), "w", format=recipe.muxer) as writing:
+        streams = [writing.add_stream_from_template(each.streams.audio[0]) for each in inputs]
+        packets = [
+            (packet.pts * packet.time_base, number, packet)
+            for number, each in enumerate(inputs)
+            for packet in each.demux(each.streams.audio[0])
+            if packet.pts is not None
+        ]
+        for _, number, packet in sorted(packets, key=lambda entry: entry[:2]):
+            packet.stream = streams[number]
+            writing.mux(packet)
+    for each in inputs:
+        each.close()
+    return path
+
+
+def test_an_empty_edit_of_a_mov_without_a_picture_is_silence(tmp_path: Path, cache: PcmCache) -> None:
+    sound = ramp(1, 2 * RATE, bits=16)
+    path = encode(tmp_path / "late.mov", Recipe("pcm_s16le", "s16", 1, start_sample=60_000), [sound])
+    whole = read_all(path, cache)
+    assert np.array_equal(whole, np.concatenate([np.zeros((1, 60_000)), sound], axis=1).astype(np.float32))
+
+
+LOST_PACKETS = {"ac3.ts": "ac3", "eac3.ts": "eac3", "aac.ts": "aac", "mp2.ts": "mp2"}
+
+
+@pytest.mark.parametrize("name", LOST_PACKETS)
+def test_a_lost_broadcast_packet_costs_its_own_time_and_is_named(name: str, tmp_path: Path, cache: PcmCache) -> None:
+    codec = LOST_PACKETS[name]
+    recipe = Recipe(codec, "s16" if codec == "mp2" else "fltp")
+    whole = encode(tmp_path / f"whole-{name}", recipe, [music(2, 10 * RATE)])
+    data = whole.read_bytes()
+    middle = len(data) // 376
+    path = tmp_path / name
+    path.write_bytes(data[: 188 * middle] + data[188 * middle + 188 :])
+    assert probe(path).streams[0].length_samples == probe(whole).streams[0].length_samples
+    places = damaged_seconds(path, cache)
+    assert len(places) == 1
+    assert 4 < places[0] < 6
+    assert np.array_equal(read_all(path, cache)[:, : 4 * RATE], read_all(whole, cache)[:, : 4 * RATE])
+
+
+@pytest.mark.parametrize("name", ["mp2.ts", "ac3.ts", "aac.ts"])
+def test_damage_at_fifty_places_moves_no_sound(name: str, tmp_path: Path, cache: PcmCache) -> None:
+    codec = LOST_PACKETS[name]
+    recipe = Recipe(codec, "s16" if codec == "mp2" else "fltp")
+    whole = encode(tmp_path / f"whole-{name}", recipe, [music(2, 40 * RATE)])
+    data = bytearray(whole.read_bytes())
+    seeded = random.Random(1)
+    for _ in range(50):
+        place = seeded.randrange(len(data) // 20, len(data) * 19 // 20)
+        data[place : place + 40] = seeded.randbytes(40)
+    path = tmp_path / name
+    path.write_bytes(data)
+    length = probe(whole).streams[0].length_samples
+    assert probe(path).streams[0].length_samples == length
+    assert 3 < len(damaged_seconds(path, cache)) <= 50
+    found, wanted = read_all(path, cache), read_all(whole, cache)
+    seconds = [slice(start, start + RATE) for start in range(0, length - RATE, RATE)]
+    in_place = [alike(found[:, second], wanted[:, second]) for second in seconds]
+    assert sum(in_place) > len(seconds) / 2
+    assert any(in_place[-5:]), "what follows the damage stands where it stood"
+
+
+@pytest.mark.parametrize("seed", [42, 1, 2])
+def test_damaged_alac_decodes_to_its_end(seed: int, tmp_path: Path, cache: PcmCache) -> None:
+    """Its decoder answers damage with errors of several kinds."""
+    path = encode(tmp_path / "a.m4a", Recipe("alac", "s32p"), [music(2, 8 * RATE)])
+    data = bytearray(path.read_bytes())
+    seeded = random.Random(seed)
+    for _ in range(3):
+        place = seeded.randrange(len(data) // 20, len(data) * 9 // 10)
+        data[place : place + 200] = seeded.randbytes(200)
+    path.write_bytes(data)
+    assert read_all(path, cache).shape[1] == 8 * RATE
+    assert damaged_seconds(path, cache)
+
+
+DEMUXED = {
+    "sound.mka": Recipe("flac", "s32", muxer="matroska"),
+    "sound.oga": Recipe("flac", "s32", muxer="ogg"),
+    "sound.wv": Recipe("wavpack", "fltp"),
+}
+
+
+@pytest.mark.parametrize("name", DEMUXED)
+def test_an_error_of_the_demuxer_does_not_end_the_file(name: str, tmp_path: Path, cache: PcmCache) -> None:
+    path = encode(tmp_path / name, DEMUXED[name], [music(2, 12 * RATE)])
+    whole = read_all(path, cache)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 100_000] = random.Random(3).randbytes(100_000)
+    path.write_bytes(data)
+    found = read_all(path, cache)
+    assert found.shape == whole.shape
+    assert np.array_equal(found[:, -2 * RATE :], whole[:, -2 * RATE :])
+    assert damaged_seconds(path, cache)
+
+
+def test_numbers_of_wavpack_that_are_not_finite_are_silenced_and_counted(tmp_path: Path, cache: PcmCache) -> None:
+    sound = music(2, RATE)
+    sound[:, 5000:5003] = np.nan, np.inf, -np.inf
+    path = encode(tmp_path / "a.wv", Recipe("wavpack", "fltp"), [sound])
+    with open_audio(MediaSource(str(path)), cache=cache) as reader:
+        found = reader.read(0, reader.length_samples)
+        assert reader.nonfinite_samples == 6
+    assert np.all(found[:, 5000:5003] == 0)
+    assert np.array_equal(found[:, 6000:], sound[:, 6000:].astype(np.float32))
+
+
+CHANGES = {
+    "5.1, stereo": ("ac3", [6, 2]),
+    "stereo, 5.1": ("ac3", [2, 6]),
+    "stereo, 5.1, stereo": ("aac", [2, 6, 2]),
+    "5.1, stereo, 5.1": ("ac3", [6, 2, 6]),
+    "mono, stereo": ("mp2", [1, 2]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_channels_that_change_on_the_way_are_all_separated(name: str, tmp_path: Path, cache: PcmCache) -> None:
+    codec, counts = CHANGES[name]
+    kind = "s16" if codec == "mp2" else "fltp"
+    files = [
+        encode(tmp_path / f"{number}.ts", Recipe(codec, kind, count), [music(count, 2 * RATE, seed=number)])
+        for number, count in enumerate(counts)
+    ]
+    path = joined(tmp_path / "changes.ts", files)
+    source = MediaSource(str(path))
+    facts = media_facts(source)
+    assert facts.channels == max(counts)
+    assert [len(stretch.channels) for stretch in facts.stretches] == counts
+    for stretch, file in zip(facts.stretches, files, strict=True):
+        used = TimeRange(Fraction(stretch.start_sample, RATE), Fraction(stretch.end_sample, RATE))
+        with open_audio(source_within(source, facts, used), cache=cache) as reader:
+            found = reader.read(stretch.start_sample + 4000, stretch.start_sample + 60_000)
+        assert alike(found, read_all(file, cache)[:, 4000:60_000])
+    across = TimeRange(Fraction(0), Fraction(facts.length_samples, RATE))
+    assert source_within(source, facts, across) == source
+
+
+def test_a_sample_rate_that_changes_keeps_time(tmp_path: Path, cache: PcmCache) -> None:
+    first = encode(tmp_path / "a.ts", Recipe("aac"), [music(2, 2 * RATE)])
+    second = encode(tmp_path / "b.ts", Recipe("aac", sample_rate=44_100), [music(2, 2 * 44_100)])
+    path = joined(tmp_path / "rates.ts", [first, second])
+    facts = media_facts(MediaSource(str(path)))
+    assert facts.sample_rate == RATE
+    assert facts.length_samples == pytest.approx(4 * RATE, abs=4 * 1024)
+    assert [stretch.sample_rate for stretch in facts.stretches] == [48_000, 44_100]
+    assert np.abs(read_all(path, cache)[:, -RATE:]).max() > 0.1
+
+
+def test_a_stream_without_a_decoder_does_not_stop_the_others(tmp_path: Path, cache: PcmCache) -> None:
+    """As a film of a phone, whose second track of sound is coded in a way FFmpeg does not know."""
+    path = encode(tmp_path / "phone.mov", Recipe("aac", channels=1, video="mpeg4"), [music(1, 2 * RATE)] * 2)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"mp4a", data.rindex(b"stsd"))  # of the second track, with a copy inside
+    for name, disguise in ((b"mp4a", b"apac"), (b"mp4a", b"xxxx"), (b"esds", b"dapa")):
+        entry = data.index(name, entry)
+        data[entry : entry + 4] = disguise
+    path.write_bytes(data)
+    streams = probe(path).streams
+    assert [stream.length_samples > 0 for stream in streams] == [True, False]
+    assert default_sample_format(MediaSource(str(path))) == "wav24"
+    assert read_all(path, cache).shape == (1, streams[0].length_samples)
+    with pytest.raises(MediaError) as raised:
+        media_facts(MediaSource(str(path), 1))
+    assert raised.value.code is Code.MEDIA_UNSUPPORTED
+
+
+PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
+
+
+def pcm_wave(path: Path, words: npt.NDArray[np.int32], container: int, valid: int, *, extensible: bool) -> Path:
+    """PCM of `valid` bits in the upper bits of words of `container` bytes."""
+    body = words.astype("<i4").view(np.uint8).reshape(-1, 4)[:, 4 - container :].tobytes()
+    fixed = (1, RATE, RATE * container, container)
+    if extensible:
+        fmt = struct.pack("<HHIIHHHHI", 0xFFFE, *fixed, 8 * container, 22, valid, 4) + PCM_GUID
+    else:
+        fmt = struct.pack("<HHIIHH", 1, *fixed, valid)
+    chunks = b"fmt " + struct.pack("<I", len(fmt)) + fmt + b"data" + struct.pack("<I", len(body)) + body
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
+    return path
+
+
+@pytest.mark.parametrize("extensible", [True, False])
+@pytest.mark.parametrize(("container", "valid"), [(4, 24), (4, 20), (4, 16), (3, 20), (3, 16), (4, 32), (2, 12)])
+def test_pcm_in_a_larger_container_is_not_noise(
+    container: int, valid: int, extensible: bool, tmp_path: Path, cache: PcmCache
+) -> None:
+    if not extensible and container < 4:
+        valid = 8 * container  # only the extension can name fewer bits than the container has
+    numbers = np.random.default_rng(0).integers(-(2 ** (valid - 1)), 2 ** (valid - 1), 20_000)
+    words = (numbers << (32 - valid)).astype(np.int32)
+    path = pcm_wave(
+        tmp_path / "a.wav", words, container, valid if extensible or container != 2 else 16, extensible=extensible
+    )
+    assert np.array_equal(read_all(path, cache)[0], (words * 2.0**-31).astype(np.float32))
+    wanted = "wav32f" if valid > 24 else "wav24"
+    assert default_sample_format(MediaSource(str(path))) == wanted
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_every_data_chunk_of_a_wave_is_read(parts: int, tmp_path: Path, cache: PcmCache) -> None:
+    """An editor's way past 4 GB."""
+    sound = ramp(2, 60_000, bits=16)
+    path = encode(tmp_path / "a.wav", Recipe("pcm_s16le", "s16"), [sound])
+    data = path.read_bytes()
+    at = data.index(b"data")
+    samples = data[at + 8 :]
+    size = len(samples) // parts // 4 * 4
+    pieces = [samples[start : start + size] for start in range(0, len(samples), size)]
+    body = data[12:at] + b"".join(b"data" + struct.pack("<I", len(piece)) + piece for piece in pieces)
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body)
+    assert np.array_equal(read_all(path, cache), sound.astype(np.float32))
+    with open_audio(MediaSource(str(path)), cache=cache) as reader:
+        assert np.array_equal(reader.read(29_000, 31_000), sound[:, 29_000:31_000].astype(np.float32))
+
+
+DEPTHS = {
+    "float.wv": (Recipe("wavpack", "fltp"), "f32", True),
+    "deep.wv": (Recipe("wavpack", "s32p"), "s32", True),
+    "16.wv": (Recipe("wavpack", "s16p"), "s16", False),
+    "deep.flac": (Recipe("flac", "s32", options={"strict": "experimental", "bits_per_raw_sample": "32"}), "s32", True),
+    "24.flac": (Recipe("flac", "s32"), "s24", False),
+    "24.m4a": (Recipe("alac", "s32p"), "s24", False),
+    "24.tta": (Recipe("tta", "s32"), "s24", False),
+    "float.wav": (Recipe("pcm_f32le", "flt"), "f32", True),
+    "lossy.m4a": (Recipe("aac"), "f32", False),
+    "lossy.mp3": (Recipe("libmp3lame"), "f32", False),
+}
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_more_than_24_bits_is_told_from_what_the_decoder_gives(name: str, tmp_path: Path) -> None:
+    recipe, sample_format, deep = DEPTHS[name]
+    path = encode(tmp_path / name, recipe, [music(2, RATE)])
+    assert probe(path).streams[0].sample_format == sample_format
+    assert default_sample_format(MediaSource(str(path))) == ("wav32f" if deep else "wav24")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com/a.wav", "https://example.com/a.wav", "file:///tmp/a.wav", "s3://b/a"]
+)
+def test_a_url_is_named_as_such(url: str, tmp_path: Path) -> None:
+    for path in (url, str((tmp_path / url).absolute())):
+        with pytest.raises(MediaError) as raised:
+            probe(path)
+        assert raised.value.code is Code.MEDIA_MISSING
+        assert "URL" in raised.value.message
+        assert raised.value.advice

@@ -139,6 +139,7 @@ class Player:
         media = seconds(clip.trimmed_range().start_time) - self._first_frame(reference, path, clip)
         listed = clip.metadata.get("Resolve_OTIO", {}).get("Channels", [])
         channels = tuple(int(entry["Source Channel ID"]) for entry in listed) or final_cut_channels(clip)
+        channels = channels or aaf_channels(reference)
         return Voice(clip.name, path, channels, start, window[1], media + (start - at) * speed, speed)
 
     def _file(self, url: str) -> Path:
@@ -164,6 +165,12 @@ def final_cut_channels(clip: otio.schema.Clip) -> tuple[int, ...]:
     facts = clip.metadata.get("fcp_xml", {})
     index = facts.get("sourcetrack", {}).get("trackindex")
     return (int(index) - 1,) if index and facts.get("@premiereChannelType", "mono") == "mono" else ()
+
+
+def aaf_channels(reference: otio.core.MediaReference) -> tuple[int, ...]:
+    """AAF: the physical tracks of a file, counted from 1."""
+    facts = reference.metadata.get("AAF", {})
+    return tuple(int(number) - 1 for number in facts.get("PhysicalTrackNumbers", ()))
 
 
 def play(voice: Voice, mix: Array, sample_rate: int) -> None:

@@ -10,20 +10,26 @@ import opentimelineio as otio
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError
 from stemline.media import MediaInfo
+from stemline_otio.aaf_media import AAF_KEY, CHANNELS_KEY
 from stemline_otio.effects import RESOLVE_KEY
 from stemline_otio.facts import EDL_KEY, as_mapping, fcp_facts
 
 _PREMIERE_CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
 
 
-def chosen_sources(clip: otio.schema.Clip, info: MediaInfo) -> tuple[MediaSource, ...]:
-    """The sources that the clip itself chooses, one per stream; empty where it says nothing.
+def chosen_sources(
+    clip: otio.schema.Clip, reference: otio.core.MediaReference, info: MediaInfo
+) -> tuple[MediaSource, ...]:
+    """Return the sources that the clip itself chooses, one per stream; empty where it states none.
+
+    `reference` is the one of its media references that `info` was read from.
 
     Raises MediaError (STREAM_UNKNOWN, CHANNEL_UNKNOWN) for what the media does not have.
     """
-    if not len(clip.metadata):
+    chosen = _in_streams(_aaf_channels(reference, info), info)
+    if not chosen and not len(clip.metadata):
         return ()
-    chosen = _resolve_channels(clip) or _in_streams(_fcp_channels(clip) or _edl_channels(clip, info), info)
+    chosen = chosen or _resolve_channels(clip) or _in_streams(_fcp_channels(clip) or _edl_channels(clip, info), info)
     return tuple(_chosen_source(info, stream, channels) for stream, channels in chosen.items())
 
 
@@ -83,7 +89,17 @@ def _edl_channels(clip: otio.schema.Clip, info: MediaInfo) -> range:
     return range(channel - 1, channel) if max(channel, count) <= present else range(0)
 
 
-def _in_streams(channels: range, info: MediaInfo) -> dict[int, tuple[int, ...]]:
+def _aaf_channels(reference: otio.core.MediaReference, info: MediaInfo) -> tuple[int, ...]:
+    """Return the channels, counted through the whole file, that the mobs of an AAF state. A mono file has but one."""
+    if not len(reference.metadata) or sum(stream.channels for stream in info.streams) < 2:
+        return ()
+    numbers = as_mapping(reference.metadata.get(AAF_KEY)).get(CHANNELS_KEY)
+    if not isinstance(numbers, Sequence) or isinstance(numbers, str):
+        return ()
+    return tuple(sorted({number - 1 for number in numbers if isinstance(number, int) and number > 0}))
+
+
+def _in_streams(channels: Sequence[int], info: MediaInfo) -> dict[int, tuple[int, ...]]:
     """Channels counted through the whole file, by stream."""
     chosen: dict[int, tuple[int, ...]] = {}
     first = 0

@@ -8,56 +8,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import opentimelineio as otio
-
 from stemline.errors import OutputError
 from stemline.plan import safe_part
 from stemline_otio.bundles import check_room
 
-AAF_KEY = "AAF"
 _BLOCK_BYTES = 1 << 20
 _WHOLE_FILES = {b"RIFF": ".wav", b"RF64": ".wav", b"FORM": ".aif", b"\x06\x0e\x2b\x34": ".mxf"}
 
 
-def link_embedded(timeline: otio.schema.Timeline, path: Path, folder: Path) -> None:
-    """Links the sounding clips without a file to their sound in the AAF, which is copied into `folder`, once.
+class EssenceFiles:
+    """The sound that an open AAF holds, copied into a folder once, when first asked for."""
 
-    Raises OutputError (DISK_FULL, OUTPUT_UNWRITABLE), and whatever pyaaf2 raises over a damaged file.
-    """
-    wanted: dict[str, list[otio.schema.Clip]] = {}
-    for track in timeline.tracks:
-        if track.kind == otio.schema.TrackKind.Audio:
-            for clip in track.find_clips():
-                mob = _mob_of(clip)
-                if mob:
-                    wanted.setdefault(mob, []).append(clip)
-    if wanted:
-        for mob, file in _copied(path, folder, wanted.__contains__).items():
-            for clip in wanted[mob]:
-                linked = otio.schema.ExternalReference(file.as_uri(), clip.media_reference.available_range)
-                linked.name = clip.media_reference.name
-                clip.media_reference = linked
+    def __init__(self, document: Any, folder: Path) -> None:
+        self._folder = folder
+        self._essences = {str(essence.mob_id): essence for essence in document.content.essencedata}
+        self._files: dict[str, Path | None] = {}
 
+    def file_of(self, mob: Any) -> Path | None:
+        """Return the file with the essence of a mob, None where the AAF holds none, or no sound.
 
-def _mob_of(clip: otio.schema.Clip) -> str:
-    reference = clip.media_reference
-    facts = reference.metadata.get(AAF_KEY, {}) if isinstance(reference, otio.schema.MissingReference) else {}
-    return str(facts.get("MobID", ""))
-
-
-def _copied(path: Path, folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, Path]:
-    """The files of the wanted mobs, by mob."""
-    import aaf2  # noqa: PLC0415 - it comes with the adapter, which may be missing
-
-    found: dict[str, Path] = {}
-    with aaf2.open(str(path)) as document:
-        for essence in document.content.essencedata:
-            mob = document.content.mobs.get(essence.mob_id)
-            if mob is not None and is_wanted(str(mob.mob_id)):
-                file = _copy(essence, mob, folder)
-                if file is not None:
-                    found[str(mob.mob_id)] = file
-    return found
+        Raises OutputError (DISK_FULL, OUTPUT_UNWRITABLE), and whatever pyaaf2 raises over a damaged file.
+        """
+        key = str(mob.mob_id)
+        if key not in self._essences:
+            return None
+        if key not in self._files:
+            self._files[key] = _copy(self._essences[key], mob, self._folder)
+        return self._files[key]
 
 
 def _copy(essence: Any, mob: Any, folder: Path) -> Path | None:

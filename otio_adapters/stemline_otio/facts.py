@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,6 @@ import opentimelineio as otio
 FCP_KEY = "fcp_xml"
 EDL_KEY = "cmx_3600"
 _DROPPED = "DROP FRAME"
-_CLASS_NAMES = re.compile(r"^(Sequence|TimelineMobSlot|NestedScope|OperationGroup)?$")
 
 
 def settle_fcp(timeline: otio.schema.Timeline) -> None:
@@ -42,13 +40,6 @@ def _move_markers(clip: otio.schema.Clip, direction: int) -> None:
             marker.marked_range = otio.opentime.TimeRange(start, span.duration)
 
 
-def settle_aaf(timeline: otio.schema.Timeline) -> None:
-    """Tracks that the adapter names after a class of AAF have no name."""
-    for track in timeline.tracks:
-        if _CLASS_NAMES.match(track.name):
-            track.name = ""
-
-
 def fcp_facts(item: otio.core.SerializableObjectWithMetadata) -> Mapping[str, Any]:
     """The metadata that the Final Cut adapter keeps of an element; empty where there is none."""
     return as_mapping(item.metadata.get(FCP_KEY)) if len(item.metadata) else {}
@@ -62,6 +53,8 @@ def note_drop_frame(timeline: otio.schema.Timeline) -> None:
 def is_drop_frame(timeline: otio.schema.Timeline) -> bool:
     """Whether the edit's timecode is counted with dropped labels, as far as the file that it came from tells."""
     if as_mapping(timeline.metadata.get(EDL_KEY)).get("fcm") == _DROPPED:
+        return True
+    if as_mapping(timeline.metadata.get("AAF")).get("Drop") is True:
         return True
     return as_mapping(fcp_facts(timeline).get("timecode")).get("displayformat") == "DF"
 

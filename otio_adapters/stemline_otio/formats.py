@@ -23,11 +23,11 @@ import opentimelineio as otio
 from stemline.errors import Code, EditError
 from stemline.extras import install_command
 from stemline.hosts.registry import unreadable_edit
+from stemline_otio.aaf_reader import read_aaf
 from stemline_otio.bundles import unpack_bundle
 from stemline_otio.document import only_timeline, read_timeline
 from stemline_otio.edl import read_edl
-from stemline_otio.embedded import link_embedded
-from stemline_otio.facts import settle_aaf, settle_fcp
+from stemline_otio.facts import settle_fcp
 from stemline_otio.xmeml import read_xmeml
 from stemline_otio.xmeml_tracks import restore_positions
 
@@ -45,8 +45,7 @@ class Format:
 
 FCP_XML = Format("Final Cut 7 XML", "fcp_xml", "otio-fcp-adapter")
 AAF = Format("AAF", "AAF", "otio-aaf-adapter")
-EDL = Format("EDL", "cmx_3600", "otio-cmx3600-adapter")
-BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF, ".edl": EDL}
+BY_SUFFIX = {".xml": FCP_XML, ".aaf": AAF}
 _FOR_PROGRAMMERS = re.compile(r"<class '[^']*'>|The following argument types are supported:.*", re.DOTALL)
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
 
@@ -84,12 +83,12 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     if suffix == ".otio":
         return EditDocument(read_timeline(path), folder)
     _check_readable(path)
+    if suffix == ".edl":
+        timeline, notes = read_edl(path, options.rate)
+        return EditDocument(timeline, folder, notes)
     known = BY_SUFFIX.get(suffix)
     if known is None:
         return _read_other(path, suffix)
-    if known is EDL:
-        timeline, notes = read_edl(path, options.rate)
-        return EditDocument(timeline, folder, notes)
     require_adapter(known)
     if known is FCP_XML:
         root, notes = read_xmeml(path)
@@ -97,10 +96,7 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
         restore_positions(timeline)
         settle_fcp(timeline)
         return EditDocument(timeline, folder, notes)
-    timeline = only_timeline(call_adapter(known, path, lambda adapter: adapter.read_from_file(str(path))), path)
-    settle_aaf(timeline)
-    call_adapter(known, path, lambda adapter: link_embedded(timeline, path, unpack_to))
-    return EditDocument(timeline, folder)
+    return EditDocument(call_adapter(known, path, lambda _: read_aaf(path, unpack_to)), folder)
 
 
 def require_adapter(wanted: Format) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -104,15 +105,16 @@ class SoundFinder:
     def length_of(self, clip: otio.schema.Clip) -> Ticks | None:
         """The length of the media of a clip that names no range; None where there is no such media."""
         try:
-            return self._media(self._path(clip)).length
+            return self._media(self._locate(clip)[0]).length
         except MediaError:
             return None
 
     def sound_of(self, clip: otio.schema.Clip, speed: Speed) -> Sound:
         """Raises MediaError: MEDIA_*, STREAM_UNKNOWN, CHANNEL_UNKNOWN, CLIP_NOT_MEDIA, CLIP_TIME_AMBIGUOUS."""
-        media = self._media(self._path(clip))
-        sources = _sources(clip, media)
-        available = clip.media_reference.available_range
+        path, reference = self._locate(clip)
+        media = self._media(path)
+        sources = _sources(clip, reference, media)
+        available = reference.available_range
         span = clip.source_range or available
         rate = span.duration.rate if span is not None else float(media.info.video_frame_rate or media.sample_rate)
         frame_rate = frame_rate_of(rate)
@@ -137,24 +139,29 @@ class SoundFinder:
             raise media
         return media
 
-    def _path(self, clip: otio.schema.Clip) -> str:
+    def _locate(self, clip: otio.schema.Clip) -> tuple[str, otio.core.MediaReference]:
+        """Return the file of a clip and the media reference that leads to it: the active one, else another of them."""
         reference = clip.media_reference
         if isinstance(reference, otio.schema.GeneratorReference):
             raise MediaError("The clip is made by a generator.", code=Code.CLIP_NOT_MEDIA)
         if isinstance(reference, otio.schema.ImageSequenceReference):
             raise MediaError("The clip is an image sequence, which has no sound.", code=Code.CLIP_NOT_MEDIA)
-        link = _link_of(reference)
-        try:
-            if link:
-                return self._finder.find(link)
-        except MediaError as missing:
-            if missing.code is not Code.MEDIA_MISSING or not self._finder.media_files():
-                raise
+        missing: MediaError | None = None
+        for candidate in _candidates(clip):
+            link = _link_of(candidate)
             try:
-                return self._guess(clip)
-            except MediaError as guess:
-                raise MediaError(missing.message, code=missing.code, advice=guess.advice) from None
-        return self._guess(clip)
+                if link:
+                    return self._finder.find(link), candidate
+            except MediaError as error:
+                missing = missing or error
+        if missing is None:
+            return self._guess(clip), reference
+        if missing.code is not Code.MEDIA_MISSING or not self._finder.media_files():
+            raise missing
+        try:
+            return self._guess(clip), reference
+        except MediaError as guess:
+            raise MediaError(missing.message, code=missing.code, advice=guess.advice) from None
 
     def _guess(self, clip: otio.schema.Clip) -> str:
         path, how = self._guesser.find(hints_of(clip))
@@ -166,6 +173,15 @@ class SoundFinder:
         return [
             f"No link leads to {several(list(names), 'files')}: found by {how}." for how, names in self._guessed.items()
         ]
+
+
+def _candidates(clip: otio.schema.Clip) -> Iterator[otio.core.MediaReference]:
+    """Yield the active media reference, then the others, which OTIO has for the same content."""
+    yield clip.media_reference
+    references = clip.media_references()
+    if len(references) > 1:
+        active = clip.active_media_reference_key
+        yield from (reference for key, reference in references.items() if key != active)
 
 
 def _link_of(reference: otio.core.MediaReference | None) -> str:
@@ -218,9 +234,9 @@ def _zero(
     )
 
 
-def _sources(clip: otio.schema.Clip, media: _Media) -> tuple[MediaSource, ...]:
+def _sources(clip: otio.schema.Clip, reference: otio.core.MediaReference, media: _Media) -> tuple[MediaSource, ...]:
     """The clip's own channel choice; else a file of mono streams (camera MXF) whole, and of other files the first."""
-    return chosen_sources(clip, media.info) or media.whole
+    return chosen_sources(clip, reference, media.info) or media.whole
 
 
 def _snapped(start: Ticks, frame: Ticks, sample_rate: int) -> Ticks:

@@ -12,7 +12,7 @@ import opentimelineio as otio
 import pytest
 
 from hosts.otio.support import audio_track, clip, difference, frames, gap, is_stem, media, save, separate
-from otio_player import Player
+from otio_player import Player, aaf_channels
 from stemline.errors import Code, EditError, StemlineError, UsageError
 from stemline.hosts.base import Selection
 from stemline_otio import LinkRules, OtioEdit, OtioTarget, ReadOptions, open_edit, read_edit
@@ -44,7 +44,7 @@ def stand_ins(timeline: otio.schema.Timeline, root: Path) -> dict[str, Path]:
         length = available.duration if available else item.source_range.end_time_exclusive()
         wanted[name] = max(wanted.get(name, 0), int(length.to_seconds()) + 1)
     return {
-        name: media(root / name, seconds, sample_rate=SAMPLE_RATE, channels=2)
+        name: media(root / name, seconds, sample_rate=SAMPLE_RATE, channels=6 if "58982c7f" in name else 2)
         for name, seconds in wanted.items()
         if seconds < 600
     }
@@ -82,7 +82,8 @@ def differs_by(output: Path, track: SourceTrack, files: dict[str, Path]) -> tupl
     """(the largest difference between one track's originals and its stems, its loudest sample)."""
     player = Player(output, media=files)
     original = player.timeline.tracks[track.index]
-    how = {"sample_rate": SAMPLE_RATE, "channels": 2, "length_s": 140}
+    one = any(aaf_channels(clip.media_reference) for clip in original.find_clips())
+    how = {"sample_rate": SAMPLE_RATE, "channels": 1 if one else 2, "length_s": 140}
     before = player.render(lambda t: t is original, **how)
     after = player.render(lambda t: is_stem(t) and t.metadata["stemline"]["source_track"] == track.name, **how)
     return float(np.abs(before - after).max()), float(np.abs(before).max())
@@ -106,7 +107,7 @@ def test_no_file_of_the_corpus_ends_in_a_traceback(shared_data: Path, tmp_path: 
             assert error.message.endswith("."), path.name
             continue
         read = host.read_clips(Selection())
-        assert read.clips or read.skipped, path.name
+        assert read.clips or read.skipped or not host.timeline.find_clips(), path.name
 
 
 def test_a_premiere_clip_plays_the_channels_its_xml_says(shared_data: Path, tmp_path: Path) -> None:

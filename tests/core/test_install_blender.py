@@ -15,7 +15,7 @@ import pytest
 
 from stemline._version import __version__
 from stemline.errors import OutputError
-from stemline_app.install import blender
+from stemline_app.install import blender, blender_package
 from stemline_app.install.blender_package import build_zip, validate_zip
 
 STEMLINE = str(Path(sys.executable).with_name("stemline"))
@@ -65,7 +65,7 @@ def test_every_version_gets_it_where_it_looks(computer: Path) -> None:
     old, new, ancient = (started(computer, version) for version in ("3.4", "4.5", "2.93"))
     program(computer, "5.0")
     outcome = blender.install()
-    addon, extension = old / "scripts/addons/stemline", new / "extensions/user_default/stemline"
+    addon, extension = old / "scripts/addons/stemline_blender", new / "extensions/user_default/stemline"
     for folder in (addon, extension, computer / "config/blender/5.0/extensions/user_default/stemline"):
         assert (folder / "__init__.py").is_file()
         assert (folder / "link" / "peers.py").is_file()
@@ -123,3 +123,29 @@ def test_the_command_answers_in_json(computer: Path) -> None:
     (result,) = json.loads(said.stdout)["results"]
     assert result["target"] == "blender"
     assert result["done"]
+
+
+def test_the_add_on_does_not_take_the_name_of_the_library(computer: Path) -> None:
+    """Debian's Blender imports from the system's Python: an add-on `stemline` hides the library there, or is hidden."""
+    addons = started(computer, "3.4") / "scripts" / "addons"
+    blender_package.put_files(addons / "stemline")
+    outcome = blender.install()
+    assert [path.name for path in addons.iterdir()] == ["stemline_blender"]
+    assert any("removed the earlier add-on" in line for line in outcome.done)
+    assert not any("earlier add-on" in line for line in blender.install().done)
+
+
+def test_an_add_on_of_somebody_else_with_the_old_name_stays(computer: Path) -> None:
+    other = started(computer, "3.4") / "scripts" / "addons" / "stemline"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("bl_info = {}")
+    blender.install()
+    blender.uninstall()
+    assert (other / "__init__.py").is_file()
+
+
+def test_uninstalling_takes_the_earlier_add_on_away_too(computer: Path) -> None:
+    addons = started(computer, "3.4") / "scripts" / "addons"
+    blender_package.put_files(addons / "stemline")
+    assert len(blender.uninstall().done) == 1
+    assert list(addons.iterdir()) == []

@@ -13,9 +13,13 @@ from pathlib import Path
 from stemline import paths
 from stemline.errors import Code, OutputError
 from stemline.hosts.description import Installed
-from stemline_app.install.blender_package import EXTENSION_ID, build_zip, put_files, validate_zip
+from stemline_app.install.blender_package import EXTENSION_ID, build_zip, is_package, put_files, validate_zip
 from stemline_app.install.record import record_installation
 
+_ADDON = "stemline_blender"
+"""The add-on's module before Blender 4.2: not the name of the library, which Blender's Python may have too."""
+_FORMER_ADDON = "stemline"
+_PREFERENCES = ("program", "folder", "server")
 _FIRST_WITH_EXTENSIONS = (4, 2)
 _OLDEST = (3, 4)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
@@ -35,18 +39,32 @@ class Blender:
 
     @property
     def folder(self) -> Path:
-        """Where the bridge goes."""
-        if self.version >= _FIRST_WITH_EXTENSIONS:
+        """The folder that the bridge is installed as."""
+        if self.has_extensions:
             extensions = os.environ.get("BLENDER_USER_EXTENSIONS")
             base = Path(extensions) if extensions else self.resources / "extensions"
             return base / "user_default" / EXTENSION_ID
-        scripts = os.environ.get("BLENDER_USER_SCRIPTS")
-        return (Path(scripts) if scripts else self.resources / "scripts") / "addons" / EXTENSION_ID
+        return self._addons / _ADDON
+
+    @property
+    def former_folder(self) -> Path | None:
+        """The folder of an add-on that an earlier Stemline installed under the library's name, if it is there."""
+        folder = self._addons / _FORMER_ADDON
+        return folder if not self.has_extensions and is_package(folder) else None
 
     @property
     def module(self) -> str:
-        """The add-on's name to Blender."""
-        return f"bl_ext.user_default.{EXTENSION_ID}" if self.version >= _FIRST_WITH_EXTENSIONS else EXTENSION_ID
+        """The add-on's name in Blender."""
+        return f"bl_ext.user_default.{EXTENSION_ID}" if self.has_extensions else _ADDON
+
+    @property
+    def has_extensions(self) -> bool:
+        return self.version >= _FIRST_WITH_EXTENSIONS
+
+    @property
+    def _addons(self) -> Path:
+        scripts = os.environ.get("BLENDER_USER_SCRIPTS")
+        return (Path(scripts) if scripts else self.resources / "scripts") / "addons"
 
 
 def install() -> Installed:
@@ -54,15 +72,18 @@ def install() -> Installed:
     found = find_blenders()
     usable = [blender for blender in found if blender.version >= _OLDEST]
     zip_path = build_zip(paths.home_dir() / "blender")
-    modern = [b.program for b in usable if b.program is not None and b.version >= _FIRST_WITH_EXTENSIONS]
+    modern = [b.program for b in usable if b.program is not None and b.has_extensions]
     done = [f"Built {zip_path}.", validate_zip(zip_path, modern)]
     record = record_installation()
     done.append(f"{record} says where this Stemline is.")
     by_hand = []
     for blender in usable:
         put_files(blender.folder)
-        enabled = _run_in(blender, "enable")
+        enabled = _run_in(blender, _enable_script(blender))
         done.append(f"{blender.name}: installed in {blender.folder}{' and enabled' if enabled else ''}.")
+        if blender.former_folder is not None:
+            done.append(f"{blender.name}: removed the earlier add-on {blender.former_folder}.")
+            _remove(blender.former_folder)
         if not enabled:
             by_hand.append(blender.name)
     done += [f"{b.name} is too old: Stemline needs 3.4 or later." for b in found if b.version < _OLDEST]
@@ -79,16 +100,11 @@ def uninstall() -> Installed:
     """Takes the bridge out of every Blender found. The record of this Stemline stays: other hosts may use it."""
     done = []
     for blender in find_blenders():
-        if blender.folder.is_dir():
-            _run_in(blender, "disable")
-            try:
-                shutil.rmtree(blender.folder)
-            except OSError as error:
-                message = f"{blender.folder} cannot be removed ({error.strerror})."
-                raise OutputError(
-                    message, code=Code.OUTPUT_UNWRITABLE, advice="Close Blender, then try again."
-                ) from error
-            done.append(f"{blender.name}: removed {blender.folder}.")
+        for folder, module in ((blender.folder, blender.module), (blender.former_folder, _FORMER_ADDON)):
+            if folder is not None and folder.is_dir():
+                _run_in(blender, _disable_script(module))
+                _remove(folder)
+                done.append(f"{blender.name}: removed {folder}.")
     shutil.rmtree(paths.home_dir() / "blender", ignore_errors=True)
     return Installed(tuple(done) or ("Stemline is in no Blender.",))
 
@@ -145,15 +161,43 @@ def _version_of(program: Path) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _run_in(blender: Blender, action: str) -> bool:
-    """Enables or disables the add-on in the user's own preferences. False where there is no program to do it with."""
+def _remove(folder: Path) -> None:
+    """Delete an installed folder. Raises OutputError."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        message = f"{folder} cannot be removed ({error.strerror})."
+        raise OutputError(message, code=Code.OUTPUT_UNWRITABLE, advice="Close Blender, then try again.") from error
+
+
+def _enable_script(blender: Blender) -> str:
+    """Return Python for Blender that enables the add-on, with the preferences of the earlier one."""
+    former = _FORMER_ADDON if blender.former_folder is not None else ""
+    return f"""
+import bpy, sys
+addons, kept = bpy.context.preferences.addons, {{}}
+former = addons.get({former!r})
+if former is not None:
+    kept = {{name: getattr(former.preferences, name) for name in {_PREFERENCES!r} if hasattr(former.preferences, name)}}
+    bpy.ops.preferences.addon_disable(module={former!r})
+bpy.ops.preferences.addon_enable(module={blender.module!r})
+enabled = addons.get({blender.module!r})
+for name, value in kept.items() if enabled is not None else ():
+    setattr(enabled.preferences, name, value)
+bpy.ops.wm.save_userpref()
+sys.exit(enabled is None)
+"""
+
+
+def _disable_script(module: str) -> str:
+    """Return Python for Blender that disables the add-on."""
+    return f"import bpy; bpy.ops.preferences.addon_disable(module={module!r}); bpy.ops.wm.save_userpref()"
+
+
+def _run_in(blender: Blender, script: str) -> bool:
+    """Run Python in Blender with the user's own preferences. Returns False where there is no program, or it fails."""
     if blender.program is None:
         return False
-    script = (
-        f"import bpy, sys; bpy.ops.preferences.addon_{action}(module={blender.module!r}); "
-        f"bpy.ops.wm.save_userpref(); "
-        f"sys.exit({blender.module!r} not in bpy.context.preferences.addons)"
-    )
     try:
         ran = subprocess.run(
             [str(blender.program), "--background", "--python-exit-code", "3", "--python-expr", script],

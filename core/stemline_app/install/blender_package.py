@@ -43,6 +43,14 @@ def build_zip(folder: Path) -> Path:
     return target
 
 
+def is_package(folder: Path) -> bool:
+    """Return whether a folder is an installed bridge of Stemline's, and not another add-on of the same name."""
+    try:
+        return f'id = "{EXTENSION_ID}"' in (folder / "blender_manifest.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def put_files(folder: Path) -> None:
     """Installs the package as `folder`, in place of what was there. Raises OutputError."""
     try:

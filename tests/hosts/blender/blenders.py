@@ -34,7 +34,7 @@ class Blender:
     @property
     def installed_as(self) -> str:
         """The folder of the add-on below the user's resources."""
-        return "scripts/addons/stemline" if self.name == "3.4" else "extensions/user_default/stemline"
+        return "scripts/addons/stemline_blender" if self.name == "3.4" else "extensions/user_default/stemline"
 
 
 @functools.cache

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import stemline as stemline_package
 from hosts.blender.blenders import ENVIRONMENTS, INSIDE, Runner
-from stemline_app.install.blender_package import build_zip
+from stemline_app.install.blender_package import build_zip, put_files
 
 pytestmark = pytest.mark.host
 STEMLINE = str(Path(sys.executable).with_name("stemline"))
@@ -84,13 +85,38 @@ def test_stemline_install_puts_it_into_debians_blender(blender: Runner, version:
     assert "Blender 3.4: installed in" in said.stdout
     assert "and enabled" in said.stdout
     assert enabled(environment)
+    library = str(Path(stemline_package.__file__).parent.parent)
+    assert enabled(environment | {"PYTHONPATH": library}), "with Stemline in Blender's own Python"
     said = subprocess.run(
         [STEMLINE, "install", "blender", "--uninstall"], env=environment, capture_output=True, text=True, check=False
     )
     assert said.returncode == 0, said.stderr
     assert "removed" in said.stdout
     assert not enabled(environment)
-    assert not list((blender.folder / "config").rglob("stemline"))
+    assert not list((blender.folder / "config").rglob("stemline*"))
+
+
+def test_the_add_on_of_an_earlier_stemline_is_replaced_with_its_preferences(blender: Runner, version: str) -> None:
+    if version != "3.4":
+        pytest.skip("this is about the program")
+    environment = os.environ | {"XDG_CONFIG_HOME": str(blender.folder / "config"), "HOME": str(blender.folder)}
+    former = blender.folder / "config" / "blender" / "3.4" / "scripts" / "addons" / "stemline"
+    put_files(former)
+    told = in_blender(
+        environment,
+        "bpy.ops.preferences.addon_enable(module='stemline')",
+        "bpy.context.preferences.addons['stemline'].preferences.server = 'https://films:7861'",
+        "bpy.ops.wm.save_userpref()",
+    )
+    assert "Traceback" not in told
+    assert "removed the earlier add-on" in stemline("install", "blender", environment=environment)
+    assert not former.exists()
+    told = in_blender(
+        environment,
+        "addons = bpy.context.preferences.addons",
+        "print('kept:', addons['stemline_blender'].preferences.server, 'stemline' in addons)",
+    )
+    assert "kept: https://films:7861 False" in told
 
 
 def stemline(*arguments: str, environment: dict[str, str]) -> str:
@@ -101,10 +127,15 @@ def stemline(*arguments: str, environment: dict[str, str]) -> str:
 
 def enabled(environment: dict[str, str]) -> bool:
     """Whether a Blender that starts as the user starts it has the add-on."""
-    looks = "'stemline' in bpy.context.preferences.addons, hasattr(bpy.types.Scene, 'stemline')"
-    script = f"import bpy; print('enabled:', {looks})"
-    command = [shutil.which("blender") or "", "--background", "--python-expr", script]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    said = ran.stdout
-    assert "enabled:" in said, said + ran.stderr
+    looks = "'stemline_blender' in bpy.context.preferences.addons, hasattr(bpy.types.Scene, 'stemline')"
+    said = in_blender(environment, f"print('enabled:', {looks})")
+    assert "enabled:" in said, said
     return "enabled: True True" in said
+
+
+def in_blender(environment: dict[str, str], *lines: str) -> str:
+    """What Blender prints while it runs these lines of Python with the user's preferences."""
+    script = "\n".join(("import bpy", *lines))
+    command = [shutil.which("blender") or "", "--background", "--python-use-system-env", "--python-expr", script]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return ran.stdout + ran.stderr

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 def enable() -> str:
     """Enables the extension and gives the name of its module."""
-    module = "bl_ext.user_default.stemline" if bpy.app.version >= (4, 2) else "stemline"
+    module = "bl_ext.user_default.stemline" if bpy.app.version >= (4, 2) else "stemline_blender"
     bpy.ops.preferences.addon_enable(module=module)
     if module not in bpy.context.preferences.addons:
         raise RuntimeError(f"{module} cannot be enabled")

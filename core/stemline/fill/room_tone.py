@@ -1,0 +1,127 @@
+"""Room tone: learn it where the removed sound is silent, and make as much of it as is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+
+from stemline.clips import SampleRange
+from stemline.errors import Code, SeparationError
+from stemline.fill.noise import shaped_noise
+from stemline.fill.texture import grains, joined, quilt
+from stemline.fill.tonality import TONAL_SHARE, fold_down, tonal_share
+from stemline.media.samples import FloatBlock
+
+_TOO_SHORT_S = 0.15
+_THIN_S = 0.5
+_MOST_S = 12.0  # more room tone than this makes no better texture
+_MOST_PIECE_S = 2.0
+_BLOCK_SAMPLES = 1 << 16
+
+
+class SoundReader(Protocol):
+    """Random access to a recording, such as `stemline.media.AudioReader`."""
+
+    sample_rate: int
+
+    def read(self, start_sample: int, end_sample: int) -> FloatBlock:
+        """Return samples [start, end) as float32 [channels, end - start]."""
+        ...
+
+
+class RoomToneMethod(StrEnum):
+    """How room tone is made."""
+
+    GRAINS = "grains"
+    QUILT = "quilt"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoomTone:
+    """Room tone that was learnt from one recording.
+
+    Attributes:
+        method: Grains by default, a quilt where the room tone is tonal, shaped noise where little was found.
+        pieces: Where it was learnt, in samples of the recording.
+        sample_rate: Samples per second.
+    """
+
+    method: RoomToneMethod
+    pieces: tuple[SampleRange, ...]
+    sample_rate: int
+    _sound: tuple[FloatBlock, ...]
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of room tone that were found."""
+        return sum(piece.length for piece in self.pieces) / self.sample_rate
+
+    def blocks(self, length_samples: int, *, seed: int) -> Iterator[FloatBlock]:
+        """Yield exactly `length_samples` of room tone in blocks [channels, samples]. A seed repeats its result."""
+        left = length_samples
+        for block in self._endless(seed):
+            if left <= 0:
+                return
+            yield block[:, :left]
+            left -= block.shape[1]
+
+    def _endless(self, seed: int) -> Iterator[FloatBlock]:
+        if self.method is RoomToneMethod.NOISE:
+            return shaped_noise(self._sound, seed)
+        texture = quilt if self.method is RoomToneMethod.QUILT else grains
+        return joined(texture(self._sound, self.sample_rate, seed))
+
+
+def learn_room_tone(residual: SoundReader, pieces: tuple[SampleRange, ...]) -> RoomTone:
+    """Read the pieces of the residual and choose a method.
+
+    Args:
+        residual: The residual, which is the recording itself where the removed stems are silent.
+        pieces: Where they are, such as `ActivityMeter.quiet_pieces` finds them. At most 12 seconds are read: evenly
+            spaced parts of them.
+
+    Raises:
+        SeparationError: Less than 0.15 seconds were found (`ROOM_TONE_MISSING`).
+    """
+    rate = residual.sample_rate
+    chosen = _spread(pieces, rate)
+    found_s = sum(piece.length for piece in chosen) / rate
+    if found_s < _TOO_SHORT_S:
+        raise SeparationError(
+            "No room tone was found: the removed sound is heard throughout.",
+            code=Code.JOB_FAILED,
+            advice="Work on a longer range that holds a moment without it, or use a file in its place.",
+        )
+    sound = tuple(np.concatenate(list(_blocks(residual, piece)), axis=1) for piece in chosen)
+    if found_s < _THIN_S:
+        method = RoomToneMethod.NOISE
+    elif tonal_share(fold_down(sound), rate) > TONAL_SHARE:
+        method = RoomToneMethod.QUILT
+    else:
+        method = RoomToneMethod.GRAINS
+    return RoomTone(method, chosen, rate, sound)
+
+
+def _spread(pieces: tuple[SampleRange, ...], rate: int) -> tuple[SampleRange, ...]:
+    """Return all pieces, or evenly spaced parts of up to 2 seconds that together last at most 12 seconds."""
+    most = round(_MOST_S * rate)
+    if sum(piece.length for piece in pieces) <= most:
+        return pieces
+    longest = round(_MOST_PIECE_S * rate)
+    parts = [
+        SampleRange(start, min(start + longest, piece.end_sample))
+        for piece in pieces
+        for start in range(piece.start_sample, piece.end_sample, longest)
+    ]
+    return tuple(parts[:: math.ceil(sum(part.length for part in parts) / most)])
+
+
+def _blocks(reader: SoundReader, piece: SampleRange) -> Iterator[FloatBlock]:
+    for start in range(piece.start_sample, piece.end_sample, _BLOCK_SAMPLES):
+        yield reader.read(start, min(start + _BLOCK_SAMPLES, piece.end_sample))

@@ -1,0 +1,150 @@
+"""Endless texture from short pieces of room tone, by grains or by a quilt. Both stream and repeat for a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.media.samples import FloatBlock
+
+Texture = Iterator[tuple[FloatBlock, int, float]]
+"""Segments [channels, samples], each with its overlap with the one before and how the two correlate there (0 to 1)."""
+
+_SEGMENT_S = 0.5
+_SHORT_JOINT_S = 0.04
+_QUILT_JOINT_S = 0.06
+_SEARCH_S = 0.02  # one period of 50 Hz mains
+_SEARCH_HZ = 8000
+_CANDIDATES = 8
+_LAST = 3
+_RETRIES = 20
+
+
+def joined(texture: Texture) -> Iterator[FloatBlock]:
+    """Yield the texture as consecutive blocks [channels, samples], crossfaded at constant power.
+
+    The gains of a crossfade depend on the correlation of its two sides: equal power where they are unrelated, equal
+    gain where they are the same.
+    """
+    current: FloatBlock | None = None
+    for segment, overlap, correlation in texture:
+        if current is None:
+            current = segment
+            continue
+        yield current[:, : current.shape[1] - overlap]
+        angle = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) * np.float32(np.pi / 2 / overlap)
+        out, into = np.cos(angle), np.sin(angle)
+        power = np.sqrt(1 + 2 * out * into * np.float32(correlation))
+        faded = (current[:, current.shape[1] - overlap :] * out + segment[:, :overlap] * into) / power
+        current = np.concatenate([faded, segment[:, overlap:]], axis=1, dtype=np.float32)
+
+
+def grains(pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> Texture:
+    """Yield grains of half a second from random places, each from inside one piece, without end.
+
+    Pieces shorter than a grain give 0.6 to 1.0 of themselves. All channels of a grain come from the same place, which
+    keeps the stereo image. No grain starts within a quarter grain of the last three.
+    """
+    picker = _Picker(pieces, sample_rate, seed)
+    before = 0
+    while True:
+        segment = picker.pick()
+        length = segment.shape[1]
+        shorter = min(length, before)
+        full = shorter >= 0.6 * _SEGMENT_S * sample_rate
+        overlap = shorter // 2 if full else min(round(_SHORT_JOINT_S * sample_rate), shorter // 2)
+        yield segment, overlap, 0.0
+        before = length
+
+
+def quilt(pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> Texture:
+    """Yield segments whose starts continue the waveform of the segment before, without end. For tonal room tone.
+
+    Of eight random places, each shifted by up to 20 ms to where it correlates best with the end of the segment
+    before, the best is taken (Efros and Freeman, "Image quilting", 2001, applied to sound).
+    """
+    picker = _Picker(pieces, sample_rate, seed)
+    joint = round(_QUILT_JOINT_S * sample_rate)
+    current = picker.pick()
+    yield current, 0, 0.0
+    while True:
+        tail = current[:, -min(joint, current.shape[1] // 2) :]
+        current, correlation = picker.continue_from(tail)
+        yield current, tail.shape[1], correlation
+
+
+class _Picker:
+    """Draw segments from pieces of sound, by a seeded generator of random numbers."""
+
+    def __init__(self, pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> None:
+        self._pieces = pieces
+        self._rate = sample_rate
+        self._length = round(_SEGMENT_S * sample_rate)
+        lengths = np.array([piece.shape[1] for piece in pieces], dtype=np.float64)
+        self._weights = lengths / lengths.sum()
+        self._offsets = np.concatenate(([0], np.cumsum(lengths)))
+        self._random = np.random.Generator(np.random.Philox(seed))
+        self._last: list[int] = []
+
+    def pick(self) -> FloatBlock:
+        """Return the next segment [channels, samples], away from the last three."""
+        number, start, length = self._place()
+        for _ in range(_RETRIES):
+            if all(abs(self._offsets[number] + start - last) >= length / 4 for last in self._last):
+                break
+            number, start, length = self._place()
+        self._last = [*self._last[1 - _LAST :], int(self._offsets[number]) + start]
+        return self._pieces[number][:, start : start + length]
+
+    def _place(self) -> tuple[int, int, int]:
+        number = int(self._random.choice(len(self._pieces), p=self._weights))
+        available = self._pieces[number].shape[1]
+        share = self._random.uniform(0.6, 1.0) if available < self._length else 1.0
+        length = max(2, min(self._length, int(available * share)))
+        return number, int(self._random.integers(available - length + 1)), length
+
+    def continue_from(self, tail: FloatBlock) -> tuple[FloatBlock, float]:
+        """Return the candidate that correlates best with `tail` at its start, and that correlation (0 to 1)."""
+        best: tuple[float, int, int, int] = (-1.0, 0, 0, 2)
+        for _ in range(_CANDIDATES):
+            number, start, length = self._place()
+            shift, correlation = self._align(self._pieces[number], start, length, tail)
+            if correlation > best[0]:
+                best = (correlation, number, start + shift, length)
+        correlation, number, start, length = best
+        return self._pieces[number][:, start : start + length], float(np.clip(correlation, 0.0, 1.0))
+
+    def _align(self, piece: FloatBlock, start: int, length: int, tail: FloatBlock) -> tuple[int, float]:
+        """Return the shift in samples that correlates best, and the correlation there: coarsely, then to the sample."""
+        reach = round(_SEARCH_S * self._rate)
+        low, high = max(0, start - reach), min(piece.shape[1] - length, start + reach)
+        step = max(1, self._rate // _SEARCH_HZ)
+        wanted = tail.mean(axis=0)
+        sound = piece[:, low : high + tail.shape[1]].mean(axis=0)
+        if len(sound) < len(wanted):
+            return 0, 0.0
+        coarse = int(np.argmax(_correlations(_thinned(sound, step), _thinned(wanted, step)))) * step
+        fine_low = max(0, coarse - step)
+        fine = sound[fine_low : min(len(sound), coarse + step + len(wanted))]
+        scores = _correlations(fine, wanted)
+        found = int(np.argmax(scores))
+        return low + fine_low + found - start, float(scores[found])
+
+
+def _thinned(sound: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:
+    """Return the means of consecutive groups of `step` samples."""
+    whole = len(sound) // step * step
+    means: npt.NDArray[np.float32] = sound[:whole].reshape(-1, step).mean(axis=1)
+    return means
+
+
+def _correlations(sound: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return the normalised correlation of `wanted` with `sound` at each place where it fits."""
+    products = np.correlate(sound.astype(np.float64), wanted.astype(np.float64), mode="valid")
+    squares = np.concatenate(([0.0], np.cumsum(sound.astype(np.float64) ** 2)))
+    energies = squares[len(wanted) :] - squares[: len(squares) - len(wanted)]
+    norm = np.sqrt(np.maximum(energies, 0) * float(np.sum(wanted.astype(np.float64) ** 2)))
+    scores: npt.NDArray[np.float64] = products / np.maximum(norm, 1e-20)
+    return scores

@@ -115,11 +115,11 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
 
 
 def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> WrittenSet:
-    meters = {name: _Meter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
+    meters = {name: WaveformMeter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
     overlap = _Overlap()
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(open_writer(_with_suffix(path, audio_format), audio_format, request.tags(name)))
+            name: stack.enter_context(open_writer(file_path(path, audio_format), audio_format, request.tags(name)))
             for name, path in request.paths.items()
         }
         for part in blocks(request.range):
@@ -142,13 +142,13 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
                 overlap.add(whole, rest)
             _put(writers[RESIDUAL], meters[RESIDUAL], rest.astype(np.float32, copy=False))
     files = {
-        name: WrittenFile(_with_suffix(path, audio_format), writers[name].audio_sha256, meters[name].columns())
+        name: WrittenFile(file_path(path, audio_format), writers[name].audio_sha256, meters[name].columns())
         for name, path in request.paths.items()
     }
     return WrittenSet(files, meters[""].columns(), audio_format.sample_format, overlap.found)
 
 
-def _put(writer: StemWriter, meter: _Meter, block: Block) -> None:
+def _put(writer: StemWriter, meter: WaveformMeter, block: Block) -> None:
     meter.add(block)
     writer.write(block)
 
@@ -185,7 +185,7 @@ def blocks(whole: SampleRange) -> Iterator[SampleRange]:
         yield SampleRange(start, min(start + BLOCK_SAMPLES, whole.end_sample))
 
 
-def _with_suffix(path: Path, audio_format: AudioFormat) -> Path:
+def file_path(path: Path, audio_format: AudioFormat) -> Path:
     return path.with_name(path.name + audio_format.sample_format.suffix)
 
 
@@ -206,7 +206,7 @@ class _Overlap:
         return self._against > _OVERLAP_LIMIT * self._of_stems
 
 
-class _Meter:
+class WaveformMeter:
     """The largest absolute sample of each column of a picture, over all channels, in thousandths of full scale."""
 
     def __init__(self, length: int) -> None:

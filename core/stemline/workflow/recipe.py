@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from stemline._version import __version__
 from stemline.client import Job, JobPrompt, JobRequest, Model
@@ -127,22 +128,23 @@ class Recipe:
             pad_samples=segment.pad_samples(self.facts.length_samples),
         )
 
-    def tags(self, record: StemRecord, fingerprint: str) -> StemTags:
-        """Return the tags of one file.
 
-        The time reference is the source timecode of its first sample, rounded to a sample.
-        """
-        position = self.facts.timecode_sample + self.segment.range.start_sample
-        count = self.facts.channels
-        stem, text = record.stem, record.prompt.text
-        return StemTags(
-            description=f"{stem}: {text}" if text else stem,
-            reference=fingerprint[:32],
-            time_reference_sample=max(0, round(position)),
-            scene=Path(self.segment.source.path).stem,
-            note=f"Made by Stemline {__version__} with the model {self.model.id}.",
-            track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
-            frame_rate=self.facts.frame_rate,
-            drop_frame=self.facts.drop_frame,
-            metadata=record.to_json(),
-        )
+def stem_tags(record: StemRecord, facts: MediaFacts, fingerprint: str) -> StemTags:
+    """Return the tags of one file.
+
+    The time reference is the source timecode of its first sample, rounded to a sample.
+    """
+    position = facts.timecode_sample + record.source.range.start_sample
+    count = facts.channels
+    stem, text = record.stem, record.prompt.text
+    return StemTags(
+        description=f"{stem}: {text}" if text else stem,
+        reference=fingerprint[:32],
+        time_reference_sample=max(0, round(position)),
+        scene=PurePosixPath(unquote(urlsplit(record.source.media).path, errors="surrogateescape")).stem,
+        note=f"Made by Stemline {__version__} with the model {record.model}.",
+        track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
+        frame_rate=facts.frame_rate,
+        drop_frame=facts.drop_frame,
+        metadata=record.to_json(),
+    )

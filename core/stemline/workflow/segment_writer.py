@@ -16,7 +16,7 @@ from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
 from stemline.workflow.previous_stems import FinishedFile
-from stemline.workflow.recipe import Recipe
+from stemline.workflow.recipe import Recipe, stem_tags
 from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord, sidecar_path
 
 _LISTED_PLACES = 5
@@ -88,7 +88,7 @@ def write_segment(
     records = {name: work.recipe.record(name, jobs.get(name)) for name in work.paths}
 
     def tags(name: str) -> StemTags:
-        return work.recipe.tags(records[name], work.fingerprints[name])
+        return stem_tags(records[name], work.recipe.facts, work.fingerprints[name])
 
     sample_format = SampleFormat(work.recipe.settings.sample_format or default_sample_format(segment.source))
     targets: dict[str, Target | None] = {}

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CHUNK_BYTES = 512 * 1024
+_SILENCE_TIMEOUT_S = 60.0  # of a caller in the middle of an upload
 
 
 class MediaService(media_pb2_grpc.MediaServiceServicer):
@@ -90,7 +91,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return self._message(await self._registrar.register(source, wanted, seen), context)
 
     async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
-        first = await anext(request_iterator, None)
+        first = await _next_part(request_iterator)
         if first is None or not first.HasField("header"):
             raise InputError("An upload begins with its header.", advice="Send the header first.")
         header = _header(first.header)
@@ -149,7 +150,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             raise
 
     async def _receive(self, upload: Upload, parts: AsyncIterator[pb.UploadMediaRequest]) -> MediaRow:
-        async for part in parts:
+        while (part := await _next_part(parts)) is not None:
             if part.HasField("header"):
                 raise InputError("An upload has one header.", advice="Send only data after it.")
             await self._blocking(upload.write, part.data)
@@ -182,6 +183,18 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             create_time=Timestamp(seconds=row.create_us // 1_000_000, nanos=row.create_us % 1_000_000 * 1000),
             local_path=str(self._store.path(row.name)) if readable else "",
         )
+
+
+async def _next_part(parts: AsyncIterator[pb.UploadMediaRequest]) -> pb.UploadMediaRequest | None:
+    """Return the next message, None at the end. Raises InputError (UPLOAD_MISMATCH) where none comes for long."""
+    try:
+        return await asyncio.wait_for(anext(parts, None), _SILENCE_TIMEOUT_S)
+    except TimeoutError as error:
+        raise InputError(
+            f"Nothing arrived for {_SILENCE_TIMEOUT_S:g} s.",
+            code=Code.UPLOAD_MISMATCH,
+            advice="Ask GetUpload where to go on.",
+        ) from error
 
 
 def _header(sent: pb.UploadHeader) -> UploadHeader:

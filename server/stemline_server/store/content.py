@@ -7,7 +7,7 @@ import logging
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -44,7 +44,9 @@ class ContentStore:
         self._database = database
         self.limit_bytes = limit_bytes
         self._verified: dict[str, _Stamp] = {}
-        self._reserved_bytes = 0  # of files being written; touched on the database thread only
+        self.drop_abandoned: Callable[[], object] = lambda: None  # set by what keeps unfinished files
+        self._reserved_bytes = 0  # of stems being written; touched on the database thread only
+        self._part_bytes = 0  # of uploads that are not whole; likewise
         self.drafts = root / "draft"
         shutil.rmtree(self.drafts, ignore_errors=True)
         self.drafts.mkdir(parents=True)
@@ -105,25 +107,54 @@ class ContentStore:
             return None
         return _Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
 
-    def reserve(self, size_bytes: int) -> None:
-        """Sets room aside until `release`, dropping the longest unused media for it. For threads.
+    def check_fits(self, size_bytes: int) -> None:
+        """Check that room for so much could be made, and make none. For threads.
 
-        Raises OutputError (DISK_QUOTA, DISK_FULL) when there can be none: then nothing is dropped.
+        Raises:
+            OutputError: The limit or the disk leaves no such room (DISK_QUOTA, DISK_FULL).
         """
+        self._database.call(lambda connection: self._shortage_bytes(connection, size_bytes))
+
+    def reserve(self, size_bytes: int, *, part: bool = False) -> None:
+        """Set room aside until `release`, at the cost of abandoned uploads, then of the longest unused media.
+
+        For threads.
+
+        Args:
+            size_bytes: How much.
+            part: Whether it is for a part of an upload, which is written at once: the disk's free space counts it.
+
+        Raises:
+            OutputError: There can be no such room (DISK_QUOTA, DISK_FULL); then no media is dropped.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            dropped = media_table.least_recently_used(connection, self._shortage_bytes(connection, size_bytes))
+            for name in dropped:
+                media_table.forget_stored(connection, name)
+            return dropped
 
         def after(dropped: list[str]) -> None:
             self._unlink(dropped)
+            self._count(size_bytes, part=part)
+
+        if self._database.call(lambda connection: self._is_short(connection, size_bytes)):
+            self.drop_abandoned()
+        self._database.call(work, after)
+
+    def charge_part(self, size_bytes: int) -> None:
+        """Count a part of an upload that is on the disk already, until `release`."""
+        self._database.submit(lambda _: self._count(size_bytes, part=True))
+
+    def release(self, size_bytes: int, *, part: bool = False) -> None:
+        """Give up what `reserve` or `charge_part` counted: the file is in the store now, or gone."""
+        self._database.submit(lambda _: self._count(-size_bytes, part=part))
+
+    def _count(self, size_bytes: int, *, part: bool) -> None:
+        if part:
+            self._part_bytes += size_bytes
+        else:
             self._reserved_bytes += size_bytes
-
-        self._database.call(lambda connection: self._make_room(connection, size_bytes), after)
-
-    def release(self, size_bytes: int) -> None:
-        """Gives up what `reserve` set aside: the file is in the store now, or never will be."""
-
-        def work(_: sqlite3.Connection) -> None:
-            self._reserved_bytes -= size_bytes
-
-        self._database.submit(work)
 
     async def delete(self, name: str) -> None:
         """Forgets that sound and every reference to it. Raises InputError when a job needs it."""
@@ -136,13 +167,19 @@ class ContentStore:
 
         await self._database.run(work, after=self._unlink)
 
-    def _make_room(self, connection: sqlite3.Connection, size_bytes: int) -> list[str]:
-        """Forgets what has to go; its files are to be unlinked once that is committed."""
+    def _is_short(self, connection: sqlite3.Connection, size_bytes: int) -> bool:
+        try:
+            return self._shortage_bytes(connection, size_bytes) > 0
+        except OutputError:
+            return True
+
+    def _shortage_bytes(self, connection: sqlite3.Connection, size_bytes: int) -> int:
+        """Return how much must be dropped before so much fits in. Raises OutputError where that is too much."""
         wanted_bytes = size_bytes + self._reserved_bytes
-        over = media_table.stored_bytes(connection) + wanted_bytes - self.limit_bytes
+        over = media_table.stored_bytes(connection) + self._part_bytes + wanted_bytes - self.limit_bytes
         short = wanted_bytes + _SPARE_DISK_BYTES - shutil.disk_usage(self._root).free
         if over <= 0 and short <= 0:
-            return []
+            return 0
         unused = media_table.unused_bytes(connection)
         if over > unused:
             raise OutputError(
@@ -152,10 +189,7 @@ class ContentStore:
             )
         if short > unused:
             raise disk_full(self._root)
-        dropped = media_table.least_recently_used(connection, max(over, short))
-        for name in dropped:
-            media_table.forget_stored(connection, name)
-        return dropped
+        return max(over, short)
 
     def _unlink(self, names: Iterable[str]) -> None:
         """Removes the files of sounds that the table has forgotten. What cannot be removed now goes with `sweep`."""

@@ -1,8 +1,9 @@
-"""Sound that comes over the wire: kept by name until it is whole, so that a broken transfer goes on where it was."""
+"""Uploads: sound that arrives in parts, and can go on after a broken transfer."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from stemline_server.store.names import media_id
 
 _READ_BYTES = 1 << 20
 _MAX_CHANNELS = 64
-_KEPT_S = 7 * 86_400  # of an upload that nobody goes on with
+_KEPT_S = 7 * 86_400.0  # of an upload that does not go on
+_ABANDONED_S = 600.0  # without data, before other sound may take the room of an upload
+_AHEAD_BYTES = 4 * 1024 * 1024  # set aside at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +33,68 @@ class UploadHeader:
     offset_bytes: int
 
 
+@dataclass(slots=True)
+class _Part:
+    """What has arrived of one sound. `counted_bytes` are set aside for it; `upload` is the transfer that goes on."""
+
+    path: Path
+    counted_bytes: int = 0
+    upload: Upload | None = None
+
+    def size_bytes(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def idle_s(self) -> float:
+        """Return how long nothing has arrived; 0 while a transfer goes on."""
+        try:
+            return 0.0 if self.upload is not None else time.time() - self.path.stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
+
+
 class Uploads:
-    """Parts live in `folder`. Of two callers who send the same sound the later one wins; the other is told."""
+    """The uploads that are not whole yet.
+
+    Parts live in `folder` and count into the store's limit by what has arrived. Of two callers who send the same sound
+    the later one wins; the other is refused. The lock is never held while the store makes room: for that the store
+    may drop abandoned parts.
+    """
 
     def __init__(self, store: ContentStore, folder: Path) -> None:
         self._store = store
         self._folder = folder
-        self._folder.mkdir(exist_ok=True)
-        for part in self._folder.iterdir():
-            if time.time() - part.stat().st_mtime > _KEPT_S:
-                part.unlink()
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = threading.Lock()
-        self._latest: dict[str, Upload] = {}
+        self._parts: dict[str, _Part] = {}
+        for path in self._folder.glob("*.part"):
+            part = _Part(path)
+            part.counted_bytes = part.size_bytes()
+            store.charge_part(part.counted_bytes)
+            self._parts[f"media/{path.stem}"] = part
+        self._drop_idle(_KEPT_S)
+        store.drop_abandoned = lambda: self._drop_idle(_ABANDONED_S)
 
     def committed_bytes(self, name: str) -> int:
-        """How much has arrived of a sound that is not whole yet."""
-        try:
-            return self._part(name).stat().st_size
-        except FileNotFoundError:
-            return 0
+        """Return how much has arrived of a sound that is not whole yet."""
+        return _Part(self._path(name)).size_bytes()
 
     def begin(self, header: UploadHeader) -> Upload:
-        """Takes the upload on.
+        """Take the upload on. Room is set aside as the data arrives.
 
-        Raises InputError (UPLOAD_MISMATCH) when it would leave a hole or overwrite, and MediaError (MEDIA_UNSUPPORTED).
+        Raises:
+            InputError: It would leave a hole or overwrite (UPLOAD_MISMATCH), or the shape is impossible.
+            MediaError: The rate is impossible (MEDIA_UNSUPPORTED).
+            OutputError: The whole sound can't fit into the store (DISK_QUOTA, DISK_FULL).
         """
         shape = header.shape
         if not (0 < shape.channels <= _MAX_CHANNELS and shape.length_samples > 0):
             raise InputError("The sound's channel count or length is not possible.", advice="Check the header.")
         shape.check_rate()
-        part = self._part(header.name)
+        self._drop_idle(_KEPT_S)
+        self._store.check_fits(max(0, shape.size_bytes - self.committed_bytes(header.name)))
         with self._lock:
             arrived = self.committed_bytes(header.name)
             if header.offset_bytes not in (0, arrived) or header.offset_bytes > shape.size_bytes:
@@ -68,56 +103,88 @@ class Uploads:
                     code=Code.UPLOAD_MISMATCH,
                     advice="Ask GetUpload where to go on.",
                 )
-            self._store.reserve(shape.size_bytes - header.offset_bytes)
-            try:
-                upload = Upload(self, part, header)
-            except BaseException:
-                self._store.release(shape.size_bytes - header.offset_bytes)
-                raise
-            self._latest[header.name] = upload
+            upload = Upload(self, self._path(header.name), header)
+            self._parts.setdefault(header.name, _Part(self._path(header.name))).upload = upload
             return upload
 
     def check_latest(self, name: str, upload: Upload) -> None:
-        """Raises InputError (UPLOAD_MISMATCH) when another caller has taken the sound over."""
-        if self._latest.get(name) is not upload:
+        """Raise InputError (UPLOAD_MISMATCH) when another caller has taken the sound over."""
+        part = self._parts.get(name)
+        if part is None or part.upload is not upload:
             raise _taken_over()
 
-    def finish(self, header: UploadHeader, upload: Upload, part: Path) -> MediaRow:
-        """Verifies the whole file and gives it to the store. Another sound is dropped.
+    def make_room(self, header: UploadHeader, upload: Upload, end_bytes: int) -> None:
+        """Set room aside for the sound up to byte `end_bytes`, and for a little more.
 
-        Raises InputError (UPLOAD_MISMATCH), also when another caller has taken the sound over: the part is theirs.
+        Raises:
+            InputError: Another caller has taken the sound over (UPLOAD_MISMATCH).
+            OutputError: There is no room (DISK_QUOTA, DISK_FULL).
+        """
+        part = self._parts.get(header.name)
+        if part is None or part.upload is not upload:
+            raise _taken_over()
+        wanted_bytes = min(end_bytes + _AHEAD_BYTES, header.shape.size_bytes) - part.counted_bytes
+        if end_bytes <= part.counted_bytes:
+            return
+        self._store.reserve(wanted_bytes, part=True)
+        with self._lock:
+            part.counted_bytes += wanted_bytes
+
+    def finish(self, header: UploadHeader, upload: Upload, path: Path) -> MediaRow:
+        """Verify the whole file and give it to the store. Another sound is dropped.
+
+        Raises:
+            InputError: It is another sound than announced, or another caller has taken it over: the part is theirs
+                (UPLOAD_MISMATCH).
         """
         hasher = MediaHasher(header.shape.sample_rate, header.shape.channels)
         try:
-            with part.open("rb") as file:
+            with path.open("rb") as file:
                 while data := file.read(_READ_BYTES):
                     hasher.update_bare(data)
-        except FileNotFoundError as error:  # they have finished it meanwhile
+        except FileNotFoundError as error:  # the other caller has finished it
             raise _taken_over() from error
         with self._lock:
             self.check_latest(header.name, upload)
             if hasher.name() != header.name:
-                part.unlink()
+                path.unlink()
                 raise InputError(
                     "What arrived is not the sound that was announced.",
                     code=Code.UPLOAD_MISMATCH,
                     advice="Send it again.",
                 )
-            return self._store.adopt(part, header.name, header.shape)
+            return self._store.adopt(path, header.name, header.shape)
 
     def forget(self, header: UploadHeader, upload: Upload) -> None:
-        self._store.release(header.shape.size_bytes - header.offset_bytes)
+        """End a transfer. What has arrived stays counted until it is taken on, finished or dropped."""
         with self._lock:
-            if self._latest.get(header.name) is upload:
-                del self._latest[header.name]
+            part = self._parts.get(header.name)
+            if part is None or part.upload is not upload:
+                return
+            part.upload = None
+            left_bytes = part.size_bytes()
+            self._store.release(part.counted_bytes - left_bytes, part=True)
+            part.counted_bytes = left_bytes
+            if left_bytes == 0:
+                part.path.unlink(missing_ok=True)
+                del self._parts[header.name]
 
-    def _part(self, name: str) -> Path:
+    def _drop_idle(self, longest_s: float) -> None:
+        """Drop the parts that nothing was added to for so long."""
+        with self._lock:
+            idle = {name: part for name, part in self._parts.items() if part.idle_s() > longest_s}
+            for name, part in idle.items():
+                part.path.unlink(missing_ok=True)
+                self._store.release(part.counted_bytes, part=True)
+                del self._parts[name]
+
+    def _path(self, name: str) -> Path:
         return self._folder / f"{media_id(name)}.part"
 
 
 def _taken_over() -> InputError:
     return InputError(
-        "Somebody else sends the same sound.", code=Code.UPLOAD_MISMATCH, advice="Ask GetUpload where to go on."
+        "Another caller sends the same sound.", code=Code.UPLOAD_MISMATCH, advice="Ask GetUpload where to go on."
     )
 
 
@@ -133,19 +200,30 @@ class Upload:
         self._file.seek(header.offset_bytes)
 
     def write(self, data: bytes) -> None:
-        """Appends. Raises InputError (UPLOAD_MISMATCH) for more than was announced, OutputError (DISK_FULL)."""
+        """Append the data.
+
+        Raises:
+            InputError: More arrives than was announced, or another caller has taken the sound over (UPLOAD_MISMATCH).
+            OutputError: There is no room (DISK_QUOTA, DISK_FULL).
+        """
         self._uploads.check_latest(self._header.name, self)
-        if self._arrived + len(data) > self._header.shape.size_bytes:
+        end_bytes = self._arrived + len(data)
+        if end_bytes > self._header.shape.size_bytes:
             raise InputError(
                 "More bytes arrived than were announced.", code=Code.UPLOAD_MISMATCH, advice="Send it again."
             )
+        self._uploads.make_room(self._header, self, end_bytes)
         with full_disk_named(self._part.parent):
             self._file.write(data)
             self._file.flush()
-        self._arrived += len(data)
+        self._arrived = end_bytes
 
     def finish(self) -> MediaRow:
-        """The finished media. Raises InputError (UPLOAD_MISMATCH) for missing bytes: what came stays, to go on."""
+        """Return the finished media.
+
+        Raises:
+            InputError: Bytes are missing (UPLOAD_MISMATCH); what has arrived stays, so that the upload can go on.
+        """
         if self._arrived != self._header.shape.size_bytes:
             raise InputError(
                 f"{self._header.shape.size_bytes - self._arrived} bytes of this sound are missing.",
@@ -156,6 +234,7 @@ class Upload:
         return self._uploads.finish(self._header, self, self._part)
 
     def close(self) -> None:
+        """End the transfer; an unfinished part stays, so that the upload can go on."""
         with contextlib.suppress(OSError):
             self._file.close()
         self._uploads.forget(self._header, self)

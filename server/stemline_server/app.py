@@ -14,6 +14,7 @@ import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -31,6 +32,7 @@ from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
 from stemline_server.jobs.devices import available_devices, check_devices
 from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.last_exit import ExitRecord
 from stemline_server.jobs.worker import Worker, Workshop
 from stemline_server.services.health import HealthService
 from stemline_server.services.media import MediaService
@@ -93,12 +95,15 @@ def serve(config: ServerConfig) -> int:
     with lock:
         _start_log(folder, private=config.private)
         with full_disk_named(folder.root):
-            asyncio.run(_serve(config, folder))
+            record = ExitRecord(folder.root)
+            crashed = record.crashed()
+            with record.recording():
+                asyncio.run(_serve(config, folder, crashed=crashed))
         _leave_engines()
     return 0
 
 
-async def _serve(config: ServerConfig, folder: StateFolder) -> None:
+async def _serve(config: ServerConfig, folder: StateFolder, *, crashed: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,7 +111,7 @@ async def _serve(config: ServerConfig, folder: StateFolder) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         else:
             loop.add_signal_handler(number, stop.set)
-    async with running(config, folder) as server:
+    async with running(config, folder, crashed=crashed) as server:
         if not config.private:
             sys.stderr.write(f"stemline {__version__} listens on {server.address}; token in {server.token_file}\n")
         if config.idle_timeout_s:
@@ -123,9 +128,16 @@ def _leave_engines() -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, folder: StateFolder) -> AsyncIterator[Server]:
-    """A server that listens, for as long as the block runs. The caller holds the folder's lock."""
-    server = await asyncio.to_thread(Server, config, folder, asyncio.get_running_loop())
+async def running(config: ServerConfig, folder: StateFolder, *, crashed: bool = False) -> AsyncIterator[Server]:
+    """Run a server that listens, for as long as the block runs. The caller holds the folder's lock.
+
+    Args:
+        config: How it is to run.
+        folder: Its state.
+        crashed: Whether the server before this one died of what it did.
+    """
+    loop = asyncio.get_running_loop()
+    server = await asyncio.to_thread(partial(Server, config, folder, loop, crashed=crashed))
     try:
         await server.start()
         yield server
@@ -136,7 +148,9 @@ async def running(config: ServerConfig, folder: StateFolder) -> AsyncIterator[Se
 class Server:
     """The parts of one server process."""
 
-    def __init__(self, config: ServerConfig, folder: StateFolder, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, config: ServerConfig, folder: StateFolder, loop: asyncio.AbstractEventLoop, *, crashed: bool
+    ) -> None:
         self._config = config
         self._folder = folder
         self.address = ""
@@ -144,7 +158,7 @@ class Server:
         self._guard = CallGuard(read_or_make_token(self.token_file))
         self._database = Database(folder.database, SCHEMA, table.mend)
         owner = uuid.uuid4().hex
-        self._recover(owner)
+        self._recover(owner, crashed=crashed)
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)
         self._store.sweep()
         self._opener = SoundOpener(self._store)
@@ -164,10 +178,10 @@ class Server:
         self._models = ModelService(self._board, self._catalog, self._database, self._store, self._media)
         self._health = HealthService(self._catalog)
 
-    def _recover(self, owner: str) -> None:
-        """Takes up what the server before this one left, and clears away what nobody will come back for."""
+    def _recover(self, owner: str, *, crashed: bool) -> None:
+        """Take up what the server before this one left, and clear away what no job needs."""
         long_ago_us = media_table.now_us() - _KEPT_DAYS * 86_400_000_000
-        self._database.call(lambda connection: table.recover(connection, owner))
+        self._database.call(lambda connection: table.recover(connection, owner, crashed=crashed))
         self._database.call(lambda connection: table.forget_ended_before(connection, long_ago_us))
         needed = self._database.call(table.waiting_claims)
         for folder in self._folder.scratch.iterdir():

@@ -143,6 +143,11 @@ class ServerProcess:
         self.process.kill()
         self._gone()
 
+    def crash(self) -> None:
+        """Let it die of a fault of its own, as of an engine's native code."""
+        self.process.send_signal(signal.SIGSEGV)
+        self._gone()
+
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self._gone()

@@ -80,7 +80,7 @@ def test_an_interrupted_group_comes_together_again_under_its_old_name(connection
         add(connection, text)
     before = next_group(connection, "dead")
     add(connection, "c")
-    table.recover(connection, "me")
+    table.recover(connection, "me", crashed=True)
     again = next_group(connection, "me")
     assert before is not None
     assert again is not None
@@ -94,24 +94,47 @@ def test_after_two_deaths_each_runs_alone_and_only_the_deadly_one_fails(connecti
     harmless, deadly = add(connection, "harmless"), add(connection, "deadly")
     for owner in ("first", "second"):
         assert texts(next_group(connection, owner)) == ["deadly", "harmless"]
-        table.recover(connection, owner + " is dead")
+        table.recover(connection, owner + " is dead", crashed=True)
     alone = next_group(connection, "third")
     assert texts(alone) == ["harmless"]
     assert alone is not None
     table.succeed(connection, table.Result(alone.keys[0], stem(), 1.0, "1"))
     assert texts(next_group(connection, "third")) == ["deadly"]
-    table.recover(connection, "fourth")
+    table.recover(connection, "fourth", crashed=True)
     assert table.get(connection, harmless.name).state == pb.STATE_SUCCEEDED
     failed = table.get(connection, deadly.name).message()
     assert (failed.state, failed.error.reason) == (pb.STATE_FAILED, "POISONED_INPUT")
     assert add(connection, "deadly", request_id=deadly.request_id).lost_leases == 0
 
 
+def test_kills_from_outside_are_no_fault_of_a_job_until_there_are_many(connection: sqlite3.Connection) -> None:
+    job = add(connection, "a")
+    for number in range(table.MAX_KILLS - 1):
+        next_group(connection, f"killed {number}")
+        table.recover(connection, "me", crashed=False)
+        assert table.get(connection, job.name).state == pb.STATE_QUEUED
+    next_group(connection, "killed again")
+    table.recover(connection, "me", crashed=False)
+    failed = table.get(connection, job.name).message()
+    assert (failed.state, failed.error.reason) == (pb.STATE_FAILED, "POISONED_INPUT")
+    assert add(connection, "a", request_id=job.request_id).kills == 0
+
+
+def test_after_some_kills_a_job_runs_alone(connection: sqlite3.Connection) -> None:
+    """An engine can end the process without a trace, and the others of the group must not fail with it."""
+    for text in ("a", "b"):
+        add(connection, text)
+    for number in range(5):
+        assert texts(next_group(connection, f"killed {number}")) == ["a", "b"]
+        table.recover(connection, "me", crashed=False)
+    assert texts(next_group(connection, "me")) == ["a"]
+
+
 def test_a_cancel_that_the_server_died_of_still_counts(connection: sqlite3.Connection) -> None:
     job = add(connection, "a")
     next_group(connection, "dead")
     assert table.cancel(connection, job.name).job.state == pb.STATE_CANCELLING
-    table.recover(connection, "me")
+    table.recover(connection, "me", crashed=True)
     assert table.get(connection, job.name).state == pb.STATE_CANCELLED
 
 

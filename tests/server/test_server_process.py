@@ -47,11 +47,21 @@ def test_a_job_that_kills_the_server_three_times_fails_and_harms_no_other(start_
     deadly = server.caller.create(media, "sleep:600")
     for _ in range(3):
         server.caller.until(deadly.name, pb.STATE_RUNNING)
-        server.kill()
+        server.crash()
         server.start()
     failed = server.caller.get(deadly.name)
     assert (failed.state, failed.error.reason) == (pb.STATE_FAILED, "POISONED_INPUT")
     assert server.caller.done(server.caller.create(media, "harmless").name)
+
+
+def test_kills_from_outside_are_not_blamed_on_the_job(start_server: Start, noise: Path) -> None:
+    server = start_server()
+    unlucky = server.caller.create(server.caller.register(noise, 0, LENGTH_SAMPLES).name, "sleep:1")
+    for _ in range(4):
+        server.caller.until(unlucky.name, pb.STATE_RUNNING)
+        server.kill()
+        server.start()
+    assert server.caller.done(unlucky.name).attempt == 5
 
 
 def test_half_written_files_of_a_killed_server_are_cleared(start_server: Start, noise: Path) -> None:

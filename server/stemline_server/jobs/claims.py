@@ -12,6 +12,7 @@ from stemline_server.jobs.record import JobRecord
 
 MAX_PROMPTS = 8  # at once: what an engine holds grows with it
 _LEASES_SHARED = 2  # a job that lost this many leases runs alone: one of the group may be what kills the server
+_KILLS_SHARED = 5  # likewise for deaths of the server that nothing explains
 _FREE = "state = ? AND key NOT IN (SELECT key FROM jobs WHERE state IN (?, ?))"
 _FREE_VALUES = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 
@@ -56,11 +57,12 @@ def next_group(connection: sqlite3.Connection, owner: str) -> Group | None:
 
 def _company(connection: sqlite3.Connection, first: JobRecord) -> list[JobRecord]:
     """The free jobs that may run with `first`, itself included, in turn."""
-    if first.solo or first.lost_leases >= _LEASES_SHARED:
+    if first.solo or first.lost_leases >= _LEASES_SHARED or first.kills >= _KILLS_SHARED:
         return [first]
     rows = connection.execute(
         f"SELECT * FROM jobs WHERE {_FREE} AND group_key = ? AND claim = ? AND solo = 0 AND lost_leases < ?"  # noqa: S608
+        " AND kills < ?"
         " ORDER BY priority DESC, id",
-        (*_FREE_VALUES, first.group_key, first.claim, _LEASES_SHARED),
+        (*_FREE_VALUES, first.group_key, first.claim, _LEASES_SHARED, _KILLS_SHARED),
     )
     return [JobRecord.of(row) for row in rows]

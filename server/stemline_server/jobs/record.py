@@ -28,6 +28,7 @@ class JobRecord:
     sequence: int
     attempt: int
     lost_leases: int
+    kills: int
     claim: str
     solo: bool
     packed_error: bytes | None
@@ -54,6 +55,7 @@ class JobRecord:
             sequence=row["sequence"],
             attempt=row["attempt"],
             lost_leases=row["lost_leases"],
+            kills=row["kills"],
             claim=row["claim"],
             solo=bool(row["solo"]),
             packed_error=row["error"],

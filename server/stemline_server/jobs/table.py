@@ -1,7 +1,7 @@
 """The job table: every change of state, as functions of the open transaction.
 
 A lease lasts as long as the server process that took it: the lock of the state folder admits one, so a lease whose
-owner is another process has expired. A job that lost three is not tried again.
+owner is another process has expired. A job that three servers crashed on is not tried again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from stemline_server.jobs.record import JobRecord
 from stemline_server.store import media_table
 from stemline_server.store.media_table import MediaRow, now_us
 
-MAX_LOST_LEASES = 3
+MAX_LOST_LEASES = 3  # by crashes of the server
+MAX_KILLS = 20  # by kills of the server that nothing explains
 _SEQUENCE_LEAP = 1_000_000  # past every number that a client of a damaged table may have seen
 _LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 _ENDED_BADLY = (pb.STATE_FAILED, pb.STATE_CANCELLED)
@@ -104,9 +105,9 @@ def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str
 
 def _restart(connection: sqlite3.Connection, job: JobRecord, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
     connection.execute(
-        "UPDATE jobs SET state = ?, attempt = attempt + 1, lost_leases = 0, solo = 0, claim = '', error = NULL,"
-        " stem = NULL, start_us = NULL, end_us = NULL, engine_s = 0, key = ?, group_key = ?, model = ?, revision = ?,"
-        " priority = ?, sequence = ? WHERE id = ?",
+        "UPDATE jobs SET state = ?, attempt = attempt + 1, lost_leases = 0, kills = 0, solo = 0, claim = '',"
+        " error = NULL, stem = NULL, start_us = NULL, end_us = NULL, engine_s = 0, key = ?, group_key = ?, model = ?,"
+        " revision = ?, priority = ?, sequence = ? WHERE id = ?",
         (
             pb.STATE_QUEUED,
             new.keys.key,
@@ -289,20 +290,30 @@ def give_back(connection: sqlite3.Connection, owner: str) -> list[JobRecord]:
     return requeue(connection, map(JobRecord.of, leased), solo=False)
 
 
-def recover(connection: sqlite3.Connection, owner: str) -> None:
-    """Takes up what a server that died had leased. A job it died of for the third time fails."""
+def recover(connection: sqlite3.Connection, owner: str, *, crashed: bool) -> None:
+    """Take up what a server that died had leased.
+
+    A job fails after a few crashes of the server, and after many kills from outside: those are no fault of a job,
+    but an engine can end the process without a trace.
+
+    Args:
+        connection: The open transaction.
+        owner: The server process that takes the jobs up.
+        crashed: Whether the server died of what it did, not of a kill from outside.
+    """
     orphans = connection.execute(
         "SELECT * FROM jobs WHERE state IN (?, ?) AND owner != ?", (pb.STATE_RUNNING, pb.STATE_CANCELLING, owner)
     ).fetchall()
     for job in map(JobRecord.of, orphans):
+        crashes, kills = job.lost_leases + crashed, job.kills + (not crashed)
         if job.state == pb.STATE_CANCELLING:
             _end(connection, job.id, pb.STATE_CANCELLED)
-        elif job.lost_leases + 1 >= MAX_LOST_LEASES:
-            _end(connection, job.id, pb.STATE_FAILED, _poisoned())
+        elif crashes >= MAX_LOST_LEASES or kills >= MAX_KILLS:
+            _end(connection, job.id, pb.STATE_FAILED, _poisoned(crashes if crashes >= MAX_LOST_LEASES else kills))
         else:
             connection.execute(
-                "UPDATE jobs SET lost_leases = lost_leases + 1, attempt = attempt + 1, owner = '' WHERE id = ?",
-                (job.id,),
+                "UPDATE jobs SET lost_leases = ?, kills = ?, attempt = attempt + 1, owner = '' WHERE id = ?",
+                (crashes, kills, job.id),
             )
             _move(connection, job.id, pb.STATE_QUEUED)
 
@@ -340,10 +351,10 @@ def forget_ended_before(connection: sqlite3.Connection, moment_us: int) -> None:
     connection.execute("DELETE FROM jobs WHERE end_us < ?", (moment_us,))
 
 
-def _poisoned() -> pb.JobError:
+def _poisoned(deaths: int) -> pb.JobError:
     return pb.JobError(
         reason=Code.POISONED_INPUT,
-        message=f"The server died {MAX_LOST_LEASES} times while it worked on this job.",
+        message=f"The server died {deaths} times while it worked on this job.",
         advice="Look into server.log, and try another model or a shorter range; creating the job again retries it.",
     )
 

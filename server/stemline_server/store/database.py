@@ -157,8 +157,21 @@ def _connect(path: Path, schema: str, journal_mode: str = "WAL") -> sqlite3.Conn
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA journal_mode={journal_mode}")
         connection.execute("PRAGMA synchronous=NORMAL")
+        _add_missing_columns(connection, schema)
         connection.executescript(schema)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _add_missing_columns(connection: sqlite3.Connection, schema: str) -> None:
+    """Bring the tables of an older version up to the schema."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as wanted:
+        wanted.executescript(schema)
+        for (table,) in wanted.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            there = {column["name"] for column in connection.execute(f"PRAGMA table_info({table})")}
+            for _, name, kind, required, default, _ in wanted.execute(f"PRAGMA table_info({table})").fetchall():
+                if there and name not in there:
+                    rule = f"{'NOT NULL' if required else ''} DEFAULT {'NULL' if default is None else default}"
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind} {rule}")

@@ -1,4 +1,7 @@
-"""The tables of `jobs.sqlite`, which lies in a folder named after the server's version: it never has to be migrated."""
+"""The tables of `jobs.sqlite`.
+
+A column that an older file lacks is added when the file is opened, so it needs a default.
+"""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS media (
@@ -40,7 +43,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     sequence INTEGER NOT NULL,
     attempt INTEGER NOT NULL DEFAULT 1,
     owner TEXT NOT NULL DEFAULT '',     -- the server process that holds the lease
-    lost_leases INTEGER NOT NULL DEFAULT 0,
+    lost_leases INTEGER NOT NULL DEFAULT 0, -- by crashes of the server
+    kills INTEGER NOT NULL DEFAULT 0,   -- leases lost by kills from outside
     claim TEXT NOT NULL DEFAULT '',     -- the group it last ran in: its scratch folder may hold work done
     solo INTEGER NOT NULL DEFAULT 0,    -- runs alone, because the group it was in failed
     error BLOB,

@@ -38,10 +38,11 @@ from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
 from stemline_server.engines.sam_audio.config import SamAudioConfig
 from stemline_server.engines.sam_audio.device import Precision
+from stemline_server.engines.sam_audio.loading import LoadedModel
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.noise import frame_noise
 from stemline_server.engines.sam_audio.prompts import watermark_message
-from stemline_server.engines.sam_audio.separation import Loaded, Separation
+from stemline_server.engines.sam_audio.separation import Separation
 
 SIZES: dict[str, dict[str, Any]] = {
     "small": {"dim": 1536, "n_heads": 12, "n_layers": 12, "context_dim": 1536},
@@ -105,7 +106,7 @@ def timed(work: Callable[[], Any]) -> Run:
     return Run(time.perf_counter() - wall, time.process_time() - cpu, result)
 
 
-def timed_load(checkpoint: Path) -> Loaded:
+def timed_load(checkpoint: Path) -> LoadedModel:
     """The loaded model; prints seconds and peak memory against the weights kept."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run = timed(lambda: load_model(checkpoint, Placement(CPU)))
@@ -114,10 +115,10 @@ def timed_load(checkpoint: Path) -> Loaded:
     print(f"  load: {run.wall_s:.1f} s; {kept / 1e9:.2f} GB kept, peak of this process {peak * 1024 / 1e9:.2f} GB")
     print(f"  (peak before, from making the checkpoint: {before * 1024 / 1e9:.2f} GB)")
     text: Any = FixedText(768, CPU)
-    return Loaded(run.result, text, CPU, Precision.FLOAT32, "bench")
+    return LoadedModel(run.result, text, CPU, Precision.FLOAT32, "bench")
 
 
-def ours(loaded: Loaded, audio: Waveform, prompts: int) -> Waveform:
+def ours(loaded: LoadedModel, audio: Waveform, prompts: int) -> Waveform:
     request = EngineRequest(ArraySource(audio), tuple(EnginePrompt(words) for words in WORDS[:prompts]))
     return np.concatenate(list(Separation(loaded, request, Recorder()).blocks()), axis=2)
 
@@ -142,7 +143,7 @@ def memory_of_an_hour(folder: Path) -> None:
     report("an hour needs more", hour - minute, "<= 300 MB beyond latents and state (9 MB)", "a minute, tiny model")
 
 
-def on_cpu(checkpoint: Path, loaded: Loaded) -> None:
+def on_cpu(checkpoint: Path, loaded: LoadedModel) -> None:
     """The published loop first, then ours; each is printed as soon as it is done."""
     print(f"  {torch.get_num_threads()} threads, {SECONDS:g} s clip, 16 midpoint steps", flush=True)
     audio = sounds(SECONDS)
@@ -171,7 +172,7 @@ def show(name: str, run: Run, baseline: Run, prompts: int = 1) -> None:
     report(f"{name}, processors", prompts * baseline.cpu_s / run.cpu_s, wanted, "the published loop")
 
 
-def floor(loaded: Loaded, baseline: Run) -> None:
+def floor(loaded: LoadedModel, baseline: Run) -> None:
     """How fast one prompt could be: its operations over the rate at which a processor multiplies matrices."""
     a, b = torch.randn(1024, 1536), torch.randn(1536, 4096)
     rate = 2 * 1024 * 1536 * 4096 / min(timed(lambda: a @ b).cpu_s for _ in range(10))
@@ -200,7 +201,7 @@ def counted_operations(config: SamAudioConfig, frames: int) -> int:
 
 
 @torch.inference_mode()
-def share_of_products(loaded: Loaded) -> None:
+def share_of_products(loaded: LoadedModel) -> None:
     """How much of one evaluation of the transformer is matrix products and attention (10 s clip)."""
     model, at = loaded.model, torch.tensor([0.3])
     text = loaded.text.encode_all(WORDS[:1])[0]

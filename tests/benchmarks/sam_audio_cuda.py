@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
 from stemline_server.engines.sam_audio.device import Precision
-from stemline_server.engines.sam_audio.flow import Conditions, Flow
+from stemline_server.engines.sam_audio.flow import Flow, RequestConditions
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.solver import Method, Schedule, solve
 from stemline_server.engines.sam_audio.windows import WindowSize, plan_windows
@@ -56,7 +56,7 @@ def batch_of_clips(model: SamAudioModel, precision: Precision, device: torch.dev
     waveforms = torch.randn(CLIPS, 1, FRAMES * hop, device=device, dtype=precision.codec_dtype)
     mixture = model.encoder(waveforms).float().transpose(1, 2).flatten(0, 1)
     tokens = torch.zeros(1, CLIPS * FRAMES, dtype=torch.long, device=device)
-    given = Conditions(mixture, tokens, torch.randn(1, 6, width, device=device), None)
+    given = RequestConditions(mixture, tokens, torch.randn(1, 6, width, device=device), None)
     flow = Flow(model, given, plan_windows(CLIPS * FRAMES, WindowSize(FRAMES, 0)), lambda count: None)
     flow.batch = CLIPS
     noise = torch.randn(1, CLIPS * FRAMES, model.config.transformer.out_channels, device=device)

@@ -1,6 +1,4 @@
-"""Checkpoints in the published layout with generated weights, a tiny T5 and a tokenizer, and a source that is an
-array.
-"""
+"""Checkpoints in the published layout with generated weights, a tiny T5 with tokenizer, audio in memory, a control."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ WORDS = ("dog", "barking", "man", "speaking", "thunder", "a", "rain", "door")
 
 
 def published_shapes(config: SamAudioConfig) -> dict[str, tuple[int, ...]]:
-    """Every key of the published state dict but the vision tower's."""
+    """The shapes of the published state dict by key, without the vision tower."""
     return dict(_glue(config)) | dict(_transformer(config)) | dict(_codec(config))
 
 
@@ -164,7 +162,7 @@ def _watermark(narrow: int, widths: tuple[int, ...]) -> Iterator[tuple[str, tupl
 
 
 def generated_tensor(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Weights that keep a signal's size: directions random, gains and norms one, biases and gates small."""
+    """Weights that preserve a signal's level: random directions, gains and norms of one, small biases and gates."""
     if key.endswith((".alpha", "norm.weight")):
         return torch.ones(shape)
     if key.endswith("weight_g"):
@@ -178,7 +176,7 @@ def generated_tensor(key: str, shape: tuple[int, ...], generator: torch.Generato
 
 
 def write_checkpoint(folder: Path, document: dict[str, Any], *, kind: str = "checkpoint.pt", seed: int = 0) -> Path:
-    """A folder as published: `config.json` beside `checkpoint.pt` or `model.safetensors`."""
+    """Write a folder as published: `config.json` with `checkpoint.pt` or `model.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     shapes = published_shapes(parse_config(document))
@@ -192,8 +190,8 @@ def write_checkpoint(folder: Path, document: dict[str, Any], *, kind: str = "che
 
 
 def write_text_encoder(folder: Path, width: int) -> Path:
-    """A random T5 of one layer, and a tokenizer of whole words."""
-    torchaudio_transforms()  # transformers imports torchaudio where it is installed
+    """Write a random T5 with one layer and a tokenizer of whole words."""
+    torchaudio_transforms()  # transformers imports torchaudio if it is installed
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
@@ -211,7 +209,7 @@ def write_text_encoder(folder: Path, width: int) -> Path:
 
 @dataclass(frozen=True)
 class ArraySource:
-    """A mono `AudioSource` at 48 kHz that counts what is read of it."""
+    """An `AudioSource` of an array, at 48 kHz by default."""
 
     samples: Waveform
     sample_rate: int = 48000
@@ -230,7 +228,7 @@ class ArraySource:
 
 
 def sounds(seconds: float, seed: int = 1) -> Waveform:
-    """Noise under a moving tone, [1, n]."""
+    """A gliding tone in noise, [1, samples]."""
     count = int(seconds * 48000)
     rng = np.random.default_rng(seed)
     time = np.arange(count) / 48000
@@ -240,7 +238,7 @@ def sounds(seconds: float, seed: int = 1) -> Waveform:
 
 
 class Recorder:
-    """A `Control` that keeps what it is told, and can cancel at a step."""
+    """A `Control` that records everything and can raise at a step."""
 
     def __init__(self, stop_at: int | None = None, stop_with: type[Exception] | None = None) -> None:
         self.steps: list[tuple[int, int]] = []

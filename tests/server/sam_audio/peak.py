@@ -1,4 +1,4 @@
-"""The peak memory of a separation, measured in a process of its own."""
+"""The peak memory of a separation, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Tone:
     def read(self, start, end):
         return (0.3 * np.sin(np.arange(start, end) * 0.05)).astype(np.float32)[None]
 
-class Quiet:
+class NullControl:
     def step(self, done, total): pass
     def warn(self, prompt, code, message): pass
     def find(self, prompt, finding): pass
@@ -30,7 +30,7 @@ class Quiet:
 engine = SamAudioEngine(settings=Settings(model=sys.argv[1], text_encoder=sys.argv[2]))
 engine.load("cpu")
 request = EngineRequest(Tone(int(sys.argv[3])), (EnginePrompt("dog barking"),), quality="fast")
-length = sum(block.shape[-1] for block in engine.separate(request, Quiet()))
+length = sum(block.shape[-1] for block in engine.separate(request, NullControl()))
 print(json.dumps([length, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
 """
 

@@ -1,4 +1,4 @@
-"""The pipeline's channel policy over a generative estimate, for every layout."""
+"""Risks of a generative estimate in the pipeline: a panned sound that moves, a channel that is lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def panned(left: float, right: float) -> Waveform:
     return np.concatenate((left * sounds(1), right * sounds(1))).astype(np.float32)
 
 
-def test_mono_keeps_the_model_s_waveform_and_its_watermark(engine: SamAudioEngine) -> None:
+def test_a_mono_stem_is_the_unchanged_output_with_its_watermark(engine: SamAudioEngine) -> None:
     stem, control = stem_of(engine, sounds(1))
     np.testing.assert_array_equal(stem, estimate(engine, sounds(1)))
     notes = dict(control.findings[0].notes)
@@ -39,20 +39,20 @@ def test_mono_keeps_the_model_s_waveform_and_its_watermark(engine: SamAudioEngin
     assert "channels" not in notes
 
 
-def test_dual_mono_keeps_it_on_both_sides(engine: SamAudioEngine) -> None:
+def test_a_dual_mono_stem_is_equal_on_both_channels(engine: SamAudioEngine) -> None:
     stem, _ = stem_of(engine, panned(1, 1))
     np.testing.assert_array_equal(stem[0], stem[1])
     np.testing.assert_allclose(stem[:1], estimate(engine, sounds(1)), atol=1e-6)
 
 
-def test_a_panned_sound_stays_where_it_was(engine: SamAudioEngine) -> None:
+def test_a_panned_sound_keeps_its_position(engine: SamAudioEngine) -> None:
     stem, _ = stem_of(engine, panned(0.9, 0.3))
     np.testing.assert_allclose(stem[1], stem[0] / 3, atol=1e-3)
     assert np.abs(stem[0]).max() > 0.01
 
 
 @pytest.mark.parametrize("kind", ["antiphase", "lav and boom"])
-def test_channels_that_a_fold_down_would_lose_have_estimates_of_their_own(engine: SamAudioEngine, kind: str) -> None:
+def test_channels_that_a_mono_sum_would_lose_are_estimated_separately(engine: SamAudioEngine, kind: str) -> None:
     second = -sounds(1) if kind == "antiphase" else sounds(1, seed=8)[:, ::-1].copy()
     stem, control = stem_of(engine, np.concatenate((sounds(1), second)))
     assert dict(control.findings[0].notes)["channels"] == "an estimate of 1 alone; an estimate of 2 alone"
@@ -60,7 +60,7 @@ def test_channels_that_a_fold_down_would_lose_have_estimates_of_their_own(engine
     np.testing.assert_allclose(stem[1:], estimate(engine, second), atol=1e-5)
 
 
-def test_surround_keeps_its_channels_and_its_silent_ones_silent(engine: SamAudioEngine) -> None:
+def test_a_surround_stem_keeps_levels_and_silent_channels(engine: SamAudioEngine) -> None:
     mix = np.concatenate([gain * sounds(1) for gain in (0.5, 0.5, 0.9, 0.0, 0.2, 0.2)]).astype(np.float32)
     stem, control = stem_of(engine, mix)
     notes = dict(control.findings[0].notes)
@@ -71,6 +71,6 @@ def test_surround_keeps_its_channels_and_its_silent_ones_silent(engine: SamAudio
     np.testing.assert_allclose(stem[4], stem[0] * 0.4, atol=1e-3)
 
 
-def test_each_channel_on_its_own_when_asked(engine: SamAudioEngine) -> None:
+def test_the_policy_each_estimates_every_channel_separately(engine: SamAudioEngine) -> None:
     stem, _ = stem_of(engine, panned(0.9, 0.3), channels="each")
     np.testing.assert_allclose(stem[1:], estimate(engine, 0.3 * sounds(1)), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Both file kinds load to the same model; what is wrong with a checkpoint is named key by key."""
+"""Risks: file formats that load differently, a damaged checkpoint that loads, a pickle that runs code."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def rewrite(folder: Path, state: dict[str, Any], document: dict[str, Any] = TINY
 
 def test_pickle_and_safetensors_give_the_same_model(checkpoint: Path, tmp_path: Path) -> None:
     other, plain = write_checkpoint(tmp_path / "other", TINY, kind="model.safetensors"), replace(CPU, packed=False)
-    ours, theirs = load_model(checkpoint, plain).state_dict(), load_model(other, plain).state_dict()
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
+    pickled, stored = load_model(checkpoint, plain).state_dict(), load_model(other, plain).state_dict()
+    assert pickled.keys() == stored.keys()
+    for name, tensor in pickled.items():
+        assert torch.equal(tensor, stored[name]), name
 
 
-def test_the_vision_tower_and_rankers_are_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_tensors_of_vision_tower_and_rankers_are_ignored(checkpoint: Path, tmp_path: Path) -> None:
     state = published_state(checkpoint)
     for key in ("vision_encoder.model.visual.proj", "text_ranker.x", "span_predictor.y", "text_encoder.z"):
         state[key] = torch.zeros(3, 3)
@@ -62,7 +62,7 @@ def test_a_wrong_shape_is_named(checkpoint: Path, tmp_path: Path) -> None:
     check_refused(rewrite(tmp_path / "m", state), "transformer.layers.0.feed_forward.w2.weight [5, 5]")
 
 
-def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "cut", TINY, kind="model.safetensors")
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
@@ -71,7 +71,7 @@ def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\xff" * 64])
 @pytest.mark.parametrize("name", ["checkpoint.pt", "model.safetensors"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / "config.json").write_text(json.dumps(TINY))
     (tmp_path / name).write_bytes(content)
     check_refused(tmp_path, name)
@@ -99,7 +99,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
         {"transformer": {"dim": "wide"}},
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(checkpoint: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_an_inconsistent_config_is_refused(checkpoint: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     document = {key: value | change.get(key, {}) if isinstance(value, dict) else value for key, value in TINY.items()}
     check_refused(rewrite(tmp_path / "m", published_state(checkpoint), document), "config.json")
 
@@ -111,7 +111,7 @@ def check_refused(folder: Path, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_half_precision_files_and_placements_are_taken(checkpoint: Path, tmp_path: Path) -> None:
+def test_half_precision_files_load_in_the_chosen_formats(checkpoint: Path, tmp_path: Path) -> None:
     state = {key: tensor.half() for key, tensor in published_state(checkpoint).items()}
     save_file(state, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(TINY))
@@ -124,17 +124,17 @@ def test_generated_checkpoints_have_the_published_keys(shared_data: Path) -> Non
     expected = json.loads((shared_data / "parity" / "small_keys.json").read_text())
     keys = expected.get("keys", expected)
     small = {"transformer": {"dim": 1536, "n_heads": 12, "n_layers": 12, "context_dim": 1536}}
-    ours = published_shapes(parse_config(small))
-    assert ours == {k: tuple(shape) for k, shape in keys.items() if not k.startswith("vision_encoder.")}
+    shapes = published_shapes(parse_config(small))
+    assert shapes == {k: tuple(shape) for k, shape in keys.items() if not k.startswith("vision_encoder.")}
 
 
-def test_a_config_without_sections_has_the_published_defaults() -> None:
+def test_an_empty_config_has_the_published_defaults() -> None:
     config = parse_config({})
     assert config == SamAudioConfig()
     assert (config.transformer.dim, config.transformer.ffn_hidden, config.audio_codec.hop_samples) == (2048, 5504, 1920)
 
 
-def test_tensors_that_share_a_storage_are_read_from_their_own_place(tmp_path: Path) -> None:
+def test_tensors_that_share_a_storage_have_their_own_offsets(tmp_path: Path) -> None:
     whole = torch.arange(12.0)
     torch.save({"a": whole[:4], "b": whole[4:]}, tmp_path / "checkpoint.pt")
     index = read_index(tmp_path / "checkpoint.pt")

@@ -1,4 +1,4 @@
-"""Chunk by chunk the codec and the watermark give what one pass gives."""
+"""Risks: chunks of codec and watermark that differ from a single pass, a decoder that runs out of memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812  # torch's own name for it
 
 from server.sam_audio.generated import ArraySource, sounds
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
-from stemline_server.engines.sam_audio.chunked_codec import Decoding, LevelMeter, encode
+from stemline_server.engines.sam_audio.chunked_codec import ChunkedDecoder, LevelMeter, encode
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.streaming import Stream
 
@@ -48,16 +48,16 @@ def test_decoding_in_chunks_equals_one_pass(model: SamAudioModel, chunk_frames: 
         expected = model.decoder(latent)
         if messages is not None:
             expected = model.watermark(expected, messages)
-    decoding = Decoding(model, messages, 2)
+    decoder = ChunkedDecoder(model, messages, 2)
     blocks = []
     for start in range(0, 40, chunk_frames):
         piece = latent[..., start : start + chunk_frames]
-        blocks += list(decoding.push(piece, last=start + chunk_frames >= 40))
+        blocks += list(decoder.push(piece, last=start + chunk_frames >= 40))
     got = torch.from_numpy(np.concatenate(blocks, axis=1))
     torch.testing.assert_close(got, expected[:, 0], atol=2e-5, rtol=0)
 
 
-def test_chunks_of_changing_length_are_taken(model: SamAudioModel) -> None:
+def test_chunks_of_varying_length_equal_one_pass(model: SamAudioModel) -> None:
     torch.manual_seed(1)
     latent = torch.randn(1, 8, 30)
     stream, parts, start = Stream(), [], 0
@@ -86,15 +86,15 @@ def test_decoding_with_too_little_memory_shrinks_rows_then_chunks(model: SamAudi
 
     hook = model.decoder.register_forward_pre_hook(limited)
     try:
-        decoding = Decoding(model, messages, 3)
-        blocks = [b for s in (0, 20) for b in decoding.push(latent[..., s : s + 20], last=s == 20)]
+        decoder = ChunkedDecoder(model, messages, 3)
+        blocks = [b for s in (0, 20) for b in decoder.push(latent[..., s : s + 20], last=s == 20)]
     finally:
         hook.remove()
     np.testing.assert_allclose(np.concatenate(blocks, axis=1), expected, atol=2e-5)
     assert (1, 5) in tried
 
 
-def test_messages_change_the_mark_and_nothing_else(model: SamAudioModel) -> None:
+def test_the_message_changes_the_watermark_only(model: SamAudioModel) -> None:
     torch.manual_seed(3)
     clean = 0.1 * torch.randn(1, 1, 19200)
     zeros, ones = torch.zeros(1, 16), torch.ones(1, 16)
@@ -104,7 +104,7 @@ def test_messages_change_the_mark_and_nothing_else(model: SamAudioModel) -> None
     assert first.shape == clean.shape
 
 
-def test_the_level_meter_hears_a_short_sound_in_long_silence() -> None:
+def test_the_level_meter_measures_a_short_sound_in_long_silence() -> None:
     silence = np.zeros((2, 48000), np.float32)
     silence[1, 30000:33000] = 0.5
     meter = LevelMeter(2, 48000)

@@ -1,6 +1,4 @@
-"""The engine as the server uses it: exact length, same result for the same request, progress, cancel, resume,
-silence.
-"""
+"""Risks of the engine: a wrong length, a result that varies, a cancel that is ignored, a resume that starts over."""
 
 from __future__ import annotations
 
@@ -17,9 +15,9 @@ from stemline.errors import Cancelled, Code, SeparationError, UsageError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.sam_audio import prompts
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
+from stemline_server.engines.sam_audio.flow import TimeConditionsCache
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.settings import Settings
-from stemline_server.engines.sam_audio.steps import Steps
 
 DOG = EnginePrompt("dog barking")
 
@@ -52,7 +50,7 @@ def test_another_seed_gives_another_estimate(engine: SamAudioEngine) -> None:
     assert np.abs(targets[0] - targets[1]).max() > 1e-3
 
 
-def test_company_in_the_batch_changes_nothing(engine: SamAudioEngine) -> None:
+def test_a_target_does_not_depend_on_the_other_prompts(engine: SamAudioEngine) -> None:
     audio = ArraySource(sounds(1))
     prompts = (DOG, EnginePrompt("a man speaking"), EnginePrompt("", plus=(SampleRange(0, 9600),)))
     together = separate(engine, EngineRequest(audio, prompts))
@@ -61,7 +59,7 @@ def test_company_in_the_batch_changes_nothing(engine: SamAudioEngine) -> None:
         np.testing.assert_allclose(together[number], alone[0], atol=1e-4)
 
 
-def test_each_kind_of_prompt_says_something(engine: SamAudioEngine) -> None:
+def test_each_part_of_a_prompt_changes_the_target(engine: SamAudioEngine) -> None:
     audio = ArraySource(sounds(1))
     visual = np.random.default_rng(3).standard_normal((10, 12)).astype(np.float32)
     prompts = (
@@ -77,14 +75,14 @@ def test_each_kind_of_prompt_says_something(engine: SamAudioEngine) -> None:
             assert np.abs(targets[one] - targets[other]).max() > 1e-4, (one, other)
 
 
-def test_words_are_trimmed_and_lower_cased(engine: SamAudioEngine) -> None:
+def test_case_and_spaces_of_the_text_do_not_change_the_target(engine: SamAudioEngine) -> None:
     audio = ArraySource(sounds(0.5))
     loud = separate(engine, EngineRequest(audio, (EnginePrompt("  DOG Barking "),)))
-    # The watermark's message comes from the words as the model reads them, too.
+    # The watermark's message depends on the normalised text as well.
     assert np.array_equal(loud, separate(engine, EngineRequest(audio, (DOG,))))
 
 
-def test_progress_is_told_at_every_evaluation_and_ends_at_the_total(engine: SamAudioEngine) -> None:
+def test_progress_is_reported_at_every_evaluation_up_to_the_total(engine: SamAudioEngine) -> None:
     control = Recorder()
     separate(engine, EngineRequest(ArraySource(sounds(1)), (DOG,)), control)
     done = [step for step, _ in control.steps]
@@ -95,23 +93,23 @@ def test_progress_is_told_at_every_evaluation_and_ends_at_the_total(engine: SamA
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 10, 34])
-def test_cancel_is_heeded_wherever_it_comes(engine: SamAudioEngine, stop_at: int) -> None:
+def test_a_cancel_stops_the_work_at_any_point(engine: SamAudioEngine, stop_at: int) -> None:
     control = Recorder(stop_at, Cancelled)
     with pytest.raises(Cancelled):
         separate(engine, EngineRequest(ArraySource(sounds(1)), (DOG,)), control)
     assert control.steps[-1][0] == stop_at
 
 
-def test_prompts_that_differ_in_the_middle_of_their_pictures_are_not_the_same() -> None:
+def test_prompts_that_differ_in_one_picture_have_different_identities() -> None:
     pictures = np.zeros((2, 400, 12), np.float32)
     pictures[1, 200, 6] = 1
-    first, second = (prompts.identity(EnginePrompt("dog", visual=rows)) for rows in pictures)
+    first, second = (prompts.prompt_identity(EnginePrompt("dog", visual=rows)) for rows in pictures)
     assert first != second
-    assert prompts.identity(EnginePrompt(" Dog ", visual=pictures[0])) == first
+    assert prompts.prompt_identity(EnginePrompt(" Dog ", visual=pictures[0])) == first
 
 
 class Killed(BaseException):
-    """The server's process ends."""
+    """The process of the server ends."""
 
 
 class KillingRecorder(Recorder):
@@ -121,7 +119,7 @@ class KillingRecorder(Recorder):
             raise Killed
 
 
-def test_a_killed_job_goes_on_where_it_was(engine: SamAudioEngine, tmp_path: Path) -> None:
+def test_a_killed_job_resumes_where_it_was(engine: SamAudioEngine, tmp_path: Path) -> None:
     request = EngineRequest(ArraySource(sounds(1)), (DOG, EnginePrompt("rain")), seed=9, scratch=tmp_path)
     with pytest.raises(Killed):
         separate(engine, request, KillingRecorder())
@@ -133,7 +131,7 @@ def test_a_killed_job_goes_on_where_it_was(engine: SamAudioEngine, tmp_path: Pat
     assert len(control.steps) < len(whole.steps) - 5
 
 
-def test_a_damaged_or_foreign_state_is_not_used(engine: SamAudioEngine, tmp_path: Path) -> None:
+def test_a_damaged_state_or_one_of_another_request_is_not_used(engine: SamAudioEngine, tmp_path: Path) -> None:
     audio = ArraySource(sounds(0.5))
     request = EngineRequest(audio, (DOG,), scratch=tmp_path)
     expected = separate(engine, request)
@@ -144,7 +142,7 @@ def test_a_damaged_or_foreign_state_is_not_used(engine: SamAudioEngine, tmp_path
     assert np.abs(other - expected).max() > 1e-3
 
 
-def test_digital_silence_is_told_and_stays_silent(engine: SamAudioEngine) -> None:
+def test_digital_silence_stays_silent_and_is_reported_as_not_found(engine: SamAudioEngine) -> None:
     control = Recorder()
     audio = ArraySource(np.zeros((1, 50_000), np.float32))
     target = separate(engine, EngineRequest(audio, (DOG, EnginePrompt("rain"))), control)
@@ -163,7 +161,7 @@ def test_near_silence_is_reported_as_not_found(settings: Settings) -> None:
     assert control.findings[0].confidence > 0.9
 
 
-def test_the_watermark_is_in_the_target_and_its_message_with_the_finding(settings: Settings) -> None:
+def test_the_watermark_changes_the_target_and_its_message_is_in_the_finding(settings: Settings) -> None:
     audio = ArraySource(sounds(0.5))
     targets, notes = [], []
     for chosen in (settings, replace(settings, watermark=False)):
@@ -177,7 +175,7 @@ def test_the_watermark_is_in_the_target_and_its_message_with_the_finding(setting
     assert notes[1] == "off"
 
 
-def test_a_device_out_of_memory_halves_the_batch_and_changes_nothing(
+def test_out_of_memory_halves_the_batch_and_does_not_change_the_target(
     engine: SamAudioEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = EngineRequest(ArraySource(sounds(0.5)), (DOG, EnginePrompt("rain"), EnginePrompt("thunder")))
@@ -199,7 +197,7 @@ def test_a_device_out_of_memory_halves_the_batch_and_changes_nothing(
     assert max(sizes) == 3
 
 
-def test_no_memory_even_for_one_window_fails_with_advice(engine: SamAudioEngine) -> None:
+def test_out_of_memory_for_one_window_fails_with_advice(engine: SamAudioEngine) -> None:
 
     def none(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -216,7 +214,7 @@ def test_no_memory_even_for_one_window_fails_with_advice(engine: SamAudioEngine)
 
 @pytest.mark.hour
 @pytest.mark.timeout(1800)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses what PyTorch deprecates
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's compiler uses deprecated parts of PyTorch
 def test_a_compiled_transformer_gives_the_same_target(settings: Settings, engine: SamAudioEngine) -> None:
     request = EngineRequest(ArraySource(sounds(1)), (DOG, EnginePrompt("rain")))
     compiled = SamAudioEngine(settings=replace(settings, compile=True))
@@ -224,7 +222,7 @@ def test_a_compiled_transformer_gives_the_same_target(settings: Settings, engine
     np.testing.assert_allclose(separate(compiled, request), separate(engine, request), atol=1e-4)
 
 
-def test_prompts_that_cannot_be_served_are_refused_before_work(engine: SamAudioEngine) -> None:
+def test_invalid_prompts_are_refused_before_any_work(engine: SamAudioEngine) -> None:
     refused = {
         Code.PROMPT_EMPTY: EnginePrompt("  "),
         Code.PROMPT_TOO_LONG: EnginePrompt("dog " * 1000),
@@ -243,7 +241,7 @@ def test_too_many_tokens_are_refused(engine: SamAudioEngine) -> None:
     assert caught.value.code is Code.PROMPT_TOO_LONG
 
 
-def test_a_sentence_is_served_with_guidance(engine: SamAudioEngine) -> None:
+def test_a_sentence_is_served_with_a_warning(engine: SamAudioEngine) -> None:
     control = Recorder()
     prompts = (EnginePrompt("Please remove the dog."), DOG)
     separate(engine, EngineRequest(ArraySource(sounds(0.2)), prompts), control)
@@ -258,7 +256,7 @@ def test_every_quality_works_and_an_unknown_one_is_refused(engine: SamAudioEngin
         separate(engine, EngineRequest(audio, (DOG,), quality="finest"))
 
 
-def test_words_go_through_the_text_encoder_once(engine: SamAudioEngine) -> None:
+def test_each_text_is_encoded_once(engine: SamAudioEngine) -> None:
     assert engine._loaded is not None
     text, calls = engine._loaded.text, []
     hook = text._encoder.register_forward_hook(lambda *_: calls.append(1))
@@ -272,11 +270,12 @@ def test_words_go_through_the_text_encoder_once(engine: SamAudioEngine) -> None:
     assert torch.equal(first[0], second[0, : first.shape[1]])
 
 
-def test_times_prepared_together_are_what_each_is_alone(engine: SamAudioEngine) -> None:
+def test_times_prepared_together_equal_times_prepared_alone(engine: SamAudioEngine) -> None:
     torch.manual_seed(6)
     times, text = (0.0, 0.25, 0.5), torch.randn(2, 5, 16)
     with torch.inference_mode():
-        together, alone = Steps(model(engine), text, None, times), Steps(model(engine), text, None, ())
+        together = TimeConditionsCache(model(engine), text, None, times)
+        alone = TimeConditionsCache(model(engine), text, None, ())
         for time in times:
             one, other = together(time), alone(time)
             for name in ("attention", "feed_forward"):

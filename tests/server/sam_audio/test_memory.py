@@ -1,4 +1,4 @@
-"""Memory does not grow with the length of the media, latents and the solver's state apart."""
+"""Risk: memory that grows with the length of the media by more than latents and the solver's state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LATENT_CHANNELS, STATE_CHANNELS = TINY["audio_codec"]["codebook_dim"], TINY["tra
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("minutes", [pytest.param(6, marks=pytest.mark.slow), pytest.param(60, marks=pytest.mark.hour)])
-def test_long_media_need_little_more_memory_than_a_minute(checkpoint: Path, text_encoder: Path, minutes: int) -> None:
+def test_long_media_need_little_more_memory_than_one_minute(checkpoint: Path, text_encoder: Path, minutes: int) -> None:
     minute, long = (peak_bytes(checkpoint, text_encoder, seconds) for seconds in (60, 60 * minutes))
     print(f"peak of a minute {minute / 1e6:.0f} MB, of {minutes} minutes {long / 1e6:.0f} MB")
     own = 4 * (minutes - 1) * 60 * FRAMES_PER_S * (LATENT_CHANNELS + STATE_CHANNELS)

@@ -1,4 +1,4 @@
-"""Which checkpoints are found, how they are named, and what the user is told when there is none."""
+"""Risks: a checkpoint that is not found or gets the wrong name, missing weights without advice, invalid settings."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
 
-def test_without_weights_one_sentence_says_how_to_get_them() -> None:
+def test_missing_weights_are_reported_with_how_to_get_them() -> None:
     engine = registry.create("sam_audio")
-    words = engine.availability()
+    sentence = engine.availability()
     for part in ("licen", "account", "huggingface.co/facebook/sam-audio-small", str(models_dir())):
-        assert part in words.replace("License", "license")
+        assert part in sentence.replace("License", "license")
     assert engine.info.id == "sam_audio"
     with pytest.raises(SeparationError) as caught:
         engine.load("cpu")
     assert caught.value.code is Code.MODEL_UNAVAILABLE
 
 
-def test_listing_engines_imports_no_torch() -> None:
+def test_listing_engines_does_not_import_torch() -> None:
     code = (
         "import sys; from stemline_server.engines import registry;"
         "e = registry.create('sam_audio'); e.info, e.availability(), registry.engine_ids();"
@@ -44,13 +44,13 @@ def test_listing_engines_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize("rate", [24000, 44100])
-def test_a_codec_of_another_rate_is_fed_at_its_own(settings: Settings, tmp_path: Path, rate: int) -> None:
+def test_the_engine_has_the_sample_rate_of_its_codec(settings: Settings, tmp_path: Path, rate: int) -> None:
     document = TINY | {"audio_codec": TINY["audio_codec"] | {"sample_rate": rate}}
     settings = replace(settings, model=str(write_checkpoint(tmp_path / "tuned", document)))
     assert SamAudioEngine(settings=settings).info.sample_rate == rate
 
 
-def test_several_checkpoints_are_models_of_their_own(checkpoint: Path) -> None:
+def test_several_checkpoints_are_separate_models(checkpoint: Path) -> None:
     for name in ("sam-audio-large", "sam-audio-small", "my-tuned"):
         shutil.copytree(checkpoint, models_dir() / name)
     with (models_dir() / "sam-audio-large" / "checkpoint.pt").open("ab") as file:
@@ -66,16 +66,16 @@ def test_several_checkpoints_are_models_of_their_own(checkpoint: Path) -> None:
         registry.create("sam_audio.huge")
 
 
-def test_one_checkpoint_is_just_the_engine(checkpoint: Path) -> None:
+def test_a_single_checkpoint_has_no_variant(checkpoint: Path) -> None:
     shutil.copytree(checkpoint, models_dir() / "sam-audio-base")
     assert [name for name in registry.engine_ids() if name.startswith("sam_audio")] == ["sam_audio"]
 
 
-def test_a_name_on_the_hub_counts_as_available_until_it_is_tried() -> None:
+def test_a_name_on_the_hub_counts_as_available() -> None:
     assert SamAudioEngine(settings=Settings(model="facebook/sam-audio-base")).availability() == ""
 
 
-def test_settings_that_mean_nothing_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     assert Settings.from_environment({"STEMLINE_SAM_AUDIO_WATERMARK": "off"}).watermark is False
     assert Settings.from_environment({}).watermark is True
     for name, value in (("WATERMARK", "of"), ("PRECISION", "fp8"), ("BATCH", "-1"), ("COMPILE", "yes")):
@@ -83,6 +83,6 @@ def test_settings_that_mean_nothing_are_refused() -> None:
             Settings.from_environment({f"STEMLINE_SAM_AUDIO_{name}": value})
 
 
-def test_what_changes_a_result_changes_the_revision(settings: Settings) -> None:
+def test_settings_that_change_the_result_change_the_revision(settings: Settings) -> None:
     variants = (settings, replace(settings, watermark=False), replace(settings, precision="bf16"))
     assert len({SamAudioEngine(settings=chosen).info.revision for chosen in variants}) == 3

@@ -1,6 +1,4 @@
-"""Checkpoints of other sizes than the published: every size comes from config.json, and the engine's shortcuts (packed
-matrices, reordered heads, folded norms, codec chunks) give what the published structure gives, operation by operation.
-"""
+"""Risks: a size that is not read from config.json, optimisations that fail at other sizes than the published."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ def varied(folder: Path) -> dict[str, Tensor]:
 def velocity(model: SamAudioModel, noisy: Tensor, mixture: Tensor, text: Tensor) -> Tensor:
     at, conditioning = torch.tensor([0.3]), model.conditioning
     tokens = torch.zeros(noisy.shape[:2], dtype=torch.long)
-    context = conditioning.context(mixture, tokens, conditioning.pictures.none())
+    context = conditioning.context(mixture, tokens, conditioning.pictures.without_pictures())
     step = model.dit.prepare(at, conditioning.memory(text, at), None)
     change: Tensor = model.dit(conditioning(noisy, context), step)
     return change
@@ -96,7 +94,7 @@ def test_every_size_is_read_from_the_config(tmp_path: Path, change: dict[str, An
         ({"audio_codec": {"encoder_rates": [2, 4, 5, 8], "decoder_rates": [8, 5, 4, 2]}}, "odd encoder rate"),
     ],
 )
-def test_what_the_engine_cannot_run_is_said(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_unsupported_sizes_are_reported(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     folder = write_checkpoint(tmp_path / "model", document(change))
     with pytest.raises(InputError, match=words):
         load_model(folder, Placement(torch.device("cpu")))

@@ -1,6 +1,4 @@
-"""Long clips: one shared state, no seam; a clip of one window is the plain solve; noise belongs to the place in the
-media.
-"""
+"""Risks of long clips: seams between windows, results that depend on the batch, noise that depends on the cut."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from server.sam_audio.generated import ArraySource, Recorder, sounds
 from stemline_server.engines.base import EnginePrompt, EngineRequest
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
-from stemline_server.engines.sam_audio.flow import Conditions, Flow
+from stemline_server.engines.sam_audio.flow import Flow, RequestConditions
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.noise import frame_noise
 from stemline_server.engines.sam_audio.solver import Method, Schedule, solve
@@ -33,11 +31,11 @@ def model(checkpoint: Path) -> SamAudioModel:
     return load_model(checkpoint, Placement(torch.device("cpu")))
 
 
-def conditions(frames: int, prompts: int = 1) -> Conditions:
-    """A steady mixture: whatever changes along it is the engine's doing."""
+def conditions(frames: int, prompts: int = 1) -> RequestConditions:
+    """A steady mixture, so that all changes along it come from the engine."""
     torch.manual_seed(4)
     mixture = torch.randn(1, 8).repeat(frames, 1) + 0.05 * torch.randn(frames, 8)
-    return Conditions(mixture, torch.zeros(prompts, frames, dtype=torch.long), torch.randn(prompts, 3, 16), None)
+    return RequestConditions(mixture, torch.zeros(prompts, frames, dtype=torch.long), torch.randn(prompts, 3, 16), None)
 
 
 def noise(seed: int, start: int, frames: int) -> Tensor:
@@ -45,18 +43,18 @@ def noise(seed: int, start: int, frames: int) -> Tensor:
 
 
 @torch.inference_mode()
-def solved(model: SamAudioModel, given: Conditions, state: Tensor, size: WindowSize = SIZE) -> Tensor:
+def solved(model: SamAudioModel, given: RequestConditions, state: Tensor, size: WindowSize = SIZE) -> Tensor:
     flow = Flow(model, given, plan_windows(state.shape[1], size), lambda count: None)
     return solve(STANDARD, state, flow)
 
 
-def cut(given: Conditions, start: int, frames: int) -> Conditions:
+def cut(given: RequestConditions, start: int, frames: int) -> RequestConditions:
     part = slice(start, start + frames)
     return replace(given, mixture=given.mixture[part], tokens=given.tokens[:, part])
 
 
 @pytest.mark.parametrize("total", [1, 59, 60, 61, 100, 101, 139, 140, 1000])
-def test_windows_cover_everything_with_weights_that_sum_to_one(total: int) -> None:
+def test_windows_cover_all_frames_with_weights_that_sum_to_one(total: int) -> None:
     plan = plan_windows(total, SIZE)
     sums = torch.zeros(total)
     for start, weight in zip(plan.starts, plan.weights, strict=True):
@@ -68,13 +66,13 @@ def test_windows_cover_everything_with_weights_that_sum_to_one(total: int) -> No
     assert all(overlap >= SIZE.overlap_frames for overlap in overlaps)
 
 
-def test_a_clip_of_one_window_is_the_plain_solve(model: SamAudioModel) -> None:
+def test_a_clip_of_one_window_equals_a_plain_solve(model: SamAudioModel) -> None:
     given, state = conditions(60), noise(1, 0, 60)
     conditioning, dit = model.conditioning, model.dit
 
     def plain(time: float, state: Tensor) -> Tensor:
         at = torch.tensor([time])
-        context = conditioning.context(given.mixture[None], given.tokens, conditioning.pictures.none())
+        context = conditioning.context(given.mixture[None], given.tokens, conditioning.pictures.without_pictures())
         change: Tensor = dit(conditioning(state, context), dit.prepare(at, conditioning.memory(given.text, at), None))
         return change
 
@@ -83,7 +81,7 @@ def test_a_clip_of_one_window_is_the_plain_solve(model: SamAudioModel) -> None:
     torch.testing.assert_close(solved(model, given, state), expected, atol=1e-5, rtol=0)
 
 
-def test_prompts_and_windows_in_any_batch_give_the_same_state(model: SamAudioModel) -> None:
+def test_the_batch_size_does_not_change_the_state(model: SamAudioModel) -> None:
     given = conditions(140, prompts=2)
     state = noise(2, 0, 140).repeat(2, 1, 1)
     plan = plan_windows(140, SIZE)
@@ -97,8 +95,10 @@ def test_prompts_and_windows_in_any_batch_give_the_same_state(model: SamAudioMod
         torch.testing.assert_close(other, results[0], atol=1e-4, rtol=0)
 
 
-def crossfaded(model: SamAudioModel, given: Conditions, plan: WindowPlan, noises: list[Tensor]) -> tuple[Tensor, float]:
-    """What a user does by hand: every window solved by itself, then crossfaded. And how far neighbours disagree."""
+def crossfaded(
+    model: SamAudioModel, given: RequestConditions, plan: WindowPlan, noises: list[Tensor]
+) -> tuple[Tensor, float]:
+    """Solve every window alone and crossfade, as a user does by hand; also return how far neighbours differ."""
     windows = [
         solved(model, cut(given, start, plan.frames), state)[0]
         for start, state in zip(plan.starts, noises, strict=True)
@@ -114,7 +114,7 @@ def crossfaded(model: SamAudioModel, given: Conditions, plan: WindowPlan, noises
 
 
 def dip_db(state: Tensor, plan: WindowPlan) -> float:
-    """Power in the middle of the overlaps against power outside them."""
+    """Power in the middle of the overlaps relative to the power outside of them."""
     shared = torch.zeros(plan.total_frames)
     for start in plan.starts:
         shared[start : start + plan.frames] += 1
@@ -126,7 +126,7 @@ def dip_db(state: Tensor, plan: WindowPlan) -> float:
     return 10 * math.log10(float(power[middle].mean() / power[shared == 1].mean()))
 
 
-def test_no_seam_where_plain_crossfades_have_one(model: SamAudioModel) -> None:
+def test_a_shared_state_has_no_seams_where_plain_crossfades_have_them(model: SamAudioModel) -> None:
     frames = 60 + 40 * 24
     given, plan = conditions(frames), plan_windows(frames, SIZE)
     shared = solved(model, given, noise(3, 0, frames))[0]
@@ -137,7 +137,7 @@ def test_no_seam_where_plain_crossfades_have_one(model: SamAudioModel) -> None:
     left = last_step_gap(model, given, plan, noise(3, 0, frames))
     print(
         f"dip: shared state {dip_db(shared, plan):.2f} dB, crossfade {dip_db(separate, plan):.2f} dB; "
-        f"neighbours apart by: shared state {left:.4f}, crossfade {gap_own:.3f}, with the same noise {gap_same:.4f}"
+        f"neighbours differ by: shared state {left:.4f}, crossfade {gap_own:.3f}, with the same noise {gap_same:.4f}"
     )
     assert dip_db(separate, plan) < -1.5
     assert abs(dip_db(shared, plan)) < 0.6
@@ -146,10 +146,8 @@ def test_no_seam_where_plain_crossfades_have_one(model: SamAudioModel) -> None:
 
 
 @torch.inference_mode()
-def last_step_gap(model: SamAudioModel, given: Conditions, plan: WindowPlan, state: Tensor) -> float:
-    """How far neighbouring windows of the shared state would end apart: they agree at every step, so by one step at
-    most.
-    """
+def last_step_gap(model: SamAudioModel, given: RequestConditions, plan: WindowPlan, state: Tensor) -> float:
+    """How far neighbouring windows of the shared state differ after the last step; before it, they agree."""
     flow = Flow(model, given, plan, lambda count: None)
     before_last = solve(
         Schedule(Method.MIDPOINT, 16), state, lambda t, s: flow(t, s) if t < 15 / 16 else torch.zeros_like(s)
@@ -167,7 +165,7 @@ def last_step_gap(model: SamAudioModel, given: Conditions, plan: WindowPlan, sta
     return math.sqrt(float(sum(gaps)) / len(gaps))
 
 
-def test_noise_belongs_to_the_frame_of_the_media() -> None:
+def test_noise_depends_on_seed_frame_and_candidate() -> None:
     whole = frame_noise(7, 0, 50, 16)
     np.testing.assert_array_equal(frame_noise(7, 20, 10, 16), whole[20:30])
     assert not np.array_equal(frame_noise(8, 0, 50, 16), whole)
@@ -175,7 +173,7 @@ def test_noise_belongs_to_the_frame_of_the_media() -> None:
     assert frame_noise(7, 0, 3, 10).shape == (3, 10)
 
 
-def test_noise_is_standard_normal_and_the_same_on_every_machine() -> None:
+def test_noise_is_standard_normal_and_reproducible() -> None:
     drawn = frame_noise(0, 0, 20_000, 16).astype(np.float64)
     assert abs(drawn.mean()) < 0.01
     assert abs(drawn.std() - 1) < 0.01
@@ -187,8 +185,8 @@ def test_noise_is_standard_normal_and_the_same_on_every_machine() -> None:
 EXPECTED_NOISE = (1.0740280151, 0.7561148405, 0.1635152251, -0.1910089254)
 
 
-def test_the_same_place_of_a_media_has_the_same_noise_in_another_cut(engine: SamAudioEngine) -> None:
-    """Two overlapping extents draw the same noise where they overlap; so do their targets differ by context alone."""
+def test_a_position_in_the_media_has_the_same_noise_in_every_cut(engine: SamAudioEngine) -> None:
+    """Overlapping extents draw the same noise, so their targets differ by context only."""
     audio = sounds(2)
     prompt = (EnginePrompt("dog barking"),)
     whole = EngineRequest(ArraySource(audio), prompt, seed=3)
@@ -202,7 +200,7 @@ def test_the_same_place_of_a_media_has_the_same_noise_in_another_cut(engine: Sam
     assert near < far / 1.5
 
 
-def test_a_long_clip_is_exact_in_length_and_resumes(engine: SamAudioEngine, tmp_path: Path) -> None:
+def test_a_long_clip_has_the_exact_length_and_resumes(engine: SamAudioEngine, tmp_path: Path) -> None:
     loaded = engine._loaded
     assert loaded is not None
     short = SamAudioEngine(settings=engine._settings)
@@ -214,8 +212,8 @@ def test_a_long_clip_is_exact_in_length_and_resumes(engine: SamAudioEngine, tmp_
     class Stopped(Exception):
         pass
 
-    kept = replace(request, scratch=tmp_path)
+    resumable = replace(request, scratch=tmp_path)
     with pytest.raises(Stopped):
-        list(short.separate(kept, Recorder(200, Stopped)))
-    again = np.concatenate(list(short.separate(kept, Recorder())), axis=2)
+        list(short.separate(resumable, Recorder(200, Stopped)))
+    again = np.concatenate(list(short.separate(resumable, Recorder())), axis=2)
     np.testing.assert_array_equal(again, expected)

@@ -1,4 +1,4 @@
-"""SAM Audio, from its published checkpoints and nothing else of it."""
+"""SAM Audio from its published checkpoints, without the original code."""
 
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 

@@ -1,4 +1,4 @@
-"""`python -m stemline_server.engines.sam_audio parity DIR`: does this machine give the original model's results?"""
+"""`python -m stemline_server.engines.sam_audio parity DIR`: compare results with recordings of the original model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from stemline_server.engines.sam_audio.parity import compare
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: all within their limits. 1: one is over. 2: the folder cannot be used."""
+    """Run the command line.
+
+    Returns:
+        Exit code 0 if all outputs are within their limits, 1 if one is not, 2 if the folder cannot be used.
+    """
     parser = argparse.ArgumentParser(prog="python -m stemline_server.engines.sam_audio")
     commands = parser.add_subparsers(dest="command", required=True)
     parity = commands.add_parser("parity", help="compare with recordings of the original model")
@@ -33,7 +37,7 @@ def _device(name: str) -> torch.device:
     try:
         return torch.device(name)
     except RuntimeError as error:
-        raise argparse.ArgumentTypeError(f"{name!r} is no device") from error
+        raise argparse.ArgumentTypeError(f"{name!r} is not a device") from error
 
 
 def _parity(folder: Path, device: torch.device, precision: Precision) -> int:

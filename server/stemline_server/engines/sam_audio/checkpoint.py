@@ -1,8 +1,7 @@
-"""Reads a published checkpoint, one tensor at a time, and only the tensors that are kept.
+"""Loading of a published checkpoint, one tensor at a time.
 
-Both file kinds come down to an index of key -> place in the file. Tensors are read with plain reads into memory of
-their own, so the peak is what is kept plus the one tensor being made; nothing is mapped, and the vision tower is
-never touched.
+For both file formats, an index gives the position of each tensor in the file. Only the tensors that separation needs
+are read, with plain reads instead of a memory map, so peak memory is that of the model plus one tensor.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from stemline.errors import Code, InputError
 from stemline_server.engines.sam_audio.config import read_config
+from stemline_server.engines.sam_audio.device import release_memory
 from stemline_server.engines.sam_audio.discovery import WEIGHT_FILES, weights_file
-from stemline_server.engines.sam_audio.memory import release
 from stemline_server.engines.sam_audio.model import SamAudioModel
-from stemline_server.engines.sam_audio.packed_linear import Product, can_pack, packed
-from stemline_server.engines.sam_audio.weight_conversion import recipe
+from stemline_server.engines.sam_audio.packed_linear import PackedLinear, can_pack, pack
+from stemline_server.engines.sam_audio.weight_conversion import conversion
 
 _UNREADABLE = (
     OSError,
@@ -43,13 +42,19 @@ _SAFETENSORS_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.
 _MAX_HEADER_BYTES = 100_000_000
 _NAMED_KEYS = 4
 _ALIGNMENT = 64
-_READ_BYTES, _PASSING_BYTES = 56 << 20, 4 << 20
+_READ_BYTES, _RELEASE_BYTES = 56 << 20, 4 << 20
 _HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Where one tensor's bytes stand, row after row."""
+class TensorEntry:
+    """Locate one contiguous tensor in a file.
+
+    Attributes:
+        dtype: Number format.
+        shape: Shape.
+        offset_bytes: Position of the first byte.
+    """
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -57,14 +62,19 @@ class Entry:
 
     @property
     def bytes(self) -> int:
+        """Size in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model goes: device, and the number formats of the codec (with watermark) and of the transformer.
+    """Choose the device and number formats of a model.
 
-    `packed` lays the transformer's matrices out for the processor where it can; `torch.compile` wants them plain.
+    Attributes:
+        device: The device.
+        codec_dtype: Number format of encoder and decoder.
+        dit_dtype: Number format of the transformer.
+        packed: Whether to pack the transformer's weights if the device supports it. `torch.compile` needs plain ones.
     """
 
     device: torch.device
@@ -73,6 +83,7 @@ class Placement:
     packed: bool = True
 
     def dtype_of(self, name: str) -> torch.dtype:
+        """Return the number format of a parameter."""
         part = name.split(".", 1)[0]
         if part == "dit":
             return self.dit_dtype
@@ -80,9 +91,14 @@ class Placement:
 
 
 def load_model(folder: Path, placement: Placement) -> SamAudioModel:
-    """The model of a folder with `config.json` and a checkpoint, in eval mode.
+    """Load the model of a checkpoint, in eval mode.
 
-    Raises InputError (MODEL_UNAVAILABLE) naming what is missing, left over or of another shape.
+    Args:
+        folder: Folder with `config.json` and the weights.
+        placement: Device and number formats.
+
+    Raises:
+        InputError: The checkpoint is incomplete, damaged or not supported (MODEL_UNAVAILABLE).
     """
     config = read_config(folder)
     path = weights_file(folder)
@@ -92,23 +108,25 @@ def load_model(folder: Path, placement: Placement) -> SamAudioModel:
     with torch.device("meta"):
         model = SamAudioModel(config)
     _check_keys(path, model, index)
-    arena = _Arena(model, placement)
+    memory = _ParameterMemory(model, placement)
     with path.open("rb", buffering=0) as file:
         reader = _Reader(file, path, index)
-        for name in reader.order({name: recipe(name, config).sources for name, _ in model.named_parameters()}):
-            how = recipe(name, config)
-            arena.place(model, name, how.build(reader.read(how.sources)))
-            if reader.bytes(how.sources) > _PASSING_BYTES:
-                release(_HOST)
+        for name in reader.order({name: conversion(name, config).sources for name, _ in model.named_parameters()}):
+            rule = conversion(name, config)
+            memory.place(model, name, rule.build(reader.read(rule.sources)))
+            if reader.bytes(rule.sources) > _RELEASE_BYTES:
+                release_memory(_HOST)
     for module in model.modules():
         if isinstance(module, nn.LSTM):
-            module.flatten_parameters()  # cuDNN wants its weights in one piece
+            module.flatten_parameters()  # cuDNN needs the weights in one piece
     return model.eval().requires_grad_(False)
 
 
-def read_index(path: Path) -> dict[str, Entry]:
-    """Key -> place of every tensor of a checkpoint. Raises InputError (MODEL_UNAVAILABLE) for a file that is no
-    checkpoint.
+def read_index(path: Path) -> dict[str, TensorEntry]:
+    """Return the position of every tensor in a checkpoint by key.
+
+    Raises:
+        InputError: The file is not a checkpoint (MODEL_UNAVAILABLE).
     """
     try:
         return _safetensors_index(path) if path.suffix == ".safetensors" else _pickle_index(path)
@@ -116,74 +134,81 @@ def read_index(path: Path) -> dict[str, Entry]:
         raise _damaged(path, f"cannot be read as a checkpoint ({error})") from error
 
 
-def _safetensors_index(path: Path) -> dict[str, Entry]:
+def _safetensors_index(path: Path) -> dict[str, TensorEntry]:
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _MAX_HEADER_BYTES:
             raise ValueError("its header is too long")
         header = json.loads(file.read(length))
     return {
-        key: Entry(_SAFETENSORS_DTYPES[item["dtype"]], tuple(item["shape"]), 8 + length + item["data_offsets"][0])
+        key: TensorEntry(_SAFETENSORS_DTYPES[item["dtype"]], tuple(item["shape"]), 8 + length + item["data_offsets"][0])
         for key, item in header.items()
         if key != "__metadata__" and item["dtype"] in _SAFETENSORS_DTYPES
     }
 
 
-def _pickle_index(path: Path) -> dict[str, Entry]:
-    """Loads with fake tensors: none of the storages is read, each tells its place in the file."""
+def _pickle_index(path: Path) -> dict[str, TensorEntry]:
+    """Read the structure with fake tensors, whose storages state their offset in the file but are not read."""
     with FakeTensorMode():
         state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, Mapping):
-        raise ValueError("it holds no state dict")
+        raise ValueError("it does not hold a state dict")
     index = {}
     for key, tensor in state.items():
         if not isinstance(tensor, Tensor) or key.startswith(_UNUSED_PREFIXES):
             continue
         if not tensor.is_contiguous():
-            raise ValueError(f"{key} is not stored row after row")
-        start = getattr(tensor.untyped_storage(), "_checkpoint_offset")  # noqa: B009  # torch sets it, but declares it nowhere
+            raise ValueError(f"{key} is not contiguous")
+        start = getattr(tensor.untyped_storage(), "_checkpoint_offset")  # noqa: B009  # PyTorch sets it without declaring it
         offset = start + tensor.storage_offset() * tensor.element_size()
-        index[key] = Entry(tensor.dtype, tuple(tensor.shape), offset)
+        index[key] = TensorEntry(tensor.dtype, tuple(tensor.shape), offset)
     return index
 
 
-def _check_keys(path: Path, model: SamAudioModel, index: Mapping[str, Entry]) -> None:
-    """Every tensor present, none left over, all of the shapes that config.json asks for, before any is read."""
-    recipes = {name: recipe(name, model.config) for name, _ in model.named_parameters()}
-    wanted = {source for how in recipes.values() for source in how.sources}
+def _check_keys(path: Path, model: SamAudioModel, index: Mapping[str, TensorEntry]) -> None:
+    """Check that all tensors are present, none are unknown and shapes match config.json, before any tensor is read."""
+    conversions = {name: conversion(name, model.config) for name, _ in model.named_parameters()}
+    wanted = {source for rule in conversions.values() for source in rule.sources}
     missing = wanted - index.keys()
     if missing:
-        raise _damaged(path, f"lacks {_some(missing)}")
-    left_over = {key for key in index if key not in wanted and not key.startswith(_UNUSED_PREFIXES)}
-    if left_over:
-        raise _damaged(path, f"holds tensors that this engine does not know: {_some(left_over)}")
+        raise _damaged(path, f"lacks {_listed(missing)}")
+    unknown = {key for key in index if key not in wanted and not key.startswith(_UNUSED_PREFIXES)}
+    if unknown:
+        raise _damaged(path, f"holds unknown tensors: {_listed(unknown)}")
     for name, expected in model.named_parameters():
-        sources = recipes[name].sources
+        sources = conversions[name].sources
         try:
-            shape = recipes[name].build([_hollow(index[key]) for key in sources]).shape
+            shape = conversions[name].build([_meta_tensor(index[key]) for key in sources]).shape
         except (RuntimeError, IndexError):
             shape = None
         if shape != expected.shape:
-            held = _some(f"{key} {list(index[key].shape)}" for key in sources)
-            raise _damaged(path, f"has shapes that do not fit its config.json: {held}")
+            held = _listed(f"{key} {list(index[key].shape)}" for key in sources)
+            raise _damaged(path, f"has shapes that do not match its config.json: {held}")
 
 
-def _hollow(entry: Entry) -> Tensor:
+def _meta_tensor(entry: TensorEntry) -> Tensor:
     return torch.empty(entry.shape, dtype=entry.dtype, device="meta")
 
 
 class _Reader:
-    """Reads tensors into one piece of memory that is used again and again, so that what only passes through leaves no
-    holes between what is kept. What is too large for it gets memory of its own, which goes back to the system.
+    """Read tensors into a shared buffer.
+
+    Reusing one buffer avoids holes between the memory of parameters. Tensors that are too large for it get their own
+    memory, which returns to the system.
     """
 
-    def __init__(self, file: FileIO, path: Path, index: Mapping[str, Entry]) -> None:
+    def __init__(self, file: FileIO, path: Path, index: Mapping[str, TensorEntry]) -> None:
         self._file, self._path, self._index = file, path, index
         self._shared = torch.empty(_READ_BYTES, dtype=torch.uint8)
 
     def order(self, sources: Mapping[str, Sequence[str]]) -> list[str]:
-        """Names in the order to make them: those that need the most memory while there is most, then as the file
-        holds them, because disks read forwards.
+        """Return parameter names in the order to build them.
+
+        Parameters too large for the shared buffer come first, while most memory is free, then the others in the order
+        of the file, because disks read forwards faster.
+
+        Args:
+            sources: Keys of the tensors that each parameter is built from.
         """
         return sorted(
             sources,
@@ -191,7 +216,7 @@ class _Reader:
         )
 
     def read(self, keys: Sequence[str]) -> list[Tensor]:
-        """The tensors as stored; valid until the next call."""
+        """Return tensors as stored; they are valid until the next call."""
         count = self.bytes(keys)
         memory = self._shared if count <= _READ_BYTES else torch.empty(count, dtype=torch.uint8)
         tensors = []
@@ -202,7 +227,7 @@ class _Reader:
         return tensors
 
     def bytes(self, keys: Sequence[str]) -> int:
-        """How much memory the tensors `keys` take while they pass through."""
+        """Return the size in bytes of some tensors in the buffer."""
         return sum(_aligned(self._index[key].bytes) for key in keys)
 
     def _fill(self, piece: Tensor, key: str) -> None:
@@ -216,11 +241,11 @@ class _Reader:
             done += count
 
 
-class _Arena:
-    """One block of memory for all parameters of a number format, but for packed matrices, which have their own.
+class _ParameterMemory:
+    """Allocate one block of memory for all parameters of a number format; packed weights have their own memory.
 
-    Kept tensors in memory of their own would stand between those that are only passing through, and what these leave
-    could not be given back.
+    Parameters in separate allocations would lie between temporary tensors, whose memory could then not be returned to
+    the system.
     """
 
     def __init__(self, model: nn.Module, placement: Placement) -> None:
@@ -231,28 +256,28 @@ class _Arena:
             sizes = [
                 _aligned(parameter.numel())
                 for name, parameter in model.named_parameters()
-                if placement.dtype_of(name) == dtype and not self._packed(model, name)
+                if placement.dtype_of(name) == dtype and not self._is_packed(model, name)
             ]
             self._free[dtype] = torch.empty(sum(sizes), dtype=dtype, device=placement.device)
 
     def place(self, model: nn.Module, name: str, tensor: Tensor) -> None:
-        """Copies `tensor` in and makes it the parameter `name`."""
-        if self._packed(model, name):
-            kept = packed(tensor.to(self._placement.dit_dtype))
+        """Copy a tensor into the block and make it a parameter."""
+        if self._is_packed(model, name):
+            stored = pack(tensor.to(self._placement.dit_dtype))
         else:
-            kept = self._block(name, tensor.shape).copy_(tensor)
+            stored = self._block(name, tensor.shape).copy_(tensor)
         owner, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(owner), attribute, nn.Parameter(kept, requires_grad=False))
+        setattr(model.get_submodule(owner), attribute, nn.Parameter(stored, requires_grad=False))
 
-    def _packed(self, model: nn.Module, name: str) -> bool:
-        return self._packs and isinstance(model.get_submodule(name.rpartition(".")[0]), Product)
+    def _is_packed(self, model: nn.Module, name: str) -> bool:
+        return self._packs and isinstance(model.get_submodule(name.rpartition(".")[0]), PackedLinear)
 
     def _block(self, name: str, shape: torch.Size) -> Tensor:
-        """The next free piece of the parameter's number format."""
+        """Return the next free piece of the block for a parameter's number format."""
         dtype, count = self._placement.dtype_of(name), math.prod(shape)
         piece, self._free[dtype] = self._free[dtype][:count], self._free[dtype][_aligned(count) :]
         if name.startswith("dit.") and len(shape) == 2 and self._placement.device.type == "cpu":
-            # A CPU multiplies by a matrix that is held column by column some 5 % faster.
+            # On a CPU, products with a column-major matrix are about 5 % faster.
             return piece.view(shape[::-1]).t()
         return piece.view(shape)
 
@@ -261,7 +286,7 @@ def _aligned(numbers: int) -> int:
     return -(-numbers // _ALIGNMENT) * _ALIGNMENT
 
 
-def _some(keys: Iterable[str]) -> str:
+def _listed(keys: Iterable[str]) -> str:
     names = sorted(keys)
     more = len(names) - _NAMED_KEYS
     return ", ".join(names[:_NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")
@@ -271,5 +296,5 @@ def _damaged(path: Path, what: str) -> InputError:
     return InputError(
         f"The SAM Audio checkpoint {path} {what}.",
         code=Code.MODEL_UNAVAILABLE,
-        advice="Download it again, with its config.json.",
+        advice="Download it again, together with its config.json.",
     )

@@ -1,4 +1,4 @@
-"""Between an `AudioSource` and latents, chunk by chunk: memory does not grow with length, latents apart."""
+"""Encoding of an `AudioSource` and decoding of latents in chunks, so that only latents grow with the length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stemline_server.engines.base import AudioSource, Waveform
-from stemline_server.engines.sam_audio.memory import is_out_of_memory, out_of_memory, release
+from stemline_server.engines.sam_audio.device import is_out_of_memory, out_of_memory_error, release_memory
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.streaming import Stream
 
@@ -17,24 +17,29 @@ _LEVEL_CELL_S = 0.1
 
 
 class LevelMeter:
-    """The loudest tenth of a second of each row: how a short sound in long silence is told from none."""
+    """Measure the loudest tenth of a second of each row, so that a short sound in long silence counts.
+
+    Attributes:
+        loudest_rms: Root mean square of that tenth, [rows].
+    """
 
     def __init__(self, rows: int, sample_rate: int) -> None:
+        """Create a meter for a number of rows at a sample rate in Hz."""
         self._cell = int(_LEVEL_CELL_S * sample_rate)
-        self._rest = np.zeros((rows, 0), np.float32)
+        self._remainder = np.zeros((rows, 0), np.float32)
         self.loudest_rms = np.zeros(rows)
 
     def push(self, block: Waveform) -> None:
-        """Block [rows, n]."""
-        whole = np.concatenate((self._rest, block), axis=1)
+        """Measure the next block [rows, n]."""
+        whole = np.concatenate((self._remainder, block), axis=1)
         cells = whole.shape[1] // self._cell
         self._measure(whole[:, : cells * self._cell].reshape(len(whole), cells, self._cell))
-        self._rest = whole[:, cells * self._cell :].copy()
+        self._remainder = whole[:, cells * self._cell :].copy()
 
     def finish(self) -> None:
-        """Counts the incomplete cell at the end, over a whole cell's length."""
-        missing = self._cell - self._rest.shape[1]
-        self._measure(np.pad(self._rest, ((0, 0), (0, missing)))[:, None])
+        """Measure the incomplete cell at the end, padded with zeros to a whole cell."""
+        missing = self._cell - self._remainder.shape[1]
+        self._measure(np.pad(self._remainder, ((0, 0), (0, missing)))[:, None])
 
     def _measure(self, cells: Waveform) -> None:
         if cells.shape[1]:
@@ -42,8 +47,8 @@ class LevelMeter:
             self.loudest_rms = np.maximum(self.loudest_rms, rms)
 
 
-def frames_of(samples: int, hop_samples: int) -> int:
-    """Latent frames that hold `samples`."""
+def frame_count(samples: int, hop_samples: int) -> int:
+    """Return the number of latent frames that hold `samples`."""
     return -(-samples // hop_samples)
 
 
@@ -51,13 +56,26 @@ def frames_of(samples: int, hop_samples: int) -> int:
 def encode(
     model: SamAudioModel, audio: AudioSource, chunk_frames: int, meter: LevelMeter, chunk_done: Callable[[], None]
 ) -> Tensor:
-    """The latent [T, C] of a mono source, float32 on the model's device; its end is mirrored up to a whole frame.
+    """Encode a mono source; its end is mirrored up to a whole frame.
 
-    Memory that runs out halves the chunk; raises SeparationError (DEVICE_OUT_OF_MEMORY) at one frame.
+    If memory runs out, the chunk is halved.
+
+    Args:
+        model: The model.
+        audio: The source.
+        chunk_frames: Latent frames to encode at once.
+        meter: Measures the source.
+        chunk_done: Called after each chunk; may raise to stop.
+
+    Returns:
+        The latent [T, C], float32 on the model's device.
+
+    Raises:
+        SeparationError: There is not enough memory for one frame (DEVICE_OUT_OF_MEMORY).
     """
     hop = model.config.audio_codec.hop_samples
     first = next(model.encoder.parameters())
-    total = frames_of(audio.length_samples, hop)
+    total = frame_count(audio.length_samples, hop)
     stream = Stream()
     parts = []
     done = 0
@@ -73,9 +91,9 @@ def encode(
             if not is_out_of_memory(error):
                 raise
             if end - done == 1:
-                raise out_of_memory("one frame of encoding", first.device) from error
+                raise out_of_memory_error("one frame of encoding", first.device) from error
             stream.carry, chunk_frames = before, (end - done) // 2
-            release(first.device)
+            release_memory(first.device)
             continue
         meter.push(samples[:, : audio.length_samples - done * hop])
         done = end
@@ -85,7 +103,7 @@ def encode(
 
 
 def _read_padded(audio: AudioSource, start_sample: int, end_sample: int) -> Waveform:
-    """[1, end - start]; past the end of the audio its last samples run backwards."""
+    """Return a range as [1, end - start]; after the end of the audio, its last samples are mirrored."""
     length = audio.length_samples
     samples = audio.read(start_sample, min(end_sample, length))
     missing = end_sample - start_sample - samples.shape[1]
@@ -96,22 +114,37 @@ def _read_padded(audio: AudioSource, start_sample: int, end_sample: int) -> Wave
     return np.concatenate((samples, mirrored), axis=1)
 
 
-class Decoding:
-    """Latents to waveforms with or without the watermark; the rows of a request side by side, chunk after chunk.
+class ChunkedDecoder:
+    """Decode the latents of several rows chunk by chunk, with or without watermark.
 
-    Memory that runs out halves the rows decoded at once, then the chunk. The result is the same.
+    If memory runs out, the number of rows decoded at once is halved, then the chunk. The result is the same.
     """
 
     def __init__(self, model: SamAudioModel, messages: Tensor | None, rows: int) -> None:
-        """`messages` [rows, 16], or None for no watermark."""
+        """Create a decoder.
+
+        Args:
+            model: The model.
+            messages: Bits of the watermark of each row, [rows, 16]; None for no watermark.
+            rows: Number of rows.
+        """
         self._model, self._messages = model, messages
         self._groups = [(slice(0, rows), Stream(), Stream())]
         self._first = next(model.decoder.parameters())
 
     @torch.inference_mode()
     def push(self, latent: Tensor, *, last: bool) -> Iterator[Waveform]:
-        """Latent [rows, C, T] of the next frames to the next samples [rows, n]; in several pieces when memory is
-        short.
+        """Decode the next frames.
+
+        Args:
+            latent: Latent of the next frames, [rows, C, T].
+            last: Whether these are the final frames.
+
+        Yields:
+            The next samples [rows, n], in several pieces if memory is short.
+
+        Raises:
+            SeparationError: There is not enough memory for one frame (DEVICE_OUT_OF_MEMORY).
         """
         middle = latent.shape[-1] // 2
         while True:
@@ -122,9 +155,9 @@ class Decoding:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                release(self._first.device)
+                release_memory(self._first.device)
                 if not self._split(before) and middle == 0:
-                    raise out_of_memory("decoding one frame", self._first.device) from error
+                    raise out_of_memory_error("decoding one frame", self._first.device) from error
                 if all(rows.stop - rows.start == 1 for rows, _, _ in before):
                     yield from self.push(latent[..., :middle], last=False)
                     yield from self.push(latent[..., middle:], last=last)
@@ -142,7 +175,7 @@ class Decoding:
         return samples
 
     def _split(self, groups: list[tuple[slice, dict[str, tuple[Tensor, ...]], dict[str, tuple[Tensor, ...]]]]) -> bool:
-        """Takes the streams back to `groups`, every group of several rows in halves. False when there was none."""
+        """Restore the streams to `groups` and halve all groups of several rows; return whether there was one."""
         self._groups = []
         for rows, clean, marked in groups:
             count = rows.stop - rows.start

@@ -1,8 +1,8 @@
-"""DAC-VAE: the audio codec whose latents the model works on, at `hop_samples` per frame.
+"""DAC-VAE, the audio codec of the model's latents, at `hop_samples` per latent frame.
 
-Fully convolutional, so both directions run chunk by chunk through a `Stream` with the samples of the single pass.
-Structure after Kumar et al., "High-Fidelity Audio Compression with Improved RVQGAN" (2023), with a variational
-bottleneck.
+The structure follows Kumar et al., "High-Fidelity Audio Compression with Improved RVQGAN", 2023, with a variational
+bottleneck. The codec is fully convolutional: with a `Stream`, encoder and decoder process a signal in chunks and give
+the same samples as in one pass.
 """
 
 from __future__ import annotations
@@ -17,21 +17,27 @@ _UNIT_DILATIONS = (1, 3, 9)
 
 
 class Snake(nn.Module):
-    """x + sin(alpha x)^2 / alpha, alpha per channel (Ziyin et al. 2020)."""
+    """Compute x + sin(alpha x)^2 / alpha with one alpha per channel.
+
+    Ziyin et al., "Neural Networks Fail to Learn Periodic Functions and How to Fix It", 2020.
+    """
 
     def __init__(self, channels: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.alpha = nn.Parameter(torch.empty(1, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation to [B, C, n]."""
         wave = (x * self.alpha).sin_().square_()
         return torch.addcmul(x, wave, (self.alpha + 1e-9).reciprocal())
 
 
 class ResidualUnit(StreamLayer):
-    """Snake, dilated convolution, snake, pointwise convolution, and what came in. Keeps shape [B, C, n]."""
+    """Add snake, dilated convolution, snake and pointwise convolution to the input [B, C, n]."""
 
     def __init__(self, channels: int, dilation: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.snake_in = Snake(channels)
         self.dilated = Conv((channels, channels, 7), dilation=dilation)
@@ -39,6 +45,7 @@ class ResidualUnit(StreamLayer):
         self.pointwise = Conv((channels, channels, 1))
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
+        """Process the input; with `stream`, the next chunk of it."""
         change: Tensor = self.pointwise(self.snake_mid(self.dilated(self.snake_in(x), stream)))
         if stream is not None:
             x = stream.align(self.key, x, change.shape[-1])
@@ -46,15 +53,17 @@ class ResidualUnit(StreamLayer):
 
 
 class EncoderStage(nn.Module):
-    """Three residual units, then a convolution that takes `stride` samples into one. [B, C, n] to [B, 2C, n/stride]."""
+    """Apply three residual units and a strided convolution: [B, C, n] to [B, 2C, n/stride]."""
 
     def __init__(self, channels: int, stride: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.units = nn.ModuleList(ResidualUnit(channels, dilation) for dilation in _UNIT_DILATIONS)
         self.snake = Snake(channels)
         self.down = Conv((channels, 2 * channels, 2 * stride), stride=stride)
 
     def forward(self, x: Tensor, stream: Stream | None) -> Tensor:
+        """Process the input; with `stream`, the next chunk of it."""
         for unit in self.units:
             x = unit(x, stream)
         down: Tensor = self.down(self.snake(x), stream)
@@ -62,11 +71,13 @@ class EncoderStage(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Waveform [B, 1, n] (n a multiple of the hop, for the last chunk at least) to the mean of its latent [B,
-    codebook_dim, n/hop].
+    """Map a waveform [B, 1, n] to the mean of its latent [B, codebook_dim, n/hop].
+
+    The length must be a multiple of the hop; with a stream, the length of the last chunk.
     """
 
     def __init__(self, config: CodecConfig) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         width = config.encoder_dim
         self.stem = Conv((1, width, 7))
@@ -80,6 +91,7 @@ class Encoder(nn.Module):
         StreamLayer.bind(self)
 
     def forward(self, waveform: Tensor, stream: Stream | None = None) -> Tensor:
+        """Encode a waveform; with `stream`, the next chunk of it."""
         x = self.stem(waveform, stream)
         for stage in self.stages:
             x = stage(x, stream)
@@ -88,17 +100,17 @@ class Encoder(nn.Module):
 
 
 class DecoderStage(nn.Module):
-    """A transposed convolution that makes `stride` samples of one, then three residual units. [B, C, n] to [B, C/2,
-    n*stride].
-    """
+    """Apply a transposed convolution and three residual units: [B, C, n] to [B, C/2, n*stride]."""
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.snake = Snake(width_in)
         self.up = UpConv(width_in, width_out, stride)
         self.units = nn.ModuleList(ResidualUnit(width_out, dilation) for dilation in _UNIT_DILATIONS)
 
     def forward(self, x: Tensor, stream: Stream | None) -> Tensor:
+        """Process the input; with `stream`, the next chunk of it."""
         x = self.up(self.snake(x), stream)
         for unit in self.units:
             x = unit(x, stream)
@@ -106,9 +118,10 @@ class DecoderStage(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent [B, codebook_dim, T] to the clean waveform [B, 1, T*hop] in -1..1, with no watermark."""
+    """Map a latent [B, codebook_dim, T] to a waveform [B, 1, T*hop] in -1..1, without watermark."""
 
     def __init__(self, config: CodecConfig) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         widths = config.decoder_widths
         self.from_latent = Conv((config.codebook_dim, config.latent_dim, 1))
@@ -121,6 +134,7 @@ class Decoder(nn.Module):
         StreamLayer.bind(self)
 
     def forward(self, latent: Tensor, stream: Stream | None = None) -> Tensor:
+        """Decode a latent; with `stream`, the next chunk of it."""
         x = self.stem(self.from_latent(latent), stream)
         for stage in self.stages:
             x = stage(x, stream)

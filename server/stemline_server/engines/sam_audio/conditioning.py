@@ -1,8 +1,8 @@
-"""What the transformer is told besides the noisy state: the mixture, spans, pictures, and the words.
+"""The transformer's conditions besides the noisy state: mixture, spans, pictures and text.
 
-The published input projection takes [state | zeros | mixture latent twice]. The zeros are dropped and the two mixture
-blocks added up when the checkpoint is loaded, and the span tokens are taken through their projection and gate there,
-so that here each frame costs two small products and a table look-up.
+The published input projection takes [state | zeros | mixture latent twice]. When the checkpoint is loaded, the zeros
+are dropped, the two mixture blocks are added, and projection and gate are applied to the span tokens. A frame then
+costs two small products and a table look-up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NULL_TOKEN, PLUS_TOKEN, MINUS_TOKEN, PAD_TOKEN = 0, 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class FrameSpan:
-    """Frames [start, end) in which the sound is (`plus`) or is not."""
+    """Mark frames [start_frame, end_frame) that contain the sound (`plus`) or do not contain it."""
 
     plus: bool
     start_frame: int
@@ -29,12 +29,12 @@ class FrameSpan:
 
 
 def sample_to_frame(sample: int, hop_samples: int) -> int:
-    """A span's edge on the frame grid: upwards, as the model was trained."""
+    """Return the frame of a span's edge, rounded up as in the model's training."""
     return -(-sample // hop_samples)
 
 
 def span_tokens(spans: Sequence[FrameSpan], frames: int) -> Tensor:
-    """Token ids [frames]: plus or minus inside spans (later ones win), null elsewhere."""
+    """Return token ids [frames]: plus or minus inside spans (later spans win), null elsewhere."""
     tokens = torch.full((frames,), NULL_TOKEN, dtype=torch.long)
     for span in spans:
         tokens[max(0, span.start_frame) : max(0, span.end_frame)] = PLUS_TOKEN if span.plus else MINUS_TOKEN
@@ -42,48 +42,56 @@ def span_tokens(spans: Sequence[FrameSpan], frames: int) -> Tensor:
 
 
 def aligned_tokens(ids: Tensor, alignment: Tensor) -> Tensor:
-    """The published form of the same: ids [B, n] of a request's tokens, and which of them [B, T] stands at each
-    frame.
+    """Return token ids [B, T] from the published form.
+
+    Args:
+        ids: Token ids of each request, [B, n].
+        alignment: Index of the token of each frame, [B, T].
     """
     return ids.gather(1, alignment)
 
 
-class Pictures(nn.Module):
-    """Visual features [B, T, dvision] to their share of the input [B, T, D]: projection, norm, gate."""
+class PictureProjection(nn.Module):
+    """Map visual features [B, T, dvision] to a part of the transformer's input [B, T, D]."""
 
     def __init__(self, width: int, dim: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.project = nn.Linear(width, dim)
         self.norm = nn.LayerNorm(dim, eps=1e-5)
         self.gate = nn.Parameter(torch.empty(1))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Apply projection, norm and gate."""
         share: Tensor = self.norm(self.project(features)) * self.gate.tanh()
         return share
 
-    def none(self) -> Tensor:
-        """The share [D] of a request with no picture: the features are zeros, the projection's bias still speaks."""
+    def without_pictures(self) -> Tensor:
+        """Return the part [D] of a request without pictures: the features are zero, but the bias remains."""
         share: Tensor = self.norm(self.project.bias) * self.gate.tanh()
         return share
 
 
 class Conditioning(nn.Module):
-    """State, mixture, spans and pictures to the transformer's input; text features to its memory. Kept in float32."""
+    """Map state, mixture, spans and pictures to the transformer's input and text features to its memory, in float32."""
 
     def __init__(self, config: SamAudioConfig) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         dim, latent = config.transformer.dim, config.audio_codec.codebook_dim
         self.state = nn.Linear(2 * latent, dim, bias=False)
         self.mixture = nn.Linear(latent, dim)
         self.span_table = nn.Parameter(torch.empty(config.num_anchors + 1, dim))
-        self.pictures = Pictures(config.vision_encoder.dim, dim)
+        self.pictures = PictureProjection(config.vision_encoder.dim, dim)
         self.text = nn.Linear(config.text_encoder.dim, dim)
 
     def context(self, mixture: Tensor, tokens: Tensor | None, pictures: Tensor | None) -> Tensor:
-        """The part [B, T, D] that does not change while the state is solved.
+        """Return the part [B, T, D] of the input that stays constant during a solve.
 
-        `mixture` [B, T, C] latent; `tokens` [B, T] (None leaves spans out, which is not the same as null tokens);
-        `pictures` [B, T, D] or [D], as `Pictures` gives them (None leaves them out).
+        Args:
+            mixture: Latent of the mixture, [B, T, C].
+            tokens: Span tokens [B, T]. None leaves spans out, which differs from null tokens.
+            pictures: Output of `pictures`, [B, T, D] or [D]. None leaves pictures out.
         """
         context: Tensor = self.mixture(mixture)
         if tokens is not None:
@@ -91,11 +99,11 @@ class Conditioning(nn.Module):
         return context if pictures is None else context + pictures
 
     def forward(self, state: Tensor, context: Tensor) -> Tensor:
-        """State [B, T, 2C] and its context to the input [B, T, D]."""
+        """Return the input [B, T, D] of a state [B, T, 2C] in its context."""
         x: Tensor = self.state(state) + context
         return x
 
     def memory(self, text: Tensor, time: Tensor) -> Tensor:
-        """Text features [P, L, dtext] at times [S] (S is 1 or P) to the memory [P, L, D]."""
+        """Return the memory [P, L, D] of text features [P, L, dtext] at times [S], where S is 1 or P."""
         words: Tensor = self.text(text)
         return words + sinusoids(time, words.shape[-1]).unsqueeze(1)

@@ -1,7 +1,6 @@
-"""The sizes of a SAM Audio checkpoint, as its `config.json` states them.
+"""The sizes of a SAM Audio checkpoint from its `config.json`.
 
-A section or field that is missing has the published default (the base size). Fields that inference does not use are
-not read.
+Missing sections and fields have the published default (the base size). Fields that inference does not use are ignored.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from typing import Any, TypeVar
 from stemline.errors import Code, InputError
 
 WATERMARK_STRIDES = (8, 5, 4, 2)
-"""Strides of the watermark's up-path, outermost decoder stage first. The checkpoints state them nowhere but in kernel
-sizes.
-"""
+"""Strides of the watermark's upsampling path, outermost decoder stage first. They follow from kernel sizes only."""
 
 _FIXED_CHOICES = {
     "qk_norm": True,
@@ -36,7 +33,7 @@ _Section = TypeVar("_Section")
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """DAC-VAE: waveform [1, hop*T] to latent [codebook_dim, T] and back."""
+    """Hold the sizes of the codec between waveforms [1, hop*T] and latents [codebook_dim, T]."""
 
     encoder_dim: int = 64
     encoder_rates: tuple[int, ...] = (2, 8, 10, 12)
@@ -48,28 +45,28 @@ class CodecConfig:
 
     @property
     def hop_samples(self) -> int:
-        """Samples of one latent frame."""
+        """Samples in a latent frame."""
         return math.prod(self.encoder_rates)
 
     @property
     def decoder_widths(self) -> tuple[int, ...]:
-        """Channels before the first decoder stage and after each."""
+        """Channels before the first decoder stage and after each stage."""
         return tuple(self.decoder_dim >> i for i in range(len(self.decoder_rates) + 1))
 
     @property
     def watermark_strides(self) -> tuple[int, ...]:
-        """Strides of the watermark's path beside each decoder stage."""
+        """Strides of the watermark path that corresponds to each decoder stage."""
         return WATERMARK_STRIDES[: len(self.decoder_rates)]
 
     @property
     def watermark_widths(self) -> tuple[int, ...]:
-        """Channels of the watermark path beside each of `decoder_widths`."""
+        """Channels of the watermark path for each of `decoder_widths`."""
         return tuple(width // 3 for width in self.decoder_widths)
 
 
 @dataclass(frozen=True, slots=True)
 class TransformerConfig:
-    """The diffusion transformer."""
+    """Hold the sizes of the diffusion transformer."""
 
     dim: int = 2048
     n_heads: int = 16
@@ -86,22 +83,24 @@ class TransformerConfig:
 
     @property
     def head_dim(self) -> int:
+        """Width of a head."""
         return self.dim // self.n_heads
 
     @property
     def ffn_hidden(self) -> int:
-        """Width of the gated feed-forward: two thirds of the plain one, rounded up to `multiple_of`."""
+        """Width of the gated feed-forward layer: two thirds of a plain one, rounded up to `multiple_of`."""
         hidden = int(self.ffn_dim_multiplier * int(2 * int(self.ffn_exp * self.dim) / 3))
         return -(-hidden // self.multiple_of) * self.multiple_of
 
     @property
     def rope_theta(self) -> float:
+        """Base of the rotary position frequencies."""
         return float(max(10000, 2 * self.max_positions))
 
 
 @dataclass(frozen=True, slots=True)
 class TextConfig:
-    """T5 encoder: hidden width and the longest prompt in tokens."""
+    """Hold the width of the T5 encoder and the longest prompt in tokens."""
 
     dim: int = 768
     name: str = "t5-base"
@@ -110,14 +109,14 @@ class TextConfig:
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """Width of a visual feature."""
+    """Hold the width of visual features."""
 
     dim: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class SamAudioConfig:
-    """Everything that the shapes of a checkpoint follow from."""
+    """Hold all sizes that determine the shapes in a checkpoint."""
 
     in_channels: int = 768
     num_anchors: int = 3
@@ -129,8 +128,11 @@ class SamAudioConfig:
 
 
 def read_config(folder: Path) -> SamAudioConfig:
-    """`config.json` of a checkpoint's folder. Raises InputError (MODEL_UNAVAILABLE) where it is missing or makes no
-    sense.
+    """Read `config.json` in a checkpoint's folder.
+
+    Raises:
+        InputError: The file is missing, invalid or describes a model that this engine does not support
+            (MODEL_UNAVAILABLE).
     """
     path = folder / "config.json"
     try:
@@ -138,21 +140,26 @@ def read_config(folder: Path) -> SamAudioConfig:
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise _unusable(path, "is no JSON") from error
+        raise _unusable(path, "is not valid JSON") from error
     if not isinstance(document, dict):
-        raise _unusable(path, "is no JSON object")
+        raise _unusable(path, "is not a JSON object")
     try:
         config = parse_config(document)
         problem = _problem(config) or _unsupported(document.get("transformer") or {})
     except (TypeError, ValueError, AttributeError) as error:
-        raise _unusable(path, f"makes no sense ({error})") from error
+        raise _unusable(path, f"is invalid ({error})") from error
     if problem:
         raise _unusable(path, problem)
     return config
 
 
 def parse_config(document: Mapping[str, Any]) -> SamAudioConfig:
-    """The same from an object already read. Raises TypeError or ValueError for a field of the wrong kind."""
+    """Return the sizes in a parsed `config.json`.
+
+    Raises:
+        TypeError: A field has the wrong type.
+        ValueError: A field has an invalid value.
+    """
     sections = {
         "audio_codec": _section(CodecConfig, document.get("audio_codec")),
         "text_encoder": _section(TextConfig, document.get("text_encoder")),
@@ -177,33 +184,33 @@ def _section(kind: type[_Section], given: Mapping[str, Any] | None) -> _Section:
 def _problem(config: SamAudioConfig) -> str:
     codec, dit = config.audio_codec, config.transformer
     if dit.n_kv_heads not in (None, dit.n_heads):
-        return f"has {dit.n_kv_heads} key heads for {dit.n_heads} heads, where this engine knows as many only"
+        return f"has {dit.n_kv_heads} key heads for {dit.n_heads} heads; this engine supports equal numbers only"
     if dit.dim % dit.n_heads or dit.head_dim % 2:
-        return f"has a width of {dit.dim}, which {dit.n_heads} heads do not divide into even parts"
+        return f"has a width of {dit.dim}, which cannot be divided into {dit.n_heads} heads of even width"
     if config.in_channels != 6 * codec.codebook_dim or dit.out_channels != 2 * codec.codebook_dim:
-        return "has channel counts that do not fit the codec's latent"
+        return "has channel counts that do not match the codec's latent"
     if dit.context_dim != dit.dim:
-        return "has a text width that differs from the transformer's, which this engine does not support"
-    return _problem_of_codec(codec)
+        return "has a text width other than the transformer's, which this engine does not support"
+    return _codec_problem(codec)
 
 
-def _problem_of_codec(codec: CodecConfig) -> str:
+def _codec_problem(codec: CodecConfig) -> str:
     if math.prod(codec.encoder_rates) != math.prod(codec.decoder_rates):
         return "has codec rates whose products differ"
     if any(rate < 1 for rate in codec.decoder_rates) or any(rate < 2 or rate % 2 for rate in codec.encoder_rates):
-        return "has an odd encoder rate, with which the codec's frames do not fit its samples"
+        return "has an odd encoder rate, so that the codec's frames do not align with samples"
     if not 1 <= len(codec.decoder_rates) <= len(WATERMARK_STRIDES):
-        return f"has {len(codec.decoder_rates)} decoder stages, the watermark has strides for {len(WATERMARK_STRIDES)}"
+        return f"has {len(codec.decoder_rates)} decoder stages; the watermark supports {len(WATERMARK_STRIDES)} at most"
     if codec.sample_rate < codec.hop_samples:
-        return f"has a sample rate of {codec.sample_rate} Hz, less than a frame a second"
+        return f"has a sample rate of {codec.sample_rate} Hz, which is less than one frame per second"
     return ""
 
 
 def _unsupported(transformer: Mapping[str, Any]) -> str:
-    """What the published models all have one way. Another way would need other code."""
+    """Return what differs from choices that all published models share, or "" if nothing does."""
     for name, value in _FIXED_CHOICES.items():
         if transformer.get(name, value) != value:
-            return f"asks for {name} {transformer[name]!r}, where this engine knows {value!r} only"
+            return f"sets {name} to {transformer[name]!r}; this engine supports {value!r} only"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Where the weights are. Nothing here imports PyTorch, so that listing models stays quick."""
+"""Search for checkpoints on this machine. This module does not import PyTorch, so that models are listed quickly."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _FINGERPRINT_BLOCKS, _FINGERPRINT_BLOCK_BYTES = 128, 65536
 
 
 def weights_file(folder: Path) -> Path | None:
-    """The checkpoint in `folder`, or None."""
+    """Return the weights file in a folder, or None."""
     return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether `folder` holds weights beside a config of this kind of model."""
+    """Return whether a folder holds weights and a `config.json` of this kind of model."""
     if weights_file(folder) is None:
         return False
     try:
@@ -47,12 +47,14 @@ def is_checkpoint(folder: Path) -> bool:
 
 
 def checkpoints() -> dict[str, Path]:
-    """Name -> folder of every checkpoint on this machine: the models folder, then the hub's own cache. Published
-    order first.
+    """Return the folder of every checkpoint by name, from the models folder and the cache of the Hugging Face hub.
+
+    Returns:
+        Published models in their order, then others by name. The models folder takes precedence over the cache.
     """
     folder = models_dir()
-    there = sorted(p for p in folder.iterdir() if is_checkpoint(p)) if folder.is_dir() else []
-    found = {path.name: path for path in there}
+    local = sorted(p for p in folder.iterdir() if is_checkpoint(p)) if folder.is_dir() else []
+    found = {path.name: path for path in local}
     for name in PUBLISHED:
         if name not in found:
             found.update((name, path) for path in _cached(f"{_HUB_OWNER}/{name}"))
@@ -60,19 +62,22 @@ def checkpoints() -> dict[str, Path]:
 
 
 def short_names() -> tuple[str, ...]:
-    """What the checkpoints on this machine are called for short: `small`, `large-tv`, or the folder's own name."""
+    """Return the short names of the checkpoints: "small", "large-tv", or the name of another folder."""
     return tuple(name.removeprefix(_FOLDER_PREFIX) for name in checkpoints())
 
 
 def name_of(folder: Path) -> str:
-    """The short name of a checkpoint's folder."""
+    """Return the short name of a checkpoint's folder."""
     names = dict(zip(checkpoints().values(), short_names(), strict=True))
     return names.get(folder, folder.name)
 
 
 def find_checkpoint(settings: Settings, variant: str = "") -> Path | None:
-    """The folder of the checkpoint to use, or None. `variant` names one of `checkpoints()`, and wins over the
-    settings.
+    """Return the folder of the checkpoint to use, or None.
+
+    Args:
+        settings: The settings.
+        variant: Short name of a checkpoint; takes precedence over the settings.
     """
     known = checkpoints()
     wanted = variant or settings.model
@@ -87,8 +92,13 @@ def find_checkpoint(settings: Settings, variant: str = "") -> Path | None:
     return next(_cached(wanted), None) if "/" in wanted else None
 
 
-def missing(settings: Settings, variant: str = "") -> str:
-    """'' when a checkpoint is here or may be fetched by the name that was set, else one sentence on how to get one."""
+def missing_reason(settings: Settings, variant: str = "") -> str:
+    """Return "" if a checkpoint is on this machine or can be downloaded, else one sentence on how to get one.
+
+    Args:
+        settings: The settings.
+        variant: Short name of a checkpoint; takes precedence over the settings.
+    """
     if find_checkpoint(settings, variant) is not None:
         return ""
     wanted = variant or settings.model
@@ -96,21 +106,26 @@ def missing(settings: Settings, variant: str = "") -> str:
         return ""
     name = next((n for n in PUBLISHED if wanted in (n, n.removeprefix(_FOLDER_PREFIX))), PUBLISHED[0])
     return (
-        f"SAM Audio's weights are gated, so fetch them with your own account: accept the SAM License at "
+        f"SAM Audio's weights need your own account: accept the SAM License at "
         f"https://huggingface.co/{_HUB_OWNER}/{name}, then run `hf auth login` and "
         f"`hf download {_HUB_OWNER}/{name} --local-dir {models_dir() / name}`."
     )
 
 
 def fetch_checkpoint(settings: Settings, variant: str = "") -> Path:
-    """The checkpoint's folder, downloaded if it was set by its name on the hub and is not here yet.
+    """Return the checkpoint's folder; download it first if the settings name it on the hub and it is not here yet.
 
-    Raises SeparationError (MODEL_UNAVAILABLE) without access.
+    Args:
+        settings: The settings.
+        variant: Short name of a checkpoint; takes precedence over the settings.
+
+    Raises:
+        SeparationError: There is no checkpoint, or it cannot be downloaded (MODEL_UNAVAILABLE).
     """
-    here = find_checkpoint(settings, variant)
-    if here is not None:
-        return here
-    problem = missing(settings, variant)
+    local = find_checkpoint(settings, variant)
+    if local is not None:
+        return local
+    problem = missing_reason(settings, variant)
     if problem:
         raise SeparationError(problem, code=Code.MODEL_UNAVAILABLE)
     name = variant or settings.model
@@ -128,7 +143,7 @@ def fetch_checkpoint(settings: Settings, variant: str = "") -> Path:
 
 
 def text_encoder_source(settings: Settings) -> str:
-    """The T5 encoder's folder, or its name on the hub."""
+    """Return the folder of the T5 encoder, or its name on the hub."""
     if settings.text_encoder:
         return settings.text_encoder
     folder = models_dir() / _TEXT_ENCODER_FOLDER
@@ -136,10 +151,10 @@ def text_encoder_source(settings: Settings) -> str:
 
 
 def fingerprint(folder: Path) -> str:
-    """16 hex digits that tell checkpoints apart: SHA-256 over the config, the file's size and blocks spread over all
-    of it.
+    """Return 16 hexadecimal digits that identify a checkpoint, or "" if there are no weights.
 
-    Not every byte is read, so that listing models stays quick.
+    The SHA-256 covers the config, the size of the weights file and blocks spread over it. Not every byte is read, so
+    that models are listed quickly.
     """
     path = weights_file(folder)
     if path is None:
@@ -168,7 +183,7 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _cached(name: str) -> Iterator[Path]:
-    """The folder in which the hub's client keeps `name`, when it has been downloaded there. Never goes online."""
+    """Yield the folder in the hub's cache that holds `name`, if it is there. Does not use the network."""
     if not _is_hub_name(name) or not (_hub_cache() / f"models--{name.replace('/', '--')}").is_dir():
         return
     if importlib.util.find_spec("huggingface_hub") is None:
@@ -181,6 +196,6 @@ def _cached(name: str) -> Iterator[Path]:
 
 
 def _hub_cache() -> Path:
-    """Where the hub's client keeps what it downloads, by its own variables."""
+    """Return the cache folder of the hub's client."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or home / "hub")

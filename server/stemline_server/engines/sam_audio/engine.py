@@ -1,4 +1,4 @@
-"""The engine `sam_audio`: SAM Audio by text, spans and visual features, at any length."""
+"""The engine `sam_audio`: SAM Audio by text, spans and visual features, for audio of any length."""
 
 from __future__ import annotations
 
@@ -10,34 +10,42 @@ from stemline.errors import InputError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.sam_audio import discovery, prompts
 from stemline_server.engines.sam_audio.config import CodecConfig, read_config
-from stemline_server.engines.sam_audio.presets import preset
 from stemline_server.engines.sam_audio.settings import Settings
+from stemline_server.engines.sam_audio.solver import preset
 
 if TYPE_CHECKING:
-    from stemline_server.engines.sam_audio.separation import Loaded
+    from stemline_server.engines.sam_audio.loading import LoadedModel
 
 CODE_REVISION = 1
-"""Counts up whenever this code gives other results for the same weights."""
+"""Increase this whenever the same request gives another result with the same weights."""
 
 
 class SamAudioEngine:
-    """One checkpoint. `variant` names one of several (`variants()`); empty: the one set, else the first in published
-    order.
-    """
+    """Separate with one checkpoint of SAM Audio."""
 
     def __init__(self, variant: str = "", settings: Settings | None = None) -> None:
+        """Create the engine without loading weights.
+
+        Args:
+            variant: One of `variants()`. Empty for the checkpoint of the settings, or the first in published order.
+            settings: The settings. None to read them from the environment.
+
+        Raises:
+            UsageError: An environment variable has an invalid value.
+        """
         self._variant = variant
         self._settings = settings or Settings.from_environment()
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedModel | None = None
 
     @staticmethod
     def variants() -> tuple[str, ...]:
-        """Short names of the checkpoints on this machine, when there is a choice."""
+        """Return the short names of the checkpoints on this machine, or () if there is at most one."""
         names = discovery.short_names()
         return names if len(names) > 1 else ()
 
     @property
     def info(self) -> EngineInfo:
+        """Description of the engine and the checkpoint that it uses."""
         folder = discovery.find_checkpoint(self._settings, self._variant)
         name = discovery.name_of(folder) if folder else self._variant or self._settings.model or "no weights"
         return EngineInfo(
@@ -48,9 +56,9 @@ class SamAudioEngine:
             spans=True,
             free_text=True,
             licence="code Apache-2.0; weights SAM License",
-            note="Generates what it hears: the target is a new recording of the sound, marked by a watermark."
+            note="Generates its output: the target is a new recording of the sound with a watermark."
             if self._settings.watermark
-            else "Generates what it hears. Its watermark is switched off on this server.",
+            else "Generates its output: the target is a new recording of the sound. Its watermark is switched off.",
         )
 
     @property
@@ -61,14 +69,27 @@ class SamAudioEngine:
         return f"sam_audio-{CODE_REVISION}-{weights}-{self._settings.precision}-{mark}"
 
     def availability(self) -> str:
-        return discovery.missing(self._settings, self._variant)
+        """Return "" if there is a checkpoint, else one sentence on how to get one."""
+        return discovery.missing_reason(self._settings, self._variant)
 
     def check(self, prompt: EnginePrompt) -> None:
-        """Raises UsageError (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNSUPPORTED)."""
+        """Check a prompt.
+
+        Raises:
+            UsageError: The engine cannot serve the prompt (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNSUPPORTED).
+        """
         prompts.check(prompt)
 
     def load(self, device: str) -> None:
-        """Raises SeparationError or InputError (MODEL_UNAVAILABLE) naming what is missing or damaged."""
+        """Load the checkpoint and its text encoder, if they are not on the device yet.
+
+        Args:
+            device: Device such as "cpu" or "cuda:0".
+
+        Raises:
+            InputError: The checkpoint is incomplete, damaged or not supported (MODEL_UNAVAILABLE).
+            SeparationError: The checkpoint or the text encoder is missing (MODEL_UNAVAILABLE).
+        """
         if self._loaded is None or str(self._loaded.device) != device:
             from stemline_server.engines.sam_audio.loading import load  # noqa: PLC0415 - PyTorch takes seconds
 
@@ -77,13 +98,23 @@ class SamAudioEngine:
             self._loaded = load(folder, device, self._settings, self._revision)
 
     def unload(self) -> None:
+        """Free the model."""
         self._loaded = None
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
-        """Blocks [prompts, 1, n] of a mono source at the rate of `info`.
+        """Separate all prompts of a request.
 
-        Raises Cancelled, UsageError for a quality or prompt that cannot be served, SeparationError
-        (DEVICE_OUT_OF_MEMORY).
+        Args:
+            request: The mix, mono at the sample rate of `info`, and the prompts.
+            control: Receives progress, warnings and findings.
+
+        Yields:
+            Blocks [prompts, 1, samples].
+
+        Raises:
+            Cancelled: The job was cancelled.
+            UsageError: The quality or a prompt cannot be served.
+            SeparationError: The device has too little memory (DEVICE_OUT_OF_MEMORY).
         """
         from stemline_server.engines.sam_audio.separation import Separation  # noqa: PLC0415 - PyTorch takes seconds
 
@@ -92,12 +123,12 @@ class SamAudioEngine:
         preset(request.quality)
         if self._loaded is None:
             self.load("cpu")
-        assert self._loaded is not None  # noqa: S101 - load() has set it or raised
+        assert self._loaded is not None  # noqa: S101 - load() sets it or raises
         yield from Separation(self._loaded, request, control).blocks()
 
 
 def _sample_rate(folder: Path | None) -> int:
-    """The rate of the checkpoint's codec in Hz; the published one where there is none that can be read."""
+    """Return the sample rate of the checkpoint's codec in Hz, or the published one if it cannot be read."""
     try:
         codec = read_config(folder).audio_codec if folder else CodecConfig()
     except InputError:

@@ -1,4 +1,4 @@
-"""The parts of one checkpoint that a request needs."""
+"""The parts of a checkpoint that separation needs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from stemline_server.engines.sam_audio.watermark import Watermark
 
 
 class SamAudioModel(nn.Module):
-    """Codec, watermark, conditioning and transformer. No vision tower, no rankers, no text encoder."""
+    """Hold codec, watermark, conditioning and transformer. Vision tower, rankers and text encoder are left out."""
 
     def __init__(self, config: SamAudioConfig) -> None:
+        """Create the parts with uninitialised weights."""
         super().__init__()
         self.config = config
         self.encoder = Encoder(config.audio_codec)

@@ -1,8 +1,9 @@
-"""Gaussian noise that depends on nothing but the seed and the place in the media.
+"""Gaussian noise that depends only on the seed and the position in the media.
 
 Philox4x64-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011) counts over (frame, block of four
-words, candidate) under the seed as its key; pairs of 32-bit words become pairs of normals by Box and Muller (1958).
-So frame 700 of a media has the same noise whichever cut asks for it, in whichever batch, on every machine.
+words, candidate) with the seed as its key. Pairs of 32-bit words become pairs of normal numbers (Box and Muller, "A
+Note on the Generation of Random Normal Deviates", 1958). A frame of a media therefore has the same noise in every cut,
+in every batch and on every machine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ _SEED_LIMIT = 1 << 64
 def frame_noise(
     seed: int, start_frame: int, frames: int, channels: int, *, candidate: int = 0
 ) -> npt.NDArray[np.float32]:
-    """N(0, 1), [frames, channels], for frames from `start_frame` of the media on."""
+    """Return standard normal noise [frames, channels].
+
+    Args:
+        seed: Seed of the request.
+        start_frame: First latent frame in the media.
+        frames: Number of frames.
+        channels: Number of latent channels.
+        candidate: Number of the candidate; each has its own noise.
+    """
     blocks = -(-channels // (2 * _WORDS_PER_BLOCK))
     first = (start_frame * blocks) % _SEED_LIMIT
     generator = np.random.Philox(key=seed % _SEED_LIMIT, counter=np.array([first, 0, candidate, 0], dtype=np.uint64))

@@ -1,22 +1,24 @@
-"""Matrix products of the transformer: on a CPU by a matrix that is laid out once, not anew at every product."""
+"""A linear layer whose weight can be stored in the memory layout of the CPU's matrix products."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # noqa: N812  # PyTorch's conventional name
 
 _ANY_ROWS = 0
 
 
-class Product(nn.Module):
-    """[.., in] to [.., out] by a matrix [out, in], which may be `packed`."""
+class PackedLinear(nn.Module):
+    """Multiply [..., in] by a weight [out, in], which may be packed, to [..., out]."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
+        """Create the layer with an uninitialised weight."""
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width_out, width_in))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the product; a packed weight saves oneDNN from reordering it at every call."""
         if self.weight.is_mkldnn:
             product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")
             return product
@@ -24,7 +26,7 @@ class Product(nn.Module):
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this build of PyTorch multiplies by packed matrices there."""
+    """Return whether this build of PyTorch supports packed weights for a device and number format."""
     return (
         device.type == "cpu"
         and dtype == torch.float32
@@ -34,7 +36,7 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
     )
 
 
-def packed(weight: Tensor) -> Tensor:
-    """A copy of the matrix [out, in] in the order in which oneDNN reads it; opaque but to `Product`."""
+def pack(weight: Tensor) -> Tensor:
+    """Return a copy of a weight [out, in] in oneDNN's layout; only `PackedLinear` can use it."""
     copy: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ANY_ROWS)
     return copy

@@ -1,4 +1,4 @@
-"""The state of a solve on disk, so that a job whose server was killed goes on where it was."""
+"""The state of a solve on disk, so that a job can resume after the server was killed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,31 @@ from stemline.errors import Code, OutputError
 
 @dataclass(frozen=True, slots=True)
 class SolveFile:
-    """One request's state in `folder`. `key` tells requests apart: another one's file is never read."""
+    """Store the state of one request's solve.
+
+    Attributes:
+        folder: Folder of the file.
+        key: Hexadecimal digest that identifies the request; files of other requests are never read.
+    """
 
     folder: Path
     key: str
 
     @property
     def path(self) -> Path:
+        """Path of the file."""
         return self.folder / f"sam_audio-{self.key[:32]}.safetensors"
 
     def save(self, step: int, state: Tensor) -> None:
-        """Keeps the state [rows, T, 2C] after `step` steps. Raises OutputError (DISK_FULL) if that fails."""
+        """Write the state, atomically.
+
+        Args:
+            step: Number of finished steps.
+            state: State after these steps, [rows, T, 2C].
+
+        Raises:
+            OutputError: The file cannot be written (DISK_FULL).
+        """
         part = self.path.with_suffix(".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -33,13 +47,20 @@ class SolveFile:
             part.replace(self.path)
         except (OSError, SafetensorError) as error:
             raise OutputError(
-                f"The state of the separation cannot be written to {self.folder}: {error}.",
+                f"Cannot write the state of the separation to {self.folder}: {error}.",
                 code=Code.DISK_FULL,
-                advice="Free some space.",
+                advice="Free some disk space.",
             ) from error
 
     def load(self, shape: torch.Size) -> tuple[int, Tensor] | None:
-        """The steps done and the state, or None where there is none of this request (a damaged file counts as none)."""
+        """Read the state.
+
+        Args:
+            shape: Expected shape of the state.
+
+        Returns:
+            The number of finished steps and the state, or None if the file is missing, damaged or of another request.
+        """
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}

@@ -1,11 +1,10 @@
-"""One request from waveform to target waveforms: encode, solve, decode."""
+"""Separation of one request: encode the mix, solve for the targets' latents, decode them."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,62 +12,47 @@ from torch import Tensor
 
 from stemline.errors import Code, UsageError
 from stemline_server.engines.base import Control, EnginePrompt, EngineRequest, Finding, Waveform
-from stemline_server.engines.sam_audio.chunked_codec import Decoding, LevelMeter, encode, frames_of
+from stemline_server.engines.sam_audio.chunked_codec import ChunkedDecoder, LevelMeter, encode, frame_count
 from stemline_server.engines.sam_audio.conditioning import FrameSpan, sample_to_frame, span_tokens
-from stemline_server.engines.sam_audio.device import Precision
-from stemline_server.engines.sam_audio.flow import Conditions, Flow
-from stemline_server.engines.sam_audio.model import SamAudioModel
+from stemline_server.engines.sam_audio.flow import Flow, RequestConditions
+from stemline_server.engines.sam_audio.loading import LoadedModel
 from stemline_server.engines.sam_audio.noise import frame_noise
-from stemline_server.engines.sam_audio.presets import Preset, preset
 from stemline_server.engines.sam_audio.prompts import (
-    identity,
+    features_per_frame,
+    is_sentence_like,
     normalise,
-    reads_like_a_sentence,
-    spread,
+    prompt_identity,
     visual_features,
     watermark_message,
 )
 from stemline_server.engines.sam_audio.resume import SolveFile
-from stemline_server.engines.sam_audio.solver import advance
-from stemline_server.engines.sam_audio.text_encoder import TextEncoder
-from stemline_server.engines.sam_audio.windows import WindowSize, plan_windows
+from stemline_server.engines.sam_audio.solver import Preset, advance, preset
+from stemline_server.engines.sam_audio.windows import plan_windows
 
 _log = logging.getLogger(__name__)
 
 _SILENCE_RMS = 10 ** (-65 / 20)
-_INAUDIBLE_DB, _CLEAR_DB = -50.0, -20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model on its device, and how it is run. `batch_frames` frames of windows are evaluated at once, one window at
-    least.
-    """
-
-    model: SamAudioModel
-    text: TextEncoder
-    device: torch.device
-    precision: Precision
-    revision: str
-    watermark: bool = True
-    window: WindowSize = field(default_factory=WindowSize)
-    batch_frames: int = 1000
-    batch: int = 0
-    chunk_frames: int = 25
-
-    def batch_of(self, window_frames: int) -> int:
-        return self.batch or max(1, self.batch_frames // window_frames)
+_INAUDIBLE_DB, _FULL_CONFIDENCE_DB = -50.0, -20.0
 
 
 class Separation:
-    """The work on one request. `blocks` does it all."""
+    """Separate all prompts of one request."""
 
-    def __init__(self, loaded: Loaded, request: EngineRequest, control: Control) -> None:
-        """Raises UsageError for a quality that there is not."""
+    def __init__(self, loaded: LoadedModel, request: EngineRequest, control: Control) -> None:
+        """Prepare a separation without computing anything yet.
+
+        Args:
+            loaded: The model.
+            request: The request, with a mono source.
+            control: Receives progress, warnings and findings.
+
+        Raises:
+            UsageError: The quality of the request does not exist.
+        """
         self._loaded, self._request, self._control = loaded, request, control
         self._preset: Preset = preset(request.quality)
         self._hop = loaded.model.config.audio_codec.hop_samples
-        self._frames = frames_of(request.audio.length_samples, self._hop)
+        self._frames = frame_count(request.audio.length_samples, self._hop)
         self._plan = plan_windows(self._frames, loaded.window)
         self._rows = len(request.prompts) * self._preset.candidates
         self._chunks = -(-self._frames // loaded.chunk_frames)
@@ -76,18 +60,27 @@ class Separation:
         self._total = 2 * self._chunks + self._evaluations(self._preset.schedule.steps)
 
     def blocks(self) -> Iterator[Waveform]:
-        """Blocks [prompts, 1, n] that together are as long as the audio."""
+        """Compute the targets.
+
+        Yields:
+            Blocks [prompts, 1, samples], together exactly as long as the audio.
+
+        Raises:
+            Cancelled: The job was cancelled.
+            UsageError: A prompt cannot be served.
+            SeparationError: The device has too little memory (DEVICE_OUT_OF_MEMORY).
+        """
         self._control.step(0, self._total)
         rate = self._loaded.model.config.audio_codec.sample_rate
         mix = LevelMeter(1, rate)
         with self._loaded.precision.active(self._loaded.device):
             latent = encode(self._loaded.model, self._request.audio, self._loaded.chunk_frames, mix, self._advance)
         for number, prompt in enumerate(self._request.prompts):
-            if reads_like_a_sentence(prompt.text):
+            if is_sentence_like(prompt.text):
                 self._control.warn(
                     number,
                     "PROMPT_SENTENCE",
-                    f"{prompt.text!r} reads like a sentence; SAM Audio was trained on phrases such as 'man speaking'.",
+                    f"{prompt.text!r} looks like a sentence; SAM Audio was trained on phrases such as 'man speaking'.",
                 )
         if mix.loudest_rms[0] == 0:
             yield from self._silence()
@@ -97,7 +90,7 @@ class Separation:
         yield from self._decode(target, float(mix.loudest_rms[0]))
 
     def _silence(self) -> Iterator[Waveform]:
-        """Nothing is in digital silence, and nothing is made up from it."""
+        """Yield silence for a digitally silent mix, for which the model would invent sound."""
         count, length = len(self._request.prompts), self._request.audio.length_samples
         for number in range(count):
             self._control.find(number, Finding(found=False, confidence=1.0))
@@ -107,15 +100,15 @@ class Separation:
 
     @torch.inference_mode()
     def _solve(self, latent: Tensor) -> Tensor:
-        """Mixture latent [T, C] to the prompts' target latents [P, C, T]."""
+        """Return the target latents [P, C, T] for the latent [T, C] of the mix."""
         times = self._preset.schedule.times
         flow = Flow(self._loaded.model, self._conditions(latent), self._plan, self._advance, times)
         flow.batch, flow.candidates = self._loaded.batch_of(self._plan.frames), self._preset.candidates
         state, first = self._noise(), 0
         file = self._solve_file(latent)
-        kept = file.load(state.shape) if file else None
-        if kept is not None:
-            first, state = kept
+        stored = file.load(state.shape) if file else None
+        if stored is not None:
+            first, state = stored
             self._done += self._evaluations(first)
         state, steps, before = state.to(self._loaded.device), self._preset.schedule.steps, self._done
         for step in range(first, steps):
@@ -124,16 +117,16 @@ class Separation:
                 file.save(step + 1, state)
         _log.info("solved from step %d to %d, %d windows evaluated", first, steps, self._done - before)
         channels = latent.shape[1]
-        return _nearest_to_all(state[..., :channels], self._preset.candidates).transpose(1, 2)
+        return _medoids(state[..., :channels], self._preset.candidates).transpose(1, 2)
 
-    def _conditions(self, latent: Tensor) -> Conditions:
+    def _conditions(self, latent: Tensor) -> RequestConditions:
         prompts, device = self._request.prompts, latent.device
         text, mask = self._loaded.text.encode_all(tuple(prompt.text for prompt in prompts))
         tokens = torch.stack([span_tokens(self._spans(prompt), self._frames) for prompt in prompts])
-        return Conditions(latent, tokens.to(device), text, mask, self._visual(device))
+        return RequestConditions(latent, tokens.to(device), text, mask, self._visual(device))
 
     def _spans(self, prompt: EnginePrompt) -> list[FrameSpan]:
-        """Minus spans come last: where both are given, the sound is not there."""
+        """Return the spans in frames, minus spans last: where both overlap, the sound is absent."""
         signed = [(True, span) for span in prompt.plus] + [(False, span) for span in prompt.minus]
         return [
             FrameSpan(plus, sample_to_frame(s.start_sample, self._hop), sample_to_frame(s.end_sample, self._hop))
@@ -151,14 +144,14 @@ class Separation:
             features = visual_features(prompt.visual)
             if features.shape[1] != width:
                 raise UsageError(
-                    f"The visual features are {features.shape[1]} wide, this model takes {width}.",
+                    f"The visual features have a width of {features.shape[1]}; this model needs {width}.",
                     code=Code.PROMPT_UNSUPPORTED,
                 )
-            seen[row] = spread(features, self._frames)
+            seen[row] = features_per_frame(features, self._frames)
         return torch.from_numpy(seen).to(device)
 
     def _noise(self) -> Tensor:
-        """[rows, T, 2C]: the same for every prompt, its own for each candidate."""
+        """Return the initial state [rows, T, 2C]: equal for all prompts, different for each candidate."""
         channels = self._loaded.model.config.transformer.out_channels
         start = round(self._request.origin_sample / self._hop)
         drawn = [
@@ -168,14 +161,14 @@ class Separation:
         return torch.from_numpy(np.stack(drawn)).repeat(len(self._request.prompts), 1, 1)
 
     def _solve_file(self, latent: Tensor) -> SolveFile | None:
-        """Keyed by the sound itself besides the request: a pipeline may run one request on several channels."""
+        """Return the file of the state; its key includes the audio, as a request may run on several channels."""
         request = self._request
         if request.scratch is None:
             return None
         digest = hashlib.sha256(latent.cpu().numpy().tobytes())
-        prompts = [identity(prompt) for prompt in request.prompts]
-        words = (self._loaded.revision, prompts, request.seed, request.origin_sample, request.quality)
-        digest.update(repr(words).encode())
+        prompts = [prompt_identity(prompt) for prompt in request.prompts]
+        parts = (self._loaded.revision, prompts, request.seed, request.origin_sample, request.quality)
+        digest.update(repr(parts).encode())
         return SolveFile(request.scratch, digest.hexdigest())
 
     def _decode(self, latents: Tensor, mix_rms: float) -> Iterator[Waveform]:
@@ -185,36 +178,36 @@ class Separation:
             for prompt in request.prompts
         ]
         marks = torch.tensor(messages, device=latents.device) if self._loaded.watermark else None
-        decoding = Decoding(self._loaded.model, marks, len(messages))
+        decoder = ChunkedDecoder(self._loaded.model, marks, len(messages))
         meter = LevelMeter(len(messages), self._loaded.model.config.audio_codec.sample_rate)
-        left = request.audio.length_samples
+        remaining = request.audio.length_samples
         for start in range(0, self._frames, chunk):
             last = start + chunk >= self._frames
             with self._loaded.precision.active(self._loaded.device):
-                pieces = list(decoding.push(latents[..., start : start + chunk], last=last))
+                pieces = list(decoder.push(latents[..., start : start + chunk], last=last))
             self._advance()
             for piece in pieces:
-                meter.push(piece[:, :left])
+                meter.push(piece[:, :remaining])
             if last:
-                self._tell(meter, mix_rms, messages)
+                self._report(meter, mix_rms, messages)
             for piece in pieces:
-                yield piece[:, None, :left]
-                left -= min(left, piece.shape[1])
+                yield piece[:, None, :remaining]
+                remaining -= min(remaining, piece.shape[1])
 
-    def _tell(self, meter: LevelMeter, mix_rms: float, messages: list[tuple[int, ...]]) -> None:
-        """Found or not goes by level: the model answers a sound that is not there with near silence."""
+    def _report(self, meter: LevelMeter, mix_rms: float, messages: list[tuple[int, ...]]) -> None:
+        """Report findings by level: the model returns near silence for absent sounds."""
         meter.finish()
         for number, (rms, message) in enumerate(zip(meter.loudest_rms, messages, strict=True)):
             level_db = 20 * np.log10(max(float(rms), 1e-12) / mix_rms)
             found = bool(rms > _SILENCE_RMS and level_db > _INAUDIBLE_DB)
-            loudness = float(np.clip((level_db - _INAUDIBLE_DB) / (_CLEAR_DB - _INAUDIBLE_DB), 0, 1))
+            relative_level = float(np.clip((level_db - _INAUDIBLE_DB) / (_FULL_CONFIDENCE_DB - _INAUDIBLE_DB), 0, 1))
             mark = "".join(map(str, message)) if self._loaded.watermark else "off"
-            confidence = loudness if found else 1 - loudness
-            words = normalise(self._request.prompts[number].text)
-            self._control.find(number, Finding(found, confidence, words, notes=(("watermark", mark),)))
+            confidence = relative_level if found else 1 - relative_level
+            matched = normalise(self._request.prompts[number].text)
+            self._control.find(number, Finding(found, confidence, matched, notes=(("watermark", mark),)))
 
     def _evaluations(self, steps: int) -> int:
-        """Windows evaluated in so many steps."""
+        """Return the number of windows evaluated in some steps."""
         return steps * self._preset.schedule.evaluations_per_step * self._rows * len(self._plan.starts)
 
     def _advance(self, count: int = 1) -> None:
@@ -222,13 +215,15 @@ class Separation:
         self._control.step(min(self._done, self._total), self._total)
 
 
-def _nearest_to_all(states: Tensor, candidates: int) -> Tensor:
-    """Of each prompt's candidates [P * K, T, C] the one that is nearest to all others (their medoid): an estimate that
-    the model only makes from one noise in K is the one to distrust."""
+def _medoids(states: Tensor, candidates: int) -> Tensor:
+    """Return each prompt's medoid [P, T, C]: the candidate of [P * K, T, C] with the least distance to all others.
+
+    An estimate that the model makes from only one of the noises is unreliable.
+    """
     if candidates == 1:
         return states
-    kept = []
+    medoids = []
     for rows in torch.split(states, candidates):
         distances = torch.cdist(rows.flatten(1)[None], rows.flatten(1)[None])[0]
-        kept.append(rows[int(distances.sum(dim=1).argmin())])
-    return torch.stack(kept)
+        medoids.append(rows[int(distances.sum(dim=1).argmin())])
+    return torch.stack(medoids)

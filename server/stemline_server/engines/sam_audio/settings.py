@@ -1,4 +1,4 @@
-"""What the server's operator decides about SAM Audio, by environment variables that start with STEMLINE_SAM_AUDIO_."""
+"""Settings of SAM Audio from environment variables that start with STEMLINE_SAM_AUDIO_."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ PRECISIONS = ("auto", "float32", "tf32", "bf16", "bf16-fp16")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`model` and `text_encoder`: a folder, or a name on the hub; empty: look in the models folder.
+    """Hold the settings that the operator of a server makes.
 
-    `precision` auto is float32 on a CPU and TF32 on CUDA. `batch` is how many windows are evaluated at once (0: by
-    device). `watermark` off leaves the model's mark out of what it generates; the law may ask for it (docs/sam-
-    audio.md).
+    Attributes:
+        model: Folder of the checkpoint or its name on the Hugging Face hub; empty to search the models folder.
+        text_encoder: The same for the text encoder.
+        precision: One of `PRECISIONS`; "auto" is float32 on a CPU and TF32 on CUDA.
+        compile: Whether to compile the transformer with `torch.compile`.
+        watermark: Whether to add the model's watermark to what it generates. Laws may require it; see
+            docs/sam-audio.md.
+        batch: Number of windows to evaluate at once; 0 to choose by device.
     """
 
     model: str = ""
@@ -30,14 +35,21 @@ class Settings:
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
-        """Raises UsageError for a value that means nothing, so that a misspelt `off` is not taken for `on`."""
+        """Read the settings.
+
+        Args:
+            environment: Environment variables.
+
+        Raises:
+            UsageError: A variable has an invalid value, such as a misspelt "off".
+        """
         given = {key: environment.get(PREFIX + key, "").strip() for key in ("MODEL", "TEXT_ENCODER")}
         precision = environment.get(f"{PREFIX}PRECISION", "auto").strip() or "auto"
         if precision not in PRECISIONS:
-            raise _wrong("PRECISION", precision, ", ".join(PRECISIONS))
+            raise _invalid("PRECISION", precision, ", ".join(PRECISIONS))
         batch = environment.get(f"{PREFIX}BATCH", "0").strip() or "0"
         if not batch.isdecimal():
-            raise _wrong("BATCH", batch, "a whole number, 0 to let the engine choose")
+            raise _invalid("BATCH", batch, "a whole number, 0 to let the engine choose")
         return Settings(
             model=given["MODEL"],
             text_encoder=given["TEXT_ENCODER"],
@@ -51,9 +63,9 @@ class Settings:
 def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
     value = environment.get(PREFIX + name, "").strip().lower()
     if value not in ("", "on", "off"):
-        raise _wrong(name, value, "on, off")
+        raise _invalid(name, value, "on, off")
     return default if not value else value == "on"
 
 
-def _wrong(name: str, value: str, choices: str) -> UsageError:
+def _invalid(name: str, value: str, choices: str) -> UsageError:
     return UsageError(f"{PREFIX}{name} is {value!r}.", advice=f"Use one of: {choices}.")

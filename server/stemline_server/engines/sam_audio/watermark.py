@@ -1,65 +1,72 @@
-"""The mark that the model's decoder adds to what it generates: a quiet signal that carries 16 bits.
+"""The watermark of the model's decoder: a quiet signal that carries 16 bits.
 
-All of it is causal, so a `Stream` carries it from chunk to chunk exactly.
+All layers are causal, so a `Stream` continues them exactly from chunk to chunk.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  # torch's own name for it
+from torch.nn import functional as F  # noqa: N812  # PyTorch's conventional name
 
 from stemline_server.engines.sam_audio.config import CodecConfig
+from stemline_server.engines.sam_audio.prompts import MESSAGE_BITS
 from stemline_server.engines.sam_audio.streaming import Conv, Lstm, Stream, StreamLayer, UpConv
 
-MESSAGE_BITS = 16
 _MESSAGE_WIDTH = 128
 _STRENGTH = 32 / 128
 
 
 class EluUnit(StreamLayer):
-    """ELU, convolution to half the width, ELU, pointwise convolution back, and what came in. [B, C, n]."""
+    """Add ELU, a convolution to half the width, ELU and a pointwise convolution to the input [B, C, n]."""
 
     def __init__(self, channels: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.narrow = Conv((channels, channels // 2, 3), causal=True)
         self.widen = Conv((channels // 2, channels, 1))
 
     def forward(self, x: Tensor, stream: Stream | None) -> Tensor:
+        """Process the input; with `stream`, the next chunk of it."""
         change: Tensor = self.widen(F.elu(self.narrow(F.elu(x), stream)))
         return change.add_(x)
 
 
 class DownStage(nn.Module):
-    """Residual unit, ELU, strided convolution. [B, narrow, n] to [B, wide, n/stride]."""
+    """Apply a residual unit, ELU and a strided convolution: [B, narrow, n] to [B, wide, n/stride]."""
 
     def __init__(self, narrow: int, wide: int, stride: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.unit = EluUnit(narrow)
         self.down = Conv((narrow, wide, 2 * stride), stride=stride, causal=True)
 
     def forward(self, x: Tensor, stream: Stream | None) -> Tensor:
+        """Process the input; with `stream`, the next chunk of it."""
         down: Tensor = self.down(F.elu(self.unit(x, stream)), stream)
         return down
 
 
 class UpStage(nn.Module):
-    """ELU, transposed convolution, residual unit. [B, wide, n] to [B, narrow, n*stride]."""
+    """Apply ELU, a transposed convolution and a residual unit: [B, wide, n] to [B, narrow, n*stride]."""
 
     def __init__(self, wide: int, narrow: int, stride: int) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         self.up = UpConv(wide, narrow, stride, causal=True)
         self.unit = EluUnit(narrow)
 
     def forward(self, x: Tensor, stream: Stream | None) -> Tensor:
+        """Process the input; with `stream`, the next chunk of it."""
         up: Tensor = self.unit(self.up(F.elu(x), stream), stream)
         return up
 
 
 class Watermark(StreamLayer):
-    """Clean waveform [B, 1, n] and message [B, 16] of 0/1 to the marked waveform [B, 1, n]."""
+    """Add a watermark to a waveform."""
 
     def __init__(self, config: CodecConfig) -> None:
+        """Create the layer with uninitialised weights."""
         super().__init__()
         widths, strides = config.watermark_widths, config.watermark_strides
         self.stem = Conv((1, widths[-1], 7), causal=True)
@@ -75,6 +82,16 @@ class Watermark(StreamLayer):
         self.key = "clean"
 
     def forward(self, clean: Tensor, message: Tensor, stream: Stream | None = None) -> Tensor:
+        """Add the watermark.
+
+        Args:
+            clean: Waveform [B, 1, n].
+            message: Bits 0 or 1, [B, 16].
+            stream: State of the signal if `clean` is a chunk of it.
+
+        Returns:
+            The marked waveform [B, 1, n].
+        """
         x = self.stem(clean, stream)
         for stage in reversed(self.downs):
             x = stage(x, stream)
@@ -89,6 +106,6 @@ class Watermark(StreamLayer):
         return marked
 
     def embed(self, message: Tensor) -> Tensor:
-        """Bits [B, 16] to the sum of their vectors [B, 128]."""
+        """Return the sum [B, 128] of the vectors of bits [B, 16]."""
         index = 2 * torch.arange(MESSAGE_BITS, device=message.device) + message.long()
-        return self.bits(index).sum(dim=1)  # type: ignore[no-any-return]  # an Embedding gives a Tensor
+        return self.bits(index).sum(dim=1)  # type: ignore[no-any-return]  # an Embedding returns a Tensor

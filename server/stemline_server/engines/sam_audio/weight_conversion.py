@@ -1,7 +1,7 @@
-"""How each of our tensors is made from those of a published checkpoint.
+"""Conversion of the tensors in a published checkpoint to the parameters of this implementation.
 
-Weight norm is folded (no change of result), gate and up matrices and query, key and value matrices are stacked, head
-rows are put into the ordinary order, and what is constant at inference is multiplied out.
+Weight norms are folded into weights, gate and up matrices as well as query, key and value matrices are stacked, head
+rows are reordered, and products of constants are computed in advance. None of this changes the result.
 """
 
 from __future__ import annotations
@@ -19,26 +19,39 @@ Build = Callable[[Sequence[Tensor]], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """The published keys that one tensor comes from, and how."""
+class Conversion:
+    """Describe how one parameter is built.
+
+    Attributes:
+        sources: Keys of the published tensors.
+        build: Builds the parameter from these tensors, in order; it may reuse their memory.
+    """
 
     sources: tuple[str, ...]
     build: Build
 
 
-def recipe(name: str, config: SamAudioConfig) -> Recipe:
-    """The recipe of our parameter `name`. Raises KeyError for a name that the model does not have."""
+def conversion(name: str, config: SamAudioConfig) -> Conversion:
+    """Return how to build a parameter.
+
+    Args:
+        name: Name of the parameter in `SamAudioModel`.
+        config: Sizes of the model.
+
+    Raises:
+        KeyError: The model has no such parameter.
+    """
     part, rest = name.split(".", 1)
     if part == "dit":
-        return _dit_recipe(rest, config)
+        return _dit_conversion(rest, config)
     if part == "conditioning":
         return _CONDITIONING[rest](config)
     key = _codec_key(name, config)
     rows = config.audio_codec.codebook_dim if rest.startswith("to_mean.") else None
     if part == "watermark" and name.endswith(".up.weight"):
-        return Recipe((key,), lambda tensors: phase_rows(tensors[0]))
+        return Conversion((key,), lambda tensors: phase_rows(tensors[0]))
     if part == "watermark" or not name.endswith(".weight"):
-        return Recipe((key,), lambda tensors: tensors[0][:rows].clone() if rows else tensors[0])
+        return Conversion((key,), lambda tensors: tensors[0][:rows].clone() if rows else tensors[0])
     stem = key.removesuffix("weight")
     upwards = name.endswith(".up.weight")
 
@@ -46,12 +59,16 @@ def recipe(name: str, config: SamAudioConfig) -> Recipe:
         weight = fold_weight_norm([tensor[:rows] for tensor in tensors])
         return phase_rows(weight) if upwards else weight
 
-    return Recipe((f"{stem}weight_g", f"{stem}weight_v"), fold)
+    return Conversion((f"{stem}weight_g", f"{stem}weight_v"), fold)
 
 
 def fold_weight_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Gain and direction to the weight they stand for: g * v / |v|, norms over all dimensions but the first. The memory
-    of the direction becomes the weight's.
+    """Return the weight g * v / |v| of a weight norm, with norms over all dimensions but the first.
+
+    Salimans and Kingma, "Weight Normalization", 2016.
+
+    Args:
+        tensors: Gain g and direction v. The result uses the memory of v.
     """
     gain, direction = tensors
     norm = direction.flatten(1).norm(dim=1).view(-1, *[1] * (direction.dim() - 1))
@@ -59,17 +76,20 @@ def fold_weight_norm(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def phase_rows(weight: Tensor) -> Tensor:
-    """A transposed convolution's [in, out, 2*stride] to the matrix [2 * out * stride, in] that `UpConv` multiplies
-    by.
-    """
+    """Reorder a transposed convolution's weight [in, out, 2*stride] to the matrix [2*out*stride, in] of `UpConv`."""
     width_in, width_out, kernel = weight.shape
     return weight.view(width_in, width_out, 2, kernel // 2).permute(2, 1, 3, 0).reshape(-1, width_in)
 
 
 def head_order(heads: int, head_dim: int, *, rotary: bool) -> Tensor:
-    """Which published row [heads*head_dim] stands where: there the head index runs fastest, here the position.
+    """Return the published row of each row here, [heads * head_dim].
 
-    `rotary`: pairs (2i, 2i+1) come apart into halves.
+    In published tensors, the head index runs fastest; here, the position within a head does.
+
+    Args:
+        heads: Number of heads.
+        head_dim: Width of a head.
+        rotary: Whether to also reorder rotary pairs (2i, 2i+1) to (i, i + half).
     """
     position = torch.arange(head_dim)
     if rotary:
@@ -78,24 +98,24 @@ def head_order(heads: int, head_dim: int, *, rotary: bool) -> Tensor:
 
 
 def pair_order(head_dim: int) -> Tensor:
-    """The even positions of a head, then the odd ones."""
+    """Return the even positions of a head, then the odd ones."""
     return torch.arange(head_dim).view(-1, 2).t().flatten()
 
 
-def _copy(source: str) -> Recipe:
-    return Recipe((source,), lambda tensors: tensors[0])
+def _copy(source: str) -> Conversion:
+    return Conversion((source,), lambda tensors: tensors[0])
 
 
-def _stack(*sources: str) -> Recipe:
-    return Recipe(sources, lambda tensors: torch.cat(list(tensors)))
+def _stack(*sources: str) -> Conversion:
+    return Conversion(sources, lambda tensors: torch.cat(list(tensors)))
 
 
-def _conditioning_recipes() -> dict[str, Callable[[SamAudioConfig], Recipe]]:
-    def block(config: SamAudioConfig, part: Callable[[Tensor, int], Tensor]) -> Recipe:
+def _conditioning_conversions() -> dict[str, Callable[[SamAudioConfig], Conversion]]:
+    def block(config: SamAudioConfig, part: Callable[[Tensor, int], Tensor]) -> Conversion:
         width = config.audio_codec.codebook_dim
-        return Recipe(("proj.weight",), lambda tensors: part(tensors[0], width))
+        return Conversion(("proj.weight",), lambda tensors: part(tensors[0], width))
 
-    spans = Recipe(
+    spans = Conversion(
         ("embed_anchors.embed.weight", "embed_anchors.proj.weight", "embed_anchors.gate"),
         lambda tensors: (tensors[0].float() @ tensors[1].float().t()) * tensors[2].float().tanh(),
     )
@@ -107,7 +127,7 @@ def _conditioning_recipes() -> dict[str, Callable[[SamAudioConfig], Recipe]]:
         ),
         "mixture.bias": lambda _: _copy("proj.bias"),
         "span_table": lambda _: spans,
-        "pictures.project.weight": lambda _: Recipe(
+        "pictures.project.weight": lambda _: Conversion(
             (f"{pictures}.conv.weight",), lambda tensors: tensors[0].squeeze(-1)
         ),
         "pictures.project.bias": lambda _: _copy(f"{pictures}.conv.bias"),
@@ -119,20 +139,20 @@ def _conditioning_recipes() -> dict[str, Callable[[SamAudioConfig], Recipe]]:
     }
 
 
-_CONDITIONING = _conditioning_recipes()
+_CONDITIONING = _conditioning_conversions()
 
 
-def _dit_recipe(name: str, config: SamAudioConfig) -> Recipe:
+def _dit_conversion(name: str, config: SamAudioConfig) -> Conversion:
     layer = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
     if layer is not None:
-        return _layer_recipe(f"transformer.layers.{layer[1]}.", layer[2], config)
+        return _layer_conversion(f"transformer.layers.{layer[1]}.", layer[2], config)
     frame = re.fullmatch(r"frame_embedder\.(norms|convs)\.(\d)\.(weight|bias)", name)
     if frame is not None:
         kind = "groupnorm" if frame[1] == "norms" else "project"
         return _copy(f"transformer.x_embedder.block.block{int(frame[2]) + 1}.{kind}.{frame[3]}")
-    for ours, published in (("word_embedder", "y_embedder"), ("time_embedder", "t_embedder")):
-        if name.startswith(ours):
-            return _gated_recipe(f"transformer.{published}.projection.", name.removeprefix(f"{ours}."))
+    for own, published in (("word_embedder", "y_embedder"), ("time_embedder", "t_embedder")):
+        if name.startswith(own):
+            return _gated_conversion(f"transformer.{published}.projection.", name.removeprefix(f"{own}."))
     return _copy(
         {
             "time_block.weight": "transformer.t_block.weight",
@@ -144,15 +164,15 @@ def _dit_recipe(name: str, config: SamAudioConfig) -> Recipe:
     )
 
 
-def _gated_recipe(prefix: str, name: str) -> Recipe:
+def _gated_conversion(prefix: str, name: str) -> Conversion:
     if name == "gate_up.weight":
         return _stack(f"{prefix}w1.weight", f"{prefix}w3.weight")
     return _copy(f"{prefix}w2.weight")
 
 
-def _layer_recipe(prefix: str, name: str, config: SamAudioConfig) -> Recipe:
+def _layer_conversion(prefix: str, name: str, config: SamAudioConfig) -> Conversion:
     if name.startswith("feed_forward."):
-        return _gated_recipe(f"{prefix}feed_forward.", name.removeprefix("feed_forward."))
+        return _gated_conversion(f"{prefix}feed_forward.", name.removeprefix("feed_forward."))
     heads, width = config.transformer.n_heads, config.transformer.head_dim
     plain, rotary = head_order(heads, width, rotary=False), head_order(heads, width, rotary=True)
     pairs = pair_order(width)
@@ -166,7 +186,7 @@ def _layer_recipe(prefix: str, name: str, config: SamAudioConfig) -> Recipe:
     }
     if name in reordered:
         sources, orders = reordered[name]
-        return Recipe(sources, lambda tensors: torch.cat([t[o] for t, o in zip(tensors, orders, strict=True)]))
+        return Conversion(sources, lambda tensors: torch.cat([t[o] for t, o in zip(tensors, orders, strict=True)]))
     return _copy(
         {
             "modulation": f"{prefix}scale_shift_table",
@@ -229,7 +249,7 @@ _CODEC_NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 
 
 def _codec_key(name: str, config: SamAudioConfig) -> str:
-    """Our codec parameter's published key (a weight that is weight-normed there: with `weight` for its two parts)."""
+    """Return the published key of a codec parameter; the two parts of a weight norm share the ending `weight`."""
     stages = len(config.audio_codec.encoder_rates)
     tail = ((r"encoder\.snake", f"encoder.block.{stages + 1}"), (r"encoder\.head", f"encoder.block.{stages + 2}"))
     for pattern, published in (*_CODEC_NAMES, *tail):

@@ -1,7 +1,8 @@
-"""Cuts a long state into windows of one length and says how their velocities are blended.
+"""Overlapping windows of a long state, and the weights that blend their velocities.
 
-All windows share one state, so what one window decides the next one sees (multi-diffusion: Bar-Tal et al. 2023).
-Weights ramp linearly where windows overlap, as in Movie Gen (Polyak et al. 2024), and add up to one at every frame.
+All windows share one state, so each window sees the decisions of its neighbours (Bar-Tal et al., "MultiDiffusion:
+Fusing Diffusion Paths for Controlled Image Generation", 2023). Weights ramp linearly where windows overlap (Polyak et
+al., "Movie Gen: A Cast of Media Foundation Models", 2024) and add up to one at every frame.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class WindowSize:
-    """The longest window the model is given at once, and how far neighbours overlap, in latent frames."""
+    """Hold the length of the longest window and the overlap of neighbours, in latent frames."""
 
     frames: int = 750
     overlap_frames: int = 125
@@ -22,7 +23,14 @@ class WindowSize:
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """Windows [start, start + frames) over `total_frames`; `weights` [windows, frames] sum to one at every frame."""
+    """Hold the windows of a state.
+
+    Attributes:
+        total_frames: Length of the state.
+        frames: Length of each window.
+        starts: First frame of each window.
+        weights: Weights [windows, frames] that sum to one at every frame of the state.
+    """
 
     total_frames: int
     frames: int
@@ -31,11 +39,12 @@ class WindowPlan:
 
     @property
     def single(self) -> bool:
+        """Whether one window covers the whole state."""
         return len(self.starts) == 1
 
 
 def plan_windows(total_frames: int, size: WindowSize) -> WindowPlan:
-    """Windows of equal length that cover the whole; the last one ends with it. One window where it fits."""
+    """Return windows of equal length that cover a state; a short state gets a single window."""
     if total_frames <= size.frames:
         return WindowPlan(total_frames, total_frames, (0,), torch.ones(1, total_frames))
     hop = size.frames - size.overlap_frames
@@ -49,7 +58,7 @@ def plan_windows(total_frames: int, size: WindowSize) -> WindowPlan:
 
 
 def _ramps(start: int, size: WindowSize, total_frames: int) -> Tensor:
-    """Full weight inside, linear ramps over the overlap at those ends that have a neighbour."""
+    """Return weights of 1 with linear ramps over the overlap at ends that have a neighbour."""
     place = torch.arange(size.frames) + 0.5
     weight = torch.ones(size.frames)
     if start > 0:

@@ -13,6 +13,7 @@ import grpc
 
 from stemline.errors import UsageError
 
+PathText = str | os.PathLike[str]
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -25,12 +26,16 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server. `tls` off is for this machine alone; `ca_file` empty means the system's roots."""
+    """One server. `tls` off is for this machine alone; without `ca_file` the system's roots are trusted.
+
+    `certificate` holds the PEM files of the client's certificate and of its key, which may be one file.
+    """
 
     address: str
     token: str = ""
     tls: bool = False
     ca_file: str = ""
+    certificate: tuple[str, str] | None = None
 
     @property
     def port(self) -> int:
@@ -41,20 +46,26 @@ class Endpoint:
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def open_channel(self) -> grpc.Channel:
-        """A channel that is not connected yet. Raises UsageError for a CA file that cannot be read."""
+        """Return a channel that is not connected yet. Raises UsageError for a PEM file that cannot be read."""
         if not self.tls:
             options = (*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0))
             return grpc.insecure_channel(self.address, options=options)
-        credentials = grpc.ssl_channel_credentials(root_certificates=_roots(self.ca_file))
+        chain, key = (_pem(path) for path in self.certificate) if self.certificate else (None, None)
+        credentials = grpc.ssl_channel_credentials(_roots(self.ca_file), private_key=key, certificate_chain=chain)
         return grpc.secure_channel(self.address, credentials, options=_CHANNEL_OPTIONS)
 
 
-def parse_server(server: str, *, token: str | None = None, ca_file: str | None = None) -> Endpoint:
-    """`HOST:PORT` of this machine, or `https://HOST:PORT`. Raises UsageError for anything else, plaintext to others
-    included.
+def parse_server(
+    server: str,
+    *,
+    token: str | None = None,
+    ca: PathText | None = None,
+    certificate: PathText | tuple[PathText, PathText] | None = None,
+) -> Endpoint:
+    """Return the endpoint of `HOST:PORT` on this machine, or of `https://HOST:PORT`.
 
-    The token: the argument, else STEMLINE_TOKEN, else what the file STEMLINE_TOKEN_FILE holds. CA: the argument,
-    else STEMLINE_CA.
+    The token is the argument, else STEMLINE_TOKEN, else what the file STEMLINE_TOKEN_FILE holds. The CA file is the
+    argument, else STEMLINE_CA. Raises UsageError for anything else, plaintext to other machines included.
     """
     tls = server.startswith("https://")
     scheme, _, rest = server.rpartition("://")
@@ -67,11 +78,13 @@ def parse_server(server: str, *, token: str | None = None, ca_file: str | None =
             advice=f"Write https://{rest} and let that server have a certificate.",
         )
     shown_host = f"[{host}]" if ":" in host else host
-    ca = ca_file or os.environ.get("STEMLINE_CA", "")
+    ca_file = os.fspath(ca) if ca else os.environ.get("STEMLINE_CA", "")
     shown = _token_of_user() if token is None else token
     if not (shown.isascii() and shown.isprintable()):
         raise UsageError("The token has characters that no token has.", advice="Check STEMLINE_TOKEN or its file.")
-    return Endpoint(f"{shown_host}:{port}", shown, tls, ca)
+    if certificate is not None and not tls:
+        raise UsageError(f"A certificate is for https://, not for {server!r}.", advice=f"Write https://{rest}.")
+    return Endpoint(f"{shown_host}:{port}", shown, tls, ca_file, _certificate_files(certificate))
 
 
 def is_loopback(host: str) -> bool:
@@ -103,6 +116,20 @@ def _token_of_user() -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The token file {path} cannot be read.", advice="Check STEMLINE_TOKEN_FILE.") from error
+
+
+def _certificate_files(certificate: PathText | tuple[PathText, PathText] | None) -> tuple[str, str] | None:
+    if certificate is None:
+        return None
+    chain, key = certificate if isinstance(certificate, tuple) else (certificate, certificate)
+    return os.fspath(chain), os.fspath(key)
+
+
+def _pem(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The certificate file {path} cannot be read.", advice="Check its path and mode.") from error
 
 
 def _roots(ca_file: str) -> bytes | None:

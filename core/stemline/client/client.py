@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 
-from stemline.client.address import parse_server
+from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
 from stemline.client.job_watcher import Watch, get_job, list_jobs
 from stemline.client.link import Link
@@ -39,18 +39,42 @@ _BATCH_BYTES = 1_000_000
 
 
 def connect(
-    server: str | None = None,
+    address: str | None = None,
     *,
     token: str | None = None,
-    ca_file: str | None = None,
+    ca: PathText | None = None,
+    certificate: PathText | tuple[PathText, PathText] | None = None,
     start_timeout_s: float = START_TIMEOUT_S,
 ) -> Client:
-    """The server at `server`, else at STEMLINE_SERVER, else this user's private one, started if it does not run.
+    """Connect to a server: the one at `address`, else at STEMLINE_SERVER, else this user's private one.
 
-    Raises NoServerError when there is none or it is of another version, UsageError for a bad address.
+    The private server starts when it does not run.
+
+    Args:
+        address: HOST:PORT on this machine, or https://HOST:PORT.
+        token: Token of the server; None reads STEMLINE_TOKEN, the file in STEMLINE_TOKEN_FILE, or, on this machine,
+            the server's own token file.
+        ca: PEM file with the certificates to trust; None reads STEMLINE_CA, else trusts those of the system.
+        certificate: PEM file with the client's certificate and key, or one file for each.
+        start_timeout_s: Longest time to wait for a private server to start.
+
+    Returns:
+        A client, which is a context manager.
+
+    Raises:
+        NoServerError: No server answers, or it is of another version.
+        UsageError: The address, the token or a file cannot be used.
+
+    Example:
+        >>> import stemline
+        >>> with stemline.connect() as client:
+        ...     [model.id for model in client.models() if model.id == "noop"]
+        ['noop']
     """
-    address = server or os.environ.get("STEMLINE_SERVER", "")
-    endpoint = None if address in ("", PRIVATE) else parse_server(address, token=token, ca_file=ca_file)
+    named = address or os.environ.get("STEMLINE_SERVER", "")
+    endpoint = None
+    if named not in ("", PRIVATE):
+        endpoint = parse_server(named, token=token, ca=ca, certificate=certificate)
     if endpoint is not None and not endpoint.tls and not endpoint.token:
         endpoint = replace(endpoint, token=token_of_local_server(endpoint.port))
     link = Link(endpoint, start_timeout_s)
@@ -63,7 +87,15 @@ def connect(
 
 
 class Client:
-    """One connection, for use from one thread or several. A context manager. Every method raises StemlineError."""
+    """One connection to a server, for use from one thread or several. Every method raises StemlineError.
+
+    Example:
+        >>> import stemline
+        >>> with stemline.connect() as client:
+        ...     info = client.server_info()
+        >>> info.version == stemline.__version__
+        True
+    """
 
     def __init__(self, link: Link, info: ServerInfo) -> None:
         self._link = link

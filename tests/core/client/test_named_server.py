@@ -23,7 +23,7 @@ from core.client.sounds import LENGTH_SAMPLES, make_clip, make_request, samples_
 from stemline import paths
 from stemline.client import JobState, connect, find_private
 from stemline.clips import MediaSource, SampleRange
-from stemline.errors import Code, MediaError, NoServerError
+from stemline.errors import Code, MediaError, NoServerError, UsageError
 from stemline.v1 import models_pb2, models_pb2_grpc
 
 WHOLE = SampleRange(0, LENGTH_SAMPLES)
@@ -222,12 +222,37 @@ def test_tls_is_spoken_with_the_given_root_only(tmp_path: Path, clip: Path) -> N
     server.start()
     try:
         token = (state / "token").read_text()
-        with connect(address, token=token, ca_file=str(certificate)) as client:
+        with connect(address, token=token, ca=certificate) as client:
             assert client.ensure_media(MediaSource(str(clip)), WHOLE).length_samples == LENGTH_SAMPLES
         with pytest.raises(NoServerError):
             connect(address, token=token)
     finally:
         server.stop()
+
+
+def test_a_server_that_asks_for_a_client_certificate_lets_in_who_has_one(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    state = paths.cache_dir() / "server-mtls"
+    state.mkdir(parents=True)
+    options = ("--tls-cert", str(certificate), "--tls-key", str(key), "--tls-client-ca", str(certificate))
+    server = Serve(state, free_port(), options)
+    address = f"https://localhost:{server.port}"
+    server.start()
+    try:
+        token = (state / "token").read_text()
+        for own in ((certificate, key), both):
+            with connect(address, token=token, ca=certificate, certificate=own) as client:
+                assert client.server_info().version
+        with pytest.raises(NoServerError):
+            connect(address, token=token, ca=certificate)
+    finally:
+        server.stop()
+    with pytest.raises(UsageError, match="https"):
+        connect("localhost:1", certificate=both)
+    with pytest.raises(UsageError, match="cannot be read"):
+        connect(address, token=token, ca=certificate, certificate=tmp_path / "none.pem")
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:

@@ -21,7 +21,13 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Stable reasons. Once published a code keeps its meaning; it is never reused."""
+    """Stable reason of an error, a skipped clip or a warning. A published code keeps its meaning and is never reused.
+
+    Example:
+        >>> import stemline
+        >>> stemline.Code.MEDIA_MISSING == "MEDIA_MISSING"
+        True
+    """
 
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     INTERNAL = "INTERNAL"
@@ -86,7 +92,22 @@ class Code(StrEnum):
 
 
 class StemlineError(Exception):
-    """`message` is one sentence that says what is wrong; `advice` (may be empty) says what to do."""
+    """Base of every error that Stemline raises on purpose.
+
+    Attributes:
+        message: One sentence that says what is wrong.
+        code: Stable reason, a `Code`.
+        advice: What to do about it; may be empty.
+        exit_code: What a command returns for it.
+
+    Example:
+        >>> import stemline
+        >>> try:
+        ...     stemline.separate("missing.wav", "speech")
+        ... except stemline.StemlineError as error:
+        ...     error.code, error.exit_code
+        (<Code.MEDIA_MISSING: 'MEDIA_MISSING'>, 2)
+    """
 
     exit_code = 1
     default_code = Code.INTERNAL
@@ -102,41 +123,131 @@ class StemlineError(Exception):
 
 
 class UsageError(StemlineError):
+    """An argument, option or setting that cannot be used.
+
+    Example:
+        >>> import stemline
+        >>> stemline.Stem("residual", "speech")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.UsageError: ...
+    """
+
     exit_code = 2
     default_code = Code.INVALID_ARGUMENT
 
 
 class InputError(StemlineError):
+    """A file or edit of the user that cannot be used; MediaError and EditError are its kinds.
+
+    Example:
+        >>> import stemline
+        >>> issubclass(stemline.MediaError, stemline.InputError)
+        True
+    """
+
     exit_code = 2
     default_code = Code.INVALID_ARGUMENT
 
 
 class MediaError(InputError):
+    """A media file that is missing, unreadable, or without the audio that was asked for.
+
+    Example:
+        >>> import stemline
+        >>> stemline.separate("missing.wav", "speech")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.MediaError: ...
+    """
+
     default_code = Code.MEDIA_UNREADABLE
 
 
 class EditError(InputError):
+    """An edit that cannot be read, or of which no clip can be separated.
+
+    Example:
+        >>> import stemline
+        >>> stemline.separate_edit("project.kdenlive", "speech", output="out")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.EditError: ...
+    """
+
     default_code = Code.EDIT_UNREADABLE
 
 
 class NoServerError(StemlineError):
+    """A server that cannot be reached or started.
+
+    Example:
+        >>> import stemline
+        >>> stemline.connect("localhost:1", token="none")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.NoServerError: ...
+    """
+
     exit_code = 3
     default_code = Code.SERVER_UNREACHABLE
 
 
 class SeparationError(StemlineError):
+    """A separation that failed on the server.
+
+    Example:
+        >>> import stemline
+        >>> with stemline.connect() as client:
+        ...     client.job("jobs/unknown")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.SeparationError: ...
+    """
+
     default_code = Code.JOB_FAILED
 
 
 class OutputError(StemlineError):
+    """A result that cannot be written: a full disk, no permission, a file that exists.
+
+    Example:
+        >>> import stemline
+        >>> first = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
+        >>> stemline.separate("interview.wav", {"dialogue": "voice"}, output="out")
+        Traceback (most recent call last):
+        ...
+        stemline.errors.OutputError: ...
+    """
+
     default_code = Code.OUTPUT_UNWRITABLE
 
 
 class HostError(StemlineError):
+    """A host program that does not follow the protocol, refuses a call, or ends.
+
+    Example:
+        >>> import stemline
+        >>> stemline.HostError("The host is busy.").code
+        <Code.HOST_PROTOCOL: 'HOST_PROTOCOL'>
+    """
+
     default_code = Code.HOST_PROTOCOL
 
 
 class Cancelled(StemlineError):
+    """A run that was stopped. Finished files stay.
+
+    Example:
+        >>> import stemline
+        >>> run = stemline.start("interview.wav", {"dialogue": "sleep:60"}, output="out")
+        >>> run.cancel()
+        >>> run.result()
+        Traceback (most recent call last):
+        ...
+        stemline.errors.Cancelled: Stopped.
+    """
+
     exit_code = 130
     default_code = Code.CANCELLED
 

@@ -53,7 +53,7 @@ class OtioEditFiles:
         target = OtioTarget(
             request.target, load_dialect(options.dialect), options.lanes == "checkerboard", request.report
         )
-        links = LinkRules(request.edit.parent, options.path_map, options.media_roots)
+        links = LinkRules(request.edit.parent, tuple(options.path_map), options.roots)
         return open_edit(request.edit, target, links, ReadOptions(options.frame_rate, request.unpack_to))
 
     def deliver(self, request: DeliveryRequest) -> Delivered:

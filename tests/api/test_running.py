@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,9 @@ def whole(path: str) -> np.ndarray:
 def test_blocks_are_the_sound_of_the_files_in_order(project: Path) -> None:
     with stemline.start("interview.wav", {"dialogue": "speech"}, range=(0.5, None), output="out") as run:
         blocks = list(run.blocks())
-    paths = run.result().paths
+    result = run.result()
+    assert isinstance(result, stemline.Result)
+    paths = result.paths
     assert {block.stem for block in blocks} == set(paths)
     for stem, path in paths.items():
         own = [block for block in blocks if block.stem == stem]
@@ -35,7 +38,9 @@ def test_blocks_of_finished_work_come_again(project: Path) -> None:
     stemline.separate("interview.wav", "speech", output="out")
     with stemline.start("interview.wav", "speech", output="out") as run:
         assert len(list(run.blocks())) == 2
-    assert run.result().reused
+    result = run.result()
+    assert isinstance(result, stemline.Result)
+    assert result.reused
 
 
 def test_a_cancelled_run_ends_and_leaves_nothing_half_done(project: Path) -> None:
@@ -88,8 +93,7 @@ def test_a_file_with_range_is_not_taken_for_an_edit(project: Path) -> None:
         assert isinstance(run.result(), stemline.EditResult)
 
 
-def wait_until(holds: object) -> None:
-    assert callable(holds)
+def wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline

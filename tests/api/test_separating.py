@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
 import stemline
+from stemline.api.stems import Stems
 from stemline_app.cli import main
 
 
-def stems_in(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*.wav")
-    }
+def stems_in(folder: Path) -> dict[str, tuple[str, dict[str, object]]]:
+    """Sound and record of every stem file; the record without the job, which has a new name each time."""
+    found = {}
+    for path in folder.rglob("*.wav"):
+        verdict = stemline.verify(path)
+        record = verdict.record.to_json() if verdict.record else {}
+        found[path.relative_to(folder).as_posix()] = (verdict.audio_sha256, {**record, "job": ""})
+    return found
 
 
-def test_a_file_gives_the_names_and_bytes_of_the_command_line(project: Path) -> None:
+def test_a_file_gives_the_names_and_sound_of_the_command_line(project: Path) -> None:
     spans = ["--plus", "0.5..1", "--minus", "dog=1.5..1.75"]
     assert main(["separate", "interview.wav", "--stem", "dog=dog barking", *spans, "--out", "1.9", "-o", "a"]) == 0
     prompt = stemline.Prompt("dog barking", (stemline.Span(0.5, 1), stemline.Span(1.5, 1.75, sounds=False)))
@@ -40,7 +43,7 @@ def test_an_edit_gives_the_files_of_the_command_line(project: Path) -> None:
 
 
 def test_marked_stretches_of_an_edit_count_from_its_start(project: Path) -> None:
-    prompt = stemline.Prompt(spans=[stemline.Span(0.5, "1")])  # type: ignore[arg-type] - a list becomes a tuple
+    prompt = stemline.Prompt(spans=[stemline.Span(0.5, "1")])
     result = stemline.separate_edit("edit.otio", {"bang": prompt}, output="out")
     record = stemline.verify(result.clips[0].stems[0].path).record
     assert record is not None
@@ -62,7 +65,7 @@ def test_progress_reaches_the_end(project: Path) -> None:
         ({"a": stemline.Prompt("x", (stemline.Span(5, 6),))}, "outside"),
     ],
 )
-def test_stems_that_cannot_be_made_are_refused_before_any_work(project: Path, stems: stemline.Stems, what: str) -> None:
+def test_stems_that_cannot_be_made_are_refused_before_any_work(project: Path, stems: Stems, what: str) -> None:
     with pytest.raises(stemline.UsageError, match=what):
         stemline.separate("interview.wav", stems, output="out")
     assert not (project / "out").exists()

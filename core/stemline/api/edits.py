@@ -167,7 +167,7 @@ def _check(options: EditOptions) -> None:
     for kind in options.to:
         if kind not in hosts.formats:
             raise UsageError(f"No host writes the format {kind!r}.", advice=f"Known: {', '.join(hosts.formats)}.")
-    for root in options.media_roots:
+    for root in options.roots:
         if not root.is_dir():
             raise UsageError(f"The media root {root} is not a folder.")
 
@@ -175,7 +175,7 @@ def _check(options: EditOptions) -> None:
 def _run_settings(folder: Path, settings: Settings, options: EditOptions) -> RunSettings:
     return RunSettings(
         folder / "audition" if options.audition_s else folder,
-        selection=Selection(options.tracks),
+        selection=Selection(tuple(options.tracks)),
         plan=PlanSettings(handle=options.handle),
         play=options.enable,
         checkerboard=options.lanes == "checkerboard",

@@ -140,7 +140,7 @@ class EditResult(RunResult):
         >>> import stemline
         >>> result = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="out")
         >>> result.tracks, len(result.clips), result.skipped
-        (('dialogue · A1', 'residual · A1'), 1, ())
+        (('dialogue A1', 'residual A1'), 1, ())
     """
 
     edit: str

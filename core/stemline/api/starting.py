@@ -58,7 +58,7 @@ def start(
         >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
         ...     seconds = sum(block.samples.shape[1] / block.sample_rate for block in run.blocks())
         >>> seconds, run.result().null.dbfs
-        (2.0, -240.0)
+        (4.0, -240.0)
     """
     run: Run[Result] | Run[EditResult]
     if options is not None or host_list().is_edit(Path(source)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
@@ -75,7 +75,7 @@ class Prompt:
     """
 
     text: str = ""
-    spans: tuple[Span, ...] = ()
+    spans: Sequence[Span] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", clean_text(self.text) if self.text.strip() else "")

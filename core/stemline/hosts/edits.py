@@ -49,21 +49,22 @@ class EditOptions:
         UsageError: An option has a value that no run accepts.
 
     Example:
-        >>> EditOptions(tracks=("A1",), handle_s=1.5).handle_s
+        >>> import stemline
+        >>> stemline.EditOptions(tracks=("A1",), handle_s=1.5).handle_s
         Fraction(3, 2)
     """
 
-    tracks: tuple[str, ...] = ()
+    tracks: Sequence[str] = ()
     handle_s: Fraction | float | str = Fraction(2)
     enable: str = "all"
     originals: str = "disable"
     lanes: str = "fit"
     dialect: str = "generic"
     rate: Fraction | float | str | None = None
-    media_roots: tuple[Path, ...] = ()
-    path_map: tuple[tuple[str, str], ...] = ()
+    media_roots: Sequence[Path | str] = ()
+    path_map: Sequence[tuple[str, str]] = ()
     audition_s: int = 0
-    to: tuple[str, ...] = ()
+    to: Sequence[str] = ()
     rewrite: bool = False
     split_channels: str | None = None
     timecode: str | None = None
@@ -79,7 +80,6 @@ class EditOptions:
             raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")
         for name in ("tracks", "to", "media_roots", "path_map"):
             object.__setattr__(self, name, _several(name, getattr(self, name)))
-        object.__setattr__(self, "media_roots", tuple(Path(root).absolute() for root in self.media_roots))
         object.__setattr__(self, "handle_s", _seconds(self.handle_s))
         object.__setattr__(self, "rate", None if self.rate is None else _frames_per_second(self.rate))
 
@@ -87,6 +87,11 @@ class EditOptions:
     def handle(self) -> Fraction:
         """Return the handle in exact seconds."""
         return Fraction(self.handle_s)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Return `media_roots` as absolute paths."""
+        return tuple(Path(root).absolute() for root in self.media_roots)
 
     @property
     def frame_rate(self) -> Fraction | None:

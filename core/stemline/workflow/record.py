@@ -207,6 +207,13 @@ class StemRecord:
         file: The finished file; None outside a sidecar.
         version: Version of the JSON form.
         extra: Values that this version does not know.
+
+    Example:
+        >>> import stemline
+        >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
+        >>> record = stemline.verify(result.paths["dialogue"]).record
+        >>> record.stem, record.prompt.text, record.source.sample_rate
+        ('dialogue', 'speech', 24000)
     """
 
     stem: str

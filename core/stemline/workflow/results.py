@@ -10,8 +10,18 @@ from stemline.clips import Skip
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. `done` and `total` count milliseconds of media, once for each stem to be separated and once for
-    writing; `stage` is for people. `speed` is seconds of media per second so far, 0 where nothing had to be done.
+    """How far a run is.
+
+    Attributes:
+        stage: What the run does now, in words for people.
+        done: Milliseconds of media done, counted once for each stem to separate and once for writing.
+        total: The same for the whole run.
+        speed: Seconds of media per second so far; 0 where nothing had to be done.
+
+    Example:
+        >>> import stemline
+        >>> stemline.Progress("separating", 500, 2000).fraction
+        0.25
     """
 
     stage: str
@@ -21,6 +31,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
+        """Return the part of the run that is done, from 0 to 1."""
         return min(1.0, self.done / self.total) if self.total else 1.0
 
 
@@ -54,8 +65,23 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class StemOutcome:
-    """One stem file of one clip. `waveform` is the largest absolute sample per column of a picture, in
-    thousandths of full scale."""
+    """One stem file of one clip.
+
+    Attributes:
+        stem: Name of the stem.
+        prompt: Words of its prompt.
+        path: Path of the file.
+        found: Whether the sound was found; the file is silent where it was not.
+        confidence: How sure the model is, from 0 to 1.
+        matched: What the model took the words for.
+        waveform: Largest absolute sample of each column of a picture, in thousandths of full scale.
+
+    Example:
+        >>> import stemline
+        >>> stem = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out").stems[0]
+        >>> stem.stem, stem.found
+        ('dialogue', True)
+    """
 
     stem: str
     prompt: str
@@ -68,7 +94,34 @@ class StemOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ClipOutcome:
-    """One clip's set of files. `speed` is seconds of media per second of engine time; 0 where nothing was computed."""
+    """One clip of an edit and its files.
+
+    Attributes:
+        clip_id: The host's name for the clip.
+        name: Name of the clip.
+        track: Name of its track.
+        record_start: Start on the timeline in seconds, as a fraction.
+        media: Path of its media.
+        sample_rate: Samples per second of the media and of every stem.
+        channels: Channels of every stem.
+        length_samples: Samples of every stem file, handles included.
+        seed: Seed that the model ran with.
+        model: Id of the model that ran.
+        null: Largest sample of mix - sum(stems) - residual, measured on the written files.
+        stems: The stems in the order in which they were asked for.
+        residual: Path of the file with everything that is in no stem.
+        mix_waveform: Picture of the clip's sound, as in `StemOutcome`.
+        residual_waveform: Picture of the residual.
+        reused: Whether the files of an earlier run were found and kept.
+        engine_s: Seconds that the model computed; 0 where nothing had to be computed.
+        elapsed_s: Seconds that the clip took.
+
+    Example:
+        >>> import stemline
+        >>> clip = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="out").clips[0]
+        >>> clip.name, clip.track, clip.null.dbfs
+        ('interview', 'A1', -240.0)
+    """
 
     clip_id: str
     name: str
@@ -91,6 +144,7 @@ class ClipOutcome:
 
     @property
     def speed(self) -> float:
+        """Return seconds of media per second of computing; 0 where nothing was computed."""
         return self.length_samples / self.sample_rate / self.engine_s if self.engine_s > 0 else 0.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,13 @@ class Verdict:
         record: The record in the file; None where it holds none that Stemline wrote.
         sidecar: The record beside the file; None where there is none.
         bext: Fields of the file's BWF chunk; empty where there is none.
+
+    Example:
+        >>> import stemline
+        >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
+        >>> verdict = stemline.verify(result.paths["dialogue"])
+        >>> verdict.intact, verdict.record.model
+        (True, 'noop')
     """
 
     path: Path
@@ -91,13 +99,18 @@ class Verdict:
         return lines
 
 
-def verify(path: str | Path) -> Verdict:
+def verify(file: str | os.PathLike[str]) -> Verdict:
     """Read a stem file and its sidecar and hash the audio. The file is streamed once.
 
     Raises:
         MediaError: The file is not a readable audio file.
+
+    Example:
+        >>> import stemline
+        >>> stemline.verify("interview.wav").sentence
+        'This file carries no record of Stemline.'
     """
-    path = Path(path)
+    path = Path(file)
     tags = read_tags(path)
     sidecar = read_sidecar(sidecar_of(path))
     bext = tags.bext

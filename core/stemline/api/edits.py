@@ -9,16 +9,17 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from stemline.api.files import PathText, settings_fields
 from stemline.api.results import EditResult
-from stemline.api.running import Plan, Run
+from stemline.api.running import Plan, Run, plan_host
 from stemline.api.stems import Stems, requests_for, stem_list
 from stemline.client import Client
 from stemline.clips import StemRequest
 from stemline.errors import UsageError
 from stemline.files import write_json, write_text
-from stemline.hosts.base import Selection
+from stemline.hosts.base import Host, Selection
 from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOptions, OpenRequest
 from stemline.hosts.registry import edit_files_for, host_list
 from stemline.plan import PlanSettings, safe_part
@@ -31,7 +32,7 @@ _NAME_CHARACTERS = 120
 
 
 def separate_edit(
-    edit: PathText,
+    edit: PathText | Host,
     stems: Stems,
     *,
     output: PathText,
@@ -46,7 +47,8 @@ def separate_edit(
     again resumes; finished clips are not separated again.
 
     Args:
-        edit: Path of an edit in a format that an installed host reads.
+        edit: Path of an edit in a format that an installed host reads, or a `stemline.hosts.Host`, which gets the
+            new tracks itself: only stem files are written then.
         stems: Stems to make from every clip: names with prompts, `Stem`s, or texts.
         output: Folder for the results.
         settings: How to separate.
@@ -74,7 +76,7 @@ def separate_edit(
 
 
 def plan_edit(
-    edit: PathText,
+    edit: PathText | Host,
     stems: Stems,
     *,
     output: PathText,
@@ -83,9 +85,11 @@ def plan_edit(
     client: Client | None = None,
 ) -> Run[EditResult]:
     """Plan `separate_edit`: read the edit, choose the names of the results. Raises StemlineError."""
-    path = Path(edit).absolute()
     requests = requests_for(stem_list(stems))
     _check(options)
+    if not isinstance(edit, str | os.PathLike):
+        return _plan_host(edit, requests, _run_settings(Path(output).absolute(), settings, options), client)
+    path = Path(edit).absolute()
     files = edit_files_for(path)
     files.check(options, settings.sample_format)
     run_settings = _run_settings(Path(output).absolute(), settings, options)
@@ -97,6 +101,13 @@ def plan_edit(
         namer = EditNamer(run_settings.output_dir)
         prepared = prepare(host, requests, run_settings, namer.folder)
         return Run(Plan(host, prepared, run_settings, namer), writer.finish, client, stack.pop_all())
+
+
+def _plan_host(
+    host: Host, stems: tuple[StemRequest, ...], settings: RunSettings, client: Client | None
+) -> Run[EditResult]:
+    name = host.capabilities.name
+    return plan_host(host, stems, settings, lambda run: EditResult(**_fields(run), edit=name), client)
 
 
 class _EditWriter:
@@ -124,6 +135,7 @@ class _EditWriter:
         delivered = Delivered()
         if run.output:
             self._note(self.target)
+        if run.output and self._options.to:
             base = Path(run.output).name.removesuffix(_SUFFIX)
             delivered = self._files.deliver(
                 DeliveryRequest(
@@ -141,7 +153,7 @@ class _EditWriter:
         for path in (self.report_data, self.report):
             self._note(path)
         return EditResult(
-            **{field.name: getattr(run, field.name) for field in dataclasses.fields(run)},
+            **_fields(run),
             edit=str(self._edit),
             report=str(self.report),
             report_data=str(self.report_data),
@@ -156,6 +168,10 @@ class _EditWriter:
 
     def _note(self, path: Path) -> None:
         self._ledger.note(path, self._recipes[path])
+
+
+def _fields(run: RunResult) -> dict[str, Any]:
+    return {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
 
 
 def _check(options: EditOptions) -> None:

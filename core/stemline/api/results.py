@@ -118,7 +118,7 @@ class EditResult(RunResult):
     """The stems of an edit, clip by clip.
 
     Attributes:
-        edit: Path of the edit that was read.
+        edit: Path of the edit that was read, or the name of a host.
         output: Path of the edit with stem tracks; empty for an audition, which writes none.
         tracks: Names of the new tracks.
         clips: Clips that were separated or found finished.
@@ -128,8 +128,8 @@ class EditResult(RunResult):
         notes: What the user should know about the edit.
         exports: Paths of the files and folders in further formats.
         export_errors: Formats that could not be written.
-        report: Path of the report as a page.
-        report_data: Path of the report as JSON.
+        report: Path of the report as a page; empty for a host.
+        report_data: Path of the report as JSON; empty for a host.
         null: Worst null of all clips.
         model: Id of the model that ran.
         audio_s: Seconds of media in all clips.
@@ -144,8 +144,8 @@ class EditResult(RunResult):
     """
 
     edit: str
-    report: str
-    report_data: str
+    report: str = ""
+    report_data: str = ""
     exports: tuple[str, ...] = ()
     export_errors: tuple[StemlineError, ...] = ()
 

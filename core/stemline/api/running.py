@@ -245,12 +245,16 @@ class Run(Generic[T]):
 
 
 def plan_host(
-    host: Host, stems: Sequence[StemRequest], settings: RunSettings, client: Client | None = None
-) -> Run[RunResult]:
+    host: Host,
+    stems: Sequence[StemRequest],
+    settings: RunSettings,
+    finish: Callable[[RunResult], T],
+    client: Client | None = None,
+) -> Run[T]:
     """Plan a run on the clips of any host, to which the new tracks are written. Raises StemlineError."""
     namer = EditNamer(settings.output_dir)
     plan = Plan(host, prepare(host, stems, settings, namer.folder), settings, namer)
-    return Run(plan, lambda result: result, client)
+    return Run(plan, finish, client)
 
 
 def _order(job: Job) -> tuple[int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from stemline.api.running import Run
 from stemline.api.stems import Stems
 from stemline.client import Client
 from stemline.errors import UsageError
+from stemline.hosts.base import Host
 from stemline.hosts.edits import EditOptions
 from stemline.hosts.registry import host_list
 from stemline.workflow import Progress, Settings
 
 
 def start(
-    source: PathText,
+    source: PathText | Host,
     stems: Stems,
     *,
     output: PathText,
@@ -35,7 +37,7 @@ def start(
     edit is an edit, as is everything with `options`; every other path is a media file.
 
     Args:
-        source: Path of a media file or of an edit.
+        source: Path of a media file or of an edit, or a `stemline.hosts.Host`.
         stems: Stems to make: names with prompts, `Stem`s, or texts.
         output: Folder for the results.
         settings: How to separate.
@@ -61,7 +63,7 @@ def start(
         (4.0, -240.0)
     """
     run: Run[Result] | Run[EditResult]
-    if options is not None or host_list().is_edit(Path(source)):
+    if options is not None or not isinstance(source, str | os.PathLike) or host_list().is_edit(Path(source)):
         if range is not None or stream:
             raise UsageError("range and stream are for media files.", advice="Omit them for an edit.")
         run = plan_edit(

@@ -66,7 +66,7 @@ class EditServices:
             def on_progress(progress: Progress) -> None:
                 report(to_wire(progress))
 
-            return _summary(plan_host(host, stems, settings).follow(on_progress, cancelled).result())
+            return plan_host(host, stems, settings, _summary).follow(on_progress, cancelled).result()
 
         return separation
 

@@ -1,4 +1,4 @@
-"""Faults of Stemline's own: told in a sentence, with a file to report."""
+"""Internal errors: one sentence for the user, and a file to report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from stemline.paths import cache_dir
 
 
 def report_crash(error: Exception) -> StemlineError:
-    """A fault of Stemline's own, its traceback kept in a file that the message names."""
+    """Write the traceback of an unexpected exception to a file and return an error that names the file.
+
+    Where no file can be written, the traceback goes to stderr.
+    """
     details = "".join(traceback.format_exception(error))
     path = cache_dir() / "faults" / f"{uuid.uuid4().hex[:8]}.txt"
     try:
@@ -22,4 +25,4 @@ def report_crash(error: Exception) -> StemlineError:
         advice = "Report it with the lines above."
     else:
         advice = f"Report it with the file {path}."
-    return StemlineError(f"Stemline failed in a way that was not foreseen ({type(error).__name__}).", advice=advice)
+    return StemlineError(f"Internal error ({type(error).__name__}).", advice=advice)

@@ -1,18 +1,18 @@
 """Every error that Stemline raises on purpose.
 
     StemlineError              has a stable `code`, one clear sentence, and advice
-    ├── UsageError             wrong command, option or argument                     (exit 2)
+    ├── UsageError             wrong command, option or argument                      (exit 2)
     ├── InputError             something the user gave cannot be used                 (exit 2)
     │   ├── MediaError         a media file: missing, unreadable, no audio, ...
     │   └── EditError          an edit: not readable, cyclic, newer schema, ...
-    ├── NoServerError          no inference server can be reached or started          (exit 3)
+    ├── NoServerError          no separation server can be reached or started         (exit 3)
     ├── SeparationError        a job failed on the server                             (exit 1)
     ├── OutputError            a result cannot be written: full disk, no permission   (exit 1)
     ├── HostError              a host program broke the protocol or went away         (exit 1)
     └── Cancelled              the user stopped it                                    (exit 130)
 
-Codes are part of the public surface: scripts, reports and gRPC `ErrorInfo.reason` carry them. `docs/errors.md` lists
-them.
+Codes are part of the public interface: scripts, reports and gRPC `ErrorInfo.reason` carry them. `error_table` says what
+each one means.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """Stable reason of an error, a skipped clip or a warning. A published code keeps its meaning and is never reused.
+    """Stable reason of an error or a skipped clip. A published code keeps its meaning and is never reused.
 
     Example:
         >>> import stemline
@@ -91,6 +91,20 @@ class Code(StrEnum):
     HOST_VERSION = "HOST_VERSION"
 
 
+class WarningCode(StrEnum):
+    """Stable reasons for a warning beside a stem. The stem is there nevertheless."""
+
+    NOT_FOUND = "NOT_FOUND"
+    LOW_CONFIDENCE = "LOW_CONFIDENCE"
+    ROUGH_BY_WORDS = "ROUGH_BY_WORDS"
+    PROMPT_SENTENCE = "PROMPT_SENTENCE"
+    STEMS_OVERLAP = "STEMS_OVERLAP"
+    MEDIA_NOT_FINITE = "MEDIA_NOT_FINITE"
+    MEDIA_DAMAGED = "MEDIA_DAMAGED"
+    MEDIA_FORMAT_CHANGES = "MEDIA_FORMAT_CHANGES"
+    MEDIA_CUT_SHORT = "MEDIA_CUT_SHORT"
+
+
 class StemlineError(Exception):
     """Base of every error that Stemline raises on purpose.
 
@@ -120,6 +134,10 @@ class StemlineError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.advice}".rstrip()
+
+    def to_json(self) -> dict[str, str]:
+        """Return code, message and advice, as every JSON output of Stemline shows an error."""
+        return {"code": str(self.code), "message": self.message, "advice": self.advice}
 
 
 class UsageError(StemlineError):

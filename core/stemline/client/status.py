@@ -1,9 +1,8 @@
-"""gRPC status -> our errors.
+"""Turn gRPC statuses into errors of Stemline.
 
-The rich status (`grpc-status-details-bin`) is read with a few lines of protobuf wire format: the generated
-google.rpc messages
-need a newer protobuf than the environments Stemline runs in can promise. Layouts: google/rpc/status.proto,
-error_details.proto.
+The rich status (`grpc-status-details-bin`) is read with a few lines of protobuf wire format: the generated google.rpc
+messages need a newer protobuf than the environments Stemline runs in can promise. Layouts: google/rpc/status.proto and
+google/rpc/error_details.proto.
 """
 
 from __future__ import annotations
@@ -13,75 +12,11 @@ from dataclasses import dataclass
 
 import grpc
 
-from stemline.errors import (
-    Cancelled,
-    Code,
-    EditError,
-    HostError,
-    InputError,
-    MediaError,
-    NoServerError,
-    OutputError,
-    SeparationError,
-    StemlineError,
-    UsageError,
-)
+from stemline.error_table import error_for
+from stemline.errors import Code, NoServerError, StemlineError
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-_CLASSES: dict[type[StemlineError], tuple[Code, ...]] = {
-    UsageError: (
-        Code.INVALID_ARGUMENT,
-        Code.PROMPT_EMPTY,
-        Code.PROMPT_TOO_LONG,
-        Code.PROMPT_UNKNOWN,
-        Code.PROMPT_UNSUPPORTED,
-        Code.MODEL_UNKNOWN,
-    ),
-    MediaError: (
-        Code.MEDIA_MISSING,
-        Code.MEDIA_UNREADABLE,
-        Code.MEDIA_NO_AUDIO,
-        Code.MEDIA_EMPTY,
-        Code.MEDIA_CHANGED,
-        Code.MEDIA_OUT_OF_RANGE,
-        Code.MEDIA_UNKNOWN,
-        Code.MEDIA_UNSUPPORTED,
-        Code.STREAM_UNKNOWN,
-        Code.CHANNEL_UNKNOWN,
-    ),
-    EditError: (
-        Code.EDIT_UNREADABLE,
-        Code.EDIT_SCHEMA_UNSUPPORTED,
-        Code.EDIT_CYCLIC,
-        Code.EDIT_NO_CLIPS,
-    ),
-    NoServerError: (
-        Code.SERVER_UNREACHABLE,
-        Code.SERVER_VERSION,
-        Code.UNAUTHENTICATED,
-        Code.PORT_TAKEN,
-    ),
-    OutputError: (
-        Code.DISK_FULL,
-        Code.DISK_QUOTA,
-        Code.OUTPUT_EXISTS,
-        Code.OUTPUT_UNWRITABLE,
-        Code.OUTPUT_DAMAGED,
-    ),
-    SeparationError: (
-        Code.JOB_UNKNOWN,
-        Code.JOB_FAILED,
-        Code.POISONED_INPUT,
-        Code.QUEUE_FULL,
-        Code.MODEL_UNAVAILABLE,
-        Code.DEVICE_OUT_OF_MEMORY,
-    ),
-    InputError: (Code.PATH_NOT_ALLOWED, Code.REQUEST_ID_REUSED, Code.UPLOAD_MISMATCH),
-    HostError: (Code.HOST_PROTOCOL, Code.HOST_GONE, Code.HOST_UNSUPPORTED),
-}
-_CLASS_OF = {code: kind for kind, codes in _CLASSES.items() for code in codes}
 
 _CODE_OF_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: Code.INVALID_ARGUMENT,
@@ -104,16 +39,6 @@ class StatusDetails:
     reason: str = ""
     advice: str = ""
     retry_after_s: float | None = None
-
-
-def error_for(reason: str, message: str, advice: str = "") -> StemlineError:
-    """The error that a stable reason stands for; an unknown reason gives SeparationError with code INTERNAL."""
-    if reason == Code.CANCELLED:
-        return Cancelled(message or "Stopped.")
-    if reason not in Code.__members__:
-        return SeparationError(message, code=Code.INTERNAL, advice=advice)
-    code = Code(reason)
-    return _CLASS_OF.get(code, StemlineError)(message, code=code, advice=advice)
 
 
 def error_of(error: grpc.RpcError) -> StemlineError:

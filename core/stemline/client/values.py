@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from stemline.client.status import error_for
 from stemline.clips import SampleRange
+from stemline.error_table import error_for
 from stemline.errors import StemlineError
 from stemline.v1 import media_pb2, models_pb2, separation_pb2
 

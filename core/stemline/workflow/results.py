@@ -150,13 +150,28 @@ class ClipOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A clip that should have been separated and was not."""
+    """A clip whose separation failed.
+
+    Attributes:
+        clip: Name of the clip.
+        track: Name of its track.
+        record_start: Exact seconds of the timeline, as a fraction.
+        code: The stable reason.
+        message: One sentence that says what is wrong.
+        advice: What to do about it; may be empty.
+    """
 
     clip: str
     track: str
     record_start: str
     code: str
     message: str
+    advice: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Message and advice in one line."""
+        return f"{self.message} {self.advice}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

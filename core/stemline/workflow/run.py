@@ -9,7 +9,7 @@ from stemline._version import __version__
 from stemline.client import Client, connect
 from stemline.client.run_lock import at_work
 from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, StemRequest
-from stemline.errors import Cancelled
+from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.workflow.estimate import remember_speed
@@ -54,7 +54,7 @@ def run_prepared(
         clips=tuple(_outcome(clip, by_clip[clip.clip_id], prepared, settings) for clip in done),
         skipped=prepared.skipped,
         failed=tuple(
-            Failure(clip.name, clip.track, str(clip.record_range.start), error.code, str(error))
+            Failure(clip.name, clip.track, str(clip.record_range.start), error.code, error.message, error.advice)
             for clip in prepared.clips
             if (error := by_clip[clip.clip_id].error) is not None
         ),
@@ -147,7 +147,9 @@ def _notices(done: list[ClipRange], by_clip: dict[str, SegmentResult]) -> tuple[
             for warning in file.facts.warnings:
                 notices.append(Notice(clip.name, name, warning["code"], warning["message"]))
             if name != RESIDUAL and not file.facts.found:
-                notices.append(Notice(clip.name, name, "NOT_FOUND", f"{name} was not heard here; its stem is silent."))
+                notices.append(
+                    Notice(clip.name, name, WarningCode.NOT_FOUND, f"{name} was not heard; the stem is silent.")
+                )
     return tuple(dict.fromkeys(notices))
 
 

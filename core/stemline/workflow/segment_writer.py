@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from stemline.client import Client, Job, MediaReader, Stem
 from stemline.clips import RESIDUAL, SampleRange
+from stemline.errors import WarningCode
 from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
@@ -131,28 +132,30 @@ def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job
 
 
 def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
-    warnings = [{"code": warning.code, "message": warning.message} for warning in stem.warnings] if stem else []
-    if name == RESIDUAL and written.overlapping:
+    """Return the warnings about one file: those of the engine, and for the residual those about the whole set."""
+    warnings = [(warning.code, warning.message) for warning in stem.warnings] if stem else []
+    if name == RESIDUAL:
+        warnings += _warnings_of_set(recipe, written)
+    return [{"code": str(code), "message": message} for code, message in warnings]
+
+
+def _warnings_of_set(recipe: Recipe, written: WrittenSet) -> Iterator[tuple[WarningCode, str]]:
+    if written.overlapping:
+        advice = "" if recipe.settings.chain else " Give --chain to take each stem from what the ones before it left."
         message = "The stems hold some of the same sound, so the residual holds it inverted."
-        if not recipe.settings.chain:
-            message += " Take each stem from what the ones before it left (--chain) to avoid that."
-        warnings.append({"code": "STEMS_OVERLAP", "message": message})
-    if name == RESIDUAL and written.nonfinite_samples:
-        message = f"The media has {written.nonfinite_samples} samples that are no numbers; they are taken as silence."
-        warnings.append({"code": "MEDIA_NOT_FINITE", "message": message})
+        yield WarningCode.STEMS_OVERLAP, message + advice
+    if written.nonfinite_samples:
+        message = f"The media has {written.nonfinite_samples} samples that are not numbers; they are taken as silence."
+        yield WarningCode.MEDIA_NOT_FINITE, message
     facts = recipe.facts
-    if name == RESIDUAL and written.damage:
-        message = _damage_message(written.damage, facts.sample_rate)
-        warnings.append({"code": "MEDIA_DAMAGED", "message": message})
-    if name == RESIDUAL and (message := _format_change(recipe)):
-        warnings.append({"code": "MEDIA_FORMAT_CHANGES", "message": message})
-    if name == RESIDUAL and facts.cut_short and recipe.segment.range.end_sample >= facts.length_samples:
+    if written.damage:
+        yield WarningCode.MEDIA_DAMAGED, _damage_message(written.damage, facts.sample_rate)
+    if message := _format_change(recipe):
+        yield WarningCode.MEDIA_FORMAT_CHANGES, message
+    if facts.cut_short and recipe.segment.range.end_sample >= facts.length_samples:
         end_s = facts.length_samples / facts.sample_rate
-        message = (
-            f"The media file is cut short: its sound ends after {end_s:.2f} s. Copy it again if there should be more."
-        )
-        warnings.append({"code": "MEDIA_CUT_SHORT", "message": message})
-    return warnings
+        message = f"The media file is cut short: its sound ends after {end_s:.2f} s."
+        yield WarningCode.MEDIA_CUT_SHORT, f"{message} Copy it again if there should be more."
 
 
 def _damage_message(places: Sequence[SampleRange], sample_rate: int) -> str:

@@ -9,41 +9,18 @@ from __future__ import annotations
 
 import grpc
 
-from stemline.errors import Code, StemlineError
+from stemline.error_table import ROW_OF
+from stemline.errors import StemlineError
 
 DOMAIN = "stemline"
 DETAILS_KEY = "grpc-status-details-bin"
 _MAX_MESSAGE_CHARACTERS = 1000  # trailing metadata has a limit of its own
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 
-_STATUS = {
-    Code.INTERNAL: grpc.StatusCode.INTERNAL,
-    Code.CANCELLED: grpc.StatusCode.CANCELLED,
-    Code.MEDIA_MISSING: grpc.StatusCode.NOT_FOUND,
-    Code.MEDIA_UNKNOWN: grpc.StatusCode.NOT_FOUND,
-    Code.JOB_UNKNOWN: grpc.StatusCode.NOT_FOUND,
-    Code.MODEL_UNKNOWN: grpc.StatusCode.NOT_FOUND,
-    Code.MEDIA_CHANGED: grpc.StatusCode.FAILED_PRECONDITION,
-    Code.MEDIA_UNREADABLE: grpc.StatusCode.FAILED_PRECONDITION,
-    Code.MEDIA_NO_AUDIO: grpc.StatusCode.FAILED_PRECONDITION,
-    Code.MODEL_UNAVAILABLE: grpc.StatusCode.FAILED_PRECONDITION,
-    Code.UPLOAD_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
-    Code.MEDIA_OUT_OF_RANGE: grpc.StatusCode.OUT_OF_RANGE,
-    Code.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
-    Code.SERVER_UNREACHABLE: grpc.StatusCode.UNAVAILABLE,
-    Code.PATH_NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
-    Code.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
-    Code.QUEUE_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Code.DEVICE_OUT_OF_MEMORY: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Code.DISK_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Code.DISK_QUOTA: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Code.OUTPUT_UNWRITABLE: grpc.StatusCode.INTERNAL,
-}
-
 
 def status_code(error: StemlineError) -> grpc.StatusCode:
-    """Whatever is not listed is the caller's mistake."""
-    return _STATUS.get(error.code, grpc.StatusCode.INVALID_ARGUMENT)
+    """Return the gRPC status for an error: that of its code in the table of errors."""
+    return grpc.StatusCode[ROW_OF[error.code].status]
 
 
 def message_of(error: StemlineError) -> str:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemline.client.status import details_of, error_for, error_of
+from stemline.client.status import details_of, error_of
+from stemline.error_table import error_for
 from stemline.errors import Cancelled, Code, MediaError, NoServerError, StemlineError, UsageError
 
 

@@ -151,7 +151,7 @@ class MediaDocument(_OnDisk):
             else:
                 break
         if result.failed:
-            raise UsageError(result.failed[0].message)
+            raise UsageError(result.failed[0].message, advice=result.failed[0].advice)
         paths = [Path(clip.path) for track in held.tracks for clip in track.clips]
         return AppliedResult(tuple(path.name for path in paths), str(folder), files=_states(_with_sidecars(paths)))
 

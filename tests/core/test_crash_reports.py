@@ -28,8 +28,8 @@ def test_a_fault_is_one_sentence_and_its_traceback_a_file(capsys: pytest.Capture
     (error,) = json.loads(out)["errors"]
     (kept,) = (cache_dir() / "faults").iterdir()
     assert error["code"] == "INTERNAL"
-    assert err == f"stemline: {error['message']}\n"
-    assert str(kept) in error["message"]
+    assert err == f"stemline: {error['message']} {error['advice']}\n"
+    assert str(kept) in error["advice"]
     assert "ZeroDivisionError: of ours" in kept.read_text(encoding="utf-8")
 
 

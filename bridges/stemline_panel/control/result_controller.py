@@ -72,7 +72,7 @@ class ResultController(QObject):
             return
         outcome = item.outcome
         notices = _once(f"{notice.stem}: {notice.message}" for notice in outcome.result.notices)
-        notices += _once(f"{failure.clip}: {failure.message}" for failure in outcome.result.failed)
+        notices += _once(f"{failure.clip}: {failure.sentence}" for failure in outcome.result.failed)
         notices += list(item.applied.notes[:_NOTICES]) if item.applied else []
         self._window.results.show_result(
             outcome.request.title,

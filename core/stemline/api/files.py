@@ -108,7 +108,7 @@ def plan_file(
 
 def _finish(run: RunResult) -> Result:
     for failure in run.failed:
-        raise SeparationError(failure.message, code=Code(failure.code))
+        raise SeparationError(failure.message, code=Code(failure.code), advice=failure.advice)
     return result_of(run.clips[0], run)
 
 

@@ -119,7 +119,12 @@ class JobFailure:
     message: str
     advice: str = ""
 
+    def to_json(self) -> dict[str, str]:
+        """Return code, message and advice, as every JSON output of Stemline shows an error."""
+        return {"code": self.reason, "message": self.message, "advice": self.advice}
+
     def error(self) -> StemlineError:
+        """Return the error that the reason belongs to."""
         return error_for(self.reason, self.message, self.advice)
 
 

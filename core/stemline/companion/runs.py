@@ -126,7 +126,7 @@ class Runs:
         self._tell("done", run.names | {"result": run.result})
 
     def _fail(self, run: Run, error: StemlineError) -> None:
-        run.error = {"code": str(error.code), "message": error.message, "advice": error.advice}
+        run.error = error.to_json()
         run.state = RunState.FAILED
         self._tell("failed", run.names | {"error": run.error})
 

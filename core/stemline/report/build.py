@@ -32,8 +32,15 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
             {"clip": n.clip, "stem": n.stem, "code": str(n.code), "message": n.message} for n in result.notices
         ],
         "failed": [
-            {"clip": f.clip, "track": f.track, "record_start": f.record_start, "code": str(f.code), "reason": f.message}
-            for f in result.failed
+            {
+                "clip": failure.clip,
+                "track": failure.track,
+                "record_start": failure.record_start,
+                "code": str(failure.code),
+                "reason": failure.message,
+                "advice": failure.advice,
+            }
+            for failure in result.failed
         ],
         "notes": list(result.notes),
     }

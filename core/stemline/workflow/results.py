@@ -173,6 +173,10 @@ class Failure:
         """Message and advice in one line."""
         return f"{self.message} {self.advice}".rstrip()
 
+    def to_json(self) -> dict[str, str]:
+        """Return code, message and advice, as every JSON output of Stemline shows an error."""
+        return {"code": str(self.code), "message": self.message, "advice": self.advice}
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:

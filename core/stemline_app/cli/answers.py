@@ -12,7 +12,7 @@ _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def write_json(results: Sequence[Mapping[str, object]], errors: Iterable[tuple[str, StemlineError]] = ()) -> None:
     """The one object that `--json` promises. Each error comes with the input that it is about."""
-    print_json(results, [{"input": about, "code": error.code, "message": str(error)} for about, error in errors])
+    print_json(results, [{"input": about, **error.to_json()} for about, error in errors])
 
 
 def print_json(results: Sequence[Mapping[str, object]], errors: Sequence[Mapping[str, str]]) -> None:

@@ -173,8 +173,8 @@ def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None
     from stemline_app.cli.output import print_results, say_edit_notices
 
     if args.json:
-        failed = [{"input": f.clip, "code": str(f.code), "message": f.message} for f in result.failed]
-        failed += [{"input": result.edit, "code": str(e.code), "message": str(e)} for e in result.export_errors]
+        failed = [{"input": f.clip, **f.to_json()} for f in result.failed]
+        failed += [{"input": result.edit, **e.to_json()} for e in result.export_errors]
         print_json([result.to_json()], failed)
         return
     print_results(result.clips, Path(result.report).parent)

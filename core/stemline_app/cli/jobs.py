@@ -121,5 +121,7 @@ def _facts(job: Job) -> dict[str, object]:
         "stem": job.stem.media if job.stem else None,
         "engine_s": job.engine_s,
         "created": job.created.isoformat() if job.created else None,
-        "error": {"code": job.error.reason, "message": job.error.message} if job.error else None,
+        "error": {"code": job.error.reason, "message": job.error.message, "advice": job.error.advice}
+        if job.error
+        else None,
     }

@@ -108,7 +108,7 @@ def say_edit_notices(result: RunResult) -> None:
     for skip in result.skipped:
         say(skip_line(skip))
     for failure in result.failed:
-        say(f"failed: {_place(failure)}: {failure.message} [{failure.code}]")
+        say(f"failed: {_place(failure)}: {failure.sentence} [{failure.code}]")
 
 
 def skip_line(skip: Skip) -> str:

@@ -30,6 +30,6 @@ def _fail(error: StemlineError, args: argparse.Namespace) -> int:
         from stemline_app.cli.answers import print_json
 
         about = str(Path(args.edit).absolute()) if isinstance(error, EditError) and hasattr(args, "edit") else ""
-        print_json([], [{"input": about, "code": str(error.code), "message": str(error)}])
+        print_json([], [{"input": about, **error.to_json()}])
     say(f"stemline: {error}")
     return error.exit_code

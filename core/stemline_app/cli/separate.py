@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(
             [result.to_json() for result in results],
-            [{"input": path, "code": str(fault.code), "message": str(fault)} for path, fault in errors],
+            [{"input": path, **fault.to_json()} for path, fault in errors],
         )
     else:
         print_results(results, request.folder)

@@ -37,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
         try:
             verdict = stemline.verify(file)
         except stemline.StemlineError as error:
-            errors.append({"input": file, "code": str(error.code), "message": str(error)})
+            errors.append({"input": file, **error.to_json()})
             code = max(code, error.exit_code)
             continue
         results.append(verdict.as_dict())
         if not verdict.intact:
-            errors.append({"input": file, "code": str(stemline.Code.OUTPUT_DAMAGED), "message": verdict.sentence})
+            code_of_file = str(stemline.Code.OUTPUT_DAMAGED)
+            errors.append({"input": file, "code": code_of_file, "message": verdict.sentence, "advice": ""})
             code = max(code, 1)
         if not args.json:
             for line in verdict.as_lines():

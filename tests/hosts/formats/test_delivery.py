@@ -155,6 +155,6 @@ def test_an_edit_without_a_frame_rate_is_separated_and_what_cannot_be_written_is
     asked = ["--stem", "x=speech", "--model", "noop", "--to", "xml", "-o", str(tmp_path / "out"), "--json"]
     assert main(["batch", str(edit), *asked]) == 1
     answer = json.loads(capsys.readouterr().out)
-    assert "--rate" in answer["errors"][0]["message"]
+    assert "--rate" in answer["errors"][0]["advice"]
     assert Path(answer["results"][0]["output"]).is_file()
     assert (tmp_path / "out" / "report.html").is_file()

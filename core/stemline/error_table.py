@@ -209,7 +209,7 @@ ERRORS = (
     ErrorRow(
         Code.POISONED_INPUT,
         SeparationError,
-        "The job made the server crash three times.",
+        "The server crashed three times while it worked on this job.",
         "Leave this clip out and report it.",
     ),
     ErrorRow(

@@ -12,11 +12,9 @@ that `import stemline` is fast.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
 from stemline._version import __version__
 
+TYPE_CHECKING = False  # not from typing, which takes longer to load than everything else here
 if TYPE_CHECKING:
     from stemline.api.edits import separate_edit
     from stemline.api.files import separate
@@ -116,6 +114,8 @@ _MODULES = {
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - as above
+
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import platformdirs
 
+from stemline.api.running import Plan, Run
 from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
 from stemline.companion.jsonrpc import Unanswered
 from stemline.companion.remote import RemoteHost
@@ -22,7 +23,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.registry import edit_files_for, host_list
 from stemline.media import media_facts
 from stemline.plan import StemSegment
-from stemline.workflow import FileNamer, Hooks, prepare, run_prepared
+from stemline.workflow import FileNamer, prepare
 from stemline.workflow.outputs import Namer, OutputLedger
 from stemline.workflow.record import sidecar_of
 from stemline_panel.model.formatting import join_names
@@ -144,7 +145,7 @@ class MediaDocument(_OnDisk):
         for number in count(1):
             namer = _Numbered(FileNamer(folder, [self._source.path], ranges), number)
             try:
-                result = run_prepared(held, prepared, settings, namer, Hooks(lambda _: None, lambda: False))
+                result = Run(Plan(held, prepared, settings, namer), lambda found: found).result()
             except OutputError as error:
                 if error.code is not Code.OUTPUT_EXISTS or number == _MOST_NUMBERS:
                     raise

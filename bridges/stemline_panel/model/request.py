@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from stemline.api.running import plan_host
 from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRange
 from stemline.companion.wire import to_wire
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
-from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, prepare, run_prepared
+from stemline.workflow import Progress, RunResult, RunSettings
 from stemline_panel.model.formatting import join_names
 
 MIX = "mix"
@@ -90,10 +91,13 @@ def separate(
 ) -> RunOutcome:
     """Runs the workflow of the core up to the tracks, which are kept. Raises StemlineError."""
     host = CapturingHost(capabilities, request.clips)
-    namer = EditNamer(request.settings.output_dir)
-    prepared = prepare(host, request.stems, request.settings, namer.folder)
-    result = run_prepared(host, prepared, request.settings, namer, Hooks(on_progress, cancelled))
-    return RunOutcome(request, result, host.tracks, host.options)
+    run = plan_host(
+        host,
+        request.stems,
+        request.settings,
+        lambda result: RunOutcome(request, result, host.tracks, host.options),
+    )
+    return run.follow(on_progress, cancelled).result()
 
 
 def audition_range(clip: ClipRange, time: Fraction, length: Fraction) -> ClipRange:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 
+from stemline.identity import NOT_IN_THE_KEY, SEPARATION
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys, claim_name, keys_of
 
@@ -76,6 +78,44 @@ def test_a_job_of_an_earlier_version_keeps_its_key(
     spec: pb.SeparationSpec, model: str, revision: str, pipeline: int, keys: JobKeys
 ) -> None:
     assert keys_of(spec, model, revision, pipeline) == keys
+
+
+def leaf_paths(message: Descriptor, prefix: str = "") -> set[str]:
+    """Paths of the fields of a message; of nested messages, spans excepted, those of their fields."""
+    paths: set[str] = set()
+    for field in message.fields:
+        nested = field.message_type
+        if nested is None or nested.name == "SampleRange":
+            paths.add(prefix + field.name)
+        else:
+            paths |= leaf_paths(nested, f"{prefix}{field.name}.")
+    return paths
+
+
+def test_no_field_of_the_spec_is_missing_from_the_key() -> None:
+    """A field that is neither declared nor exempt would hand out the result of another request."""
+    declared = {field.path for field in SEPARATION.fields}
+    assert leaf_paths(pb.SeparationSpec.DESCRIPTOR) <= declared | NOT_IN_THE_KEY
+    request = {field.name for field in pb.CreateJobRequest.DESCRIPTOR.fields}
+    assert request - {"spec", "kind"} <= NOT_IN_THE_KEY
+
+
+@pytest.mark.parametrize("path", sorted(leaf_paths(pb.SeparationSpec.DESCRIPTOR)))
+def test_every_field_of_the_spec_changes_the_key_but_the_models_name_as_sent(path: str) -> None:
+    """The key takes the model that runs, not the name that the caller gave it."""
+    changed = pb.SeparationSpec()
+    changed.CopyFrom(PLAIN)
+    *outer, name = path.split(".")
+    target = changed.prompt if outer else changed
+    field = target.DESCRIPTOR.fields_by_name[name]
+    if field.message_type is not None:
+        getattr(target, name).add(start_sample=1, end_sample=2)
+    elif not isinstance(getattr(target, name), str | int):
+        getattr(target, name).append(STEM)
+    else:
+        setattr(target, name, "x" if isinstance(getattr(target, name), str) else getattr(target, name) + 1)
+    same = keys_of(changed, "embedded", "rev-1", 2).key == keys_of(PLAIN, "embedded", "rev-1", 2).key
+    assert same == (path == "model")
 
 
 def test_an_interrupted_group_of_an_earlier_version_finds_its_scratch_folder() -> None:

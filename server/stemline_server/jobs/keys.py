@@ -1,47 +1,45 @@
-"""What makes two jobs the same computation, and what lets different ones share a run."""
+"""The job key, which makes two jobs one computation, and the group key, which lets different jobs share a run."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 
+from stemline.identity import SEPARATION, digest
 from stemline.v1 import separation_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """`key`: everything that changes the result. `group`: the same less the prompt."""
+    """The keys of one job.
+
+    Attributes:
+        key: Digest of everything that changes the result.
+        group: The same without the prompt.
+    """
 
     key: str
     group: str
 
 
 def keys_of(spec: pb.SeparationSpec, model: str, revision: str, pipeline_version: int) -> JobKeys:
-    """SHA-256 of canonical JSON. The spec must be checked: text stripped, quality and channels set."""
-    setting = {
-        "media": spec.media,
-        "model": model,
-        "revision": revision,
-        "seed": spec.seed,
-        "channels": pb.ChannelPolicy.Name(spec.channels),
-        "quality": spec.quality,
-        "subtract": list(spec.subtract),
-        "origin_sample": spec.origin_sample,
-        "pipeline": pipeline_version,
-    }
-    prompt = {"text": spec.prompt.text, "plus": _spans(spec.prompt.plus), "minus": _spans(spec.prompt.minus)}
-    return JobKeys(key=_digest({**setting, "prompt": prompt}), group=_digest(setting))
+    """Return the keys of a job, made from the fields that `stemline.identity` declares.
+
+    Args:
+        spec: The checked spec: text stripped, quality and channels set.
+        model: Id of the model that runs.
+        revision: Digest of its weights and code.
+        pipeline_version: Version of everything around the model.
+    """
+    values = SEPARATION.values_of(
+        spec,
+        model=model,
+        revision=revision,
+        pipeline_version=pipeline_version,
+        channels=pb.ChannelPolicy.Name(spec.channels),
+    )
+    return JobKeys(key=SEPARATION.job_key(values), group=SEPARATION.group_key(values))
 
 
 def claim_name(keys: list[str]) -> str:
-    """Names a group by what is in it: the same group finds its scratch folder again after a restart."""
-    return _digest(keys)
-
-
-def _spans(spans: object) -> list[tuple[int, int]]:
-    return sorted((span.start_sample, span.end_sample) for span in spans)  # type: ignore[attr-defined]
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Return the name of a group, which is the same whenever the same keys meet, also after a restart."""
+    return digest(keys)

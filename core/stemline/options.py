@@ -9,7 +9,8 @@ CHANNELS = ("linked", "each", "mono")
 FORMATS = ("wav24", "wav32f", "flac")
 PLAYS = ("all", "stem", "residual")
 MAX_SEED = (1 << 64) - 1
-MAX_PRIORITY = (1 << 31) - 1
+MAX_PRIORITY = 1_000_000
+MAX_SPANS = 1000
 MAX_HANDLE_S = 600
 
 

@@ -67,6 +67,32 @@ STATE_CANCELLING: State.ValueType  # 5
 STATE_CANCELLED: State.ValueType  # 6
 global___State = State
 
+class _JobKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _JobKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_JobKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    JOB_KIND_UNSPECIFIED: _JobKind.ValueType  # 0
+    """Separate."""
+    JOB_KIND_SEPARATE: _JobKind.ValueType  # 1
+    JOB_KIND_SUGGEST: _JobKind.ValueType  # 2
+    """Suggest prompts for the sounds of a media."""
+    JOB_KIND_GENERATE: _JobKind.ValueType  # 3
+    """Generate sound."""
+
+class JobKind(_JobKind, metaclass=_JobKindEnumTypeWrapper):
+    """What a job computes."""
+
+JOB_KIND_UNSPECIFIED: JobKind.ValueType  # 0
+"""Separate."""
+JOB_KIND_SEPARATE: JobKind.ValueType  # 1
+JOB_KIND_SUGGEST: JobKind.ValueType  # 2
+"""Suggest prompts for the sounds of a media."""
+JOB_KIND_GENERATE: JobKind.ValueType  # 3
+"""Generate sound."""
+global___JobKind = JobKind
+
 @typing.final
 class SampleRange(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -289,6 +315,8 @@ class Job(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     START_TIME_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"jobs/{id}" """
     request_id: builtins.str
@@ -305,6 +333,9 @@ class Job(google.protobuf.message.Message):
     revision: builtins.str
     engine_s: builtins.float
     """Seconds of computing spent on this result, this job's share."""
+    kind: global___JobKind.ValueType
+    owner: builtins.str
+    """Whom the job belongs to: "local" on a server with one token."""
     @property
     def spec(self) -> global___SeparationSpec: ...
     @property
@@ -340,9 +371,11 @@ class Job(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         start_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        kind: global___JobKind.ValueType = ...,
+        owner: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "progress", b"progress", "spec", b"spec", "start_time", b"start_time", "stem", b"stem"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "engine_s", b"engine_s", "error", b"error", "key", b"key", "last_sequence", b"last_sequence", "model", b"model", "name", b"name", "priority", b"priority", "progress", b"progress", "request_id", b"request_id", "revision", b"revision", "spec", b"spec", "start_time", b"start_time", "state", b"state", "stem", b"stem"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "engine_s", b"engine_s", "error", b"error", "key", b"key", "kind", b"kind", "last_sequence", b"last_sequence", "model", b"model", "name", b"name", "owner", b"owner", "priority", b"priority", "progress", b"progress", "request_id", b"request_id", "revision", b"revision", "spec", b"spec", "start_time", b"start_time", "state", b"state", "stem", b"stem"]) -> None: ...
 
 global___Job = Job
 
@@ -375,10 +408,12 @@ class CreateJobRequest(google.protobuf.message.Message):
     SPEC_FIELD_NUMBER: builtins.int
     BATCH_ID_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """A UUID or any other string of 1 to 128 printable ASCII characters, chosen by the client."""
     batch_id: builtins.str
     priority: builtins.int
+    kind: global___JobKind.ValueType
     @property
     def spec(self) -> global___SeparationSpec: ...
     def __init__(
@@ -388,9 +423,10 @@ class CreateJobRequest(google.protobuf.message.Message):
         spec: global___SeparationSpec | None = ...,
         batch_id: builtins.str = ...,
         priority: builtins.int = ...,
+        kind: global___JobKind.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "kind", b"kind", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]) -> None: ...
 
 global___CreateJobRequest = CreateJobRequest
 

@@ -37,6 +37,8 @@ class JobRecord:
     create_us: int
     start_us: int | None
     end_us: int | None
+    kind: pb.JobKind.ValueType
+    owned_by: str
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> JobRecord:
@@ -64,6 +66,8 @@ class JobRecord:
             create_us=row["create_us"],
             start_us=row["start_us"],
             end_us=row["end_us"],
+            kind=row["kind"],
+            owned_by=row["owned_by"],
         )
 
     @property
@@ -93,6 +97,8 @@ class JobRecord:
             create_time=_timestamp(self.create_us),
             start_time=_timestamp(self.start_us),
             end_time=_timestamp(self.end_us),
+            kind=self.kind,
+            owner=self.owned_by,
         )
         if self.packed_error is not None:
             job.error.MergeFromString(self.packed_error)

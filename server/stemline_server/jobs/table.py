@@ -20,6 +20,8 @@ from stemline_server.jobs.record import JobRecord
 from stemline_server.store import media_table
 from stemline_server.store.media_table import MediaRow, now_us
 
+LOCAL_OWNER = "local"
+"""Whom every job belongs to on a server with one token."""
 MAX_LOST_LEASES = 3  # by crashes of the server
 MAX_KILLS = 20  # by kills of the server that nothing explains
 _SEQUENCE_LEAP = 1_000_000  # past every number that a client of a damaged table may have seen
@@ -38,6 +40,8 @@ class NewJob:
     keys: JobKeys
     model: str
     revision: str
+    kind: pb.JobKind.ValueType = pb.JOB_KIND_SEPARATE
+    owned_by: str = LOCAL_OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str]
     if row is None:
         return Change(_insert(connection, new, in_store), changed=True)
     job = JobRecord.of(row)
-    if job.spec != new.spec:
+    if (job.spec, job.kind) != (new.spec, new.kind):
         raise InputError(
             f"The request id {new.request_id!r} was used for another job.",
             code=Code.REQUEST_ID_REUSED,
@@ -83,7 +87,7 @@ def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> li
 def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
     cursor = connection.execute(
         "INSERT INTO jobs (name, request_id, batch_id, priority, spec, key, group_key, model, revision, state,"
-        " sequence, create_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " sequence, create_us, kind, owned_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             f"jobs/{uuid.uuid4().hex}",
             new.request_id,
@@ -97,6 +101,8 @@ def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str
             pb.STATE_QUEUED,
             _next_sequence(connection),
             now_us(),
+            new.kind,
+            new.owned_by,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one

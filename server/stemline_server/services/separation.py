@@ -17,7 +17,7 @@ from stemline_server.jobs.record import JobRecord
 from stemline_server.jobs.table import Filter, NewJob
 from stemline_server.jobs.worker import engine_prompt
 from stemline_server.pipeline import PIPELINE_VERSION
-from stemline_server.services.specs import check_against_media, check_ids, normal_spec
+from stemline_server.services.specs import check_against_media, check_ids, job_kind, normal_spec
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 
@@ -105,6 +105,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         specs = []
         for request in requests:
             check_ids(request)
+            job_kind(request)
             specs.append(normal_spec(request.spec, self._catalog.default_model))
         names = {name for spec in specs for name in (spec.media, *spec.subtract)}
         known = await self._database.run(lambda connection: media_table.find_many(connection, names))
@@ -138,6 +139,7 @@ def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: Engine
         keys=keys_of(spec, info.id, info.revision, PIPELINE_VERSION),
         model=info.id,
         revision=info.revision,
+        kind=job_kind(request),
     )
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stemline.errors import Code, InputError, MediaError, UsageError
+from stemline.options import MAX_PRIORITY, MAX_SPANS, QUALITIES
 from stemline.prompts import clean_text
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.store.media_table import MediaRow
 from stemline_server.store.names import media_id
 
-MAX_SPANS = 1000
 _MAX_ID_CHARACTERS = 128
 _MAX_SUBTRACT = 64
-_MAX_PRIORITY = 1_000_000
 _MAX_SAMPLE = 1 << 62
-_QUALITIES = ("fast", "standard", "best")
 
 
 def check_ids(request: pb.CreateJobRequest) -> None:
@@ -26,8 +24,16 @@ def check_ids(request: pb.CreateJobRequest) -> None:
             raise InputError(
                 f"{name} must be 1 to {_MAX_ID_CHARACTERS} printable ASCII characters.", advice="Use a UUID."
             )
-    if abs(request.priority) > _MAX_PRIORITY:
-        raise InputError(f"A priority lies within ±{_MAX_PRIORITY}.", advice="0 is ordinary; higher goes first.")
+    if abs(request.priority) > MAX_PRIORITY:
+        raise InputError(f"A priority lies within ±{MAX_PRIORITY}.", advice="0 is ordinary; higher goes first.")
+
+
+def job_kind(request: pb.CreateJobRequest) -> pb.JobKind.ValueType:
+    """Return the kind of the job. Raises InputError for a kind that this server can't run."""
+    kind = request.kind or pb.JOB_KIND_SEPARATE
+    if kind != pb.JOB_KIND_SEPARATE:
+        raise InputError("This server runs no jobs of that kind.", advice="Leave the kind out to separate.")
+    return kind
 
 
 def normal_spec(sent: pb.SeparationSpec, default_model: str) -> pb.SeparationSpec:
@@ -39,8 +45,8 @@ def normal_spec(sent: pb.SeparationSpec, default_model: str) -> pb.SeparationSpe
     spec.model = spec.model.removeprefix("models/") or default_model
     spec.quality = spec.quality or "standard"
     spec.channels = spec.channels or pb.CHANNEL_POLICY_LINKED
-    if spec.quality not in _QUALITIES:
-        raise InputError("The quality is not one that exists.", advice=f"Choose one of: {', '.join(_QUALITIES)}.")
+    if spec.quality not in QUALITIES:
+        raise InputError("The quality is not one that exists.", advice=f"Choose one of: {', '.join(QUALITIES)}.")
     if spec.channels not in pb.ChannelPolicy.values():
         raise InputError("The channel policy is not one that exists.", advice="Choose linked or each.")
     if len(spec.subtract) > _MAX_SUBTRACT:

@@ -52,7 +52,9 @@ CREATE TABLE IF NOT EXISTS jobs (
     engine_s REAL NOT NULL DEFAULT 0,
     create_us INTEGER NOT NULL,
     start_us INTEGER,
-    end_us INTEGER
+    end_us INTEGER,
+    kind INTEGER NOT NULL DEFAULT 1,    -- JobKind of the wire
+    owned_by TEXT NOT NULL DEFAULT 'local'
 );
 CREATE INDEX IF NOT EXISTS jobs_by_turn ON jobs (state, priority DESC, id);
 CREATE INDEX IF NOT EXISTS jobs_by_batch ON jobs (batch_id, id);

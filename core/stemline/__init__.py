@@ -1,6 +1,6 @@
 """Separate any sound from media files and edits by naming it.
 
-Example:
+Examples:
     >>> import stemline
     >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
     >>> [stem.stem for stem in result.stems]

@@ -23,7 +23,7 @@ from enum import StrEnum
 class Code(StrEnum):
     """Stable reason of an error or a skipped clip. A published code keeps its meaning and is never reused.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.Code.MEDIA_MISSING == "MEDIA_MISSING"
         True
@@ -114,7 +114,7 @@ class StemlineError(Exception):
         advice: What to do about it; may be empty.
         exit_code: What a command returns for it.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> try:
         ...     stemline.separate("missing.wav", "speech")
@@ -143,7 +143,7 @@ class StemlineError(Exception):
 class UsageError(StemlineError):
     """An argument, option or setting that cannot be used.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.Stem("residual", "speech")
         Traceback (most recent call last):
@@ -158,7 +158,7 @@ class UsageError(StemlineError):
 class InputError(StemlineError):
     """A file or edit of the user that cannot be used; MediaError and EditError are its kinds.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> issubclass(stemline.MediaError, stemline.InputError)
         True
@@ -171,7 +171,7 @@ class InputError(StemlineError):
 class MediaError(InputError):
     """A media file that is missing, unreadable, or without the audio that was asked for.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.separate("missing.wav", "speech")
         Traceback (most recent call last):
@@ -185,7 +185,7 @@ class MediaError(InputError):
 class EditError(InputError):
     """An edit that cannot be read, or of which no clip can be separated.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.separate_edit("project.kdenlive", "speech", output="out")
         Traceback (most recent call last):
@@ -199,7 +199,7 @@ class EditError(InputError):
 class NoServerError(StemlineError):
     """A server that cannot be reached or started.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.connect("localhost:1", token="none")
         Traceback (most recent call last):
@@ -214,7 +214,7 @@ class NoServerError(StemlineError):
 class SeparationError(StemlineError):
     """A separation that failed on the server.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> with stemline.connect() as client:
         ...     client.job("jobs/unknown")
@@ -229,7 +229,7 @@ class SeparationError(StemlineError):
 class OutputError(StemlineError):
     """A result that cannot be written: a full disk, no permission, a file that exists.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> first = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
         >>> stemline.separate("interview.wav", {"dialogue": "voice"}, output="out")
@@ -244,7 +244,7 @@ class OutputError(StemlineError):
 class HostError(StemlineError):
     """A host program that does not follow the protocol, refuses a call, or ends.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.HostError("The host is busy.").code
         <Code.HOST_PROTOCOL: 'HOST_PROTOCOL'>
@@ -256,7 +256,7 @@ class HostError(StemlineError):
 class Cancelled(StemlineError):
     """A run that was stopped. Finished files stay.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> run = stemline.start("interview.wav", {"dialogue": "sleep:60"}, output="out")
         >>> run.cancel()

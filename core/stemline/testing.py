@@ -25,7 +25,7 @@ class MemoryHost:
         tracks: Stem tracks that were written and not removed.
         disabled: Ids of the clips that were disabled.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> from stemline.testing import MemoryHost, clip
         >>> host = MemoryHost([clip("interview.wav", track="A1"), clip("interview.wav", track="A2", at=10)])

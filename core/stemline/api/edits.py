@@ -65,7 +65,7 @@ def separate_edit(
         NoServerError: No server can be reached or started.
         OutputError: A result cannot be written.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> result = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="out")
         >>> [clip.name for clip in result.clips]

@@ -62,7 +62,7 @@ def separate(
         SeparationError: The separation failed on the server.
         OutputError: A result cannot be written.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
         >>> result.stems[0].found

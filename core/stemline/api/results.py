@@ -33,7 +33,7 @@ class Result:
         elapsed_s: Seconds that the run took.
         engine_s: Seconds that the model computed; 0 where nothing had to be computed.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
         >>> [name for name in result.paths], result.null.dbfs
@@ -136,7 +136,7 @@ class EditResult(RunResult):
         elapsed_s: Seconds that the run took.
         engine_s: Seconds that the model computed.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> result = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="out")
         >>> result.tracks, len(result.clips), result.skipped

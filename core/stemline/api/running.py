@@ -42,7 +42,7 @@ class Block:
         sample_rate: Samples per second.
         samples: float32 array of shape [channels, samples].
 
-    Example:
+    Examples:
         >>> import stemline
         >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
         ...     first = next(run.blocks())
@@ -72,7 +72,7 @@ class Run(Generic[T]):
 
     `stemline.start` returns one. As a context manager it is cancelled at the end of the block unless it has ended.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
         ...     result = run.result()

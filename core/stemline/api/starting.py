@@ -55,7 +55,7 @@ def start(
         UsageError: A stem, option or setting that no run accepts.
         InputError: The file or the edit cannot be read.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
         ...     seconds = sum(block.samples.shape[1] / block.sample_rate for block in run.blocks())

@@ -32,7 +32,7 @@ class Span:
     Raises:
         UsageError: A time is malformed, or the span ends before it starts.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.Span(1.5, "2.25")
         Span(start=Fraction(3, 2), end=Fraction(9, 4), sounds=True)
@@ -68,7 +68,7 @@ class Prompt:
     Raises:
         UsageError: The text is too long or holds control characters.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.Prompt("dog  barking", [stemline.Span(3.5, 4.2)]).text
         'dog barking'
@@ -93,7 +93,7 @@ class Stem:
     Raises:
         UsageError: The name or the text cannot be used.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.Stem("dog", "dog barking").prompt.text
         'dog barking'

@@ -65,7 +65,7 @@ def connect(
         NoServerError: No server answers, or it is of another version.
         UsageError: The address, the token or a file cannot be used.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> with stemline.connect() as client:
         ...     [model.id for model in client.models() if model.id == "noop"]
@@ -89,7 +89,7 @@ def connect(
 class Client:
     """One connection to a server, for use from one thread or several. Every method raises StemlineError.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> with stemline.connect() as client:
         ...     info = client.server_info()

@@ -48,7 +48,7 @@ class EditOptions:
     Raises:
         UsageError: An option has a value that no run accepts.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.EditOptions(tracks=("A1",), handle_s=1.5).handle_s
         Fraction(3, 2)

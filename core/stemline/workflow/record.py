@@ -208,7 +208,7 @@ class StemRecord:
         version: Version of the JSON form.
         extra: Values that this version does not know.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
         >>> record = stemline.verify(result.paths["dialogue"]).record

@@ -18,7 +18,7 @@ class Progress:
         total: The same for the whole run.
         speed: Seconds of media per second so far; 0 where nothing had to be done.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.Progress("separating", 500, 2000).fraction
         0.25
@@ -76,7 +76,7 @@ class StemOutcome:
         matched: What the model took the words for.
         waveform: Largest absolute sample of each column of a picture, in thousandths of full scale.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stem = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out").stems[0]
         >>> stem.stem, stem.found
@@ -116,7 +116,7 @@ class ClipOutcome:
         engine_s: Seconds that the model computed; 0 where nothing had to be computed.
         elapsed_s: Seconds that the clip took.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> clip = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="out").clips[0]
         >>> clip.name, clip.track, clip.null.dbfs

@@ -30,7 +30,7 @@ class Settings:
     Raises:
         UsageError: A value that no run accepts.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> settings = stemline.Settings(quality="best", sample_format="flac")
         >>> stemline.Settings(quality="fine")

@@ -23,7 +23,7 @@ class Verdict:
         sidecar: The record beside the file; None where there is none.
         bext: Fields of the file's BWF chunk; empty where there is none.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out")
         >>> verdict = stemline.verify(result.paths["dialogue"])
@@ -105,7 +105,7 @@ def verify(file: str | os.PathLike[str]) -> Verdict:
     Raises:
         MediaError: The file is not a readable audio file.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> stemline.verify("interview.wav").sentence
         'This file carries no record of Stemline.'

@@ -29,7 +29,7 @@ from stemline_server.engines import registry
 from stemline_server.interceptors import CallGuard
 from stemline_server.jobs import table
 from stemline_server.jobs.board import JobBoard
-from stemline_server.jobs.catalog import Catalog
+from stemline_server.jobs.catalog import Catalog, EngineSource
 from stemline_server.jobs.devices import available_devices, check_devices
 from stemline_server.jobs.events import EventHub
 from stemline_server.jobs.last_exit import ExitRecord
@@ -128,16 +128,19 @@ def _leave_engines() -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig, folder: StateFolder, *, crashed: bool = False) -> AsyncIterator[Server]:
+async def running(
+    config: ServerConfig, folder: StateFolder, *, crashed: bool = False, engines: EngineSource = registry
+) -> AsyncIterator[Server]:
     """Run a server that listens, for as long as the block runs. The caller holds the folder's lock.
 
     Args:
         config: How it is to run.
         folder: Its state.
         crashed: Whether the server before this one died of what it did.
+        engines: Where its engines come from.
     """
     loop = asyncio.get_running_loop()
-    server = await asyncio.to_thread(partial(Server, config, folder, loop, crashed=crashed))
+    server = await asyncio.to_thread(partial(Server, config, folder, loop, crashed=crashed, engines=engines))
     try:
         await server.start()
         yield server
@@ -149,7 +152,13 @@ class Server:
     """The parts of one server process."""
 
     def __init__(
-        self, config: ServerConfig, folder: StateFolder, loop: asyncio.AbstractEventLoop, *, crashed: bool
+        self,
+        config: ServerConfig,
+        folder: StateFolder,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        crashed: bool,
+        engines: EngineSource,
     ) -> None:
         self._config = config
         self._folder = folder
@@ -163,8 +172,8 @@ class Server:
         self._store.sweep()
         self._opener = SoundOpener(self._store)
         self._hub = EventHub(loop)
-        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE)
-        workshop = Workshop(self._database, self._hub, self._store, self._opener, folder.scratch, owner)
+        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, engines)
+        workshop = Workshop(self._database, self._hub, self._store, self._opener, folder.scratch, owner, engines)
         workers = [Worker(device, workshop) for device in config.devices or available_devices()]
         self._board = JobBoard(workshop, workers)
         self._registrar = (

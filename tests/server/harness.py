@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -10,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 import wave
@@ -23,9 +21,8 @@ import numpy as np
 
 from stemline.v1 import media_pb2, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.app import running
 from stemline_server.config import ServerConfig
-from stemline_server.store.folder import StateFolder
+from stemline_server.testing import serve_in_thread
 
 START_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 60.0
@@ -174,29 +171,12 @@ class ServerProcess:
 @contextlib.contextmanager
 def server_in_thread(config: ServerConfig) -> Iterator[Caller]:
     """A server of this process, whose engines a test can replace."""
-    folder = StateFolder(config.state)
-    folder.make()
-    loop = asyncio.new_event_loop()
-    ready, stop = threading.Event(), asyncio.Event()
-    address: list[str] = []
-
-    async def serve() -> None:
-        async with running(config, folder) as server:
-            address.append(server.address)
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(START_TIMEOUT_S)
-    caller = Caller(address[0], folder.token.read_text(encoding="ascii"))
-    try:
-        yield caller
-    finally:
-        caller.close()
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
+    with serve_in_thread(config) as server:
+        caller = Caller(server.address, server.token)
+        try:
+            yield caller
+        finally:
+            caller.close()
 
 
 def write_noise(path: Path, length_samples: int, channels: int = 2, seed: int = 0, rate: int = RATE) -> Path:

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from stemline.errors import Code, SeparationError, StemlineError
-from stemline_server.engines import registry
 from stemline_server.engines.base import Engine, EngineInfo, EnginePrompt
 
 T = TypeVar("T")
@@ -17,35 +16,58 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """`obstacle` is empty when the model can run here, else one sentence that says what is missing."""
+    """A model and whether it can run here.
+
+    Attributes:
+        info: What it is.
+        obstacle: Empty if it can run, else one sentence that says what is missing.
+    """
 
     info: EngineInfo
     obstacle: str
 
 
-class Catalog:
-    """Asks engines on a thread of its own: some look at the disk to answer."""
+class EngineSource(Protocol):
+    """Where engines come from: the installed ones (`engines.registry`), or those of a test."""
 
-    def __init__(self, default_model: str) -> None:
+    def engine_ids(self) -> tuple[str, ...]:
+        """Return the ids of all engines, the default engine first."""
+        ...
+
+    def create(self, engine_id: str) -> Engine:
+        """Create an engine without loading its weights. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
+        ...
+
+
+class Catalog:
+    """Asks engines on its own thread, because some read the disk to answer."""
+
+    def __init__(self, default_model: str, engines: EngineSource) -> None:
+        """Make a catalog of the engines of a source; `default_model` is for jobs that name none."""
         self.default_model = default_model
+        self._source = engines
         self._engines: dict[str, Engine] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
 
     def close(self) -> None:
+        """Stop asking."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def facts(self, model: str) -> ModelFacts:
-        """Raises UsageError (MODEL_UNKNOWN)."""
+        """Return what is known of a model. Raises UsageError (MODEL_UNKNOWN), SeparationError (MODEL_UNAVAILABLE)."""
         return await self._ask(lambda: self._facts(model))
 
     async def all_facts(self) -> list[ModelFacts]:
-        """One that cannot even be imported is told of like one that lacks its weights."""
-        return await self._ask(lambda: [self._facts_or_obstacle(model) for model in registry.engine_ids()])
+        """Return what is known of every model. One that can't be imported is listed as unavailable."""
+        return await self._ask(lambda: [self._facts_or_obstacle(model) for model in self._source.engine_ids()])
 
     async def admit(self, model: str, prompts: Iterable[EnginePrompt]) -> EngineInfo:
-        """The model, if it can run here and takes every one of the prompts.
+        """Return the model after it has checked the prompts.
 
-        Raises SeparationError (MODEL_UNAVAILABLE) and UsageError (MODEL_UNKNOWN, PROMPT_UNKNOWN, PROMPT_UNSUPPORTED).
+        Raises:
+            SeparationError: The model can't run here (MODEL_UNAVAILABLE).
+            UsageError: There is no such model, or it can't take a prompt (MODEL_UNKNOWN, PROMPT_UNKNOWN,
+                PROMPT_UNSUPPORTED).
         """
         return await self._ask(lambda: self._admit(model, prompts))
 
@@ -59,7 +81,16 @@ class Catalog:
 
     def _facts(self, model: str) -> ModelFacts:
         engine = self._engine(model)
-        return ModelFacts(engine.info, engine.availability())
+        try:
+            return ModelFacts(engine.info, engine.availability())
+        except StemlineError:
+            raise
+        except Exception as error:
+            raise SeparationError(
+                f"The model {model!r} failed when it was asked whether it can run: {error}.",
+                code=Code.MODEL_UNAVAILABLE,
+                advice="Update or remove the package that provides the model.",
+            ) from error
 
     def _facts_or_obstacle(self, model: str) -> ModelFacts:
         try:
@@ -69,7 +100,7 @@ class Catalog:
 
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:
-            self._engines[model] = registry.create(model)
+            self._engines[model] = self._source.create(model)
         return self._engines[model]
 
     async def _ask(self, question: Callable[[], T]) -> T:

@@ -19,9 +19,9 @@ from typing import TypeVar
 from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines import registry
 from stemline_server.engines.base import AudioSource, Engine, EnginePrompt
 from stemline_server.jobs import table
+from stemline_server.jobs.catalog import EngineSource
 from stemline_server.jobs.claims import Group, next_group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
@@ -61,6 +61,7 @@ class Workshop:
     sounds: SoundOpener
     scratch: Path
     owner: str
+    engines: EngineSource
 
 
 class Worker(threading.Thread):
@@ -260,7 +261,7 @@ class Worker(threading.Thread):
             if self._engine is not None:
                 self._engine.unload()
                 self._engine = None
-            engine = registry.create(model)
+            engine = self._shop.engines.create(model)
             engine.load(self.device)
             self._engine = engine
         return self._engine

@@ -1,0 +1,162 @@
+"""Help for tests of engines and clients: an engine from a function, and a server in this process that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stemline.errors import Code, SeparationError, UsageError
+from stemline_server.app import running
+from stemline_server.config import ServerConfig
+from stemline_server.engines import registry
+from stemline_server.engines.base import Control, Engine, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
+from stemline_server.jobs.catalog import EngineSource
+from stemline_server.store.folder import StateFolder
+
+__all__ = ["FunctionEngine", "LocalServer", "serve_engines"]
+
+_START_TIMEOUT_S = 60.0
+
+SeparateFunction = Callable[[Waveform, int, EnginePrompt], Waveform]
+"""From the mix [channels, samples], its sample rate in Hz and a prompt to the target, of the shape of the mix."""
+
+
+class FunctionEngine:
+    """An engine that calls a function from numpy to numpy, once for each prompt.
+
+    The function gets the whole mix at once, so memory use grows with the length of the media.
+
+    Example:
+        >>> import tempfile
+        >>> import stemline
+        >>> engine = FunctionEngine(lambda mix, rate, prompt: 0.5 * mix)
+        >>> with tempfile.TemporaryDirectory() as folder, serve_engines(engine, state=Path(folder)) as server:
+        ...     with stemline.connect(server.address, token=server.token) as client:
+        ...         [model.id for model in client.models()]
+        ['function']
+    """
+
+    def __init__(self, function: SeparateFunction, *, id: str = "function", sample_rate: int | None = None) -> None:
+        """Wrap `function`.
+
+        Args:
+            function: Called with the mix, its sample rate and a prompt; returns the target.
+            id: Name by which the engine is chosen.
+            sample_rate: Rate at which the function wants the mix; None for the rate of the media.
+        """
+        self._function = function
+        self.info = EngineInfo(
+            id=id,
+            title=f"The function {getattr(function, '__name__', 'of a test')}",
+            revision=f"{id}-1",
+            sample_rate=sample_rate,
+            multichannel=True,
+            spans=True,
+            free_text=True,
+        )
+
+    def availability(self) -> str:
+        """Return that nothing is missing."""
+        return ""
+
+    def check(self, prompt: EnginePrompt) -> None:
+        """Accept every prompt."""
+
+    def load(self, device: str) -> None:
+        """Load nothing."""
+
+    def unload(self) -> None:
+        """Unload nothing."""
+
+    def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
+        """Yield the targets of all prompts as one block. Raises SeparationError for a target of another shape."""
+        audio = request.audio
+        mix = audio.read(0, audio.length_samples)
+        targets = []
+        for number, prompt in enumerate(request.prompts):
+            control.step(number, len(request.prompts))
+            target = np.asarray(self._function(mix.copy(), audio.sample_rate, prompt), np.float32)
+            if target.shape != mix.shape:
+                raise SeparationError(
+                    f"The function gave {target.shape} for a mix of {mix.shape}.",
+                    advice="Return one array like the mix.",
+                )
+            targets.append(target)
+            control.find(number, Finding(found=bool(target.any()), confidence=1.0, matched=prompt.text))
+        yield np.stack(targets)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServer:
+    """A server in this process, for `stemline.connect(address, token=token)`.
+
+    Attributes:
+        address: HOST:PORT where it listens.
+        token: What its callers must show.
+    """
+
+    address: str
+    token: str
+
+
+@contextlib.contextmanager
+def serve_engines(*engines: Engine, state: Path) -> Iterator[LocalServer]:
+    """Run a server with these engines in a thread of this process, for as long as the block runs.
+
+    Args:
+        engines: What it can run; the first is its default model. Each thread of the server works with a copy.
+        state: Folder of its job table and store.
+    """
+    source = _EngineList(engines)
+    config = ServerConfig(state, private=True, media_roots=None, devices=("cpu",), model=engines[0].info.id)
+    with serve_in_thread(config, source) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serve_in_thread(config: ServerConfig, engines: EngineSource = registry) -> Iterator[LocalServer]:
+    """Run a server of this process, for as long as the block runs."""
+    folder = StateFolder(config.state)
+    folder.make()
+    loop = asyncio.new_event_loop()
+    ready, stop = threading.Event(), asyncio.Event()
+    addresses: list[str] = []
+
+    async def serve() -> None:
+        async with running(config, folder, engines=engines) as server:
+            addresses.append(server.address)
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="stemline-test-server")
+    thread.start()
+    try:
+        if not ready.wait(_START_TIMEOUT_S):
+            raise TimeoutError("the server did not start")
+        yield LocalServer(addresses[0], folder.token.read_text(encoding="ascii"))
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+class _EngineList:
+    """Engines that a test has made, in place of the installed ones."""
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = {engine.info.id: engine for engine in engines}
+
+    def engine_ids(self) -> tuple[str, ...]:
+        return tuple(self._engines)
+
+    def create(self, engine_id: str) -> Engine:
+        if engine_id not in self._engines:
+            raise UsageError(f"There is no model {engine_id!r}.", code=Code.MODEL_UNKNOWN)
+        return copy.copy(self._engines[engine_id])

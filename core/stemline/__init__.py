@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from stemline.hosts.edits import EditOptions
     from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
-    from stemline.workflow.settings import Settings
+    from stemline.workflow.settings import Replace, Settings
     from stemline.workflow.verify import Verdict, verify
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Progress",
     "Prompt",
     "Record",
+    "Replace",
     "Result",
     "Run",
     "SeparationError",
@@ -105,6 +106,7 @@ _MODULES = {
     "ClipOutcome": "stemline.workflow.results",
     "Progress": "stemline.workflow.results",
     "StemOutcome": "stemline.workflow.results",
+    "Replace": "stemline.workflow.settings",
     "Settings": "stemline.workflow.settings",
     "Verdict": "stemline.workflow.verify",
     "verify": "stemline.workflow.verify",

@@ -285,6 +285,13 @@ ERRORS = (
         "INTERNAL",
     ),
     ErrorRow(
+        Code.ROOM_TONE_MISSING,
+        SeparationError,
+        "The removed sound is heard throughout, so there is no room tone to learn.",
+        "Work on a longer range that has a moment without it.",
+        "FAILED_PRECONDITION",
+    ),
+    ErrorRow(
         Code.OUTPUT_DAMAGED,
         OutputError,
         "A file does not hold what was written.",

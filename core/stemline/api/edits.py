@@ -25,6 +25,7 @@ from stemline.hosts.registry import edit_files_for, host_list
 from stemline.plan import PlanSettings, safe_part
 from stemline.report import render_page, report_of
 from stemline.workflow import EditNamer, Progress, RunResult, RunSettings, Settings, prepare
+from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import OutputLedger
 
 _SUFFIX = ".stems.otio"
@@ -210,6 +211,8 @@ def _recipe(edit: Path, stems: tuple[StemRequest, ...], settings: RunSettings, o
         [str(options.handle), options.enable, settings.disable_originals, options.tracks, options.dialect],
         [settings.checkerboard],
     ]
+    if derived := derived_json(settings):
+        asked.append(derived)
     spans = [[str(span) for span in (*stem.prompt.plus, "", *stem.prompt.minus)] for stem in stems]
     if any(len(of_stem) > 1 for of_stem in spans):
         asked.append(spans)

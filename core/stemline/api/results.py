@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ class Result:
         null: Largest sample of mix - sum(stems) - residual, measured on the written files.
         stems: The stems in the order in which they were asked for.
         residual: Path of the file with everything that is in no stem.
+        derived: Paths of the remix and the fills by name. They are no part of the sum.
         notices: What the user should know about a stem.
         reused: Whether the files of an earlier run were found and kept.
         elapsed_s: Seconds that the run took.
@@ -49,6 +51,7 @@ class Result:
     null: Null
     stems: tuple[StemOutcome, ...]
     residual: str
+    derived: Mapping[str, str]
     notices: tuple[Notice, ...]
     reused: bool
     elapsed_s: float
@@ -86,6 +89,7 @@ class Result:
                 for stem in self.stems
             ],
             "residual": self.residual,
+            **({"derived": dict(self.derived)} if self.derived else {}),
             "warnings": [
                 {"stem": notice.stem, "code": str(notice.code), "message": notice.message} for notice in self.notices
             ],
@@ -106,6 +110,7 @@ def result_of(clip: ClipOutcome, run: RunResult) -> Result:
         null=clip.null,
         stems=clip.stems,
         residual=clip.residual,
+        derived={sound.name: sound.path for sound in clip.derived},
         notices=run.notices,
         reused=clip.reused,
         elapsed_s=run.elapsed_s,

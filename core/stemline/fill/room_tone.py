@@ -17,7 +17,9 @@ from stemline.fill.texture import grains, joined, quilt
 from stemline.fill.tonality import TONAL_SHARE, fold_down, tonal_share
 from stemline.media.samples import FloatBlock
 
-_TOO_SHORT_S = 0.15
+LEAST_S = 0.15
+"""Seconds of room tone without which nothing is made."""
+
 _THIN_S = 0.5
 _MOST_S = 12.0  # more room tone than this makes no better texture
 _MOST_PIECE_S = 2.0
@@ -92,10 +94,10 @@ def learn_room_tone(residual: SoundReader, pieces: tuple[SampleRange, ...]) -> R
     rate = residual.sample_rate
     chosen = _spread(pieces, rate)
     found_s = sum(piece.length for piece in chosen) / rate
-    if found_s < _TOO_SHORT_S:
+    if found_s < LEAST_S:
         raise SeparationError(
             "No room tone was found: the removed sound is heard throughout.",
-            code=Code.JOB_FAILED,
+            code=Code.ROOM_TONE_MISSING,
             advice="Work on a longer range that holds a moment without it, or use a file in its place.",
         )
     sound = tuple(np.concatenate(list(_blocks(residual, piece)), axis=1) for piece in chosen)

@@ -27,11 +27,17 @@ class PlacedStem:
 
 @dataclass(frozen=True, slots=True)
 class TrackOptions:
-    """`play` says which of the new tracks sound: all, the stems, or the residual ("remove it"). With `checkerboard`
-    neighbours never share a track."""
+    """How stems are placed.
+
+    Attributes:
+        play: Which of the new tracks are enabled: "all", "stem" or "residual".
+        checkerboard: Put neighbours on different tracks.
+        playing: Names of the stems whose tracks are enabled, instead of `play`; for runs with a remix or a fill.
+    """
 
     play: str = PLAY_ALL
     checkerboard: bool = False
+    playing: frozenset[str] | None = None
 
 
 def place_stems(
@@ -40,15 +46,13 @@ def place_stems(
     facts: Mapping[str, MediaFacts],
     options: TrackOptions,
 ) -> tuple[StemTrack, ...]:
-    """New tracks for `placed`, one per stem, source track and channel count, in the order stems first appear,
-    residual last.
+    """New tracks for `placed`, one per stem, source track and channel count, in the order stems first appear.
 
     `facts` is by clip id. Clips of one source track that overlap in record time (from flattened nests, say) go to
     further lanes, first fit. Clips without a placed stem leave their gap.
     """
     groups = _grouped(clips, placed, facts)
-    stems = dict.fromkeys(stem.stem for stem in placed if stem.stem != RESIDUAL)
-    stem_order = {name: i for i, name in enumerate([*stems, RESIDUAL])}
+    stem_order = {name: i for i, name in enumerate(dict.fromkeys(stem.stem for stem in placed))}
     track_order = {name: i for i, name in enumerate(dict.fromkeys(clip.track for clip in clips))}
     first_format = {(stem, track): channels for stem, track, channels in reversed(groups)}
     tracks: list[StemTrack] = []
@@ -62,7 +66,7 @@ def place_stems(
                 source_track=track,
                 lane=lane,
                 channels=channels,
-                enabled=_plays(stem, options.play),
+                enabled=_plays(stem, options.play) if options.playing is None else stem in options.playing,
                 clips=tuple(members),
             )
             for lane, members in enumerate(lanes)

@@ -9,6 +9,7 @@ from typing import Any
 from stemline._version import __version__
 from stemline.clips import RESIDUAL, Skip, StemRequest
 from stemline.workflow import ClipOutcome, RunResult, RunSettings
+from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import relative_to
 
 
@@ -26,6 +27,7 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
             "quality": settings.quality,
             "channels": settings.channels,
             "chain": settings.chain,
+            **derived_json(settings),
         },
         "clips": [_clip(clip, folder) for clip in result.clips],
         "notices": [
@@ -99,6 +101,15 @@ def _clip(clip: ClipOutcome, folder: Path) -> dict[str, Any]:
             "waveform": list(clip.residual_waveform),
         }
     )
+    files += [
+        {
+            "stem": sound.name,
+            "file": relative_to(folder, sound.path),
+            "waveform": list(sound.waveform),
+            "in_sum": False,
+        }
+        for sound in clip.derived
+    ]
     return {
         "clip": clip.name,
         "track": clip.track,

@@ -11,6 +11,7 @@ from typing import Any
 from stemline.errors import Code, OutputError, StemlineError
 from stemline.files import write_json
 from stemline.paths import cache_dir
+from stemline.workflow.derived_tracks import derived_names
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.results import Estimate
 from stemline.workflow.settings import RunSettings
@@ -25,7 +26,7 @@ def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
     work.
     """
     width = _BYTES_PER_SAMPLE[settings.sample_format or "wav24"]
-    sets = len(prepared.stems) + 1
+    sets = len(prepared.stems) + 1 + len(derived_names(settings))
     facts = prepared.facts
     written = sum(
         segment.range.length * facts[segment.source].channels * width * sets for segment in prepared.plan.segments

@@ -16,6 +16,7 @@ from stemline.hosts.base import Host
 from stemline.media import media_facts, source_within
 from stemline.plan import SeparationPlan, plan_separation
 from stemline.prompts import checked_requests
+from stemline.workflow.derived_tracks import check_names
 from stemline.workflow.previous_stems import finished_sets
 from stemline.workflow.settings import RunSettings
 
@@ -50,6 +51,7 @@ def prepare(
     Without it each clip has a file of just its range.
     """
     stems = checked_requests(stems)
+    check_names(settings, [stem.name for stem in stems])
     read = host.read_clips(settings.selection)
     clips = [_adapt(clip, settings) for clip in read.clips]
     skipped = list(read.skipped)

@@ -49,7 +49,9 @@ def find_finished(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) ->
     found: dict[str, FinishedFile] = {}
     for name, path in paths.items():
         record = read_sidecar(sidecar_path(path))
-        if not isinstance(record, StemRecord) or record.file is None or record.null is None:
+        if not isinstance(record, StemRecord) or record.file is None:
+            return None
+        if record.kind == "stem" and record.null is None:
             return None
         audio = path.with_name(record.file.name)
         try:

@@ -205,6 +205,7 @@ class StemRecord:
         null: The null measured on the written files; None in the tags of the file, which are written before.
         audio_sha256: SHA-256 of the audio alone; empty until the file is written.
         file: The finished file; None outside a sidecar.
+        kind: "stem", or "remix" or "fill" for a sound made from finished stems. Those are no part of the null.
         version: Version of the JSON form.
         extra: Values that this version does not know.
 
@@ -231,6 +232,7 @@ class StemRecord:
     null: RecordedNull | None = None
     audio_sha256: str = ""
     file: RecordedFile | None = None
+    kind: str = "stem"
     version: int = METADATA_VERSION
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -259,6 +261,7 @@ class StemRecord:
             null=RecordedNull.from_json(values.take("null", dict)) if "null" in values.rest else None,
             audio_sha256=values.take("audio_sha256", str, ""),
             file=_file(values) if "file" in values.rest else None,
+            kind=values.take("kind", str, "stem"),
             extra=values.rest,
         )
 
@@ -284,6 +287,7 @@ class StemRecord:
             "pad_samples": self.pad_samples,
             **({"null": self.null.to_json()} if self.null else {}),
             **({"audio_sha256": self.audio_sha256} if self.audio_sha256 else {}),
+            **({"kind": self.kind} if self.kind != "stem" else {}),
         }
 
 

@@ -93,6 +93,15 @@ class StemOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class DerivedOutcome:
+    """A remix or a fill of one clip, which is no part of the sum. `waveform` is as in `StemOutcome`."""
+
+    name: str
+    path: str
+    waveform: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClipOutcome:
     """One clip of an edit and its files.
 
@@ -115,6 +124,7 @@ class ClipOutcome:
         reused: Whether the files of an earlier run were found and kept.
         engine_s: Seconds that the model computed; 0 where nothing had to be computed.
         elapsed_s: Seconds that the clip took.
+        derived: Its remix and fills.
 
     Examples:
         >>> import stemline
@@ -141,6 +151,7 @@ class ClipOutcome:
     reused: bool
     engine_s: float
     elapsed_s: float
+    derived: tuple[DerivedOutcome, ...] = ()
 
     @property
     def speed(self) -> float:

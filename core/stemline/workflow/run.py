@@ -12,12 +12,14 @@ from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, StemRequest
 from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
+from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
+from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.estimate import remember_speed
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
 from stemline.workflow.progress import Hooks
-from stemline.workflow.results import ClipOutcome, Failure, Notice, Progress, RunResult, StemOutcome
+from stemline.workflow.results import ClipOutcome, DerivedOutcome, Failure, Notice, Progress, RunResult, StemOutcome
 from stemline.workflow.separation import SegmentResult, Separation
 from stemline.workflow.settings import RunSettings
 
@@ -44,6 +46,10 @@ def run_prepared(
     remember_speed(separation.model.id, *separation.computed())
     if hooks.stopped():
         raise Cancelled
+    derived_notices: list[Notice] = []
+    if derived_names(settings):
+        hooks.on_progress(Progress("mixing", 1, 1))
+        derived_notices = Derivation(prepared, settings, namer, hooks).complete(results)
     by_clip = {clip_id: result for result in results for clip_id in result.segment.clip_ids}
     done = [clip for clip in prepared.clips if by_clip[clip.clip_id].error is None]
     written = Written(())
@@ -58,7 +64,7 @@ def run_prepared(
             for clip in prepared.clips
             if (error := by_clip[clip.clip_id].error) is not None
         ),
-        notices=_notices(done, by_clip),
+        notices=(*_notices(done, by_clip), *derived_notices),
         tracks=written.tracks,
         output=written.output,
         notes=(*prepared.notes, *written.notes),
@@ -77,13 +83,17 @@ def _write_tracks(
     settings: RunSettings,
 ) -> Written:
     placed = []
-    for name in [*(stem.name for stem in prepared.stems), RESIDUAL]:
+    stems = [stem.name for stem in prepared.stems]
+    for name in [*stems, RESIDUAL, *derived_names(settings)]:
         for clip in done:
-            file = by_clip[clip.clip_id].files[name]
+            file = by_clip[clip.clip_id].files.get(name)
+            if file is None:  # a fill without room tone
+                continue
             held = by_clip[clip.clip_id].segment.range
             placed.append(PlacedStem(clip.clip_id, name, str(file.path), held, file.record.clip_json()))
     facts = {clip.clip_id: prepared.facts[clip.source] for clip in done}
-    tracks = place_stems(done, placed, facts, TrackOptions(settings.play, settings.checkerboard))
+    playing = playing_names(settings, stems) if derived_names(settings) else None
+    tracks = place_stems(done, placed, facts, TrackOptions(settings.play, settings.checkerboard, playing))
     disable = tuple(clip.clip_id for clip in done) if settings.disable_originals else ()
     run = {
         "version": METADATA_VERSION,
@@ -96,6 +106,7 @@ def _write_tracks(
             "channels": settings.channels,
             "chain": settings.chain,
             "play": settings.play,
+            **derived_json(settings),
         },
     }
     return host.write_tracks(tracks, WriteOptions(disable, run))
@@ -118,6 +129,11 @@ def _outcome(clip: ClipRange, result: SegmentResult, prepared: Prepared, setting
         null=null_of(result.files),
         stems=tuple(_stem(stem, result) for stem in prepared.stems),
         residual=str(residual.path),
+        derived=tuple(
+            DerivedOutcome(name, str(result.files[name].path), result.files[name].facts.waveform)
+            for name in derived_names(settings)
+            if name in result.files
+        ),
         mix_waveform=residual.facts.mix_waveform,
         residual_waveform=residual.facts.waveform,
         reused=result.reused,

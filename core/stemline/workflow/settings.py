@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,37 @@ from stemline.errors import UsageError
 from stemline.hosts.base import Selection
 from stemline.options import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES, check_choice
 from stemline.plan import PlanSettings
+
+MAX_GAIN_DB = 24.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """What takes the place of a removed stem: room tone, learnt where the stem is silent.
+
+    The fill is a separate file and track. It is no part of the sum that gives back the mix.
+
+    Attributes:
+        instead: Fade the residual down where the stem sounds, so that nothing of the stem is heard; False adds the
+            room tone under the residual throughout.
+        gain_db: Gain of the room tone, at most 24 dB.
+
+    Raises:
+        UsageError: A gain that is not a number, or above the limit.
+
+    Example:
+        >>> import stemline
+        >>> settings = stemline.Settings(replace={"dialogue": stemline.Replace()})
+        >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out", settings=settings)
+        >>> sorted(result.derived)
+        ['fill dialogue', 'residual.kept']
+    """
+
+    instead: bool = True
+    gain_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_gain(self.gain_db, "the gain of a fill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +59,9 @@ class Settings:
         chain: Take each stem from what the stems before it left of the mix.
         overwrite: Replace results that exist already.
         priority: Jobs of a higher priority run first.
+        remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
+            stay as they are. Adds one file, `remix`, beside the stems.
+        replace: What takes the place of a removed stem, by stem name.
 
     Raises:
         UsageError: A value that no run accepts.
@@ -48,6 +84,8 @@ class Settings:
     chain: bool = False
     overwrite: bool = False
     priority: int = 0
+    remix: Mapping[str, float] = field(default_factory=dict)
+    replace: Mapping[str, Replace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice("quality", self.quality, QUALITIES)
@@ -57,6 +95,8 @@ class Settings:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")
         if abs(self.priority) > MAX_PRIORITY:
             raise UsageError(f"priority must be -{MAX_PRIORITY} to {MAX_PRIORITY}, not {self.priority}.")
+        for name, gain_db in self.remix.items():
+            check_gain(gain_db, f"the amount of {name!r}", silence=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +120,9 @@ class RunSettings(Settings):
         check_choice("play", self.play, PLAYS)
         if self.audition_s < 0:
             raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")
+
+
+def check_gain(gain_db: float, what: str, *, silence: bool = False) -> None:
+    """Raise UsageError for a gain that is not a number of dB up to 24; minus infinity only with `silence`."""
+    if math.isnan(gain_db) or gain_db > MAX_GAIN_DB or (gain_db == -math.inf and not silence):
+        raise UsageError(f"{what[:1].upper()}{what[1:]} must be a number of dB up to {MAX_GAIN_DB:g}, not {gain_db}.")

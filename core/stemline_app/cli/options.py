@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 import stemline
@@ -31,6 +32,29 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         help="one estimate for all channels (default), every channel by itself, or a fold-down to mono",
     )
     parser.add_argument("--chain", action="store_true", help="take each stem from what the stems before it left")
+    parser.add_argument(
+        "--remix",
+        action="append",
+        default=[],
+        metavar="NAME=DB[,NAME=DB]",
+        help="add one more track, remix, with these stems louder or softer: dialogue=-12; off removes a stem",
+    )
+    parser.add_argument(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="NAME=room",
+        help="add a track with room tone in the place of this stem; may be repeated",
+    )
+    parser.add_argument(
+        "--replace-gain", type=float, default=0.0, metavar="DB", help="gain of the room tone (default 0)"
+    )
+    parser.add_argument(
+        "--replace-mode",
+        choices=("instead", "under"),
+        default="instead",
+        help="fade the residual down where the stem is heard (default), or add the room tone under it throughout",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     add_json(parser)
     parser.add_argument(
@@ -68,7 +92,39 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         sample_format=args.format,
         chain=args.chain,
         overwrite=args.overwrite,
+        remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
+        replace={
+            parse_replace(argument): stemline.Replace(instead=args.replace_mode == "instead", gain_db=args.replace_gain)
+            for argument in args.replace
+        },
     )
+
+
+def parse_remix(argument: str) -> list[tuple[str, float]]:
+    """Return names and gains in dB of NAME=DB[,NAME=DB]; "off" is minus infinity. Raises UsageError."""
+    pairs = []
+    for part in argument.split(","):
+        name, _, amount = part.rpartition("=")
+        try:
+            gain_db = -math.inf if amount.strip().lower() == "off" else float(amount)
+        except ValueError:
+            gain_db = math.nan
+        if not name.strip() or math.isnan(gain_db) or (math.isinf(gain_db) and amount.strip().lower() != "off"):
+            raise stemline.UsageError(
+                f"--remix takes NAME=DB, not {part[:80]!r}.", advice="For example --remix dialogue=-12,music=off."
+            )
+        pairs.append((name.strip(), gain_db))
+    return pairs
+
+
+def parse_replace(argument: str) -> str:
+    """Return the stem name of NAME=room. Raises UsageError."""
+    name, _, method = argument.rpartition("=")
+    if not name.strip() or method.strip().lower() != "room":
+        raise stemline.UsageError(
+            f"--replace takes NAME=room, not {argument[:80]!r}.", advice="For example --replace dialogue=room."
+        )
+    return name.strip()
 
 
 def parse_stem(argument: str) -> tuple[str, str]:

@@ -74,11 +74,18 @@ def print_results(results: Sequence[ClipOutcome | Result], folder: Path) -> None
         name = clip.name if isinstance(clip, ClipOutcome) else Path(clip.media).name
         rows = [(f"{stem.stem}{'' if stem.found else ' (not found)'}", stem.path) for stem in clip.stems]
         rows.append(("residual", clip.residual))
+        rows += [(f"{sound} (not in the sum)", path) for sound, path in _derived(clip)]
         for i, (stem, path) in enumerate(rows):
             shown = relative_to(folder, path)
             first = (name, f"{clip.null.dbfs:g}", _speed(clip)) if i == 0 else ("", "", "")
             table.add_row(*(Text(visible(cell)) for cell in (first[0], stem, shown)), first[1], first[2])
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+
+
+def _derived(clip: ClipOutcome | Result) -> list[tuple[str, str]]:
+    if isinstance(clip, ClipOutcome):
+        return [(sound.name, sound.path) for sound in clip.derived]
+    return list(clip.derived.items())
 
 
 def _speed(clip: ClipOutcome | Result) -> str:

@@ -1,0 +1,285 @@
+"""Write sounds that are made from finished stem files: the remix, and room tone in the place of removed stems.
+
+They are further files and tracks. None of them is part of the sum whose null is measured, and the stem files stay as
+they are: another amount or another fill computes nothing but itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
+from stemline.errors import Cancelled, Code
+from stemline.files import write_json
+from stemline.fill import LEAST_S, ActivityMeter, fill_gains, learn_room_tone
+from stemline.identity import digest
+from stemline.media import (
+    AudioFormat,
+    AudioReader,
+    BeyondFullScaleError,
+    SampleFormat,
+    open_audio,
+    open_writer,
+    quantise,
+)
+from stemline.workflow.derived_tracks import KEPT, REMIX, fill_name, gains_json
+from stemline.workflow.fileset import BLOCK_SAMPLES, Block, WaveformMeter, file_path
+from stemline.workflow.outputs import Namer
+from stemline.workflow.prepare import Prepared
+from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished
+from stemline.workflow.progress import Hooks
+from stemline.workflow.recipe import stem_tags
+from stemline.workflow.record import RecordedPrompt, StemRecord, sidecar_path
+from stemline.workflow.results import Notice
+from stemline.workflow.separation import SegmentResult
+from stemline.workflow.settings import Replace, RunSettings
+
+_WRITERS = 2
+_ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media
+
+
+class Derivation:
+    """Write the derived sounds of all segments of a run. Used once.
+
+    Args:
+        prepared: The run's plan.
+        settings: The run's settings.
+        namer: Gives each file its path.
+        hooks: Progress and cancel.
+    """
+
+    def __init__(self, prepared: Prepared, settings: RunSettings, namer: Namer, hooks: Hooks) -> None:
+        self._prepared = prepared
+        self._settings = settings
+        self._namer = namer
+        self._hooks = hooks
+        self._rooms: dict[int, _Room] = {}
+
+    def complete(self, results: Sequence[SegmentResult]) -> list[Notice]:
+        """Add the derived files to each segment's files; return a notice for each segment without room tone.
+
+        Raises:
+            StemlineError: As for stem files, such as a full disk. Cancelled is one of them.
+        """
+        done = [result for result in results if result.error is None]
+        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="derived-writer") as writers:
+            try:
+                if self._settings.replace:
+                    for result, room in zip(done, writers.map(self._measure, done), strict=True):
+                        self._rooms[id(result)] = room
+                return [notice for notices in writers.map(self._write, done, [done] * len(done)) for notice in notices]
+            except BaseException:
+                self._hooks.stop()
+                writers.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _measure(self, result: SegmentResult) -> _Room:
+        """Find where the replaced stems of a segment sound, and where its room is undisturbed."""
+        facts = self._prepared.facts[result.segment.source]
+        replaced = list(self._settings.replace)
+        together = ActivityMeter(facts.sample_rate)
+        each = {name: ActivityMeter(facts.sample_rate) for name in replaced}
+        for blocks in self._blocks(result, [*replaced, RESIDUAL]):
+            removed = {name: blocks[name] for name in replaced}
+            together.feed(np.sum(list(removed.values()), axis=0, dtype=np.float32), blocks[RESIDUAL])
+            for name, block in removed.items():
+                each[name].feed(block, blocks[RESIDUAL])
+        return _Room(
+            quiet=together.quiet_pieces(),
+            active={name: meter.active_spans() for name, meter in each.items()},
+        )
+
+    def _blocks(self, result: SegmentResult, names: Sequence[str]) -> Iterator[dict[str, Block]]:
+        """Yield the files of a segment block by block, by name."""
+        length = result.segment.range.length
+        with ExitStack() as stack:
+            readers = {name: stack.enter_context(_open(result.files[name])) for name in names}
+            for start in range(0, length, BLOCK_SAMPLES):
+                if self._hooks.stopped():
+                    raise Cancelled
+                end = min(start + BLOCK_SAMPLES, length)
+                yield {name: reader.read(start, end) for name, reader in readers.items()}
+
+    def _write(self, result: SegmentResult, all_results: Sequence[SegmentResult]) -> list[Notice]:
+        notices: list[Notice] = []
+        if self._settings.replace:
+            origin = self._room_origin(result, all_results)
+            if origin is None:
+                notices += self._no_room(result)
+            if self._instead():
+                self._add(result, KEPT, {"instead": self._instead()}, lambda: self._kept(result))
+            if origin is not None:
+                for name, fill in self._settings.replace.items():
+                    self._add_fill(result, name, fill, origin)
+        if self._settings.remix:
+            gains = dict(self._settings.remix)
+            self._add(result, REMIX, {"gains_db": gains_json(gains)}, lambda: self._remix(result, gains))
+        return notices
+
+    def _no_room(self, result: SegmentResult) -> list[Notice]:
+        """Leave the residual of a segment as it is, and say why."""
+        self._rooms[id(result)] = _Room((), dict.fromkeys(self._settings.replace, ()))
+        clips = [clip.name for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
+        message = "No room tone was found, here or in other clips of this media, so the place is not filled."
+        names = map(fill_name, self._settings.replace)
+        return [Notice(clip, name, Code.ROOM_TONE_MISSING, message) for name in names for clip in clips]
+
+    def _instead(self) -> list[str]:
+        return sorted(name for name, fill in self._settings.replace.items() if fill.instead)
+
+    def _kept(self, result: SegmentResult) -> Iterator[Block]:
+        rate, at = self._facts(result).sample_rate, 0
+        spans = [self._rooms[id(result)].active[name] for name in self._instead()]
+        for blocks in self._blocks(result, [RESIDUAL]):
+            block = blocks[RESIDUAL]
+            gain = np.ones(block.shape[1], np.float32)
+            for active in spans:
+                gain *= fill_gains(active, at, at + block.shape[1], rate)[1]
+            at += block.shape[1]
+            yield block * gain
+
+    def _remix(self, result: SegmentResult, gains_db: Mapping[str, float]) -> Iterator[Block]:
+        base = KEPT if KEPT in result.files else RESIDUAL
+        names = [*(stem.name for stem in self._prepared.stems), base]
+        gains = {name: 10.0 ** (gains_db.get(RESIDUAL if name == KEPT else name, 0.0) / 20) for name in names}
+        for blocks in self._blocks(result, names):
+            mixed = sum(blocks[name].astype(np.float64) * gain for name, gain in gains.items() if gain > 0)
+            yield np.asarray(mixed + np.zeros_like(blocks[base], np.float64), np.float32)
+
+    def _add_fill(self, result: SegmentResult, stem: str, fill: Replace, origin: SegmentResult) -> None:
+        made_from = {
+            "method": "room",
+            "gain_db": fill.gain_db,
+            "instead": fill.instead,
+            "room": origin.files[RESIDUAL].record.audio_sha256,
+        }
+        active = self._rooms[id(result)].active[stem] if fill.instead else None
+        self._add(result, fill_name(stem), made_from, lambda: self._fill(result, origin, fill.gain_db, active))
+
+    def _fill(
+        self, result: SegmentResult, origin: SegmentResult, gain_db: float, active: tuple[SampleRange, ...] | None
+    ) -> Iterator[Block]:
+        with _open(origin.files[RESIDUAL]) as reader:
+            tone = learn_room_tone(reader, self._rooms[id(origin)].quiet)
+        seed = int(digest([result.files[RESIDUAL].record.key, result.segment.range.start_sample])[:16], 16)
+        gain, at = np.float32(10.0 ** (gain_db / 20)), 0
+        for block in tone.blocks(result.segment.range.length, seed=seed):
+            if self._hooks.stopped():
+                raise Cancelled
+            end = at + block.shape[1]
+            yield block * gain if active is None else block * (gain * fill_gains(active, at, end, tone.sample_rate)[0])
+            at = end
+
+    def _room_origin(self, result: SegmentResult, all_results: Sequence[SegmentResult]) -> SegmentResult | None:
+        """Return the segment to learn room tone from, None where no segment of the media has enough.
+
+        It is this one, or the nearest of the same media where this one has less than half a second.
+        """
+        rate, place = self._facts(result).sample_rate, result.segment.range.start_sample
+        seconds = {
+            id(other): sum(piece.length for piece in self._rooms[id(other)].quiet) / rate
+            for other in all_results
+            if other.segment.source == result.segment.source
+        }
+        if seconds[id(result)] >= _ENOUGH_S:
+            return result
+        enough = [other for other in all_results if seconds.get(id(other), 0.0) >= _ENOUGH_S]
+        nearest = min(enough, key=lambda other: abs(other.segment.range.start_sample - place), default=result)
+        return nearest if seconds[id(nearest)] >= LEAST_S else None
+
+    def _facts(self, result: SegmentResult) -> MediaFacts:
+        return self._prepared.facts[result.segment.source]
+
+    def _add(
+        self, result: SegmentResult, name: str, made_from: Mapping[str, object], blocks: Callable[[], Iterator[Block]]
+    ) -> None:
+        """Find the file that an earlier run wrote of the same parts, or write it."""
+        basis = result.files[RESIDUAL]
+        of = {part: file.record.audio_sha256 for part, file in result.files.items() if part != REMIX}
+        recipe = {"derived": name, "seed": self._settings.seed, "of": of, **made_from}
+        fingerprint = digest({**recipe, "format": basis.facts.sample_format})
+        facts = self._facts(result)
+        path = self._namer(result.segment, facts, name, fingerprint)
+        paths, fingerprints = {name: path}, {name: fingerprint}
+        finished = find_finished(paths, fingerprints)
+        if finished is None:
+            if not self._settings.overwrite:
+                check_free(paths, fingerprints)
+            record = replace(
+                basis.record,
+                stem=name,
+                kind="remix" if name == REMIX else "fill",
+                prompt=RecordedPrompt(),
+                job="",
+                key=digest(recipe),
+                null=None,
+                audio_sha256="",
+                file=None,
+                extra={**basis.record.extra, "made_from": dict(made_from)},
+            )
+            with claim(paths, fingerprints, overwrite=self._settings.overwrite):
+                finished = {name: _write_file(_Place(path, fingerprint, facts), record, basis, blocks)}
+        result.files[name] = finished[name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Of one segment, in samples of its files: where the room is undisturbed, and where each replaced stem sounds."""
+
+    quiet: tuple[SampleRange, ...]
+    active: Mapping[str, tuple[SampleRange, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one derived file goes. `path` has no suffix."""
+
+    path: Path
+    fingerprint: str
+    facts: MediaFacts
+
+
+def _write_file(
+    place: _Place, record: StemRecord, basis: FinishedFile, blocks: Callable[[], Iterator[Block]]
+) -> FinishedFile:
+    """Write one derived file and its sidecar, in the format of the residual or, beyond full scale, in 32-bit float."""
+    with _open(basis) as reader:
+        channels, rate, layout = reader.channels, reader.sample_rate, reader.layout
+    length = record.source.range.length
+    for sample_format in dict.fromkeys((SampleFormat(basis.facts.sample_format), SampleFormat.WAV32F)):
+        audio_format = AudioFormat(sample_format, rate, channels, layout)
+        path = file_path(place.path, audio_format)
+        meter = WaveformMeter(length)
+        try:
+            with open_writer(path, audio_format, stem_tags(record, place.facts, place.fingerprint)) as writer:
+                for block in blocks():
+                    exact = block if sample_format.is_float else quantise(block, SampleFormat.WAV24)
+                    meter.add(exact)
+                    writer.write(exact)
+        except BeyondFullScaleError:
+            continue
+        break
+    file = replace(
+        basis.facts,
+        fingerprint=place.fingerprint,
+        name=path.name,
+        size_bytes=path.stat().st_size,
+        sample_format=str(sample_format),
+        found=True,
+        warnings=(),
+        waveform=meter.columns(),
+        mix_waveform=(),
+    )
+    finished = replace(record, audio_sha256=writer.audio_sha256, file=file)
+    write_json(sidecar_path(place.path), finished.to_json())
+    return FinishedFile(path, finished)
+
+
+def _open(file: FinishedFile) -> AudioReader:
+    return open_audio(MediaSource(str(file.path)))

@@ -1,0 +1,153 @@
+"""Remixes and fills that change the stems, repeat work, sound twice, or are lost without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import opentimelineio as otio
+import pytest
+
+from conftest import ROOT
+from runs.conftest import noise, record_in
+from runs.test_separate import samples
+
+Command = Callable[..., tuple[int, dict[str, Any], str]]
+INTERVIEW = ROOT / "examples" / "interview"
+
+
+def derived(answer: dict[str, Any], name: str) -> Path:
+    return Path(answer["results"][0]["derived"][name])
+
+
+def level_db(block: np.ndarray) -> float:
+    return float(10 * np.log10((block**2).mean() + 1e-12))
+
+
+def test_a_remix_is_the_stems_and_the_residual_at_their_amounts(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    code, answer, _ = command(
+        "separate", media, "--stem", "a=x", "--model", "noop", "--remix", "a=-20,residual=-6", "-o", tmp_path
+    )
+    assert code == 0
+    stem, residual = answer["results"][0]["stems"][0]["path"], answer["results"][0]["residual"]
+    expected = samples(stem) * 10 ** (-20 / 20) + samples(residual) * 10 ** (-6 / 20)
+    assert np.abs(samples(derived(answer, "remix")) - expected).max() <= 2.0**-23
+    assert answer["results"][0]["null"] == {"peak": 0.0, "dbfs": -240.0}
+
+
+def test_off_takes_the_stem_away_completely(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    _, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", "--remix", "a=off", "-o", tmp_path)
+    assert np.array_equal(samples(derived(answer, "remix")), samples(answer["results"][0]["residual"]))
+    assert record_in(str(derived(answer, "remix"))).extra["made_from"] == {"gains_db": {"a": "off"}}
+
+
+def test_a_remix_beyond_full_scale_is_not_clipped(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    _, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", "--remix", "a=24", "-o", tmp_path)
+    assert np.abs(samples(derived(answer, "remix"))).max() > 1.0
+    assert np.abs(samples(answer["results"][0]["stems"][0]["path"])).max() < 1.0
+
+
+def test_another_amount_leaves_the_stems_alone_and_computes_nothing(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    arguments = ("separate", media, "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    _, plain, _ = command(*arguments)
+    stem = Path(plain["results"][0]["stems"][0]["path"])
+    before = (stem.read_bytes(), stem.stat().st_mtime_ns)
+    _, first, _ = command(*arguments, "--remix", "a=-3")
+    soft = derived(first, "remix").read_bytes()
+    code, _, message = command(*arguments, "--remix", "a=-30")
+    assert code != 0, "another amount is another file of the same name"
+    assert "remix" in message
+    assert derived(first, "remix").read_bytes() == soft
+    code, second, _ = command(*arguments, "--remix", "a=-30", "--overwrite")
+    assert code == 0
+    assert second["results"][0]["engine_s"] == 0
+    assert derived(second, "remix").read_bytes() != soft
+    assert (stem.read_bytes(), stem.stat().st_mtime_ns) == before
+    written = derived(second, "remix").stat().st_mtime_ns
+    command(*arguments, "--remix", "a=-30")
+    assert derived(second, "remix").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--remix", "b=-3"), "'b', which is not a stem"),
+        (("--remix", "a=loud"), "--remix takes NAME=DB"),
+        (("--remix", "a=inf"), "--remix takes NAME=DB"),
+        (("--remix", "a=99"), "up to 24"),
+        (("--replace", "b=room"), "'b', which is not a stem"),
+        (("--replace", "residual=room"), "'residual', which is not a stem"),
+        (("--replace", "a=magic"), "--replace takes NAME=room"),
+        (("--stem", "remix=y", "--remix", "a=-3"), "'remix' is reserved"),
+    ],
+)
+def test_bad_amounts_and_fills_stop_before_any_work(
+    command: Command, tmp_path: Path, option: tuple[str, ...], message: str
+) -> None:
+    media = noise(tmp_path / "in.wav")
+    out = tmp_path / "out"
+    code, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", *option, "-o", out)
+    assert code == 2
+    assert message in answer["errors"][0]["message"]
+    assert not out.exists() or not any(out.iterdir())
+
+
+def test_a_sound_heard_throughout_is_not_filled_with_itself(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    code, answer, _ = command(
+        "separate", media, "--stem", "a=x", "--model", "noop", "--replace", "a=room", "-o", tmp_path
+    )
+    assert code == 0
+    assert "fill a" not in answer["results"][0]["derived"]
+    assert [w["code"] for w in answer["results"][0]["warnings"]] == ["ROOM_TONE_MISSING"]
+    assert np.array_equal(samples(derived(answer, "residual.kept")), samples(answer["results"][0]["residual"]))
+
+
+def test_room_tone_keeps_the_level_where_dialogue_was(command: Command, tmp_path: Path) -> None:
+    media = INTERVIEW / "camera.mp4"
+    arguments = (
+        "separate",
+        media,
+        "--stem",
+        "dialogue=speech",
+        "--replace",
+        "dialogue=room",
+        "--in",
+        "3",
+        "--out",
+        "9",
+    )
+    code, answer, _ = command(*arguments, "-o", tmp_path / "one")
+    assert code == 0
+    kept, fill = samples(derived(answer, "residual.kept")), samples(derived(answer, "fill dialogue"))
+    dialogue = samples(answer["results"][0]["stems"][0]["path"])
+    assert kept.shape == fill.shape == dialogue.shape
+    quarter = 12_000
+    heard = [level_db((kept + fill)[:, at : at + quarter]) for at in range(0, kept.shape[1] - quarter, quarter)]
+    assert max(heard) - min(heard) < 6.0, "no hole and no bump where the voice was"
+    spoken = level_db(dialogue) > -60
+    assert spoken
+    loud = np.abs(dialogue).max(axis=0) > 0.1
+    assert np.abs(kept[:, loud]).max() < 1e-3, "no leakage of the voice is heard there"
+    assert answer["results"][0]["null"]["dbfs"] <= -140
+    _, again, _ = command(*arguments, "-o", tmp_path / "two")
+    assert derived(again, "fill dialogue").read_bytes() == derived(answer, "fill dialogue").read_bytes()
+    assert record_in(str(derived(answer, "fill dialogue"))).kind == "fill"
+
+
+def test_an_edit_plays_the_intended_mix_and_nothing_twice(command: Command, tmp_path: Path) -> None:
+    code, answer, _ = command(
+        "batch", INTERVIEW / "edit.otio", "--stem", "a=x", "--model", "noop", "--remix", "a=-12", "-o", tmp_path
+    )
+    assert code == 0
+    edit = otio.adapters.read_from_file(answer["results"][0]["output"])
+    enabled = {track.name.split(" ")[0]: track.enabled for track in edit.audio_tracks() if track.name[0].islower()}
+    assert enabled == {"a": False, "residual": False, "remix": True}
+    originals = [clip for track in edit.audio_tracks() if not track.name[0].islower() for clip in track.find_clips()]
+    assert sum(clip.enabled for clip in originals) == answer["results"][0]["clips"]["skipped"] - 1

@@ -17,7 +17,8 @@ import stemline
 
 NAMES = {
     "Block", "Cancelled", "Client", "ClipOutcome", "Code", "EditError", "EditOptions", "EditResult", "HostError",
-    "InputError", "MediaError", "NoServerError", "OutputError", "Progress", "Prompt", "Record", "Replace", "Result", "Run",
+    "InputError", "MediaError", "NoServerError", "OutputError", "Progress", "Prompt", "Record", "Replace", "Result",
+    "Run",
     "SeparationError", "Settings", "Span", "Stem", "StemOutcome", "StemlineError", "UsageError", "Verdict",
     "__version__", "connect", "separate", "separate_edit", "start", "verify",
 }  # fmt: skip

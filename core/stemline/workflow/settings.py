@@ -29,12 +29,11 @@ class Replace:
     Raises:
         UsageError: A gain that is not a number, or above the limit.
 
-    Example:
+    Examples:
         >>> import stemline
         >>> settings = stemline.Settings(replace={"dialogue": stemline.Replace()})
-        >>> result = stemline.separate("interview.wav", {"dialogue": "speech"}, output="out", settings=settings)
-        >>> sorted(result.derived)
-        ['fill dialogue', 'residual.kept']
+        >>> settings.replace["dialogue"].instead
+        True
     """
 
     instead: bool = True

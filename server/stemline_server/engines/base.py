@@ -16,7 +16,7 @@ and the server then calls the class with the variant as its only argument.
 
 All data classes here are frozen and can be pickled, so an engine may run in another process than the server.
 
-Example:
+Examples:
     A complete engine that returns half of the mix for every prompt:
 
     >>> from stemline.errors import Code, UsageError

@@ -8,6 +8,7 @@ from typing import Any
 
 import opentimelineio as otio
 
+from stemline.errors import EditError
 from stemline_otio.effects import effect_name, is_carried, is_idle
 from stemline_otio.exact import Ticks, rational_time, ticks_of
 from stemline_otio.facts import FCP_KEY, fcp_facts
@@ -61,14 +62,20 @@ def effects_of_nests(clip: otio.core.Composable) -> Iterator[str]:
 
 
 def copy_markers(original: otio.core.Item, shift: Ticks) -> list[otio.schema.Marker]:
-    """Copies of the markers, moved by the difference between the clip's time and its stem's."""
+    """Return copies of the markers, moved by the difference between the clip's time and its stem's.
+
+    A marker whose time cannot be read is left out.
+    """
     markers: list[otio.schema.Marker] = []
     if not len(original.markers):
         return markers
     for marker in original.markers:
-        twin = copy.deepcopy(marker)
         span = marker.marked_range
-        start = rational_time(ticks_of(span.start_time) + shift, span.start_time.rate)
+        try:
+            start = rational_time(ticks_of(span.start_time) + shift, span.start_time.rate)
+        except EditError:
+            continue
+        twin = copy.deepcopy(marker)
         twin.marked_range = otio.opentime.TimeRange(start, span.duration)
         markers.append(twin)
     return markers

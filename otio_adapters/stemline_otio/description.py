@@ -2,6 +2,12 @@
 
 from stemline.hosts.description import HostDescription
 
+FCPXML_ADVICE = (
+    "Final Cut Pro exports XML 1.x (.fcpxml, .fcpxmld), which is not Final Cut 7 XML. Import it into DaVinci Resolve "
+    "(File > Import > Timeline) and export the timeline as OpenTimelineIO there; or convert it to Final Cut 7 XML, for "
+    "instance with CommandPost or XtoCC, as for Premiere Pro."
+)
+
 DESCRIPTION = HostDescription(
     name="otio",
     title="OpenTimelineIO, Final Cut 7 XML, AAF and EDL",
@@ -10,13 +16,17 @@ DESCRIPTION = HostDescription(
     refuses={
         ".drp": "In DaVinci Resolve, choose File > Export > Timeline and the type OpenTimelineIO.",
         ".drt": "In DaVinci Resolve, choose File > Export > Timeline and the type OpenTimelineIO.",
-        ".fcpxml": "Export the sequence as .otio or as Final Cut 7 XML.",
-        ".fcpxmld": "Export the sequence as .otio or as Final Cut 7 XML.",
+        ".fcpxml": FCPXML_ADVICE,
+        ".fcpxmld": FCPXML_ADVICE,
         ".kdenlive": "In Kdenlive 25.04 or later, choose File > Export OpenTimelineIO.",
         ".mlt": "In Shotcut, choose File > Export > EDL.",
         ".prproj": "In Premiere Pro, choose File > Export > Final Cut Pro XML.",
     },
     edit_files="stemline_otio.edit_files:FILES",
     checks=("stemline_otio.checks:edit_format_checks",),
-    dialects={"generic": "stemline_otio.dialect:Dialect.GENERIC"},
+    dialects={
+        "generic": "stemline_otio.dialect:Dialect.GENERIC",
+        "kdenlive": "stemline_otio.dialect:Dialect.KDENLIVE",
+        "mlt7.12": "stemline_otio.dialect:Dialect.MLT_7_12",
+    },
 )

@@ -12,7 +12,16 @@ import opentimelineio as otio
 
 from stemline.errors import MediaError
 from stemline_otio.effects import RESOLVE_KEY
-from stemline_otio.exact import Span, Ticks, frame_ticks, rational_range
+from stemline_otio.exact import (
+    Span,
+    Ticks,
+    frame_ticks,
+    known_span,
+    known_start,
+    rational_range,
+    rational_time,
+    ticks_of,
+)
 from stemline_otio.links import existing_file, is_relative_link, is_windows_path, plain_path
 from stemline_otio.reading import Placed
 
@@ -20,12 +29,35 @@ _AUDIO_TYPES = {1: "Mono", 2: "Stereo", 6: "5.1", 8: "7.1"}
 
 
 class Dialect(StrEnum):
-    """`generic` is OTIO as written; `resolve` is what DaVinci Resolve's importer takes, which rejects other documents
-    without a word: bare absolute paths, an available range and a source range in the file's timecode everywhere, a
-    global start time, named tracks, and its own metadata for channels."""
+    """How the program that imports the result wants it.
+
+    `generic` is OTIO as written. `resolve` is what DaVinci Resolve's importer takes, which rejects other documents
+    without a message: bare absolute paths, an available range and a source range in the file's timecode everywhere, a
+    global start time, named tracks, and its own metadata for channels. `kdenlive` counts media from its first frame, as
+    Kdenlive (25.04 and later) does, and takes the separated originals out, which Kdenlive would import enabled.
+    `mlt7.12` does the same, with stem files that begin where their clips begin: MLT 7.12, the player of Kdenlive and
+    Shotcut of 2022 and 2023, enters a 24-bit WAV up to 11 ms late.
+    """
 
     GENERIC = "generic"
     RESOLVE = "resolve"
+    KDENLIVE = "kdenlive"
+    MLT_7_12 = "mlt7.12"
+
+    @property
+    def counts_from_zero(self) -> bool:
+        """Whether ranges count from the first frame of the media instead of from its timecode."""
+        return self in (Dialect.KDENLIVE, Dialect.MLT_7_12)
+
+    @property
+    def removes_originals(self) -> bool:
+        """Whether the program ignores that a clip is disabled, so that the originals must be taken out."""
+        return self in (Dialect.KDENLIVE, Dialect.MLT_7_12)
+
+    @property
+    def starts_at_clip(self) -> bool:
+        """Whether a stem file must begin where its clip begins, without a handle in front."""
+        return self is Dialect.MLT_7_12
 
 
 def link_to(path: Path, folder: Path, dialect: Dialect) -> str:
@@ -43,7 +75,7 @@ def file_zero(placed: Placed, dialect: Dialect) -> Ticks | None:
     """The time that stands for the media's first sample in stem clips; None: a stem file counts from its own start."""
     if dialect is Dialect.RESOLVE:
         return placed.clock.timecode
-    return placed.clock.zero or None
+    return None if dialect.counts_from_zero else placed.clock.zero or None
 
 
 def relink_originals(timeline: otio.schema.Timeline, folder: Path, output: Path, dialect: Dialect) -> None:
@@ -65,12 +97,15 @@ def _moved(link: str, folder: Path, output: Path, dialect: Dialect) -> str:
             return link
         spelled = link if existing_file(folder / link) else unquote(link)
         return link_to(Path(os.path.normpath(folder / spelled)), output, dialect)
-    if dialect is Dialect.RESOLVE and not is_windows_path(link):
-        try:
-            return plain_path(link)
-        except MediaError:  # a web address stays one
-            return link
-    return link
+    if is_windows_path(link) or dialect is Dialect.GENERIC:
+        return link
+    try:
+        plain = plain_path(link)
+    except MediaError:  # a web address stays one
+        return link
+    # Kdenlive parses links as URLs: a "#" or "%" in a bare path would be lost.
+    is_local = plain.startswith("/") and not plain.startswith("//")
+    return Path(plain).as_uri() if is_local and dialect is not Dialect.RESOLVE else plain
 
 
 def _references(
@@ -96,7 +131,7 @@ def shape_for_resolve(timeline: otio.schema.Timeline, rate: float) -> None:
 def shape_original_for_resolve(clip: otio.schema.Clip, placed: Placed) -> None:
     """Gives a clip that says nothing of its media's range the one that was read from the file."""
     reference = clip.media_reference
-    if reference is not None and reference.available_range is None:
+    if reference is not None and known_span(reference.available_range) is None:
         rate, zero = placed.clock.rate, placed.clock.zero
         frame = frame_ticks(rate)
         reference.available_range = rational_range(Span(zero, zero + placed.media_length // frame * frame), rate)
@@ -117,3 +152,36 @@ def shape_stem_track(track: otio.schema.Track, channels: int) -> None:
         "Locked": False,
         "SoloOn": False,
     }
+
+
+def count_from_zero(clip: otio.schema.Clip, placed: Placed | None, dialect: Dialect) -> None:
+    """Make the ranges of an original count as Kdenlive's importer does: from the first frame of the media.
+
+    Kdenlive takes a timecode off that the program `mediainfo` finds, which knows those of QuickTime and MXF files but
+    not the time stamp of a broadcast WAV.
+    """
+    reference = clip.media_reference
+    if reference is None or clip.source_range is None:
+        return
+    start = placed.clock.zero if placed is not None else known_start(reference.available_range)
+    if start is None:
+        return
+    label = placed.clock.label if placed is not None and dialect is Dialect.KDENLIVE else 0
+    rate = clip.source_range.duration.rate
+    for item in (clip, *clip.markers):
+        _shift(item, label - start)
+    available = known_span(reference.available_range)
+    length = available.duration if available is not None else placed.media_length if placed is not None else None
+    frame = frame_ticks(rate)
+    reference.available_range = (
+        rational_range(Span(label, label + length // frame * frame), rate) if length is not None else None
+    )
+
+
+def _shift(item: otio.schema.Clip | otio.schema.Marker, ticks: Ticks) -> None:
+    """Move the range of a clip or of a marker on it; a time that cannot be read stays."""
+    name = "source_range" if isinstance(item, otio.schema.Clip) else "marked_range"
+    span = getattr(item, name)
+    if known_span(span) is not None:
+        begin = rational_time(ticks_of(span.start_time) + ticks, span.start_time.rate)
+        setattr(item, name, otio.opentime.TimeRange(begin, span.duration))

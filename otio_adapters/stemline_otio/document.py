@@ -15,6 +15,7 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError, OutputError
 from stemline.files import is_full
+from stemline_otio.schema_repair import repaired
 
 # OpenTimelineIO's parser and its copying recurse in native code: text nested some ten thousand deep ends the process.
 _MAX_JSON_DEPTH = 1000
@@ -24,8 +25,16 @@ _NUMBER_LINE = re.compile(r'^(\s*(?:"(?:[^"\\]|\\.)*"\s*:\s*)?)(-?\d[\d.eE+-]*)(
 _SCHEMA = re.compile(r'"OTIO_SCHEMA"\s*:\s*"([A-Za-z_]\w*)\.(\d+)"')
 
 
+_UNREADABLE = (otio.exceptions.OTIOError, ValueError, KeyError, TypeError, RuntimeError)
+
+
 def read_timeline(path: Path) -> otio.schema.Timeline:
-    """The timeline of an .otio file.
+    """Return the timeline of an .otio file, as `read_document` does, without its notes."""
+    return read_document(path)[0]
+
+
+def read_document(path: Path) -> tuple[otio.schema.Timeline, tuple[str, ...]]:
+    """Return the timeline of an .otio file, and what of it could not be read and is not needed.
 
     Raises EditError in one sentence for a file that is missing, no OTIO, of a newer schema, nested without end, or
     without exactly one timeline.
@@ -37,19 +46,29 @@ def read_timeline(path: Path) -> otio.schema.Timeline:
     _refuse_deep_json(data, path)
     try:
         text = data.decode("utf-8-sig")
-        root = otio.core.deserialize_json_from_string(text)
     except UnicodeDecodeError as error:
         raise EditError(f"{path} is not an OTIO file: it is not UTF-8 text.") from error
-    except otio.exceptions.UnsupportedSchemaError as error:
-        raise EditError(
+    try:
+        return only_timeline(otio.core.deserialize_json_from_string(text), path), ()
+    except _UNREADABLE as error:
+        found = repaired(text)
+        if found is None:
+            raise _unreadable(path, text, error) from error
+    try:
+        return only_timeline(otio.core.deserialize_json_from_string(found[0]), path), found[1]
+    except _UNREADABLE as error:
+        raise _unreadable(path, found[0], error) from error
+
+
+def _unreadable(path: Path, text: str, error: Exception) -> EditError:
+    if isinstance(error, otio.exceptions.UnsupportedSchemaError):
+        return EditError(
             f"{path} is of a newer OTIO schema ({_newer_schemas(text)}) than OpenTimelineIO {otio.__version__} reads.",
             code=Code.EDIT_SCHEMA_UNSUPPORTED,
             advice="Export it for an older OTIO version, or update OpenTimelineIO.",
-        ) from error
-    except (otio.exceptions.OTIOError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EditError(f"{path} is not a readable OTIO file ({reason}).", advice="Export it again.") from error
-    return only_timeline(root, path)
+        )
+    reason = " ".join(str(error).split())[:200]
+    return EditError(f"{path} is not a readable OTIO file ({reason}).", advice="Export it again.")
 
 
 def refuse_endless_nesting(timeline: otio.schema.Timeline) -> None:

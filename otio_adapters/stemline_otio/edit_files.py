@@ -18,6 +18,7 @@ from stemline_otio.export import (
     check_names,
     export_stems,
     export_waves,
+    frame_rate_of_edit,
     rewrite_edit,
 )
 from stemline_otio.formats import AAF, FCP_XML, ReadOptions, require_adapter
@@ -48,13 +49,19 @@ class OtioEditFiles:
             raise UsageError(message, advice="Omit --format, or give wav24 or wav32f.")
 
     def open_edit(self, request: OpenRequest) -> OtioEdit:
-        """Open an edit of any readable format. Raises EditError, OutputError and UsageError."""
+        """Open an edit of any readable format.
+
+        Raises EditError and OutputError, and UsageError for an edit without the frame rate that `options.to` needs.
+        """
         options = request.options
         target = OtioTarget(
             request.target, load_dialect(options.dialect), options.lanes == "checkerboard", request.report
         )
         links = LinkRules(request.edit.parent, tuple(options.path_map), options.roots)
-        return open_edit(request.edit, target, links, ReadOptions(options.frame_rate, request.unpack_to))
+        edit = open_edit(request.edit, target, links, ReadOptions(options.frame_rate, request.unpack_to))
+        if options.to and options.frame_rate is None and not options.audition_s:
+            frame_rate_of_edit(edit.timeline)
+        return edit
 
     def deliver(self, request: DeliveryRequest) -> Delivered:
         """Write every format of `options.to`.

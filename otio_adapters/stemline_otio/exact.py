@@ -54,6 +54,14 @@ def exact_rate(rate: float) -> Fraction:
         raise EditError(f"The edit holds a time with the impossible rate {rate}.", advice="Export it again.") from error
 
 
+def is_rate(rate: float) -> bool:
+    """Return whether a number can be a rate."""
+    try:
+        return exact_rate(rate) > 0
+    except EditError:
+        return False
+
+
 def frame_rate_of(rate: float) -> Fraction | None:
     """The exact rate of a time that counts frames; None where the rate is so high that it counts samples."""
     exact = exact_rate(rate)
@@ -88,6 +96,26 @@ def span_of(time_range: otio.opentime.TimeRange) -> Span:
     if duration < 0:
         raise EditError("The edit holds a negative duration.", advice="Export it again.")
     return Span(start, start + duration)
+
+
+def known_span(time_range: otio.opentime.TimeRange | None) -> Span | None:
+    """Return a range, None where there is none or it holds a time that cannot be: Kdenlive writes the rate 0."""
+    try:
+        return span_of(time_range) if time_range is not None else None
+    except EditError:
+        return None
+
+
+def known_start(time_range: otio.opentime.TimeRange | None) -> Ticks | None:
+    """Return where a range begins, None where that is unknown. Zero is zero at any rate."""
+    if time_range is None:
+        return None
+    if time_range.start_time.value == 0:
+        return 0
+    try:
+        return ticks_of(time_range.start_time)
+    except EditError:
+        return None
 
 
 def to_ticks(seconds: Fraction) -> Ticks:

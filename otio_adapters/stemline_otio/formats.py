@@ -25,7 +25,7 @@ from stemline.extras import install_command
 from stemline.hosts.registry import unreadable_edit
 from stemline_otio.aaf_reader import read_aaf
 from stemline_otio.bundles import unpack_bundle
-from stemline_otio.document import only_timeline, read_timeline
+from stemline_otio.document import only_timeline, read_document
 from stemline_otio.edl import read_edl
 from stemline_otio.facts import settle_fcp
 from stemline_otio.xmeml import read_xmeml
@@ -79,9 +79,11 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
     unpack_to = options.unpack_to or folder / f"{path.name}.media"
     if suffix in (".otioz", ".otiod"):
         content = unpack_bundle(path, unpack_to)
-        return EditDocument(read_timeline(content), content.parent)
+        timeline, notes = read_document(content)
+        return EditDocument(timeline, content.parent, notes)
     if suffix == ".otio":
-        return EditDocument(read_timeline(path), folder)
+        timeline, notes = read_document(path)
+        return EditDocument(timeline, folder, notes)
     _check_readable(path)
     if suffix == ".edl":
         timeline, notes = read_edl(path, options.rate)

@@ -15,9 +15,15 @@ from stemline._version import __version__
 from stemline.clips import METADATA_VERSION, StemTrack
 from stemline.errors import Code, EditError, HostError, OutputError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
-from stemline_otio.dialect import Dialect, relink_originals, shape_for_resolve, shape_original_for_resolve
+from stemline_otio.dialect import (
+    Dialect,
+    count_from_zero,
+    relink_originals,
+    shape_for_resolve,
+    shape_original_for_resolve,
+)
 from stemline_otio.document import refuse_endless_nesting, save_timeline
-from stemline_otio.exact import ticks_of, to_seconds
+from stemline_otio.exact import is_rate, ticks_of, to_seconds
 from stemline_otio.facts import is_drop_frame
 from stemline_otio.formats import ReadOptions, read_edit
 from stemline_otio.links import LinkRules, MediaFinder
@@ -102,6 +108,8 @@ class OtioEdit:
         )
         built = builder.tracks(tracks)
         notes = list(builder.notes) + _disable(result, placed, options.disable_clips)
+        if self._target.dialect.counts_from_zero:
+            notes += shape_for_kdenlive(result, placed, options.disable_clips, self._target.dialect)
         relink_originals(result, self._links.folder.absolute(), folder, self._target.dialect)
         _insert(result, built)
         about = {"report": self._target.report} if self._target.report else {}
@@ -127,12 +135,12 @@ class OtioEdit:
     def _gap_rate(self) -> float:
         """The rate the edit itself counts in: its start time's, else that of the first thing on its tracks."""
         start = self._timeline.global_start_time
-        if start is not None and start.rate > 0:
+        if start is not None and is_rate(start.rate):
             return float(start.rate)
         for track in self._timeline.tracks:
             for item in track if isinstance(track, otio.schema.Track) else [track]:
                 span = item.source_range if isinstance(item, otio.core.Item) else None
-                if span is not None and span.duration.rate > 0:
+                if span is not None and is_rate(span.duration.rate):
                     return float(span.duration.rate)
         return _DEFAULT_RATE
 
@@ -183,6 +191,38 @@ def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_
         else:
             clip.enabled = False
     return [f"{several(pictures)}: left enabled for the picture, mute the sound by hand."] if pictures else []
+
+
+def shape_for_kdenlive(
+    timeline: otio.schema.Timeline, placed: Mapping[str, Placed], separated: Sequence[str], dialect: Dialect
+) -> list[str]:
+    """Count the media of all clips from zero and take the separated originals out; return what is left to know."""
+    by_path = {known.use.path: known for known in placed.values()}
+    clips = {path: _at(timeline, path) for path in by_path}
+    for path, clip in clips.items():
+        count_from_zero(clip, by_path[path], dialect)
+    known = {id(clip) for clip in clips.values()}
+    for clip in timeline.find_clips():
+        if id(clip) not in known:
+            count_from_zero(clip, None, dialect)
+    removed = [clip.name for clip_id in separated if (clip := _take_out(clips[placed[clip_id].use.path])) is not None]
+    if not removed:
+        return []
+    return [
+        f"{several(removed)}: taken out of the result, because the program imports disabled clips as enabled. The "
+        "originals are in the edit itself."
+    ]
+
+
+def _take_out(clip: otio.schema.Clip) -> otio.schema.Clip | None:
+    """Put a gap in the place of a disabled clip. Returns the clip, None where it stays for its picture."""
+    track = clip.parent()
+    if clip.enabled or not isinstance(track, otio.schema.Track):
+        return None
+    index = track.index(clip)
+    duration = clip.trimmed_range().duration
+    track[index] = otio.schema.Gap(source_range=otio.opentime.TimeRange(duration - duration, duration))
+    return clip
 
 
 def _at(timeline: otio.schema.Timeline, path: Sequence[int]) -> otio.schema.Clip:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import opentimelineio as otio
 
 from stemline.clips import ClipRange, MediaSource, Skip
-from stemline.errors import Code, MediaError, UsageError
+from stemline.errors import Code, EditError, MediaError, UsageError
 from stemline.hosts.base import ReadClips, Selection
 from stemline_otio.exact import Span, Ticks, frame_ticks, to_seconds
 from stemline_otio.sources import Clock, Sound, SoundFinder
@@ -82,9 +82,19 @@ def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, so
     children = timeline.tracks
     if tracks and not _is_audio(children[tracks[0].index]):
         reading.notes.append("The edit has no audio tracks: the sound of its video clips is used.")
-    for use in Walk(timeline, sounds.length_of).uses([track.index for track in tracks]):
+    walk = Walk(timeline, sounds.length_of)
+    for use in walk.uses([track.index for track in tracks]):
         _read_use(use, names[use.track], selection, sounds, reading)
+    reading.notes += walk.notes
+    _refuse_bad_times(reading)
     return reading
+
+
+def _refuse_bad_times(reading: Reading) -> None:
+    """Raises EditError where no clip of the edit has a time that can be."""
+    bad = [skip for skip in reading.skipped if skip.code is Code.CLIP_TIME_AMBIGUOUS and "holds a" in skip.reason]
+    if bad and len(bad) == len(reading.skipped) and not reading.clips:
+        raise EditError(bad[0].reason, advice="Export it again.")
 
 
 def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, reading: Reading) -> None:

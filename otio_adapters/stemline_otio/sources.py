@@ -21,9 +21,10 @@ from stemline_otio.exact import (
     day_of,
     frame_rate_of,
     frame_ticks,
+    known_span,
+    known_start,
     nearest_frame,
     span_of,
-    ticks_of,
     to_ticks,
     zero_at,
 )
@@ -38,14 +39,16 @@ from stemline_otio.words import several
 class Clock:
     """How a clip counts its media.
 
-    `zero` is the clip's own time of the media's first sample; `timecode` is what the file itself says of it, on the
-    clip's frames. `rate` is as the file spells it; `frame_rate` is None where the edit cuts on samples.
+    `zero` is the clip's own time of the media's first sample; `timecode` is what the file itself states of it, on the
+    clip's frames; `label` is the timecode of a picture or timecode track alone, which a WAV has not. `rate` is as the
+    file spells it; `frame_rate` is None where the edit cuts on samples.
     """
 
     rate: float
     frame_rate: Fraction | None
     zero: Ticks
     timecode: Ticks
+    label: Ticks = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,13 @@ class _Media:
             self._timecodes[rate] = nearest_frame(to_ticks(seconds), frame_ticks(rate))
         return self._timecodes[rate]
 
+    def label(self, rate: float) -> Ticks:
+        """Return the timecode of a picture or timecode track; 0 for a file without one."""
+        timecode = self.info.timecode
+        if timecode is None:
+            return 0
+        return nearest_frame(to_ticks(Fraction(timecode.frame) / timecode.rate), frame_ticks(rate))
+
     def stamp(self, rate: float, clip: otio.schema.Clip) -> tuple[Ticks, Ticks]:
         """Return the file's timecode, and the length of a day as its labels count it."""
         dropped = self.info.timecode is not None and self.info.timecode.drop_frame
@@ -115,17 +125,17 @@ class SoundFinder:
         media = self._media(path)
         sources = _sources(clip, reference, media)
         available = reference.available_range
-        span = clip.source_range or available
+        span = clip.source_range or (available if known_span(available) is not None else None)
         rate = span.duration.rate if span is not None else float(media.info.video_frame_rate or media.sample_rate)
         frame_rate = frame_rate_of(rate)
         timecode = media.timecode(rate)
         if span is None:
-            return Sound(sources, 0, media.length, Clock(rate, frame_rate, 0, timecode))
+            return Sound(sources, 0, media.length, Clock(rate, frame_rate, 0, timecode, media.label(rate)))
         used = span_of(span)
         used = Span(used.start, used.start + used.duration * speed)
-        zero, note = _zero(used, available, media.stamp(rate, clip), media.length)
+        zero, note = _zero(used, known_start(available), media.stamp(rate, clip), media.length)
         start = _snapped(used.start - zero, frame_ticks(rate), media.sample_rate)
-        return Sound(sources, start, media.length, Clock(rate, frame_rate, zero, timecode), note)
+        return Sound(sources, start, media.length, Clock(rate, frame_rate, zero, timecode, media.label(rate)), note)
 
     def _media(self, path: str) -> _Media:
         media = self._known.get(path)
@@ -201,9 +211,7 @@ def _probed(path: str) -> _Media:
     return _Media(info)
 
 
-def _zero(
-    used: Span, available: otio.opentime.TimeRange | None, stamp: tuple[Ticks, Ticks], length: Ticks
-) -> tuple[Ticks, str]:
+def _zero(used: Span, zero: Ticks | None, stamp: tuple[Ticks, Ticks], length: Ticks) -> tuple[Ticks, str]:
     """The clip time of the media's first sample, and what had to be assumed for it.
 
     OTIO does not say what clip time counts from when `available_range` is null: then timecode, if the clip begins
@@ -212,8 +220,7 @@ def _zero(
     """
     timecode, day = stamp
     by_timecode = zero_at(used.start, timecode, length, day) if timecode else None
-    if available is not None:
-        zero = ticks_of(available.start_time)
+    if zero is not None:
         if used.overlaps(Span(zero, zero + length)):
             return zero, ""
         if by_timecode is not None:

@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import opentimelineio as otio
 
-from stemline.errors import Code
+from stemline.errors import Code, EditError
 from stemline_otio.effects import is_speed_curve
-from stemline_otio.exact import Span, Ticks, span_of, ticks_of
+from stemline_otio.exact import Span, Ticks, known_span, known_start, span_of, ticks_of
 
 Speed = int | Fraction
 LengthOf = Callable[[otio.schema.Clip], Ticks | None]
@@ -101,6 +101,8 @@ class Walk:
     def __init__(self, timeline: otio.schema.Timeline, length_of: LengthOf) -> None:
         self._stack = timeline.tracks
         self._length_of = length_of
+        self.notes: dict[str, None] = {}
+        """What was left out on the way, once each."""
 
     def uses(self, tracks: Sequence[int]) -> Iterator[Use]:
         """The uses in the top-level tracks of those indices, in order."""
@@ -127,7 +129,7 @@ class Walk:
 
     def _composition(self, item: otio.core.Composition, slot: _Slot, place: _Place) -> Iterator[Use]:
         source_range = item.source_range
-        start = ticks_of(source_range.start_time) if source_range is not None else 0
+        begin = known_start(source_range)
         window, visible = place.window, place.visible
         if source_range is not None or len(slot.path) > 1:
             window = _meet(slot.range, window)
@@ -135,12 +137,12 @@ class Walk:
         edges = _Edges(slot, place)
         inner = _Place(
             path=slot.path,
-            zero=slot.range.start - start,
+            zero=slot.range.start - (begin or 0),
             window=window,
             visible=visible,
             head=edges.head,
             tail=edges.tail,
-            blocked=place.blocked or slot.blocked or _blocked(item, "nested sequence"),
+            blocked=place.blocked or slot.blocked or _untimed(item) or _blocked(item, "nested sequence"),
         )
         slots = self._sequence(item, inner) if isinstance(item, otio.schema.Track) else self._layers(item, inner)
         for child, child_slot in slots:
@@ -161,8 +163,8 @@ class Walk:
             if not isinstance(item, otio.schema.Transition):
                 duration = self._duration(item)
                 end = cursor + (duration or 0)
-                head = _blend(previous, cursor)
-                tail = _blend(following, end, ends_track=index + 2 >= len(items) - 1)
+                head = self._blend(previous, cursor)
+                tail = self._blend(following, end, ends_track=index + 2 >= len(items) - 1)
                 yield item, _Slot((*place.path, index), Span(cursor, end), head, tail, blocked)
                 if duration is None:
                     blocked = Blocked(
@@ -184,23 +186,32 @@ class Walk:
             visible=_meet(visible, Span(0, max(visible.end, 0))),
             head=edges.head,
             tail=edges.tail,
-            blocked=place.blocked or slot.blocked or _disabled(clip, "clip"),
+            blocked=place.blocked or slot.blocked or _untimed(clip) or _disabled(clip, "clip"),
             lost=edges.lost,
         )
+
+    def _blend(self, item: otio.core.Composable | None, cut: Ticks, *, ends_track: bool = False) -> Blend | None:
+        if not isinstance(item, otio.schema.Transition):
+            return None
+        try:
+            return Blend(item, cut, ticks_of(item.in_offset), ticks_of(item.out_offset), ends_track)
+        except EditError as error:
+            self.notes[f"The transition {item.name or 'without name'} is not on the stems: {error.message}"] = None
+            return None
 
     def _duration(self, item: otio.core.Composable) -> Ticks | None:
         """The record time it takes; None where nothing says."""
         source_range = item.source_range if isinstance(item, otio.core.Item) else None
         if source_range is not None:
-            return span_of(source_range).duration
+            return _known_length(source_range)
         if isinstance(item, otio.schema.Track):
             return self._sum(item)
         if isinstance(item, otio.core.Composition):
             lengths = [self._duration(child) for child in item]
             return max((length for length in lengths if length is not None), default=0)
         if isinstance(item, otio.schema.Clip):
-            available = item.media_reference.available_range if item.media_reference else None
-            return span_of(available).duration if available is not None else self._length_of(item)
+            available = known_span(item.media_reference.available_range if item.media_reference else None)
+            return available.duration if available is not None else self._length_of(item)
         return 0
 
     def _sum(self, track: otio.schema.Track) -> Ticks | None:
@@ -259,10 +270,22 @@ class _Edges:
             self.tail = place.tail
 
 
-def _blend(item: otio.core.Composable | None, cut: Ticks, *, ends_track: bool = False) -> Blend | None:
-    if not isinstance(item, otio.schema.Transition):
+def _known_length(time_range: otio.opentime.TimeRange) -> Ticks | None:
+    try:
+        length = ticks_of(time_range.duration)
+    except EditError:
         return None
-    return Blend(item, cut, ticks_of(item.in_offset), ticks_of(item.out_offset), ends_track)
+    return length if length >= 0 else None
+
+
+def _untimed(item: otio.core.Item) -> Blocked | None:
+    """Return why an item whose own range cannot be read is not separated; a bad time stops no other clip."""
+    try:
+        if item.source_range is not None:
+            span_of(item.source_range)
+    except EditError as error:
+        return Blocked(Code.CLIP_TIME_AMBIGUOUS, error.message)
+    return None
 
 
 def _inside(blend: Blend, window: Span | None) -> bool:

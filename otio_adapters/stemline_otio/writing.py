@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from stemline_otio.exact import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
+    exact_rate,
     frame_ticks,
     rational_range,
     rational_time,
@@ -31,6 +33,7 @@ from stemline_otio.reading import STEMLINE, Placed
 from stemline_otio.walk import Blend
 
 _PLACE_TOLERANCE = TICKS_PER_SECOND // 1_000_000
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,8 @@ class TrackBuilder:
         available: Ticks = 0 if zero is None else zero + file_start
         skipped = (seat.range.start - to_ticks(stem.record_range.start)) * placed.speed
         start = available + to_ticks(stem.file_start) + skipped
+        if self.dialect.starts_at_clip and math.fabs(start - available) * stem.sample_rate < TICKS_PER_SECOND:
+            start = available
         path = Path(stem.path).absolute()
         clip = otio.schema.Clip(
             name=stem.name,
@@ -175,6 +180,8 @@ class TrackBuilder:
         effects, left = copy_effects(original, round(file_start / frame_ticks(rate)))
         clip.effects.extend(effects)
         clip.markers.extend(copy_markers(original, available - placed.clock.zero - file_start))
+        if len(clip.markers) < len(original.markers):
+            self.notes[f"A marker of {original.name} has a time that cannot be read: it is not on its stems."] = None
         self._note_effects(left, original.name)
         self._note_effects(list(effects_of_nests(original)), f"the nest around {original.name}")
         if self.dialect is Dialect.RESOLVE:
@@ -201,17 +208,29 @@ class TrackBuilder:
 
 
 def stands_right(track: otio.schema.Track, places: Sequence[Span]) -> bool:
-    """Whether the clips of a track lie at `places` by OpenTimelineIO's own (floating-point) arithmetic."""
+    """Return whether the clips of a track lie at `places` by OpenTimelineIO's own (floating-point) arithmetic.
+
+    It takes a rate such as 23.976 as it is spelled, by which positions drift from the exact ones.
+    """
     ranges = track.range_of_all_children()
     found = [span_of(ranges[item]) for item in track if isinstance(item, otio.schema.Clip)]
+    drift: float = max((_misspelling(item) for item in track if isinstance(item, otio.core.Item)), default=0.0)
     return len(found) == len(places) and all(
-        _near(is_at.start, wanted.start) and _near(is_at.end, wanted.end)
+        _near(is_at.start, wanted.start, drift) and _near(is_at.end, wanted.end, drift)
         for is_at, wanted in zip(found, places, strict=True)
     )
 
 
-def _near(one: Ticks, other: Ticks) -> bool:
-    return -_PLACE_TOLERANCE <= one - other <= _PLACE_TOLERANCE
+def _misspelling(item: otio.core.Item) -> float:
+    """Return by how much the rate of an item, taken literally, differs from the exact one; 0 at most rates."""
+    rate = item.source_range.duration.rate if item.source_range is not None else 1.0
+    difference = abs(rate / float(exact_rate(rate)) - 1)
+    return difference if difference > _ROUNDING else 0.0
+
+
+def _near(one: Ticks, other: Ticks, drift: float) -> bool:
+    allowed = _PLACE_TOLERANCE + math.ceil(math.fabs(other) * drift)
+    return -allowed <= one - other <= allowed
 
 
 def _copy(blend: Blend) -> otio.schema.Transition:

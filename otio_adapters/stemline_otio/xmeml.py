@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from stemline.errors import Code, EditError
+from stemline_otio.description import FCPXML_ADVICE
 from stemline_otio.xmeml_tracks import TrackSettler
 
 
@@ -58,9 +59,9 @@ def _check_root(data: bytes, path: Path) -> None:
         raise _no_xml(path, error) from error
     if root == "fcpxml":
         raise EditError(
-            f"{path.name} is FCPXML of Final Cut Pro X, which cannot be read.",
+            f"{path.name} is FCPXML of Final Cut Pro, which cannot be read.",
             code=Code.EDIT_FORMAT_UNKNOWN,
-            advice="Export the sequence as .otio or as Final Cut 7 XML.",
+            advice=FCPXML_ADVICE,
         )
     if root != "xmeml":
         raise EditError(

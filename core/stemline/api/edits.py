@@ -21,7 +21,7 @@ from stemline.errors import UsageError
 from stemline.files import write_json, write_text
 from stemline.hosts.base import Host, Selection
 from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOptions, OpenRequest
-from stemline.hosts.registry import edit_files_for, host_list
+from stemline.hosts.registry import edit_files_for, host_list, load_dialect
 from stemline.plan import PlanSettings, safe_part
 from stemline.report import render_page, report_of
 from stemline.workflow import EditNamer, Progress, RunResult, RunSettings, Settings, prepare
@@ -193,13 +193,18 @@ def _run_settings(folder: Path, settings: Settings, options: EditOptions) -> Run
     return RunSettings(
         folder / "audition" if options.audition_s else folder,
         selection=Selection(tuple(options.tracks)),
-        plan=PlanSettings(handle=options.handle),
+        plan=PlanSettings(handle=options.handle, head_handle=not _starts_at_clip(options.dialect)),
         play=options.enable,
         checkerboard=options.lanes == "checkerboard",
         disable_originals=options.originals == "disable",
         audition_s=options.audition_s,
         **settings_fields(settings),
     )
+
+
+def _starts_at_clip(dialect: str) -> bool:
+    """Return whether the program that imports the result needs stem files without a handle in front."""
+    return bool(getattr(load_dialect(dialect), "starts_at_clip", False))
 
 
 def _recipe(edit: Path, stems: tuple[StemRequest, ...], settings: RunSettings, options: EditOptions) -> str:

@@ -26,12 +26,14 @@ class PlanSettings:
     the engine.
 
     `extent_grid_s` is the absolute grid of extents in whole seconds of media; 0 gives each extent exactly what its
-    segments need. Raises UsageError for what makes no plan.
+    segments need. Without `head_handle` each file begins with the first sample that its clip plays: some players enter
+    a file late anywhere else. Raises UsageError for what makes no plan.
     """
 
     handle: Fraction = Fraction(2)
     context: Fraction = Fraction(1)
     extent_grid_s: int = 5
+    head_handle: bool = True
 
     def __post_init__(self) -> None:
         for name, seconds in (("handle", self.handle), ("context", self.context)):
@@ -137,7 +139,8 @@ def plan_separation(
             skipped.append(_skip(clip, Code.MEDIA_OUT_OF_RANGE, "The clip lies wholly outside the sound of its media."))
         else:
             needed = _segment_range(used, clip, media, settings)
-            held = _finished_range(needed, clip, media, known.get(clip.source, ()))
+            earlier = known.get(clip.source, ()) if settings.head_handle else ()
+            held = _finished_range(needed, clip, media, earlier)
             wanted[clip.source][held].append((used, clip.clip_id))
 
     extents: list[Extent] = []
@@ -169,7 +172,7 @@ def _skip(clip: ClipRange, code: Code, reason: str) -> Skip:
 
 
 def _segment_range(used: SampleRange, clip: ClipRange, media: MediaFacts, settings: PlanSettings) -> SampleRange:
-    """Used range plus handles.
+    """Return the used range plus handles.
 
     It starts where frames and samples meet, counted from the media's first sample, and ends on a whole frame.
     """
@@ -177,10 +180,14 @@ def _segment_range(used: SampleRange, clip: ClipRange, media: MediaFacts, settin
     handle = math.ceil(settings.handle * rate)
     start = min(used.start_sample, max(0, used.start_sample - handle))
     end = max(used.end_sample, min(media.length_samples, used.end_sample + handle))
+    if not settings.head_handle:
+        start = used.start_sample
     if clip.frame_rate is None:
         return SampleRange(start, end)
     grid: Grid = grid_of(clip.frame_rate, rate)
     per_frame = Fraction(rate) / clip.frame_rate
+    if not settings.head_handle:
+        return SampleRange(start, start + math.ceil(math.ceil((end - start) / per_frame) * per_frame))
     whole_frames_end = math.ceil(math.ceil(end / per_frame) * per_frame)
     return SampleRange(floor_to(start, grid.samples), whole_frames_end)
 

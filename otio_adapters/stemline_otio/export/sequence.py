@@ -12,7 +12,16 @@ import opentimelineio as otio
 
 from stemline.errors import MediaError, UsageError
 from stemline.media import AudioStream, probe
-from stemline_otio.exact import TICKS_PER_SECOND, Ticks, frame_rate_of, frame_ticks, nearest_frame, span_of, ticks_of
+from stemline_otio.exact import (
+    TICKS_PER_SECOND,
+    Ticks,
+    frame_rate_of,
+    frame_ticks,
+    is_rate,
+    nearest_frame,
+    span_of,
+    ticks_of,
+)
 from stemline_otio.facts import is_drop_frame
 from stemline_otio.links import LinkRules, MediaFinder
 from stemline_otio.walk import speed_of
@@ -124,7 +133,7 @@ def sequence_of(
 
     Raises UsageError when neither the edit nor `rate` says how many frames a second has.
     """
-    rate = rate or _frame_rate(timeline)
+    rate = rate or frame_rate_of_edit(timeline)
     frame = frame_ticks(float(rate))
     begin = timeline.global_start_time
     whole: Ticks = 0
@@ -210,11 +219,16 @@ def _frames(time: Ticks, frame: Ticks) -> int:
     return int(nearest_frame(time, frame) // frame)
 
 
-def _frame_rate(timeline: otio.schema.Timeline) -> Fraction:
-    """The edit's own: that of its start time, else of the first clip that counts frames."""
+def frame_rate_of_edit(timeline: otio.schema.Timeline) -> Fraction:
+    """Return the edit's own frame rate: that of its start time, else of the first clip that counts frames.
+
+    Raises UsageError for an edit that states none.
+    """
     rates = [timeline.global_start_time.rate] if timeline.global_start_time is not None else []
     rates += [clip.source_range.duration.rate for clip in timeline.find_clips() if clip.source_range is not None]
-    found = next((exact for rate in rates if (exact := frame_rate_of(rate)) is not None), None)
+    found = next((exact for rate in rates if is_rate(rate) and (exact := frame_rate_of(rate)) is not None), None)
     if found is None:
-        raise UsageError("The edit does not say its frame rate.", advice="Give --rate, for example --rate 25.")
+        raise UsageError(
+            "The edit does not state its frame rate, which --to needs.", advice="Give --rate, for example --rate 25."
+        )
     return found

@@ -113,11 +113,14 @@ def separate(
     disable: bool = False,
     selection: Selection = ALL,
     checkerboard: bool = False,
+    head_handle: bool = True,
 ) -> Result:
     """What the product does around the engine, with stems cut by these tests: half of each sample, and the rest."""
     read = host.read_clips(selection)
     facts = {c.source: media_facts(c.source) for c in read.clips}
-    plan = plan_separation(read.clips, facts, [StemRequest("half", Prompt("x"))], PlanSettings(handle=handle))
+    plan = plan_separation(
+        read.clips, facts, [StemRequest("half", Prompt("x"))], PlanSettings(handle=handle, head_handle=head_handle)
+    )
     placed = []
     for number, segment in enumerate(plan.segments):
         rate = facts[segment.source].sample_rate

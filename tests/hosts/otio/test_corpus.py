@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import opentimelineio as otio
 import pytest
 
-from hosts.otio.support import difference, is_stem, media, separate
+from hosts.otio.support import audio_track, clip, difference, is_stem, media, save, separate
 from stemline.errors import Code, EditError
 from stemline.hosts.base import Selection
 from stemline_otio import Dialect, LinkRules, OtioEdit, OtioTarget, open_edit
@@ -30,12 +30,12 @@ def stand_ins(path: Path, root: Path) -> dict[str, Path]:
     """A ramp of the named length for each media file that the edit names."""
     made: dict[str, Path] = {}
     timeline = otio.adapters.read_from_file(str(path))
-    for clip in timeline.find_clips():
-        reference = clip.media_reference
+    for item in timeline.find_clips():
+        reference = item.media_reference
         url = getattr(reference, "target_url", None) or reference.metadata.get("Resolve_OTIO", {}).get("Media Url")
         name = PureWindowsPath(unquote(url)).name if url else ""
         if name and not name.endswith((".png", ".exr")) and name not in made:
-            known = reference.available_range or clip.source_range
+            known = reference.available_range or item.source_range
             seconds = int(known.end_time_exclusive().to_seconds()) + 1
             made[name] = media(root / name, seconds, sample_rate=SAMPLE_RATE, channels=2)
     return made
@@ -69,11 +69,20 @@ def test_every_clip_of_a_real_edit_is_separated_or_named(
         assert worst < 1e-9
 
 
-def test_a_newer_schema_is_refused_by_name(shared_data: Path, tmp_path: Path) -> None:
+def test_markers_of_a_newer_schema_stop_no_edit(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "corpus" / "OpenTimelineIO__premiere_example.otio"
+    read = open_edit(path, OtioTarget(tmp_path / "x.otio")).read_clips(Selection(include_disabled=True))
+    assert read.clips or read.skipped
+    assert any("Marker.3 is unknown" in note for note in read.notes)
+
+
+def test_a_newer_schema_of_clips_is_refused_by_name(tmp_path: Path) -> None:
+    path = save(tmp_path / "e.otio", audio_track("a", [clip("m.wav", (0, 20), 25, (0, 100))]))
+    path.write_text(path.read_text().replace("Clip.2", "Clip.9"))
     with pytest.raises(EditError) as refused:
-        open_edit(shared_data / "corpus" / "OpenTimelineIO__premiere_example.otio", OtioTarget(tmp_path / "x.otio"))
+        open_edit(path, OtioTarget(tmp_path / "x.otio"))
     assert refused.value.code is Code.EDIT_SCHEMA_UNSUPPORTED
-    assert "Marker.3" in refused.value.message
+    assert "Clip.9" in refused.value.message
 
 
 def test_disabled_clips_of_resolve_are_named_or_taken_on_request(shared_data: Path, tmp_path: Path) -> None:
@@ -99,15 +108,15 @@ def test_resolve_dialect_has_the_shape_of_resolves_own_exports(shared_data: Path
     for track in stems:
         assert track.metadata["Resolve_OTIO"].keys() == {"Audio Type", "Locked", "SoloOn"}
         assert track.metadata["Resolve_OTIO"]["Audio Type"] == "Stereo"
-        for clip in track.find_clips():
-            reference = clip.media_reference
-            assert clip.schema_version() == own.schema_version() == 2
-            assert clip.media_references().keys() == own.media_references().keys()
-            assert plain(clip) == plain(own)
+        for stem in track.find_clips():
+            reference = stem.media_reference
+            assert stem.schema_version() == own.schema_version() == 2
+            assert stem.media_references().keys() == own.media_references().keys()
+            assert plain(stem) == plain(own)
             assert Path(reference.target_url).is_absolute()
             assert Path(reference.target_url).is_file()
-            assert reference.available_range.start_time <= clip.source_range.start_time
-            assert clip.source_range.end_time_exclusive() <= reference.available_range.end_time_exclusive()
+            assert reference.available_range.start_time <= stem.source_range.start_time
+            assert stem.source_range.end_time_exclusive() <= reference.available_range.end_time_exclusive()
     for original in (c for t in timeline.tracks if not is_stem(t) for c in t.find_clips()):
         url = getattr(original.media_reference, "target_url", "")
         assert not url.startswith("file:")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where sound goes: the seam between the player and a device."""
+"""Sound output: the interface between the player and a device, and the device through PortAudio."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -10,16 +11,21 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-PullSamples = Callable[[int], npt.NDArray[np.float32]]
-"""(frames) -> float32 [frames, 2]. Called from the device's thread; must not wait."""
+from stemline_panel.i18n import translate
+from stemline_panel.system_check import install_advice
 
+PullSamples = Callable[[int], npt.NDArray[np.float32]]
+"""(frames) -> float32 [frames, 2]. Called from the device's thread; must not block."""
+
+LATENCY_S = 0.1
+"""Buffer of the device. PortAudio's "low" setting underran 27 to 38 times in 8 s on a busy machine, this one never."""
 
 _PORTAUDIO = threading.Lock()
-"""PortAudio takes calls from one thread at a time."""
+"""PortAudio accepts calls from one thread at a time."""
 
 
 class NoDeviceError(Exception):
-    """There is nothing to play on. The text is one sentence for people."""
+    """Nothing can be played. The text is one sentence for the user."""
 
 
 class AudioSink(Protocol):
@@ -27,31 +33,34 @@ class AudioSink(Protocol):
 
     @property
     def latency_s(self) -> float:
-        """How long after it is pulled a sample is heard."""
+        """The time from pulling a sample to hearing it."""
         ...
 
     def open(self, sample_rate: int, pull: PullSamples) -> None:
-        """Starts pulling two channels. Raises NoDeviceError."""
+        """Start to pull two channels. Raises NoDeviceError."""
         ...
 
     def close(self) -> None:
-        """Stops pulling. May be called when nothing is open."""
+        """Stop pulling. Does nothing if nothing is open."""
         ...
 
 
 class DeviceSink:
-    """The system's default output, through PortAudio. One of them may be open at a time."""
+    """The system's default output, through PortAudio. Only one may be open at a time."""
 
     def __init__(self) -> None:
+        """Open nothing yet."""
         self._stream: Any = None
 
     @property
     def latency_s(self) -> float:
+        """The latency of the open stream, or 0."""
         stream = self._stream
         return float(stream.latency) if stream is not None else 0.0
 
     def open(self, sample_rate: int, pull: PullSamples) -> None:
-        sounddevice = _sounddevice()
+        """Open the default device. Raises NoDeviceError."""
+        sounddevice = _import_sounddevice()
 
         def fill(out: npt.NDArray[np.float32], frames: int, time: object, status: object) -> None:
             out[:] = pull(frames)
@@ -59,16 +68,19 @@ class DeviceSink:
         with _PORTAUDIO:
             try:
                 _refresh_device_list(sounddevice)
+                _require_device(sounddevice)
                 stream = sounddevice.OutputStream(
-                    samplerate=sample_rate, channels=2, dtype="float32", latency="low", callback=fill
+                    samplerate=sample_rate, channels=2, dtype="float32", latency=LATENCY_S, callback=fill
                 )
                 self._stream = stream
                 stream.start()
             except (sounddevice.PortAudioError, ValueError) as error:
                 self._close_stream()
-                raise NoDeviceError(f"No sound device takes {sample_rate} Hz stereo ({_first_line(error)}).") from error
+                text = translate("DeviceSink", "The sound device doesn't play {rate} Hz stereo ({reason}).")
+                raise NoDeviceError(text.format(rate=sample_rate, reason=_first_line(error))) from error
 
     def close(self) -> None:
+        """Close the stream if one is open."""
         with _PORTAUDIO:
             self._close_stream()
 
@@ -79,31 +91,39 @@ class DeviceSink:
 
 
 def device_problem() -> str:
-    """Why nothing can be heard on this machine; empty when something can. May take a second."""
+    """Return in one sentence why nothing can be heard; empty if all is well. May take a second."""
     try:
-        sounddevice = _sounddevice()
+        sounddevice = _import_sounddevice()
         with _PORTAUDIO:
-            sounddevice.query_devices(kind="output")
+            _require_device(sounddevice)
     except NoDeviceError as reason:
         return str(reason)
-    except (sounddevice.PortAudioError, ValueError):
-        return "No sound device was found: connect one to listen."
     return ""
 
 
+def _require_device(sounddevice: Any) -> None:
+    try:
+        sounddevice.query_devices(kind="output")
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise NoDeviceError(translate("DeviceSink", "No sound device found; connect one to listen.")) from error
+
+
 def _refresh_device_list(sounddevice: Any) -> None:
-    """PortAudio keeps the list of devices that it made when it began: without this, what was plugged in since is not
-    found."""
+    """Restart PortAudio, which otherwise keeps the list of devices from its start."""
     if sounddevice._initialized:
         sounddevice._terminate()
     sounddevice._initialize()
 
 
-def _sounddevice() -> Any:
+def _import_sounddevice() -> Any:
     try:
         import sounddevice  # noqa: PLC0415 - loads PortAudio, which may be missing
+    except ImportError as error:
+        text = translate("DeviceSink", "To listen, run: {command}")
+        raise NoDeviceError(text.format(command=f"{sys.executable} -m pip install sounddevice")) from error
     except OSError as error:
-        raise NoDeviceError("PortAudio is missing: install libportaudio2 to listen.") from error
+        text = translate("DeviceSink", "PortAudio is missing. {advice}")
+        raise NoDeviceError(text.format(advice=install_advice("libportaudio2"))) from error
     return sounddevice
 
 

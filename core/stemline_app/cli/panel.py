@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
             )
         streams = claim_standard_streams()
     try:
+        importlib.import_module("stemline_panel.system_check").check_system()
         app = importlib.import_module("stemline_panel.app")
     except ImportError as error:
         raise UsageError(

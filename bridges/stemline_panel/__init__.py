@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The panel: hear a clip, name or mark a sound, separate it, compare, and put it back as tracks. Started by
-`stemline panel`.
-"""
+"""The panel: a window to hear a clip, name or mark a sound, separate it, compare the stems and apply them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts the panel: one process, one window."""
+"""Starts the panel: one process with one window."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from stemline_bridge.lines import ByteStream
 from stemline_panel.crash_handler import install_crash_handler
 from stemline_panel.director import Director
 from stemline_panel.model.session import Session
-from stemline_panel.model.settings import typed_folder
+from stemline_panel.model.settings import absolute_folder
 from stemline_panel.reconnect import relay_to_waiting_panel
 from stemline_panel.sound.sink import AudioSink, DeviceSink, device_problem
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
 from stemline_panel.user_data import UserData, delete_unsaved_stems
 
+_SIGNAL_MS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How it was started.
+    """The command line.
 
-    `streams` are those of the host program that started it, `doctor` runs the checks that this program can ask for.
+    `streams` are those of the host program that started the panel; `doctor` runs the checks that it can ask for.
     """
 
     input: str | None = None
@@ -42,10 +44,10 @@ class Launch:
 
 
 def main(launch: Launch) -> int:
-    """Until the window is closed. A thread that will not end does not keep the process."""
+    """Run the panel until its window closes. Threads that don't end don't keep the process alive."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="stemline panel: %(message)s")
     user_data = UserData.at()
-    if launch.streams is not None and relay_to_waiting_panel(user_data.waiting, *launch.streams):
+    if launch.streams is not None and relay_to_waiting_panel(user_data.reconnect_file, *launch.streams):
         return 0
     threading.Thread(target=delete_unsaved_stems, name="stemline-panel-forget", daemon=True).start()
     app = make_application()
@@ -55,7 +57,7 @@ def main(launch: Launch) -> int:
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     wake = QTimer()
-    wake.setInterval(500)  # Python sees the signal when Qt lets it run
+    wake.setInterval(_SIGNAL_MS)  # Python handles signals only when Qt calls it
     wake.timeout.connect(lambda: None)
     wake.start()
     code = app.exec_()
@@ -66,6 +68,7 @@ def main(launch: Launch) -> int:
 
 
 def make_application() -> QApplication:
+    """Create the Qt application with the panel's theme."""
     scale_for_high_dpi()
     app = QApplication(["stemline"])
     app.setApplicationName("Stemline")
@@ -76,11 +79,11 @@ def make_application() -> QApplication:
 
 
 def build(launch: Launch, sink: AudioSink, user_data: UserData) -> Director:
-    """The window and all behind it, at work on what it was started with."""
-    output = Path(typed_folder(launch.output)) if launch.output else None
+    """Build the window and everything behind it, and open what was asked for."""
+    output = Path(absolute_folder(launch.output)) if launch.output else None
     director = Director(Session(user_data.settings(), server=launch.server, output_now=output), user_data, sink)
-    director.connection.connect_now()
     director.hosts.doctor = launch.doctor
+    director.connection.connect_now()
     if launch.streams is not None:
         director.hosts.attach(*launch.streams)
     elif launch.input:

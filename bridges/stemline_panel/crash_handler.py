@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to an exception that nobody caught: Qt would end the process with the user's work in it."""
+"""Handling of uncaught exceptions, for which Qt would end the process and lose the user's work."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from stemline.crash_reports import report_crash
 _log = logging.getLogger(__name__)
 
 
-def install_crash_handler(tell: Callable[[str], object]) -> None:
-    """From here on a fault inside is logged, kept in a file and told in a sentence that names it, each fault once; the
-    window lives on.
+def install_crash_handler(show: Callable[[str], object]) -> None:
+    """Log every uncaught exception, write a report file, and pass a sentence that names the file to `show`.
+
+    Each exception is reported once. The window goes on.
     """
     seen: set[str] = set()
 
-    def caught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def handle(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not isinstance(error, Exception):
             sys.__excepthook__(kind, error, trace)
             return
         details = "".join(traceback.format_exception(kind, error, trace))
         if details not in seen:
             seen.add(details)
-            _log.error("a fault inside\n%s", details)
-            tell(str(report_crash(error)))
+            _log.error("Uncaught exception\n%s", details)
+            show(str(report_crash(error)))
 
-    sys.excepthook = caught
+    sys.excepthook = handle

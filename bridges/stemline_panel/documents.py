@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where clips come from and stems go: a media file, an edit, or a host program. All calls come from one thread."""
+"""Documents: a media file, an edit, or the timeline of a host program. All calls come from one thread."""
 
 from __future__ import annotations
 
@@ -26,84 +26,102 @@ from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, prepare
 from stemline.workflow.outputs import Namer, OutputLedger
 from stemline.workflow.record import sidecar_of
+from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import CapturingHost, RunOutcome
 
-_MOST_NUMBERS = 99
+_MAX_NUMBER = 99
 
 
 class Document(Protocol):
-    """`key` tells it from others; `label` names it for people, `apply_label` say what applying does; `default_output`
-    is where stems go unless the user has chosen a folder."""
+    """Where clips come from and stems go."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """What identifies the document."""
+        ...
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """The name for people."""
+        ...
 
     @property
-    def apply_label(self) -> str: ...
+    def apply_label(self) -> str:
+        """What applying does, such as "Save the stems"."""
+        ...
 
     @property
-    def default_output(self) -> Path: ...
+    def default_output(self) -> Path:
+        """The folder for stems unless the user has chosen one."""
+        ...
 
     @property
-    def capabilities(self) -> HostCapabilities: ...
+    def capabilities(self) -> HostCapabilities:
+        """What can be written and taken back."""
+        ...
 
     def read(self) -> ReadClips:
-        """The clips to work on. Raises StemlineError when there is nothing that can be read."""
+        """Read the clips to work on. Raises StemlineError if it cannot be read."""
         ...
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
-        """Puts a finished run where it belongs; `folder` is the user's folder for what is written."""
+        """Write the stems of a finished run; files go into `folder`. Raises StemlineError."""
         ...
 
     def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
-        """Takes back what `apply` put there. Notes say what stayed and why."""
+        """Undo `apply`. Return notes on what stayed and why. Raises StemlineError."""
         ...
 
     def render(self, clip: ClipRange, folder: Path) -> Rendered:
-        """The clip as it sounds in the host, effects included. Raises HostError where it cannot render."""
+        """Render the clip as it sounds in the host, effects included. Raises HostError if the host cannot."""
         ...
 
 
 def open_document(path: Path) -> Document:
-    """Open an edit, by the suffixes that hosts announce, and any other file as media. Raises StemlineError."""
+    """Open an edit, by the suffixes that hosts announce, and any other file as media. Raises StemlineError.
+
+    Hosts also announce project files that they cannot read, so that the error says how to export an edit.
+    """
     if host_list().is_edit(path):
         return EditDocument(path)
     return MediaDocument(path)
 
 
-class _OnDisk:
-    """What a media file and an edit have in common: stems go beside them, and nothing can be rendered."""
+class _FileDocument:
+    """Common parts of a media file and an edit: stems go beside them, and nothing can be rendered."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
 
     @property
     def key(self) -> str:
+        """The absolute path."""
         return str(self._path)
 
     @property
     def label(self) -> str:
+        """The name of the file."""
         return self._path.name
 
     @property
     def default_output(self) -> Path:
+        """The folder `NAME stems` beside the file."""
         return self._path.parent / f"{self._path.stem} stems"
 
     def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
-        return _delete_untouched(applied)
+        """Delete the written files unless they were changed since."""
+        return _delete_unchanged(applied)
 
     def render(self, clip: ClipRange, folder: Path) -> Rendered:
-        raise HostError("Only a host program can render what it plays.", code=Code.HOST_UNSUPPORTED)
+        """Raise HostError: there is no host."""
+        raise HostError("Rendering needs a host program.", code=Code.HOST_UNSUPPORTED)
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbered:
-    """The names of a set that is not the first under its plain names."""
+class _NumberedNamer:
+    """Adds `-NUMBER` to the names of `plain`, except for number 1."""
 
     plain: Namer
     number: int
@@ -113,94 +131,106 @@ class _Numbered:
         return path if self.number == 1 else path.with_name(f"{path.name}-{self.number}")
 
 
-class MediaDocument(_OnDisk):
+class MediaDocument(_FileDocument):
     """A media file. Applying writes its stems beside it under plain names."""
 
     def __init__(self, path: Path) -> None:
+        """Open a media file. Raises MediaError."""
         super().__init__(path)
         self._source = MediaSource(str(self._path))
         self._file = PlainFile(self._source, media_facts(self._source))
 
     @property
     def apply_label(self) -> str:
-        return "Save the stems"
+        """The label of Apply."""
+        return translate("Document", "Save the stems")
 
     @property
     def capabilities(self) -> HostCapabilities:
+        """The capabilities of a plain file."""
         return self._file.capabilities
 
     def read(self) -> ReadClips:
+        """Return the whole file as one clip."""
         return self._file.read_clips(Selection())
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
-        """Runs the same once more under the plain names: the server has it done, so that only files are written. Where
-        those are taken by other work, the whole set gets a number.
+        """Run the same request again under plain names.
+
+        The server has the stems already, so that files are only written. If other stems have these names, the whole set
+        gets a number.
         """
         request = outcome.request
         settings = dataclasses.replace(request.settings, output_dir=folder, overwrite=False)
-        held = CapturingHost(self.capabilities, request.clips)
+        host = CapturingHost(self.capabilities, request.clips)
         part = request.clips[0].source_range
         ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}
-        prepared = prepare(held, request.stems, settings)
+        prepared = prepare(host, outcome.stems, settings)
         for number in count(1):
-            namer = _Numbered(FileNamer(folder, [self._source.path], ranges), number)
+            namer = _NumberedNamer(FileNamer(folder, [self._source.path], ranges), number)
             try:
-                result = Run(Plan(held, prepared, settings, namer), lambda found: found).result()
+                result = Run(Plan(host, prepared, settings, namer), lambda found: found).result()
             except OutputError as error:
-                if error.code is not Code.OUTPUT_EXISTS or number == _MOST_NUMBERS:
+                if error.code is not Code.OUTPUT_EXISTS or number == _MAX_NUMBER:
                     raise
             else:
                 break
         if result.failed:
             raise UsageError(result.failed[0].message, advice=result.failed[0].advice)
-        paths = [Path(clip.path) for track in held.tracks for clip in track.clips]
+        paths = [Path(clip.path) for track in host.tracks for clip in track.clips]
         return AppliedResult(tuple(path.name for path in paths), str(folder), files=_states(_with_sidecars(paths)))
 
 
-class EditDocument(_OnDisk):
-    """An edit in a file, which stays as it is. Applying writes `<edit>.stems.otio` with the new tracks."""
+class EditDocument(_FileDocument):
+    """An edit in a file, which is never changed. Applying writes `<edit>.stems.otio` with the new tracks."""
 
     def __init__(self, path: Path) -> None:
+        """Open an edit. Raises EditError."""
         super().__init__(path)
         edit = self._open(self._target(self.default_output))
         self._capabilities = edit.capabilities
         self._opened: Host | None = edit
-        """The edit as it is, until it has been read: a large one takes long to open."""
+        """The opened edit until its first read, because opening a large one takes long."""
 
     @property
     def apply_label(self) -> str:
-        return f"Write {self._path.stem}.stems.otio"
+        """The label of Apply."""
+        return translate("Document", "Write {file}").format(file=f"{self._path.stem}.stems.otio")
 
     @property
     def capabilities(self) -> HostCapabilities:
+        """The capabilities of the edit's format."""
         return self._capabilities
 
     def read(self) -> ReadClips:
+        """Read the clips of the edit from its file."""
         edit, self._opened = self._opened or self._open(self._target(self.default_output)), None
         return edit.read_clips(Selection())
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
-        """A result that somebody changed since is left alone: the new one gets a number. Raises EditError where the
-        edit itself was changed.
+        """Write the edit with the stem tracks.
+
+        A result of other work, or one that was changed since, is left alone, and the new one gets a number. Raises
+        EditError if the edit itself was changed.
         """
         recipe = outcome.request.digest
         with OutputLedger(folder) as ledger:
             target = ledger.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
             edit = self._open(target)
-            self._check_same(outcome.request.clips, edit)
+            self._check_unchanged(outcome.request.clips, edit)
             written = edit.write_tracks(outcome.tracks, outcome.options)
             ledger.note(target, recipe)
         return AppliedResult(written.tracks, written.output, written.notes, written.result, _states([target]))
 
-    def _check_same(self, clips: Sequence[ClipRange], edit: Host) -> None:
-        """The edit's file tells clips apart by where they stand alone: they must still be those that were separated."""
+    def _check_unchanged(self, clips: Sequence[ClipRange], edit: Host) -> None:
+        """Raise EditError if a separated clip is not where it was: an edit identifies clips by their position."""
         now = {clip.clip_id: _position_of(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
         moved = [clip.name for clip in clips if now.get(clip.clip_id) != _position_of(clip)]
         if moved:
+            text = translate("Document", "{file} was changed since it was read: {clips} moved or changed.")
             raise EditError(
-                f"{self._path.name} was changed since it was read: {join_names(moved)} no longer stands where it "
-                "stood.",
-                advice="Read it again (F5) and separate again: what is the same is kept.",
+                text.format(file=self._path.name, clips=join_names(moved)),
+                advice=translate("Document", "Read it again (F5) and separate again; unchanged clips are reused."),
             )
 
     def _target(self, folder: Path) -> Path:
@@ -216,54 +246,64 @@ class EditDocument(_OnDisk):
 
 
 class HostDocument:
-    """A host program at the other end of a pipe. `connect` gives it as it is now; raises HostError when it is gone."""
+    """The timeline of a host program at the other end of a pipe."""
 
     def __init__(self, connect: Callable[[], RemoteHost]) -> None:
+        """Use the host that `connect` returns; it raises HostError when the host has gone."""
         self._connect = connect
         self._capabilities = connect().capabilities
 
     @property
     def key(self) -> str:
+        """The name of the host, marked as such."""
         return f"host {self._capabilities.name}"
 
     @property
     def label(self) -> str:
+        """The name of the host."""
         return self._capabilities.name
 
     @property
     def apply_label(self) -> str:
-        return f"Apply to {self._capabilities.name}"
+        """The label of Apply."""
+        return translate("Document", "Apply to {host}").format(host=self._capabilities.name)
 
     @property
     def default_output(self) -> Path:
-        """Tracks in a project live on these files, so that they lie with the user's own, not in a cache."""
+        """A folder of the user's, not the cache, because the project depends on these files."""
         return platformdirs.user_videos_path() / "Stemline"
 
     @property
     def capabilities(self) -> HostCapabilities:
+        """The capabilities as of the last read."""
         return self._capabilities
 
     def read(self) -> ReadClips:
+        """Read the selected clips from the host."""
         host = self._connect()
         self._capabilities = host.capabilities
         return host.read_clips(Selection())
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
+        """Have the host add the tracks. Raises HostError; without an answer it says that the tracks may exist."""
         try:
             written = self._connect().write_tracks(outcome.tracks, outcome.options)
-        except Unanswered as error:  # a host that answers says itself what it did
+        except Unanswered as error:
             names = ", ".join(track.name for track in outcome.tracks)
+            text = translate("Document", "{error} The tracks {names} may exist nevertheless.")
             raise HostError(
-                f"{error.message} The tracks {names} may be there all the same.",
+                text.format(error=error.message, names=names),
                 code=error.code,
-                advice="Look at the timeline before you apply again.",
+                advice=translate("Document", "Look at the timeline before you apply again."),
             ) from error
         return AppliedResult(written.tracks, written.output, written.notes, written.result)
 
     def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
+        """Have the host remove the tracks again."""
         return self._connect().remove_result(applied.handle)
 
     def render(self, clip: ClipRange, folder: Path) -> Rendered:
+        """Have the host render the clip into `folder`. The rendered clip has the clip's id and track."""
         folder.mkdir(parents=True, exist_ok=True)
         rendered = self._connect().render_range(
             RangeToRender(clip.record_range, str(folder), clip.clip_id, (clip.track,))
@@ -284,8 +324,8 @@ def _states(paths: list[Path]) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
 
 
-def _delete_untouched(applied: AppliedResult) -> tuple[str, ...]:
-    """Deletes what we wrote and nobody changed since; says what was kept."""
+def _delete_unchanged(applied: AppliedResult) -> tuple[str, ...]:
+    """Delete the written files. Return a note for each that was changed since and therefore stays."""
     notes = []
     for name, size, mtime_ns in applied.files:
         path = Path(name)
@@ -294,7 +334,7 @@ def _delete_untouched(applied: AppliedResult) -> tuple[str, ...]:
             if (facts.st_size, facts.st_mtime_ns) == (size, mtime_ns):
                 path.unlink()
             else:
-                notes.append(f"{path.name} was changed since and is kept.")
+                notes.append(translate("Document", "{file} was changed since, so it stays.").format(file=path.name))
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The panel as the companion of a host program, over two streams (docs/host-protocol.md)."""
+"""The panel as the companion of a host program, over two byte streams (docs/host-protocol.md)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stemline.companion.services import EditServices
 from stemline_bridge.lines import ByteStream
 from stemline_bridge.peers import Method
 
-_OFFERED = ("hello", "ping", "models", "doctor", "shutdown")
+_OFFERED_METHODS = ("hello", "ping", "models", "doctor", "shutdown")
 
 
 class HostConnection(Companion):
-    """Offers a host what it can ask a panel: what is separated is the user's choice, so `separate` is not offered.
+    """Offers a host the methods of a panel. `separate` isn't one of them, because the user chooses what to separate.
 
-    `on_hello` and `on_end` are called from the link's own threads.
+    `on_hello` and `on_end` are called from the connection's own threads.
     """
 
     def __init__(
@@ -28,11 +28,13 @@ class HostConnection(Companion):
         on_hello: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
+        """Prepare the connection; `start` begins to serve it. `server` is the address of the Stemline server."""
         self._on_hello, self._on_end = on_hello, on_end
         super().__init__(incoming, outgoing, services)
 
     def methods(self) -> dict[str, Method]:
-        offered = {name: method for name, method in super().methods().items() if name in _OFFERED}
+        """Return the offered methods by name."""
+        offered = {name: method for name, method in super().methods().items() if name in _OFFERED_METHODS}
         greet = offered["hello"].handler
 
         def hello(params: Params) -> object:
@@ -44,6 +46,6 @@ class HostConnection(Companion):
         return offered
 
     def watch(self) -> None:
-        """Waits for the end; to be run in a thread of its own."""
+        """Wait for the end of the connection and report it. Blocks, so run it in its own thread."""
         self.wait()
         self._on_end()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A panel whose host ended waits for it to come back: the panel that the host starts then hands its pipe over.
+"""Reconnects an open panel to a host that was started again.
 
-The waiting panel listens on this machine alone and leaves its port with a secret in a file that only its user can read.
+A panel whose host ended listens on the loopback interface and writes its port with a secret to a file that only its
+user can read. The panel process that the host starts next relays its pipe to that port.
 """
 
 from __future__ import annotations
@@ -21,21 +22,26 @@ from stemline_bridge.lines import ByteStream
 _GREETING = b"stemline panel\n"
 _ANSWER_S = 2.0
 _READ_BYTES = 1 << 16
+_MAX_LINE_BYTES = 100
 
 
 class SocketStream:
-    """One direction of a socket as the byte stream that JSON-RPC takes."""
+    """A socket as the byte stream that JSON-RPC uses."""
 
     def __init__(self, connection: socket.socket) -> None:
+        """Wrap a connected socket."""
         self._connection = connection
 
     def read(self, size: int, /) -> bytes:
+        """Read up to `size` bytes; empty at the end."""
         return self._connection.recv(size)
 
     def write(self, data: memoryview, /) -> int:
+        """Write some of `data` and return the number of bytes written."""
         return self._connection.send(data)
 
     def close(self) -> None:
+        """Shut the connection down in both directions."""
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -45,45 +51,48 @@ class SocketStream:
 
 
 class ReconnectListener:
-    """Waits until a host comes back, once. `came` gets the connection, in a thread of this class."""
+    """Waits once for a host that comes back."""
 
-    def __init__(self, place: Path, came: Callable[[socket.socket], None]) -> None:
-        self._place, self._came = place, came
+    def __init__(self, address_file: Path, connected: Callable[[socket.socket], None]) -> None:
+        """Listen, and write port and secret to `address_file`. Raises OSError.
+
+        `connected` gets the connection, in a thread of this object.
+        """
+        self._address_file, self._connected = address_file, connected
         self._secret = secrets.token_hex(32)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        address_file.parent.mkdir(parents=True, exist_ok=True)
+        part = address_file.with_name(f".{address_file.name}.{os.getpid()}.part")
         part.unlink(missing_ok=True)
         with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             json.dump({"port": self._listener.getsockname()[1], "secret": self._secret}, file)
-        part.replace(place)
-        threading.Thread(target=self._wait, name="stemline-panel-waiting", daemon=True).start()
+        part.replace(address_file)
+        threading.Thread(target=self._accept, name="stemline-panel-waiting", daemon=True).start()
 
     def close(self) -> None:
-        """Waits no longer."""
-        with contextlib.suppress(OSError):  # macOS and Windows do not shut down what only listens
+        """Stop listening and delete the address file if it is still this object's."""
+        with contextlib.suppress(OSError):  # macOS and Windows cannot shut down a listening socket
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        told = _read_address(self._place)
-        if told is not None and told[1] == self._secret:
-            self._place.unlink(missing_ok=True)
+        address = _read_address(self._address_file)
+        if address is not None and address[1] == self._secret:
+            self._address_file.unlink(missing_ok=True)
 
-    def _wait(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            if self._knows_the_secret(connection):
-                self._came(connection)
+            if self._authenticates(connection):
+                self._connected(connection)
                 return
             connection.close()
 
-    def _knows_the_secret(self, connection: socket.socket) -> bool:
+    def _authenticates(self, connection: socket.socket) -> bool:
         connection.settimeout(_ANSWER_S)
         try:
-            said = _line(connection)
-            if not hmac.compare_digest(said, self._secret.encode()):
+            if not hmac.compare_digest(_read_line(connection), self._secret.encode()):
                 return False
             connection.sendall(_GREETING)
         except OSError:
@@ -92,30 +101,32 @@ class ReconnectListener:
         return True
 
 
-def relay_to_waiting_panel(place: Path, incoming: ByteStream, outgoing: ByteStream) -> bool:
-    """Carries a host's pipe to the panel that waits for it, until either end is closed. False when none waits."""
-    told = _read_address(place)
-    if told is None:
+def relay_to_waiting_panel(address_file: Path, incoming: ByteStream, outgoing: ByteStream) -> bool:
+    """Relay a host's pipe to the panel that waits for it, until either end closes. Return False if none waits."""
+    address = _read_address(address_file)
+    if address is None:
         return False
     try:
-        connection = socket.create_connection(("127.0.0.1", told[0]), timeout=_ANSWER_S)
+        connection = socket.create_connection(("127.0.0.1", address[0]), timeout=_ANSWER_S)
     except OSError:
-        place.unlink(missing_ok=True)  # a killed panel left it
+        address_file.unlink(missing_ok=True)  # left by a killed panel
         return False
     with connection:
         try:
-            connection.sendall(told[1].encode() + b"\n")
-            if _line(connection) + b"\n" != _GREETING:
+            connection.sendall(address[1].encode() + b"\n")
+            if _read_line(connection) + b"\n" != _GREETING:
                 return False
         except OSError:
             return False
         connection.settimeout(None)
-        threading.Thread(target=_pump_in, args=(incoming, connection), name="stemline-panel-relay", daemon=True).start()
-        _pump_out(connection, outgoing)
+        threading.Thread(
+            target=_relay_incoming, args=(incoming, connection), name="stemline-panel-relay", daemon=True
+        ).start()
+        _relay_outgoing(connection, outgoing)
     return True
 
 
-def _pump_in(incoming: ByteStream, connection: socket.socket) -> None:
+def _relay_incoming(incoming: ByteStream, connection: socket.socket) -> None:
     try:
         while chunk := incoming.read(_READ_BYTES):
             connection.sendall(chunk)
@@ -124,30 +135,31 @@ def _pump_in(incoming: ByteStream, connection: socket.socket) -> None:
         connection.close()
 
 
-def _pump_out(connection: socket.socket, outgoing: ByteStream) -> None:
+def _relay_outgoing(connection: socket.socket, outgoing: ByteStream) -> None:
     try:
         while chunk := connection.recv(_READ_BYTES):
-            left = memoryview(chunk)
-            while left:
-                left = left[outgoing.write(left) or 0 :]
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[outgoing.write(rest) or 0 :]
     except OSError:
         connection.close()
 
 
-def _read_address(place: Path) -> tuple[int, str] | None:
+def _read_address(address_file: Path) -> tuple[int, str] | None:
+    """Return (port, secret) from an address file, or None if it is missing or invalid."""
     try:
-        told = json.loads(place.read_text(encoding="utf-8"))
-        return int(told["port"]), str(told["secret"])
+        address = json.loads(address_file.read_text(encoding="utf-8"))
+        return int(address["port"]), str(address["secret"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _line(connection: socket.socket) -> bytes:
-    """What comes before the first LF, at most a hundred bytes."""
-    said = b""
-    while not said.endswith(b"\n") and len(said) < 100:
+def _read_line(connection: socket.socket) -> bytes:
+    """Read up to the first LF, which is removed, but at most 100 bytes."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _MAX_LINE_BYTES:
         more = connection.recv(1)
         if not more:
             break
-        said += more
-    return said.removesuffix(b"\n")
+        line += more
+    return line.removesuffix(b"\n")

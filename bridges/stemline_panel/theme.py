@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the panel looks: dark and quiet, readable beside an editor's own window, sizes in points of the system's font."""
+"""The dark theme of the panel. Sizes are in points of the system's font."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PyQt5.QtWidgets import QApplication
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """Text on `ground` and `raised` has a contrast of at least 7:1, `dim` one of 4.5:1 (WCAG AAA and AA)."""
+    """The palette. `text` has a contrast of at least 7:1 to `ground` and `raised`, `dim` of 4.5:1 (WCAG AAA and AA)."""
 
     ground: str = "#1a1b1e"
     raised: str = "#24262a"
@@ -37,14 +37,14 @@ _TICK = (Path(__file__).parent / "widgets" / "tick.svg").as_posix()
 
 
 def scale_for_high_dpi() -> None:
-    """Must run before the application is made."""
+    """Enable high-DPI scaling. Call it before the application is created."""
     for attribute in (Qt.AA_EnableHighDpiScaling, Qt.AA_UseHighDpiPixmaps):
         QApplication.setAttribute(attribute)
     QApplication.setHighDpiScaleFactorRoundingPolicy(Qt.HighDpiScaleFactorRoundingPolicy.PassThrough)
 
 
 def apply_theme(app: QApplication) -> None:
-    """Fusion on every system, with our palette."""
+    """Use the Fusion style with the panel's palette and style sheet."""
     c = COLOURS
     app.setStyle("Fusion")
     palette = QPalette()
@@ -131,9 +131,9 @@ def _buttons(c: Colours) -> str:
     QPushButton#primary:disabled {{ background: #33373e; color: #8b919b; }}
     QPushButton#primary[action="stop"] {{ background: {c.minus}; }}
     QPushButton#primary[action="apply"] {{ background: {c.plus}; }}
-    QPushButton#plus {{ color: {c.plus}; font-weight: 600; }}
-    QPushButton#minus {{ color: {c.minus}; font-weight: 600; }}
-    QPushButton#layer {{ padding: 5px 8px; }}
+    QPushButton#plus {{ color: {c.plus}; padding: 5px 6px; }}
+    QPushButton#minus {{ color: {c.minus}; padding: 5px 6px; }}
+    QPushButton#layer {{ padding: 5px 7px; }}
     QPushButton#layer:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
     QPushButton#layer:checked:focus {{ border: 2px solid {c.text}; }}
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Threads for what takes time. Work goes in as a function, its end comes back in the thread of the window."""
+"""Worker threads. Work goes in as a function, and its result comes back in the window's thread."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class _Task:
 
 
 class Worker(QObject):
-    """One thread and its queue. `then` or `failed` is called in the thread that made the worker, never from here."""
+    """One thread with a queue. Callbacks run in the thread that made the worker."""
 
     _settled = pyqtSignal(object)
 
     def __init__(self, name: str, parent: QObject | None = None) -> None:
+        """Start the thread `stemline-panel-NAME`."""
         super().__init__(parent)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._settled.connect(self._call)
@@ -40,41 +41,38 @@ class Worker(QObject):
         self._thread.start()
 
     def do(self, work: Callable[[], Any], then: Callable[[Any], None], failed: Failed) -> None:
-        """Runs `work` after what was given before; one of the others is called with its end."""
+        """Run `work` after earlier tasks, then call `then` with its result or `failed` with its error."""
         self._tasks.put(_Task(work, then, failed))
 
-    def tell(self, call: Callable[[], None]) -> None:
-        """From within `work`: `call` is made in the window's thread."""
-        self._emit(call)
+    def post(self, call: Callable[[], None]) -> None:
+        """Call `call` in the window's thread. Meant for use from within `work`."""
+        if not self._closed:
+            self._settled.emit(call)
 
     def close(self, timeout_s: float = 3.0) -> bool:
-        """No more ends are told. True if the thread ended in time."""
+        """End the thread and drop pending callbacks. Return True if it ended in time."""
         self._closed = True
         self._tasks.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _emit(self, call: Callable[[], None]) -> None:
-        if not self._closed:
-            self._settled.emit(call)
-
     @pyqtSlot(object)
-    def _call(self, end: Callable[[], None]) -> None:
-        """In the window's thread, because the worker as an object lives there."""
-        end()
+    def _call(self, callback: Callable[[], None]) -> None:
+        """Run in the window's thread, because this object lives there."""
+        callback()
 
     def _loop(self) -> None:
         while (task := self._tasks.get()) is not None:
-            self._emit(self._end_of(task))
+            self.post(self._run(task))
 
-    def _end_of(self, task: _Task) -> Callable[[], None]:
+    def _run(self, task: _Task) -> Callable[[], None]:
         try:
             result = task.work()
         except StemlineError as error:
-            told = error
-        except Exception as error:  # noqa: BLE001 - the outermost loop of a worker: told to the user, the next goes on
-            _log.exception("a task of the panel failed inside")
-            told = StemlineError(f"The panel failed inside: {type(error).__name__}: {error}")
+            failure = error
+        except Exception as error:  # noqa: BLE001 - outermost loop of the thread: shown to the user, the next task runs
+            _log.exception("A task of the panel failed")
+            failure = StemlineError(f"Internal error: {type(error).__name__}: {error}")
         else:
             return lambda: task.then(result)
-        return lambda: task.failed(told)
+        return lambda: task.failed(failure)

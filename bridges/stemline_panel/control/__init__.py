@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens: each part owns one thread for what takes time and tells the window by signals."""
+"""The controllers between session and widgets. Slow work runs in worker threads, and signals report its results."""

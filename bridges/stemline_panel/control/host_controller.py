@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The document where clips come from: opening, reading, applying, taking back; and the pipe to a host program."""
+"""The open document: opening, reading, applying and taking back; and the pipe to a host program."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from stemline_panel.model.queue import AppliedResult, QueueItem
 from stemline_panel.reconnect import ReconnectListener, SocketStream
 from stemline_panel.workers import Worker
 
-_NOT_OPEN = "Nothing is open."
-_PATIENCE_MS = 30_000
+_SLOW_MS = 30_000
 
 
 class HostController(QObject):
-    """`opened` tells the document and its clips; `failed` an error, and whether it was the host program that was asked;
-    `gone` that the host program ended; `slow` whether it has let us wait for half a minute; `busy_changed` that
-    something is begun or ended."""
+    """Works on the open document in a thread of its own.
+
+    Signals: `opened` (document, clips); `failed` (error, whether the host program was asked); `gone` when the host
+    program ended; `slow` whether the host has not answered for half a minute; `busy_changed` when work starts or ends;
+    `applied` (item); `taken_back` (item, notes); `rendered` (the rendered clip).
+    """
 
     opened = pyqtSignal(object, object)
     failed = pyqtSignal(object, bool)
@@ -41,28 +43,29 @@ class HostController(QObject):
     rendered = pyqtSignal(object)
     _greeted = pyqtSignal()
     _ended = pyqtSignal(object)
-    _back = pyqtSignal(object)
+    _returned = pyqtSignal(object)
 
-    def __init__(self, server: str | None, waiting_place: Path) -> None:
+    def __init__(self, server: str | None, reconnect_file: Path) -> None:
+        """Start without a document. `reconnect_file` says how a host that ended can reach this panel again."""
         super().__init__()
         self._server = server
         self.doctor: Doctor = no_doctor
-        self._waiting_place = waiting_place
-        self._waiting: ReconnectListener | None = None
+        self._reconnect_file = reconnect_file
+        self._listener: ReconnectListener | None = None
         self._worker = Worker("host", self)
         self._connection: HostConnection | None = None
         self.document: Document | None = None
         self._open_tasks = 0
         self.lost = False
-        """Whether the clips came from a program that is gone."""
-        self._patience = QTimer(self)
-        self._patience.setSingleShot(True)
-        self._patience.setInterval(_PATIENCE_MS)
-        self._patience.timeout.connect(self._tell_slow)
+        """Whether the clips came from a host program that ended."""
+        self._slow_timer = QTimer(self)
+        self._slow_timer.setSingleShot(True)
+        self._slow_timer.setInterval(_SLOW_MS)
+        self._slow_timer.timeout.connect(self._report_slow)
         self._is_slow = self._asks_host = False
-        self._greeted.connect(self._meet)
+        self._greeted.connect(self._read_host)
         self._ended.connect(self._end)
-        self._back.connect(self._come_back)
+        self._returned.connect(self._reconnect)
 
     @property
     def busy(self) -> bool:
@@ -71,31 +74,33 @@ class HostController(QObject):
 
     @property
     def connected(self) -> bool:
+        """Whether a host program is connected."""
         return self._connection is not None
 
     def attach(self, incoming: ByteStream, outgoing: ByteStream) -> None:
-        """Becomes the companion of the program at the other end; its clips are read as soon as it says hello."""
+        """Become the companion of the program at the other end. Its clips are read as soon as it says hello."""
         services = EditServices(self._server, self.doctor)
         connection = HostConnection(
             incoming, outgoing, services, self._greeted.emit, lambda: self._ended.emit(connection)
         )
         self._connection = connection
         connection.start()
-        threading.Thread(target=connection.watch, name="stemline-panel-connection", daemon=True).start()
+        threading.Thread(target=connection.watch, name="stemline-panel-link", daemon=True).start()
 
     def open(self, path: Path) -> None:
-        self._do(None, lambda: open_document(path), self._read_place)
+        """Open a media file or an edit."""
+        self._do(None, lambda: open_document(path), self._read_document)
 
     def read(self) -> None:
-        """The clips as they are now: those of the host program where one is connected."""
+        """Read the clips again: those of the host program if one is connected, else those of the document."""
         if self._connection is not None:
-            self._meet()
+            self._read_host()
         elif self.document is not None:
-            self._read_place(self.document)
+            self._read_document(self.document)
 
     def apply(self, item: QueueItem, folder: Path) -> None:
-        """Puts a result in."""
-        document, outcome = self._needed(), item.outcome
+        """Apply a result; files go into `folder`."""
+        document, outcome = self._required_document(), item.outcome
         if outcome is None:
             return
 
@@ -106,47 +111,47 @@ class HostController(QObject):
         self._do(document, lambda: document.apply(outcome, folder), done)
 
     def replace(self, old: QueueItem, item: QueueItem, folder: Path) -> None:
-        """Takes the earlier result out, then puts this one in: its host could not tell whose clips are disabled."""
-        document, applied = self._needed(), old.applied
-        if applied is None:
+        """Take back an earlier result, then apply this one.
+
+        The order matters: a host enables the originals of what it takes back, and could not tell them apart later.
+        """
+        if old.applied is None:
             self.apply(item, folder)
-            return
+        else:
+            self.take_back(old, lambda: self.apply(item, folder))
 
-        def done(notes: tuple[str, ...]) -> None:
-            old.applied = None
-            self.taken_back.emit(old, notes)
-            self.apply(item, folder)
-
-        self._do(document, lambda: document.take_back(applied), done)
-
-    def take_back(self, item: QueueItem) -> None:
-        document, applied = self._needed(), item.applied
+    def take_back(self, item: QueueItem, then: Callable[[], None] = lambda: None) -> None:
+        """Take back an applied result, then call `then`."""
+        document, applied = self._required_document(), item.applied
         if applied is None:
             return
 
         def done(notes: tuple[str, ...]) -> None:
             item.applied = None
             self.taken_back.emit(item, notes)
+            then()
 
         self._do(document, lambda: document.take_back(applied), done)
 
     def render(self, clip: ClipRange, folder: Path) -> None:
-        document = self._needed()
+        """Have the host render a clip into `folder`."""
+        document = self._required_document()
         self._do(document, lambda: document.render(clip, folder), self.rendered.emit)
 
     def close(self) -> bool:
-        self._stop_waiting()
+        """End the connection and the threads. Return True if all ended."""
+        self._stop_listening()
         connection, self._connection = self._connection, None
         ended = connection.stop() if connection is not None else True
         return self._worker.close() and ended
 
-    def _needed(self) -> Document:
+    def _required_document(self) -> Document:
         if self.document is None:
-            raise HostError(_NOT_OPEN, code=Code.HOST_GONE)
+            raise HostError(self.tr("No document is open."), code=Code.HOST_GONE)
         return self.document
 
-    def _read_place(self, document: Document) -> None:
-        """What was open stays open until this one was read."""
+    def _read_document(self, document: Document) -> None:
+        """Read a document, which replaces the open one only if that succeeds."""
 
         def done(read: ReadClips) -> None:
             self.document, self.lost = document, False
@@ -154,58 +159,61 @@ class HostController(QObject):
 
         self._do(document, document.read, done)
 
-    def _meet(self) -> None:
+    def _read_host(self) -> None:
         connection = self._connection
         if connection is not None:
-            self._do(connection, lambda: HostDocument(connection.host), self._read_place)
+            self._do(connection, lambda: HostDocument(connection.host), self._read_document)
 
     def _end(self, connection: HostConnection) -> None:
         if connection is self._connection:
             self._connection = None
             self.lost = self.document is None or isinstance(self.document, HostDocument)
-            with contextlib.suppress(OSError):  # without it the user opens the clips anew
-                self._waiting = ReconnectListener(self._waiting_place, self._back.emit)
+            with contextlib.suppress(OSError):  # then the host cannot reconnect, and the user opens the clips again
+                self._listener = ReconnectListener(self._reconnect_file, self._returned.emit)
             self.gone.emit()
             threading.Thread(target=connection.stop, name="stemline-panel-unlink", daemon=True).start()
 
-    def _come_back(self, connection: socket.socket) -> None:
-        """The host was started again: the panel that it started is a relay to us."""
-        self._stop_waiting()
+    def _reconnect(self, connection: socket.socket) -> None:
+        """Use the pipe that the panel process of a restarted host relays."""
+        self._stop_listening()
         self.attach(SocketStream(connection), SocketStream(connection))
 
-    def _stop_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.close()
+    def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
 
     def _do(
-        self, asked: Document | HostConnection | None, work: Callable[[], object], then: Callable[..., object]
+        self,
+        asked: Document | HostConnection | None,
+        work: Callable[[], object],
+        then: Callable[..., object],
     ) -> None:
         of_host = self._asks_host = isinstance(asked, HostDocument | HostConnection)
         self._open_tasks += 1
-        self._patience.start()
+        self._slow_timer.start()
         self.busy_changed.emit()
 
         def done(result: object) -> None:
-            self._ended_one()
+            self._end_task()
             then(result)
 
         def failed(error: StemlineError) -> None:
-            self._ended_one()
+            self._end_task()
             self.failed.emit(error, of_host)
 
         self._worker.do(work, done, failed)
 
-    def _ended_one(self) -> None:
+    def _end_task(self) -> None:
         self._open_tasks -= 1
         if not self.busy:
-            self._patience.stop()
+            self._slow_timer.stop()
         self.busy_changed.emit()
         if self._is_slow:
             self._is_slow = False
             self.slow.emit(False)
 
-    def _tell_slow(self) -> None:
+    def _report_slow(self) -> None:
         if self._connection is not None and self._asks_host:
             self._is_slow = True
             self.slow.emit(True)

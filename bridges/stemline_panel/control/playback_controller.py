@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shown clip for eyes and ears: waveform as they are needed, the scan behind them, playing and comparing."""
+"""The shown clip: opening its media, waveform data, playback and comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
 from stemline.errors import StemlineError
 from stemline.media import Loudness
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.layers import Layer, LayerReader, layers_of, matched_gains, noted_peaks, part_of
+from stemline_panel.sound.layers import Layer, LayerReader, layers_of, matched_gains, part_of, sidecar_peaks
 from stemline_panel.sound.opened_clip import OpenedClip, open_clip
 from stemline_panel.sound.player import Player
 from stemline_panel.sound.sink import AudioSink
@@ -28,7 +28,10 @@ _OVERVIEW_EVERY = 6
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What can be compared in the shown clip. `part` is where all of it sounds, in samples from the clip's first."""
+    """The stems that can be compared, their loudness, and the part where all of them sound.
+
+    `part` is in samples from the clip's first.
+    """
 
     stems: Mapping[str, StemClip]
     part: SampleRange
@@ -36,7 +39,12 @@ class Comparison:
 
 
 class PlaybackController(QObject):
-    """`opened` tells an OpenedClip, `failed` why a clip cannot be shown; waveform come by their own signals."""
+    """Opens, draws and plays one clip at a time.
+
+    Signals: `opened` (OpenedClip); `failed` (why a clip cannot be shown); `waveform_ready` and `overview_ready`
+    (WaveformData); `extent_found` (range or None); `compared` (Comparison); `layer_drawn` (name); `moved` (playhead);
+    `play_changed` after any change of player or layer.
+    """
 
     opened = pyqtSignal(object)
     failed = pyqtSignal(object)
@@ -49,13 +57,14 @@ class PlaybackController(QObject):
     play_changed = pyqtSignal()
 
     def __init__(self, sink: AudioSink, *, matched: bool) -> None:
+        """Start without a clip. `matched` plays all layers at the loudness of the mix."""
         super().__init__()
         self._worker = Worker("sound", self)
         self.player = Player(sink)
         self._held: ClipWaveform | None = None
-        """What is open; the worker's own."""
+        """The open media. Only the worker uses it."""
         self._waveform: ClipWaveform | None = None
-        """Those of the shown clip, once it is open."""
+        """That of the shown clip, once it is open."""
         self._playhead = Fraction(0)
         self.clip: OpenedClip | None = None
         self.levels: Mapping[str, Loudness] = {}
@@ -70,10 +79,10 @@ class PlaybackController(QObject):
         self._tick.setInterval(_TICK_MS)
         self._tick.timeout.connect(self._on_tick)
 
-    # -- the clip ------------------------------------------------------------------------------------------------------
+    # -- clip ----------------------------------------------------------------------------------------------------------
 
     def show(self, clip: ClipRange) -> None:
-        """Until it is open there is no clip: nothing is drawn, searched or played."""
+        """Open a clip. Until it is open, `clip` is None and nothing can be drawn, searched or played."""
         self._serial += 1
         serial = self._serial
         self.player.pause()
@@ -97,80 +106,70 @@ class PlaybackController(QObject):
         self._worker.do(work, then, failed)
 
     def request_waveform(self, shown: TimeRange, columns: int) -> None:
-        """The newest wish is drawn next; older ones that were not begun are dropped."""
+        """Ask for the waveform of a range. A newer request replaces one that hasn't begun."""
         self._wanted = (shown, columns)
         if not self._drawing:
             self._draw()
 
     def find_extent(self, time: Fraction) -> None:
+        """Find the range of the sound at a time."""
         waveform, serial = self._waveform, self._serial
         if waveform is not None:
             self._do(serial, lambda: waveform.extent_at(time), self.extent_found.emit)
 
-    # -- comparing -----------------------------------------------------------------------------------------------------
+    # -- comparison ----------------------------------------------------------------------------------------------------
 
     def compare(self, stems: Mapping[str, StemClip]) -> None:
-        """Offers the stems beside the mix and measures how loud they are. Without stems there is the mix alone."""
+        """Offer the mix and these stems for comparison, and measure their loudness."""
         opened, serial = self.clip, self._serial
         if opened is None:
             return
         layers = self._layers = layers_of(opened, stems)
-        part = _part(opened, stems)
+        part = _covered_part(opened, stems)
         self.levels = {}
-        self.player.offer(layers, {})
+        self.player.set_layers(layers, {})
         self._drawn = ""
         self._draw_choice()
 
-        def measure() -> Comparison:
-            if not stems:
-                return Comparison(stems, part, {})
-            reader = LayerReader(layers)
-            try:
-                levels = {layer.name: reader.loudness(layer.name, part) for layer in layers}
-            finally:
-                reader.close()
-            peaks = noted_peaks(stems)
-            higher = {name: max(level.peak, peaks.get(name, 0.0)) for name, level in levels.items()}
-            return Comparison(stems, part, {name: replace(level, peak=higher[name]) for name, level in levels.items()})
-
-        def then(compared: Comparison) -> None:
-            self.levels = compared.levels
+        def then(comparison: Comparison) -> None:
+            self.levels = comparison.levels
             self.match_loudness(matched=self._matched)
-            self.compared.emit(compared)
+            self.compared.emit(comparison)
 
-        self._do(serial, measure, then)
+        self._do(serial, lambda: Comparison(stems, part, _measure(layers, stems, part)), then)
 
     def match_loudness(self, *, matched: bool) -> None:
+        """Play all layers at the loudness of the mix, or as they are."""
         self._matched = matched
         self.player.set_gains(matched_gains(self.levels) if matched and self.levels else {})
 
     def choose(self, name: str) -> None:
-        """Hears another sound, and draws it."""
+        """Play and draw another layer."""
         self.player.choose(name)
         self._draw_choice()
         self.play_changed.emit()
 
-    def check_device(self, why_none: Callable[[], str]) -> None:
-        """Says beforehand why nothing will be heard, unless something was played meanwhile."""
+    def check_device(self, find_problem: Callable[[], str]) -> None:
+        """Show why nothing can be heard, unless something plays by then. `find_problem` runs in the worker."""
 
         def then(why: str) -> None:
             if not self.player.playing:
                 self.player.problem = why
                 self.play_changed.emit()
 
-        self._worker.do(why_none, then, self.failed.emit)
+        self._worker.do(find_problem, then, self.failed.emit)
 
     # -- transport -----------------------------------------------------------------------------------------------------
 
     @property
     def playhead(self) -> Fraction:
-        """The time of the timeline that is heard; where the last clip stood while none is open."""
+        """The time of the timeline that is heard; that of the last clip while none is open."""
         if self.clip is None:
             return self._playhead
         return self.clip.time_of(self.clip.played.start_sample + self.player.position)
 
     def toggle(self, part: TimeRange | None, *, loop: bool) -> None:
-        """Plays from the playhead, or the selected part from its beginning where there is one and it is to loop."""
+        """Pause, or play from the playhead; with `loop` play the selected part from its start."""
         if self.clip is None:
             return
         if self.player.playing:
@@ -178,24 +177,26 @@ class PlaybackController(QObject):
         elif part is not None and loop:
             self.player.play_range(part_of(self.clip, part.start, part.end), loop=True)
         else:
-            self.player.whole(self.clip.played.length)
+            self.player.play_whole(self.clip.played.length)
             self.player.play()
         self._after_transport()
 
     def set_loop(self, part: TimeRange | None) -> None:
-        """What plays goes on, over and over in the part; to the clip's end without one."""
+        """Go on playing in a loop over a part, or to the end of the clip with None."""
         if self.clip is None or not self.player.playing:
             return
         if part is not None:
-            self.player.loop(part_of(self.clip, part.start, part.end))
+            self.player.loop_range(part_of(self.clip, part.start, part.end))
         else:
-            self.player.whole(self.clip.played.length)
+            self.player.play_whole(self.clip.played.length)
 
     def play_part(self, part: SampleRange) -> None:
+        """Play a part in a loop, in samples from the clip's first."""
         self.player.play_range(part, loop=True)
         self._after_transport()
 
     def seek(self, time: Fraction) -> None:
+        """Move the playhead to a time of the timeline, kept inside the clip."""
         if self.clip is None:
             return
         record = self.clip.clip.record_range
@@ -204,15 +205,16 @@ class PlaybackController(QObject):
         self.moved.emit(self.playhead)
 
     def close(self) -> bool:
+        """Stop and close the media. Return True if the worker thread ended."""
         self._tick.stop()
         self.player.close()
         self._worker.do(self._close_held, lambda _: None, lambda _: None)
         return self._worker.close()
 
-    # -- inside --------------------------------------------------------------------------------------------------------
+    # -- private -------------------------------------------------------------------------------------------------------
 
     def _close_held(self) -> None:
-        """From the worker."""
+        """Close the open media. Runs in the worker."""
         held, self._held = self._held, None
         if held is not None:
             held.close()
@@ -243,7 +245,7 @@ class PlaybackController(QObject):
         def then(data: WaveformData) -> None:
             self._drawing = False
             self.waveform_ready.emit(data)
-            if not self._scanning:  # what is shown comes first
+            if not self._scanning:  # the shown range comes before the scan
                 self._scanning = True
                 self._scan(serial)
             if self._wanted is not None:
@@ -266,7 +268,7 @@ class PlaybackController(QObject):
         self._do(serial, waveform.scan_step, then)
 
     def _do(self, serial: int, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        """What comes back for a clip that is no longer shown is dropped."""
+        """Run `work` for the clip that was shown as number `serial`; its result is dropped if another is shown."""
 
         def done(result: Any) -> None:
             if serial == self._serial:
@@ -293,9 +295,22 @@ class PlaybackController(QObject):
             self.play_changed.emit()
 
 
-def _part(opened: OpenedClip, stems: Mapping[str, StemClip]) -> SampleRange:
-    """Where the stems sound: the whole clip, or the part that an audition took."""
+def _covered_part(opened: OpenedClip, stems: Mapping[str, StemClip]) -> SampleRange:
+    """Return the part that the stems cover: the whole clip, or that of an audition."""
     if not stems:
         return SampleRange(0, opened.played.length)
     record = next(iter(stems.values())).record_range
     return part_of(opened, record.start, record.end)
+
+
+def _measure(layers: tuple[Layer, ...], stems: Mapping[str, StemClip], part: SampleRange) -> dict[str, Loudness]:
+    """Return the loudness of each layer, with its peak over the whole file; nothing without stems."""
+    if not stems:
+        return {}
+    reader = LayerReader(layers)
+    try:
+        levels = {layer.name: reader.loudness(layer.name, part) for layer in layers}
+    finally:
+        reader.close()
+    peaks = sidecar_peaks(stems)
+    return {name: replace(level, peak=max(level.peak, peaks.get(name, 0.0))) for name, level in levels.items()}

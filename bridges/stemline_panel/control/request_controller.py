@@ -1,108 +1,198 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From words and marks to a run: the right side of the window."""
+"""The next request: its verb, stems, clips and settings, and the main button."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from PyQt5.QtCore import QObject, pyqtSignal
 from PyQt5.QtWidgets import QApplication
 
+from stemline.client import Model
 from stemline.clips import TimeRange
 from stemline.errors import StemlineError
 from stemline_panel.model.history import Preset
+from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
 from stemline_panel.user_data import UserData
+from stemline_panel.widgets.actions import Handlers
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.settings_dialog import SettingsDialog
 
-if TYPE_CHECKING:
-    from stemline_panel.director import Director
+
+class RunCommands(Protocol):
+    """Starts and stops runs, which are identified by their numbers."""
+
+    def add(self, request: RunRequest) -> QueueItem:
+        """Queue a run."""
+        ...
+
+    def cancel(self, number: int) -> None:
+        """Stop a run."""
+        ...
+
+    def cancel_all(self) -> None:
+        """Stop all runs."""
+        ...
+
+    def retry(self, number: int) -> None:
+        """Queue an ended run again."""
+        ...
+
+    def forget(self, number: int) -> None:
+        """Remove an ended run from the list."""
+        ...
+
+
+class ServerCommands(Protocol):
+    """Connects to the server and lists its models."""
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models of the server; empty before the first connection."""
+        ...
+
+    def connect_now(self) -> None:
+        """Connect, and start a private server."""
+        ...
+
+
+class PlayheadSource(Protocol):
+    """The time of the timeline that is heard, in seconds."""
+
+    @property
+    def playhead(self) -> Fraction:
+        """The time that is heard."""
+        ...
+
+
+class ApplyCommand(Protocol):
+    """Applies the result of the current request."""
+
+    def apply_requested(self) -> None:
+        """Apply that result, if there is one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestServices:
+    """What a request needs from the other controllers."""
+
+    runs: RunCommands
+    server: ServerCommands
+    playback: PlayheadSource
+    results: ApplyCommand
 
 
 class RequestController(QObject):
-    """`changed` after every change of what is asked for."""
+    """Edits the request. `changed` is emitted after every change of it, `open_wanted` asks for a file."""
 
     changed = pyqtSignal()
     open_wanted = pyqtSignal()
 
-    def __init__(self, session: Session, window: MainWindow, user_data: UserData, director: Director) -> None:
+    def __init__(self, session: Session, window: MainWindow, user_data: UserData, services: RequestServices) -> None:
+        """Connect the widgets."""
         super().__init__()
-        self._session, self._window, self._user_data, self._director = session, window, user_data, director
-        box, stems = window.prompt, session.stems
+        self._session, self._window, self._user_data, self._services = session, window, user_data, services
+        box, stems, runs = window.prompt, session.stems, services.runs
         box.verb_chosen.connect(self.set_verb)
-        box.pressed.connect(self.trigger_primary)
+        box.primary_pressed.connect(self.trigger_primary)
         box.audition_wanted.connect(self.audition)
-        box.prompt.edited.connect(self._type)
+        box.prompt.edited.connect(self._set_text)
         box.prompt.entered.connect(self._enter)
         box.prompt.left.connect(window.wave.setFocus)
-        box.prompt.preset_chosen.connect(self._take_preset)
-        box.stems.selected.connect(lambda index: self._then(partial(stems.select, index)))
+        box.prompt.preset_chosen.connect(self._load_preset)
+        box.stems.selected.connect(lambda index: self._change(partial(stems.select, index)))
         box.stems.add_wanted.connect(self.add_stem)
-        box.stems.remove_wanted.connect(lambda index: self._then(partial(stems.remove, index)))
-        box.stems.renamed.connect(self._rename)
-        window.queue.cancel_wanted.connect(director.runs.cancel)
-        window.queue.cancel_all_wanted.connect(director.runs.cancel_all)
-        window.queue.retry_wanted.connect(director.runs.retry)
+        box.stems.remove_wanted.connect(lambda index: self._change(partial(stems.remove, index)))
+        box.stems.renamed.connect(lambda index, name: self._change(partial(stems.rename, index, name)))
+        window.queue.cancel_wanted.connect(runs.cancel)
+        window.queue.cancel_all_wanted.connect(runs.cancel_all)
+        window.queue.retry_wanted.connect(runs.retry)
         window.queue.copy_wanted.connect(self.copy_job)
-        window.queue.forget_wanted.connect(director.runs.forget)
+        window.queue.forget_wanted.connect(runs.forget)
         window.queue.reuse_wanted.connect(self.reuse_request)
 
-    # -- running -------------------------------------------------------------------------------------------------------
+    def actions(self) -> Handlers:
+        """Return the handlers of the actions of this controller."""
+        return {
+            "prompt": self.focus_prompt,
+            "presets": self._window.prompt.prompt.show_presets,
+            "add_stem": self.add_stem,
+            "remove_stem": self.remove_stem,
+            "next_verb": self.next_verb,
+            "audition": self.audition,
+            "primary": self.trigger_primary,
+            "stop": self.stop,
+            "copy_job": self.copy_job,
+            "settings": self.change_settings,
+        }
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
 
     def trigger_primary(self) -> None:
-        presses: dict[Action, Callable[[], object]] = {
+        """Do what the main button says."""
+        handlers: dict[Action, Callable[[], object]] = {
             Action.OPEN: self.open_wanted.emit,
-            Action.CONNECT: self._director.connection.connect_now,
+            Action.CONNECT: self._services.server.connect_now,
             Action.SEPARATE: self.separate,
             Action.STOP: self.stop,
-            Action.APPLY: self._director.results.apply_asked,
+            Action.APPLY: self._services.results.apply_requested,
         }
-        press = presses.get(self._session.primary_action().action)
-        if press is not None:
-            press()
+        handler = handlers.get(self._session.primary_action().action)
+        if handler is not None:
+            handler()
 
     def separate(self) -> None:
-        """Asks for what is typed and marked."""
-        self._try(lambda: self._ask(self._session.request()))
+        """Queue a run of the current request."""
+        self._try(lambda: self._add(self._session.request()))
 
     def audition(self) -> None:
-        self._try(lambda: self._ask(self._session.audition(self._director.playback.playhead)))
+        """Queue an audition around the playhead."""
+        self._try(lambda: self._add(self._session.audition(self._services.playback.playhead)))
 
     def stop(self) -> None:
+        """Stop the current run."""
         running = self._session.queue.running
         if running is not None:
-            self._director.runs.cancel(running.number)
+            self._services.runs.cancel(running.number)
 
     def copy_job(self, number: int | None = None) -> None:
-        """Of an item of the queue, or of what would be asked for now."""
+        """Copy a run of the queue, or the current request, to the clipboard as JSON."""
         item = self._session.queue.item(number) if number is not None else None
 
         def copy() -> None:
             request = item.request if item is not None else self._session.request()
             QApplication.clipboard().setText(request.as_job())
-            self._window.show_status("The job is in the clipboard as JSON.")
+            self._window.show_status(self.tr("The job was copied to the clipboard as JSON."))
 
         self._try(copy)
 
-    def _ask(self, request: RunRequest) -> None:
+    def _add(self, request: RunRequest) -> None:
         for stem in request.stems:
             self._user_data.history.add(stem.prompt.text)
         self._window.hide_banner()
-        self._director.runs.add(request)
+        self._services.runs.add(request)
 
     def _enter(self) -> None:
-        """Enter in the prompt line separates, and the keys act again; it never stops or applies."""
+        """Queue the current request on Enter, also while another run goes on. Enter never stops or applies."""
 
-        def ask() -> None:
-            self._ask(self._session.request())
-            self._window.wave.setFocus()
+        def queue() -> None:
+            request = self._session.request()
+            if self._session.queue.result_of(request) is not None:
+                self._window.show_status(self.tr("This is separated already; see the result."))
+            elif self._session.queue.pending(request) is not None:
+                self._window.show_status(self.tr("This is in the queue already."))
+            elif self._session.primary_action().action in (Action.SEPARATE, Action.STOP):
+                self._add(request)
+                self._window.wave.setFocus()
 
-        if self._session.primary_action().action in (Action.SEPARATE, Action.NOTHING):
-            self._try(ask)
+        self._try(queue)
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
@@ -110,46 +200,52 @@ class RequestController(QObject):
         except StemlineError as error:
             self._window.show_status(str(error))
 
-    # -- what is wanted ------------------------------------------------------------------------------------------------
+    # -- request -------------------------------------------------------------------------------------------------------
 
     def set_verb(self, verb: Verb) -> None:
+        """Choose between isolate, remove and split."""
         self._session.verb = verb
         self._window.prompt.show_verb(verb)
         self.changed.emit()
 
     def next_verb(self) -> None:
+        """Choose the next verb."""
         verbs = list(Verb)
         self.set_verb(verbs[(verbs.index(self._session.verb) + 1) % len(verbs)])
 
     def set_all_clips(self, every: bool) -> None:
+        """Separate all clips, or only the shown one."""
         self._session.all_clips = every
         self.changed.emit()
 
     def set_part(self, selection: TimeRange | None) -> None:
-        """The selection is all that is meant, where "Only the selection" is on."""
+        """Limit the request to the selection if "Selection only" is checked."""
         part = selection if self._window.clip_bar.part.isChecked() else None
         if part != self._session.part:
             self._session.part = part
             self.changed.emit()
 
     def add_stem(self) -> None:
+        """Add a stem and edit its prompt."""
         self._session.stems.add()
         self.changed.emit()
-        self.to_prompt()
+        self.focus_prompt()
 
     def remove_stem(self) -> None:
-        self._then(lambda: self._session.stems.remove(self._session.stems.current_index))
+        """Remove the current stem."""
+        self._change(lambda: self._session.stems.remove(self._session.stems.current_index))
 
-    def to_prompt(self) -> None:
+    def focus_prompt(self) -> None:
+        """Focus the prompt and select its text."""
         edit = self._window.prompt.prompt.edit
         edit.setFocus()
         edit.selectAll()
 
     def change_settings(self) -> None:
+        """Open the settings, and save them if they are accepted."""
         session = self._session
-        models = self._director.connection.models
         folder = str(session.output_now or session.default_output)
-        dialog = SettingsDialog(session.settings, models, folder, self._window)
+        dialog = SettingsDialog(session.settings, self._services.server.models, folder, self._window)
         if dialog.exec_():
             chosen = dialog.chosen()
             if chosen.output_dir != session.settings.output_dir:
@@ -159,27 +255,21 @@ class RequestController(QObject):
             self.changed.emit()
 
     def reuse_request(self, number: int) -> None:
-        """The words and marks of an earlier run, to be changed."""
+        """Load the stems, marks and verb of an earlier run."""
         item = self._session.queue.item(number)
         if item is not None:
-            self._session.stems.take(item.request.stems)
+            self._session.stems.load(item.request.stems)
             if item.document_key != self._session.document_key:
                 self._session.stems.clear_marks()
             self.set_verb(Verb(item.request.settings.play))
 
-    def _type(self, text: str) -> None:
+    def _set_text(self, text: str) -> None:
         self._session.stems.current.text = text
         self.changed.emit()
 
-    def _take_preset(self, preset: Preset) -> None:
-        self._then(lambda: self._session.stems.replace(preset.stems))
+    def _load_preset(self, preset: Preset) -> None:
+        self._change(lambda: self._session.stems.replace(preset.stems))
 
-    def _rename(self, index: int, name: str) -> None:
-        entries = list(self._session.stems)
-        if index < len(entries):
-            entries[index].own_name = name
-        self.changed.emit()
-
-    def _then(self, change: Callable[[], None]) -> None:
+    def _change(self, change: Callable[[], None]) -> None:
         change()
         self.changed.emit()

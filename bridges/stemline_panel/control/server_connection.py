@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether there is a server, what it can do, and what to do when there is none."""
+"""The connection to the separation server: whether it runs, its models, and how to fix a problem."""
 
 from __future__ import annotations
 
@@ -14,88 +14,110 @@ from stemline.errors import Code, StemlineError
 from stemline_panel.widgets.badge import Health
 from stemline_panel.workers import Worker
 
-_LOOK_EVERY_MS = 5_000
-_FIXES = {Code.UNAUTHENTICATED: "Try again", Code.SERVER_VERSION: "Try again"}
+_POLL_MS = 5_000
+_RETRY_CODES = (Code.UNAUTHENTICATED, Code.SERVER_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What the badge shows."""
+    """What the badge shows. `fix` labels its button; empty hides it."""
 
     health: Health
-    words: str
+    status: str
     details: str = ""
     fix: str = ""
 
 
 class ServerConnection(QObject):
-    """`changed` tells a ServerState. `server` None means the private one, which sleeps when nobody needs it."""
+    """Watches one server. `changed` has a ServerState.
+
+    `server` is an address; None is the private server, which ends when it isn't needed and starts again on demand.
+    """
 
     changed = pyqtSignal(object)
 
     def __init__(self, server: str | None) -> None:
+        """Prepare the connection; `connect_now` opens it."""
         super().__init__()
         self._server = server
         self._private = (server or os.environ.get("STEMLINE_SERVER", "")) in ("", PRIVATE)
         self._worker = Worker("server", self)
-        self._busy = False
+        self._busy = self._asleep = False
+        self._info: ServerInfo | None = None
+        self._model = ""
         self.models: tuple[Model, ...] = ()
-        self.state = ServerState(Health.WAITING, "starting")
+        self.state = ServerState(Health.WAITING, self.tr("starting"))
         self._timer = QTimer(self)
-        self._timer.setInterval(_LOOK_EVERY_MS)
-        self._timer.timeout.connect(self._look)
+        self._timer.setInterval(_POLL_MS)
+        self._timer.timeout.connect(self._poll)
 
     def connect_now(self) -> None:
-        """Starts the private server where it does not run."""
+        """Connect, and start the private server if it doesn't run."""
         if not self._busy:
             self._busy = True
-            self._tell(ServerState(Health.WAITING, "starting the server" if self._private else "connecting"))
-            self._worker.do(self._meet, self._met, self._failed)
+            status = self.tr("starting the server") if self._private else self.tr("connecting")
+            self._show(ServerState(Health.WAITING, status))
+            self._worker.do(self._ask, self._connected, self.lost)
         self._timer.start()
 
+    def set_model(self, model: str) -> None:
+        """Show the model that the next run uses; empty is the server's default."""
+        self._model = model
+        if self.state.health is Health.GOOD and not self._asleep:
+            self._show_model()
+
+    def lost(self, error: StemlineError) -> None:
+        """Show that there is no server, for example because a run failed for this reason."""
+        self._busy = self._asleep = False
+        start = self._private and error.code not in _RETRY_CODES
+        fix = self.tr("Start it") if start else self.tr("Try again")
+        self._show(ServerState(Health.BAD, self.tr("no server"), str(error), fix))
+
     def close(self) -> bool:
+        """Stop watching. Return True if the worker thread ended."""
         self._timer.stop()
         return self._worker.close()
 
-    def lost(self, error: StemlineError) -> None:
-        """A run says that there is none."""
-        self._failed(error)
-
-    def _meet(self) -> tuple[ServerInfo, tuple[Model, ...]]:
+    def _ask(self) -> tuple[ServerInfo, tuple[Model, ...]]:
         with connect(self._server) as client:
             return client.server_info(), client.models()
 
-    def _met(self, found: tuple[ServerInfo, tuple[Model, ...]]) -> None:
-        self._busy = False
-        info, self.models = found
-        default = next((model for model in self.models if model.id == info.default_model), None)
-        title = default.title if default else info.default_model
-        devices = ", ".join(info.devices)
-        self._tell(ServerState(Health.GOOD, info.default_model, f"{title} on {devices}, version {info.version}"))
+    def _connected(self, found: tuple[ServerInfo, tuple[Model, ...]]) -> None:
+        self._busy = self._asleep = False
+        self._info, self.models = found
+        self._show_model()
 
-    def _failed(self, error: StemlineError) -> None:
-        self._busy = False
-        fix = _FIXES.get(error.code, "Start it" if self._private else "Try again")
-        self._tell(ServerState(Health.BAD, "no server", str(error), fix))
+    def _show_model(self) -> None:
+        info = self._info
+        if info is None:
+            return
+        model = self._model or info.default_model
+        title = next((known.title for known in self.models if known.id == model), model)
+        details = self.tr("{model} on {devices}, server version {version}")
+        text = details.format(model=title, devices=", ".join(info.devices), version=info.version)
+        self._show(ServerState(Health.GOOD, model, text))
 
-    def _look(self) -> None:
-        """A quiet look. The private server is not woken by it: it starts again when something is to be done."""
+    def _poll(self) -> None:
+        """Look whether the server still runs, without starting a private one that sleeps."""
         if self._busy:
             return
         self._busy = True
         if self._private:
-            self._worker.do(lambda: find_private() is not None, self._seen, self._failed)
+            self._worker.do(lambda: find_private() is not None, self._polled, self.lost)
         else:
-            self._worker.do(self._meet, self._met, self._failed)
+            self._worker.do(self._ask, self._connected, self.lost)
 
-    def _seen(self, runs: bool) -> None:
+    def _polled(self, runs: bool) -> None:
         self._busy = False
-        if self.state.health is Health.GOOD and not runs:
-            self._tell(ServerState(Health.GOOD, "asleep", "The server sleeps and starts again when it is needed."))
-        elif runs and (self.state.health is not Health.GOOD or self.state.words == "asleep"):
+        good = self.state.health is Health.GOOD
+        if good and not runs:
+            self._asleep = True
+            details = self.tr("The server sleeps and starts again when it is needed.")
+            self._show(ServerState(Health.GOOD, self.tr("asleep"), details))
+        elif runs and (not good or self._asleep):
             self.connect_now()
 
-    def _tell(self, state: ServerState) -> None:
+    def _show(self, state: ServerState) -> None:
         if state != self.state:
             self.state = state
             self.changed.emit(state)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Times, ranges and levels in the words of an editor."""
+"""Times, levels and lists as text for people."""
 
 from __future__ import annotations
 
@@ -11,36 +11,46 @@ from fractions import Fraction
 from stemline.clips import ClipRange, MediaFacts
 from stemline.hosts.base import ReadClips
 from stemline.timebase import format_timecode
+from stemline_panel.i18n import translate
 
-_CHANNEL_WORDS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+_SURE_FROM = 0.5
+_LOSSLESS_DBFS = -120.0
 
 
 @dataclass(frozen=True, slots=True)
 class TimeFormat:
-    """How the times of a clip are written: as timecode where there is a `rate`, from what the timeline's first frame is
-    called (`start`)."""
+    """How the times of a clip are written.
+
+    With a `rate` they are timecode, else hours, minutes, seconds and milliseconds. `start` is the time that the
+    timeline gives its first frame.
+    """
 
     rate: Fraction | None = None
     start: Fraction = Fraction(0)
     drop_frame: bool = False
 
     def of(self, time: Fraction) -> str:
+        """Return a time of the timeline (seconds) as text."""
         return time_label(time + self.start, self.rate, drop_frame=self.drop_frame)
 
 
 def next_frame(time: Fraction, rate: Fraction, by: int, slack: Fraction) -> Fraction:
-    """The frame boundary that lies `by` frames on from a playhead, which stands `slack` or less beside its time."""
+    """Return the frame boundary `by` frames from a playhead, in seconds.
+
+    `slack` is the largest distance between the playhead, which is rounded to a sample, and the time it represents.
+    """
     if by < 0:
         return (math.ceil((time - slack) * rate) + by) / rate
     return (math.floor((time + slack) * rate) + by) / rate
 
 
 def time_format_of(read: ReadClips, clip: ClipRange, facts: MediaFacts | None) -> TimeFormat:
+    """Return the time format of a clip in its timeline."""
     return TimeFormat(display_frame_rate(clip, facts), read.timeline_start, read.drop_frame)
 
 
 def time_label(time: Fraction, rate: Fraction | None, *, drop_frame: bool = False) -> str:
-    """Timecode where there is a frame rate, else minutes and milliseconds."""
+    """Return a time as timecode if there is a frame rate, else as `h:mm:ss.mmm`."""
     if rate is not None:
         return format_timecode(int(time * rate // 1), rate, drop_frame=drop_frame)
     milliseconds = round(time * 1000)
@@ -50,35 +60,52 @@ def time_label(time: Fraction, rate: Fraction | None, *, drop_frame: bool = Fals
 
 
 def display_frame_rate(clip: ClipRange, facts: MediaFacts | None) -> Fraction | None:
-    """The rate that the clip's times are shown in: the host's grid, else the media's own."""
+    """Return the frame rate for the clip's times: the timeline's, else the media's, else None."""
     return clip.frame_rate or (facts.frame_rate if facts else None)
 
 
 def clip_summary(clip: ClipRange, facts: MediaFacts | None, time_format: TimeFormat) -> str:
-    """ "interview.mp4, A1, 01:00:12:05-01:00:27:00, 25 fps, stereo"."""
+    """Return one line such as "interview.mp4, A1, 01:00:12:05-01:00:27:00, 25 fps, stereo, 48 kHz"."""
     rate, record = time_format.rate, clip.record_range
-    start, end = time_format.of(record.start), time_format.of(record.end)
     parts = [clip.name]
     parts += [clip.track] if clip.track != clip.name else []
-    parts.append(f"{start}-{end}")
-    parts += [f"{float(rate):.5g} fps"] if rate else []
+    parts.append(f"{time_format.of(record.start)}-{time_format.of(record.end)}")
+    parts += [translate("ClipBar", "{rate} fps").format(rate=f"{float(rate):.5g}")] if rate else []
     if facts:
-        parts.append(_CHANNEL_WORDS.get(facts.channels, f"{facts.channels} channels"))
-        parts.append(f"{facts.sample_rate / 1000:g} kHz")
+        parts += [_channels_text(facts.channels), f"{facts.sample_rate / 1000:g} kHz"]
     return ", ".join(parts)
 
 
 def join_names(names: Sequence[str], most: int = 3) -> str:
-    """ "speech, rain, music and 9 more"."""
+    """Return names joined by commas; of more than `most` + 1 the first `most` and the number of the others."""
     if len(names) <= most + 1:
         return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
+    text = translate("formatting", "{names} and {count} more")
+    return text.format(names=", ".join(names[:most]), count=len(names) - most)
 
 
 def format_level(lufs: float, silent: bool) -> str:
-    return "silent" if silent else f"{lufs:.1f} LUFS"
+    """Return a loudness in LUFS as text."""
+    return translate("formatting", "silent") if silent else f"{lufs:.1f} LUFS"
 
 
-def format_null(dbfs: float) -> str:
-    """What the sum of the files and the original differ by."""
-    return "adds up exactly" if dbfs <= -240 else f"adds up to {dbfs:.0f} dBFS"
+def format_null(dbfs: float) -> tuple[str, str]:
+    """Return (text, tooltip) on how far the stems and the residual together differ from the original."""
+    if dbfs > _LOSSLESS_DBFS:
+        text = translate("ResultsView", "Differs by {level:.0f} dBFS").format(level=dbfs)
+    else:
+        text = translate("ResultsView", "Nothing lost")
+    if dbfs <= -240:
+        return text, translate("ResultsView", "The stems and the residual add up to the original exactly.")
+    tip = translate("ResultsView", "The stems and the residual add up to the original within {level:.0f} dBFS.")
+    return text, tip.format(level=dbfs)
+
+
+def format_confidence(confidence: float) -> str:
+    """Return "sure" or "unsure" for an engine's confidence (0..1), which is not a probability."""
+    return translate("ResultsView", "sure") if confidence >= _SURE_FROM else translate("ResultsView", "unsure")
+
+
+def _channels_text(channels: int) -> str:
+    known = {1: translate("ClipBar", "mono"), 2: translate("ClipBar", "stereo"), 6: "5.1", 8: "7.1"}
+    return known.get(channels) or translate("ClipBar", "{count} channels").format(count=channels)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was asked for and what became of it, on disk: a panel that was killed finds its stems again."""
+"""The journal: runs and their state on disk, so that a later panel finds the stems of one that was killed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from stemline.files import write_json
 from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest
 
-_KEPT = 500
-_WORTH_KEEPING = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
+_MAX_FILES = 500
+_RECORDED = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
+
+Stamp = tuple[int, int, int]
+"""Identifies the content of a file: (mtime in ns, size in bytes, inode)."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One run. `files` are the stem files of a finished one; `applied` is what a host can still take back."""
+    """One run. `files` are the stem files of a finished run; `applied` is what a host can still take back."""
 
     request: RunRequest
     files: tuple[str, ...] = ()
@@ -32,58 +35,59 @@ class JournalEntry:
 
     @property
     def complete(self) -> bool:
-        """Whether it was finished and all of its files are still there: running it again computes nothing."""
+        """Whether the run finished and all of its files exist, so that running it again computes nothing."""
         return bool(self.files) and all(Path(file).is_file() for file in self.files)
 
 
-Stamp = tuple[int, int, int]
-"""What tells a file from what it was before: (mtime in ns, bytes, inode)."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A run as it was last adopted or written; `stamp` is that of its file when it was last looked at."""
+class _KnownEntry:
+    """A run as it was last adopted or written, with the stamp of its file when that was last read."""
 
     entry: JournalEntry
     stamp: Stamp | None = None
 
 
 def journal_entries(items: Iterable[QueueItem]) -> dict[str, JournalEntry]:
-    """By digest, the runs that are at work, interrupted or done, and those that a host can take back; auditions are not
-    worth keeping.
+    """Return the entries of all runs worth recording, by digest.
+
+    These are runs that wait, run, were interrupted or are done, and those that a host can take back. Auditions are left
+    out.
     """
     entries: dict[str, JournalEntry] = {}
     for item in items:
-        worth = item.state in _WORTH_KEEPING or item.applied is not None
+        worth = item.state in _RECORDED or item.applied is not None
         if worth and not item.request.audition and (item.digest not in entries or entries[item.digest].applied is None):
             entries[item.digest] = _entry_of(item)
     return entries
 
 
 class Journal:
-    """A folder with one file for each run, named by what the run asks for. It is read and written from one thread.
+    """A folder with one JSON file for each run, named by the digest of its request. Used from one thread.
 
-    A panel writes only what it changed itself, so that several panels on the same clips do not disturb each other.
+    A panel writes only what it changed itself, so that several panels on the same clips don't disturb each other.
     """
 
     def __init__(self, folder: Path) -> None:
+        """Use `folder`, which need not exist yet."""
         self._folder = folder
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _KnownEntry] = {}
 
     def read(self, clips: Iterable[ClipRange]) -> dict[str, JournalEntry]:
-        """The runs on any of these clips by digest, oldest first. What cannot be read is passed over."""
+        """Return the runs on any of these clips by digest, oldest first. Unreadable files are ignored."""
         wanted = {(clip.clip_id, clip.source.path) for clip in clips}
         entries = {path.stem: _load(path, wanted) for path in self._newest()}
         found = {digest: entry for digest, entry in entries.items() if entry is not None}
         return dict(sorted(found.items(), key=lambda run: run[1].asked_ns))
 
     def adopt(self, entries: Mapping[str, JournalEntry]) -> None:
-        """Runs that were read are this panel's now: to be written when they change, and to be deleted."""
-        self._known |= {digest: _Known(entry) for digest, entry in entries.items()}
+        """Treat runs that were read as this panel's: `write` updates and deletes them from now on."""
+        self._known |= {digest: _KnownEntry(entry) for digest, entry in entries.items()}
 
     def changed_by_others(self, digests: Iterable[str]) -> dict[str, JournalEntry]:
-        """Those of these runs that another panel left otherwise since this one last looked. `adopt` what is taken over
-        of them; the rest is this panel's to write."""
+        """Return those of these runs that another panel changed since the last look.
+
+        Adopt those that are taken over; the others are this panel's to write.
+        """
         changed = {}
         for digest in digests:
             known, stamp = self._known.get(digest), _stamp(self._path(digest))
@@ -91,17 +95,17 @@ class Journal:
                 continue
             entry = _load(self._path(digest))
             if entry is not None:
-                self._known[digest] = _Known(known.entry, stamp)
+                self._known[digest] = _KnownEntry(known.entry, stamp)
                 if entry != known.entry:
                     changed[digest] = entry
         return changed
 
     def write(self, entries: Mapping[str, JournalEntry]) -> None:
-        """Keeps these, and deletes what others were kept by this panel."""
+        """Save these runs and delete the files of this panel's other runs. Write errors are ignored."""
         for digest in self._known.keys() - entries.keys():
             with contextlib.suppress(OSError):
                 self._path(digest).unlink(missing_ok=True)
-        on_disk: dict[str, _Known] = {}
+        on_disk: dict[str, _KnownEntry] = {}
         for digest, entry in entries.items():
             known = self._known.get(digest)
             if known is not None and known.entry == entry:
@@ -109,23 +113,23 @@ class Journal:
                 continue
             try:
                 write_json(self._path(digest), to_wire(entry))
-                on_disk[digest] = _Known(entry)
-            except StemlineError:  # without it a later panel finds less
+                on_disk[digest] = _KnownEntry(entry)
+            except StemlineError:
                 if known is not None:
                     on_disk[digest] = known
         self._known = on_disk
 
     def _newest(self) -> list[Path]:
-        """The files of the folder; those beyond the newest few hundred are deleted."""
+        """Return the newest files of the folder, and delete older ones."""
         found: list[tuple[int, Path]] = []
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(OSError):
                 found.append((path.stat().st_mtime_ns, path))
         found.sort(reverse=True)
-        for _, path in found[_KEPT:]:
+        for _, path in found[_MAX_FILES:]:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-        return [path for _, path in found[:_KEPT]]
+        return [path for _, path in found[:_MAX_FILES]]
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{digest}.json"
@@ -140,7 +144,7 @@ def _stamp(path: Path) -> Stamp | None:
 
 
 def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> JournalEntry | None:
-    """What stands in a file; None for what cannot be read, and for runs on none of the `wanted` clips."""
+    """Return the entry in a file; None if it is unreadable or about none of the `wanted` (clip id, media path)."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if wanted is not None and not wanted & _clips_of(data):
@@ -156,13 +160,14 @@ def _clips_of(data: Any) -> set[tuple[str, str]]:
 
 def _entry_of(item: QueueItem) -> JournalEntry:
     files = item.outcome.files if item.outcome else ()
-    return JournalEntry(item.request, files, _in_a_host(item.applied), item.asked_ns)
+    return JournalEntry(item.request, files, _applied_to_host(item.applied), item.asked_ns)
 
 
-def _in_a_host(applied: AppliedResult | None) -> AppliedResult | None:
-    """Edits and stems in files can be written again; tracks in a host would be there twice."""
-    return (
-        AppliedResult(applied.tracks, applied.output, applied.notes, applied.handle)
-        if applied and applied.handle
-        else None
-    )
+def _applied_to_host(applied: AppliedResult | None) -> AppliedResult | None:
+    """Return `applied` without its files if it is in a host.
+
+    Files can be written again, while tracks that a host still has would be there twice.
+    """
+    if applied is None or not applied.handle:
+        return None
+    return AppliedResult(applied.tracks, applied.output, applied.notes, applied.handle)

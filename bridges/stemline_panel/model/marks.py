@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Marked marks of the timeline: where a sound is (+) and where it is not (-)."""
+"""Marks on the timeline: where the target sounds (+) and where it doesn't (-)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,25 @@ from stemline.clips import TimeRange
 from stemline.prompts import merge_ranges
 
 SHORTEST_MARK = Fraction(1, 50)
-_GRID = 1000
+_GRID_HZ = 1000
+_MAX_UNDO = 100
 
 
 class Sign(StrEnum):
+    """Whether the target sounds in a mark."""
+
     PLUS = "+"
     MINUS = "-"
+
+    @property
+    def opposite(self) -> Sign:
+        """The other sign."""
+        return Sign.MINUS if self is Sign.PLUS else Sign.PLUS
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A marked time; `number` stays the same while it is dragged."""
+    """A marked time range; `number` identifies it while it is dragged."""
 
     number: int
     sign: Sign
@@ -33,67 +41,73 @@ class MarkSet:
     """The marks of one prompt, with undo. Times are exact seconds of the host's timeline."""
 
     def __init__(self) -> None:
+        """Start without marks."""
         self._marks: dict[int, Mark] = {}
         self._past: list[dict[int, Mark]] = []
         self._count = 0
 
     def __iter__(self) -> Iterator[Mark]:
+        """Iterate over the marks in the order of their times."""
         return iter(sorted(self._marks.values(), key=lambda mark: mark.range))
 
     def __len__(self) -> int:
+        """Return the number of marks."""
         return len(self._marks)
 
     def add(self, sign: Sign, start: Fraction, end: Fraction) -> Mark:
-        """A mark from the earlier to the later of two times, at least 20 ms long."""
-        self._remember()
+        """Add a mark from the earlier to the later of two times, at least 20 ms long, and return it."""
+        self._push_undo()
         self._count += 1
-        mark = Mark(self._count, sign, _tidy(start, end))
+        mark = Mark(self._count, sign, _on_grid(start, end))
         self._marks[mark.number] = mark
         return mark
 
     def move(self, number: int, start: Fraction, end: Fraction) -> None:
+        """Give a mark another range."""
         if number in self._marks:
-            self._remember()
-            self._marks[number] = replace(self._marks[number], range=_tidy(start, end))
+            self._push_undo()
+            self._marks[number] = replace(self._marks[number], range=_on_grid(start, end))
 
-    def turn(self, number: int) -> None:
-        """Makes + of - and - of +."""
+    def flip(self, number: int) -> None:
+        """Change the sign of a mark."""
         if number in self._marks:
-            self._remember()
+            self._push_undo()
             mark = self._marks[number]
-            self._marks[number] = replace(mark, sign=Sign.MINUS if mark.sign is Sign.PLUS else Sign.PLUS)
+            self._marks[number] = replace(mark, sign=mark.sign.opposite)
 
     def remove(self, number: int) -> None:
+        """Delete a mark."""
         if number in self._marks:
-            self._remember()
+            self._push_undo()
             del self._marks[number]
 
     def clear(self) -> None:
+        """Delete all marks."""
         if self._marks:
-            self._remember()
+            self._push_undo()
             self._marks = {}
 
     def undo(self) -> bool:
-        """Takes the last change back; False when there was none."""
+        """Undo the last change. Return False if there was none."""
         if not self._past:
             return False
         self._marks = self._past.pop()
         return True
 
     def at(self, time: Fraction) -> Mark | None:
-        """The shortest mark that covers a time."""
+        """Return the shortest mark that covers a time, or None."""
         covering = [mark for mark in self._marks.values() if mark.range.start <= time < mark.range.end]
         return min(covering, key=lambda mark: mark.range.duration, default=None)
 
     def ranges(self, sign: Sign) -> tuple[TimeRange, ...]:
-        """The times of one sign, disjoint and in order."""
+        """Return the times of one sign, merged where they overlap, in order."""
         return merge_ranges([mark.range for mark in self._marks.values() if mark.sign is sign])
 
-    def _remember(self) -> None:
-        self._past = [*self._past[-99:], dict(self._marks)]
+    def _push_undo(self) -> None:
+        self._past = [*self._past[-(_MAX_UNDO - 1) :], dict(self._marks)]
 
 
-def _tidy(start: Fraction, end: Fraction) -> TimeRange:
-    """Milliseconds are as exact as a hand can mark."""
-    first, last = sorted((Fraction(round(start * _GRID), _GRID), Fraction(round(end * _GRID), _GRID)))
+def _on_grid(start: Fraction, end: Fraction) -> TimeRange:
+    """Round to milliseconds, which is finer than anybody can mark by hand."""
+    first, last = sorted((Fraction(round(start * _GRID_HZ), _GRID_HZ), Fraction(round(end * _GRID_HZ), _GRID_HZ)))
     return TimeRange(first, max(last, first + SHORTEST_MARK))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runs of this session: waiting, at work, and ended; each can be stopped, tried again, applied, taken back."""
+"""The queue of runs. Each can be stopped, tried again, applied and taken back."""
 
 from __future__ import annotations
 
@@ -10,39 +10,49 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stemline.errors import Cancelled, Code, StemlineError
-from stemline.workflow import Progress
+from stemline.workflow import Progress, RunResult
+from stemline_panel.i18n import translate
 from stemline_panel.model.request import RunOutcome, RunRequest
 
 
 class ItemState(StrEnum):
+    """How far a run is. INTERRUPTED: an earlier panel ended before it did."""
+
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
-    """An earlier panel was ended while it worked on this."""
 
     @property
     def ended(self) -> bool:
+        """Whether nothing more happens without the user."""
         return self not in (ItemState.WAITING, ItemState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
 class AppliedResult:
-    """What stands in the host now: its tracks in words, and the host's handle for taking them back."""
+    """What was written when a result was applied.
+
+    `tracks` are the names of tracks or files, `handle` is the host's reference for taking them back, and `files` has
+    (path, size in bytes, mtime in ns) of each file as it was written.
+    """
 
     tracks: tuple[str, ...]
     output: str = ""
     notes: tuple[str, ...] = ()
     handle: str = ""
     files: tuple[tuple[str, int, int], ...] = ()
-    """(path, size in bytes, mtime in ns) of each file that was written, as it was written."""
 
 
 @dataclass(slots=True)
 class QueueItem:
-    """One run. `place` is the key of the place that its clips are of: only there can it be applied."""
+    """One run. It can be applied only to the document that it was made for.
+
+    `restored` is set for runs of an earlier panel, `asked_ns` is the time of the request, and `digest` is that of the
+    request, computed once because a long edit has many clips.
+    """
 
     number: int
     request: RunRequest
@@ -56,77 +66,97 @@ class QueueItem:
     asked_ns: int = field(default_factory=time.time_ns)
     cancel: threading.Event = field(default_factory=threading.Event)
     digest: str = ""
-    """That of the request, worked out once: a long edit has many clips."""
 
     def __post_init__(self) -> None:
+        """Compute the digest unless it is known."""
         self.digest = self.digest or self.request.digest
 
     @property
     def fraction(self) -> float:
+        """How much is done, 0 to 1."""
         if self.state is ItemState.DONE:
             return 1.0
         return self.progress.fraction if self.progress and self.state is ItemState.RUNNING else 0.0
 
     @property
     def status(self) -> str:
-        """In words, for the list."""
+        """The state in a few words."""
         if self.state is ItemState.RUNNING:
-            stage = self.progress.stage if self.progress else "starting"
-            speed = f", {self.progress.speed:.0f}x real time" if self.progress and self.progress.speed >= 1 else ""
-            return f"{stage}, {self.fraction:.0%}{speed}" if not self.cancel.is_set() else "stopping"
+            return self._running_status()
         if self.state is ItemState.FAILED and self.error is not None:
             return str(self.error)
         if self.state is ItemState.DONE and self.outcome is not None:
-            return self._done()
+            return self._done_status(self.outcome, self.outcome.result)
         if self.state is ItemState.INTERRUPTED:
-            return "not finished when the panel ended, or its files are gone; try again to go on"
-        return str(self.state)
+            return translate("QueueItem", "interrupted, or its files are missing; try again to continue")
+        return {
+            ItemState.WAITING: translate("QueueItem", "waiting"),
+            ItemState.STOPPED: translate("QueueItem", "stopped"),
+            ItemState.FAILED: translate("QueueItem", "failed"),
+        }.get(self.state, translate("QueueItem", "done"))
 
-    def _done(self) -> str:
-        result = self.outcome.result if self.outcome else None
-        if result is None:
-            return "done"
+    def _running_status(self) -> str:
+        if self.cancel.is_set():
+            return translate("QueueItem", "stopping")
+        stage = self.progress.stage if self.progress else translate("QueueItem", "starting")
+        status = f"{stage}, {self.fraction:.0%}"
+        if self.progress and self.progress.speed >= 1:
+            status += translate("QueueItem", ", {speed:.0f}x real time").format(speed=self.progress.speed)
+        return status
+
+    def _done_status(self, outcome: RunOutcome, result: RunResult) -> str:
         reused = bool(result.clips) and all(clip.reused for clip in result.clips)
-        parts = ["found again, nothing computed" if reused else f"done in {result.elapsed_s:.0f} s"]
-        parts += [f"{len(result.failed)} failed"] if result.failed else []
-        parts += [f"{len(result.skipped)} skipped"] if result.skipped else []
-        parts += [f"applied: {', '.join(self.applied.tracks)}"] if self.applied else []
+        done = translate("QueueItem", "done in {seconds:.0f} s").format(seconds=result.elapsed_s)
+        parts = [translate("QueueItem", "earlier stems reused") if reused else done]
+        for count, text in (
+            (len(outcome.refused), translate("QueueItem", "{count} not understood")),
+            (len(result.failed), translate("QueueItem", "{count} failed")),
+            (len(result.skipped), translate("QueueItem", "{count} skipped")),
+        ):
+            parts += [text.format(count=count)] if count else []
+        if self.applied:
+            parts.append(translate("QueueItem", "applied: {tracks}").format(tracks=", ".join(self.applied.tracks)))
         return "; ".join(parts)
 
 
 class RunQueue:
-    """The items, newest last. One runs at a time."""
+    """The runs in the order of their requests. One runs at a time."""
 
     def __init__(self) -> None:
+        """Start empty."""
         self._items: list[QueueItem] = []
         self._count = 0
 
     def __iter__(self) -> Iterator[QueueItem]:
+        """Iterate over the items, oldest first."""
         return iter(self._items)
 
     def __len__(self) -> int:
+        """Return the number of items."""
         return len(self._items)
 
     @property
     def running(self) -> QueueItem | None:
+        """The item that runs now, or None."""
         return next((item for item in self._items if item.state is ItemState.RUNNING), None)
 
     def item(self, number: int) -> QueueItem | None:
+        """Return the item with a number, or None."""
         return next((item for item in self._items if item.number == number), None)
 
     def add(
         self, request: RunRequest, state: ItemState = ItemState.WAITING, document_key: str = "", digest: str = ""
     ) -> QueueItem:
-        """`digest` is the request's, where it is known."""
+        """Append a run and return it. `digest` is the request's, if it is already known."""
         self._count += 1
         item = QueueItem(self._count, request, state, document_key=document_key, digest=digest)
         self._items.append(item)
         return item
 
     def next_to_run(self) -> QueueItem | None:
-        """The oldest waiting item, now running; None while another runs or nothing waits.
+        """Return the next waiting item, now running; None while another runs or nothing waits.
 
-        Those of earlier panels, which are only looked up, come last and the newest of them first: it is what is shown.
+        Runs of earlier panels, which are only looked up, come last and newest first, because the newest is shown.
         """
         waiting = [item for item in self._items if item.state is ItemState.WAITING]
         if self.running is not None or not waiting:
@@ -135,8 +165,12 @@ class RunQueue:
         item.state = ItemState.RUNNING
         return item
 
+    def pending(self, request: RunRequest) -> QueueItem | None:
+        """Return the item of exactly this request that waits or runs, or None."""
+        return next((item for item in self._items if not item.state.ended and item.request == request), None)
+
     def cancel(self, number: int) -> None:
-        """A waiting item is stopped at once, a running one as soon as it can be."""
+        """Stop a waiting item at once, a running one as soon as possible."""
         item = self.item(number)
         if item is None or item.state.ended:
             return
@@ -145,11 +179,12 @@ class RunQueue:
             item.state = ItemState.STOPPED
 
     def cancel_all(self) -> None:
+        """Stop every item."""
         for item in self._items:
             self.cancel(item.number)
 
     def retry(self, number: int) -> None:
-        """An item that failed, was stopped or was interrupted waits again; finished parts of it are found again."""
+        """Queue a failed, stopped or interrupted item again. Parts of it that are finished are reused."""
         item = self.item(number)
         if item is None or not item.state.ended or item.state is ItemState.DONE:
             return
@@ -157,11 +192,13 @@ class RunQueue:
         item.restored = False
 
     def finish(self, number: int, outcome: RunOutcome) -> None:
+        """Set an item to done."""
         item = self.item(number)
         if item is not None:
             item.state, item.outcome = ItemState.DONE, outcome
 
     def fail(self, number: int, error: StemlineError) -> None:
+        """Set an item to failed, or to stopped if the error says that it was cancelled."""
         item = self.item(number)
         if item is not None:
             stopped = isinstance(error, Cancelled) or error.code is Code.CANCELLED
@@ -169,10 +206,10 @@ class RunQueue:
             item.error = None if stopped else error
 
     def forget(self, number: int) -> None:
-        """Takes an ended item off the list. Its files stay."""
+        """Remove an ended item from the list. Its files stay."""
         self._items = [item for item in self._items if item.number != number or not item.state.ended]
 
     def result_of(self, request: RunRequest) -> QueueItem | None:
-        """The newest finished item of exactly this request."""
+        """Return the newest finished item of exactly this request, or None."""
         done = (item for item in reversed(self._items) if item.state is ItemState.DONE)
         return next((item for item in done if item.request == request), None)

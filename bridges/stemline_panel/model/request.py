@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one press of the button asks for, and what comes of it."""
+"""A run as the user asks for it, and its outcome."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from fractions import Fraction
 from stemline.api.running import plan_host
 from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRange
 from stemline.companion.wire import to_wire
+from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.workflow import Progress, RunResult, RunSettings
+from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 
 MIX = "mix"
+_REFUSALS = (Code.PROMPT_UNKNOWN, Code.PROMPT_UNSUPPORTED)
+_QUOTED_CHARACTERS = 20
+"""A refusal quotes at least this much of the prompt that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Everything but the host. An `audition` is heard, never put into the timeline."""
+    """Everything that defines a run except the host. An `audition` is played, never applied."""
 
     stems: tuple[StemRequest, ...]
     clips: tuple[ClipRange, ...]
@@ -30,26 +35,30 @@ class RunRequest:
 
     @property
     def title(self) -> str:
-        """In words: "Isolate speech in interview.mp4"."""
-        verb = {"stem": "Isolate", "residual": "Remove"}.get(self.settings.play, "Split")
-        names = join_names([stem.name for stem in self.stems])
-        where = self.clips[0].name if len(self.clips) == 1 else f"{len(self.clips)} clips"
-        return f"{'Try: ' if self.audition else ''}{verb} {names} in {where}"
+        """The run in a few words, such as "Isolate speech in interview.mp4"."""
+        text = {
+            "stem": translate("RunRequest", "Isolate {stems} in {clips}"),
+            "residual": translate("RunRequest", "Remove {stems} from {clips}"),
+        }.get(self.settings.play, translate("RunRequest", "Split {stems} in {clips}"))
+        many = translate("RunRequest", "{count} clips").format(count=len(self.clips))
+        where = self.clips[0].name if len(self.clips) == 1 else many
+        title = text.format(stems=join_names([stem.name for stem in self.stems]), clips=where)
+        return translate("RunRequest", "Audition: {title}").format(title=title) if self.audition else title
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it, the clips included: equal for equal requests alone."""
+        """SHA-256 of the whole request, clips included; equal only for equal requests."""
         return hashlib.sha256(json.dumps(to_wire(self), sort_keys=True).encode()).hexdigest()
 
     def as_job(self) -> str:
-        """The `separate` call of the host protocol that asks for the same, as JSON for people."""
+        """Return the `separate` call of the host protocol for this request, as JSON."""
         job = {"stems": self.stems, "settings": self.settings, "selection": self.settings.selection}
         return json.dumps(to_wire(job), indent=2, ensure_ascii=False)
 
 
 @dataclass(slots=True)
 class CapturingHost:
-    """A host that gives the clips it was made with and keeps the tracks that it is handed: nothing is written."""
+    """A host with fixed clips that stores the tracks it is given instead of writing them."""
 
     capabilities: HostCapabilities
     clips: tuple[ClipRange, ...]
@@ -57,60 +66,97 @@ class CapturingHost:
     options: WriteOptions = field(default_factory=WriteOptions)
 
     def read_clips(self, selection: Selection) -> ReadClips:
+        """Return all clips, whatever the selection."""
         return ReadClips(self.clips)
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
+        """Store the tracks and the options."""
         self.tracks, self.options = tuple(tracks), options
         return Written(())
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedStem:
+    """A stem whose prompt the model doesn't accept, and the reason in one sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """A finished run: the files, and the tracks as they would go into the host."""
+    """A finished run: the stem files, and the tracks as they would go into the host."""
 
     request: RunRequest
     result: RunResult
     tracks: tuple[StemTrack, ...]
     options: WriteOptions
+    refused: tuple[RefusedStem, ...] = ()
 
-    def stem_clips(self, clip_id: str) -> dict[str, StemClip]:
-        """The stem files of one clip by stem name, in the order of the tracks, the residual last."""
-        return {track.stem: clip for track in self.tracks for clip in track.clips if clip.clip_id == clip_id}
+    @property
+    def stems(self) -> tuple[StemRequest, ...]:
+        """The stems that were made: all that were requested except the refused ones."""
+        refused = {stem.name for stem in self.refused}
+        return tuple(stem for stem in self.request.stems if stem.name not in refused)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Every stem file once."""
+        """The paths of all stem files, each once."""
         return tuple(dict.fromkeys(clip.path for track in self.tracks for clip in track.clips))
 
+    def stem_clips(self, clip_id: str) -> dict[str, StemClip]:
+        """Return the stem files of one clip by stem name, in track order, the residual last."""
+        return {track.stem: clip for track in self.tracks for clip in track.clips if clip.clip_id == clip_id}
 
-def separate(
+
+def run_separation(
     request: RunRequest,
     capabilities: HostCapabilities,
     on_progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
 ) -> RunOutcome:
-    """Runs the workflow of the core up to the tracks, which are kept. Raises StemlineError."""
+    """Run the workflow up to the finished tracks without writing them anywhere.
+
+    A stem whose prompt the model refuses is left out and listed in the outcome, as long as another stem remains.
+    Raises StemlineError.
+    """
     host = CapturingHost(capabilities, request.clips)
-    run = plan_host(
-        host,
-        request.stems,
-        request.settings,
-        lambda result: RunOutcome(request, result, host.tracks, host.options),
-    )
-    return run.follow(on_progress, cancelled).result()
+    stems, refused = request.stems, list[RefusedStem]()
+    while True:
+        run = plan_host(
+            host, stems, request.settings, lambda result: RunOutcome(request, result, host.tracks, host.options)
+        )
+        try:
+            outcome = run.follow(on_progress, cancelled).result()
+        except UsageError as error:
+            stem = _refused_stem(stems, error)
+            if stem is None or len(stems) == 1:
+                raise
+            refused.append(RefusedStem(stem.name, str(error)))
+            stems = tuple(other for other in stems if other is not stem)
+        else:
+            return replace(outcome, refused=tuple(refused))
+
+
+def _refused_stem(stems: Sequence[StemRequest], error: UsageError) -> StemRequest | None:
+    """Return the stem whose prompt an error quotes; of several the one with the longest text."""
+    if error.code not in _REFUSALS:
+        return None
+    quoted = [stem for stem in stems if stem.prompt.text and stem.prompt.text[:_QUOTED_CHARACTERS] in error.message]
+    return max(quoted, key=lambda stem: len(stem.prompt.text), default=None)
 
 
 def audition_range(clip: ClipRange, time: Fraction, length: Fraction) -> ClipRange:
-    """The part of `clip` that lies around a time of the timeline, on the clip's own frames."""
+    """Return the part of `clip` of `length` seconds around a time of the timeline, on the clip's frames."""
     length = min(length, clip.record_range.duration)
     start = min(max(time - length / 2, clip.record_range.start), clip.record_range.end - length)
     offset = start - clip.record_range.start
     grid = 1 / clip.frame_rate if clip.frame_rate else Fraction(1, 1000)
-    return cut(clip, offset // grid * grid, min(clip.record_range.duration, offset // grid * grid + length))
+    return trim_clip(clip, offset // grid * grid, min(clip.record_range.duration, offset // grid * grid + length))
 
 
-def cut(clip: ClipRange, start: Fraction, end: Fraction) -> ClipRange:
-    """The part of `clip` from `start` to `end`, in seconds from the clip's beginning."""
+def trim_clip(clip: ClipRange, start: Fraction, end: Fraction) -> ClipRange:
+    """Return the part of `clip` from `start` to `end`, in seconds from the clip's beginning."""
     source, record = clip.source_range, clip.record_range
     return replace(
         clip,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything the panel knows, and the one button that follows from it."""
+"""The state behind the window, and the main button that follows from it."""
 
 from __future__ import annotations
 
@@ -8,35 +8,42 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import ClipRange, TimeRange
+from stemline.clips import RESIDUAL, ClipRange, StemRequest, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
+from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import QueueItem, RunQueue
-from stemline_panel.model.request import RunRequest, audition_range, cut
+from stemline_panel.model.request import RunRequest, audition_range, trim_clip
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
 
 NO_HOST = HostCapabilities("none", "", writes_tracks=False)
+_INTERACTIVE_PRIORITY = 10
 
 
 class Verb(StrEnum):
-    """Which of the new tracks are heard. The values are the core's own."""
+    """Which of the new tracks play. The values are those of the core's `play` setting."""
 
     ISOLATE = "stem"
     REMOVE = "residual"
     SPLIT = "all"
 
     @property
-    def word(self) -> str:
-        return {Verb.ISOLATE: "Isolate", Verb.REMOVE: "Remove", Verb.SPLIT: "Split"}[self]
+    def label(self) -> str:
+        """The verb in the user's language."""
+        return {
+            Verb.ISOLATE: translate("Verb", "Isolate"),
+            Verb.REMOVE: translate("Verb", "Remove"),
+            Verb.SPLIT: translate("Verb", "Split"),
+        }[self]
 
 
 class Action(StrEnum):
-    """What the big button does."""
+    """What the main button does."""
 
     OPEN = "open"
     CONNECT = "connect"
@@ -48,6 +55,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PrimaryAction:
+    """The main button: its action, label and hint."""
+
     action: Action
     label: str
     hint: str = ""
@@ -55,11 +64,12 @@ class PrimaryAction:
 
 @dataclass(slots=True)
 class Session:
-    """The state behind one window. `server` is an address, or None for the private server; `part` the only part of a
-    file that is meant; `output_now` the folder of this session alone, which is not kept.
+    """The state behind one window.
 
-    `apply_label` is what Apply does where the clips come from: "Apply to DaVinci Resolve", "Save the stems". Nothing
-    can be put there while that place is `lost` with its program, or `busy`.
+    `server` is an address, or None for the private server. `part` is the only part of a file to separate.
+    `output_now` is the folder of this session, which is not saved. `apply_label` names what Apply does to the open
+    document, such as "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the document's host
+    is `lost` or the document is `busy`.
     """
 
     settings: PanelSettings
@@ -82,57 +92,96 @@ class Session:
 
     @property
     def clips(self) -> tuple[ClipRange, ...]:
+        """The clips of the open document."""
         return self.read.clips
 
     @property
     def clip(self) -> ClipRange | None:
-        """The clip that is shown and heard."""
+        """The clip that is shown and heard, or None."""
         return self.clips[self.clip_index] if self.clip_index < len(self.clips) else None
 
     @property
     def output_dir(self) -> Path:
+        """The folder for stems: of this session, of the settings, or beside the document."""
         if self.output_now is not None:
             return self.output_now
         return Path(self.settings.output_dir) if self.settings.output_dir else self.default_output
 
     def show(self, read: ReadClips) -> None:
-        """New clips; the one that was shown stays shown where it is still there."""
+        """Replace the clips. The shown clip stays the same if it still exists."""
         shown = self.clip.clip_id if self.clip else None
         self.read = read
         ids = [clip.clip_id for clip in read.clips]
         self.clip_index = ids.index(shown) if shown in ids else 0
 
     def replace_clip(self, clip: ClipRange) -> None:
-        """Another sound for the shown clip: what the host rendered."""
+        """Replace the clip with the same id, for example by what the host rendered."""
         clips = [clip if old.clip_id == clip.clip_id else old for old in self.clips]
         self.read = replace(self.read, clips=tuple(clips))
 
     def request(self) -> RunRequest:
-        """What the button would ask for now. Raises UsageError where nothing can be asked for yet."""
+        """Return the request of the main button. Raises UsageError if something is missing."""
         if self.clip is None:
-            raise UsageError("There is no clip.", code=Code.EDIT_NO_CLIPS, advice="Open a file or select a clip.")
+            raise UsageError(
+                translate("Session", "No clip is open."),
+                code=Code.EDIT_NO_CLIPS,
+                advice=translate("Session", "Open a file or select a clip."),
+            )
         if not self.stems.has_request:
-            raise UsageError("Nothing is asked for yet.", advice="Type what it is, or mark where it sounds.")
+            raise UsageError(
+                translate("Session", "Name a sound or mark it."),
+                advice=translate("Session", "Type words such as 'dog barking', or mark where it sounds."),
+            )
         stems = self.stems.requests()
         timeline = self.host.writes_tracks
-        clips = self.clips if self.all_clips else (self.clip if timeline else self._chosen_part(self.clip),)
+        clips = self.clips if self.all_clips else (self.clip if timeline else self._selected_part(self.clip),)
         folder = self.output_dir if timeline else cache_dir() / "panel" / "results"  # until the user saves them
         return RunRequest(stems, clips, self._run_settings(folder, handles=timeline))
 
-    def _chosen_part(self, clip: ClipRange) -> ClipRange:
-        """A file can be separated in part. A clip of a timeline cannot: its rest would have no sound any more."""
-        record = clip.record_range
-        if self.part is None or not self.part.overlaps(record):
-            return clip
-        start, end = max(self.part.start, record.start), min(self.part.end, record.end)
-        return cut(clip, start - record.start, end - record.start)
-
     def audition(self, playhead: Fraction) -> RunRequest:
-        """The same for a few seconds of the shown clip around the playhead, kept out of the user's folders."""
+        """Return the request for a few seconds around the playhead, with its files in the cache."""
         asked = self.request()
         clip = audition_range(self.clip or asked.clips[0], playhead, Fraction(self.settings.audition_s))
         settings = self._run_settings(cache_dir() / "panel" / "audition", handles=False)
         return replace(asked, clips=(clip,), settings=settings, audition=True)
+
+    def finished(self) -> QueueItem | None:
+        """Return the result of exactly the current request, or None."""
+        try:
+            return self.queue.result_of(self.request())
+        except UsageError:
+            return None
+
+    def primary_action(self) -> PrimaryAction:
+        """Return what the main button does now."""
+        running = self.queue.running
+        if running is not None and not running.request.audition:
+            return PrimaryAction(Action.STOP, translate("Session", "Stop"), running.request.title)
+        if self.clip is None:
+            hint = translate("Session", "Or select clips in your editor.")
+            return PrimaryAction(Action.OPEN, translate("Session", "Open a file or an edit"), hint)
+        if not self.server_ready:
+            hint = translate("Session", "Separating needs the server.")
+            return PrimaryAction(Action.CONNECT, translate("Session", "Connect to the server"), hint)
+        try:
+            request = self.request()
+        except UsageError as error:
+            return PrimaryAction(Action.NOTHING, self.verb.label, str(error))
+        result = self.queue.result_of(request)
+        if result is None:
+            return PrimaryAction(Action.SEPARATE, _separate_label(self.verb, request), self._separate_hint())
+        return self._apply_action(result)
+
+    def _selected_part(self, clip: ClipRange) -> ClipRange:
+        """Return the selected part of a file.
+
+        A clip of a timeline is always separated whole, because its original is disabled when the stems are applied.
+        """
+        record = clip.record_range
+        if self.part is None or not self.part.overlaps(record):
+            return clip
+        start, end = max(self.part.start, record.start), min(self.part.end, record.end)
+        return trim_clip(clip, start - record.start, end - record.start)
 
     def _run_settings(self, folder: Path, *, handles: bool) -> RunSettings:
         chosen = self.settings
@@ -147,64 +196,57 @@ class Session:
             chain=chosen.chain,
             play=str(self.verb),
             disable_originals=chosen.disable_originals and self.host.disables_clips,
-            priority=10,
+            priority=_INTERACTIVE_PRIORITY,
         )
-
-    def finished(self) -> QueueItem | None:
-        """The result of exactly what is asked for now, if there is one."""
-        try:
-            return self.queue.result_of(self.request())
-        except UsageError:
-            return None
-
-    def primary_action(self) -> PrimaryAction:
-        running = self.queue.running
-        if running is not None and not running.request.audition:
-            return PrimaryAction(Action.STOP, "Stop", running.request.title)
-        if self.clip is None:
-            return PrimaryAction(Action.OPEN, "Open a file or an edit", "Or select clips in your editor.")
-        if not self.server_ready:
-            return PrimaryAction(Action.CONNECT, "Connect to the server", "Nothing can be separated without it.")
-        try:
-            request = self.request()
-        except UsageError as error:
-            return PrimaryAction(Action.NOTHING, self.verb.word, str(error))
-        result = self.queue.result_of(request)
-        if result is None:
-            return PrimaryAction(Action.SEPARATE, _verb_label(self.verb, request), self._separate_hint())
-        return self._apply_action(result)
 
     def _apply_action(self, result: QueueItem) -> PrimaryAction:
         if result.applied is not None:
-            return PrimaryAction(Action.NOTHING, "Applied", "Take it back with Remove in the results.")
+            hint = translate("Session", "Press Take back in the results to undo it.")
+            return PrimaryAction(Action.NOTHING, translate("Session", "Applied"), hint)
         if self.lost:
-            again = f"{self.host.name} has ended. Start it and choose Stemline from its menu again: the stems are kept."
-            return PrimaryAction(Action.NOTHING, self.apply_label, again)
+            hint = translate("Session", "{host} has quit. Start it and choose Stemline from its menu to apply.")
+            return PrimaryAction(Action.NOTHING, self.apply_label, hint.format(host=self.host.name))
         if self.busy:
-            return PrimaryAction(Action.NOTHING, self.apply_label, "Something is being read or written just now.")
-        return PrimaryAction(Action.APPLY, self.apply_label, describe_apply(result.request, self.host, self.output_dir))
+            hint = translate("Session", "Wait until reading or writing has ended.")
+            return PrimaryAction(Action.NOTHING, self.apply_label, hint)
+        stems = result.outcome.stems if result.outcome else result.request.stems
+        return PrimaryAction(
+            Action.APPLY, self.apply_label, describe_apply(result.request, stems, self.host, self.output_dir)
+        )
 
     def _separate_hint(self) -> str:
-        return "Nothing is written to the timeline before you apply it." if self.host.writes_tracks else ""
+        if not self.host.writes_tracks:
+            return ""
+        return translate("Session", "The timeline doesn't change until you apply the result.")
 
 
-def _verb_label(verb: Verb, request: RunRequest) -> str:
+def _separate_label(verb: Verb, request: RunRequest) -> str:
     names = [stem.name for stem in request.stems]
-    what = names[0] if len(names) == 1 else f"{len(names)} stems"
-    if verb is Verb.SPLIT:
-        return f"Split into {what} and the rest"
-    return f"{verb.word} {what}"
+    many = translate("Session", "{count} stems").format(count=len(names))
+    text = {
+        Verb.ISOLATE: translate("Session", "Isolate {stems}"),
+        Verb.REMOVE: translate("Session", "Remove {stems}"),
+        Verb.SPLIT: translate("Session", "Split into {stems} and the rest"),
+    }[verb]
+    return text.format(stems=names[0] if len(names) == 1 else many)
 
 
-def describe_apply(request: RunRequest, host: HostCapabilities, folder: Path) -> str:
-    """In words, what Apply puts where."""
-    tracks = list(dict.fromkeys(clip.track for clip in request.clips))
-    names = [*(stem.name for stem in request.stems), "residual"]
+def describe_apply(request: RunRequest, stems: tuple[StemRequest, ...], host: HostCapabilities, folder: Path) -> str:
+    """Return in words what Apply writes for a run that made `stems`."""
+    names = [*(stem.name for stem in stems), RESIDUAL]
     if not host.writes_tracks:
-        return f"Writes {len(names)} files ({join_names(names)}) into {folder}."
-    count = len(names) * len(tracks)
-    clips = "1 clip" if len(request.clips) == 1 else f"{len(request.clips)} clips"
-    originals = "The original clip" if len(request.clips) == 1 else "The originals"
-    disabled = f" {originals} will be disabled." if request.settings.disable_originals else ""
-    heard = {"stem": "Only the stems play.", "residual": "Only the residual plays."}.get(request.settings.play, "")
-    return f"Adds {count} tracks ({join_names(names, 2)}) with {clips}. {heard}{disabled}".replace("  ", " ")
+        text = translate("Session", "Writes {count} files ({names}) into {folder}.")
+        return text.format(count=len(names), names=join_names(names), folder=folder)
+    single = len(request.clips) == 1
+    count = len(names) * len({clip.track for clip in request.clips})
+    clips = translate("Session", "1 clip") if single else translate("Session", "{count} clips")
+    text = translate("Session", "Adds {count} tracks ({names}) with {clips}.")
+    sentences = [text.format(count=count, names=join_names(names, 2), clips=clips.format(count=len(request.clips)))]
+    sentences += {
+        "stem": [translate("Session", "Only the stems play.")],
+        "residual": [translate("Session", "Only the residual plays.")],
+    }.get(request.settings.play, [])
+    if request.settings.disable_originals:
+        one = translate("Session", "The original clip will be disabled.")
+        sentences.append(one if single else translate("Session", "The originals will be disabled."))
+    return " ".join(sentences)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the user has set in the panel, kept between sessions."""
+"""The user's settings, saved between sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ AUDITION_LENGTHS_S = (3, 5, 10)
 
 @dataclass(slots=True)
 class PanelSettings:
-    """`model` and `sample_format` empty: the server's and the media's own. `output_dir` empty: beside the media."""
+    """What the user can choose in the settings dialog.
+
+    An empty `model` is the server's default, an empty `sample_format` follows the media, and an empty `output_dir` is a
+    folder beside the media.
+    """
 
     model: str = ""
     quality: str = "standard"
@@ -30,19 +34,19 @@ class PanelSettings:
     loudness_matched: bool = True
 
 
-def typed_folder(text: str) -> str:
-    """The absolute path of a folder that a person typed, `~` included; empty for nothing."""
+def absolute_folder(text: str) -> str:
+    """Return the absolute path of a folder that a user typed, with `~` expanded; empty for an empty text."""
     text = text.strip()
     if not text:
         return ""
     try:
         return str(Path(text).expanduser().absolute())
-    except RuntimeError:  # `~` of somebody who is not known here
+    except RuntimeError:  # no home folder for this user name
         return str(Path(text).absolute())
 
 
 def read_settings(path: Path) -> PanelSettings:
-    """The defaults where nothing that can be used is kept."""
+    """Return the saved settings, or the defaults if the file is missing or invalid."""
     try:
         settings = from_wire(PanelSettings, json.loads(path.read_text(encoding="utf-8")), "settings")
     except (OSError, ValueError, StemlineError):
@@ -52,7 +56,7 @@ def read_settings(path: Path) -> PanelSettings:
 
 
 def write_settings(path: Path, settings: PanelSettings) -> None:
-    """Losing them does no harm."""
+    """Save the settings. A failure is ignored, because losing them does no harm."""
     try:
         write_json(path, to_wire(settings))
     except StemlineError:

@@ -1,58 +1,85 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every key of the panel, in one table: the window binds them, the help shows them, the manual lists them."""
+"""Every keyboard shortcut in one table. The window binds them, and the shortcut dialog and the manual list them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PyQt5.QtCore import QT_TRANSLATE_NOOP
+
+from stemline_panel.i18n import translate
+
+LAYER_KEYS = range(1, 10)
+"""The number keys that choose which layer is heard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """Any of its `keys` does it. Letters type where a text field has the focus."""
+    """An action and the keys that trigger it. Letters type instead while a text field has the focus."""
 
     action: str
     keys: tuple[str, ...]
-    words: str
+    description: str
+
+    @property
+    def label(self) -> str:
+        """The description in the user's language."""
+        return translate("Shortcut", self.description)
 
 
-SHORTCUTS = (
-    Shortcut("play", ("Space",), "Play or pause"),
-    Shortcut("loop", ("L",), "Loop the selection"),
-    Shortcut("back", ("Left",), "A frame back"),
-    Shortcut("forward", ("Right",), "A frame on"),
-    Shortcut("back_second", ("Shift+Left",), "A second back"),
-    Shortcut("forward_second", ("Shift+Right",), "A second on"),
-    Shortcut("start", ("Home",), "To the clip's start"),
-    Shortcut("end", ("End",), "To the clip's end"),
-    Shortcut("select_sound", ("X",), "Select the sound at the playhead, from onset to offset"),
-    Shortcut("set_in", ("I",), "Begin the selection at the playhead"),
-    Shortcut("set_out", ("O",), "End the selection at the playhead"),
-    Shortcut("mark_plus", ("P", "+"), "It sounds in the selection"),
-    Shortcut("mark_minus", ("M", "-"), "It does not sound in the selection"),
-    Shortcut("flip_mark", ("T",), "Turn the mark at the playhead from + to − or back"),
-    Shortcut("delete_mark", ("Delete", "Backspace"), "Remove the mark at the playhead"),
-    Shortcut("undo", ("Ctrl+Z",), "Take the last change of the marks back"),
-    Shortcut("zoom_in", ("Ctrl+=", "Ctrl+Up"), "Zoom in"),
-    Shortcut("zoom_out", ("Ctrl+-", "Ctrl+Down"), "Zoom out"),
-    Shortcut("zoom_selection", ("Z",), "Zoom to the selection, then to the whole clip"),
-    Shortcut("toggle_ab", ("B",), "Between the mix and the last other sound"),
-    *(Shortcut(f"layer_{n}", (str(n),), f"Hear sound {n}: 1 is the mix") for n in range(1, 10)),
-    Shortcut("match_loudness", ("E",), "Compare equally loud or as they are"),
-    Shortcut("prompt", ("Ctrl+L", "/"), "To the prompt line"),
-    Shortcut("presets", ("Ctrl+P",), "Presets"),
-    Shortcut("add_stem", ("Ctrl+N",), "Another stem"),
-    Shortcut("remove_stem", ("Ctrl+Backspace",), "Take the stem off the list"),
-    Shortcut("next_verb", ("Ctrl+T",), "Isolate, remove or split"),
-    Shortcut("audition", ("Ctrl+R",), "Audition: a few seconds around the playhead"),
-    Shortcut("primary", ("Ctrl+Return",), "The big button"),
-    Shortcut("stop", ("Ctrl+.",), "Stop the run"),
-    Shortcut("take_back", ("Ctrl+Delete",), "Take the applied stems out again"),
-    Shortcut("copy_job", ("Ctrl+J",), "Copy the job as JSON"),
-    Shortcut("previous_clip", ("PgUp",), "Previous clip"),
-    Shortcut("next_clip", ("PgDown",), "Next clip"),
-    Shortcut("reload", ("F5",), "Read the host's clips again"),
-    Shortcut("render", ("Ctrl+E",), "Have the host render the clip, with its effects"),
-    Shortcut("open", ("Ctrl+O",), "Open a file or an edit"),
-    Shortcut("settings", ("Ctrl+,",), "Settings"),
-    Shortcut("help", ("F1", "?"), "This list"),
+@dataclass(frozen=True, slots=True)
+class LayerShortcut(Shortcut):
+    """A number key, which chooses a layer."""
+
+    number: int = 1
+
+    @property
+    def label(self) -> str:
+        """The description in the user's language, with the number."""
+        return translate("Shortcut", self.description).format(number=self.number)
+
+
+SHORTCUTS: tuple[Shortcut, ...] = (
+    Shortcut("play", ("Space",), QT_TRANSLATE_NOOP("Shortcut", "Play or pause")),
+    Shortcut("loop", ("L",), QT_TRANSLATE_NOOP("Shortcut", "Loop the selection")),
+    Shortcut("back", ("Left",), QT_TRANSLATE_NOOP("Shortcut", "Previous frame")),
+    Shortcut("forward", ("Right",), QT_TRANSLATE_NOOP("Shortcut", "Next frame")),
+    Shortcut("back_second", ("Shift+Left",), QT_TRANSLATE_NOOP("Shortcut", "Back one second")),
+    Shortcut("forward_second", ("Shift+Right",), QT_TRANSLATE_NOOP("Shortcut", "Forward one second")),
+    Shortcut("start", ("Home",), QT_TRANSLATE_NOOP("Shortcut", "Go to the start of the clip")),
+    Shortcut("end", ("End",), QT_TRANSLATE_NOOP("Shortcut", "Go to the end of the clip")),
+    Shortcut("select_sound", ("X",), QT_TRANSLATE_NOOP("Shortcut", "Select the sound at the playhead")),
+    Shortcut("set_in", ("I",), QT_TRANSLATE_NOOP("Shortcut", "Set the start of the selection")),
+    Shortcut("set_out", ("O",), QT_TRANSLATE_NOOP("Shortcut", "Set the end of the selection")),
+    Shortcut("mark_plus", ("P", "+"), QT_TRANSLATE_NOOP("Shortcut", "Mark: target here")),
+    Shortcut("mark_minus", ("M", "-"), QT_TRANSLATE_NOOP("Shortcut", "Mark: not here")),
+    Shortcut("flip_mark", ("T",), QT_TRANSLATE_NOOP("Shortcut", "Flip the mark at the playhead between + and −")),
+    Shortcut("delete_mark", ("Delete", "Backspace"), QT_TRANSLATE_NOOP("Shortcut", "Delete the mark at the playhead")),
+    Shortcut("undo", ("Ctrl+Z",), QT_TRANSLATE_NOOP("Shortcut", "Undo the last change to the marks")),
+    Shortcut("zoom_in", ("Ctrl+=", "Ctrl+Up"), QT_TRANSLATE_NOOP("Shortcut", "Zoom in")),
+    Shortcut("zoom_out", ("Ctrl+-", "Ctrl+Down"), QT_TRANSLATE_NOOP("Shortcut", "Zoom out")),
+    Shortcut("zoom_selection", ("Z",), QT_TRANSLATE_NOOP("Shortcut", "Zoom to the selection, then to the whole clip")),
+    Shortcut("toggle_ab", ("B",), QT_TRANSLATE_NOOP("Shortcut", "Switch between the mix and the last stem")),
+    *(
+        LayerShortcut(f"layer_{n}", (str(n),), QT_TRANSLATE_NOOP("Shortcut", "Hear sound {number}; 1 is the mix"), n)
+        for n in LAYER_KEYS
+    ),
+    Shortcut("match_loudness", ("E",), QT_TRANSLATE_NOOP("Shortcut", "Match loudness")),
+    Shortcut("prompt", ("Ctrl+L", "/"), QT_TRANSLATE_NOOP("Shortcut", "Go to the prompt")),
+    Shortcut("presets", ("Ctrl+P",), QT_TRANSLATE_NOOP("Shortcut", "Presets")),
+    Shortcut("add_stem", ("Ctrl+N",), QT_TRANSLATE_NOOP("Shortcut", "Add stem")),
+    Shortcut("remove_stem", ("Ctrl+Backspace",), QT_TRANSLATE_NOOP("Shortcut", "Remove stem")),
+    Shortcut("next_verb", ("Ctrl+T",), QT_TRANSLATE_NOOP("Shortcut", "Isolate, remove or split")),
+    Shortcut("audition", ("Ctrl+R",), QT_TRANSLATE_NOOP("Shortcut", "Audition a few seconds around the playhead")),
+    Shortcut("primary", ("Ctrl+Return",), QT_TRANSLATE_NOOP("Shortcut", "Press the main button")),
+    Shortcut("stop", ("Ctrl+.",), QT_TRANSLATE_NOOP("Shortcut", "Stop the run")),
+    Shortcut("take_back", ("Ctrl+Delete",), QT_TRANSLATE_NOOP("Shortcut", "Take back the applied stems")),
+    Shortcut("copy_job", ("Ctrl+J",), QT_TRANSLATE_NOOP("Shortcut", "Copy the job as JSON")),
+    Shortcut("previous_clip", ("PgUp",), QT_TRANSLATE_NOOP("Shortcut", "Previous clip")),
+    Shortcut("next_clip", ("PgDown",), QT_TRANSLATE_NOOP("Shortcut", "Next clip")),
+    Shortcut("reload", ("F5",), QT_TRANSLATE_NOOP("Shortcut", "Read the clips again")),
+    Shortcut("render", ("Ctrl+E",), QT_TRANSLATE_NOOP("Shortcut", "Render the clip in the host, with its effects")),
+    Shortcut("open", ("Ctrl+O",), QT_TRANSLATE_NOOP("Shortcut", "Open a file or an edit")),
+    Shortcut("settings", ("Ctrl+,",), QT_TRANSLATE_NOOP("Shortcut", "Settings")),
+    Shortcut("help", ("F1", "?"), QT_TRANSLATE_NOOP("Shortcut", "Keyboard shortcuts")),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of stems to make at once: each has its words and its marked marks."""
+"""The stems of the next run, each with its prompt text and its marks."""
 
 from __future__ import annotations
 
@@ -9,25 +9,36 @@ from dataclasses import dataclass, field
 from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
 from stemline.prompts import checked_requests, clean_name, clean_text, name_from_text
+from stemline_panel.i18n import translate
 from stemline_panel.model.marks import MarkSet, Sign
 
 
 @dataclass(slots=True)
 class StemEntry:
-    """One line of the list. Without a name of its own a stem is called after its words."""
+    """One stem of the list.
+
+    Its name is `custom_name` if the user typed one, else `preset_name` while the text is the preset's, else made from
+    the text.
+    """
 
     text: str = ""
-    own_name: str = ""
+    custom_name: str = ""
+    preset_name: str = ""
+    preset_text: str = ""
     marks: MarkSet = field(default_factory=MarkSet)
 
     @property
     def empty(self) -> bool:
+        """Whether it has neither text nor marks."""
         return not self.text.strip() and not len(self.marks)
 
     @property
     def name(self) -> str:
-        if self.own_name.strip():
-            return self.own_name.strip()
+        """The name of the stem, which becomes part of file and track names."""
+        if self.custom_name.strip():
+            return self.custom_name.strip()
+        if self.preset_name and self.text.strip() == self.preset_text:
+            return self.preset_name
         try:
             return name_from_text(self.text) if self.text.strip() else "marked sound"
         except UsageError:
@@ -35,13 +46,14 @@ class StemEntry:
 
     @property
     def summary(self) -> str:
-        """In words: "rain", "rain, marked 2 times", "marked sound"."""
+        """The stem in a few words, such as "rain", "rain, marked 2 times" or "marked once"."""
         marks = len(self.marks)
-        times = {0: "", 1: "marked once"}.get(marks, f"marked {marks} times")
-        return ", ".join(part for part in (self.text.strip(), times) if part) or "nothing yet"
+        many = translate("StemListView", "marked {count} times").format(count=marks)
+        times = {0: "", 1: translate("StemListView", "marked once")}.get(marks, many)
+        return ", ".join(part for part in (self.text.strip(), times) if part) or translate("StemListView", "empty")
 
     def request(self) -> StemRequest:
-        """Raises UsageError for words or a name that no run could take."""
+        """Return the request for this stem. Raises UsageError for a text or a name that no run accepts."""
         text = clean_text(self.text) if self.text.strip() else ""
         prompt = Prompt(text, self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS))
         return StemRequest(clean_name(self.name), prompt)
@@ -51,65 +63,81 @@ class StemList:
     """At least one entry, one of which is edited."""
 
     def __init__(self) -> None:
+        """Start with one empty entry."""
         self._entries = [StemEntry()]
         self._current = 0
 
     def __iter__(self) -> Iterator[StemEntry]:
+        """Iterate over the entries in their order."""
         return iter(self._entries)
 
     def __len__(self) -> int:
+        """Return the number of entries, empty ones included."""
         return len(self._entries)
 
     @property
     def current(self) -> StemEntry:
+        """The entry that is edited."""
         return self._entries[self._current]
 
     @property
     def current_index(self) -> int:
+        """The index of the entry that is edited."""
         return self._current
 
+    @property
+    def has_request(self) -> bool:
+        """Whether any entry has text or marks."""
+        return any(not entry.empty for entry in self._entries)
+
     def select(self, index: int) -> None:
+        """Edit another entry."""
         self._current = min(max(0, index), len(self._entries) - 1)
 
     def add(self, text: str = "") -> None:
-        """A further stem, which is edited from here on. An empty current one is used first."""
+        """Add an entry and edit it; an empty current entry is used first."""
         if not self.current.empty:
             self._entries.append(StemEntry())
             self._current = len(self._entries) - 1
         self.current.text = text
 
     def remove(self, index: int) -> None:
+        """Remove an entry."""
         del self._entries[index]
         if not self._entries:
             self._entries.append(StemEntry())
         self.select(self._current - (index < self._current))
 
+    def rename(self, index: int, name: str) -> None:
+        """Give an entry a name of the user's choice; an empty name follows the text again."""
+        if index < len(self._entries):
+            self._entries[index].custom_name = name
+
     def replace(self, stems: Sequence[tuple[str, str]]) -> None:
-        """A preset: (name, words) of each stem. Marked marks of the edited stem stay with the first."""
+        """Load (name, text) of each stem. The marks of the edited entry move to the first.
+
+        The names belong to these texts: an entry whose text is changed gets a name that fits it.
+        """
         marks = self.current.marks
-        self._entries = [StemEntry(text, name if name != text else "") for name, text in stems] or [StemEntry()]
+        entries = [StemEntry(text, "", name if name != text else "", text.strip()) for name, text in stems]
+        self._entries = entries or [StemEntry()]
         self._entries[0].marks = marks
         self._current = 0
 
-    def take(self, stems: Sequence[StemRequest]) -> None:
-        """The stems of a job that was asked for before."""
+    def load(self, stems: Sequence[StemRequest]) -> None:
+        """Load the stems and marks of an earlier run."""
         self.replace([(stem.name, stem.prompt.text) for stem in stems])
         for entry, stem in zip(self._entries, stems, strict=False):
             entry.marks = MarkSet()
             for sign, ranges in ((Sign.PLUS, stem.prompt.plus), (Sign.MINUS, stem.prompt.minus)):
-                for mark in ranges:
-                    entry.marks.add(sign, mark.start, mark.end)
+                for part in ranges:
+                    entry.marks.add(sign, part.start, part.end)
 
     def requests(self) -> tuple[StemRequest, ...]:
-        """What to ask for; entries that say nothing are left out. Raises UsageError when nothing is left."""
+        """Return the requests of all entries that are not empty. Raises UsageError if there is none."""
         return checked_requests([entry.request() for entry in self._entries if not entry.empty])
 
-    @property
-    def has_request(self) -> bool:
-        """Whether anything is typed or marked."""
-        return any(not entry.empty for entry in self._entries)
-
     def clear_marks(self) -> None:
-        """Takes all marks off, for good: undoing brings none back."""
+        """Delete all marks; this cannot be undone."""
         for entry in self._entries:
             entry.marks = MarkSet()

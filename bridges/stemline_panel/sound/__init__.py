@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sound of a clip for eyes and ears: pictures of it, and playing it."""
+"""The sound of a clip: waveform and spectrogram data, and playback."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sounds that are compared: the mix, each stem and the residual, read side by side and made equally loud."""
+"""The layers of a clip, which are compared at one playhead: the mix, each stem and the residual."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from stemline_panel.model.request import MIX
 from stemline_panel.sound.opened_clip import OpenedClip
 
 _MEASURED_S = 120
-_HIGHEST_GAIN = 16.0
+_MAX_GAIN = 16.0
 _CEILING = 0.97
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One sound of a clip: the file and the sample of it that plays where the clip begins."""
+    """One layer: its name, its file, and the sample of the file that plays at the start of the clip."""
 
     name: str
     source: MediaSource
@@ -34,9 +34,9 @@ class Layer:
 
 
 def layers_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Layer, ...]:
-    """The mix first, then the stems in their order. `stems` may cover a part of the clip (an audition).
+    """Return the mix and then the stems in their order. `stems` may cover a part of the clip (an audition).
 
-    Stems at another sample rate than the clip are left out: all are played at its one.
+    Stems at another sample rate than the clip are left out, because all layers play at one rate.
     """
     layers = [Layer(MIX, opened.clip.source, opened.played.start_sample)]
     for name, stem in stems.items():
@@ -48,9 +48,10 @@ def layers_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Layer,
 
 
 class LayerReader:
-    """Reads all layers of a clip at the same place. One thread at a time. `close` it."""
+    """Reads all layers of a clip at the same position. Use it from one thread at a time, and close it."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
+        """Open the files of all layers. Raises MediaError."""
         self._stack = ExitStack()
         self._readers: dict[str, tuple[AudioReader, int]] = {}
         try:
@@ -61,14 +62,13 @@ class LayerReader:
             raise
 
     def read(self, start: int, end: int) -> dict[str, npt.NDArray[np.float32]]:
-        """Samples [start, end) of each layer, counted from the clip's first, as float32 [2, n] for two ears."""
+        """Return samples [start, end) of each layer, counted from the clip's first, as float32 [2, n]."""
         return {
-            name: for_two_ears(reader.read(first + start, first + end))
-            for name, (reader, first) in self._readers.items()
+            name: to_stereo(reader.read(first + start, first + end)) for name, (reader, first) in self._readers.items()
         }
 
     def loudness(self, name: str, part: SampleRange) -> Loudness:
-        """Over at most two minutes of the part, evenly spread."""
+        """Measure a layer over `part`, or over two minutes spread evenly over it if it is longer."""
         reader, first = self._readers[name]
         second = reader.sample_rate
         seconds = max(1, part.length // second)
@@ -79,24 +79,27 @@ class LayerReader:
         )
 
     def close(self) -> None:
+        """Close all files."""
         self._stack.close()
 
 
-def noted_peaks(stems: Mapping[str, StemClip]) -> dict[str, float]:
-    """The largest absolute sample of each sound over all of its file, as it was noted in the sidecars when the files
-    were written: loudness is measured over parts alone. What no sidecar tells is left out."""
+def sidecar_peaks(stems: Mapping[str, StemClip]) -> dict[str, float]:
+    """Return the largest absolute sample of each layer from the sidecars, over the whole file.
+
+    Loudness is measured over parts only, so that a peak can lie outside them. Layers without a sidecar are left out.
+    """
     peaks: dict[str, float] = {}
     for name, stem in stems.items():
         record = read_sidecar(sidecar_of(Path(stem.path)))
         if isinstance(record, StemRecord) and record.file is not None:
-            for sound, columns in ((name, record.file.waveform), (MIX, record.file.mix_waveform)):
+            for layer, columns in ((name, record.file.waveform), (MIX, record.file.mix_waveform)):
                 if columns:
-                    peaks[sound] = max(columns) / 1000
+                    peaks[layer] = max(columns) / 1000
     return peaks
 
 
-def for_two_ears(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """[channels, n] as [2, n]: mono on both ears; of more than two channels the odd ones left, the even ones right."""
+def to_stereo(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return [channels, n] as [2, n]: mono on both sides; of more channels the odd ones left, the even ones right."""
     if block.shape[0] == 2:
         return block
     if block.shape[0] == 1:
@@ -105,20 +108,21 @@ def for_two_ears(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def matched_gains(levels: Mapping[str, Loudness]) -> dict[str, float]:
-    """The factor for each sound that makes all equally loud as the mix, and lower together where one would clip.
+    """Return the gain of each layer that gives it the loudness of the mix, lowered together if one would clip.
 
-    Silent ones keep 1; none is raised by more than 24 dB.
+    Silent layers get 1. No gain is above 24 dB.
     """
     mix = levels.get(MIX)
-    heard = {name: level for name, level in levels.items() if not level.silent}
+    audible = {name: level for name, level in levels.items() if not level.silent}
     if mix is None or mix.silent:
         return dict.fromkeys(levels, 1.0)
-    wanted = {name: min(_HIGHEST_GAIN, 10 ** ((mix.lufs - level.lufs) / 20)) for name, level in heard.items()}
-    room = min((_CEILING / (level.peak * wanted[name]) for name, level in heard.items() if level.peak > 0), default=1.0)
-    return {name: wanted.get(name, 1.0) * min(1.0, room) for name in levels}
+    wanted = {name: min(_MAX_GAIN, 10 ** ((mix.lufs - level.lufs) / 20)) for name, level in audible.items()}
+    headroom = [_CEILING / (level.peak * wanted[name]) for name, level in audible.items() if level.peak > 0]
+    common = min([1.0, *headroom])
+    return {name: wanted.get(name, 1.0) * common for name in levels}
 
 
 def part_of(opened: OpenedClip, start: Fraction, end: Fraction) -> SampleRange:
-    """A range of the timeline in samples from the clip's first."""
+    """Return a range of the timeline in samples from the clip's first."""
     base = opened.played.start_sample
     return SampleRange(opened.sample_at(start) - base, opened.sample_at(end) - base)

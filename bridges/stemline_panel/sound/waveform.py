@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of a clip's sound. Only what is shown is decoded; the overview fills while a scan goes on in between."""
+"""Waveform and spectrogram data of a clip. Only the shown part is decoded; a scan fills the overview meanwhile."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ _READ_SAMPLES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class WaveformData:
-    """What is seen of a time range: `low` and `high` at `times` (seconds of the timeline), and the spectrogram
-    [columns, bands] over `heard`, the part of the range that was decoded."""
+    """What is drawn of a time range.
+
+    `low` and `high` are sample peaks at `times` (seconds of the timeline). `spectrum` [columns, bands] covers `heard`,
+    the part of the range that was decoded. `exact` is False while the scan is incomplete.
+    """
 
     heard: TimeRange
     times: npt.NDArray[np.float64]
@@ -38,21 +41,22 @@ class WaveformData:
 
 
 class ClipWaveform:
-    """Draws one clip. Everything here is called from one worker thread. `close` it."""
+    """Computes the waveform of one clip. All methods are called from one worker thread. Close it."""
 
     def __init__(self, opened: OpenedClip) -> None:
+        """Open the media. Raises MediaError."""
         self.opened = opened
         played = opened.played
         self._reader = open_audio(opened.clip.source)
         self._layer: tuple[AudioReader, int] | None = None
         self._scan: AudioReader | None = None
-        self._meter = Spectrogram(self._reader.sample_rate)
+        self._spectrogram = Spectrogram(self._reader.sample_rate)
         self._overview = Overview(played.start_sample, played.length)
         self._columns = min(_SCAN_COLUMNS, max(1, played.length // 1024))
         self._spectrum = np.zeros((self._columns, BANDS), np.uint8)
 
     def show_layer(self, layer: Layer | None) -> None:
-        """Draws another sound of the clip from here on; None draws the clip itself. Raises MediaError."""
+        """Draw another layer from now on; None draws the clip itself. Raises MediaError."""
         if self._layer is not None:
             self._layer[0].close()
             self._layer = None
@@ -60,17 +64,17 @@ class ClipWaveform:
             self._layer = (open_audio(layer.source), layer.first_sample - self.opened.played.start_sample)
 
     def data(self, shown: TimeRange, columns: int) -> WaveformData:
-        """The clip in a range of the timeline. Raises MediaError when the media can no longer be read."""
+        """Return the clip in a range of the timeline. Raises MediaError if the media can no longer be read."""
         opened = self.opened
         wanted = SampleRange(opened.sample_at(shown.start), opened.sample_at(shown.end)).intersect(opened.played)
         if wanted.length <= DETAIL_S * self._reader.sample_rate:
-            return self._decoded(wanted, columns)
-        return self._known(wanted, columns)
+            return self._decode(wanted, columns)
+        return self._from_overview(wanted, columns)
 
     def scan_step(self) -> bool:
-        """Decodes a few seconds more for the overview. True while there is more to come.
+        """Decode a few more seconds for the overview. Return True while there is more.
 
-        It has a reader of its own, so that it goes on in one pass however the view is moved.
+        The scan has its own reader, so that it makes one pass however the view moves.
         """
         if self._overview.complete:
             return False
@@ -84,38 +88,36 @@ class ClipWaveform:
         first = done * self._columns // self._overview.length
         last = self._overview.filled_samples * self._columns // self._overview.length
         if last > first:
-            self._spectrum[first:last] = self._meter.columns(block.mean(axis=0), last - first)
+            self._spectrum[first:last] = self._spectrogram.columns(block.mean(axis=0), last - first)
         more = self._overview.filled_samples < self._overview.length
         if not more:
             self._scan.close()
         return more
 
     def overview(self, columns: int) -> WaveformData:
-        """The whole clip as far as it was scanned."""
-        return self._known(self.opened.played, columns)
+        """Return the whole clip as far as it was scanned."""
+        return self._from_overview(self.opened.played, columns)
 
     def extent_at(self, time: Fraction) -> TimeRange | None:
-        """From onset to offset of what sounds at a time; None in the background."""
+        """Return the range of the sound at a time, from onset to offset; None in the background."""
         rate = self._reader.sample_rate
         at = self.opened.sample_at(time)
         near = SampleRange(at - _AROUND_S * rate, at + _AROUND_S * rate).intersect(self.opened.played)
-        found = sound_extent(self._read(near), rate, at - near.start_sample)
+        found = sound_extent(self._reader.read(near.start_sample, near.end_sample), rate, at - near.start_sample)
         if found is None:
             return None
         found = found.shift(near.start_sample)
         return TimeRange(self.opened.time_of(found.start_sample), self.opened.time_of(found.end_sample))
 
     def close(self) -> None:
+        """Close all files."""
         self._reader.close()
         self.show_layer(None)
         if self._scan is not None:
             self._scan.close()
 
-    def _read(self, wanted: SampleRange) -> npt.NDArray[np.float32]:
-        return self._reader.read(wanted.start_sample, wanted.end_sample)
-
-    def _decoded(self, wanted: SampleRange, columns: int) -> WaveformData:
-        """In parts, so that memory holds the folded sound alone."""
+    def _decode(self, wanted: SampleRange, columns: int) -> WaveformData:
+        """Decode a range in parts, so that memory holds only the mono sound of all of it."""
         reader, ahead = self._layer or (self._reader, 0)
         mono = np.empty(wanted.length, np.float32)
         step = max(1, -(-wanted.length // max(1, columns)))
@@ -129,10 +131,10 @@ class ClipWaveform:
             highs.append(peaks.high)
             mono[start:end] = block.mean(axis=0)
         low, high = np.concatenate(lows), np.concatenate(highs)
-        spectrum = self._meter.columns(mono, min(columns, max(1, wanted.length // 256)))
+        spectrum = self._spectrogram.columns(mono, min(columns, max(1, wanted.length // 256)))
         return self._data(wanted, step, (low, high), spectrum, exact=True)
 
-    def _known(self, wanted: SampleRange, columns: int) -> WaveformData:
+    def _from_overview(self, wanted: SampleRange, columns: int) -> WaveformData:
         peaks = self._overview.peaks(wanted.start_sample, wanted.end_sample, columns)
         heard = SampleRange(
             peaks.start_sample, min(wanted.end_sample, peaks.start_sample + peaks.step * len(peaks.low))
@@ -162,6 +164,6 @@ class ClipWaveform:
 
 
 def first_view(opened: OpenedClip) -> TimeRange:
-    """What is shown when a clip is opened: all of it, or its first two minutes."""
+    """Return the range that is shown first: the whole clip, or its first two minutes."""
     record = opened.clip.record_range
     return TimeRange(record.start, min(record.end, record.start + FIRST_VIEW_S))

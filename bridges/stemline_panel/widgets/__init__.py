@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of the window. Each shows what it is given and says by signals what the user wants."""
+"""The widgets of the window. Each shows what it is given and reports the user's wishes by signals."""

@@ -1,42 +1,51 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every action once, with its keys, in the menus and on the window."""
+"""The actions with their shortcuts, in the menus and on the window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from PyQt5.QtCore import QT_TRANSLATE_NOOP
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtWidgets import QAction
 
+from stemline_panel.i18n import translate
 from stemline_panel.model.shortcuts import SHORTCUTS
 from stemline_panel.widgets.main_window import MainWindow
 
+Handlers = dict[str, Callable[[], object]]
+"""What each action does, by its name in `model.shortcuts`."""
+
 _MENUS = {
-    "File": ("open", "reload", "render", "previous_clip", "next_clip", None, "copy_job", "settings"),
-    "Listen": (
+    QT_TRANSLATE_NOOP("Menu", "File"): (
+        "open", "reload", "render", "previous_clip", "next_clip", None, "copy_job", "settings",
+    ),
+    QT_TRANSLATE_NOOP("Menu", "Listen"): (
         "play", "loop", "toggle_ab", "match_loudness", None, "back", "forward", "start", "end", None,
         "zoom_in", "zoom_out", "zoom_selection",
     ),
-    "Mark": ("select_sound", "set_in", "set_out", None, "mark_plus", "mark_minus", "flip_mark", "delete_mark", "undo"),
-    "Separate": (
+    QT_TRANSLATE_NOOP("Menu", "Mark"): (
+        "select_sound", "set_in", "set_out", None, "mark_plus", "mark_minus", "flip_mark", "delete_mark", "undo",
+    ),
+    QT_TRANSLATE_NOOP("Menu", "Separate"): (
         "prompt", "presets", "add_stem", "remove_stem", "next_verb", None, "audition", "primary", "stop", "take_back",
     ),
-    "Help": ("help",),
+    QT_TRANSLATE_NOOP("Menu", "Help"): ("help",),
 }  # fmt: skip
 
 
 def bind_actions(window: MainWindow, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:
-    """An action for each shortcut. Raises KeyError where one has no handler."""
+    """Create an action for each shortcut, and the menus. Raises KeyError if an action has no handler."""
     actions: dict[str, QAction] = {}
-    for short in SHORTCUTS:
-        action = QAction(short.words, window)
-        action.setShortcuts([QKeySequence(key) for key in short.keys])
-        handler = handlers[short.action]
+    for shortcut in SHORTCUTS:
+        action = QAction(shortcut.label, window)
+        action.setShortcuts([QKeySequence(key) for key in shortcut.keys])
+        handler = handlers[shortcut.action]
         action.triggered.connect(lambda _, call=handler: call())
         window.addAction(action)
-        actions[short.action] = action
+        actions[shortcut.action] = action
     for title, names in _MENUS.items():
-        menu = window.menus.addMenu(title)
+        menu = window.menus.addMenu(translate("Menu", title))
         for name in names:
             if name is None:
                 menu.addSeparator()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A connection in one word and a colour, what is wrong with it, and the button that mends it."""
+"""A badge: the state of a connection as a colour and a word, with a button that fixes a problem."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from stemline_panel.widgets.layout import button, label, row
 
 
 class Health(StrEnum):
+    """The state of a connection."""
+
     WAITING = "waiting"
     GOOD = "good"
     BAD = "bad"
@@ -22,31 +24,33 @@ _COLOURS = {Health.WAITING: COLOURS.warn, Health.GOOD: COLOURS.plus, Health.BAD:
 
 
 class Badge(QWidget):
-    """`fix_wanted` is the button's press; it shows only where something is wrong."""
+    """The state of one connection. `fix_wanted` is emitted by its button, which is visible only if there is a fix."""
 
     fix_wanted = pyqtSignal()
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, connection: str) -> None:
+        """Name the connection, for example "Server"."""
         super().__init__()
-        self._what = what
+        self._connection = connection
         self._dot = label("●")
-        self._words = label()
+        self._status = label()
         self.fix: QPushButton = button("", "", self.fix_wanted.emit)
-        self.setLayout(row(self._dot, self._words, self.fix, spacing=5))
+        self.setLayout(row(self._dot, self._status, self.fix, spacing=5))
         self.health = Health.WAITING
-        self.show_state(Health.WAITING, "not looked at yet")
+        self.show_state(Health.WAITING, self.tr("unknown"))
 
     @property
-    def words(self) -> str:
-        return self._words.text()
+    def status(self) -> str:
+        """The text beside the dot."""
+        return self._status.text()
 
-    def show_state(self, health: Health, words: str, details: str = "", fix: str = "") -> None:
-        """`words` stand beside the dot, `details` in the tooltip; `fix` is the button's text, empty for none."""
+    def show_state(self, health: Health, status: str, details: str = "", fix: str = "") -> None:
+        """Show `status` beside the dot and `details` in the tooltip. `fix` labels the button; empty hides it."""
         self.health = health
         self._dot.setStyleSheet(f"color: {_COLOURS[health]};")
-        self._words.setText(words)
-        self.setToolTip(f"{self._what}: {details or words}")
-        self.setAccessibleName(f"{self._what}: {words}. {details}")
+        self._status.setText(status)
+        self.setToolTip(f"{self._connection}: {details or status}")
+        self.setAccessibleName(f"{self._connection}: {status}. {details}")
         self.fix.setText(fix)
         self.fix.setToolTip(details)
         self.fix.setVisible(bool(fix))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Buttons for mouse and keys: Space presses one that was reached by Tab; after a click Space goes on playing."""
+"""Buttons for mouse and keyboard.
+
+Space presses a button that was reached by Tab. After a mouse click Space still starts and stops playback.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,25 @@ from typing import Any
 from PyQt5.QtCore import QEvent, QObject, QSize, Qt
 from PyQt5.QtWidgets import QAbstractButton, QCheckBox, QPushButton, QStyle, QStyleOptionButton, QStylePainter
 
-_BY_KEYS = (Qt.TabFocusReason, Qt.BacktabFocusReason)
-_PRESSES = (Qt.Key_Space, Qt.Key_Return, Qt.Key_Enter)
-_EDGE = 16
+_TAB_REASONS = (Qt.TabFocusReason, Qt.BacktabFocusReason)
+_PRESS_KEYS = (Qt.Key_Space, Qt.Key_Return, Qt.Key_Enter)
+_EDGE_PIXELS = 16
 
 
-class _Keys(QObject):
-    """Takes the keys that press a button from the window's shortcuts, where Tab led to it."""
+class _PressKeyFilter(QObject):
+    """Gives a button that was reached by Tab the keys that press it, before the window's shortcuts get them."""
 
-    def __init__(self, pressed: QAbstractButton) -> None:
-        super().__init__(pressed)
-        self._button = pressed
-        self._by_keys = False
-        pressed.installEventFilter(self)
+    def __init__(self, button: QAbstractButton) -> None:
+        super().__init__(button)
+        self._button = button
+        self._by_tab = False
+        button.installEventFilter(self)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         kind = event.type()
         if kind == QEvent.FocusIn:
-            self._by_keys = event.reason() in _BY_KEYS
-        elif kind == QEvent.ShortcutOverride and self._by_keys and _is_press(event):
+            self._by_tab = event.reason() in _TAB_REASONS
+        elif kind == QEvent.ShortcutOverride and self._by_tab and _is_press(event):
             event.accept()
             return True
         elif kind == QEvent.KeyPress and _is_press(event) and event.key() != Qt.Key_Space:
@@ -36,35 +39,43 @@ class _Keys(QObject):
 
 
 class Button(QPushButton):
-    """Words that do not fit end in an ellipsis. It asks for no more than `most_pixels`, and takes any width for 0."""
+    """A button that shortens a long text with an ellipsis.
+
+    It asks for at most `most_pixels` of width; 0 lets it take any width, None never shortens the text.
+    """
 
     def __init__(self, text: str = "") -> None:
+        """Show `text`."""
         super().__init__(text)
-        _Keys(self)
+        _PressKeyFilter(self)
         self.most_pixels: int | None = None
 
     def sizeHint(self) -> QSize:
+        """Return the size of the text, limited to `most_pixels`."""
         hint = super().sizeHint()
         return hint if self.most_pixels is None else QSize(min(hint.width(), self.most_pixels), hint.height())
 
     def minimumSizeHint(self) -> QSize:
+        """Return the size hint."""
         return self.sizeHint()
 
     def paintEvent(self, event: Any) -> None:
+        """Draw the button with the shortened text."""
         option = QStyleOptionButton()
         self.initStyleOption(option)
         if self.most_pixels is not None:
-            option.text = self.fontMetrics().elidedText(option.text, Qt.ElideRight, self.width() - _EDGE)
+            option.text = self.fontMetrics().elidedText(option.text, Qt.ElideRight, self.width() - _EDGE_PIXELS)
         QStylePainter(self).drawControl(QStyle.CE_PushButton, option)
 
 
 class CheckBox(QCheckBox):
-    """A box to tick."""
+    """A check box."""
 
     def __init__(self, text: str) -> None:
+        """Show `text` beside the box."""
         super().__init__(text)
-        _Keys(self)
+        _PressKeyFilter(self)
 
 
 def _is_press(event: Any) -> bool:
-    return event.key() in _PRESSES and event.modifiers() in (Qt.NoModifier, Qt.KeypadModifier)
+    return event.key() in _PRESS_KEYS and event.modifiers() in (Qt.NoModifier, Qt.KeypadModifier)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of the compared sounds is heard: a button for each, or a list where they do not fit."""
+"""The switch between layers: a button for each, or a list if they don't fit."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from PyQt5.QtCore import QSize, Qt, pyqtSignal
 from PyQt5.QtWidgets import QButtonGroup, QComboBox, QSizePolicy, QWidget
 
 from stemline_panel.widgets.buttons import Button
-from stemline_panel.widgets.layout import button, row
+from stemline_panel.widgets.layout import button, row, row_widget
 
-_WIDEST = 150
+_MAX_WIDTH = 150
 _LIST_CHARACTERS = 9
 
 
 class LayerSwitch(QWidget):
-    """`chosen` tells the name of a sound: the mix, a stem, the residual."""
+    """Chooses which layer is heard. `chosen` has its name: the mix, a stem or the residual."""
 
     chosen = pyqtSignal(str)
 
     def __init__(self) -> None:
+        """Start without layers."""
         super().__init__()
         self._group = QButtonGroup(self)
-        self._row = QWidget()
-        self._row.setLayout(row(spacing=2))
+        self._row = row_widget(spacing=2)
         self.list = QComboBox()
-        self.list.setAccessibleName("Which sound is heard")
+        self.list.setAccessibleName(self.tr("Sound to listen to"))
         self.list.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.list.setMinimumContentsLength(_LIST_CHARACTERS)
         self.list.activated[str].connect(self.chosen.emit)
@@ -38,24 +38,28 @@ class LayerSwitch(QWidget):
         self.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Fixed)
 
     def sizeHint(self) -> QSize:
+        """Return the size with all buttons."""
         return QSize(self._row.sizeHint().width(), super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
+        """Return the size of the buttons or of the list, whichever is smaller."""
         widths = (self.list.sizeHint().width(), self._row.sizeHint().width())
         return QSize(min(widths), super().minimumSizeHint().height())
 
     def show_layers(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
-        """Its key is its number."""
+        """Show the layers, the number of each being its key. `tips` are their tooltips."""
         if list(self.buttons) != list(names):
             self._rebuild(names)
         for name, tip in zip(names, tips, strict=False):
             self.buttons[name].setToolTip(tip)
+            self.buttons[name].setAccessibleName(tip)
         if chosen in self.buttons:
             self.buttons[chosen].setChecked(True)
             self.list.setCurrentText(chosen)
         self.setVisible(len(names) > 1)
 
     def resizeEvent(self, event: Any) -> None:
+        """Choose between buttons and list."""
         super().resizeEvent(event)
         self._fit()
 
@@ -65,9 +69,9 @@ class LayerSwitch(QWidget):
             self._row.layout().removeWidget(old)
             old.deleteLater()
         self.buttons = {}
-        for number, name in enumerate(names, 1):
-            made = button(name, f"Hear the {name} ({number})", partial(self.chosen.emit, name), "layer")
-            made.most_pixels = _WIDEST
+        for name in names:
+            made = button(name, "", partial(self.chosen.emit, name), "layer")
+            made.most_pixels = _MAX_WIDTH
             made.setCheckable(True)
             self._group.addButton(made)
             self._row.layout().addWidget(made)

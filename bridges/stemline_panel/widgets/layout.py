@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small helpers for building widgets alike."""
+"""Functions that build labels, buttons and layouts in one style."""
 
 from __future__ import annotations
 
@@ -14,13 +14,8 @@ from stemline_panel.widgets.buttons import Button
 Layout = TypeVar("Layout", bound=QBoxLayout)
 
 
-def named(widget: QWidget, name: str) -> QWidget:
-    """Gives the name by which the style sheet knows it."""
-    widget.setObjectName(name)
-    return widget
-
-
 def label(text: str = "", name: str = "", *, wrap: bool = False) -> QLabel:
+    """Return a plain-text label; `name` is its object name for the style sheet."""
     made = QLabel(text)
     made.setObjectName(name)
     made.setWordWrap(wrap)
@@ -29,7 +24,7 @@ def label(text: str = "", name: str = "", *, wrap: bool = False) -> QLabel:
 
 
 def button(text: str, tip: str, pressed: Callable[[], object], name: str = "") -> Button:
-    """`tip` is also what screen readers say."""
+    """Return a button; `tip` is its tooltip and its name for screen readers."""
     made = Button(text)
     made.setObjectName(name)
     made.setToolTip(tip)
@@ -39,7 +34,7 @@ def button(text: str, tip: str, pressed: Callable[[], object], name: str = "") -
 
 
 def single_shot_timer(owner: QObject, milliseconds: int) -> QTimer:
-    """A timer that goes off once after its last start."""
+    """Return a timer that fires once after its last start."""
     timer = QTimer(owner)
     timer.setSingleShot(True)
     timer.setInterval(milliseconds)
@@ -47,15 +42,24 @@ def single_shot_timer(owner: QObject, milliseconds: int) -> QTimer:
 
 
 def row(*widgets: QWidget | int, margins: int = 0, spacing: int = 6, grow: int | None = None) -> QHBoxLayout:
-    """Widgets in a row; a number is a stretch. `grow` is the place of the one that takes what room there is."""
+    """Return a horizontal layout. A number is a stretch; `grow` is the index of the widget that takes spare room."""
     return _fill(QHBoxLayout(), widgets, (margins, spacing), grow)
 
 
 def column(*widgets: QWidget | int, margins: int = 0, spacing: int = 6, grow: int | None = None) -> QVBoxLayout:
+    """Return a vertical layout, as `row` does."""
     return _fill(QVBoxLayout(), widgets, (margins, spacing), grow)
 
 
+def row_widget(*widgets: QWidget | int, spacing: int = 6, grow: int | None = None) -> QWidget:
+    """Return a widget with a horizontal layout, as `row` does."""
+    holder = QWidget()
+    holder.setLayout(row(*widgets, spacing=spacing, grow=grow))
+    return holder
+
+
 def card(inside: QBoxLayout) -> QFrame:
+    """Return a framed panel with a layout."""
     frame = QFrame()
     frame.setObjectName("card")
     inside.setContentsMargins(10, 8, 10, 10)

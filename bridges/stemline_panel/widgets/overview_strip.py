@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole clip in one strip, with the shown part as a frame that can be dragged."""
+"""The whole clip in one strip, with a frame around the shown part."""
 
 from __future__ import annotations
 
@@ -18,51 +18,59 @@ _HEIGHT = 38
 
 
 class OverviewStrip(QWidget):
-    """`moved` tells the time under the mouse: the view is to be centred there."""
+    """Shows the whole clip. `moved` has the time (seconds) to centre the view on."""
 
     moved = pyqtSignal(float)
 
     def __init__(self) -> None:
+        """Start empty."""
         super().__init__()
         self.setFixedHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
-        self.setAccessibleName("Overview of the whole clip")
-        self.setToolTip("The whole clip. Click or drag to move the view.")
+        self.setAccessibleName(self.tr("Overview of the clip"))
+        self.setToolTip(self.tr("The whole clip. Click or drag to move the view."))
         self._whole: TimeRange | None = None
         self._shown: TimeRange | None = None
-        self._picture: WaveformData | None = None
+        self._data: WaveformData | None = None
         self._wave = QPolygonF()
         self._playhead = 0.0
 
     def show_clip(self, whole: TimeRange) -> None:
-        self._whole, self._picture = whole, None
+        """Start another clip."""
+        self._whole, self._data = whole, None
         self._rebuild()
 
     def show_range(self, shown: TimeRange) -> None:
+        """Move the frame."""
         self._shown = shown
         self.update()
 
-    def draw(self, picture: WaveformData) -> None:
-        self._picture = picture
+    def draw(self, data: WaveformData) -> None:
+        """Draw the waveform."""
+        self._data = data
         self._rebuild()
 
     def set_playhead(self, time: float) -> None:
-        """Comes many times a second: only the line is painted again, where it was and where it is."""
+        """Move the playhead; only its old and its new place are painted again."""
         before, self._playhead = self._playhead, time
         for place in (before, time):
             self.update(int(self._x(place)) - 2, 0, 5, _HEIGHT)
 
     def resizeEvent(self, event: Any) -> None:
+        """Fit the waveform to the new width."""
         self._rebuild()
 
     def mousePressEvent(self, event: Any) -> None:
-        self._point(event)
+        """Move the view to the mouse."""
+        self._report_time(event)
 
     def mouseMoveEvent(self, event: Any) -> None:
+        """Move the view with the mouse."""
         if event.buttons() & Qt.LeftButton:
-            self._point(event)
+            self._report_time(event)
 
     def paintEvent(self, event: Any) -> None:
+        """Draw waveform, frame and playhead."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(COLOURS.field))
         if self._whole is None or not self._whole.duration:
@@ -81,14 +89,14 @@ class OverviewStrip(QWidget):
         painter.drawLine(QPointF(self._x(self._playhead), 0), QPointF(self._x(self._playhead), _HEIGHT))
 
     def _rebuild(self) -> None:
-        self._wave = self._outline(self._picture) if self._picture is not None else QPolygonF()
+        self._wave = self._outline(self._data) if self._data is not None else QPolygonF()
         self.update()
 
-    def _outline(self, picture: WaveformData) -> QPolygonF:
+    def _outline(self, data: WaveformData) -> QPolygonF:
         middle, half = _HEIGHT / 2, _HEIGHT / 2 - 3
-        places = [self._x(time) for time in picture.times]
-        upper = [QPointF(x, middle - max(0.4, half * y)) for x, y in zip(places, picture.high, strict=True)]
-        lower = [QPointF(x, middle - min(-0.4, half * y)) for x, y in zip(places, picture.low, strict=True)]
+        places = [self._x(time) for time in data.times]
+        upper = [QPointF(x, middle - max(0.4, half * y)) for x, y in zip(places, data.high, strict=True)]
+        lower = [QPointF(x, middle - min(-0.4, half * y)) for x, y in zip(places, data.low, strict=True)]
         return QPolygonF([*upper, *reversed(lower)])
 
     def _x(self, time: float) -> float:
@@ -96,7 +104,7 @@ class OverviewStrip(QWidget):
             return 0.0
         return (time - float(self._whole.start)) / float(self._whole.duration) * self.width()
 
-    def _point(self, event: Any) -> None:
+    def _report_time(self, event: Any) -> None:
         if self._whole is not None:
             share = event.pos().x() / max(1, self.width())
             self.moved.emit(float(self._whole.start) + share * float(self._whole.duration))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The runs: what they do, how far they are, what can be done about them."""
+"""The queue of runs with their progress and their buttons."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PyQt5.QtWidgets import QListWidget, QListWidgetItem, QProgressBar, QPushBut
 
 from stemline_panel.model.queue import ItemState, QueueItem
 from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, column, label, row
+from stemline_panel.widgets.layout import button, column, label, row, row_widget
 
-_MARKS = {
+_ICONS = {
     ItemState.WAITING: "…",
     ItemState.RUNNING: "▶",
     ItemState.DONE: "✓",
@@ -27,33 +27,42 @@ class QueueRow(QWidget):
     """One run."""
 
     def __init__(self, owner: QueueView, number: int) -> None:
+        """Build the row of the run with a number; its buttons emit signals of `owner`."""
         super().__init__()
-        self._mark = label("")
-        self._mark.setFixedWidth(16)
+        self._icon = label("")
+        self._icon.setFixedWidth(16)
         self._title = ElidedLabel()
         self._status = ElidedLabel("dim")
         self._bar = QProgressBar()
         self._bar.setTextVisible(False)
         self._bar.setRange(0, 1000)
-        keeps = self._bar.sizePolicy()
-        keeps.setRetainSizeWhenHidden(True)  # a row is as high as it was at first
-        self._bar.setSizePolicy(keeps)
-        self.stop = button("Stop", "Stop this run; what is done is kept", lambda: owner.cancel_wanted.emit(number))
+        policy = self._bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the height of a row stays the same
+        self._bar.setSizePolicy(policy)
+        self.stop = button(
+            self.tr("Stop"),
+            self.tr("Stop this run; finished stems stay"),
+            lambda: owner.cancel_wanted.emit(number),
+        )
         self.retry = button(
-            "Try again", "Run it again; finished parts are found", lambda: owner.retry_wanted.emit(number)
+            self.tr("Try again"),
+            self.tr("Run it again; finished stems are reused"),
+            lambda: owner.retry_wanted.emit(number),
         )
-        self.copy = button("Copy job", "Copy this job as JSON (Ctrl+J)", lambda: owner.copy_wanted.emit(number))
+        self.copy = button(
+            self.tr("Copy job"), self.tr("Copy this job as JSON (Ctrl+J)"), lambda: owner.copy_wanted.emit(number)
+        )
         self.forget = button(
-            "✕", "Take it off the list; files and tracks stay", lambda: owner.forget_wanted.emit(number)
+            "✕", self.tr("Remove it from the list; files and tracks stay"), lambda: owner.forget_wanted.emit(number)
         )
-        words = column(self._title, self._status, self._bar, spacing=1)
-        holder = QWidget()
-        holder.setLayout(words)
-        self.setLayout(row(self._mark, holder, self.stop, self.retry, self.copy, self.forget, grow=1))
+        texts = QWidget()
+        texts.setLayout(column(self._title, self._status, self._bar, spacing=1))
+        self.setLayout(row(self._icon, texts, self.stop, self.retry, self.copy, self.forget, grow=1))
         self.layout().setContentsMargins(6, 4, 6, 4)
 
     def show_item(self, item: QueueItem) -> None:
-        self._mark.setText(_MARKS[item.state])
+        """Show a run as it is now."""
+        self._icon.setText(_ICONS[item.state])
         self._title.setText(item.request.title)
         self._status.setText(item.status)
         self.setToolTip(f"{item.request.title}\n{item.status}")
@@ -65,7 +74,7 @@ class QueueRow(QWidget):
 
 
 class QueueView(QWidget):
-    """Newest first. Selecting a finished run shows its result."""
+    """The runs, newest first. Selecting a finished run shows its result. All signals have the number of a run."""
 
     cancel_wanted = pyqtSignal(int)
     cancel_all_wanted = pyqtSignal()
@@ -76,22 +85,23 @@ class QueueView(QWidget):
     selected = pyqtSignal(int)
 
     def __init__(self) -> None:
+        """Start empty."""
         super().__init__()
         self.list = QListWidget()
         self.list.setObjectName("queue")
-        self.list.setAccessibleName("Queue")
+        self.list.setAccessibleName(self.tr("Queue"))
         self.list.setMinimumHeight(60)
-        self.list.itemSelectionChanged.connect(self._chosen)
+        self.list.itemSelectionChanged.connect(self._report_selection)
         self.list.itemDoubleClicked.connect(lambda line: self.reuse_wanted.emit(line.data(Qt.UserRole)))
-        self.list.setToolTip("Double-click, or Enter, to ask for the same again, changed or on other clips")
+        self.list.setToolTip(self.tr("Double-click or press Enter to load the prompt and the marks of a run again"))
         self.list.installEventFilter(self)
-        self._all: QPushButton = button("Stop all", "Stop every run", self.cancel_all_wanted.emit)
+        self._all: QPushButton = button(self.tr("Stop all"), self.tr("Stop every run"), self.cancel_all_wanted.emit)
         self._rows: dict[int, QueueRow] = {}
-        head = QWidget()
-        head.setLayout(row(label("QUEUE", "caption"), 1, self._all))
+        head = row_widget(label(self.tr("QUEUE"), "caption"), 1, self._all)
         self.setLayout(column(head, self.list))
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Load the request of the current run on Enter."""
         if event.type() == QEvent.KeyPress and event.key() in (Qt.Key_Return, Qt.Key_Enter):
             line = self.list.currentItem()
             if line is not None:
@@ -100,17 +110,20 @@ class QueueView(QWidget):
         return False
 
     def row(self, number: int) -> QueueRow:
+        """Return the row of a run. Raises KeyError."""
         return self._rows[number]
 
     def show_items(self, items: Iterable[QueueItem]) -> None:
-        join_names = list(items)
-        if set(self._rows) != {item.number for item in join_names}:
-            self._rebuild(join_names)
-        for item in join_names:
+        """Show the runs, given oldest first."""
+        shown = list(items)
+        if set(self._rows) != {item.number for item in shown}:
+            self._rebuild(shown)
+        for item in shown:
             self._rows[item.number].show_item(item)
-        self._all.setVisible(sum(not item.state.ended for item in join_names) > 1)
+        self._all.setVisible(sum(not item.state.ended for item in shown) > 1)
 
     def select(self, number: int) -> None:
+        """Select the row of a run."""
         for index in range(self.list.count()):
             line = self.list.item(index)
             if line is not None and line.data(Qt.UserRole) == number:
@@ -131,20 +144,20 @@ class QueueView(QWidget):
             self.list.addItem(line)
             self.list.setItemWidget(line, shown)
             self._rows[item.number] = shown
-        self._order_keys()
+        self._set_tab_order()
         if chosen is not None:
             self.select(chosen)
         self.list.blockSignals(False)
 
-    def _order_keys(self) -> None:
-        """Tab goes from the list through the buttons of its rows, from the top."""
+    def _set_tab_order(self) -> None:
+        """Let Tab go from the list through the buttons of its rows, from the top."""
         before: QWidget = self.list
         for _, shown in sorted(self._rows.items(), reverse=True):
-            for pressed in (shown.stop, shown.retry, shown.copy, shown.forget):
-                QWidget.setTabOrder(before, pressed)
-                before = pressed
+            for target in (shown.stop, shown.retry, shown.copy, shown.forget):
+                QWidget.setTabOrder(before, target)
+                before = target
 
-    def _chosen(self) -> None:
+    def _report_selection(self) -> None:
         item = self.list.currentItem()
         if item is not None:
             self.selected.emit(item.data(Qt.UserRole))

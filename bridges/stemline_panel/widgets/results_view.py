@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a finished run found, how loud it is, and that it adds up; Apply, Replace, Remove."""
+"""The result of a run: what was found, how loud it is, and the buttons Apply, Replace and Take back."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, column, label, row
+from stemline_panel.widgets.layout import button, column, label, row_widget
 
 _NOTICE_LINES = 3
-_WIDEST_COLUMN = 220
-_HEADS = ("Sound", "Found as", "Level", "File")
+_MAX_COLUMN_WIDTH = 220
 
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """One sound of the result, in words."""
+    """One layer of the result, as text."""
 
     name: str
     found: str
@@ -29,17 +28,28 @@ class ResultLine:
 
 @dataclass(frozen=True, slots=True)
 class ResultState:
-    """What can be done with the shown result, and what it will do."""
+    """What can be done with the shown result. `consequence` says what Apply writes."""
 
     apply_label: str
     can_apply: bool = False
     can_replace: bool = False
     can_take_back: bool = False
-    will: str = ""
+    consequence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownResult:
+    """A result as text. `null` is (text, tooltip) on how far the layers add up to the original."""
+
+    title: str
+    lines: Sequence[ResultLine]
+    null: tuple[str, str]
+    notices: str
+    state: ResultState
 
 
 class ResultsView(QWidget):
-    """`layer_chosen` tells which sound a line stands for."""
+    """Shows one result. `layer_chosen` has the name of the layer that the user picked."""
 
     apply_wanted = pyqtSignal()
     replace_wanted = pyqtSignal()
@@ -47,53 +57,62 @@ class ResultsView(QWidget):
     layer_chosen = pyqtSignal(str)
 
     def __init__(self) -> None:
+        """Start empty."""
         super().__init__()
         self._title = ElidedLabel("caption")
         self._lines: list[ResultLine] = []
         self.null = label("", "dim")
         self.table = QTreeWidget()
-        self.table.setColumnCount(len(_HEADS))
-        self.table.setHeaderLabels(_HEADS)
+        heads = [self.tr("Sound"), self.tr("Found as"), self.tr("Level"), self.tr("File")]
+        self.table.setColumnCount(len(heads))
+        self.table.setHeaderLabels(heads)
         self.table.setRootIsDecorated(False)
         self.table.setMinimumHeight(60)
-        self.table.setAccessibleName("Result")
+        self.table.setAccessibleName(self.tr("Result"))
         header = self.table.header()
         header.setSectionResizeMode(QHeaderView.ResizeToContents)
         header.setStretchLastSection(True)
-        header.setMaximumSectionSize(_WIDEST_COLUMN)
+        header.setMaximumSectionSize(_MAX_COLUMN_WIDTH)
         self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.table.itemClicked.connect(lambda item, _: self.layer_chosen.emit(item.text(0)))
-        self.table.currentItemChanged.connect(self._moved_to)
+        self.table.currentItemChanged.connect(self._report_current)
         self.notices = label("", "dim", wrap=True)
         self.notices.setAlignment(Qt.AlignTop)
         self.notices.setMaximumHeight(self.notices.fontMetrics().lineSpacing() * _NOTICE_LINES)
-        self.apply = button("Apply", "Put the stems in (Ctrl+Return)", self.apply_wanted.emit)
-        self.replace = button("Replace", "Take the earlier stems out and put these in", self.replace_wanted.emit)
-        self.take_back = button("Remove", "Take the stems out again (Ctrl+Delete)", self.take_back_wanted.emit)
-        head, foot = QWidget(), QWidget()
-        head.setLayout(row(self._title, self.null, grow=0))
-        foot.setLayout(row(self.apply, self.replace, self.take_back, 1))
+        self.apply = button(self.tr("Apply"), self.tr("Apply the stems (Ctrl+Return)"), self.apply_wanted.emit)
+        tip = self.tr("Take back the earlier stems and apply these")
+        self.replace = button(self.tr("Replace"), tip, self.replace_wanted.emit)
+        tip = self.tr("Remove the applied stems again (Ctrl+Delete)")
+        self.take_back = button(self.tr("Take back"), tip, self.take_back_wanted.emit)
+        head = row_widget(self._title, self.null, grow=0)
+        foot = row_widget(self.apply, self.replace, self.take_back, 1)
         self.setLayout(column(head, self.table, self.notices, foot))
         self.show_nothing()
 
     def show_nothing(self) -> None:
-        self.show_result("", (), "", "", ResultState("Apply"))
+        """Show that there is no result."""
+        self.show_result(ShownResult("", (), ("", ""), "", ResultState(self.tr("Apply"))))
 
-    def show_result(self, title: str, lines: Sequence[ResultLine], null: str, notices: str, state: ResultState) -> None:
-        self._title.setText(f"RESULT  {title}" if title else "RESULT")
-        self.null.setText(null)
-        self._show_lines(list(lines))
-        self.notices.setText(notices)
-        self.notices.setToolTip(notices)
-        self.notices.setVisible(bool(notices))
+    def show_result(self, shown: ShownResult) -> None:
+        """Show a result."""
+        caption = self.tr("RESULT")
+        self._title.setText(f"{caption}  {shown.title}" if shown.title else caption)
+        text, tip = shown.null
+        self.null.setText(text)
+        self.null.setToolTip(tip)
+        self._show_lines(list(shown.lines))
+        self.notices.setText(shown.notices)
+        self.notices.setToolTip(shown.notices)
+        self.notices.setVisible(bool(shown.notices))
+        state = shown.state
         self.apply.setText(state.apply_label)
-        self.apply.setToolTip(f"{state.will} (Ctrl+Return)".strip())
+        self.apply.setToolTip(f"{state.consequence or state.apply_label} (Ctrl+Return)")
         self.apply.setEnabled(state.can_apply)
         self.replace.setVisible(state.can_replace)
         self.take_back.setEnabled(state.can_take_back)
 
     def _show_lines(self, lines: list[ResultLine]) -> None:
-        """Built anew only where something changed: whoever moves in it with the keys stays where they are."""
+        """Rebuild the table only if a line changed, so that the keyboard focus stays where it is."""
         if lines == self._lines:
             return
         self._lines = lines
@@ -105,7 +124,7 @@ class ResultsView(QWidget):
             self.table.addTopLevelItem(item)
         self.table.blockSignals(False)
 
-    def _moved_to(self, item: QTreeWidgetItem | None) -> None:
-        """The arrow keys choose a sound as a click does."""
+    def _report_current(self, item: QTreeWidgetItem | None) -> None:
+        """Choose a layer with the arrow keys as with a click."""
         if item is not None and self.table.hasFocus():
             self.layer_chosen.emit(item.text(0))

@@ -1,81 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is rarely changed: model, quality, channels, where stems go."""
+"""The settings dialog: model, quality, channels, stem files and their folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PyQt5.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
-    QLineEdit,
-    QWidget,
-)
+from PyQt5.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
 from stemline.client import Model
-from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, typed_folder
+from stemline_panel.i18n import translate
+from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, absolute_folder
 from stemline_panel.widgets.buttons import CheckBox
 from stemline_panel.widgets.layout import button, label, row
 
-_QUALITIES = (("fast", "Fast"), ("standard", "Standard"), ("best", "Best"))
-_CHANNELS = (
-    ("linked", "Linked: one estimate, panning stays"),
-    ("each", "Each channel on its own (lav and boom)"),
-    ("mono", "Fold down to mono"),
-)
-_FORMATS = (
-    ("", "24 bit, or float where the media holds more"),
-    ("wav24", "WAV, 24 bit"),
-    ("wav32f", "WAV, 32-bit float"),
-    ("flac", "FLAC, 24 bit"),
-)
+_TEST_MODELS = ("noop",)
+"""Models for tests and the command line, which separate nothing."""
 
 
 class SettingsDialog(QDialog):
-    """Shows a copy of the settings; `chosen()` is what stands there when it is accepted."""
+    """Edits a copy of the settings; `chosen` returns it."""
 
     def __init__(
         self, settings: PanelSettings, models: Sequence[Model], folder: str, parent: QWidget | None = None
     ) -> None:
+        """Show the settings. `models` are the server's, `folder` is the default folder for stems."""
         super().__init__(parent)
-        self.setWindowTitle("Settings")
+        self.setWindowTitle(self.tr("Settings"))
         self.setMinimumWidth(620)
-        known = [("", "The server's own"), *((model.id, _model_words(model)) for model in models)]
-        self._model = _choice(known, settings.model)
-        self._quality = _choice(_QUALITIES, settings.quality)
-        self._channels = _choice(_CHANNELS, settings.channels)
-        self._format = _choice(_FORMATS, settings.sample_format)
-        self._audition = _choice([(str(s), f"{s} seconds") for s in AUDITION_LENGTHS_S], str(settings.audition_s))
-        self._chain = _tick("Take each stem from what the ones before it left", on=settings.chain)
-        self._disable = _tick("Disable the original clips when stems are applied", on=settings.disable_originals)
+        known = [("", self.tr("Server default"))]
+        known += [(model.id, _model_label(model)) for model in models if model.id not in _TEST_MODELS]
+        self._model = _combo_box(known, settings.model)
+        self._quality = _combo_box(_qualities(), settings.quality)
+        self._channels = _combo_box(_channel_modes(), settings.channels)
+        self._format = _combo_box(_formats(), settings.sample_format)
+        seconds = self.tr("{count} seconds")
+        self._audition = _combo_box(
+            [(str(s), seconds.format(count=s)) for s in AUDITION_LENGTHS_S], str(settings.audition_s)
+        )
+        self._chain = _check_box(self.tr("Separate each stem from the rest of the one before"), on=settings.chain)
+        self._disable = _check_box(
+            self.tr("Disable the original clips when stems are applied"), on=settings.disable_originals
+        )
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
         self._matched = settings.loudness_matched
         self._lay_out()
 
-    def _lay_out(self) -> None:
-        form = QFormLayout(self)
-        for words, widget in (
-            ("Model", self._model),
-            ("Quality", self._quality),
-            ("Channels", self._channels),
-            ("Stem files", self._format),
-            ("Audition", self._audition),
-            ("", self._chain),
-            ("", self._disable),
-        ):
-            form.addRow(words, widget)
-        form.addRow("Folder", row(self._folder, button("Choose…", "Choose the folder for stems", self._choose)))
-        form.addRow("", label("Empty: the folder that is shown in grey.", "dim"))
-        buttons = QDialogButtonBox(QDialogButtonBox.Ok | QDialogButtonBox.Cancel)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        form.addRow(buttons)
-
     def chosen(self) -> PanelSettings:
+        """Return the settings as they are in the dialog."""
         return PanelSettings(
             model=self._model.currentData(),
             quality=self._quality.currentData(),
@@ -83,30 +55,77 @@ class SettingsDialog(QDialog):
             sample_format=self._format.currentData(),
             chain=self._chain.isChecked(),
             disable_originals=self._disable.isChecked(),
-            output_dir=typed_folder(self._folder.text()),
+            output_dir=absolute_folder(self._folder.text()),
             audition_s=int(self._audition.currentData()),
             loudness_matched=self._matched,
         )
 
-    def _choose(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder for stems", self._folder.text())
+    def _lay_out(self) -> None:
+        form = QFormLayout(self)
+        for title, widget in (
+            (self.tr("Model"), self._model),
+            (self.tr("Quality"), self._quality),
+            (self.tr("Channels"), self._channels),
+            (self.tr("Stem files"), self._format),
+            (self.tr("Audition"), self._audition),
+            ("", self._chain),
+            ("", self._disable),
+        ):
+            form.addRow(title, widget)
+        choose = button(self.tr("Choose…"), self.tr("Choose the folder for stems"), self._choose_folder)
+        form.addRow(self.tr("Folder"), row(self._folder, choose))
+        form.addRow("", label(self.tr("Leave it empty to use the folder shown in grey."), "dim"))
+        buttons = QDialogButtonBox(QDialogButtonBox.Ok | QDialogButtonBox.Cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        form.addRow(buttons)
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, self.tr("Folder for stems"), self._folder.text())
         if folder:
             self._folder.setText(folder)
 
 
-def _choice(options: Sequence[tuple[str, str]], chosen: str) -> QComboBox:
+def _qualities() -> list[tuple[str, str]]:
+    return [
+        ("fast", translate("SettingsDialog", "Fast")),
+        ("standard", translate("SettingsDialog", "Standard")),
+        ("best", translate("SettingsDialog", "Best")),
+    ]
+
+
+def _channel_modes() -> list[tuple[str, str]]:
+    return [
+        ("linked", translate("SettingsDialog", "Linked: one estimate for all channels, panning stays")),
+        ("each", translate("SettingsDialog", "Each channel separately (such as lavalier and boom)")),
+        ("mono", translate("SettingsDialog", "Mix down to mono")),
+    ]
+
+
+def _formats() -> list[tuple[str, str]]:
+    return [
+        ("", translate("SettingsDialog", "24 bit, or 32-bit float if the media has more")),
+        ("wav24", translate("SettingsDialog", "WAV, 24 bit")),
+        ("wav32f", translate("SettingsDialog", "WAV, 32-bit float")),
+        ("flac", translate("SettingsDialog", "FLAC, 24 bit")),
+    ]
+
+
+def _combo_box(options: Sequence[tuple[str, str]], chosen: str) -> QComboBox:
     box = QComboBox()
-    for value, words in options:
-        box.addItem(words, value)
+    for value, text in options:
+        box.addItem(text, value)
     box.setCurrentIndex(max(0, box.findData(chosen)))
     return box
 
 
-def _tick(words: str, *, on: bool) -> CheckBox:
-    box = CheckBox(words)
+def _check_box(text: str, *, on: bool) -> CheckBox:
+    box = CheckBox(text)
     box.setChecked(on)
     return box
 
 
-def _model_words(model: Model) -> str:
-    return f"{model.id}: {model.title}" if model.available else f"{model.id} (cannot run here: {model.note})"
+def _model_label(model: Model) -> str:
+    if model.available:
+        return f"{model.id}: {model.title}"
+    return translate("SettingsDialog", "{model} (cannot run here: {note})").format(model=model.id, note=model.note)

@@ -1,35 +1,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The list of keys."""
+"""The list of keyboard shortcuts."""
 
 from __future__ import annotations
 
 from PyQt5.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
 
-from stemline_panel.model.shortcuts import SHORTCUTS
+from stemline_panel.model.shortcuts import SHORTCUTS, LayerShortcut
 from stemline_panel.widgets.layout import label
 
 _COLUMNS = 2
 
 
 class ShortcutDialog(QDialog):
-    """Every shortcut once; the numbers stand on one line."""
+    """Lists every shortcut once, the number keys on one line."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
+        """Build the list."""
         super().__init__(parent)
-        self.setWindowTitle("Keys")
+        self.setWindowTitle(self.tr("Keyboard shortcuts"))
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
-        lines = [(" or ".join(short.keys), short.words) for short in SHORTCUTS if not short.action.startswith("layer_")]
-        lines.append(("1 to 9", "Hear the mix, a stem, the residual"))
-        lines += [("Drag", "Select"), ("Shift+drag, Alt+drag", "Mark + or −"), ("Wheel, Shift+wheel", "Zoom, move")]
-        lines.append(("Tab, then Space or Enter", "Go to a button, press it"))
+        lines = self._lines()
         half = -(-len(lines) // _COLUMNS)
-        for index, (keys, words) in enumerate(lines):
+        for index, (keys, description) in enumerate(lines):
             side, line = divmod(index, half)
             grid.addWidget(label(keys, "title"), line, 2 * side)
-            grid.addWidget(label(words), line, 2 * side + 1)
+            grid.addWidget(label(description), line, 2 * side + 1)
         buttons = QDialogButtonBox(QDialogButtonBox.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.addLayout(grid)
         layout.addWidget(buttons)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        joined = self.tr(" or ")
+        lines = [(joined.join(item.keys), item.label) for item in SHORTCUTS if not isinstance(item, LayerShortcut)]
+        lines.append((self.tr("1 to 9"), self.tr("Hear the mix, a stem or the residual")))
+        lines.append((self.tr("Drag"), self.tr("Select")))
+        lines.append((self.tr("Shift+drag, Alt+drag"), self.tr("Mark: target here, mark: not here")))
+        lines.append((self.tr("Wheel, Shift+wheel"), self.tr("Zoom, scroll")))
+        lines.append((self.tr("Tab, then Space or Enter"), self.tr("Go to a button, press it")))
+        return lines

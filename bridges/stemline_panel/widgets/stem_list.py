@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stems that are made at once."""
+"""The list of stems of the next run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
 from stemline.clips import TimeRange
+from stemline_panel.model.marks import Sign
 from stemline_panel.model.stems import StemList
-from stemline_panel.widgets.layout import button, column, label, row
+from stemline_panel.widgets.layout import button, column, label, row_widget
 
 
 class StemListView(QWidget):
-    """Names can be changed in place (F2)."""
+    """Shows the stems. Their names can be edited in place (F2)."""
 
     selected = pyqtSignal(int)
     add_wanted = pyqtSignal()
@@ -20,53 +21,55 @@ class StemListView(QWidget):
     renamed = pyqtSignal(int, str)
 
     def __init__(self) -> None:
+        """Start empty."""
         super().__init__()
         self.list = QListWidget()
-        self.list.setAccessibleName("Stems")
+        self.list.setAccessibleName(self.tr("Stems"))
         self.list.setEditTriggers(QAbstractItemView.EditKeyPressed | QAbstractItemView.DoubleClicked)
         self.list.setMaximumHeight(112)
         self.list.setMinimumHeight(56)
-        self.list.currentRowChanged.connect(self._chosen)
-        self.list.itemChanged.connect(self._changed)
-        self.add = button("Add stem", "Another stem in the same run (Ctrl+N)", self.add_wanted.emit)
-        self.remove = button("Take off", "Take the chosen stem off the list (Ctrl+Backspace)", self._take_off)
-        self._marks = label("", "dim", wrap=True)
-        self._marks.setMinimumHeight(self._marks.fontMetrics().lineSpacing() * 2)
-        self.setLayout(column(self.list, row_of(self.add, self.remove), self._marks))
+        self.list.currentRowChanged.connect(self._report_selection)
+        self.list.itemChanged.connect(self._report_name)
+        self.add = button(self.tr("Add stem"), self.tr("Add another stem to this run (Ctrl+N)"), self.add_wanted.emit)
+        self.remove = button(
+            self.tr("Remove stem"), self.tr("Remove the selected stem from this run (Ctrl+Backspace)"), self._remove
+        )
+        self.summary = label("", "dim", wrap=True)
+        self.summary.setMinimumHeight(self.summary.fontMetrics().lineSpacing() * 2)
+        self.setLayout(column(self.list, row_widget(self.add, self.remove), self.summary))
 
     def show_stems(self, stems: StemList, shown: TimeRange | None) -> None:
-        """`shown` is the clip that is seen, with its marks."""
+        """Show the stems, and how many marks of the edited one are in the clip with the range `shown`."""
         self.list.blockSignals(True)
         self.list.clear()
         for entry in stems:
-            item = QListWidgetItem(entry.name if not entry.empty else "new stem")
+            item = QListWidgetItem(entry.name if not entry.empty else self.tr("new stem"))
             item.setFlags(item.flags() | Qt.ItemIsEditable)
             item.setToolTip(entry.summary)
             self.list.addItem(item)
         self.list.setCurrentRow(stems.current_index)
         self.list.blockSignals(False)
         self.remove.setEnabled(len(stems) > 1 or not stems.current.empty)
-        marks = list(stems.current.marks)
-        seen = [mark for mark in marks if shown is None or mark.range.overlaps(shown)]
-        plus = sum(mark.sign.value == "+" for mark in seen)
-        words = f"Marked: {plus} × sounds here, {len(seen) - plus} × not here."
-        if len(seen) < len(marks):
-            words += f" {len(marks) - len(seen)} outside this clip."
-        self._marks.setText(words if marks else "Click a sound, then press + or −. Words, marks, or both.")
+        self.summary.setText(self._marks_text(stems, shown))
 
-    def _chosen(self, index: int) -> None:
+    def _marks_text(self, stems: StemList, shown: TimeRange | None) -> str:
+        marks = list(stems.current.marks)
+        if not marks:
+            return self.tr("Type words, or click a sound and mark it, or both.")
+        visible = [mark for mark in marks if shown is None or mark.range.overlaps(shown)]
+        plus = sum(mark.sign is Sign.PLUS for mark in visible)
+        text = self.tr("Marks: {plus} × target here, {minus} × not here.").format(plus=plus, minus=len(visible) - plus)
+        if len(visible) < len(marks):
+            text += " " + self.tr("{count} outside this clip.").format(count=len(marks) - len(visible))
+        return text
+
+    def _report_selection(self, index: int) -> None:
         if index >= 0:
             self.selected.emit(index)
 
-    def _changed(self, item: QListWidgetItem) -> None:
+    def _report_name(self, item: QListWidgetItem) -> None:
         self.renamed.emit(self.list.row(item), item.text())
 
-    def _take_off(self) -> None:
+    def _remove(self) -> None:
         if self.list.currentRow() >= 0:
             self.remove_wanted.emit(self.list.currentRow())
-
-
-def row_of(*widgets: QWidget) -> QWidget:
-    holder = QWidget()
-    holder.setLayout(row(*widgets))
-    return holder

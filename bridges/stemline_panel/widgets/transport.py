@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Playing, and switching between what is compared."""
+"""The transport: play, loop, mark, and switch between layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemline_panel.widgets.layout import button, label, row
 
 
 class Transport(QWidget):
-    """`layer_chosen` tells the name of a sound: the mix, a stem, the residual."""
+    """The row below the waveform. `layer_chosen` has the name of a layer: the mix, a stem or the residual."""
 
     play_pressed = pyqtSignal()
     loop_toggled = pyqtSignal(bool)
@@ -25,33 +25,39 @@ class Transport(QWidget):
     mark_minus = pyqtSignal()
 
     def __init__(self) -> None:
+        """Build all widgets."""
         super().__init__()
-        self.play = button("▶  Play", "Play or pause (Space)", self.play_pressed.emit)
-        self.play.setMinimumWidth(90)
+        self.play = button("", self.tr("Play or pause (Space)"), self.play_pressed.emit)
+        self.play.setMinimumWidth(84)
         self.clock = label("", "clock")
-        self.loop = CheckBox("Loop")
-        self.loop.setToolTip("Play the selection over and over (L)")
+        self.loop = CheckBox(self.tr("Loop"))
+        self.loop.setToolTip(self.tr("Play the selection in a loop (L)"))
         self.loop.toggled.connect(self.loop_toggled.emit)
-        self.plus = button("+ sounds here", "It sounds in the selection (P)", self.mark_plus.emit, "plus")
-        self.minus = button("− not here", "It does not sound in the selection (M)", self.mark_minus.emit, "minus")
-        self.matched = CheckBox("Equally loud")
-        self.matched.setToolTip("Make what is compared equally loud (E): louder is not better")
+        tip = self.tr("Mark the selection: the target sounds here (P)")
+        self.plus = button(self.tr("Mark: target here"), tip, self.mark_plus.emit, "plus")
+        tip = self.tr("Mark the selection: the target doesn't sound here (M)")
+        self.minus = button(self.tr("Mark: not here"), tip, self.mark_minus.emit, "minus")
+        self.matched = CheckBox(self.tr("Match loudness"))
+        self.matched.setToolTip(self.tr("Play all sounds at the loudness of the mix (E), because louder seems better"))
         self.matched.toggled.connect(self.matched_toggled.emit)
         self.problem = ElidedLabel("dim")
         self.layers = LayerSwitch()
         self.layers.chosen.connect(self.layer_chosen.emit)
         parts = (self.play, self.clock, self.loop, self.plus, self.minus, self.problem, self.layers, self.matched)
-        layout = row(*parts)
+        layout = row(*parts, spacing=4)
         layout.setStretchFactor(self.problem, 1)
         self.setLayout(layout)
+        self.show_playing(playing=False)
 
     def show_layers(self, names: Sequence[str], chosen: str, tips: Sequence[str] = ()) -> None:
+        """Show the layers that can be compared."""
         self.layers.show_layers(names, chosen, tips)
         self.matched.setVisible(len(names) > 1)
 
     def show_playing(self, *, playing: bool) -> None:
-        self.play.setText("❚❚  Pause" if playing else "▶  Play")
+        """Label the play button."""
+        self.play.setText(self.tr("❚❚  Pause") if playing else self.tr("▶  Play"))
 
     def show_problem(self, why: str) -> None:
-        """Why nothing can be heard; everything else goes on."""
+        """Show why nothing can be heard; empty if all is well."""
         self.problem.setText(why)

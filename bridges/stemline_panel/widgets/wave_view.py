@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waveform and spectrogram of the shown range, with the playhead, the selection and the marked marks."""
+"""Waveform and spectrogram of the shown range, with playhead, selection and marks."""
 
 from __future__ import annotations
 
@@ -26,18 +26,23 @@ _MICRO = 1_000_000
 _SHORTEST_VIEW = Fraction(1, 20)
 _SETTLE_MS = 30
 _AXIS_WIDTH = 46
-_LOWEST_HEIGHT = 0.03
+_MIN_HEIGHT = 0.03
 _COLOUR_MAP = "inferno"
 _NAME_WIDTH = 300
 
 
 def exact(seconds: float) -> Fraction:
-    """A place under the mouse as an exact time, to the microsecond."""
+    """Return a time under the mouse as an exact time, rounded to the microsecond."""
     return Fraction(round(seconds * _MICRO), _MICRO)
 
 
 class WaveView(QWidget):
-    """Shows a part of a clip. `waveform_wanted` asks for the sound of a range in so many columns."""
+    """Shows a range of a clip.
+
+    `waveform_wanted` asks for the data of a range in so many columns. The other signals report the mouse: `clicked` a
+    time, `selected` a range, `marked` a sign and a range, `mark_moved` the number of a mark and its new range,
+    `menu_wanted` a time and a place on the screen.
+    """
 
     waveform_wanted = pyqtSignal(object, int)
     clicked = pyqtSignal(object)
@@ -47,6 +52,7 @@ class WaveView(QWidget):
     menu_wanted = pyqtSignal(object, object)
 
     def __init__(self) -> None:
+        """Start with an empty range of one second."""
         super().__init__()
         self.whole = TimeRange(Fraction(0), Fraction(1))
         self.shown = self.whole
@@ -55,6 +61,140 @@ class WaveView(QWidget):
         self._frequencies = FrequencyAxis()
         self._spectrum = self._plot({"left": self._frequencies, "bottom": TimeAxis()}, (0.0, 1.0))
         self._spectrum.hideAxis("bottom")
+        self._plots = (self._wave, self._spectrum)
+        self._add_waveform_items()
+        self._heads = [self._playhead(plot) for plot in self._plots]
+        self._selections = [self._region(plot, "#ffffff", 34, movable=False) for plot in self._plots]
+        for region in self._selections:
+            region.hide()
+        self._marks: list[Any] = []
+        self._peak = 0.0
+        self.setObjectName("wave")
+        self.setAttribute(Qt.WA_StyledBackground)
+        self.setFocusPolicy(Qt.StrongFocus)
+        self.setAccessibleName(self.tr("Waveform and spectrogram"))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(1, 1, 1, 1)
+        layout.setSpacing(2)
+        layout.addWidget(self._wave, 3)
+        layout.addWidget(self._spectrum, 2)
+        self._settle = single_shot_timer(self, _SETTLE_MS)
+        self._settle.timeout.connect(self._request_waveform)
+        self._wave.getViewBox().sigResized.connect(self._settle.start)
+
+    # -- range and waveform --------------------------------------------------------------------------------------------
+
+    def show_clip(self, whole: TimeRange, first: TimeRange, time_format: TimeFormat, highest_hz: float) -> None:
+        """Show another clip with the range `whole`, starting with the range `first`."""
+        self.whole = whole
+        self._peak = 0.0
+        self._axis.time_format = time_format
+        self._frequencies.highest_hz = highest_hz
+        for edge in self._edges:
+            edge.setData([], [])
+        self._image.clear()
+        self.select(None)
+        self.show_range(first)
+
+    def show_range(self, wanted: TimeRange) -> None:
+        """Move the view, kept inside the clip."""
+        length = min(max(wanted.duration, _SHORTEST_VIEW), self.whole.duration)
+        start = min(max(wanted.start, self.whole.start), self.whole.end - length)
+        self.shown = TimeRange(start, start + length)
+        for plot in self._plots:
+            plot.setXRange(float(start), float(start + length), padding=0)
+        self._settle.start()
+
+    def zoom(self, factor: float, around: Fraction | None = None) -> None:
+        """Scale the shown range by `factor` around a time: by default the playhead if visible, else the middle."""
+        head = exact(self._heads[0].value())
+        middle = (self.shown.start + self.shown.end) / 2
+        fixed = around if around is not None else head if self.shown.start <= head < self.shown.end else middle
+        ratio = Fraction(factor).limit_denominator(1000)
+        start = fixed - (fixed - self.shown.start) * ratio
+        self.show_range(TimeRange(start, start + self.shown.duration * ratio))
+
+    def pan(self, seconds: Fraction) -> None:
+        """Move the view by a time."""
+        self.show_range(TimeRange(self.shown.start + seconds, self.shown.end + seconds))
+
+    def draw(self, data: WaveformData) -> None:
+        """Draw the answer to `waveform_wanted`."""
+        self.note_peak(data)
+        for edge, levels in zip(self._edges, (data.low, data.high), strict=True):
+            edge.setData(data.times, levels)
+        if data.spectrum.size:
+            start, length = float(data.heard.start), float(data.heard.duration)
+            self._image.setImage(data.spectrum, autoLevels=False, levels=(0, 255))
+            self._image.setRect(QRectF(start, 0.0, length, 1.0))
+
+    def note_peak(self, data: WaveformData) -> None:
+        """Grow the vertical scale to the loudest sample seen of the clip. It never shrinks while the clip is shown."""
+        if not len(data.high):
+            return
+        peak = max(float(data.high.max()), -float(data.low.min()))
+        if peak > self._peak:
+            self._peak = peak
+            height = min(1.02, max(_MIN_HEIGHT, peak * 1.15))
+            self._wave.setYRange(-height, height, padding=0)
+
+    def show_layer(self, name: str) -> None:
+        """Show the name and colour of the drawn layer, and ask for its waveform."""
+        colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
+        self._paint_wave(colour)
+        self._name.setText(name, color=colour)
+        self._request_waveform()
+
+    def set_playhead(self, time: Fraction, *, follow: bool) -> None:
+        """Move the playhead. With `follow` the view jumps on when the playhead leaves it."""
+        for head in self._heads:
+            head.setValue(float(time))
+        if follow and not self.shown.start <= time < self.shown.end and self.whole.start <= time < self.whole.end:
+            self.show_range(TimeRange(time, time + self.shown.duration))
+
+    # -- selection and marks -------------------------------------------------------------------------------------------
+
+    def select(self, part: TimeRange | None) -> None:
+        """Show the selection."""
+        for region in self._selections:
+            region.setVisible(part is not None)
+            if part is not None:
+                region.setRegion((float(part.start), float(part.end)))
+
+    def show_marks(self, marks: Iterable[Mark]) -> None:
+        """Show the marks. They can be dragged in the waveform."""
+        for plot, region in self._marks:
+            plot.removeItem(region)
+        self._marks = []
+        for mark in marks:
+            colour = COLOURS.plus if mark.sign is Sign.PLUS else COLOURS.minus
+            for plot in self._plots:
+                region = self._region(plot, colour, 58 if plot is self._wave else 26, movable=plot is self._wave)
+                region.setRegion((float(mark.range.start), float(mark.range.end)))
+                if plot is self._wave:
+                    sign = pg.InfLineLabel(region.lines[0], mark.sign.value, position=0.93, anchors=[(0, 0), (0, 0)])
+                    sign.setColor(QColor(colour))
+                    region.sigRegionChangeFinished.connect(lambda moved, n=mark.number: self._report_move(n, moved))
+                self._marks.append((plot, region))
+
+    # -- construction --------------------------------------------------------------------------------------------------
+
+    def _plot(self, axes: dict[str, Any], y: tuple[float, float]) -> Any:
+        box = WaveViewBox()
+        plot = pg.PlotWidget(viewBox=box, axisItems=axes, background=COLOURS.field)
+        plot.setYRange(*y, padding=0)
+        plot.hideButtons()
+        plot.setFocusPolicy(Qt.NoFocus)  # the WaveView has the focus
+        plot.getAxis("left").setWidth(_AXIS_WIDTH)
+        box.clicked.connect(lambda at: self.clicked.emit(exact(at)))
+        box.dragging.connect(lambda start, end: self.select(_range(start, end)))
+        box.dragged.connect(self._report_drag)
+        box.zoomed.connect(lambda at, factor: self.zoom(factor, exact(at)))
+        box.panned.connect(lambda seconds: self.pan(exact(seconds)))
+        box.menu_wanted.connect(lambda at, where: self.menu_wanted.emit(exact(at), where))
+        return plot
+
+    def _add_waveform_items(self) -> None:
         self._edges = [pg.PlotCurveItem(antialias=False) for _ in range(2)]
         self._body = pg.FillBetweenItem(*self._edges)
         for item in (*self._edges, self._body):
@@ -67,132 +207,6 @@ class WaveView(QWidget):
         self._name.setFixedWidth(_NAME_WIDTH)
         self._name.setParentItem(self._wave.getViewBox())
         self._name.anchor(itemPos=(1, 0), parentPos=(1, 0), offset=(-8, 2))
-        self._heads = [self._playhead(plot) for plot in (self._wave, self._spectrum)]
-        self._selections = [self._region(plot, "#ffffff", 34, movable=False) for plot in (self._wave, self._spectrum)]
-        for region in self._selections:
-            region.hide()
-        self._marks: list[Any] = []
-        self._peak = 0.0
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(1, 1, 1, 1)
-        layout.setSpacing(2)
-        self.setObjectName("wave")
-        self.setAttribute(Qt.WA_StyledBackground)
-        self.setFocusPolicy(Qt.StrongFocus)
-        self.setAccessibleName("Waveform and spectrogram")
-        layout.addWidget(self._wave, 3)
-        layout.addWidget(self._spectrum, 2)
-        self._settle = single_shot_timer(self, _SETTLE_MS)
-        self._settle.timeout.connect(self._ask)
-        self._wave.getViewBox().sigResized.connect(self._settle.start)
-
-    # -- what is shown -------------------------------------------------------------------------------------------------
-
-    def show_clip(self, whole: TimeRange, first: TimeRange, time_format: TimeFormat, highest_hz: float) -> None:
-        """Another clip: its whole range, and the part to begin with."""
-        self.whole = whole
-        self._peak = 0.0
-        self._axis.time_format = time_format
-        self._frequencies.highest_hz = highest_hz
-        for edge in self._edges:
-            edge.setData([], [])
-        self._image.clear()
-        self.select(None)
-        self.show_range(first)
-
-    def show_range(self, wanted: TimeRange) -> None:
-        """Moves the view, kept inside the clip."""
-        length = min(max(wanted.duration, _SHORTEST_VIEW), self.whole.duration)
-        start = min(max(wanted.start, self.whole.start), self.whole.end - length)
-        self.shown = TimeRange(start, start + length)
-        for plot in (self._wave, self._spectrum):
-            plot.setXRange(float(start), float(start + length), padding=0)
-        self._settle.start()
-
-    def zoom(self, factor: float, around: Fraction | None = None) -> None:
-        """Above 1 shows more. Without `around` the playhead stays where it is, if it is in view."""
-        head = exact(self._heads[0].value())
-        middle = (self.shown.start + self.shown.end) / 2
-        still = around if around is not None else head if self.shown.start <= head < self.shown.end else middle
-        exactly = Fraction(factor).limit_denominator(1000)
-        start = still - (still - self.shown.start) * exactly
-        self.show_range(TimeRange(start, start + self.shown.duration * exactly))
-
-    def pan(self, seconds: Fraction) -> None:
-        self.show_range(TimeRange(self.shown.start + seconds, self.shown.end + seconds))
-
-    def draw(self, picture: WaveformData) -> None:
-        """The answer to `waveform_wanted`."""
-        self.note_peak(picture)
-        for edge, levels in zip(self._edges, (picture.low, picture.high), strict=True):
-            edge.setData(picture.times, levels)
-        if picture.spectrum.size:
-            start, length = float(picture.heard.start), float(picture.heard.duration)
-            self._image.setImage(picture.spectrum, autoLevels=False, levels=(0, 255))
-            self._image.setRect(QRectF(start, 0.0, length, 1.0))
-
-    def note_peak(self, picture: WaveformData) -> None:
-        """The view is as high as the loudest sample that was seen of the clip; it never shrinks while one is shown."""
-        if not len(picture.high):
-            return
-        peak = max(float(picture.high.max()), -float(picture.low.min()))
-        if peak > self._peak:
-            self._peak = peak
-            height = min(1.02, max(_LOWEST_HEIGHT, peak * 1.15))
-            self._wave.setYRange(-height, height, padding=0)
-
-    def show_layer(self, name: str) -> None:
-        """Which sound is drawn: in the corner, and by its colour. The picture itself is asked for anew."""
-        colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
-        self._paint_wave(colour)
-        self._name.setText(name, color=colour)
-        self._ask()
-
-    def set_playhead(self, time: Fraction, *, follow: bool) -> None:
-        for head in self._heads:
-            head.setValue(float(time))
-        if follow and not self.shown.start <= time < self.shown.end and self.whole.start <= time < self.whole.end:
-            self.show_range(TimeRange(time, time + self.shown.duration))
-
-    # -- selection and marks -------------------------------------------------------------------------------------------
-
-    def select(self, part: TimeRange | None) -> None:
-        for region in self._selections:
-            region.setVisible(part is not None)
-            if part is not None:
-                region.setRegion((float(part.start), float(part.end)))
-
-    def show_marks(self, marks: Iterable[Mark]) -> None:
-        for plot, region in self._marks:
-            plot.removeItem(region)
-        self._marks = []
-        for mark in marks:
-            colour = COLOURS.plus if mark.sign is Sign.PLUS else COLOURS.minus
-            for plot in (self._wave, self._spectrum):
-                region = self._region(plot, colour, 58 if plot is self._wave else 26, movable=plot is self._wave)
-                region.setRegion((float(mark.range.start), float(mark.range.end)))
-                if plot is self._wave:
-                    sign = pg.InfLineLabel(region.lines[0], mark.sign.value, position=0.93, anchors=[(0, 0), (0, 0)])
-                    sign.setColor(QColor(colour))
-                    region.sigRegionChangeFinished.connect(lambda moved, n=mark.number: self._moved(n, moved))
-                self._marks.append((plot, region))
-
-    # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _plot(self, axes: dict[str, Any], y: tuple[float, float]) -> Any:
-        box = WaveViewBox()
-        plot = pg.PlotWidget(viewBox=box, axisItems=axes, background=COLOURS.field)
-        plot.setYRange(*y, padding=0)
-        plot.hideButtons()
-        plot.setFocusPolicy(Qt.NoFocus)  # the whole view has it
-        plot.getAxis("left").setWidth(_AXIS_WIDTH)
-        box.clicked.connect(lambda at: self.clicked.emit(exact(at)))
-        box.dragging.connect(lambda start, end: self.select(_range(start, end)))
-        box.dragged.connect(self._dragged)
-        box.zoomed.connect(lambda at, factor: self.zoom(factor, exact(at)))
-        box.panned.connect(lambda seconds: self.pan(exact(seconds)))
-        box.asked_menu.connect(lambda at, where: self.menu_wanted.emit(exact(at), where))
-        return plot
 
     def _paint_wave(self, colour: str) -> None:
         for edge in self._edges:
@@ -217,7 +231,9 @@ class WaveView(QWidget):
         plot.addItem(region)
         return region
 
-    def _dragged(self, start: float, end: float, keys: object) -> None:
+    # -- mouse ---------------------------------------------------------------------------------------------------------
+
+    def _report_drag(self, start: float, end: float, keys: object) -> None:
         part = _range(start, end)
         if keys in (Qt.ShiftModifier, Qt.AltModifier):
             self.select(None)
@@ -225,10 +241,10 @@ class WaveView(QWidget):
         else:
             self.selected.emit(part)
 
-    def _moved(self, number: int, region: Any) -> None:
+    def _report_move(self, number: int, region: Any) -> None:
         self.mark_moved.emit(number, _range(*region.getRegion()))
 
-    def _ask(self) -> None:
+    def _request_waveform(self) -> None:
         columns = max(64, int(self._wave.getViewBox().width() * self.devicePixelRatioF()))
         self.waveform_wanted.emit(self.shown, min(columns, 4000))
 

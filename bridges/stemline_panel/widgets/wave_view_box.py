@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mouse on a picture of sound: click, drag to select, drag with Shift or Alt to mark, wheel to zoom."""
+"""The mouse on the waveform: click, drag to select, drag with Shift or Alt to mark, wheel to zoom."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ _ZOOM_STEP = 1.25
 
 
 class WaveViewBox(pg.ViewBox):
-    """A view box whose x axis is time in seconds. The y axis never moves."""
+    """A view box whose x axis is time in seconds. The y axis is fixed.
+
+    The signals have times: `clicked` and `menu_wanted` of the mouse, `dragging` and `dragged` the start and the end,
+    `zoomed` the fixed time and the factor, `panned` the distance.
+    """
 
     clicked = pyqtSignal(float)
-    asked_menu = pyqtSignal(float, object)
+    menu_wanted = pyqtSignal(float, object)
     dragging = pyqtSignal(float, float)
     dragged = pyqtSignal(float, float, object)
     zoomed = pyqtSignal(float, float)
     panned = pyqtSignal(float)
 
     def __init__(self) -> None:
+        """Disable pyqtgraph's own mouse handling and menu."""
         super().__init__(enableMenu=False)
         self.setMouseEnabled(x=False, y=False)
 
     def mouseClickEvent(self, event: Any) -> None:
+        """Report a click of the left or right button."""
         time = self.mapSceneToView(event.scenePos()).x()
         event.accept()
         if event.button() == Qt.RightButton:
-            self.asked_menu.emit(time, event.screenPos().toPoint())
+            self.menu_wanted.emit(time, event.screenPos().toPoint())
         elif event.button() == Qt.LeftButton:
             self.clicked.emit(time)
 
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
+        """Report dragging with the left button, and pan with the middle one."""
         event.accept()
         start = self.mapSceneToView(event.buttonDownScenePos(event.button())).x()
         now = self.mapSceneToView(event.scenePos()).x()
@@ -47,6 +54,7 @@ class WaveViewBox(pg.ViewBox):
             self.panned.emit(before - now)
 
     def wheelEvent(self, event: Any, axis: int | None = None) -> None:
+        """Zoom around the mouse; pan with Shift."""
         event.accept()
         if event.modifiers() & Qt.ShiftModifier:
             first, last = self.viewRange()[0]

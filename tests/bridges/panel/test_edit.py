@@ -108,7 +108,7 @@ def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPane
         panel.director.step_clip(1)
         assert panel.playback.clip is None
         panel.director.marks.click(panel.window.wave.whole.start)
-        panel.director.marks.select_extent()
+        panel.director.marks.select_sound()
         panel.window.wave.zoom(0.5)
         panel.playback.choose("mix")
         panel.playback.toggle(None, loop=False)
@@ -130,4 +130,4 @@ def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, edi
     panel.click(panel.window.results.take_back)
     panel.until(lambda: item.applied is None)
     assert written.exists()
-    assert "was changed since and is kept" in panel.window.status_text
+    assert "was changed since, so it stays" in panel.window.status_text

@@ -106,9 +106,9 @@ def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, o
         panel.until(lambda: panel.session.queue.running)
         child.kill()
         panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
-        assert panel.window.clip_bar.host.words == "Fake is gone"
-        assert "What was separated is kept" in panel.window.banner.text()
-        assert not panel.window.clip_bar._refresh.isVisible(), "there is nobody to read from"
+        assert panel.window.clip_bar.host.status == "Fake has quit"
+        assert "Your stems are safe" in panel.window.banner.text()
+        assert not panel.window.clip_bar.reload_button.isVisible(), "there is nobody to read from"
         item = panel.ended()
         assert item.state is ItemState.DONE, "what runs goes on"
         assert not panel.window.results.apply.isEnabled()
@@ -139,7 +139,7 @@ def test_a_host_that_comes_back_finds_the_same_panel(
             assert host.wait(60) == 0
     told = report(runner)
     assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
-    assert not panel.director._user_data.waiting.exists()
+    assert not panel.director._user_data.reconnect_file.exists()
 
 
 def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
@@ -151,7 +151,7 @@ def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
         panel.trigger_primary()
         panel.until(lambda: item.applied)
         noted: list[object] = []
-        panel.director.runs._ask_journal(lambda: None, noted.append)
+        panel.director.runs._use_journal(lambda: None, noted.append)
         panel.until(lambda: noted)  # its own journal is written
         beside = Journal(panel.director._user_data.folder / "runs")
         beside.write(journal_entries([replace(item, applied=None)]))
@@ -185,7 +185,7 @@ def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunn
         connection._times = CallTimes(write_s=0.0)
         panel.trigger_primary()
         panel.until(panel.window.banner.isVisible)
-        assert "The tracks speech A1, residual A1 may be there all the same. Look at the timeline" in (
+        assert "The tracks speech A1, residual A1 may exist nevertheless. Look at the timeline" in (
             panel.window.banner.text()
         )
         assert item.applied is None
@@ -257,7 +257,7 @@ def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel:
         assert panel.window.banner.isVisible()
         assert panel.window.banner.text() == warning
         assert panel.window.clip_bar.line.toolTip().endswith(warning)
-        assert panel.window.clip_bar.line.text().endswith("(1 left out)")
+        assert panel.window.clip_bar.line.text().endswith("(1 skipped)")
         assert "Title (A2): It is a title." in panel.window.clip_bar.line.toolTip()
         panel.director.step_clip(1)
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü 2"))
@@ -281,11 +281,11 @@ def test_times_are_those_of_the_timeline(runner: FakeHostRunner, open_panel: Ope
         panel.ready()
         panel.select(3600.2, 3600.6)
         panel.click(panel.window.transport.plus)
-        marks = panel.window.prompt.stems._marks
-        assert marks.text() == "Marked: 1 × sounds here, 0 × not here."
+        marks = panel.window.prompt.stems.summary
+        assert marks.text() == "Marks: 1 × target here, 0 × not here."
         panel.director.step_clip(1)
         panel.until(lambda: panel.playback.clip and panel.playback.clip.clip.clip_id == "clip-2")
-        assert marks.text() == "Marked: 0 × sounds here, 0 × not here. 1 outside this clip."
+        assert marks.text() == "Marks: 0 × target here, 0 × not here. 1 outside this clip."
         panel.playback.seek(Fraction(18009, 5) + Fraction(1, 25))
         panel.until(lambda: panel.window.transport.clock.text() == "01:00:01:21")
         assert panel.playback.player.position == 48000 // 25

@@ -41,8 +41,8 @@ def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
             panel.until(panel.window.banner.isVisible)
             assert target.host.isVisible()
             assert target.host.fix.isVisible()
-            assert target._refresh.isVisible()
-            assert (target.host.health, target.host.words, target.host.fix.text()) == shown
+            assert target.reload_button.isVisible()
+            assert (target.host.health, target.host.status, target.host.fix.text()) == shown
             patch.undo()
             panel.click(target.host.fix)
             panel.until(lambda: target.host.health is Health.GOOD)
@@ -102,10 +102,10 @@ def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, o
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         hosts, badge, told = panel.director.hosts, panel.window.clip_bar.host, threading.Event()
-        hosts._patience.setInterval(0)
+        hosts._slow_timer.setInterval(0)
         hosts._do(hosts.document, lambda: told.wait(60), lambda _: None)
-        panel.until(lambda: badge.words == "still waiting")
+        panel.until(lambda: badge.status == "still waiting")
         assert badge.health is Health.WAITING
         told.set()
         panel.until(lambda: badge.health is Health.GOOD)
-        assert badge.words == "Fake"
+        assert badge.status == "Fake"

@@ -117,7 +117,7 @@ def earlier(qtbot: QtBot, runs: RunController, made: Session) -> int:
 def settled(qtbot: QtBot, runs: RunController) -> None:
     """Until its journal is written and read as was asked."""
     ended: list[object] = []
-    runs._ask_journal(lambda: None, ended.append)
+    runs._use_journal(lambda: None, ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=60_000)
 
 

@@ -41,7 +41,7 @@ def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path:
     assert not (tmp_path / "interview ü stems").exists(), "nothing is written before it is saved"
     assert item.outcome is not None
     assert item.outcome.result.null.peak == 0.0
-    assert window.results.null.text() == "adds up exactly"
+    assert window.results.null.text() == "Nothing lost"
 
     panel.until(lambda: len(panel.playback.levels) == 3)
     panel.director.results.toggle_ab()

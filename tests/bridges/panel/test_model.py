@@ -61,7 +61,7 @@ def test_a_span_is_moved_turned_found_and_removed() -> None:
     marks = MarkSet()
     wide, narrow = marks.add(Sign.PLUS, Fraction(0), Fraction(10)), marks.add(Sign.PLUS, Fraction(4), Fraction(5))
     assert marks.at(Fraction(9, 2)) == narrow
-    marks.turn(narrow.number)
+    marks.flip(narrow.number)
     marks.move(narrow.number, Fraction(7), Fraction(6))
     assert marks.ranges(Sign.MINUS) == (TimeRange(Fraction(6), Fraction(7)),)
     marks.remove(wide.number)
@@ -98,7 +98,7 @@ def test_words_that_no_run_could_take_are_refused_in_words() -> None:
     with pytest.raises(UsageError, match="control characters"):
         stems.requests()
     stems.current.text = "fine"
-    stems.current.own_name = "residual"
+    stems.current.custom_name = "residual"
     with pytest.raises(UsageError, match="'residual' is reserved"):
         stems.requests()
 
@@ -170,7 +170,7 @@ def test_only_a_write_without_an_answer_may_be_there_all_the_same(error: HostErr
     document = HostDocument(lambda: cast("RemoteHost", Host()))
     with pytest.raises(HostError) as caught:
         document.apply(outcome(made.request()), Path("/film"))
-    assert ("may be there all the same" in str(caught.value)) is unsure
+    assert ("may exist nevertheless" in str(caught.value)) is unsure
 
 
 # -- queue -------------------------------------------------------------------------------------------------------------
@@ -215,7 +215,10 @@ def test_the_big_button_follows_what_can_be_done() -> None:
     assert made.primary_action().action is Action.CONNECT
     made.server_ready = True
     assert made.primary_action().action is Action.NOTHING
-    assert made.primary_action().hint == "Nothing is asked for yet. Type what it is, or mark where it sounds."
+    assert (
+        made.primary_action().hint
+        == "Name a sound or mark it. Type words such as 'dog barking', or mark where it sounds."
+    )
     made.stems.add("rain")
     assert (made.primary_action().action, made.primary_action().label) == (Action.SEPARATE, "Isolate rain")
     made.verb = Verb.REMOVE
@@ -244,7 +247,7 @@ def test_many_stems_on_many_clips_are_told_in_few_words() -> None:
         made.stems.add(f"sound {number}")
     request = made.request()
     assert request.title == "Isolate sound 0, sound 1, sound 2 and 9 more in 2 clips"
-    told = describe_apply(request, HOST, Path("/film"))
+    told = describe_apply(request, request.stems, HOST, Path("/film"))
     assert told.startswith("Adds 13 tracks (sound 0, sound 1 and 11 more) with 2 clips.")
     assert join_names(["a", "b", "c", "d"]) == "a, b, c, d"
 

@@ -21,7 +21,6 @@ from conftest import ROOT
 from stemline.clips import MediaSource, TimeRange
 from stemline.media import open_audio
 from stemline_panel.model.formatting import next_frame, time_label
-from stemline_panel.sound import sink
 from stemline_panel.sound.layers import matched_gains
 
 
@@ -217,58 +216,9 @@ def test_why_nothing_will_be_heard_is_said_without_waiting_for_it(open_panel: Op
 
     def why() -> str:
         asked.append(threading.current_thread())
-        return "No sound device was found: connect one to listen."
+        return "No sound device found; connect one to listen."
 
     panel.playback.check_device(why)
-    panel.until(lambda: panel.window.transport.problem.text() == "No sound device was found: connect one to listen.")
+    panel.until(lambda: panel.window.transport.problem.text() == "No sound device found; connect one to listen.")
     assert len(asked) == 1
     assert asked[0] is not threading.main_thread()
-
-
-class FakePortAudio:
-    """Keeps the list of devices that it made when it began, as the real one does."""
-
-    class PortAudioError(Exception):
-        """That of the library."""
-
-    def __init__(self) -> None:
-        self.plugged_in, self._initialized, self._listed = False, 1, False
-        self.OutputStream = self._stream
-
-    def _terminate(self) -> None:
-        if not self._initialized:
-            raise self.PortAudioError("PortAudio not initialized")
-        self._initialized -= 1
-
-    def _initialize(self) -> None:
-        self._initialized += 1
-        self._listed = self.plugged_in
-
-    def _stream(self, **_: object) -> FakeStream:
-        if not self._listed:
-            raise self.PortAudioError("Error querying device -1")
-        return FakeStream()
-
-
-class FakeStream:
-    latency = 0.01
-
-    def start(self) -> None:
-        """It runs."""
-
-    def close(self, ignore_errors: bool) -> None:
-        """It does no more."""
-
-
-def test_what_was_plugged_in_since_the_start_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakePortAudio()
-    monkeypatch.setattr(sink, "_sounddevice", lambda: library)
-    device = sink.DeviceSink()
-    with pytest.raises(sink.NoDeviceError, match="No sound device takes 48000 Hz"):
-        device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
-    library.plugged_in = True
-    device.open(48000, lambda frames: np.zeros((frames, 2), np.float32))
-    assert device.latency_s == 0.01
-    device.close()
-    assert device.latency_s == 0.0
-    assert library._initialized == 1

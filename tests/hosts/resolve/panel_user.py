@@ -63,7 +63,7 @@ class User:
 
     def is_open(self) -> bool:
         """A clip is named with its channels, which are known once its media is open; and there is a server."""
-        return "kHz" in self.target and self.window.clip_bar.server.words not in (
+        return "kHz" in self.target and self.window.clip_bar.server.status not in (
             "",
             "starting the server",
             "no server",
@@ -158,7 +158,7 @@ def _mark_and_separate(user: User) -> Scene:
     user.drag(float(shown.start) + 0.6, float(shown.start) + 2.2)
     user.click(window.transport.plus)
     user.type("speech")
-    user.note("marks", window.prompt.stems._marks.text())
+    user.note("marks", window.prompt.stems.summary.text())
     user.note("asks", [user.big, window.prompt.primary.toolTip()])
     user.picture("2 marked")
     user.click(window.prompt.primary)
@@ -196,12 +196,12 @@ def resolve_quits(user: User) -> Scene:
     user.click(window.prompt.primary)
     yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
     os.kill(os.getppid(), signal.SIGKILL)
-    yield lambda: window.clip_bar.host.words.endswith("is gone")
+    yield lambda: window.clip_bar.host.status.endswith("has quit")
     user.note("gone", [window.banner.text(), user.big])
     user.picture("gone")
     yield lambda: user.big != "Stop"
     user.note("meanwhile", [*user.runs()[0], window.results.apply.isEnabled(), window.prompt.primary.isEnabled()])
-    yield lambda: window.clip_bar.host.words == "DaVinci Resolve Studio"
+    yield lambda: window.clip_bar.host.status == "DaVinci Resolve Studio"
     yield window.results.apply.isEnabled
     user.note("back", [window.banner.isVisible(), user.target])
     user.click(window.results.apply)

@@ -70,18 +70,18 @@ def test_open_mark_separate_compare_apply_remove(folder: Path, interview: Config
     seen = seen_by_user(folder, "whole_way")
     assert session.console == ""
     assert seen["target"] == "Anna take 2, A1, 01:00:00:10-01:00:07:00, 25 fps, stereo, 48 kHz"
-    assert seen["marks"] == "Marked: 1 × sounds here, 0 × not here."
+    assert seen["marks"] == "Marks: 1 × target here, 0 × not here."
     assert seen["asks"][0] == "Isolate speech"
-    assert "Nothing is written to the timeline before you apply it." in seen["asks"][1]
-    assert seen["done"][0] == "adds up exactly"
+    assert "The timeline doesn't change until you apply the result." in seen["asks"][1]
+    assert seen["done"][0] == "Nothing lost"
     assert seen["done"][1] == "Isolate speech in Anna take 2"
     assert "Adds 2 tracks (speech, residual) with 1 clip." in seen["will"]
     clock = "01:00:01:10"
     order = ("speech", "residual", "mix", "speech", "mix")
     assert seen["compared"] == [[name, clock] for name in order], "the playhead stays"
-    assert seen["applied"][0].startswith("Applied: speech A1, residual A1 in Interview.")
+    assert seen["applied"][0].startswith("Applied speech A1, residual A1 to Interview.")
     assert "applied: speech A1, residual A1" in seen["applied"][2]
-    assert seen["removed"].startswith("Removed.")
+    assert seen["removed"].startswith("The stems were taken back.")
 
     applied = session.saved
     original, stem, residual = applied.tracks
@@ -123,7 +123,7 @@ def test_resolve_quits_under_a_run_and_comes_back(folder: Path, interview: Confi
     until(lambda: seen_by_user(folder, "resolve_quits", whole=None).get("ended"))
     seen = seen_by_user(folder, "resolve_quits")
     banner, big = seen["gone"]
-    assert "DaVinci Resolve Studio has ended. What was separated is kept, and what runs goes on." in banner
+    assert "DaVinci Resolve Studio has quit. Your stems are safe, and the current run goes on." in banner
     assert big == "Stop"
     title, status, *can_apply = seen["meanwhile"]
     assert title == "Isolate sleep 3 in Anna take 2"
@@ -146,10 +146,10 @@ def test_the_panel_is_killed_and_the_next_one_offers_what_is_there(folder: Path,
     second = run_menu_script_with_user(folder, interview, "goes_on")
     seen = seen_by_user(folder, "goes_on")
     assert [title for title, _ in seen["found"]] == ["Isolate sleep 2 in Anna take 2", "Isolate speech in Anna take 2"]
-    assert seen["found"][0][1].startswith("not finished when the panel ended")
-    assert seen["found"][1][1] == "found again, nothing computed"
+    assert seen["found"][0][1].startswith("interrupted")
+    assert seen["found"][1][1] == "earlier stems reused"
     assert "Isolate speech" in seen["shown"][0]
-    assert seen["shown"][1].startswith("2 earlier runs were found again. Taken: the selected clips.")
+    assert seen["shown"][1].startswith("2 earlier runs were restored. Taken: the selected clips.")
     assert seen["after"][0][1].startswith("done in")
     assert second.console == ""
     assert [track["name"] for track in second.tracks] == ["Talk", "speech A1", "residual A1"]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
+
+import av
 
 from stemline.media.decode.container import audio_stream, open_container
 from stemline.media.decode.frame_decoder import LONGEST_TS_GAP_S, RESTART_S, TRANSPORT
-from stemline.media.decode.packets import PacketDecoder, is_wavpack_header, next_wavpack_block
-from stemline.media.decode.truncation import EBML, matroska_end
+from stemline.media.decode.packets import find_bytes, is_wavpack_header, next_wavpack_block
+from stemline.media.decode.truncation import matroska_end
 
 _BOS = 2
+_LAYOUT_STRIDE = 8
 _OGG_HEADER_BYTES = 27
 _WAVPACK_HEADER_BYTES = 32
 _FLAC_HEAD = b"fLaC\x00\x00\x00\x22"
@@ -44,30 +47,34 @@ def scan_clock(path: str | Path, index: int, container: str) -> Clock:
     find = _JOINABLE.get(container)
     if find is None:
         return Clock()
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        parts, breaks = find(data)
+    with Path(path).open("rb", buffering=0) as file:
+        parts, breaks = find(file, file.seek(0, 2))
     return Clock(not parts and not breaks, (0, *parts) if parts else (), tuple(breaks))
 
 
 def _runs_on(path: str | Path, index: int) -> bool:
     with open_container(path) as container:
         stream = audio_stream(container, index, path)
+        codec = stream.codec_context.name
         ticks_per_s = 1 / (stream.time_base or Fraction(1, 90_000))
         back, ahead = int(RESTART_S * ticks_per_s), int(LONGEST_TS_GAP_S * ticks_per_s)
-        last: int | None = None
-        layout: int | None = None
-        for packet in PacketDecoder(path, container, stream).packets():
-            if packet.is_corrupt:
-                return False
-            if packet.pts is None:
-                continue
-            if last is not None and not last - back <= packet.pts <= last + ahead:
-                return False
-            last = packet.pts
-            found = _layout_field(stream.codec_context.name, packet)
-            if layout is not None and found is not None and found != layout:
-                return False
-            layout = layout if found is None else found
+        last = layout = None
+        try:
+            for number, packet in enumerate(container.demux(stream)):
+                pts = packet.pts
+                if packet.is_corrupt:
+                    return False
+                if pts is None:
+                    continue
+                if last is not None and not last - back <= pts <= last + ahead:
+                    return False
+                last = pts
+                if number % _LAYOUT_STRIDE == 0 and (found := _layout_field(codec, packet)) is not None:
+                    if layout not in (None, found):
+                        return False
+                    layout = found
+        except (av.FFmpegError, OSError):
+            return False
     return True
 
 
@@ -92,47 +99,52 @@ def _layout_field(codec: str, packet: object) -> int | None:
 _Found = tuple[list[int], list[int]]  # offsets of the files after the first, offsets of breaks
 
 
-def _ogg_links(data: mmap.mmap) -> _Found:
+def _ogg_links(file: BinaryIO, size: int) -> _Found:
     """Find the links of a chained file (RFC 3533): streams that begin after others ran."""
     parts: list[int] = []
     breaks: list[int] = []
-    position, beginning = data.find(b"OggS"), True
-    while 0 <= position <= len(data) - _OGG_HEADER_BYTES:
-        head = data[position : position + _OGG_HEADER_BYTES]
+    position, beginning = 0, True
+    while position <= size - _OGG_HEADER_BYTES:
+        file.seek(position)
+        head = file.read(_OGG_HEADER_BYTES + 255)
         if head[:4] != b"OggS":
             breaks.append(position)
-            position = data.find(b"OggS", position)
+            found = find_bytes(file, b"OggS", position)
+            if found is None:
+                break
+            position = found
             continue
         starts = bool(head[5] & _BOS)
         if starts and not beginning:
             parts.append(position)
         beginning = starts
-        table = data[position + _OGG_HEADER_BYTES : position + _OGG_HEADER_BYTES + head[26]]
+        table = head[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + head[26]]
         position += _OGG_HEADER_BYTES + len(table) + sum(table)
     return parts, breaks
 
 
-def _flac_files(data: mmap.mmap) -> _Found:
+def _flac_files(file: BinaryIO, _size: int) -> _Found:
     parts: list[int] = []
-    position = data.find(_FLAC_HEAD, 4)
-    while position >= 0:
+    position = find_bytes(file, _FLAC_HEAD, 4)
+    while position is not None:
         parts.append(position)
-        position = data.find(_FLAC_HEAD, position + 4)
+        position = find_bytes(file, _FLAC_HEAD, position + 4)
     return parts, []
 
 
-def _wavpack_files(data: mmap.mmap) -> _Found:
+def _wavpack_files(file: BinaryIO, size: int) -> _Found:
     """Find blocks whose sample number starts over, and places where no block follows."""
     parts: list[int] = []
     breaks: list[int] = []
     position, last = 0, -1
-    while position <= len(data) - _WAVPACK_HEADER_BYTES:
-        head = data[position : position + _WAVPACK_HEADER_BYTES]
+    while position <= size - _WAVPACK_HEADER_BYTES:
+        file.seek(position)
+        head = file.read(_WAVPACK_HEADER_BYTES)
         if not is_wavpack_header(head):
-            found = next_wavpack_block(data, position)
+            found = next_wavpack_block(file, position)
             if found is None:
                 break  # a tag ends the file
-            if data[position : position + 8] != b"APETAGEX":
+            if head[:8] != b"APETAGEX":
                 breaks.append(position)
             position = found
             continue
@@ -144,17 +156,19 @@ def _wavpack_files(data: mmap.mmap) -> _Found:
     return parts, breaks
 
 
-def _matroska_files(data: mmap.mmap) -> _Found:
+def _matroska_files(file: BinaryIO, size: int) -> _Found:
     """Find the files that follow the first one's segment."""
     parts: list[int] = []
-    position = matroska_end(data, 0)
-    while 0 < position < len(data) and data[position : position + 4] == EBML:
-        parts.append(position)
-        position = matroska_end(data, position)
+    position = matroska_end(file, 0)
+    while 0 < position < size:
+        end = matroska_end(file, position)
+        if end:
+            parts.append(position)
+        position = end
     return parts, []
 
 
-_JOINABLE: dict[str, Callable[[mmap.mmap], _Found]] = {
+_JOINABLE: dict[str, Callable[[BinaryIO, int], _Found]] = {
     "ogg": _ogg_links,
     "flac": _flac_files,
     "wv": _wavpack_files,

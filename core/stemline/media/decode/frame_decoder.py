@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -139,7 +140,7 @@ class FrameDecoder:
     def _decode_from(self, sample: int, *, from_start: bool) -> None:
         self._lost_at_end = False
         decoded = self._decode_parts() if self._anchor.parts else self._decode_one(self._container, self._stream, 0)
-        self._frames = self._at_one_rate(decoded)
+        self._frames: Iterator[_Marked] = decoded
         self._ahead: deque[_Marked] = deque()
         self._clock = self._anchor
         self._loss: int | None = None
@@ -214,10 +215,16 @@ class FrameDecoder:
 
     def placed_frames(self) -> Iterator[tuple[int, AudioFrame]]:
         """Yield every frame with the media sample of its start, whatever its channels."""
-        while (marked := self._next()) is not None:
+        ahead, rate = self._ahead, self._anchor.sample_rate
+        while (marked := ahead.popleft() if ahead else next(self._frames, None)) is not None:
             frame, flags = marked
+            if frame.sample_rate != rate:
+                self._frames = self._resample(chain((marked, *ahead), self._frames))
+                ahead.clear()
+                continue
             start, flags = self._position(frame, flags)
-            self._note_loss(start, flags)
+            if flags or self._loss is not None:
+                self._note_loss(start, flags)
             self.next_sample = start + frame.samples
             yield start, frame
         if self._lost_at_end:
@@ -249,15 +256,12 @@ class FrameDecoder:
                     yield frame, own | flags
                     flags = 0
 
-    def _at_one_rate(self, frames: Iterator[_Marked]) -> Iterator[_Marked]:
-        """Resample frames of another rate than the stream's first; they are counted, their timestamps are dropped."""
+    def _resample(self, frames: Iterator[_Marked]) -> Iterator[_Marked]:
+        """Bring frames of other rates to that of the stream's start. They are counted; their timestamps are dropped."""
         wanted = self._anchor.sample_rate
         resampler: av.AudioResampler | None = None
         source: tuple[int, str] | None = None
         for frame, flags in frames:
-            if resampler is None and frame.sample_rate == wanted:
-                yield frame, flags
-                continue
             if source != (frame.sample_rate, frame.layout.name):
                 yield from _resampled(resampler, None, 0)
                 source = frame.sample_rate, frame.layout.name
@@ -270,9 +274,6 @@ class FrameDecoder:
             else:
                 yield from _resampled(resampler, frame, flags)
         yield from _resampled(resampler, None, 0)
-
-    def _next(self) -> _Marked | None:
-        return self._ahead.popleft() if self._ahead else next(self._frames, None)
 
     def _position(self, frame: AudioFrame, flags: int) -> tuple[int, int]:
         """Return the frame's place, where the one before ends or after a gap, and the flags that apply to it."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 from av.audio.frame import AudioFrame
@@ -17,6 +17,7 @@ from stemline.media.decode.truncation import has_matroska_damage, is_cut
 LOST, CORRUPT = 1, 2
 _MAX_FAILURES = 200
 _NEAR_END_BYTES = 1 << 16
+_FIND_BYTES = 1 << 18
 _WAVPACK = b"wvpk"
 _WAVPACK_HEADER_BYTES = 32
 
@@ -42,9 +43,9 @@ class PacketDecoder:
         begun, flags = False, 0
         breaks = list(self._breaks)
         for packet in self.packets():
-            if self._skipped and begun:
-                flags |= LOST
-            self._skipped = False
+            if self._skipped:
+                flags |= LOST if begun else 0
+                self._skipped = False
             while breaks and packet.pos is not None and packet.pos >= breaks[0]:
                 breaks.pop(0)
                 flags |= LOST
@@ -65,19 +66,22 @@ class PacketDecoder:
     def packets(self) -> Iterator[Packet[AvAudioStream]]:
         """Yield the stream's packets; an error of the demuxer does not end the file."""
         failures = 0
+        before: Packet[AvAudioStream] | None = None
         last: Packet[AvAudioStream] | None = None
         while failures < _MAX_FAILURES:
             try:
                 for packet in self._container.demux(self._stream):
-                    self._skipped = self._skipped or failures > 0
-                    failures = 0
-                    last = packet if packet.size else last  # a packet without data ends the stream
+                    if failures:
+                        self._skipped, failures = True, 0
+                    before, last = last, packet
                     yield packet
                 break
             except (av.FFmpegError, OSError):
                 failures += 1
                 if self._container.format.name == "wv" and not self._find_wavpack_block(last):
                     break
+        if last is not None and not last.size:  # a packet without data ends the stream
+            last = before
         if failures or "matroska" in self._container.format.name:
             self._skipped = self._data_follows(last)
 
@@ -93,8 +97,8 @@ class PacketDecoder:
     def _find_wavpack_block(self, last: Packet[AvAudioStream] | None) -> bool:
         """Seek to the next block header: FFmpeg's demuxer stays where the header should be."""
         begin = 0 if last is None or last.pos is None else last.pos + 1
-        with Path(self._path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            offset = next_wavpack_block(data, begin)
+        with Path(self._path).open("rb", buffering=0) as file:
+            offset = next_wavpack_block(file, begin)
         if offset is None:
             return False
         self._container.seek(offset, stream=self._stream, unsupported_byte_offset=True)
@@ -107,12 +111,32 @@ def decoded_frames(path: str | Path, container: InputContainer, stream: AvAudioS
         yield frame
 
 
-def next_wavpack_block(data: mmap.mmap, begin: int) -> int | None:
+def find_bytes(file: BinaryIO, wanted: bytes, begin: int) -> int | None:
+    """Return the offset of `wanted` at or after byte `begin`, None where it does not follow. Memory stays flat."""
+    buffer = bytearray(_FIND_BYTES)
+    view = memoryview(buffer)
+    file.seek(begin)
+    held = 0  # bytes at the start of the buffer that were read before
+    while size := file.readinto(view[held:]):  # type: ignore[attr-defined]
+        found = buffer.find(wanted, 0, held + size)
+        if found >= 0:
+            return begin + found
+        keep = min(len(wanted) - 1, held + size)
+        begin += held + size - keep
+        view[:keep] = bytes(view[held + size - keep : held + size])
+        held = keep
+    return None
+
+
+def next_wavpack_block(file: BinaryIO, begin: int) -> int | None:
     """Return the offset of the first WavPack block header at or after byte `begin`, None where there is none."""
-    offset = data.find(_WAVPACK, begin)
-    while offset >= 0 and not is_wavpack_header(data[offset : offset + _WAVPACK_HEADER_BYTES]):
-        offset = data.find(_WAVPACK, offset + 1)
-    return offset if offset >= 0 else None
+    offset = find_bytes(file, _WAVPACK, begin)
+    while offset is not None:
+        file.seek(offset)
+        if is_wavpack_header(file.read(_WAVPACK_HEADER_BYTES)):
+            return offset
+        offset = find_bytes(file, _WAVPACK, offset + 1)
+    return None
 
 
 def is_wavpack_header(header: bytes) -> bool:

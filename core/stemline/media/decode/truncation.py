@@ -18,6 +18,7 @@ _TOP_LEVEL = frozenset(
 )
 _IN_CLUSTER = frozenset(bytes.fromhex(name) for name in ("a3", "a0", "e7", "ab", "a7", "5854", "af", "ec", "bf"))
 _EBML_NAMES = _TOP_LEVEL | _IN_CLUSTER | {EBML, _SEGMENT}
+_EBML_HEADER_BYTES = 256
 _MP3_HEAD_BYTES = 64
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
@@ -33,7 +34,7 @@ def is_cut(path: str | Path, container: str) -> bool:
             return any(chunk.name == b"data" and chunk.cut for chunk in chunks(file))
         if container == "mp3":
             return _mp3_end(file) > file.seek(0, 2)
-        return matroska_end(file.read(64), 0) > file.seek(0, 2)
+        return matroska_end(file, 0) > file.seek(0, 2)
 
 
 def is_cut_mp4(path: str | Path) -> bool:
@@ -68,16 +69,18 @@ def _mp4_boxes(path: str | Path) -> Iterator[tuple[bytes, int, int]]:
             position += length
 
 
-def matroska_end(data: bytes | mmap.mmap, begin: int) -> int:
+def matroska_end(file: BinaryIO, begin: int) -> int:
     """Return where the segment of the file at `begin` ends (RFC 8794, RFC 9559); 0 where its writer never knew."""
-    if data[begin : begin + 4] != EBML:
+    file.seek(begin)
+    data = file.read(_EBML_HEADER_BYTES)
+    if data[:4] != EBML:
         return 0
-    header, body = _ebml_size(data, begin + 4)
+    header, body = _ebml_size(data, 4)
     segment = body + (header or 0)
     if data[segment : segment + 4] != _SEGMENT:
         return 0
     size, body = _ebml_size(data, segment + 4)
-    return 0 if size is None else body + size
+    return 0 if size is None else begin + body + size
 
 
 def _ebml_size(data: bytes | mmap.mmap, position: int) -> tuple[int | None, int]:

@@ -133,6 +133,12 @@ ERRORS = (
         "Convert it to WAV at 48000 Hz.",
     ),
     ErrorRow(
+        Code.MEDIA_PEAK_TOO_HIGH,
+        MediaError,
+        "A peak is more than 60 dB over full scale: the file's header is probably wrong. The message names the time.",
+        "Export the media again, or give `--accept-peaks` to separate it as it is.",
+    ),
+    ErrorRow(
         Code.STREAM_UNKNOWN,
         MediaError,
         "The file has no such audio stream.",

@@ -158,12 +158,17 @@ def test_a_prompt_that_is_refused_ends_the_run_before_all_sound_is_sent(
             refused.set()
 
     def ensuring(
-        client: Client, source: MediaSource, wanted: SampleRange, progress: Callable[[int, int], None]
+        client: Client,
+        source: MediaSource,
+        wanted: SampleRange,
+        progress: Callable[[int, int], None],
+        *,
+        accept_peaks: bool,
     ) -> Media:
         if len(sent) > 16:
             assert refused.wait(60), "the first lot is on its way by now"
         sent.append(wanted)
-        return ensure(client, source, wanted, progress)
+        return ensure(client, source, wanted, progress, accept_peaks=accept_peaks)
 
     monkeypatch.setattr(Client, "create_jobs", creating)
     monkeypatch.setattr(Client, "ensure_media", ensuring)

@@ -167,6 +167,25 @@ def test_a_span_outside_of_what_is_separated_is_named(command: Command, tmp_path
     assert answer["errors"][0]["code"] == "MEDIA_OUT_OF_RANGE"
 
 
+def test_a_peak_that_no_recording_has_stops_a_file_before_the_work(command: Command, tmp_path: Path) -> None:
+    path, other = tmp_path / "misread.wav", noise(tmp_path / "other.wav")
+    sound = np.zeros((2, 96_000), np.float32)
+    sound[1, 24_000] = -5000.0
+    with open_writer(path, AudioFormat(SampleFormat.WAV32F, 48_000, 2)) as writer:
+        writer.write(sound)
+    asked = ("separate", path, other, "--prompt", "speech", "--model", "noop", "-o", tmp_path / "out")
+    code, answer, _ = command(*asked)
+    assert code == 1
+    error = answer["errors"][0]
+    assert error["code"] == "MEDIA_PEAK_TOO_HIGH"
+    assert "+74.0 dBFS at 0.500 s" in error["message"]
+    assert not list((tmp_path / "out").glob("misread*"))
+    assert [Path(result["media"]).name for result in answer["results"]] == ["other.wav"]
+    code, answer, _ = command(*asked, "--accept-peaks", "--overwrite")
+    assert code == 0
+    assert len(answer["results"]) == 2
+
+
 def test_sound_far_beyond_full_scale_adds_up_as_far_as_its_numbers_go(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav", bits=32)
     with open_writer(media, AudioFormat(SampleFormat.WAV32F, 48000, 2)) as writer:

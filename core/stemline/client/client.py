@@ -129,17 +129,27 @@ class Client:
         response = self._link.call(lambda stubs: stubs.models.ListModels, request)
         return tuple(map(model_of, response.models))
 
-    def ensure_media(self, source: MediaSource, range: SampleRange, progress: Progress | None = None) -> Media:
-        """Makes sure that the server holds this range of the source's sound. Raises MediaError for what cannot be
-        read.
+    def ensure_media(
+        self,
+        source: MediaSource,
+        range: SampleRange,
+        progress: Progress | None = None,
+        *,
+        accept_peaks: bool = False,
+    ) -> Media:
+        """Make sure that the server holds this range of the source's sound.
 
         Where the server reads the file itself nothing is sent; else only what it does not hold yet.
+
+        Raises:
+            MediaError: The sound cannot be read, or has a peak of more than 60 dB over full scale
+                (MEDIA_PEAK_TOO_HIGH) and `accept_peaks` is False.
         """
         if self._shares_disk:
-            media = register_path(self._link, source, range)
+            media = register_path(self._link, source, range, accept_peaks=accept_peaks)
             if media is not None:
                 return media
-        return send(self._link, source, range, progress)
+        return send(self._link, source, range, progress, accept_peaks=accept_peaks)
 
     def create_jobs(self, requests: Sequence[JobRequest]) -> list[Job]:
         """The jobs, in the order of the requests, as they stand: one that was done before is done at once."""

@@ -20,7 +20,7 @@ from stemline.client.status import details_of
 from stemline.client.values import Media, Progress, media_of
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError, StemlineError
-from stemline.media import SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, media_facts, open_audio
+from stemline.media import MAX_PEAK, SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, media_facts, open_audio
 from stemline.shared_disk import file_facts
 from stemline.v1 import media_pb2
 
@@ -61,7 +61,7 @@ def pcm_cache() -> PcmCache:
     return PcmCache(paths.cache_dir() / "pcm")
 
 
-def register_path(link: Link, source: MediaSource, extent: SampleRange) -> Media | None:
+def register_path(link: Link, source: MediaSource, extent: SampleRange, *, accept_peaks: bool) -> Media | None:
     """Let the server read the range from the file itself.
 
     Returns:
@@ -84,6 +84,7 @@ def register_path(link: Link, source: MediaSource, extent: SampleRange) -> Media
         end_sample=extent.end_sample,
         nonce=nonce,
         facts=facts,
+        accept_peaks=accept_peaks,
     )
     seen = media_facts(source)
     try:
@@ -112,9 +113,11 @@ def _facts_message(path: str) -> media_pb2.FileFacts | None:
     )
 
 
-def send(link: Link, source: MediaSource, extent: SampleRange, progress: Progress | None) -> Media:
+def send(
+    link: Link, source: MediaSource, extent: SampleRange, progress: Progress | None, *, accept_peaks: bool
+) -> Media:
     """Reads, names and, where the server does not hold it, sends the sound. Memory stays flat. Raises MediaError."""
-    named = _name(source, extent)
+    named = _name(source, extent, accept_peaks=accept_peaks)
     held = _held(link, named.name)
     if held is not None:
         return held
@@ -136,7 +139,7 @@ def send(link: Link, source: MediaSource, extent: SampleRange, progress: Progres
                 held = _sent_by_another(link, named.name)
                 if held is not None:
                     return held
-                if _name(source, extent) != named:
+                if _name(source, extent, accept_peaks=accept_peaks) != named:
                     raise MediaError(
                         f"{source.path!r} is being changed.", code=Code.MEDIA_CHANGED, advice="Wait until it is whole."
                     ) from error
@@ -182,8 +185,8 @@ class _Upload:
             raise
 
 
-def _name(source: MediaSource, extent: SampleRange) -> _Extent:
-    with open_audio(source, cache=pcm_cache()) as reader:
+def _name(source: MediaSource, extent: SampleRange, *, accept_peaks: bool) -> _Extent:
+    with open_audio(source, cache=pcm_cache(), max_peak=None if accept_peaks else MAX_PEAK) as reader:
         rate, channels = reader.sample_rate, reader.channels
         hasher = MediaHasher(rate, channels)
         for block in reader.blocks(extent.start_sample, extent.end_sample, _block_samples(channels)):

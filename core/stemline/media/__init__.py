@@ -1,6 +1,6 @@
 """Media files: what they hold, exact ranges of their sound, and stem files written and read back."""
 
-from stemline.media.decode.audio_reader import AudioReader, open_audio
+from stemline.media.decode.audio_reader import MAX_PEAK, AudioReader, open_audio
 from stemline.media.decode.pcm_cache import PcmCache
 from stemline.media.decode.probe import default_sample_format, media_facts, probe, source_within
 from stemline.media.event_bounds import sound_extent
@@ -16,6 +16,7 @@ from stemline.media.wave.tags import StemTags
 from stemline.media.wave.writing import open_writer
 
 __all__ = [
+    "MAX_PEAK",
     "SAMPLE_BYTES",
     "AudioFormat",
     "AudioReader",

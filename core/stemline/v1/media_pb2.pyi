@@ -111,6 +111,7 @@ class RegisterPathRequest(google.protobuf.message.Message):
     END_SAMPLE_FIELD_NUMBER: builtins.int
     NONCE_FIELD_NUMBER: builtins.int
     FACTS_FIELD_NUMBER: builtins.int
+    ACCEPT_PEAKS_FIELD_NUMBER: builtins.int
     path: builtins.str
     """Absolute path, as the server's machine names it."""
     stream: builtins.int
@@ -122,6 +123,8 @@ class RegisterPathRequest(google.protobuf.message.Message):
     end_sample: builtins.int
     nonce: builtins.bytes
     """What the caller read from ServerInfo.nonce_path; another server's nonce is refused with PATH_NOT_ALLOWED."""
+    accept_peaks: builtins.bool
+    """Register media with peaks of more than 60 dB over full scale, which are else refused with MEDIA_PEAK_TOO_HIGH."""
     @property
     def channels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Which of its channels, in this order; empty means all."""
@@ -141,9 +144,10 @@ class RegisterPathRequest(google.protobuf.message.Message):
         end_sample: builtins.int = ...,
         nonce: builtins.bytes = ...,
         facts: global___FileFacts | None = ...,
+        accept_peaks: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["facts", b"facts"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["channels", b"channels", "end_sample", b"end_sample", "facts", b"facts", "mono", b"mono", "nonce", b"nonce", "path", b"path", "start_sample", b"start_sample", "stream", b"stream"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept_peaks", b"accept_peaks", "channels", b"channels", "end_sample", b"end_sample", "facts", b"facts", "mono", b"mono", "nonce", b"nonce", "path", b"path", "start_sample", b"start_sample", "stream", b"stream"]) -> None: ...
 
 global___RegisterPathRequest = RegisterPathRequest
 

@@ -150,7 +150,12 @@ class Separation:
     def _media(self, extent: Extent) -> str | StemlineError:
         """The name of the extent's sound on the server, or why there is none."""
         try:
-            return self._client.ensure_media(extent.source, extent.range, lambda *_: self._check_cancelled()).name
+            return self._client.ensure_media(
+                extent.source,
+                extent.range,
+                lambda *_: self._check_cancelled(),
+                accept_peaks=self._settings.accept_peaks,
+            ).name
         except Cancelled:
             raise
         except StemlineError as error:

@@ -57,6 +57,8 @@ class Settings:
         sample_format: "wav24", "wav32f" or "flac"; None writes 24-bit WAV, and 32-bit float for media with more bits.
         chain: Take each stem from what the stems before it left of the mix.
         overwrite: Replace results that exist already.
+        accept_peaks: Separate media with a peak of more than 60 dB over full scale; else it is refused
+            (MEDIA_PEAK_TOO_HIGH).
         priority: Jobs of a higher priority run first.
         remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
             stay as they are. Adds one file, `remix`, beside the stems.
@@ -82,6 +84,7 @@ class Settings:
     sample_format: str | None = None
     chain: bool = False
     overwrite: bool = False
+    accept_peaks: bool = False
     priority: int = 0
     remix: Mapping[str, float] = field(default_factory=dict)
     replace: Mapping[str, Replace] = field(default_factory=dict)

@@ -55,6 +55,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         default="instead",
         help="fade the residual down where the stem is heard (default), or add the room tone under it throughout",
     )
+    parser.add_argument(
+        "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     add_json(parser)
     parser.add_argument(
@@ -97,6 +100,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
             parse_replace(argument): stemline.Replace(instead=args.replace_mode == "instead", gain_db=args.replace_gain)
             for argument in args.replace
         },
+        accept_peaks=args.accept_peaks,
     )
 
 

@@ -88,7 +88,8 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         source = MediaSource(request.path, request.stream, tuple(request.channels), request.mono)
         wanted = SampleRange(request.start_sample, request.end_sample)
         seen = _file_facts(request.facts) if request.HasField("facts") else None
-        return self._message(await self._registrar.register(source, wanted, seen), context)
+        row = await self._registrar.register(source, wanted, seen, accept_peaks=request.accept_peaks)
+        return self._message(row, context)
 
     async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
         first = await _next_part(request_iterator)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError
-from stemline.media import MediaHasher
+from stemline.media import MAX_PEAK, MediaHasher
 from stemline.shared_disk import FileFacts, file_facts
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
@@ -33,17 +33,25 @@ class PathRegistrar:
         self._roots = None if roots is None else tuple(root.resolve() for root in roots)
         self._threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="hash")
 
-    async def register(self, source: MediaSource, wanted: SampleRange, seen: FileFacts | None = None) -> MediaRow:
+    async def register(
+        self,
+        source: MediaSource,
+        wanted: SampleRange,
+        seen: FileFacts | None = None,
+        *,
+        accept_peaks: bool = False,
+    ) -> MediaRow:
         """Return the media that this range is.
 
         Args:
             source: Which sound of which file.
             wanted: Samples of that sound.
             seen: The file as the caller sees it, or None where the caller gives no proof.
+            accept_peaks: Register sound with peaks of more than 60 dB over full scale.
 
         Raises:
             InputError: The server may not read that path, or finds another file there (PATH_NOT_ALLOWED).
-            MediaError: The file can't be read, or does not hold the range.
+            MediaError: The file can't be read, does not hold the range, or has such a peak.
         """
         loop = asyncio.get_running_loop()
         identity = await loop.run_in_executor(self._threads, self._admit, source, wanted, seen)
@@ -55,7 +63,8 @@ class PathRegistrar:
         gone = threading.Event()
         reference = MediaReference(source, wanted, identity)
         try:
-            name, shape = await loop.run_in_executor(self._threads, self._hash, reference, gone)
+            max_peak = None if accept_peaks else MAX_PEAK
+            name, shape = await loop.run_in_executor(self._threads, self._hash, reference, gone, max_peak)
         finally:
             gone.set()
 
@@ -85,9 +94,9 @@ class PathRegistrar:
             _check_same_file(source.path, seen)
         return file_identity(source.path)
 
-    def _hash(self, reference: MediaReference, gone: threading.Event) -> tuple[str, MediaShape]:
+    def _hash(self, reference: MediaReference, gone: threading.Event, max_peak: float | None) -> tuple[str, MediaShape]:
         wanted = reference.range
-        with self._opener.reader(reference) as reader:
+        with self._opener.reader(reference, max_peak=max_peak) as reader:
             if wanted.end_sample > reader.length_samples:
                 raise MediaError(
                     f"{reference.source.path!r} has {reader.length_samples} samples, fewer than {wanted.end_sample}.",

@@ -87,8 +87,10 @@ class SoundOpener:
         with open_audio(reference.source) as reader:
             yield ReferredSound(reader, reference.range)
 
-    def reader(self, reference: MediaReference) -> contextlib.AbstractContextManager[AudioReader]:
-        return open_audio(reference.source)
+    def reader(
+        self, reference: MediaReference, *, max_peak: float | None = None
+    ) -> contextlib.AbstractContextManager[AudioReader]:
+        return open_audio(reference.source, max_peak=max_peak)
 
 
 def file_identity(path: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from core.media.synthesis import Recipe, encode, music, plain_decode, ramp
 from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError, StemlineError
-from stemline.media import PcmCache, media_facts, open_audio, probe
+from stemline.media import MAX_PEAK, PcmCache, media_facts, open_audio, probe
 
 
 def code_of(path: str | Path, **source: object) -> Code:
@@ -89,6 +89,21 @@ def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) ->
     with open_audio(MediaSource(str(wide))) as reader:
         assert reader.read(0, 2).tolist() == [[0.0, 0.5]]
         assert reader.nonfinite_samples == 1
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8"])
+def test_a_peak_above_the_limit_is_named_with_its_place(kind: str, tmp_path: Path) -> None:
+    numbers = np.zeros(200_000, kind)
+    numbers[150_000], numbers[160_000] = np.nan, -2000.0
+    path = wave(tmp_path / "loud.wav", numbers.tobytes(), bits=numbers.itemsize * 8, tag=3)
+    with open_audio(MediaSource(str(path)), max_peak=MAX_PEAK) as reader:
+        reader.read(0, 155_000)
+        with pytest.raises(MediaError) as raised:
+            reader.read(155_000, 200_000)
+    assert raised.value.code is Code.MEDIA_PEAK_TOO_HIGH
+    assert "+66.0 dBFS at 3.333 s" in raised.value.message
+    with open_audio(MediaSource(str(path))) as reader:
+        assert reader.read(155_000, 200_000).min() == -2000.0
 
 
 def test_eight_channels_at_192_khz(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -9,6 +10,8 @@ from typing import Self
 import numpy as np
 
 from stemline.clips import MediaSource, SampleRange
+from stemline.errors import Code, MediaError
+from stemline.media.decode.container import printable
 from stemline.media.decode.exact_reader import TrueRanges
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache
@@ -19,6 +22,8 @@ from stemline.media.samples import FloatBlock, SampleFormat, interleaved, quanti
 from stemline.paths import cache_dir
 
 BLOCK_SAMPLES = 1 << 16
+MAX_PEAK = 1000.0
+"""60 dB over full scale: no recording is louder, so that the header of one that seems so is wrong."""
 _UP_TO_24_BITS = ("u8", "s16", "s24")
 
 
@@ -29,7 +34,11 @@ class AudioReader:
     were replaced by zero so far. One reader serves one thread.
     """
 
-    def __init__(self, source: MediaSource, facts: StreamFacts, ranges: TrueRanges) -> None:
+    def __init__(
+        self, source: MediaSource, facts: StreamFacts, ranges: TrueRanges, max_peak: float | None = None
+    ) -> None:
+        self._path = source.path
+        self._max_peak = max_peak
         self._channels = chosen_channels(source, facts.stream)
         self._mono = source.mono
         self._ranges = ranges
@@ -57,9 +66,26 @@ class AudioReader:
             block[...] = 0
         if not self._all:
             block = block[list(self._channels)]
-        if self._float:
-            self.nonfinite_samples += zero_nonfinite(block)
+        if self._float and block.size:
+            self._check_numbers(block, start_sample)
         return self._folded(block) if self._mono else block
+
+    def _check_numbers(self, block: FloatBlock, start_sample: int) -> None:
+        """Silence what is not finite. Raises MediaError for a peak above the limit."""
+        if block.min() >= -MAX_PEAK and block.max() <= MAX_PEAK:  # False where any sample is NaN
+            return
+        self.nonfinite_samples += zero_nonfinite(block)
+        if self._max_peak is None:
+            return
+        heights = np.abs(block).max(axis=0)
+        peak, place = float(heights.max()), int(heights.argmax())
+        if peak > self._max_peak:
+            raise MediaError(
+                f"{printable(self._path)} has a peak of {20 * math.log10(peak):+.1f} dBFS at "
+                f"{(start_sample + place) / self.sample_rate:.3f} s, more than 60 dB over full scale.",
+                advice="Its header is probably wrong: export it again, or give --accept-peaks to separate it as it is.",
+                code=Code.MEDIA_PEAK_TOO_HIGH,
+            )
 
     def _folded(self, block: FloatBlock) -> FloatBlock:
         """The mean of the channels; of integers of up to 24 bits again a 24-bit number, so that stems add up to it."""
@@ -104,15 +130,22 @@ def _merged(places: list[SampleRange]) -> tuple[SampleRange, ...]:
     return tuple(merged)
 
 
-def open_audio(source: MediaSource, *, cache: PcmCache | None = None) -> AudioReader:
-    """Opens the sound of a source for exact reads. Raises MediaError as `media_facts` does.
+def open_audio(source: MediaSource, *, cache: PcmCache | None = None, max_peak: float | None = None) -> AudioReader:
+    """Open the sound of a source for exact reads.
 
-    `cache` (default: the user's) serves media whose decoder does not repeat itself; OutputError where it cannot be
-    written.
+    Args:
+        source: Which sound of which file.
+        cache: Where to keep media whose decoder does not repeat itself; default is the user's cache.
+        max_peak: The largest absolute sample that reading accepts, None for any.
+
+    Raises:
+        MediaError: As `media_facts` raises it; while reading, a sample above `max_peak` (MEDIA_PEAK_TOO_HIGH).
+        OutputError: The cache cannot be written.
     """
     facts = usable_stream(source)
     if facts.anchor is None:
         raise AssertionError("a stream with samples has an anchor")
     decoder = FrameDecoder(source.path, source.stream, facts.anchor)
     ranges = RangeDecoder(decoder, facts.stream.sample_rate)
-    return AudioReader(source, facts, TrueRanges(source.path, facts, ranges, cache or PcmCache(cache_dir() / "pcm")))
+    exact = TrueRanges(source.path, facts, ranges, cache or PcmCache(cache_dir() / "pcm"))
+    return AudioReader(source, facts, exact, max_peak)

@@ -143,7 +143,7 @@ class FrameDecoder:
         self._frames: Iterator[_Marked] = decoded
         self._ahead: deque[_Marked] = deque()
         self._clock = self._anchor
-        self._loss: int | None = None
+        self._loss: tuple[int, int] | None = None  # where an open place begins, and the flag that opened it
         self.next_sample = sample
         self.from_start = from_start
         self.source_rate = self._anchor.sample_rate
@@ -229,9 +229,9 @@ class FrameDecoder:
             yield start, frame
         if self._lost_at_end:
             self._add_damage(self.next_sample, self.next_sample + 1)
-        if self._loss is not None:
-            self._add_damage(self._loss, self.next_sample)
-            self._loss = None
+        if self._loss is not None and self._loss[1] & LOST:  # a corrupt last packet is one that is cut short
+            self._add_damage(self._loss[0], self.next_sample)
+        self._loss = None
 
     def _decode_one(self, container: InputContainer, stream: AvAudioStream, offset: int) -> Iterator[_Marked]:
         breaks = tuple(at - offset for at in self._anchor.breaks if at >= offset) if self.from_start else ()
@@ -327,13 +327,13 @@ class FrameDecoder:
         return True
 
     def _note_loss(self, start: int, flags: int) -> None:
-        if self._loss is not None and start > self._loss:
-            self._add_damage(self._loss, start)
+        if self._loss is not None and start > self._loss[0]:
+            self._add_damage(self._loss[0], start)
             self._loss = None
         if flags & LOST:
-            self._loss = self.next_sample
+            self._loss = self.next_sample, LOST
         elif flags & CORRUPT and self._loss is None:
-            self._loss = start
+            self._loss = start, CORRUPT
 
     def _add_damage(self, start: int, end: int) -> None:
         near = int(_DAMAGE_MERGE_S * self._anchor.sample_rate)

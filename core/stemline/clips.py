@@ -104,26 +104,6 @@ class MediaFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What to pull out: words, spans where it sounds (`plus`), spans where it does not (`minus`), or both.
-
-    Spans are seconds of the *record* timeline of the host (for a plain file that is the file's own time).
-    """
-
-    text: str = ""
-    plus: tuple[TimeRange, ...] = ()
-    minus: tuple[TimeRange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StemRequest:
-    """A stem to make: its name and its prompt."""
-
-    name: str
-    prompt: Prompt
-
-
-@dataclass(frozen=True, slots=True)
 class ClipRange:
     """A use of media on a timeline, in a form that any host can give.
 

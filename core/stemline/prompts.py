@@ -1,14 +1,14 @@
-"""What a user types about a sound, checked once, before anything else sees it."""
+"""Prompts: their values on a timeline and in samples, and the rules for texts, names and times."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
-from stemline.clips import MediaFacts, StemRequest, TimeRange
+from stemline.clips import MediaFacts, SampleRange, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.timebase import parse_timecode
 from stemline_bridge.stem_names import StemNameError, clean_stem_name, stem_name_from_text
@@ -17,10 +17,94 @@ MAX_TEXT_CHARACTERS = 1000
 _NUMBER = re.compile(r"^\d{1,9}(\.\d{1,12})?$")
 
 
-def clean_text(text: str) -> str:
-    """The prompt in one line of single spaces.
+@dataclass(frozen=True, slots=True)
+class SamplePrompt:
+    """What to separate from one piece of sound, from the plan to the engine.
 
-    Raises UsageError when nothing is left, it is too long, or it holds control characters.
+    Attributes:
+        text: Words for the sound, such as "dog barking"; may be empty.
+        plus: Spans in which the sound is heard, in samples of the piece.
+        minus: Spans in which it is not.
+        mask: Name of a mask that shows the sound's source in the picture; empty for none.
+    """
+
+    text: str = ""
+    plus: tuple[SampleRange, ...] = ()
+    minus: tuple[SampleRange, ...] = ()
+    mask: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the prompt describes no sound."""
+        return not (self.text or self.plus or self.minus or self.mask)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePrompt:
+    """What to separate, with spans in seconds of the host's timeline (of a plain file: of the file).
+
+    The text is brought into one line. Raises UsageError for a text that is too long or holds control characters, and
+    for a span that does not end after it starts.
+
+    Attributes:
+        text: Words for the sound; may be empty.
+        plus: Spans in which the sound is heard.
+        minus: Spans in which it is not.
+        mask: Name of a mask that shows the sound's source in the picture; empty for none.
+    """
+
+    text: str = ""
+    plus: tuple[TimeRange, ...] = ()
+    minus: tuple[TimeRange, ...] = ()
+    mask: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", clean_text(self.text) if self.text.strip() else "")
+        if any(span.duration <= 0 for span in (*self.plus, *self.minus)):
+            raise UsageError("A span must end after it starts.")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the prompt describes no sound."""
+        return not (self.text or self.plus or self.minus or self.mask)
+
+
+@dataclass(frozen=True, slots=True)
+class StemRequest:
+    """A stem to make: its name and its prompt. Raises UsageError for a name that cannot be used and an empty prompt."""
+
+    name: str
+    prompt: TimelinePrompt
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", clean_name(self.name))
+        if self.prompt.is_empty:
+            raise UsageError(
+                f"The stem {self.name!r} has no prompt.",
+                code=Code.PROMPT_EMPTY,
+                advice="Name the sound, or mark where it is heard.",
+            )
+
+
+def distinct_stems(stems: Sequence[StemRequest]) -> tuple[StemRequest, ...]:
+    """Return the stems. Raises UsageError unless there is at least one and every name is used once."""
+    if not stems:
+        raise UsageError(
+            "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Name what to separate: --stem NAME=TEXT."
+        )
+    seen: set[str] = set()
+    for stem in stems:
+        if stem.name.lower() in seen:
+            raise UsageError(f"Duplicate stem name {stem.name!r}.", advice="Give every stem its own name.")
+        seen.add(stem.name.lower())
+    return tuple(stems)
+
+
+def clean_text(text: str) -> str:
+    """Return the text in one line of single spaces.
+
+    Raises:
+        UsageError: It is empty (PROMPT_EMPTY), too long (PROMPT_TOO_LONG) or holds control characters.
     """
     if len(text) > MAX_TEXT_CHARACTERS:
         raise UsageError(
@@ -33,7 +117,7 @@ def clean_text(text: str) -> str:
         raise UsageError("A prompt cannot hold control characters.", advice="Type plain words.")
     if not line:
         raise UsageError(
-            "The prompt is empty.", code=Code.PROMPT_EMPTY, advice="Say what to pull out, such as 'speech'."
+            "The prompt is empty.", code=Code.PROMPT_EMPTY, advice="Name what to separate, such as 'speech'."
         )
     return line
 
@@ -53,15 +137,16 @@ def name_from_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TimePoint:
-    """A place in a file as typed: seconds from its start, or a label of its timecode."""
+    """A time in a file as typed: seconds from its start, or a label of its timecode."""
 
     seconds: Fraction | None
     timecode: str = ""
 
     def resolve(self, facts: MediaFacts) -> Fraction:
-        """Seconds from the first sample.
+        """Return the seconds from the first sample.
 
-        Raises UsageError when a timecode is given and the file has no frame rate to read it by.
+        Raises:
+            UsageError: It is a timecode, and the file has no frame rate.
         """
         if self.seconds is not None:
             return self.seconds
@@ -78,7 +163,7 @@ class TimePoint:
 
 
 def parse_time(text: str) -> TimePoint:
-    """Seconds such as `12.5`, or a timecode such as `10:00:12:05`."""
+    """Read seconds such as `12.5`, or a timecode such as `10:00:12:05`. Raises UsageError."""
     text = text.strip()
     if _NUMBER.match(text):
         return TimePoint(Fraction(text))
@@ -88,7 +173,7 @@ def parse_time(text: str) -> TimePoint:
 
 
 def merge_ranges(spans: list[TimeRange]) -> tuple[TimeRange, ...]:
-    """The same times as disjoint ranges in order."""
+    """Return the same times as disjoint ranges in order."""
     merged: list[TimeRange] = []
     for span in sorted(spans):
         if merged and span.start <= merged[-1].end:
@@ -96,35 +181,3 @@ def merge_ranges(spans: list[TimeRange]) -> tuple[TimeRange, ...]:
         else:
             merged.append(span)
     return tuple(merged)
-
-
-def checked_requests(stems: Sequence[StemRequest]) -> tuple[StemRequest, ...]:
-    """The stems with their names and texts as `clean_name` and `clean_text` give them.
-
-    Raises UsageError for what they refuse, and unless there is at least one stem, every name stands once, every prompt
-    says something and every span ends after it starts.
-    """
-    if not stems:
-        raise UsageError(
-            "No stem was asked for.", code=Code.PROMPT_EMPTY, advice="Say what to pull out: --stem NAME=TEXT."
-        )
-    seen: set[str] = set()
-    checked = tuple(_checked(stem) for stem in stems)
-    for stem in checked:
-        if stem.name.lower() in seen:
-            raise UsageError(f"The stem name {stem.name!r} stands twice.", advice="Give every stem its own name.")
-        seen.add(stem.name.lower())
-    return checked
-
-
-def _checked(stem: StemRequest) -> StemRequest:
-    name, prompt = clean_name(stem.name), stem.prompt
-    if not (prompt.text.strip() or prompt.plus or prompt.minus):
-        raise UsageError(
-            f"The stem {name!r} has no prompt.",
-            code=Code.PROMPT_EMPTY,
-            advice="Say what it is, or mark where it sounds.",
-        )
-    if any(span.duration <= 0 for span in (*prompt.plus, *prompt.minus)):
-        raise UsageError(f"A span of the stem {name!r} must end after it starts.")
-    return StemRequest(name, replace(prompt, text=clean_text(prompt.text) if prompt.text.strip() else ""))

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import opentimelineio as otio
 
-from stemline.clips import Prompt, SampleRange, StemClip, StemRequest, StemTrack
+from stemline.clips import SampleRange, StemClip, StemTrack
 from stemline.hosts.base import ReadClips, Selection, WriteOptions
 from stemline.media import AudioFormat, SampleFormat, media_facts, open_writer
 from stemline.plan import PlanSettings, plan_separation
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline_otio import OtioTarget, open_edit
 from stemline_otio.export import ExportRequest, export_stems
 from stemline_otio.export.rewriting import prepare_fcp
@@ -58,7 +59,7 @@ def _turn_over(edit: Path, folder: Path, kind: str) -> None:
     host = open_edit(edit, OtioTarget(output))
     read = host.read_clips(Selection())
     facts = {clip.source: media_facts(clip.source) for clip in read.clips}
-    plan = plan_separation(read.clips, facts, [StemRequest("x", Prompt("x"))], PlanSettings())
+    plan = plan_separation(read.clips, facts, [StemRequest("x", TimelinePrompt("x"))], PlanSettings())
     assert len(plan.segment_of()) == len(read.clips)
     written = host.write_tracks(_stems(read), WriteOptions())
     export_stems(ExportRequest(output, written.tracks, folder / "out" / f"edit.stems.{kind}"))

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import opentimelineio as otio
 
-from stemline.clips import ClipRange, MediaFacts, MediaSource, Prompt, StemRequest, TimeRange
+from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
 from stemline.plan import PlanSettings, plan_separation
+from stemline.prompts import StemRequest, TimelinePrompt
 
 from .measure import best_of, report
 
@@ -36,7 +37,7 @@ def main() -> None:
             ClipRange(str(i), f"c{i}", "A1", source, at, TimeRange(record / RATE, (record + count) / RATE), RATE)
         )
         record += count
-    stems = [StemRequest("dialogue", Prompt("speech"))]
+    stems = [StemRequest("dialogue", TimelinePrompt("speech"))]
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "edit.otio")
         otio.adapters.write_to_file(timeline, path)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stemline.client import Client, JobPrompt, JobRequest, connect, stop_private
+from stemline.client import Client, JobRequest, connect, stop_private
 from stemline.clips import MediaSource, SampleRange
+from stemline.prompts import SamplePrompt
 from stemline_server.engines.base import EnginePrompt, Finding, Waveform
 from stemline_server.engines.noop import NoopEngine
 from stemline_server.pipeline import PipelineTask, separate
@@ -42,7 +43,7 @@ def main() -> None:
                 "<= 1.05",
                 "the same engine called directly",
             )
-            requests = [JobRequest(media[0], JobPrompt(f"prompt {n}"), "noop") for n in range(_BATCH)]
+            requests = [JobRequest(media[0], SamplePrompt(f"prompt {n}"), "noop") for n in range(_BATCH)]
             batch_s = best_of(1, lambda: client.create_jobs(requests))
             report(f"milliseconds for each of {_BATCH:,} jobs created together", 1000 * batch_s / _BATCH, "< 1", "none")
         stop_private()
@@ -51,7 +52,7 @@ def main() -> None:
 def _serve(client: Client, media: list[str], seed: int) -> float:
     """Seconds from creating the jobs, which cannot share a run, to the end of the last."""
     started_s = time.perf_counter()
-    jobs = client.create_jobs([JobRequest(name, JobPrompt(_PROMPT), "noop", seed=seed) for name in media])
+    jobs = client.create_jobs([JobRequest(name, SamplePrompt(_PROMPT), "noop", seed=seed) for name in media])
     for _ in client.watch([job.name for job in jobs]):
         pass
     return time.perf_counter() - started_s

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stemline.clips import ClipRange, MediaFacts, MediaSource, Prompt, SampleRange, StemRequest, TimeRange
+from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, TimeRange
 from stemline.errors import Code
 from stemline.plan import PlanSettings, plan_separation
 from stemline.plan.separation import used_samples
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.timebase import grid_of, round_half_up
 
 RATES = [
@@ -24,7 +25,7 @@ RATES = [
     Fraction(50),
     Fraction(60000, 1001),
 ]
-SPEECH = StemRequest("dialogue", Prompt("speech"))
+SPEECH = StemRequest("dialogue", TimelinePrompt("speech"))
 
 
 def clip(source: MediaSource, start: Fraction, end: Fraction, **more: object) -> ClipRange:
@@ -172,10 +173,10 @@ def test_a_clip_of_no_length_under_a_mark_is_named_and_the_others_go_on() -> Non
         clip(source, Fraction(0), Fraction(2), clip_id="good"),
         clip(source, Fraction(1), Fraction(1), clip_id="empty", record=Fraction(1)),
     ]
-    marked = StemRequest("dog", Prompt("", plus=(TimeRange(Fraction(0), Fraction(2)),)))
+    marked = StemRequest("dog", TimelinePrompt("", plus=(TimeRange(Fraction(0), Fraction(2)),)))
     plan = plan_separation(clips, {source: facts}, [marked], PlanSettings())
     assert [skip.code for skip in plan.skipped] == [Code.CLIP_EMPTY]
-    assert [job.plus for job in plan.jobs] == [(SampleRange(0, 96000),)]
+    assert [job.prompt.plus for job in plan.jobs] == [(SampleRange(0, 96000),)]
 
 
 def test_padding_is_told_where_the_file_reaches_past_the_media() -> None:
@@ -198,17 +199,18 @@ def test_spans_of_the_timeline_become_samples_of_the_extent_through_every_clip()
         clip(source, Fraction(12), Fraction(16), clip_id="b", record=Fraction(200)),
     ]
     marked = StemRequest(
-        "dog", Prompt("", plus=(TimeRange(Fraction(101), Fraction(103)), TimeRange(Fraction(200), Fraction(202))))
+        "dog",
+        TimelinePrompt("", plus=(TimeRange(Fraction(101), Fraction(103)), TimeRange(Fraction(200), Fraction(202)))),
     )
     plan = plan_separation(clips, {source: facts}, [marked], PlanSettings(Fraction(0), Fraction(0), 5))
     (job,) = plan.jobs
     assert job.extent.range == SampleRange(10 * 48000, 20 * 48000)
-    assert job.plus == (SampleRange(1 * 48000, 4 * 48000),)
+    assert job.prompt.plus == (SampleRange(1 * 48000, 4 * 48000),)
 
 
 @pytest.mark.parametrize("text", ["", "dog"])
 def test_spans_alone_ask_nothing_of_an_extent_that_has_none(text: str) -> None:
     source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 48000 * 60)
-    marked = StemRequest("dog", Prompt(text, plus=(TimeRange(Fraction(500), Fraction(501)),)))
+    marked = StemRequest("dog", TimelinePrompt(text, plus=(TimeRange(Fraction(500), Fraction(501)),)))
     plan = plan_separation([clip(source, Fraction(0), Fraction(1))], {source: facts}, [marked], PlanSettings())
-    assert [job.says_nothing for job in plan.jobs] == [not text]
+    assert [job.prompt.is_empty for job in plan.jobs] == [not text]

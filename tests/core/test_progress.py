@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from runs.conftest import noise
-from stemline.clips import MediaSource, Prompt, StemRequest
+from stemline.clips import MediaSource
 from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import Prepared, RunSettings, prepare
 from stemline.workflow.progress import Meter
 from stemline.workflow.results import Progress
@@ -19,7 +20,9 @@ from stemline.workflow.results import Progress
 def prepared(tmp_path: Path) -> Prepared:
     source = MediaSource(str(noise(tmp_path / "take.wav")))
     host = PlainFile(source, media_facts(source), None, None)
-    return prepare(host, [StemRequest("a", Prompt("x")), StemRequest("b", Prompt("y"))], RunSettings(tmp_path))
+    return prepare(
+        host, [StemRequest("a", TimelinePrompt("x")), StemRequest("b", TimelinePrompt("y"))], RunSettings(tmp_path)
+    )
 
 
 def test_work_ends_at_the_whole_and_has_a_speed(prepared: Prepared) -> None:

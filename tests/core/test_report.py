@@ -6,8 +6,9 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import Prompt, Skip, StemRequest
+from stemline.clips import Skip
 from stemline.errors import Code
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.report import render_page, report_of
 from stemline.report.page import clock, wave_path
 from stemline.workflow import ClipOutcome, Notice, Null, RunResult, RunSettings, StemOutcome
@@ -55,7 +56,7 @@ def a_result(folder: Path) -> RunResult:
 
 def test_names_are_text_and_links_are_encoded(tmp_path: Path) -> None:
     settings = RunSettings(output_dir=tmp_path)
-    report = report_of(HOSTILE, a_result(tmp_path), (StemRequest("dialogue", Prompt(HOSTILE)),), settings)
+    report = report_of(HOSTILE, a_result(tmp_path), (StemRequest("dialogue", TimelinePrompt(HOSTILE)),), settings)
     page = render_page(report)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") > 5

@@ -13,11 +13,12 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 
 from stemline._version import __version__
-from stemline.client import Client, Job, JobPrompt, JobRequest, JobState, JobWarning, Model, Stem
+from stemline.client import Client, Job, JobRequest, JobState, JobWarning, Model, Stem
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
 from stemline.identity import NOT_IN_THE_KEY, SEPARATION, IdentityField
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.plan import Extent, PlannedJob, StemSegment
+from stemline.prompts import SamplePrompt
 from stemline.v1 import separation_pb2 as pb
 from stemline.workflow.recipe import Recipe
 from stemline.workflow.record import RecordError, StemRecord, read_sidecar
@@ -47,9 +48,10 @@ def recipe(path: str, settings: RunSettings) -> Recipe:
     source = MediaSource(path, 0, (), settings.channels == "mono")
     extent = Extent(source, SampleRange(1200, LENGTH))
     segment = StemSegment(source, SampleRange(2400, 3600), SampleRange(1920, 4800), extent, ("clip 1",))
+    spans = (SampleRange(0, 480), SampleRange(960, 1200))
     jobs = (
-        PlannedJob(extent, "Hund", "der Hund bellt, größer", (SampleRange(0, 480), SampleRange(960, 1200)), ()),
-        PlannedJob(extent, "voice", "speech", (), (SampleRange(100, 200),)),
+        PlannedJob(extent, "Hund", SamplePrompt("der Hund bellt, größer", spans)),
+        PlannedJob(extent, "voice", SamplePrompt("speech", (), (SampleRange(100, 200),))),
     )
     return Recipe(segment, MediaFacts(48000, 2, LENGTH), jobs, MEDIA, NOOP, 2, settings)
 
@@ -139,7 +141,7 @@ class Sounds:
 
 
 def job(name: str, stem: Stem) -> Job:
-    return Job(name, JobRequest(MEDIA, JobPrompt()), JobState.SUCCEEDED, stem=stem, revision="noop-1")
+    return Job(name, JobRequest(MEDIA, SamplePrompt()), JobState.SUCCEEDED, stem=stem, revision="noop-1")
 
 
 def written_sidecars(folder: Path) -> dict[str, str]:
@@ -188,12 +190,12 @@ def test_every_field_of_a_request_is_in_the_key_or_exempt() -> None:
     message = {path.removeprefix("spec.") for path in paths_of(pb.CreateJobRequest.DESCRIPTOR)}
     assert message - declared == NOT_IN_THE_KEY
     assert not declared & NOT_IN_THE_KEY
-    request = {f.name for f in fields(JobRequest)} - {"prompt"} | {f"prompt.{f.name}" for f in fields(JobPrompt)}
+    request = {f.name for f in fields(JobRequest)} - {"prompt"} | {f"prompt.{f.name}" for f in fields(SamplePrompt)}
     assert request == message, "the client can ask for what the server can be asked for"
 
 
 def test_a_forgotten_field_gives_no_key() -> None:
-    values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
+    values = SEPARATION.values_of(JobRequest(MEDIA, SamplePrompt("dog")), revision="1", pipeline_version=2)
     assert len(SEPARATION.job_key(values)) == 64
     del values["seed"]
     with pytest.raises(ValueError, match="seed"):
@@ -202,7 +204,7 @@ def test_a_forgotten_field_gives_no_key() -> None:
 
 def test_a_field_added_later_keeps_the_keys_of_earlier_requests_and_changes_new_ones() -> None:
     later = replace(SEPARATION, fields=(*SEPARATION.fields, IdentityField("prompt.mask", default="")))
-    values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
+    values = SEPARATION.values_of(JobRequest(MEDIA, SamplePrompt("dog")), revision="1", pipeline_version=2)
     without, masked = {**values, "prompt.mask": ""}, {**values, "prompt.mask": "media/mask"}
     for old, new in ((SEPARATION.stem_key, later.stem_key), (SEPARATION.job_key, later.job_key)):
         assert new(without) == old(values) != new(masked)
@@ -211,7 +213,7 @@ def test_a_field_added_later_keeps_the_keys_of_earlier_requests_and_changes_new_
 
 def test_jobs_of_two_kinds_never_share_a_key() -> None:
     generation = replace(SEPARATION, kind="generate")
-    values = SEPARATION.values_of(JobRequest(MEDIA, JobPrompt("dog")), revision="1", pipeline_version=2)
+    values = SEPARATION.values_of(JobRequest(MEDIA, SamplePrompt("dog")), revision="1", pipeline_version=2)
     assert generation.job_key(values) != SEPARATION.job_key(values)
     assert generation.group_key(values) != SEPARATION.group_key(values)
 

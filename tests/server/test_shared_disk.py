@@ -18,8 +18,9 @@ from server.conftest import LENGTH_SAMPLES
 from server.harness import START_TIMEOUT_S, Caller, ServerProcess, name_of, samples_of, touch_later, write_noise
 from stemline.client import Client, connect
 from stemline.client.download import _open_local
-from stemline.client.values import JobPrompt, JobRequest, Media
+from stemline.client.values import JobRequest, Media
 from stemline.clips import MediaSource, SampleRange
+from stemline.prompts import SamplePrompt
 from stemline.shared_disk import file_facts
 from stemline.v1 import media_pb2 as pb
 
@@ -119,7 +120,7 @@ def refuse(*_: object) -> None:
 def check_stem(client: Client, media: str, source: Path) -> None:
     """Separate the media, and compare the stem with half of the samples of `source`."""
     assert media == name_of(samples_of(source).tobytes())
-    (job,) = client.create_jobs([JobRequest(media=media, prompt=JobPrompt("speech"), model="noop")])
+    (job,) = client.create_jobs([JobRequest(media=media, prompt=SamplePrompt("speech"), model="noop")])
     *_, done = client.watch([job.name])
     assert done.stem is not None
     with client.open_media(done.stem.media) as stem:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from stemline.api.running import plan_host
-from stemline.clips import ClipRange, StemClip, StemRequest, StemTrack, TimeRange
+from stemline.clips import ClipRange, StemClip, StemTrack, TimeRange
 from stemline.companion.wire import to_wire
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
+from stemline.prompts import StemRequest
 from stemline.workflow import Progress, RunResult, RunSettings
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names

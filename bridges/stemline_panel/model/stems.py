@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from stemline.clips import Prompt, StemRequest
 from stemline.errors import UsageError
-from stemline.prompts import checked_requests, clean_name, clean_text, name_from_text
+from stemline.prompts import StemRequest, TimelinePrompt, distinct_stems, name_from_text
 from stemline_panel.i18n import translate
 from stemline_panel.model.marks import MarkSet, Sign
 
@@ -54,9 +53,8 @@ class StemEntry:
 
     def request(self) -> StemRequest:
         """Return the request for this stem. Raises UsageError for a text or a name that no run accepts."""
-        text = clean_text(self.text) if self.text.strip() else ""
-        prompt = Prompt(text, self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS))
-        return StemRequest(clean_name(self.name), prompt)
+        prompt = TimelinePrompt(self.text, self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS))
+        return StemRequest(self.name, prompt)
 
 
 class StemList:
@@ -135,7 +133,7 @@ class StemList:
 
     def requests(self) -> tuple[StemRequest, ...]:
         """Return the requests of all entries that are not empty. Raises UsageError if there is none."""
-        return checked_requests([entry.request() for entry in self._entries if not entry.empty])
+        return distinct_stems([entry.request() for entry in self._entries if not entry.empty])
 
     def clear_marks(self) -> None:
         """Delete all marks; this cannot be undone."""

@@ -16,13 +16,13 @@ from stemline.api.results import EditResult
 from stemline.api.running import Plan, Run, plan_host
 from stemline.api.stems import Stems, requests_for, stem_list
 from stemline.client import Client
-from stemline.clips import StemRequest
 from stemline.errors import UsageError
 from stemline.files import write_json, write_text
 from stemline.hosts.base import Host, Selection
 from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOptions, OpenRequest
 from stemline.hosts.registry import edit_files_for, host_list, load_dialect
 from stemline.plan import PlanSettings, safe_part
+from stemline.prompts import StemRequest
 from stemline.report import render_page, report_of
 from stemline.workflow import EditNamer, Progress, RunResult, RunSettings, Settings, prepare
 from stemline.workflow.derived_tracks import derived_json

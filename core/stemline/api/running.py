@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.client import Client, Job, JobState
-from stemline.clips import MediaFacts, MediaSource, StemRequest
+from stemline.clips import MediaFacts, MediaSource
 from stemline.errors import StemlineError
 from stemline.hosts.base import Host
 from stemline.media import open_audio
 from stemline.plan import StemSegment
+from stemline.prompts import StemRequest
 from stemline.workflow import EditNamer, Hooks, Prepared, Progress, RunResult, RunSettings, prepare, run_prepared
 from stemline.workflow.estimate import check_room, estimate
 from stemline.workflow.outputs import Namer

@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from stemline.clips import MediaFacts, StemRequest, TimeRange
-from stemline.clips import Prompt as RecordPrompt
+from stemline.clips import MediaFacts, TimeRange
 from stemline.errors import Code, UsageError
-from stemline.prompts import checked_requests, clean_name, clean_text, merge_ranges, name_from_text, parse_time
+from stemline.prompts import (
+    StemRequest,
+    TimelinePrompt,
+    clean_name,
+    clean_text,
+    distinct_stems,
+    merge_ranges,
+    name_from_text,
+    parse_time,
+)
 
 Time: TypeAlias = Fraction | float | str
 """Seconds as a number or text such as "12.5", or the source timecode of a file, such as "10:00:12:05"."""
@@ -132,11 +140,11 @@ def requests_for(
         resolved = [span.resolve(facts) for span in prompt.spans if span.sounds is sounds]
         return merge_ranges([_inside(span, within) for span in resolved])
 
-    return checked_requests(
+    return distinct_stems(
         [
             StemRequest(
                 stem.name,
-                RecordPrompt(stem.prompt.text, ranges(stem.prompt, sounds=True), ranges(stem.prompt, sounds=False)),
+                TimelinePrompt(stem.prompt.text, ranges(stem.prompt, sounds=True), ranges(stem.prompt, sounds=False)),
             )
             for stem in stems
         ]

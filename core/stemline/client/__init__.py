@@ -13,7 +13,6 @@ from stemline.client.managed_server import find_private, stop_private
 from stemline.client.values import (
     Job,
     JobFailure,
-    JobPrompt,
     JobRequest,
     JobState,
     JobWarning,
@@ -23,12 +22,12 @@ from stemline.client.values import (
     ServerInfo,
     Stem,
 )
+from stemline.prompts import SamplePrompt
 
 __all__ = [
     "Client",
     "Job",
     "JobFailure",
-    "JobPrompt",
     "JobRequest",
     "JobState",
     "JobWarning",
@@ -36,6 +35,7 @@ __all__ = [
     "MediaReader",
     "Model",
     "Progress",
+    "SamplePrompt",
     "ServerInfo",
     "Stem",
     "connect",

@@ -12,8 +12,9 @@ import grpc
 
 from stemline.client.link import ATTEMPTS, Link, Stubs
 from stemline.client.status import details_of, status_of
-from stemline.client.values import Job, JobFailure, JobPrompt, JobRequest, JobState, job_of, state_numbers
+from stemline.client.values import Job, JobFailure, JobRequest, JobState, job_of, state_numbers
 from stemline.errors import Code, SeparationError
+from stemline.prompts import SamplePrompt
 from stemline.v1 import separation_pb2
 
 # a stream is renewed this often, and the jobs are asked after, in case it went silent without breaking
@@ -132,6 +133,6 @@ def _asks_for_the_truth(error: grpc.RpcError) -> bool:
 
 
 def _lost(name: str, before: Job | None) -> Job:
-    job = before or Job(name, JobRequest("", JobPrompt()), JobState.QUEUED)
+    job = before or Job(name, JobRequest("", SamplePrompt()), JobState.QUEUED)
     failure = JobFailure(Code.JOB_UNKNOWN, "The server no longer knows this job.", "Run the command again.")
     return replace(job, state=JobState.FAILED, error=failure)

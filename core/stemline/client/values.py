@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from stemline.clips import SampleRange
 from stemline.error_table import error_for
 from stemline.errors import StemlineError
+from stemline.prompts import SamplePrompt
 from stemline.v1 import media_pb2, models_pb2, separation_pb2
 
 Progress = Callable[[int, int], None]
@@ -64,15 +65,6 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class JobPrompt:
-    """A prompt as a job has it: spans are samples of the job's media."""
-
-    text: str = ""
-    plus: tuple[SampleRange, ...] = ()
-    minus: tuple[SampleRange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class JobRequest:
     """One extent (`media`: its name) and one prompt. `channels` is "linked" or "each"; empty `model` and `quality`:
     the server's own.
@@ -81,7 +73,7 @@ class JobRequest:
     """
 
     media: str
-    prompt: JobPrompt
+    prompt: SamplePrompt
     model: str = ""
     seed: int = 0
     channels: str = "linked"
@@ -272,7 +264,7 @@ def server_info_of(message: models_pb2.ServerInfo) -> ServerInfo:
 
 def _request_of(message: separation_pb2.Job) -> JobRequest:
     spec = message.spec
-    prompt = JobPrompt(
+    prompt = SamplePrompt(
         spec.prompt.text,
         tuple(SampleRange(span.start_sample, span.end_sample) for span in spec.prompt.plus),
         tuple(SampleRange(span.start_sample, span.end_sample) for span in spec.prompt.minus),

@@ -9,14 +9,13 @@ from typing import Any
 
 from stemline.api.running import plan_host
 from stemline.client import connect
-from stemline.clips import StemRequest
 from stemline.companion.companion import Separation
 from stemline.companion.jsonrpc import Params
 from stemline.companion.runs import Report
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError, UsageError
 from stemline.hosts.base import Host, Selection
-from stemline.prompts import checked_requests
+from stemline.prompts import StemRequest, distinct_stems
 from stemline.workflow import Progress, RunResult, RunSettings
 
 Doctor = Callable[[], Mapping[str, Any]]
@@ -55,7 +54,7 @@ class EditServices:
     def prepare(self, params: Params) -> Separation:
         """Raises UsageError or HostError for stems or settings that no run could take."""
         asked = from_wire(SeparateParams, dict(params), "separate")
-        stems = checked_requests(asked.stems)
+        stems = distinct_stems(asked.stems)
         settings = dataclasses.replace(
             asked.settings, selection=asked.selection, server=asked.settings.server or self._server
         )

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
 
-from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, Skip, StemRequest, TimeRange
+from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, Skip, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.options import MAX_HANDLE_S
+from stemline.prompts import SamplePrompt, StemRequest
 from stemline.timebase import Grid, ceil_to, floor_to, grid_of, round_half_up
 
 
@@ -80,18 +81,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class PlannedJob:
-    """One extent, one prompt. Spans are samples of the extent (0 is its first)."""
+    """One extent and one prompt. Spans are samples of the extent.
+
+    The prompt is empty where it consists of spans alone and none of them falls into this extent: the stem is silent
+    there and needs no engine.
+    """
 
     extent: Extent
     stem: str
-    text: str
-    plus: tuple[SampleRange, ...]
-    minus: tuple[SampleRange, ...]
-
-    @property
-    def says_nothing(self) -> bool:
-        """A prompt of spans alone, none of which fall into this extent: the stem is silent here and needs no engine."""
-        return not (self.text or self.plus or self.minus)
+    prompt: SamplePrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,10 +321,5 @@ class _SpanFinder:
 
 def _job(extent: Extent, stem: StemRequest, spans: _SpanFinder) -> PlannedJob:
     prompt = stem.prompt
-    return PlannedJob(
-        extent,
-        stem.name,
-        prompt.text,
-        spans.in_extent(extent, prompt.plus),
-        spans.in_extent(extent, prompt.minus),
-    )
+    plus, minus = spans.in_extent(extent, prompt.plus), spans.in_extent(extent, prompt.minus)
+    return PlannedJob(extent, stem.name, SamplePrompt(prompt.text, plus, minus, prompt.mask))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stemline._version import __version__
-from stemline.clips import RESIDUAL, Skip, StemRequest
+from stemline.clips import RESIDUAL, Skip
+from stemline.prompts import StemRequest
 from stemline.workflow import ClipOutcome, RunResult, RunSettings
 from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import relative_to

@@ -51,7 +51,7 @@ class Meter:
         self._tell = on_progress
         self._prepared = prepared
         self._lock = threading.Lock()
-        self._jobs = {(job.extent, job.stem): 0.0 for job in prepared.plan.jobs if not job.says_nothing}
+        self._jobs = {(job.extent, job.stem): 0.0 for job in prepared.plan.jobs if not job.prompt.is_empty}
         self._stems = [stem.name for stem in prepared.stems]
         self._open_segments = Counter(segment.extent for segment in prepared.plan.segments)
         self._total = sum(self._size(extent, extent.range) for extent, _ in self._jobs)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from stemline._version import __version__
-from stemline.client import Job, JobPrompt, JobRequest, Model
+from stemline.client import Job, JobRequest, Model
 from stemline.clips import RESIDUAL, MediaFacts
 from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
@@ -72,7 +72,7 @@ class Recipe:
         """
         return JobRequest(
             media=self.media,
-            prompt=JobPrompt(job.text, job.plus, job.minus),
+            prompt=job.prompt,
             model=self.model.id,
             seed=self.settings.seed,
             channels="each" if self.settings.channels == "each" else "linked",
@@ -96,9 +96,9 @@ class Recipe:
         return StemRecord(
             stem=stem,
             prompt=RecordedPrompt(
-                planned.text,
-                tuple(span.shift(base) for span in planned.plus),
-                tuple(span.shift(base) for span in planned.minus),
+                planned.prompt.text,
+                tuple(span.shift(base) for span in planned.prompt.plus),
+                tuple(span.shift(base) for span in planned.prompt.minus),
             )
             if planned
             else RecordedPrompt(),

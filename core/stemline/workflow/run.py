@@ -8,12 +8,16 @@ from contextlib import nullcontext
 from stemline._version import __version__
 from stemline.client import Client, connect
 from stemline.client.run_lock import at_work
-from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, StemRequest
+from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange
 from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
+<<<<<<< HEAD
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
+=======
+from stemline.prompts import StemRequest
+>>>>>>> d8b756e (Carry one prompt of samples from the plan to the engine)
 from stemline.workflow.estimate import remember_speed
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared

@@ -203,7 +203,7 @@ class Separation:
         waiting: dict[Extent, set[str]] = {extent: set() for extent in by_extent}
         for extent, works in by_extent.items():
             for planned in works[0].recipe.jobs:
-                if planned.stem in names and not planned.says_nothing:
+                if planned.stem in names and not planned.prompt.is_empty:
                     requests[extent, planned.stem] = works[0].recipe.request(
                         planned, self._stems_before(planned), batch
                     )

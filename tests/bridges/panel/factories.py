@@ -6,17 +6,9 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import (
-    ClipRange,
-    MediaSource,
-    Prompt,
-    SampleRange,
-    StemClip,
-    StemRequest,
-    StemTrack,
-    TimeRange,
-)
+from stemline.clips import ClipRange, MediaSource, SampleRange, StemClip, StemTrack, TimeRange
 from stemline.hosts.base import HostCapabilities, ReadClips, WriteOptions
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunResult, RunSettings
 from stemline_panel.model.request import RunOutcome, RunRequest
 from stemline_panel.model.session import Session
@@ -39,7 +31,9 @@ def session(*clips: ClipRange) -> Session:
 
 def stems_of(shown: ClipRange, stem: Path, *, rate: int = 48000, audition: bool = False) -> RunOutcome:
     """A run on a clip that is shown, whose stem and residual are both the sound in one file."""
-    request = RunRequest((StemRequest("beep", Prompt("beep")),), (shown,), RunSettings(stem.parent / "out"), audition)
+    request = RunRequest(
+        (StemRequest("beep", TimelinePrompt("beep")),), (shown,), RunSettings(stem.parent / "out"), audition
+    )
     samples = SampleRange(0, int(shown.record_range.duration * rate))
     tracks = tuple(
         StemTrack(

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridges.panel.factories import HOST, clip, outcome, session
-from stemline.clips import Prompt, StemRequest, TimeRange
+from stemline.clips import TimeRange
 from stemline.companion.jsonrpc import Unanswered
 from stemline.companion.remote import RemoteHost
 from stemline.companion.services import SeparateParams
 from stemline.companion.wire import from_wire
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
 from stemline.hosts.base import ReadClips
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import Progress
 from stemline_panel.documents import HostDocument
 from stemline_panel.model.formatting import clip_summary, join_names, time_format_of, time_label
@@ -259,7 +260,9 @@ def test_a_job_as_json_is_a_separate_call_of_the_protocol() -> None:
     request = made.request()
     asked = from_wire(SeparateParams, json.loads(request.as_job()), "separate")
     assert (
-        asked.stems == request.stems == (StemRequest("rain", Prompt("rain", (TimeRange(Fraction(11), Fraction(12)),))),)
+        asked.stems
+        == request.stems
+        == (StemRequest("rain", TimelinePrompt("rain", (TimeRange(Fraction(11), Fraction(12)),))),)
     )
     assert asked.settings == request.settings
 

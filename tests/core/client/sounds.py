@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stemline.client import Client, JobPrompt, JobRequest
+from stemline.client import Client, JobRequest
 from stemline.clips import MediaSource, SampleRange
+from stemline.prompts import SamplePrompt
 
 SAMPLE_RATE = 48_000
 LENGTH_SAMPLES = 48_000
@@ -35,4 +36,4 @@ def samples_of(clip: Path) -> npt.NDArray[np.float32]:
 
 def make_request(client: Client, clip: Path, text: str = "rain", batch_id: str = "") -> JobRequest:
     media = client.ensure_media(MediaSource(str(clip)), SampleRange(0, LENGTH_SAMPLES))
-    return JobRequest(media.name, JobPrompt(text), model="noop", batch_id=batch_id)
+    return JobRequest(media.name, SamplePrompt(text), model="noop", batch_id=batch_id)

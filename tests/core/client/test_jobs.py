@@ -110,7 +110,7 @@ def test_a_client_that_vanishes_leaves_its_jobs_to_the_next(client: Client, clip
         "import os, signal, sys\nfrom stemline.client import *\nfrom stemline.clips import *\n"
         "client = connect()\n"
         "media = client.ensure_media(MediaSource(sys.argv[1]), SampleRange(0, 48000))\n"
-        "request = JobRequest(media.name, JobPrompt('sleep:0.5'), model='noop', batch_id='left')\n"
+        "request = JobRequest(media.name, SamplePrompt('sleep:0.5'), model='noop', batch_id='left')\n"
         "name = client.create_jobs([request])[0].name\n"
         "next(client.watch([name]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -12,11 +12,12 @@ import numpy as np
 import opentimelineio as otio
 
 from otio_player import Player
-from stemline.clips import RESIDUAL, Prompt, StemRequest
+from stemline.clips import RESIDUAL
 from stemline.hosts.base import ReadClips, Selection, WriteOptions, Written
 from stemline.media import media_facts
 from stemline.plan.placement import PlacedStem, TrackOptions, place_stems
 from stemline.plan.separation import PlanSettings, plan_separation
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline_otio import LinkRules, OtioEdit, OtioTarget, open_edit
 
 FULL_24 = 2**23
@@ -119,7 +120,7 @@ def separate(
     read = host.read_clips(selection)
     facts = {c.source: media_facts(c.source) for c in read.clips}
     plan = plan_separation(
-        read.clips, facts, [StemRequest("half", Prompt("x"))], PlanSettings(handle=handle, head_handle=head_handle)
+        read.clips, facts, [StemRequest("half", TimelinePrompt("x"))], PlanSettings(handle=handle, head_handle=head_handle)
     )
     placed = []
     for number, segment in enumerate(plan.segments):

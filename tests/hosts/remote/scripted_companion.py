@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from stemline.clips import ClipRange, SampleRange, StemClip, StemRequest, StemTrack
+from stemline.clips import ClipRange, SampleRange, StemClip, StemTrack
 from stemline.companion.companion import Companion, serve
 from stemline.companion.jsonrpc import Params
 from stemline.companion.remote import CallTimes
@@ -21,6 +21,7 @@ from stemline.companion.stdio import claim_standard_streams
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, Selection, WriteOptions
+from stemline.prompts import StemRequest
 from stemline_bridge.jsonrpc import Limits
 
 

@@ -13,17 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemline.clips import (
-    ClipRange,
-    MediaSource,
-    Prompt,
-    SampleRange,
-    Skip,
-    StemClip,
-    StemRequest,
-    StemTrack,
-    TimeRange,
-)
+from stemline.clips import ClipRange, MediaSource, SampleRange, Skip, StemClip, StemTrack, TimeRange
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import (
@@ -35,6 +25,7 @@ from stemline.hosts.base import (
     Written,
 )
 from stemline.plan import PlanSettings
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings
 from stemline_bridge.lines import dump, load
 
@@ -53,6 +44,9 @@ mappings = st.dictionaries(texts, json_values, max_size=3)
 sources = st.builds(MediaSource, texts, whole, st.lists(whole, max_size=3).map(tuple), st.booleans())
 clips = st.builds(ClipRange, texts, texts, texts, sources, times, times, st.none() | rates, mappings)
 stem_clips = st.builds(StemClip, texts, texts, texts, times, exact, samples, whole, mappings)
+words = st.text("aé語 ", min_size=1, max_size=8).filter(str.strip)
+spans = times.filter(lambda span: span.duration > 0)
+prompts = st.builds(TimelinePrompt, words, st.lists(spans, max_size=2).map(tuple))
 text_lists = st.lists(texts, max_size=3).map(tuple)
 VALUES: list[tuple[type[Any], st.SearchStrategy[Any]]] = [
     (ClipRange, clips),
@@ -72,7 +66,7 @@ VALUES: list[tuple[type[Any], st.SearchStrategy[Any]]] = [
             mappings,
         ),
     ),
-    (StemRequest, st.builds(StemRequest, texts, st.builds(Prompt, texts, st.lists(times, max_size=2).map(tuple)))),
+    (StemRequest, st.builds(StemRequest, words, prompts)),
     (Selection, st.builds(Selection, text_lists, st.booleans())),
     (WriteOptions, st.builds(WriteOptions, text_lists, mappings)),
     (Written, st.builds(Written, text_lists, texts, text_lists, texts)),

@@ -16,12 +16,13 @@ import numpy as np
 from hosts.otio.support import write_wav
 from hosts.resolve.fake_resolve import Fake, build
 from hosts.resolve.fake_resolve.sound import track_sound
-from stemline.clips import Prompt, SampleRange, StemRequest
+from stemline.clips import SampleRange
 from stemline.companion.remote import RemoteHost
 from stemline.companion.wire import from_wire
 from stemline.errors import HostError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import Prepared, prepare
 from stemline_bridge import jsonrpc
@@ -121,7 +122,7 @@ class Desk:
         """Separates by copying: the stem is the original. Then all that is new must sound like it."""
         selection = Selection(tracks, include_disabled)
         settings = RunSettings(output_dir=self.folder / "stems", selection=selection, **changes)
-        prepared = prepare(self.host, [StemRequest(STEM, Prompt("speech"))], settings)
+        prepared = prepare(self.host, [StemRequest(STEM, TimelinePrompt("speech"))], settings)
         stems = write_copies(prepared, settings.output_dir)
         facts = {clip.clip_id: prepared.facts[clip.source] for clip in prepared.clips}
         placed = place_stems(prepared.clips, stems, facts, TrackOptions(settings.play))

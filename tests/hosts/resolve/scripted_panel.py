@@ -13,7 +13,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hosts.resolve.desk import STEM, write_copies
-from stemline.clips import Prompt, StemRequest
 from stemline.companion.companion import Companion
 from stemline.companion.remote import RemoteHost
 from stemline.companion.services import EditServices
@@ -22,6 +21,7 @@ from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import HostError, StemlineError
 from stemline.hosts.base import Host, RangeToRender, Selection, WriteOptions
 from stemline.plan import TrackOptions, place_stems
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import prepare
 
@@ -39,7 +39,7 @@ def separate(host: RemoteHost, step: dict[str, Any]) -> Any:
 def copy(host: Host, step: dict[str, Any]) -> Any:
     """Stems that are copies of their originals."""
     settings = RunSettings(output_dir=Path(step["output_dir"]), selection=Selection(tuple(step.get("tracks", ()))))
-    prepared = prepare(host, [StemRequest(STEM, Prompt("speech"))], settings)
+    prepared = prepare(host, [StemRequest(STEM, TimelinePrompt("speech"))], settings)
     stems = write_copies(prepared, settings.output_dir)
     if step.get("then") == "die":
         os.kill(os.getpid(), 9)

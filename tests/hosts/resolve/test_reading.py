@@ -10,9 +10,10 @@ import pytest
 
 from hosts.resolve.desk import Desk, left_of, write_media
 from hosts.resolve.fake_resolve.sound import decoded
-from stemline.clips import MediaSource, Prompt, StemRequest, TimeRange
+from stemline.clips import MediaSource, TimeRange
 from stemline.errors import Code, HostError
 from stemline.hosts.base import RangeToRender, Selection
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings
 from stemline.workflow.prepare import prepare
 from stemline_resolve.media_bin import same_path
@@ -99,7 +100,7 @@ def test_a_stereo_clip_of_a_file_whose_first_stream_is_mono_is_skipped_by_name(f
     desk = Desk(folder, cut)
     assert desk.read("A2").clips[0].source.channels == (0, 1)
     settings = RunSettings(output_dir=folder / "stems", selection=Selection(("A1", "A2")))
-    prepared = prepare(desk.host, [StemRequest("speech", Prompt("speech"))], settings)
+    prepared = prepare(desk.host, [StemRequest("speech", TimelinePrompt("speech"))], settings)
     assert [clip.name for clip in prepared.clips] == ["A", "B"]
     assert [(skip.clip, skip.code) for skip in prepared.skipped] == [("C", Code.CHANNEL_UNKNOWN)]
 

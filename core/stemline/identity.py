@@ -90,6 +90,7 @@ SEPARATION = Identity(
         IdentityField("prompt.text", stem_name="text"),
         IdentityField("prompt.plus", stem_name="plus"),
         IdentityField("prompt.minus", stem_name="minus"),
+        IdentityField("prompt.mask", stem_name="mask", default=""),
         IdentityField("model"),
         IdentityField("revision"),
         IdentityField("seed"),

@@ -12,9 +12,10 @@ import pytest
 import stemline
 import stemline_server.testing
 from server.harness import RATE, samples_of, write_noise
-from stemline.client.values import JobPrompt, JobRequest
+from stemline.client.values import JobRequest
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, SeparationError
+from stemline.prompts import SamplePrompt
 from stemline_server.engines.base import Control, EngineRequest, Waveform
 from stemline_server.engines.noop import NoopEngine
 from stemline_server.testing import FunctionEngine, serve_engines
@@ -24,7 +25,7 @@ LENGTH = 9_000
 
 def separate(client: stemline.Client, path: Path, model: str = "", text: str = "speech") -> np.ndarray:
     media = client.ensure_media(MediaSource(str(path)), SampleRange(0, LENGTH))
-    (job,) = client.create_jobs([JobRequest(media=media.name, prompt=JobPrompt(text), model=model)])
+    (job,) = client.create_jobs([JobRequest(media=media.name, prompt=SamplePrompt(text), model=model)])
     *_, done = client.watch([job.name])
     if done.error is not None:
         raise done.error.error()

@@ -44,6 +44,13 @@ def test_the_same_request_id_is_the_same_job(server: Caller, media: str) -> None
     assert (again.name, again.state, again.attempt) == (first.name, pb.STATE_SUCCEEDED, 1)
 
 
+def test_a_mask_is_refused_by_a_model_without_pictures(server: Caller, media: str) -> None:
+    request = job_request(media, "dog", "masked")
+    request.spec.prompt.mask = "media/mask"
+    code, message = server.refused(server.jobs.CreateJob, request)
+    assert (code, message) == (grpc.StatusCode.INVALID_ARGUMENT, "The model noop does not take masks.")
+
+
 def test_a_cancelled_job_that_is_created_again_is_a_new_attempt(server: Caller, media: str) -> None:
     first = server.create(media, "sleep:60", "again")
     server.until(first.name, pb.STATE_RUNNING)

@@ -8,11 +8,12 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import RESIDUAL, ClipRange, StemRequest, TimeRange
+from stemline.clips import RESIDUAL, ClipRange, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
+from stemline.prompts import StemRequest
 from stemline.workflow import RunSettings
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names

@@ -190,6 +190,7 @@ def request_message(request: JobRequest) -> separation_pb2.CreateJobRequest:
         text=request.prompt.text,
         plus=[_range_message(span) for span in request.prompt.plus],
         minus=[_range_message(span) for span in request.prompt.minus],
+        mask=request.prompt.mask,
     )
     spec = separation_pb2.SeparationSpec(
         media=request.media,
@@ -268,6 +269,7 @@ def _request_of(message: separation_pb2.Job) -> JobRequest:
         spec.prompt.text,
         tuple(SampleRange(span.start_sample, span.end_sample) for span in spec.prompt.plus),
         tuple(SampleRange(span.start_sample, span.end_sample) for span in spec.prompt.minus),
+        spec.prompt.mask,
     )
     return JobRequest(
         media=spec.media,

@@ -120,7 +120,10 @@ class Prompt(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     PLUS_FIELD_NUMBER: builtins.int
     MINUS_FIELD_NUMBER: builtins.int
+    MASK_FIELD_NUMBER: builtins.int
     text: builtins.str
+    mask: builtins.str
+    """Name of a mask that shows the sound's source in the picture; empty for none."""
     @property
     def plus(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SampleRange]: ...
     @property
@@ -131,8 +134,9 @@ class Prompt(google.protobuf.message.Message):
         text: builtins.str = ...,
         plus: collections.abc.Iterable[global___SampleRange] | None = ...,
         minus: collections.abc.Iterable[global___SampleRange] | None = ...,
+        mask: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["minus", b"minus", "plus", b"plus", "text", b"text"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["mask", b"mask", "minus", b"minus", "plus", b"plus", "text", b"text"]) -> None: ...
 
 global___Prompt = Prompt
 

@@ -15,12 +15,8 @@ from stemline.errors import Code, EditError, MediaError, StemlineError
 from stemline.hosts.base import Host
 from stemline.media import media_facts, source_within
 from stemline.plan import SeparationPlan, plan_separation
-<<<<<<< HEAD
-from stemline.prompts import checked_requests
-from stemline.workflow.derived_tracks import check_names
-=======
 from stemline.prompts import StemRequest, distinct_stems
->>>>>>> d8b756e (Carry one prompt of samples from the plan to the engine)
+from stemline.workflow.derived_tracks import check_names
 from stemline.workflow.previous_stems import finished_sets
 from stemline.workflow.settings import RunSettings
 
@@ -54,12 +50,8 @@ def prepare(
     `earlier`: the folder of stem files of an edit; one that holds what a clip needs, and maybe more, is taken for it.
     Without it each clip has a file of just its range.
     """
-<<<<<<< HEAD
-    stems = checked_requests(stems)
-    check_names(settings, [stem.name for stem in stems])
-=======
     stems = distinct_stems(stems)
->>>>>>> d8b756e (Carry one prompt of samples from the plan to the engine)
+    check_names(settings, [stem.name for stem in stems])
     read = host.read_clips(settings.selection)
     clips = [_adapt(clip, settings) for clip in read.clips]
     skipped = list(read.skipped)

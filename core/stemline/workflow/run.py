@@ -12,12 +12,9 @@ from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange
 from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
-<<<<<<< HEAD
+from stemline.prompts import StemRequest
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
-=======
-from stemline.prompts import StemRequest
->>>>>>> d8b756e (Carry one prompt of samples from the plan to the engine)
 from stemline.workflow.estimate import remember_speed
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared

@@ -56,7 +56,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stemline.clips import SampleRange
+from stemline.prompts import SamplePrompt
 
 Waveform = npt.NDArray[np.float32]
 """Samples as float32 [channels, samples], full scale 1.0."""
@@ -97,7 +97,7 @@ class AudioSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class EnginePrompt:
+class EnginePrompt(SamplePrompt):
     """Describe one sound to separate, by a text, by marked spans, by visual features or by several of these.
 
     Attributes:
@@ -106,11 +106,9 @@ class EnginePrompt:
         minus: Spans that do not contain the sound.
         visual: Features of pictures of the sound's source, [pictures, width], in order of time and evenly
             spaced over the audio; None for no pictures.
+        mask: Name of a mask that shows the source of the sound; only for an engine with `EngineInfo.pictures`.
     """
 
-    text: str = ""
-    plus: tuple[SampleRange, ...] = ()
-    minus: tuple[SampleRange, ...] = ()
     visual: npt.NDArray[np.floating[Any]] | None = None
 
 
@@ -213,6 +211,7 @@ class EngineInfo:
             the server derives the other channels from the result.
         spans: True if the engine uses marked spans.
         free_text: True if the engine takes any text, False if it knows a fixed set of sounds.
+        pictures: True if the engine takes masks. The server refuses prompts with a mask for other engines.
         licence: Licences of the code and the weights.
         note: A sentence for users, shown with the title.
     """
@@ -224,6 +223,7 @@ class EngineInfo:
     multichannel: bool = False
     spans: bool = False
     free_text: bool = False
+    pictures: bool = False
     licence: str = ""
     note: str = ""
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from stemline.errors import Code, SeparationError, StemlineError
+from stemline.errors import Code, SeparationError, StemlineError, UsageError
 from stemline_server.engines.base import Engine, EngineInfo, EnginePrompt
 
 T = TypeVar("T")
@@ -76,6 +76,12 @@ class Catalog:
         if facts.obstacle:
             raise SeparationError(facts.obstacle, code=Code.MODEL_UNAVAILABLE, advice="Or choose another --model.")
         for prompt in prompts:
+            if prompt.mask and not facts.info.pictures:
+                raise UsageError(
+                    f"The model {model} does not take masks.",
+                    code=Code.PROMPT_UNSUPPORTED,
+                    advice="Name the sound, mark where it is heard, or choose another --model.",
+                )
             self._engine(model).check(prompt)
         return facts.info
 

@@ -293,6 +293,7 @@ def engine_prompt(prompt: pb.Prompt) -> EnginePrompt:
         text=prompt.text,
         plus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.plus),
         minus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.minus),
+        mask=prompt.mask,
     )
 
 

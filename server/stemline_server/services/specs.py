@@ -58,7 +58,7 @@ def normal_spec(sent: pb.SeparationSpec, default_model: str) -> pb.SeparationSpe
 
 
 def _check_prompt(prompt: pb.Prompt) -> None:
-    if prompt.text or not (prompt.plus or prompt.minus):
+    if prompt.text or not (prompt.plus or prompt.minus or prompt.mask):
         prompt.text = clean_text(prompt.text)
     if len(prompt.plus) + len(prompt.minus) > MAX_SPANS:
         raise UsageError(

@@ -85,7 +85,7 @@ def test_a_list_of_stems_asks_for_what_says_something() -> None:
     names = [stem.name for stem in stems.requests()]
     assert names == ["Dog barking outside", "marked sound"]
     stems.add("dog barking outside")
-    with pytest.raises(UsageError, match="twice"):
+    with pytest.raises(UsageError, match="Duplicate stem name"):
         stems.requests()
     stems.remove(2)
     stems.remove(0)

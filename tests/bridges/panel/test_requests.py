@@ -12,8 +12,8 @@ from PyQt5.QtTest import QTest
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.factories import HOST, outcome, session
 from bridges.panel.harness import Panel, tones
-from stemline.clips import Prompt, StemRequest
 from stemline.errors import Code, UsageError
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline_panel.model import request as requests
 from stemline_panel.model.history import PRESETS
 from stemline_panel.model.queue import ItemState
@@ -61,7 +61,7 @@ def test_a_name_belongs_to_its_text_unless_the_user_typed_it() -> None:
     assert stems.current.name == "Anna"
     stems.rename(0, "")
     assert stems.current.name == "rain"
-    stems.load([StemRequest("dialogue", Prompt("speech"))])
+    stems.load([StemRequest("dialogue", TimelinePrompt("speech"))])
     stems.current.text = "wind"
     assert stems.current.name == "wind", "the same for the stems of an earlier run"
 
@@ -138,7 +138,7 @@ def test_refused_stems_are_left_out_while_another_remains(
     def request() -> RunRequest:
         asked = session()
         asked.stems.add("rain")
-        return replace(asked.request(), stems=tuple(StemRequest(text, Prompt(text)) for text in texts))
+        return replace(asked.request(), stems=tuple(StemRequest(text, TimelinePrompt(text)) for text in texts))
 
     monkeypatch.setattr(requests, "plan_host", lambda host, stems, *_: Run(stems))
 

@@ -10,10 +10,10 @@ import opentimelineio as otio
 import pytest
 
 from hosts.otio.support import audio_track, clip, frames, gap, is_stem, media, save, separate, span
-from stemline.clips import Prompt, StemRequest
 from stemline.hosts.base import Selection, WriteOptions
 from stemline.media import media_facts
 from stemline.plan import PlanSettings, plan_separation
+from stemline.prompts import StemRequest, TimelinePrompt
 from stemline_otio import Dialect, OtioTarget, open_edit
 
 HOUR_10 = 900000  # 10:00:00:00 at 25 frames per second
@@ -106,7 +106,7 @@ def test_a_stem_file_for_mlt_7_12_begins_where_its_clip_begins(tmp_path: Path) -
     host = open_edit(broadcast_edit(tmp_path), OtioTarget(tmp_path / "x.otio", Dialect.MLT_7_12))
     clips = host.read_clips(Selection()).clips
     facts = {c.source: media_facts(c.source) for c in clips}
-    stems = [StemRequest("half", Prompt("x"))]
+    stems = [StemRequest("half", TimelinePrompt("x"))]
     plan = plan_separation(clips, facts, stems, PlanSettings(head_handle=False))
     assert [s.range.start_sample for s in plan.segments] == [20 * 1920, 200 * 1920]
     assert [s.range.end_sample - s.used.end_sample for s in plan.segments] == [96000, 96000]

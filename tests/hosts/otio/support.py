@@ -120,7 +120,10 @@ def separate(
     read = host.read_clips(selection)
     facts = {c.source: media_facts(c.source) for c in read.clips}
     plan = plan_separation(
-        read.clips, facts, [StemRequest("half", TimelinePrompt("x"))], PlanSettings(handle=handle, head_handle=head_handle)
+        read.clips,
+        facts,
+        [StemRequest("half", TimelinePrompt("x"))],
+        PlanSettings(handle=handle, head_handle=head_handle),
     )
     placed = []
     for number, segment in enumerate(plan.segments):

@@ -38,7 +38,7 @@ def test_a_stem_that_the_command_line_would_refuse_is_refused_here_too(stem: dic
 
 
 def test_names_that_differ_in_spaces_or_case_are_one() -> None:
-    with pytest.raises(UsageError, match="stands twice"):
+    with pytest.raises(UsageError, match="Duplicate stem name"):
         prepared([SPEECH, {**SPEECH, "name": " Speech "}])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline_otio.exact import exact_rate
+from stemline_otio.exact_time import exact_rate
 
 AAF_KEY = "AAF"
 CHANNELS_KEY = "PhysicalTrackNumbers"

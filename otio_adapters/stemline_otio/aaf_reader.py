@@ -24,7 +24,7 @@ from stemline_otio.aaf_media import (
     time_at,
 )
 from stemline_otio.embedded import EssenceFiles
-from stemline_otio.exact import exact_rate
+from stemline_otio.exact_time import exact_rate
 
 _MAX_NESTING = 64
 

@@ -10,8 +10,8 @@ import opentimelineio as otio
 
 from stemline.errors import EditError
 from stemline_otio.effects import effect_name, is_carried, is_idle
-from stemline_otio.exact import Ticks, rational_time, ticks_of
-from stemline_otio.facts import FCP_KEY, fcp_facts
+from stemline_otio.exact_time import Ticks, rational_time, ticks_of
+from stemline_otio.format_metadata import FCP_KEY, fcp_facts
 
 
 def copy_effects(original: otio.core.Item, skipped_frames: int = 0) -> tuple[list[otio.schema.Effect], list[str]]:

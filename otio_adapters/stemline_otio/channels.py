@@ -12,7 +12,7 @@ from stemline.errors import Code, MediaError
 from stemline.media import MediaInfo
 from stemline_otio.aaf_media import AAF_KEY, CHANNELS_KEY
 from stemline_otio.effects import RESOLVE_KEY
-from stemline_otio.facts import EDL_KEY, as_mapping, fcp_facts
+from stemline_otio.format_metadata import EDL_KEY, as_mapping, fcp_facts
 
 _PREMIERE_CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
 

@@ -12,7 +12,7 @@ import opentimelineio as otio
 
 from stemline.errors import MediaError
 from stemline_otio.effects import RESOLVE_KEY
-from stemline_otio.exact import (
+from stemline_otio.exact_time import (
     Span,
     Ticks,
     frame_ticks,

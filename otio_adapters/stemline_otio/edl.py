@@ -15,7 +15,7 @@ import opentimelineio as otio
 from stemline.errors import Code, EditError, UsageError
 from stemline.timebase import is_drop_rate, parse_timecode
 from stemline_otio.edl_events import Event, EventList, parse_events
-from stemline_otio.facts import EDL_KEY, note_drop_frame
+from stemline_otio.format_metadata import EDL_KEY, note_drop_frame
 
 _BLACK = frozenset({"BL", "BLACK"})
 _LOCATOR = re.compile(r"(\d+[:;.]\d+[:;.]\d+[:;.,]\d+)\s*(\w*)\s*(.*)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import opentimelineio as otio
 
-from stemline_otio.facts import as_mapping, fcp_facts
+from stemline_otio.format_metadata import as_mapping, fcp_facts
 
 RESOLVE_KEY = "Resolve_OTIO"
 # Linear in the sound: applied to each stem they add up to the effect on the original.

@@ -27,7 +27,7 @@ from stemline_otio.aaf_reader import read_aaf
 from stemline_otio.bundles import unpack_bundle
 from stemline_otio.document import only_timeline, read_document
 from stemline_otio.edl import read_edl
-from stemline_otio.facts import settle_fcp
+from stemline_otio.format_metadata import settle_fcp
 from stemline_otio.xmeml import read_xmeml
 from stemline_otio.xmeml_tracks import restore_positions
 

@@ -23,13 +23,13 @@ from stemline_otio.dialect import (
     shape_original_for_resolve,
 )
 from stemline_otio.document import refuse_endless_nesting, save_timeline
-from stemline_otio.exact import is_rate, ticks_of, to_seconds
-from stemline_otio.facts import is_drop_frame
+from stemline_otio.exact_time import is_rate, ticks_of, to_seconds
+from stemline_otio.format_metadata import is_drop_frame
 from stemline_otio.formats import ReadOptions, read_edit
 from stemline_otio.links import LinkRules, MediaFinder
+from stemline_otio.messages import several
 from stemline_otio.reading import STEMLINE, Placed, Reading, read_timeline_clips, source_tracks
 from stemline_otio.sources import SoundFinder
-from stemline_otio.words import several
 from stemline_otio.writing import TrackBuilder, plain, stands_right
 
 _DEFAULT_RATE = 24.0

@@ -11,10 +11,10 @@ import opentimelineio as otio
 from stemline.clips import ClipRange, MediaSource, Skip
 from stemline.errors import Code, EditError, MediaError, UsageError
 from stemline.hosts.base import ReadClips, Selection
-from stemline_otio.exact import Span, Ticks, frame_ticks, to_seconds
+from stemline_otio.exact_time import Span, Ticks, frame_ticks, to_seconds
+from stemline_otio.messages import printable_name, several
 from stemline_otio.sources import Clock, Sound, SoundFinder
 from stemline_otio.walk import Speed, Use, Walk, sounding, speed_of
-from stemline_otio.words import printable_name, several
 
 STEMLINE = "stemline"
 

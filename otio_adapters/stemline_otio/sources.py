@@ -14,7 +14,7 @@ from stemline.errors import Code, MediaError
 from stemline.media import MediaInfo, media_facts, probe
 from stemline_otio.channels import chosen_sources
 from stemline_otio.effects import RESOLVE_KEY
-from stemline_otio.exact import (
+from stemline_otio.exact_time import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
@@ -28,11 +28,11 @@ from stemline_otio.exact import (
     to_ticks,
     zero_at,
 )
-from stemline_otio.facts import as_mapping, is_drop_clip
-from stemline_otio.hints import MediaGuesser, hints_of
+from stemline_otio.format_metadata import as_mapping, is_drop_clip
 from stemline_otio.links import MediaFinder
+from stemline_otio.media_search import MediaGuesser, hints_of
+from stemline_otio.messages import several
 from stemline_otio.walk import Speed
-from stemline_otio.words import several
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError
 from stemline_otio.effects import is_speed_curve
-from stemline_otio.exact import Span, Ticks, known_span, known_start, span_of, ticks_of
+from stemline_otio.exact_time import Span, Ticks, known_span, known_start, span_of, ticks_of
 
 Speed = int | Fraction
 LengthOf = Callable[[otio.schema.Clip], Ticks | None]

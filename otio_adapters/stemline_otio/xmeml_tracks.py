@@ -17,8 +17,8 @@ from xml.etree.ElementTree import Element, SubElement
 import opentimelineio as otio
 
 from stemline.plan import pack_lanes
-from stemline_otio.facts import FCP_KEY
-from stemline_otio.words import several
+from stemline_otio.format_metadata import FCP_KEY
+from stemline_otio.messages import several
 from stemline_otio.xmeml_items import (
     Definitions,
     TrackItem,

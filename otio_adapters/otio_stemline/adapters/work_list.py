@@ -16,7 +16,7 @@ import opentimelineio as otio
 
 from stemline.plan import pack_lanes
 from stemline_otio.document import refuse_endless_nesting
-from stemline_otio.exact import Ticks, exact_rate, frame_ticks, rational_time, span_of, ticks_of
+from stemline_otio.exact_time import Ticks, exact_rate, frame_ticks, rational_time, span_of, ticks_of
 from stemline_otio.reading import STEMLINE, source_tracks
 from stemline_otio.walk import Use, Walk, speed_of
 

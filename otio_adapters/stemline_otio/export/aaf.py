@@ -8,11 +8,11 @@ from typing import NamedTuple
 import opentimelineio as otio
 
 from stemline_otio.effects import is_idle
-from stemline_otio.exact import Ticks, frame_ticks, span_of, ticks_of
+from stemline_otio.exact_time import Ticks, frame_ticks, span_of, ticks_of
 from stemline_otio.export.sequence import Item, Sequence, SequenceTrack, note_hard_cuts
 from stemline_otio.formats import AAF, call_adapter
 from stemline_otio.links import plain_path
-from stemline_otio.words import several
+from stemline_otio.messages import several
 
 
 class Placed(NamedTuple):

@@ -13,7 +13,7 @@ import opentimelineio as otio
 
 from stemline_otio.effects import effect_name, is_idle
 from stemline_otio.export.sequence import Fade, Item, Sequence, SequenceTrack
-from stemline_otio.facts import FCP_KEY, fcp_facts
+from stemline_otio.format_metadata import FCP_KEY, fcp_facts
 from stemline_otio.formats import FCP_XML, call_adapter
 from stemline_otio.links import plain_path
 

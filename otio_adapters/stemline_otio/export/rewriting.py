@@ -14,10 +14,10 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError, MediaError, OutputError
 from stemline_otio.document import read_timeline, refuse_endless_nesting
-from stemline_otio.exact import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
+from stemline_otio.exact_time import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
 from stemline_otio.export.fcp7 import filter_of, linked, side_facts
 from stemline_otio.export.stems import Exported
-from stemline_otio.facts import FCP_KEY, fcp_facts, markers_from_file
+from stemline_otio.format_metadata import FCP_KEY, fcp_facts, markers_from_file
 from stemline_otio.formats import AAF, FCP_XML, call_adapter, read_edit, require_adapter
 from stemline_otio.links import is_relative_link, plain_path
 from stemline_otio.reading import STEMLINE

@@ -12,7 +12,7 @@ import opentimelineio as otio
 
 from stemline.errors import MediaError, UsageError
 from stemline.media import AudioStream, probe
-from stemline_otio.exact import (
+from stemline_otio.exact_time import (
     TICKS_PER_SECOND,
     Ticks,
     frame_rate_of,
@@ -22,7 +22,7 @@ from stemline_otio.exact import (
     span_of,
     ticks_of,
 )
-from stemline_otio.facts import is_drop_frame
+from stemline_otio.format_metadata import is_drop_frame
 from stemline_otio.links import LinkRules, MediaFinder
 from stemline_otio.walk import speed_of
 

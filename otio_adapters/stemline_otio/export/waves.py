@@ -14,7 +14,7 @@ from stemline.errors import Code, OutputError, UsageError
 from stemline.media import StemTags, read_tags
 from stemline.plan import safe_part
 from stemline.timebase import format_timecode, round_half_up
-from stemline_otio.exact import TICKS_PER_SECOND, Ticks, frame_ticks
+from stemline_otio.exact_time import TICKS_PER_SECOND, Ticks, frame_ticks
 from stemline_otio.export.legs import copy_sound
 from stemline_otio.export.sequence import Item, Sequence, SequenceTrack
 

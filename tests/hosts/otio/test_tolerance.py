@@ -35,7 +35,7 @@ def test_a_clip_one_frame_off_is_still_seen(tmp_path: Path) -> None:
     track = audio_track("A1", [gap(100, 23.976), clip("a.wav", (20, 240), 23.976, WHOLE)])
     exact = Fraction(100 * 1001, 24000) * 705_600_000
     end = exact + Fraction(240 * 1001, 24000) * 705_600_000
-    from stemline_otio.exact import Span
+    from stemline_otio.exact_time import Span
 
     assert stands_right(track, [Span(exact, end)])
     frame = Fraction(1001, 24000) * 705_600_000

@@ -12,8 +12,8 @@ import opentimelineio as otio
 
 from stemline.errors import Code, MediaError
 from stemline.media import probe
-from stemline_otio.exact import Span, Ticks, day_of, span_of, to_ticks, zero_at
-from stemline_otio.facts import EDL_KEY, as_mapping, is_drop_clip
+from stemline_otio.exact_time import Span, Ticks, day_of, span_of, to_ticks, zero_at
+from stemline_otio.format_metadata import EDL_KEY, as_mapping, is_drop_clip
 from stemline_otio.links import MediaFinder, folded_name, shown
 
 _NO_REELS = frozenset({"", "ax", "bl", "black", "none", "unknown"})

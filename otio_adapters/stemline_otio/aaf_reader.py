@@ -23,8 +23,8 @@ from stemline_otio.aaf_media import (
     slot_of,
     time_at,
 )
-from stemline_otio.embedded import EssenceFiles
 from stemline_otio.exact_time import exact_rate
+from stemline_otio.packed_media import EssenceFiles
 
 _MAX_NESTING = 64
 

@@ -1,11 +1,13 @@
-"""An .otio file in, checked before the native parser sees it; an .otio file out, whole or not at all."""
+"""OTIO documents: checked before the native parser reads them, repaired where it is harmless, written whole."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ import opentimelineio as otio
 
 from stemline.errors import Code, EditError, OutputError
 from stemline.files import is_full
-from stemline_otio.schema_repair import repaired
 
 # OpenTimelineIO's parser and its copying recurse in native code: text nested some ten thousand deep ends the process.
 _MAX_JSON_DEPTH = 1000
@@ -182,3 +183,82 @@ def only_timeline(root: object, path: Path) -> otio.schema.Timeline:
 
 def _kind(root: object) -> str:
     return f"a {root.schema_name()}" if isinstance(root, otio.core.SerializableObject) else "plain data"
+
+
+_PLAIN = {"effects": "Effect.1", "markers": "Marker.2", "media_references": "MissingReference.1"}
+"""The plain object that replaces an unknown one, by the field that holds it."""
+
+_ZERO = {"OTIO_SCHEMA": "RationalTime.1", "rate": 1.0, "value": 0.0}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "Effect.1": {"effect_name": "", "enabled": True},
+    "Marker.2": {
+        "color": "RED",
+        "marked_range": {"OTIO_SCHEMA": "TimeRange.1", "start_time": _ZERO, "duration": _ZERO},
+    },
+    "MissingReference.1": {"available_range": None},
+    "Gap.1": {"source_range": None, "effects": [], "markers": [], "enabled": True},
+}
+"""The fields of a plain object, with what they hold where the unknown one has nothing fitting."""
+
+
+def repaired(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return a document without unknown effects, markers, media references and items, and what was replaced.
+
+    None where nothing of the kind is in it. Timelines, tracks and clips are never replaced.
+    """
+    try:
+        root = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    replaced: Counter[str] = Counter()
+    _repair(root, replaced)
+    if not replaced:
+        return None
+    notes = (
+        f"The OTIO schema {schema} is unknown: {count} object{'s' * (count > 1)} of it left out."
+        for schema, count in replaced.items()
+    )
+    return json.dumps(root), tuple(notes)
+
+
+def _repair(root: Any, replaced: Counter[str]) -> None:
+    known = otio.core.type_version_map()
+    pending = [root]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending += item
+        if not isinstance(item, dict):
+            continue
+        for name, value in item.items():
+            if name == "metadata":
+                continue  # unknown objects are allowed there
+            if name in _PLAIN or name == "children":
+                _replace(value, _PLAIN.get(name, "Gap.1"), known, replaced)
+            pending.append(value)
+
+
+def _replace(values: Any, plain: str, known: dict[str, int], replaced: Counter[str]) -> None:
+    places = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for place, value in list(places):
+        schema = value.get("OTIO_SCHEMA") if isinstance(value, dict) else None
+        if not isinstance(schema, str) or _is_known(schema, known) or (plain == "Gap.1" and _is_needed(schema)):
+            continue
+        replaced[schema] += 1
+        made: dict[str, Any] = {"OTIO_SCHEMA": plain, "name": value.get("name") or schema}
+        made["metadata"] = value["metadata"] if isinstance(value.get("metadata"), dict) else {}
+        for field, default in _FIELDS[plain].items():
+            own = value.get(field, default)
+            made[field] = own if isinstance(own, type(default)) or default is None else default
+        if plain == "Effect.1":
+            made["effect_name"] = made["effect_name"] or schema
+        values[place] = made
+
+
+def _is_known(schema: str, known: dict[str, int]) -> bool:
+    name, _, version = schema.rpartition(".")
+    return name in known and version.isdecimal() and int(version) <= known[name]
+
+
+def _is_needed(schema: str) -> bool:
+    return schema.rpartition(".")[0] in ("Clip", "Track", "Stack", "Gap", "Transition", "Timeline")

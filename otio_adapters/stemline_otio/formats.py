@@ -24,12 +24,11 @@ from stemline.errors import Code, EditError
 from stemline.extras import install_command
 from stemline.hosts.registry import unreadable_edit
 from stemline_otio.aaf_reader import read_aaf
-from stemline_otio.bundles import unpack_bundle
 from stemline_otio.document import only_timeline, read_document
 from stemline_otio.edl import read_edl
 from stemline_otio.format_metadata import settle_fcp
-from stemline_otio.xmeml import read_xmeml
-from stemline_otio.xmeml_tracks import restore_positions
+from stemline_otio.packed_media import unpack_bundle
+from stemline_otio.xmeml import read_xmeml, restore_positions
 
 _Result = TypeVar("_Result")
 

@@ -15,8 +15,8 @@ import opentimelineio as otio
 from stemline.clips import METADATA_VERSION, StemClip, StemTrack
 from stemline.errors import Code, HostError
 from stemline.plan import pack_lanes
-from stemline_otio.carry import copy_effects, copy_markers, effects_of_nests
 from stemline_otio.dialect import Dialect, file_zero, link_to, shape_stem_clip, shape_stem_track
+from stemline_otio.effects import copy_effects, copy_markers, effects_of_nests
 from stemline_otio.exact_time import (
     TICKS_PER_SECOND,
     Span,

@@ -12,10 +12,9 @@ from pathlib import Path
 from stemline.errors import Code, OutputError
 from stemline_otio.document import read_timeline
 from stemline_otio.export import aaf, fcp7
-from stemline_otio.export.legs import mono_legs
 from stemline_otio.export.sequence import Sequence as StemSequence
 from stemline_otio.export.sequence import note_hard_cuts, sequence_of
-from stemline_otio.export.waves import WaveOptions, digest_of, waves_of, write_waves
+from stemline_otio.export.waves import WaveOptions, digest_of, mono_legs, waves_of, write_waves
 from stemline_otio.formats import AAF, FCP_XML, require_adapter
 
 _WRITERS: dict[str, Callable[[StemSequence, Path, Path], list[str]]] = {"xml": fcp7.write, "aaf": aaf.write}

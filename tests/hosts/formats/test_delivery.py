@@ -146,15 +146,13 @@ def test_a_format_that_cannot_be_written_costs_neither_the_edit_nor_its_report(
     assert (out / "report.html").is_file()
 
 
-@pytest.mark.usefixtures("shared_server")
-def test_an_edit_without_a_frame_rate_is_separated_and_what_cannot_be_written_is_told(
+def test_a_frame_rate_that_a_format_needs_is_asked_for_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     take = media(tmp_path / "take.wav", 4)
     edit = save(tmp_path / "edit.otio", audio_track("A1", [clip(take.as_uri(), (0, 96000), 48000, (0, 192000))]))
     asked = ["--stem", "x=speech", "--model", "noop", "--to", "xml", "-o", str(tmp_path / "out"), "--json"]
-    assert main(["batch", str(edit), *asked]) == 1
+    assert main(["batch", str(edit), *asked]) == 2
     answer = json.loads(capsys.readouterr().out)
     assert "--rate" in answer["errors"][0]["advice"]
-    assert Path(answer["results"][0]["output"]).is_file()
-    assert (tmp_path / "out" / "report.html").is_file()
+    assert not list((tmp_path / "out").rglob("*.wav"))

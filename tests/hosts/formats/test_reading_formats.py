@@ -16,7 +16,7 @@ from otio_player import Player, aaf_channels
 from stemline.errors import Code, EditError, StemlineError, UsageError
 from stemline.hosts.base import Selection
 from stemline_otio import LinkRules, OtioEdit, OtioTarget, ReadOptions, open_edit, read_edit
-from stemline_otio.bundles import unpack_bundle
+from stemline_otio.packed_media import unpack_bundle
 from stemline_otio.reading import SourceTrack, source_tracks
 
 SAMPLE_RATE = 8000  # keeps the stand-ins of minutes of media small

@@ -51,6 +51,7 @@ def test_the_engine_has_the_sample_rate_of_its_codec(settings: Settings, tmp_pat
 
 
 def test_several_checkpoints_are_separate_models(checkpoint: Path) -> None:
+    (models_dir() / "t5-base").mkdir(parents=True)
     for name in ("sam-audio-large", "sam-audio-small", "my-tuned"):
         shutil.copytree(checkpoint, models_dir() / name)
     with (models_dir() / "sam-audio-large" / "checkpoint.pt").open("ab") as file:
@@ -71,8 +72,15 @@ def test_a_single_checkpoint_has_no_variant(checkpoint: Path) -> None:
     assert [name for name in registry.engine_ids() if name.startswith("sam_audio")] == ["sam_audio"]
 
 
-def test_a_name_on_the_hub_counts_as_available() -> None:
-    assert SamAudioEngine(settings=Settings(model="facebook/sam-audio-base")).availability() == ""
+def test_a_name_on_the_hub_counts_as_available(text_encoder: Path) -> None:
+    settings = Settings(model="facebook/sam-audio-base", text_encoder=str(text_encoder))
+    assert SamAudioEngine(settings=settings).availability() == ""
+
+
+def test_a_missing_text_encoder_is_reported_before_any_job(settings: Settings) -> None:
+    reason = SamAudioEngine(settings=replace(settings, text_encoder="")).availability()
+    assert f"hf download google-t5/t5-base --local-dir {models_dir() / 't5-base'}" in reason
+    assert SamAudioEngine(settings=settings).availability() == ""
 
 
 def test_invalid_settings_are_refused() -> None:

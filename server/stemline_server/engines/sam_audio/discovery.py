@@ -93,12 +93,18 @@ def find_checkpoint(settings: Settings, variant: str = "") -> Path | None:
 
 
 def missing_reason(settings: Settings, variant: str = "") -> str:
-    """Return "" if a checkpoint is on this machine or can be downloaded, else one sentence on how to get one.
+    """Return "" if the model can run, else one sentence that says what is missing and how to get it.
+
+    The model can run with a text encoder on this machine and a checkpoint that is here or named on the hub.
 
     Args:
         settings: The settings.
         variant: Short name of a checkpoint; takes precedence over the settings.
     """
+    return _missing_checkpoint(settings, variant) or missing_text_encoder(settings)
+
+
+def _missing_checkpoint(settings: Settings, variant: str) -> str:
     if find_checkpoint(settings, variant) is not None:
         return ""
     wanted = variant or settings.model
@@ -110,6 +116,18 @@ def missing_reason(settings: Settings, variant: str = "") -> str:
         f"https://huggingface.co/{_HUB_OWNER}/{name}, then run `hf auth login` and "
         f"`hf download {_HUB_OWNER}/{name} --local-dir {models_dir() / name}`."
     )
+
+
+def missing_text_encoder(settings: Settings) -> str:
+    """Return "" if the text encoder is on this machine, else one sentence on how to get it."""
+    if find_text_encoder(settings) is not None:
+        return ""
+    return f"SAM Audio's text encoder {settings.text_encoder or _TEXT_ENCODER_HUB} is missing: {text_encoder_advice()}"
+
+
+def text_encoder_advice() -> str:
+    """Return the sentence that tells how to get the text encoder."""
+    return f"run `hf download {_TEXT_ENCODER_HUB} --local-dir {models_dir() / _TEXT_ENCODER_FOLDER}`."
 
 
 def fetch_checkpoint(settings: Settings, variant: str = "") -> Path:
@@ -125,7 +143,7 @@ def fetch_checkpoint(settings: Settings, variant: str = "") -> Path:
     local = find_checkpoint(settings, variant)
     if local is not None:
         return local
-    problem = missing_reason(settings, variant)
+    problem = _missing_checkpoint(settings, variant)
     if problem:
         raise SeparationError(problem, code=Code.MODEL_UNAVAILABLE)
     name = variant or settings.model
@@ -142,12 +160,10 @@ def fetch_checkpoint(settings: Settings, variant: str = "") -> Path:
         ) from error
 
 
-def text_encoder_source(settings: Settings) -> str:
-    """Return the folder of the T5 encoder, or its name on the hub."""
-    if settings.text_encoder:
-        return settings.text_encoder
-    folder = models_dir() / _TEXT_ENCODER_FOLDER
-    return str(folder) if folder.is_dir() else _TEXT_ENCODER_HUB
+def find_text_encoder(settings: Settings) -> Path | None:
+    """Return the folder of the T5 encoder, in the models folder or in the cache of the hub, or None."""
+    folder = Path(settings.text_encoder).expanduser() if settings.text_encoder else models_dir() / _TEXT_ENCODER_FOLDER
+    return folder if folder.is_dir() else _cached_folder(settings.text_encoder or _TEXT_ENCODER_HUB)
 
 
 def fingerprint(folder: Path) -> str:
@@ -183,16 +199,22 @@ def _is_hub_name(name: str) -> bool:
 
 
 def _cached(name: str) -> Iterator[Path]:
-    """Yield the folder in the hub's cache that holds `name`, if it is there. Does not use the network."""
+    """Yield the checkpoint folder `name` in the hub's cache, if it is there."""
+    folder = _cached_folder(name)
+    if folder is not None and is_checkpoint(folder):
+        yield folder
+
+
+def _cached_folder(name: str) -> Path | None:
+    """Return the folder in the hub's cache that holds `name`, or None. Does not use the network."""
     if not _is_hub_name(name) or not (_hub_cache() / f"models--{name.replace('/', '--')}").is_dir():
-        return
+        return None
     if importlib.util.find_spec("huggingface_hub") is None:
-        return
+        return None
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - optional, and slow to import
 
     config = try_to_load_from_cache(name, "config.json")
-    if isinstance(config, str) and is_checkpoint(Path(config).parent):
-        yield Path(config).parent
+    return Path(config).parent if isinstance(config, str) else None
 
 
 def _hub_cache() -> Path:

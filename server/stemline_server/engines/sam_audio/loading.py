@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from stemline.errors import Code, SeparationError
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
 from stemline_server.engines.sam_audio.device import Precision
-from stemline_server.engines.sam_audio.discovery import text_encoder_source
+from stemline_server.engines.sam_audio.discovery import find_text_encoder, missing_text_encoder
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.settings import Settings
 from stemline_server.engines.sam_audio.text_encoder import TextEncoder
@@ -63,8 +64,11 @@ def load(folder: Path, device_name: str, settings: Settings, revision: str) -> L
 
     Raises:
         InputError: The checkpoint is incomplete, damaged or not supported (MODEL_UNAVAILABLE).
-        SeparationError: The text encoder cannot be loaded (MODEL_UNAVAILABLE).
+        SeparationError: The text encoder is missing or cannot be loaded (MODEL_UNAVAILABLE).
     """
+    text_folder = find_text_encoder(settings)
+    if text_folder is None:
+        raise SeparationError(missing_text_encoder(settings), code=Code.MODEL_UNAVAILABLE)
     device = torch.device(device_name)
     on_cuda = device.type == "cuda"
     automatic = Precision.TF32 if on_cuda else Precision.FLOAT32
@@ -73,7 +77,7 @@ def load(folder: Path, device_name: str, settings: Settings, revision: str) -> L
     model = load_model(folder, placement)
     if settings.compile:
         model.dit.compile()
-    text = TextEncoder(text_encoder_source(settings), model.config.text_encoder, device)
+    text = TextEncoder(text_folder, model.config.text_encoder, device)
     return LoadedModel(
         model,
         text,

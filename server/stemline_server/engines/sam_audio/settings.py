@@ -18,7 +18,8 @@ class Settings:
 
     Attributes:
         model: Folder of the checkpoint or its name on the Hugging Face hub; empty to search the models folder.
-        text_encoder: The same for the text encoder.
+        text_encoder: Folder of the text encoder or its name in the cache of the hub; empty for t5-base in the models
+            folder or the cache.
         precision: One of `PRECISIONS`; "auto" is float32 on a CPU and TF32 on CUDA.
         compile: Whether to compile the transformer with `torch.compile`.
         watermark: Whether to add the model's watermark to what it generates. Laws may require it; see

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from stemline.errors import Code, SeparationError, UsageError
 from stemline_server._torchaudio import torchaudio_transforms
 from stemline_server.engines.sam_audio.config import TextConfig
+from stemline_server.engines.sam_audio.discovery import text_encoder_advice
 from stemline_server.engines.sam_audio.prompts import normalise
 
 _CACHED_PROMPTS = 256
@@ -20,11 +22,11 @@ _CACHED_PROMPTS = 256
 class TextEncoder:
     """Encode texts with T5 and cache the results."""
 
-    def __init__(self, source: str, config: TextConfig, device: torch.device) -> None:
-        """Load the encoder and its tokenizer.
+    def __init__(self, folder: Path, config: TextConfig, device: torch.device) -> None:
+        """Load the encoder and its tokenizer from safetensors on this machine; pickles and remote code are refused.
 
         Args:
-            source: Folder of the encoder, or its name on the Hugging Face hub.
+            folder: Folder of the encoder.
             config: Sizes from the checkpoint.
             device: Device of the encoder.
 
@@ -34,15 +36,17 @@ class TextEncoder:
         torchaudio_transforms()  # transformers imports torchaudio if it is installed
         from transformers import AutoTokenizer, T5EncoderModel  # noqa: PLC0415 - takes seconds to import
 
-        local = Path(source).is_dir()
+        safely = {"local_files_only": True, "trust_remote_code": False}  # no network, no code from the folder
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=local)
-            self._encoder: Any = T5EncoderModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            raise _unavailable(source, str(error).partition("\n")[0]) from error
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **safely)
+            self._encoder: Any = T5EncoderModel.from_pretrained(
+                folder, use_safetensors=True, dtype=torch.float32, **safely
+            )
+        except (OSError, ValueError, SafetensorError) as error:
+            raise _unavailable(folder, str(error).partition("\n")[0]) from error
         if self._encoder.config.d_model != config.dim:
             width = self._encoder.config.d_model
-            raise _unavailable(source, f"its width is {width}, but the checkpoint needs {config.dim}")
+            raise _unavailable(folder, f"its width is {width}, but the checkpoint needs {config.dim}")
         self._encoder.eval().requires_grad_(False).to(device)
         self._config, self._device = config, device
         self._cache: OrderedDict[str, Tensor] = OrderedDict()
@@ -87,9 +91,9 @@ class TextEncoder:
         return features, None if bool(mask.all()) else mask
 
 
-def _unavailable(source: str, why: str) -> SeparationError:
+def _unavailable(folder: Path, why: str) -> SeparationError:
     return SeparationError(
-        f"SAM Audio's text encoder cannot be loaded from {source}: {why}.",
+        f"SAM Audio's text encoder cannot be loaded from {folder}: {why}.",
         code=Code.MODEL_UNAVAILABLE,
-        advice="Put t5-base into the models folder (hf download google-t5/t5-base --local-dir MODELS/t5-base).",
+        advice=f"Get its safetensors: {text_encoder_advice()}",
     )

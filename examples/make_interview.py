@@ -1,7 +1,7 @@
-"""Makes the example edit in examples/interview: a short street interview, all of it our own or computed here.
+"""Make the example edit in examples/interview: a short street interview, rendered and computed here.
 
     python examples/make_interview.py               media and edit from the speech in examples/interview/speech
-    python examples/make_interview.py --say         renders that speech anew first (needs `flite`)
+    python examples/make_interview.py --say         render that speech first (needs `flite`)
 
 Street, rain and music are computed from fixed seeds, so that a second run gives the same sound.
 """
@@ -37,7 +37,7 @@ Sound = NDArray[np.float64]  # [samples] or [channels, samples]
 
 
 def say() -> None:
-    """Speech by the free synthesiser flite, kept as FLAC."""
+    """Render the speech with the free synthesiser flite, as FLAC."""
     for name, (voice, text) in LINES.items():
         with tempfile.TemporaryDirectory() as folder:
             wav = Path(folder) / "line.wav"
@@ -46,7 +46,7 @@ def say() -> None:
 
 
 def read_audio(path: Path, sample_rate: int) -> Sound:
-    """The first channel of a file at `sample_rate`."""
+    """Return the first channel of a file at `sample_rate`."""
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=sample_rate)
     with av.open(str(path)) as container:
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
@@ -55,7 +55,7 @@ def read_audio(path: Path, sample_rate: int) -> Sound:
 
 
 def spoken(name: str, seconds: float, at: float) -> Sound:
-    """A line of speech in a small room, `at` seconds into a range of silence."""
+    """Return a line of speech in a small room, `at` seconds into silence."""
     dry = read_audio(FOLDER / "speech" / f"{name}.flac", SAMPLE_RATE)
     echo = np.random.default_rng(7).standard_normal(SAMPLE_RATE // 8) * np.exp(-np.arange(SAMPLE_RATE // 8) / 900)
     wet = np.convolve(dry, np.concatenate([[1.0], 0.02 * echo]))
@@ -67,7 +67,7 @@ def spoken(name: str, seconds: float, at: float) -> Sound:
 
 
 def coloured(seconds: float, seed: int, low: float, high: float, slope: float) -> Sound:
-    """Noise between `low` and `high` Hz that falls with frequency to the power of `slope`; root mean square 1."""
+    """Return noise from `low` to `high` Hz that falls with frequency to the power of `slope`; its RMS is 1."""
     length = int(seconds * SAMPLE_RATE)
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(length))
     frequencies = np.fft.rfftfreq(length, 1 / SAMPLE_RATE)
@@ -77,7 +77,7 @@ def coloured(seconds: float, seed: int, low: float, high: float, slope: float) -
 
 
 def street(seconds: float) -> Sound:
-    """A rumble of traffic, one car that passes from left to right, a far horn: [2, samples]."""
+    """Return a rumble of traffic, one car that passes from left to right, a far horn: [2, samples]."""
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     rumble = np.stack([coloured(seconds, seed, 30, 4000, 0.9) for seed in (1, 2)]) * 0.03
     passing = np.exp(-(((time - 0.6 * seconds) / 1.2) ** 2)) * coloured(seconds, 3, 80, 3000, 0.7) * 0.06
@@ -87,7 +87,7 @@ def street(seconds: float) -> Sound:
 
 
 def rain(seconds: float) -> Sound:
-    """A hiss and drops: [samples]."""
+    """Return rain, a hiss and drops: [samples]."""
     length = int(seconds * SAMPLE_RATE)
     chance = np.random.default_rng(11)
     drops = np.zeros(length)
@@ -98,7 +98,7 @@ def rain(seconds: float) -> Sound:
 
 
 def guitar(seconds: float) -> Sound:
-    """Plucked chords, by the string model of Karplus and Strong (1983): [samples]."""
+    """Return plucked chords, by the string model of Karplus and Strong (1983): [samples]."""
     length = int(seconds * SAMPLE_RATE)
     music = np.zeros(length)
     chance = np.random.default_rng(21)
@@ -112,7 +112,7 @@ def guitar(seconds: float) -> Sound:
 
 
 def pluck(pitch: float, length: int, chance: np.random.Generator) -> Sound:
-    """One string: a burst of noise that circulates through a two-point mean, a period at a time."""
+    """Return one string: a burst of noise that circulates through a two-point mean, a period at a time."""
     loop = chance.uniform(-1, 1, round(SAMPLE_RATE / pitch))
     periods = []
     for _ in range(length // loop.size + 1):
@@ -122,7 +122,7 @@ def pluck(pitch: float, length: int, chance: np.random.Generator) -> Sound:
 
 
 def write_audio(path: Path, sound: Sound, codec: Codec, sample_rate: int, start_sample: int | None = None) -> None:
-    """16-bit FLAC or WAV of [channels, samples]; with `start_sample` the WAV says its timecode (BWF)."""
+    """Write [channels, samples] as 16-bit FLAC or WAV; with `start_sample` the WAV carries timecode (BWF)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"write_bext": "1"} if start_sample is not None else {}
     with av.open(str(path), "w", format="flac" if codec == "flac" else "wav", options=options) as container:
@@ -135,6 +135,7 @@ def write_audio(path: Path, sound: Sound, codec: Codec, sample_rate: int, start_
 def add_audio(
     container: av.container.OutputContainer, stream: av.AudioStream, sound: Sound, sample_format: str
 ) -> None:
+    """Encode a whole sound into a stream."""
     channels = sound.shape[0]
     if sample_format == "s16":
         data = np.round(np.clip(sound, -1, 32767 / 32768) * 32768).astype(np.int16).T.reshape(1, -1)
@@ -150,7 +151,7 @@ def add_audio(
 
 
 def write_camera(path: Path, sound: Sound) -> None:
-    """An mp4 with a moving picture and AAC."""
+    """Write an mp4 with a moving picture and AAC."""
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video = container.add_stream("mpeg4", rate=FRAME_RATE, width=160, height=90, pix_fmt="yuv420p", bit_rate=60000)
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo", bit_rate=128000)
@@ -165,6 +166,7 @@ def write_camera(path: Path, sound: Sound) -> None:
 
 
 def make_media() -> None:
+    """Write the media of the edit."""
     anna = spoken("anna_1", CAMERA_SECONDS, 0.8) + spoken("anna_2", CAMERA_SECONDS, 7.6)
     write_camera(FOLDER / "camera.mp4", 1.5 * street(CAMERA_SECONDS) + anna)
     ben, music = spoken("ben", RECORDER_SECONDS, 1.2), guitar(RECORDER_SECONDS)
@@ -175,6 +177,7 @@ def make_media() -> None:
 
 
 def span(start: int, duration: int) -> otio.opentime.TimeRange:
+    """Return a range of frames."""
     return otio.opentime.TimeRange(
         otio.opentime.RationalTime(start, FRAME_RATE), otio.opentime.RationalTime(duration, FRAME_RATE)
     )
@@ -183,6 +186,7 @@ def span(start: int, duration: int) -> otio.opentime.TimeRange:
 def clip(
     file: str, start: int, duration: int, *, first: int = 0, seconds: int, enabled: bool = True
 ) -> otio.schema.Clip:
+    """Return a clip of a media file; `first` is the frame number of its timecode start."""
     reference = otio.schema.ExternalReference(file, span(first, seconds * FRAME_RATE))
     made = otio.schema.Clip(Path(file).stem, reference, span(first + start, duration))
     made.enabled = enabled
@@ -190,11 +194,12 @@ def clip(
 
 
 def gap(duration: int) -> otio.schema.Gap:
+    """Return a gap of so many frames."""
     return otio.schema.Gap(source_range=span(0, duration))
 
 
 def make_edit() -> None:
-    """Two sound tracks under a picture; everything that real edits hold at least once."""
+    """Write the edit: two sound tracks under a picture, with each feature that real edits often have."""
     cross = otio.schema.Transition(
         "cross fade",
         "SMPTE_Dissolve",

@@ -37,6 +37,7 @@ class MemoryHost:
     """
 
     def __init__(self, clips: Sequence[ClipRange], *, name: str = "memory") -> None:
+        """Hold `clips`, whose ids must differ."""
         self.clips = tuple(clips)
         self.disabled: set[str] = set()
         self._results: dict[str, tuple[tuple[StemTrack, ...], frozenset[str]]] = {}

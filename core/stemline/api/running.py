@@ -88,6 +88,7 @@ class Run(Generic[T]):
         client: Client | None = None,
         resources: ExitStack | None = None,
     ) -> None:
+        """Prepare a run. `finish` makes the result; `resources` are closed at the end."""
         self._plan = plan
         self._finish = finish
         self._client = client
@@ -153,7 +154,7 @@ class Run(Generic[T]):
         if client is None or not names or self.done:
             return None
         waiting: list[Job] = []
-        with suppress(StemlineError):  # the server stops, or the run ends meanwhile
+        with suppress(StemlineError):  # the server stops, or the run ends now
             waiting = list(client.jobs(states=(JobState.QUEUED, JobState.RUNNING)))
         own = [job for job in waiting if job.name in names]
         if not own:
@@ -196,6 +197,7 @@ class Run(Generic[T]):
         self._resources.close()
 
     def __enter__(self) -> Self:
+        """Return the run."""
         return self
 
     def __exit__(
@@ -204,6 +206,7 @@ class Run(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Cancel the run unless it has ended."""
         self.close()
 
     def _wait(self, timeout_s: float | None) -> None:

@@ -51,6 +51,7 @@ class Span:
     sounds: bool = True
 
     def __post_init__(self) -> None:
+        """Make the times exact."""
         start, end = exact_time(self.start), exact_time(self.end)
         if isinstance(start, Fraction) and isinstance(end, Fraction) and end <= start:
             raise UsageError("A span must end after it starts.", advice="Give the start first, in seconds.")
@@ -86,6 +87,7 @@ class Prompt:
     spans: Sequence[Span] = ()
 
     def __post_init__(self) -> None:
+        """Clean the text."""
         object.__setattr__(self, "text", clean_text(self.text) if self.text.strip() else "")
         object.__setattr__(self, "spans", tuple(self.spans))
 
@@ -111,6 +113,7 @@ class Stem:
     prompt: Prompt = field(default_factory=Prompt)
 
     def __init__(self, name: str, prompt: Prompt | str) -> None:
+        """Clean the name and make text a prompt."""
         object.__setattr__(self, "name", clean_name(name))
         object.__setattr__(self, "prompt", Prompt(prompt) if isinstance(prompt, str) else prompt)
 

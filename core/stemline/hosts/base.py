@@ -1,6 +1,6 @@
-"""The seam between Stemline and whatever holds the edit.
+"""The interface between Stemline and the holder of an edit.
 
-A host gives clip ranges and takes stem tracks; it does no audio and has no rules of its own. An OTIO edit, plain
+A host returns clip ranges and accepts stem tracks; it processes no audio and makes no decisions. OTIO edits, media
 files and every remote host behind the JSON-RPC companion implement this one protocol.
 """
 
@@ -16,7 +16,17 @@ from stemline.clips import ClipRange, Skip, StemTrack, TimeRange
 
 @dataclass(frozen=True, slots=True)
 class HostCapabilities:
-    """What a host can do beyond the minimum. Work that needs more than it has is refused in words, never tried."""
+    """What a host can do beyond the minimum. Work that needs more is refused with a reason, never tried.
+
+    Attributes:
+        name: Name of the host program.
+        version: Its version, or that of its bridge.
+        writes_tracks: Whether `write_tracks` adds tracks; False where the stem files are the result.
+        disables_clips: Whether it can disable single clips.
+        carries_metadata: Whether tracks and clips keep metadata.
+        renders_ranges: Whether it can render what it plays, for sound that no media file holds.
+        removes_results: Whether it can remove what it wrote.
+    """
 
     name: str
     version: str
@@ -29,7 +39,7 @@ class HostCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which clips are meant: by track name (empty: all tracks), and whether those the host holds disabled count too."""
+    """Clips to read: those on tracks of these names (empty: all tracks), with or without disabled ones."""
 
     tracks: tuple[str, ...] = ()
     include_disabled: bool = False
@@ -37,12 +47,17 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class ReadClips:
-    """The clips to work on, by name everything that is left out, and what was assumed where the edit does not say.
-    `warnings` are those of the `notes` that nobody may miss.
+    """The clips of an edit, as far as a selection names them.
 
-    `results` are the handles (`Written.result`) of which something can still be taken back; None where the host does
-    not look. `timeline_start` is the timecode of the timeline's first frame, in seconds since frame 00:00:00:00, for
-    people: record times count from that frame.
+    Attributes:
+        clips: Clips to separate.
+        skipped: Clips that cannot be separated, each with a code and a reason.
+        notes: What was assumed where the edit does not state it.
+        warnings: Those of the notes that a user must see.
+        results: Handles of results that `remove_result` can still remove; None where the host does not look.
+        timeline_start: Timecode of the timeline's first frame, in seconds since 00:00:00:00, for display: record times
+            count from that frame.
+        drop_frame: Whether the edit counts in drop-frame timecode.
     """
 
     clips: tuple[ClipRange, ...]
@@ -56,7 +71,12 @@ class ReadClips:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How the new tracks go in. `disable_clips` are ids of clips whose sound the new tracks replace."""
+    """How new tracks are written.
+
+    Attributes:
+        disable_clips: Ids of clips whose sound the new tracks replace.
+        metadata: Settings of the run, for the key `stemline` of the timeline.
+    """
 
     disable_clips: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
@@ -64,9 +84,13 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What is in the host now, read back: track names as the host has them, where, and what could not be carried over.
+    """What the host holds after a write, read back.
 
-    `result` is the host's own handle of what it wrote, for `remove_result`; empty where it cannot take it back.
+    Attributes:
+        tracks: Names of the new tracks as the host has them.
+        output: Path or name of what was written; empty where nothing was.
+        notes: What could not be carried over from the original clips.
+        result: The host's handle of this result for `remove_result`; empty where it cannot remove it.
     """
 
     tracks: tuple[str, ...]
@@ -77,10 +101,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class RangeToRender:
-    """Sound that no single media file holds (a retimed, nested or treated clip): the host is to render it into
-    `folder`.
+    """Sound for the host to render because no media file holds it: a retimed, nested or processed clip.
 
-    `clip_id` names one clip; without it, everything that sounds on `tracks` in `record_range` is meant.
+    Attributes:
+        record_range: The range of the timeline.
+        folder: Folder for the rendered file.
+        clip_id: One clip; empty for everything that sounds on `tracks`.
+        tracks: Names of tracks.
     """
 
     record_range: TimeRange
@@ -91,7 +118,7 @@ class RangeToRender:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What the host rendered, as a clip of its own file. Notes say what of the host's state could not be put back."""
+    """A rendered range, as a clip that plays the new file. `notes` list host settings that could not be restored."""
 
     clip: ClipRange
     notes: tuple[str, ...] = ()
@@ -101,12 +128,14 @@ class Host(Protocol):
     """Anything that holds clips. Calls come one at a time, from one thread."""
 
     @property
-    def capabilities(self) -> HostCapabilities: ...
+    def capabilities(self) -> HostCapabilities:
+        """Return what the host can do."""
+        ...
 
     def read_clips(self, selection: Selection) -> ReadClips:
-        """The clips that `selection` names. Raises HostError or EditError when the edit cannot be read at all."""
+        """Return the clips that `selection` names. Raises HostError or EditError when the edit cannot be read."""
         ...
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
-        """Adds `tracks` beside what is there, reads them back and says what it found. Nothing else is changed."""
+        """Add `tracks` to the timeline, read them back, and return what was found. Change nothing else."""
         ...

@@ -1,4 +1,4 @@
-"""One finding of `stemline doctor`."""
+"""Findings of `stemline doctor`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
+    """How serious a finding is."""
+
     OK = "ok"
     WARN = "warn"
     """Something does less than it could."""
@@ -16,7 +18,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`message` says what was found; `advice` the one thing to do, empty when all is well."""
+    """One finding. `message` says what was found and `advice` the one thing to do; it is empty when all is well."""
 
     name: str
     status: Status

@@ -47,6 +47,7 @@ class HostDescription:
     dialects: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        """Check the form of names, suffixes and paths."""
         if not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
             raise ValueError(f"{self.name!r} is not a host name")
         for suffix in (*self.reads, *self.refuses):

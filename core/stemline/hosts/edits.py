@@ -71,6 +71,7 @@ class EditOptions:
     name_template: str = NAME_TEMPLATE
 
     def __post_init__(self) -> None:
+        """Check the values and make numbers exact."""
         check_choice("enable", self.enable, PLAYS)
         check_choice("originals", self.originals, ORIGINALS)
         check_choice("lanes", self.lanes, LANES)
@@ -101,8 +102,14 @@ class EditOptions:
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """An edit file to open: `target` is where the result goes, `report` the name of the report beside it, and
-    `unpack_to` the folder for media that the edit file itself holds.
+    """An edit file to open.
+
+    Attributes:
+        edit: The file.
+        target: Path of the result.
+        options: How to read and write it.
+        report: Name of the report beside the result.
+        unpack_to: Folder for media that the edit file itself holds.
     """
 
     edit: Path

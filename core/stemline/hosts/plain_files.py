@@ -1,4 +1,4 @@
-"""A media file as a host: one clip, its stems written beside each other, nothing to place."""
+"""A media file as a host: one clip and no timeline."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOpt
 
 
 class PlainFile:
-    """One file, or the part of it from `start` to `end` in seconds (None: from its beginning, to its end)."""
+    """A media file, or a part of it.
+
+    `start` and `end` are seconds from its first sample; None is the beginning or the end of the file. Raises UsageError
+    (MEDIA_OUT_OF_RANGE) for an empty part.
+    """
 
     def __init__(
         self, source: MediaSource, facts: MediaFacts, start: Fraction | None = None, end: Fraction | None = None
     ) -> None:
+        """Check the range."""
         length = Fraction(facts.length_samples, facts.sample_rate)
         self._range = TimeRange(
             start if start is not None else Fraction(0), min(length, end if end is not None else length)
         )
         if not 0 <= self._range.start < self._range.end:
             raise UsageError(
-                f"There is no sound between --in and --out: {Path(source.path).name} lasts {float(length):.3f} s.",
+                f"The range holds no sound: {Path(source.path).name} lasts {float(length):.3f} s.",
                 code=Code.MEDIA_OUT_OF_RANGE,
                 advice="Choose a range inside the file.",
             )
@@ -32,17 +37,19 @@ class PlainFile:
 
     @property
     def played(self) -> TimeRange:
-        """The part that is separated, in seconds of the file."""
+        """Return the part that is separated, in seconds from the first sample."""
         return self._range
 
     @property
     def capabilities(self) -> HostCapabilities:
+        """Return that there are no tracks to write."""
         return HostCapabilities(name="file", version=__version__, writes_tracks=False)
 
     def read_clips(self, selection: Selection) -> ReadClips:
+        """Return the file as one clip."""
         name = Path(self._source.path).name
         return ReadClips((ClipRange("file", name, name, self._source, self._range, self._range),))
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
-        """The files are the result; there is no timeline."""
+        """Do nothing: the stem files are the result."""
         return Written(())

@@ -84,10 +84,10 @@ def load(path: str) -> Any:
 
 
 def edit_files_for(path: Path) -> EditFiles:
-    """Return what opens the edit at `path`: the host that reads its suffix, else the host that refuses it, else the
-    first host that reads edits, which says in its own words why it cannot.
+    """Return the code that opens the edit at `path`.
 
-    Raises EditError (EDIT_FORMAT_UNKNOWN) when no host reads edits.
+    That is the host that reads its suffix, else the one that refuses it, else the first host that reads edits. Raises
+    EditError (EDIT_FORMAT_UNKNOWN) when no host reads edits.
     """
     suffix = path.suffix.lower()
     readers = [host for host in host_list().hosts.values() if host.edit_files]

@@ -1,4 +1,4 @@
-"""How the small commands answer: one JSON object, or tables for people."""
+"""Output of every command: one JSON object, or text and tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def write_json(results: Sequence[Mapping[str, object]], errors: Iterable[tuple[str, StemlineError]] = ()) -> None:
-    """The one object that `--json` promises. Each error comes with the input that it is about."""
+    """Print the one object of `--json`. Each error comes with the input that it is about."""
     print_json(results, [{"input": about, **error.to_json()} for about, error in errors])
 
 
 def print_json(results: Sequence[Mapping[str, object]], errors: Sequence[Mapping[str, str]]) -> None:
-    """The same with errors that are objects already. ASCII: names that are not Unicode come through as well."""
+    """Print the one object of `--json` with errors as objects, in ASCII: file names may not be valid Unicode."""
     import json  # here, so that `--help` stays fast
 
     sys.stdout.write(json.dumps({"version": 1, "results": list(results), "errors": list(errors)}) + "\n")
@@ -24,7 +24,7 @@ def print_json(results: Sequence[Mapping[str, object]], errors: Sequence[Mapping
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout. Cells are shown as they are: no markup, no control characters."""
+    """Print a table to stdout. Cells are plain text: markup and control characters are shown, not applied."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -37,22 +37,23 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def write_line(text: str) -> None:
+    """Print a line to stdout."""
     sys.stdout.write(visible(text) + "\n")
 
 
 def say(text: str) -> None:
-    """A line on stderr, beside what was asked for."""
+    """Print a line to stderr."""
     sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
 
 
 def visible(text: str) -> str:
-    """Text of unknown origin with control characters spelled out, so that it cannot steer the terminal."""
+    """Return text with its control characters escaped, so that it cannot control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def size_text(size_bytes: int) -> str:
-    """1500000 -> "1.5 MB"."""
+    """Return a size for people: 1500000 gives "1.5 MB"."""
     value = float(size_bytes)
     for unit in _SIZE_UNITS[:-1]:
         if value < 1000:

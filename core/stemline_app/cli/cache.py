@@ -1,4 +1,4 @@
-"""`stemline cache`: how much Stemline keeps on this machine to save work; set a limit for it, or clear it."""
+"""`stemline cache`: show, limit and clear the files that Stemline keeps to save work."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ _SMALLEST_LIMIT_BYTES = 100_000_000
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("cache", help="show, limit and clear what is kept", description=__doc__)
-    parser.add_argument("action", nargs="?", choices=("show", "limit", "clear"), default="show")
-    parser.add_argument(
-        "size", nargs="?", metavar="SIZE", help="with limit: the most that stems may take, such as 20GB"
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "cache",
+        help="show, limit and clear the cache",
+        description="Show, limit and clear the files that Stemline keeps to save work.",
     )
+    parser.add_argument("action", nargs="?", choices=("show", "limit", "clear"), default="show")
+    parser.add_argument("size", nargs="?", metavar="SIZE", help="for limit: the most that stems may take, such as 20GB")
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Do the action, and print what it did."""
     if (args.size is None) == (args.action == "limit"):
         raise UsageError(
-            "Only `stemline cache limit SIZE` takes a size.", advice="Write for example `cache limit 20GB`."
+            "Only `stemline cache limit SIZE` takes a size.", advice="For example `stemline cache limit 20GB`."
         )
     if args.action == "limit":
         return _limit(args)
@@ -36,11 +40,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_size(text: str) -> int:
-    """ "20GB" -> 20000000000. Raises UsageError."""
+    """Return bytes: "20GB" gives 20000000000. Raises UsageError for a size below 100 MB and for other text."""
     match = _SIZE.match(text)
     size_bytes = int(float(match[1]) * 1000 ** _POWERS[match[2].lower()]) if match else 0
     if size_bytes < _SMALLEST_LIMIT_BYTES:
-        raise UsageError(f"{text!r} is no size of 100 MB or more.", advice="Write for example 20GB.")
+        raise UsageError(f"{text!r} is not a size of 100 MB or more.", advice="For example 20GB.")
     return size_bytes
 
 
@@ -74,8 +78,8 @@ def _limit(args: argparse.Namespace) -> int:
     if args.json:
         write_json([{"limit_bytes": size_bytes, "applies_after_restart": running}])
     else:
-        when = "once the private server is started anew (`stemline stop`)" if running else "from now on"
-        write_line(f"The store is kept below {size_text(size_bytes)} {when}.")
+        when = "after the private server restarts (`stemline stop`)" if running else "from now on"
+        write_line(f"The limit is {size_text(size_bytes)} {when}.")
     return 0
 
 

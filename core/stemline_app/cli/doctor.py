@@ -1,4 +1,4 @@
-"""`stemline doctor`: what works here, what does not, and the one thing to do about it."""
+"""`stemline doctor`: check this installation and say what to do."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("doctor", help="what works, what does not, and what to do", description=__doc__)
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "doctor", help="check this installation", description="Check this installation and say what to do."
+    )
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when all that is needed works, 1 otherwise."""
+    """Print every finding. Return 1 when something needed does not work."""
     from stemline.hosts.checks import Status
     from stemline_app.doctor import all_checks
 

@@ -1,4 +1,4 @@
-"""`stemline host`: the companion of a host program, started by it and talking over standard input and output."""
+"""`stemline host`: the companion of a host program, which starts it and talks to it over its standard streams."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
     parser = subparsers.add_parser(
         "host",
-        help="the companion of a host script",
-        description="Started by Stemline's bridge inside a host program: speaks JSON-RPC over standard input and "
+        help="run the companion of a host program",
+        description="Bridges start this command inside host programs. It speaks JSON-RPC over standard input and "
         "output (docs/host-protocol.md), and ends when its input ends.",
     )
-    parser.add_argument("--server", metavar="ADDR", help="the server to use (default: this user's private one)")
+    parser.add_argument("--server", metavar="ADDR", help="server to use (default: this user's private one)")
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Claims the standard streams before anything is imported that might print. Exit code 0 once the host is gone."""
+    """Serve the host until it is gone, then return 0. Claims the standard streams before any import that may print."""
     import sys
 
     from stemline.companion.stdio import claim_standard_streams
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty():
         raise UsageError(
             "`stemline host` is started by a host program, not by hand.",
-            advice="Use `stemline install` to put the bridge into your host, or `stemline separate` for files.",
+            advice="Run `stemline install` to install the bridge of your host, or `stemline separate` for files.",
         )
     incoming, outgoing = claim_standard_streams()
 

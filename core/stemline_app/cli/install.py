@@ -1,4 +1,4 @@
-"""`stemline install`: puts a bridge where its host program looks for it."""
+"""`stemline install`: install the bridge of a host program, or remove it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from stemline_app.cli.options import add_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
     from stemline.hosts.registry import host_list
 
-    parser = subparsers.add_parser("install", help="put a bridge into a host program", description=__doc__)
+    parser = subparsers.add_parser(
+        "install",
+        help="install the bridge of a host program",
+        description="Install the bridge of a host program, or remove it.",
+    )
     parser.add_argument("target", choices=host_list().install_targets, help="the host program")
-    parser.add_argument("--uninstall", action="store_true", help="take it away again")
+    parser.add_argument("--uninstall", action="store_true", help="remove the bridge")
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Install or uninstall, and print what was done."""
     from stemline.hosts.registry import load_installer
 
     host = load_installer(args.target)

@@ -1,4 +1,4 @@
-"""`stemline jobs`: what the server works on; cancel it, or try again what failed."""
+"""`stemline jobs`: list, cancel and retry jobs of the server."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("jobs", help="list, cancel and retry jobs", description=__doc__)
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "jobs",
+        help="list, cancel and retry jobs",
+        description="List the jobs of the server, cancel them, or retry failed ones.",
+    )
     parser.add_argument("action", nargs="?", choices=("list", "cancel", "retry"), default="list")
-    parser.add_argument("names", nargs="*", metavar="JOB", help="names of jobs, as `stemline jobs` lists them")
-    parser.add_argument("--batch", default="", metavar="ID", help="all jobs of this batch")
-    parser.add_argument("--all", action="store_true", help="all jobs; when listing, ended ones of long ago too")
+    parser.add_argument("names", nargs="*", metavar="JOB", help="jobs, by the names that `stemline jobs` lists")
+    parser.add_argument("--batch", default="", metavar="ID", help="the jobs of one batch")
+    parser.add_argument("--all", action="store_true", help="all jobs; without it, the list ends after the newest 50")
     add_server(parser)
     add_json(parser)
     parser.set_defaults(func=run)
@@ -29,10 +34,11 @@ _SHOWN = 50
 
 
 def run(args: argparse.Namespace) -> int:
+    """List, cancel or retry. Return 1 when a named job is unknown."""
     from stemline.client import connect
 
     if args.action != "list" and not (args.names or args.batch or args.all):
-        raise UsageError(f"Which jobs should I {args.action}?", advice="Give their names, --batch ID or --all.")
+        raise UsageError(f"No jobs to {args.action} are named.", advice="Give their names, --batch ID or --all.")
     with connect(args.server) as client:
         if args.action == "cancel":
             jobs, errors = _cancel(client, args)
@@ -51,7 +57,7 @@ _Jobs = tuple[list["Job"], list[tuple[str, StemlineError]]]
 
 
 def _chosen(client: Client, args: argparse.Namespace) -> _Jobs:
-    """The jobs that the arguments name, and what could not be found."""
+    """Return the jobs that the arguments name, and an error for each name that the server does not know."""
     if not args.names:
         everything = args.all or args.json or args.action != "list"
         return list(islice(client.jobs(args.batch), None if everything else _SHOWN + 1)), []
@@ -66,8 +72,8 @@ def _chosen(client: Client, args: argparse.Namespace) -> _Jobs:
 
 
 def _unknown() -> SeparationError:
-    advice = "See those there are with `stemline jobs --all`."
-    return SeparationError("The server knows no such job.", code=Code.JOB_UNKNOWN, advice=advice)
+    advice = "`stemline jobs --all` lists the jobs."
+    return SeparationError("The server does not know this job.", code=Code.JOB_UNKNOWN, advice=advice)
 
 
 def _cancel(client: Client, args: argparse.Namespace) -> _Jobs:
@@ -88,7 +94,7 @@ def _show(jobs: list[Job], errors: list[tuple[str, StemlineError]], *, more: boo
     if jobs or not errors:
         write_table(columns, map(_row, jobs[:_SHOWN] if more else jobs))
     if more:
-        write_line("There are older ones: see them with --all.")
+        write_line("There are older jobs; --all lists them.")
     for about, error in errors:
         write_line(f"{about}: {error}")
 

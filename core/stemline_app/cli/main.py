@@ -1,4 +1,4 @@
-"""`stemline`: finds the command, runs it, and turns every error into one sentence and an exit code."""
+"""The `stemline` command: find the subcommand, parse its options, run it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import sys
 from stemline._version import __version__
 
 COMMANDS = {
-    "separate": "stems of files",
-    "batch": "stems of a whole edit",
-    "verify": "what a stem file says of its making, and whether it still is that",
-    "serve": "run the inference server",
+    "separate": "separate media files",
+    "batch": "separate a whole edit",
+    "verify": "check stem files against their records",
+    "serve": "run the separation server",
     "stop": "stop the private server",
-    "models": "models, and what they can do here",
-    "jobs": "list, cancel or retry the server's jobs",
-    "cache": "show, limit or clear what is kept",
-    "doctor": "what works, what does not, and what to do",
-    "panel": "the panel: hear, mark, separate, compare, put back",
-    "host": "the companion process of a host program",
-    "install": "put a bridge into a host program",
+    "models": "list models and what they can do here",
+    "jobs": "list, cancel and retry the server's jobs",
+    "cache": "show, limit and clear the cache",
+    "doctor": "check this installation and say what to do",
+    "panel": "open the panel: hear, mark, separate, compare, apply",
+    "host": "run the companion of a host program",
+    "install": "install the bridge of a host program",
 }
 """Shown by `--help` without importing the commands themselves."""
 
 
 def build_parser(argv: list[str]) -> argparse.ArgumentParser:
-    """A parser that knows the options of the one command that `argv` names."""
+    """Return a parser with the options of the one command that `argv` names."""
     parser = argparse.ArgumentParser(
         prog="stemline",
-        description="Pull any sound out of a file or an edit by saying what it is.",
+        description="Separate any sound from a file or an edit by naming it.",
         epilog="Exit codes: 0 done, 1 something failed, 2 wrong usage or unreadable input, 3 no server, "
         "130 interrupted.",
     )
@@ -45,7 +45,7 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; the exit code is the return value."""
+    """Run one command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     args = build_parser(argv).parse_args(argv)
 

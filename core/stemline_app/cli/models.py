@@ -1,4 +1,4 @@
-"""`stemline models`: the models of the server, whether they can run, and what prompts they take."""
+"""`stemline models`: list the models of the server, whether they can run, and the prompts that they take."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("models", help="engines and models, and what prompts they take", description=__doc__)
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list models and the prompts that they take",
+        description="List the models of the server, whether they can run, and the prompts that they take.",
+    )
     add_server(parser)
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Print a line for each model."""
     from stemline import paths
     from stemline.client import connect
 
@@ -30,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
         write_json([_facts(model, default) for model in models])
         return 0
     rows = [_row(model, default) for model in models]
-    write_table(("model", "ready", "prompts", "rate", "what to know", "licence"), rows)
-    write_line(f"Weights you hold yourself go into {paths.models_dir()}")
+    write_table(("model", "ready", "prompts", "rate", "description", "licence"), rows)
+    write_line(f"Folder for weights of your own: {paths.models_dir()}")
     return 0
 
 

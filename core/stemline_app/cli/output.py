@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
-    """A bar on stderr where that is a terminal; a line for each tenth where it is not."""
+    """Show a bar on stderr if that is a terminal, and a line for each tenth otherwise."""
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -44,7 +44,7 @@ _WIDE = 200
 
 
 class _Lines:
-    """Progress for a log: says when another tenth is done."""
+    """Progress for a log: one line for each tenth."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -119,9 +119,10 @@ def say_edit_notices(result: RunResult) -> None:
 
 
 def skip_line(skip: Skip) -> str:
+    """Return the line for a skipped clip."""
     return f"skipped: {_place(skip)}: {skip.reason} [{skip.code}]"
 
 
 def _place(of: Skip | Failure) -> str:
-    """A clip on a track; a plain file is both."""
+    """Return clip and track; a media file is both."""
     return of.clip if of.clip == of.track else f"{of.clip} on {of.track}"

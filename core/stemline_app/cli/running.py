@@ -1,4 +1,4 @@
-"""Runs a parsed command: every error becomes one sentence on stderr and an exit code."""
+"""Run a parsed command: every error becomes one sentence on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stemline_app.cli.answers import say
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     try:
         return int(args.func(args))
     except StemlineError as error:
@@ -19,9 +20,9 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _fail(Cancelled(), args)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output is gone: there is nobody to tell
+        sys.stderr.close()  # the reader of the output is gone
         return 1
-    except Exception as error:  # noqa: BLE001 - the outermost frame: a fault of ours is told in a sentence too
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a fault of Stemline becomes a sentence, too
         return _fail(report_crash(error), args)
 
 

@@ -1,4 +1,4 @@
-"""`stemline serve`: runs the gRPC server in the foreground, for programs of this machine or, with TLS, of others."""
+"""`stemline serve`: run the separation server in the foreground."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from stemline.errors import NoServerError
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("serve", help="run the gRPC server", description=__doc__)
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the separation server",
+        description="Run the separation server in the foreground, for this machine or, with TLS, for others.",
+    )
     try:
         from stemline_server.config import add_arguments  # imports no more than argparse
     except ModuleNotFoundError:
@@ -19,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns when the server has been told to stop. Raises NoServerError when it is not installed or cannot listen."""
+    """Run until the server is stopped. Raises NoServerError when it is not installed or cannot listen."""
     from stemline.extras import install_command
 
     try:

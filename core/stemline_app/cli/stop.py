@@ -1,4 +1,4 @@
-"""`stemline stop`: stops the private server. Its jobs stay and go on with the next one."""
+"""`stemline stop`: stop the private server."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from stemline_app.cli.options import add_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("stop", help="stop the private server", description=__doc__)
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "stop",
+        help="stop the private server",
+        description="Stop the private server. Its jobs go on when the next one starts.",
+    )
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    """Stop the server if it runs."""
     from stemline.client import stop_private
 
     stopped = stop_private()

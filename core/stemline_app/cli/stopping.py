@@ -1,4 +1,4 @@
-"""Ctrl-C, `kill` and a closed terminal while a command separates."""
+"""Signals that stop a command while it separates."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class Stop:
-    """Whether the user wants the work to stop. Outside of `gently` the first signal raises KeyboardInterrupt, within it
-    the second: raised in the middle of a call of gRPC, it can leave a lock held that everybody waits for.
+    """A request to stop, made by a signal.
+
+    Outside `gently` the first signal raises KeyboardInterrupt, inside it the second one does: raised in the middle of a
+    gRPC call, it can leave a lock held for ever.
     """
 
     def __init__(self) -> None:
+        """Start without a request."""
         self._asked = self._gentle = False
 
     def asked(self) -> bool:
+        """Return whether the work should stop."""
         return self._asked
 
     @contextlib.contextmanager
     def gently(self) -> Iterator[None]:
-        """Meanwhile somebody looks at `asked` often and ends in good order."""
+        """Let the block poll `asked` and stop in good order."""
         self._gentle = True
         try:
             yield
@@ -31,7 +35,7 @@ class Stop:
             self._gentle = False
 
     def hear(self, _number: int, _frame: FrameType | None) -> None:
-        """The handler of the signals."""
+        """Handle a signal."""
         if self._asked or not self._gentle:
             raise KeyboardInterrupt
         self._asked = True
@@ -39,13 +43,13 @@ class Stop:
 
 @contextlib.contextmanager
 def stop_by_signal() -> Iterator[Stop]:
-    """Whatever ends the command ends its work in good order: jobs are cancelled, what is done stays."""
+    """Turn Ctrl-C, `kill` and a closed terminal into a `Stop`: jobs are cancelled, finished files stay."""
     stop = Stop()
     before = {}
     for name in _SIGNALS:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            before[number] = signal.signal(number, stop.hear)  # `nohup` ignores SIGHUP, and goes on doing so
+            before[number] = signal.signal(number, stop.hear)  # `nohup` ignores SIGHUP; that stays so
     try:
         yield stop
     finally:

@@ -110,7 +110,7 @@ def test_the_doctor_does_not_send_to_the_doctor(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_cancel_needs_to_know_what(command: Command) -> None:
-    with pytest.raises(UsageError, match="Which jobs"):
+    with pytest.raises(UsageError, match="No jobs to"):
         command("jobs", "cancel")
     assert find_private() is None
 

@@ -18,7 +18,7 @@ DESCRIPTION = HostDescription(
         ".drt": "In DaVinci Resolve, choose File > Export > Timeline and the type OpenTimelineIO.",
         ".fcpxml": FCPXML_ADVICE,
         ".fcpxmld": FCPXML_ADVICE,
-        ".kdenlive": "In Kdenlive 25.04 or later, choose File > Export OpenTimelineIO.",
+        ".kdenlive": "In Kdenlive 25.04 or later, export the project as OpenTimelineIO.",
         ".mlt": "In Shotcut, choose File > Export > EDL.",
         ".prproj": "In Premiere Pro, choose File > Export > Final Cut Pro XML.",
     },

@@ -32,7 +32,7 @@ from stemline_app.cli import main
 from stemline_app.doctor.hosts import host_checks
 
 Announce = Callable[..., None]
-ADVICE = "In Kdenlive 25.04 or later, choose File > Export OpenTimelineIO."
+ADVICE = "In Kdenlive 25.04 or later, export the project as OpenTimelineIO."
 
 
 @pytest.fixture

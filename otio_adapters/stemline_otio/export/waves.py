@@ -105,9 +105,9 @@ def check_names(names: str) -> None:
         fields = {name for _, name, _, _ in string.Formatter().parse(names) if name is not None}
         names.format(**dict.fromkeys(_FIELDS, "x"))
     except (ValueError, LookupError, AttributeError) as error:
-        raise UsageError(f"--names cannot be read: {names[:80]!r}.", advice=f"Its fields: {known}.") from error
+        raise UsageError(f"--name-template cannot be read: {names[:80]!r}.", advice=f"Its fields: {known}.") from error
     if not fields <= set(_FIELDS) or not fields:
-        raise UsageError(f"--names has no field of its own: {names[:80]!r}.", advice=f"Its fields: {known}.")
+        raise UsageError(f"--name-template has no field: {names[:80]!r}.", advice=f"Its fields: {known}.")
 
 
 def waves_of(sequence: Sequence, options: WaveOptions) -> list[Wave]:

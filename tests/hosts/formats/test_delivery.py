@@ -94,7 +94,7 @@ def test_final_cut_xml_takes_mono_legs_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", ["same", "{nothing}", "{clip", "{clip.__class__}", "{}"])
 def test_a_template_of_names_that_makes_none_is_refused(names: str) -> None:
-    with pytest.raises(UsageError, match="--names"):
+    with pytest.raises(UsageError, match="--name-template"):
         check_names(names)
 
 

@@ -75,7 +75,9 @@ class LayerReader:
         stride = max(1, -(-seconds // _MEASURED_S))
         places = range(part.start_sample, part.start_sample + seconds * second, stride * second)
         return measure_loudness(
-            (reader.read(first + at, first + min(at + second, part.end_sample)) for at in places), second
+            (reader.read(first + at, first + min(at + second, part.end_sample)) for at in places),
+            second,
+            reader.layout,
         )
 
     def close(self) -> None:

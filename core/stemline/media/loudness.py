@@ -1,19 +1,20 @@
-"""How loud a sound is to people: integrated loudness after ITU-R BS.1770, for comparing stems at one level."""
+"""Integrated loudness after ITU-R BS.1770, for comparing stems at one level."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
+import av
 import numpy as np
-import numpy.typing as npt
+from av.filter import Graph
 
 from stemline.media.samples import FloatBlock
 
 SILENT_LUFS = -70.0
-_OFFSET = -0.691
 _BLOCK_S = 0.4
-_RELATIVE_GATE = -10.0
+_INTEGRATED = "lavfi.r128.I"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,58 +26,78 @@ class Loudness:
 
     @property
     def silent(self) -> bool:
+        """Whether nothing is heard."""
         return self.lufs <= SILENT_LUFS
 
 
-def measure_loudness(blocks: Iterable[FloatBlock], sample_rate: int) -> Loudness:
-    """The loudness of blocks [channels, n] of one sound, all channels weighted 1.
+def measure_loudness(blocks: Iterable[FloatBlock], sample_rate: int, layout: str = "") -> Loudness:
+    """Measure the integrated loudness of one sound with FFmpeg's `ebur128` filter.
 
-    Each is cut into stretches of 400 ms, gated at -70 LUFS and 10 LU below the mean. The K weighting is applied to the
-    spectrum of a stretch, which agrees with the filters of the recommendation to a few hundredths for steady sound.
-    A sound shorter than a stretch is one, filled up with silence.
+    Args:
+        blocks: The sound in order, each block [channels, n] of float32 at full scale 1.0. A sound shorter than the
+            400 ms that the measurement works on counts as one that silence follows.
+        sample_rate: Samples per second.
+        layout: FFmpeg's name of the channel layout, which weights the surround channels and leaves the LFE out. Where
+            it is empty all channels count alike.
     """
-    size = round(_BLOCK_S * sample_rate)
-    weights = _k_weighting(size, sample_rate)
-    powers: list[npt.NDArray[np.float64]] = []
-    peak = 0.0
+    meter: _Meter | None = None
+    peak, length = 0.0, 0
+    channels = 1
     for block in blocks:
-        if block.size:
-            peak = max(peak, float(np.abs(block).max()))
-        if block.size and not powers and block.shape[1] < size:
-            block = np.pad(block, ((0, 0), (0, size - block.shape[1])))  # noqa: PLW2901 - the same, as one stretch
-        whole = block.shape[1] // size
-        if whole:
-            stretches = block[:, : whole * size].reshape(block.shape[0], whole, size)
-            power = np.abs(np.fft.rfft(stretches, axis=2)) ** 2 @ weights
-            powers.append(power.sum(axis=0))
-    return Loudness(_gated(np.concatenate(powers) if powers else np.zeros(0)), peak)
+        if not block.size:
+            continue
+        channels = block.shape[0]
+        meter = meter or _Meter(sample_rate, layout or _unnamed(channels))
+        peak = max(peak, float(np.abs(block).max()))
+        length += block.shape[1]
+        meter.add(block)
+    if meter is None:
+        return Loudness(SILENT_LUFS, 0.0)
+    missing = round(_BLOCK_S * sample_rate) - length
+    if missing > 0:
+        meter.add(np.zeros((channels, missing), np.float32))
+    return Loudness(max(SILENT_LUFS, meter.finish()), peak)
 
 
-def _gated(powers: npt.NDArray[np.float64]) -> float:
-    heard = powers[powers > _power(SILENT_LUFS)]
-    if not heard.size:
-        return SILENT_LUFS
-    heard = heard[heard > heard.mean() * 10 ** (_RELATIVE_GATE / 10)]
-    return max(SILENT_LUFS, float(_OFFSET + 10 * np.log10(heard.mean())))
+def _unnamed(channels: int) -> str:
+    return {1: "mono", 2: "stereo"}.get(channels, f"{channels} channels")
 
 
-def _power(lufs: float) -> float:
-    return float(10 ** ((lufs - _OFFSET) / 10))
+class _Meter:
+    """The filter `ebur128`, fed block by block."""
 
+    def __init__(self, sample_rate: int, layout: str) -> None:
+        self._rate, self._layout = sample_rate, layout
+        self._graph = Graph()
+        self._source = self._graph.add_abuffer(
+            sample_rate=sample_rate, format="fltp", layout=layout, time_base=Fraction(1, sample_rate)
+        )
+        measuring = self._graph.add("ebur128", "metadata=1:framelog=quiet")
+        self._sink = self._graph.add("abuffersink")
+        self._source.link_to(measuring)
+        measuring.link_to(self._sink)
+        self._graph.configure()
+        self._length = 0
+        self._lufs = SILENT_LUFS
 
-def _k_weighting(size: int, sample_rate: int) -> npt.NDArray[np.float64]:
-    """What turns the squared spectrum of `size` samples into mean power: Parseval's factor times |H|^2 of the shelf
-    and the high-pass of BS.1770-4, whose analogue prototypes are given here so that every rate is served.
-    """
-    s = 2j * np.pi * np.fft.rfftfreq(size, 1 / sample_rate)
-    shelf_w, shelf_q, gain_db = 2 * np.pi * 1681.974450955533, 0.7071752369554196, 3.999843853973347
-    high = 10 ** (gain_db / 20)
-    band = high**0.4996667741545416
-    below = s**2 + s * shelf_w / shelf_q + shelf_w**2
-    shelf = (high * s**2 + band * s * shelf_w / shelf_q + shelf_w**2) / below
-    cut_w, cut_q = 2 * np.pi * 38.13547087602444, 0.5003270373238773
-    cut = s**2 / (s**2 + s * cut_w / cut_q + cut_w**2)
-    weights = np.abs(shelf * cut) ** 2 * 2 / size**2
-    if size % 2 == 0:
-        weights[-1] /= 2
-    return np.asarray(weights, np.float64)
+    def add(self, block: FloatBlock) -> None:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=self._layout)
+        frame.sample_rate, frame.pts = self._rate, self._length
+        self._length += block.shape[1]
+        self._source.push(frame)
+        self._take_results()
+
+    def finish(self) -> float:
+        self._source.push(None)
+        self._take_results()
+        return self._lufs
+
+    def _take_results(self) -> None:
+        while True:
+            try:
+                frame = self._sink.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            text = frame.metadata.get(_INTEGRATED)
+            if text is not None and np.isfinite(float(text)):
+                self._lufs = float(text)

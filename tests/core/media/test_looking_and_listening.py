@@ -102,6 +102,30 @@ def test_low_tones_count_for_less() -> None:
     assert high == pytest.approx(middle + 3.3, abs=0.3)
 
 
+@pytest.mark.parametrize(
+    ("layout", "count", "channel", "weight_db"),
+    [("5.1", 6, 3, None), ("5.1", 6, 4, 1.5), ("5.1", 6, 2, 0.0), ("quad", 4, 0, 0.0)],
+)
+def test_surround_channels_weigh_more_and_the_lfe_does_not_count(
+    layout: str, count: int, channel: int, weight_db: float | None
+) -> None:
+    """ITU-R BS.1770-4, table 3; the channels of a sound whose layout is not known count alike."""
+    sound = np.zeros((count, 3 * RATE), np.float32)
+    sound[channel] = sine(1000, -20, 3)
+    alone = measure_loudness([sine(1000, -20, 3)], RATE).lufs
+    found = measure_loudness([sound], RATE, layout)
+    assert found.silent if weight_db is None else found.lufs == pytest.approx(alone + weight_db, abs=0.02)
+    assert measure_loudness([sound], RATE).lufs == pytest.approx(alone, abs=0.02)
+
+
+@pytest.mark.parametrize("step", [1, 4800, 12_345])
+def test_loudness_does_not_depend_on_the_blocks(step: int) -> None:
+    sound = np.repeat(sine(1000, -23, 1), 2, axis=0)
+    parts = (sound[:, start : start + step] for start in range(0, RATE if step > 1 else 500, step))
+    whole = measure_loudness([sound[:, : RATE if step > 1 else 500]], RATE)
+    assert measure_loudness(parts, RATE) == whole
+
+
 @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.399])
 def test_a_sound_shorter_than_a_stretch_is_heard(seconds: float) -> None:
     """It counts as a stretch filled up with silence."""

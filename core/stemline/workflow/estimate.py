@@ -1,4 +1,4 @@
-"""What a run would take: time from how fast this machine was before, disk from the plan."""
+"""Estimate a run: the disk space from its plan, the time from the speed of earlier runs."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from typing import Any
 
 from stemline.errors import Code, OutputError, StemlineError
 from stemline.files import write_json
+from stemline.media import SampleFormat
 from stemline.paths import cache_dir
 from stemline.workflow.derived_tracks import derived_names
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.results import Estimate
+from stemline.workflow.segment_writer import written_format
 from stemline.workflow.settings import RunSettings
 
-_BYTES_PER_SAMPLE = {"wav24": 3, "wav32f": 4, "flac": 3}
+_BYTES_PER_SAMPLE = {SampleFormat.WAV24: 3, SampleFormat.WAV32F: 4, SampleFormat.FLAC: 3}
 _RESERVE_BYTES = 1 << 20
 _DEFAULT_MODEL = "embedded"
 
 
 def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
-    """Counts work and bytes; `engine_s` from this machine's earlier runs of the model. A silent prompt is counted as
-    work.
+    """Return the work, bytes and time of a planned run.
+
+    The time comes from earlier runs of the model on this machine. A silent stem counts as work.
     """
-    width = _BYTES_PER_SAMPLE[settings.sample_format or "wav24"]
     sets = len(prepared.stems) + 1 + len(derived_names(settings))
     facts = prepared.facts
+    widths = {source: _BYTES_PER_SAMPLE[written_format(source, settings.sample_format)] for source in facts}
     written = sum(
-        segment.range.length * facts[segment.source].channels * width * sets for segment in prepared.plan.segments
+        part.range.length * facts[part.source].channels * widths[part.source] * sets for part in prepared.plan.segments
     )
-    kept = sum(job.extent.range.length * facts[job.extent.source].channels * 4 for job in prepared.plan.jobs)
+    cached = sum(job.extent.range.length * facts[job.extent.source].channels * 4 for job in prepared.plan.jobs)
     speed = known_speed(settings.model or _DEFAULT_MODEL)
     return Estimate(
         audio_s=prepared.audio_s,
         jobs=len(prepared.plan.jobs),
         files=len(prepared.plan.segments) * sets,
         output_bytes=written,
-        cache_bytes=kept,
+        cache_bytes=cached,
         free_bytes=_free_bytes(settings.output_dir),
         engine_s=prepared.audio_s / speed if speed else None,
         skipped=prepared.skipped,
@@ -46,7 +49,11 @@ def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
 
 
 def check_room(expected: Estimate, folder: Path) -> None:
-    """Raises OutputError (DISK_FULL) when the results can never fit, before any work is done."""
+    """Check that the results fit on the disk.
+
+    Raises:
+        OutputError: DISK_FULL.
+    """
     missing = expected.output_bytes - _written_before(folder)
     if missing > 0 and missing + _RESERVE_BYTES > expected.free_bytes:
         raise OutputError(
@@ -58,7 +65,7 @@ def check_room(expected: Estimate, folder: Path) -> None:
 
 
 def _written_before(folder: Path) -> int:
-    """Bytes of the stems that stand there, each beside its record: an interrupted run needs room for the rest alone."""
+    """Return the bytes of the stems that have a sidecar: an interrupted run needs room only for the others."""
     held = 0
     for record in (*folder.glob("*.json"), *(folder / "stems").glob("*.json")):
         for suffix in (".wav", ".flac"):
@@ -68,13 +75,19 @@ def _written_before(folder: Path) -> int:
 
 
 def known_speed(model: str) -> float:
-    """Seconds of media per second of computing in the latest run of `model` here; 0 when there was none."""
+    """Return the seconds of media per second of computing in the last run of `model`; 0 if there was none."""
     speed = _speeds().get(model, 0.0)
     return float(speed) if isinstance(speed, int | float) and speed > 0 else 0.0
 
 
 def remember_speed(model: str, audio_s: float, engine_s: float) -> None:
-    """Notes how fast `model` was: seconds of media over all jobs, and of computing. Losing the note does no harm."""
+    """Store the speed of `model` for later estimates. A speed that cannot be stored is lost without an error.
+
+    Args:
+        model: Id of the model.
+        audio_s: Seconds of media in all jobs.
+        engine_s: Seconds of computing.
+    """
     if engine_s <= 0 or audio_s <= 0:
         return
     try:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.client import Client, Job, MediaReader, Stem
-from stemline.clips import RESIDUAL, SampleRange
+from stemline.clips import RESIDUAL, MediaSource, SampleRange
 from stemline.errors import WarningCode
 from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
@@ -53,6 +53,11 @@ class Target:
         self._reader.close()
 
 
+def written_format(source: MediaSource, chosen: str | None) -> SampleFormat:
+    """Return the format of stem files: the chosen one, else the one that holds the source without loss."""
+    return SampleFormat(chosen) if chosen else default_sample_format(source)
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentWork:
     """A segment whose files are to be written.
@@ -91,7 +96,7 @@ def write_segment(
     def tags(name: str) -> StemTags:
         return stem_tags(records[name], work.recipe.facts, work.fingerprints[name])
 
-    sample_format = SampleFormat(work.recipe.settings.sample_format or default_sample_format(segment.source))
+    sample_format = written_format(segment.source, work.recipe.settings.sample_format)
     targets: dict[str, Target | None] = {}
     with ExitStack() as stack:
         for name, job in jobs.items():

@@ -51,18 +51,18 @@ def output_error(path: Path, error: OSError) -> OutputError:
     """Return the error for a failed write to `path`."""
     if error.errno == errno.ENOSPC:
         return OutputError(
-            f"The disk is full: {path} cannot be written.",
+            f"The disk is full: {printable(path)} cannot be written.",
             code=Code.DISK_FULL,
             advice="Free some space and run again. Finished work is reused.",
         )
     if error.errno == errno.EDQUOT:
         return OutputError(
-            f"Your disk quota is used up: {path} cannot be written.",
+            f"Your disk quota is used up: {printable(path)} cannot be written.",
             code=Code.DISK_QUOTA,
             advice="Free some space and run again. Finished work is reused.",
         )
     return OutputError(
-        f"{path} cannot be written: {error.strerror or error}.",
+        f"{printable(path)} cannot be written: {error.strerror or error}.",
         code=Code.OUTPUT_UNWRITABLE,
         advice="Check the folder's permissions, or choose another folder.",
     )
@@ -71,3 +71,10 @@ def output_error(path: Path, error: OSError) -> OutputError:
 def is_full(error: OSError) -> bool:
     """Return whether the disk, or the user's quota on it, is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def printable(path: str | Path) -> str:
+    """Return a path as text for a message: control characters escaped, at most 300 characters."""
+    text = str(path)
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return shown if len(shown) <= 300 else f"{shown[:140]}…{shown[-140:]}"

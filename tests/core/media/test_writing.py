@@ -258,7 +258,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="could not be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         open_writer(tmp_path / "none" / "a.wav", AudioFormat(SampleFormat.WAV24, 48_000, 1))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError
-from stemline.media.decode.container import printable
+from stemline.files import printable
 from stemline.media.decode.exact_reader import TrueRanges
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache

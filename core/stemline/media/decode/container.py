@@ -14,6 +14,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from stemline.errors import Code, MediaError
+from stemline.files import printable
 from stemline.media.decode.spliced_file import open_spliced
 from stemline.media.decode.truncation import is_cut_mp4
 from stemline.media.decode.wave_layout import open_repaired
@@ -29,13 +30,6 @@ _RIFF = (b"RIFF", b"RF64", b"BW64")
 _URL = re.compile(r"(?:^|[/\\])(file|ftps?|https?|rtmps?|rtsp|s3|gs|sftp|smb|srt|udp|tcp):/+[^/]", re.IGNORECASE)
 _CHECKED = ("wavpack", "tta", "ape", "tak")  # damaged blocks would be numbers of any size
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "enable_drefs": "0"}
-
-
-def printable(path: str | Path) -> str:
-    """Return a path as text for a message: control characters escaped, at most 300 characters."""
-    text = str(path)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    return shown if len(shown) <= 300 else f"{shown[:140]}…{shown[-140:]}"
 
 
 def stat_media(path: str | Path) -> tuple[int, int, int]:

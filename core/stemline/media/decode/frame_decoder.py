@@ -28,8 +28,9 @@ from av.container import InputContainer
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, MediaError
+from stemline.files import printable
 from stemline.media.decode.channel_map import channel_names, channel_sources
-from stemline.media.decode.container import audio_stream, open_container, open_part, printable, seek_stream
+from stemline.media.decode.container import audio_stream, open_container, open_part, seek_stream
 from stemline.media.decode.packets import CORRUPT, LOST, PacketDecoder
 from stemline.media.decode.truncation import has_matroska_damage
 from stemline.timebase import round_half_up

@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from stemline.clips import SampleRange
+from stemline.files import output_errors
 from stemline.locks import file_lock
 from stemline.media.decode.container import stat_media, unreadable
 from stemline.media.decode.frame_decoder import FrameDecoder
@@ -22,7 +23,6 @@ from stemline.media.decode.range_decoder import RangeDecoder
 from stemline.media.decode.stream_index import StreamFacts
 from stemline.media.samples import FloatBlock, interleaved
 from stemline.media.wave.pcm_f32 import bare_bytes
-from stemline.media.wave.stem_writer import disk_errors
 
 _BLOCK_SAMPLES = 1 << 17
 _ABANDONED_S = 86_400
@@ -69,10 +69,10 @@ class PcmCache:
 
     def open(self, path: str, facts: StreamFacts) -> DecodedSound:
         """The whole stream, decoded now if it is not here yet. Raises MediaError, OutputError (full disk)."""
-        with disk_errors(self.folder):
+        with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         key, about = _identity(path, facts)
-        with disk_errors(self.folder), file_lock(self.folder / f"{key}.lock"):
+        with output_errors(self.folder), file_lock(self.folder / f"{key}.lock"):
             sound = self.folder / f"{key}.f32"
             with contextlib.suppress(FileNotFoundError):
                 os.utime(sound)  # in use: the last to be dropped by others

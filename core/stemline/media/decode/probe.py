@@ -9,7 +9,8 @@ from pathlib import Path
 
 from stemline.clips import MediaFacts, MediaSource, TimeRange
 from stemline.errors import Code, MediaError
-from stemline.media.decode.container import moving_video, open_container, printable, stat_media, unreadable
+from stemline.files import printable
+from stemline.media.decode.container import moving_video, open_container, stat_media, unreadable
 from stemline.media.decode.stream_index import StreamFacts, describe_streams, stream_facts
 from stemline.media.decode.timecode import source_timecode, time_reference, video_frame_rate
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode

@@ -12,7 +12,8 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from stemline.errors import Code, MediaError
-from stemline.media.decode.container import audio_stream, open_container, printable, stat_media, unreadable
+from stemline.files import printable
+from stemline.media.decode.container import audio_stream, open_container, stat_media, unreadable
 from stemline.media.decode.frame_decoder import raw_samples
 from stemline.media.decode.packets import decoded_frames
 from stemline.media.samples import pack_int24

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
-import os
-import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from stemline.errors import Code, OutputError
-from stemline.media.decode.container import printable
+from stemline.files import output_errors
 from stemline.media.samples import FloatBlock, SampleFormat
 from stemline.media.wave.tags import StemTags
+from stemline_bridge.atomic import part_path, put_in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +38,8 @@ class StemWriter(ABC):
         self.length_samples = 0
         self.audio_sha256 = ""
         self._sha = hashlib.sha256()
-        self._part = path.with_name(f".{path.name[:180]}.{os.getpid()}-{secrets.token_hex(4)}.part")
-        with disk_errors(path):
+        self._part = part_path(path)
+        with output_errors(path):
             self._file: BinaryIO = self._part.open("x+b", buffering=0)
             try:
                 self._begin()
@@ -59,7 +55,7 @@ class StemWriter(ABC):
             raise ValueError(f"a block of shape {block.shape}, expected [{self.audio_format.channels}, n]")
         if block.shape[1] == 0:
             return
-        with disk_errors(self.path):
+        with output_errors(self.path):
             self._put(block)
         self.length_samples += block.shape[1]
 
@@ -77,11 +73,11 @@ class StemWriter(ABC):
         if self._file.closed:
             return
         try:
-            with disk_errors(self.path):
+            with output_errors(self.path):
                 self.audio_sha256 = self._sha.hexdigest()
                 self._finish()
                 self._file.close()
-                self._part.replace(self.path)
+                put_in_place(self._part, self.path)
         except BaseException:
             self._discard()
             raise
@@ -118,27 +114,3 @@ def coding_history(tags: StemTags, form: AudioFormat) -> str:
 def stamped(metadata: Mapping[str, object], audio_sha256: str) -> dict[str, object]:
     """The metadata with the hash of the audio that it belongs to."""
     return {**metadata, "audio_sha256": audio_sha256}
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns what the system says of a failed write into an OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise output_error(path, error) from error
-
-
-def output_error(path: Path, error: OSError) -> OutputError:
-    """The one clear sentence for a write that failed."""
-    if error.errno == errno.ENOSPC:
-        return OutputError(
-            f"The disk is full: {printable(path)} could not be written.", advice="Free some space.", code=Code.DISK_FULL
-        )
-    if error.errno == errno.EDQUOT:
-        return OutputError(
-            f"Your disk quota is used up: {printable(path)} could not be written.",
-            advice="Free some space.",
-            code=Code.DISK_QUOTA,
-        )
-    return OutputError(f"{printable(path)} could not be written: {error.strerror or error}.")

@@ -1,4 +1,4 @@
-"""A panel without a display, and the real private server behind it."""
+"""A panel without a display, on a real private server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OpenPanel = Callable[..., Panel]
 def open_panel(
     qapp: QApplication, qtbot: QtBot, shared_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[OpenPanel]:
-    """Opens panels as `stemline panel` does; every one of them ends with all its threads."""
+    """Return a function that opens panels as `stemline panel` does. All their threads end with the test."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     apply_theme(qapp)
     opened: list[Panel] = []

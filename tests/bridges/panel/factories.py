@@ -1,4 +1,4 @@
-"""Sessions of a panel on clips of a host, without a display."""
+"""Sessions, clips and outcomes of a panel on a host, without a display."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def session(*clips: ClipRange) -> Session:
 
 
 def stems_of(shown: ClipRange, stem: Path, *, rate: int = 48000, audition: bool = False) -> RunOutcome:
-    """A run on a clip that is shown, whose stem and residual are both the sound in one file."""
+    """Return a finished run on a clip, whose stem and residual are the same file."""
     request = RunRequest(
         (StemRequest("beep", TimelinePrompt("beep")),), (shown,), RunSettings(stem.parent / "out"), audition
     )

@@ -1,4 +1,4 @@
-"""What a user does with a panel, and what they see; and a sound card that keeps what it is given."""
+"""A panel under test: what a user does and sees, and a sound device that records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = 48000
 
 
 class FakeSink:
-    """Pulls when it is told to. With `missing` it is a machine without a sound device."""
+    """A sound device that pulls on demand. With `missing` opening it fails with that message."""
 
     def __init__(self, missing: str = "") -> None:
         self.missing = missing
@@ -45,7 +45,7 @@ class FakeSink:
         self._pull = None
 
     def hear(self, frames: int, timeout_s: float = 60.0) -> npt.NDArray[np.float32]:
-        """The next `frames` samples [frames, 2] that are not the silence of an empty buffer."""
+        """Return the next `frames` samples [frames, 2], skipping the silence of an empty buffer."""
         heard: list[npt.NDArray[np.float32]] = []
         deadline = time.monotonic() + timeout_s
         while sum(map(len, heard)) < frames:
@@ -58,7 +58,7 @@ class FakeSink:
         return np.concatenate(heard)
 
     def pull(self, frames: int) -> npt.NDArray[np.float32]:
-        """As the device does; silence while it is not open."""
+        """Pull as a device does; silence while it is not open."""
         pull = self._pull
         return pull(frames) if pull is not None else np.zeros((frames, 2), np.float32)
 
@@ -71,16 +71,16 @@ class Panel:
         self.window, self.session, self.playback = director.window, director.session, director.playback
 
     def until(self, seen: Callable[[], object], timeout_s: float = 180.0) -> None:
-        """Lets the window live until `seen` is true."""
+        """Run the event loop until `seen` returns true."""
         self.bot.waitUntil(lambda: bool(seen()), timeout=round(timeout_s * 1000))
 
     def ready(self) -> Panel:
-        """Until a clip is open, drawn and scanned, and there is a server."""
+        """Wait until a clip is open and the server is connected, and return the panel."""
         self.until(lambda: self.playback.clip is not None and self.session.server_ready)
         return self
 
     def until_shown(self) -> None:
-        """Until the chosen clip is the one that is open."""
+        """Wait until the chosen clip is open."""
         self.until(lambda: self.playback.clip and self.session.clip is self.playback.clip.clip)
 
     def type(self, text: str) -> None:
@@ -98,7 +98,7 @@ class Panel:
 
     @property
     def choice(self) -> str:
-        """The sound that is heard, by name."""
+        """The name of the layer that is heard."""
         return self.playback.player.choice
 
     def plays(self) -> bool:
@@ -112,14 +112,14 @@ class Panel:
         self.click(self.window.prompt.primary)
 
     def separate(self, text: str) -> QueueItem:
-        """Types, presses the big button, waits for the end."""
+        """Type a prompt, press the main button, and return the item when it has ended."""
         self.type(text)
         self.until(lambda: self.session.server_ready)
         self.trigger_primary()
         return self.ended()
 
     def ended(self) -> QueueItem:
-        """The newest item once nothing runs and nothing waits."""
+        """Wait until nothing runs or waits, and return the newest item."""
         self.until(lambda: all(item.state.ended for item in self.session.queue) and len(self.session.queue))
         return list(self.session.queue)[-1]
 
@@ -129,7 +129,7 @@ class Panel:
         return item
 
     def finish(self, outcome: RunOutcome, *, restored: bool = False) -> QueueItem:
-        """A run on what is open ends with this."""
+        """Finish a run on the open document with an outcome."""
         item = self.session.queue.add(outcome.request, ItemState.RUNNING, self.session.document_key)
         item.restored = restored
         self.session.queue.finish(item.number, outcome)
@@ -138,7 +138,7 @@ class Panel:
         return item
 
     def select(self, start: float, end: float) -> None:
-        """Drags over a part of the waveform."""
+        """Select a part of the waveform, in seconds."""
         from stemline.clips import TimeRange
 
         self.window.wave.selected.emit(TimeRange(Fraction(start), Fraction(end)))
@@ -150,7 +150,7 @@ class Panel:
 
 
 def tones(path: Path, seconds: float = 12.0, channels: int = 2, rate: int = RATE) -> Path:
-    """Quiet noise with three loud beeps of 440 Hz: at 2.0-2.5, 5.0-6.0 and 9.0-9.2 s."""
+    """Write quiet noise with three loud beeps of 440 Hz, at 2.0-2.5, 5.0-6.0 and 9.0-9.2 s."""
     time_s = np.arange(round(seconds * rate)) / rate
     sound = np.random.default_rng(1).normal(0, 0.004, (channels, len(time_s)))
     for start, end in ((2.0, 2.5), (5.0, 6.0), (9.0, 9.2)):

@@ -17,7 +17,7 @@ OpenPanel = Callable[..., Panel]
 def attended(
     runner: FakeHostRunner, open_panel: OpenPanel, **changes: Any
 ) -> Iterator[tuple[Panel, subprocess.Popen[bytes]]]:
-    """A panel whose child is the fake host."""
+    """Open a panel whose child is the fake host."""
     command = runner.command(runner.config("attend", (), **changes), "--child")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
         assert child.stdin is not None
@@ -33,6 +33,6 @@ def attended(
 
 
 def report(runner: FakeHostRunner) -> dict[str, Any]:
-    told = runner.report()
-    assert told["faults"] == []
-    return told
+    seen = runner.report()
+    assert seen["faults"] == []
+    return seen

@@ -1,4 +1,4 @@
-"""`stemline panel --host` with a user inside: it separates the first clip, applies the stems and closes the window."""
+"""`stemline panel --host` with a script inside: separate the first clip, apply the stems, close the window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stemline_panel.user_data import UserData
 
 
 def user(director: Director) -> Iterator[bool]:
-    """Yields whether to go on to the next step."""
+    """Do what a user does, one step after the other."""
     print("a library prints what it likes")  # must not reach the host
     yield from _until(lambda: director.playback.clip is not None and director.session.server_ready)
     director.session.settings.model = "noop"

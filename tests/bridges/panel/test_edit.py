@@ -1,4 +1,4 @@
-"""The panel on an OpenTimelineIO edit: it stays as it is, a new one with the stem tracks is written beside it."""
+"""The panel on an OpenTimelineIO edit, which it never changes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from stemline_otio import read_timeline
 
 @pytest.fixture
 def edit(tmp_path: Path) -> Path:
-    """A copy of the example."""
+    """Return a copy of the example edit."""
     shutil.copytree(ROOT / "examples" / "interview", tmp_path / "interview")
     return tmp_path / "interview" / "edit.otio"
 
 
-def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, edit: Path) -> None:
+def test_stems_are_written_beside_the_edit_and_taken_back(open_panel: OpenPanel, edit: Path) -> None:
     before = edit.read_bytes()
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
@@ -43,7 +43,7 @@ def test_an_edit_gets_its_stems_beside_it(open_panel: OpenPanel, edit: Path) -> 
     assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
 
 
-def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel, edit: Path) -> None:
+def test_a_second_clip_does_not_overwrite_the_result_of_the_first(open_panel: OpenPanel, edit: Path) -> None:
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     written = []
@@ -61,7 +61,7 @@ def test_a_second_clip_does_not_take_the_first_ones_place(open_panel: OpenPanel,
     assert [path.read_bytes() for path, _ in written] == [content for _, content in written]
 
 
-def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel: OpenPanel, edit: Path) -> None:
+def test_stems_of_an_old_export_are_not_applied_to_a_changed_edit(open_panel: OpenPanel, edit: Path) -> None:
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     item = panel.separate("speech")
@@ -84,8 +84,8 @@ def test_an_edit_that_was_exported_again_gets_no_stems_of_the_old_one(open_panel
     panel.until(lambda: again.applied)
 
 
-def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, edit: Path) -> None:
-    """Stepping back to a clip leaves the other's result in the window; the button is that of the clip."""
+def test_the_main_button_applies_the_result_of_the_shown_clip(open_panel: OpenPanel, edit: Path) -> None:
+    """Stepping back to a clip leaves the result of the other in the results view."""
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     first = panel.separate("speech")
@@ -101,8 +101,8 @@ def test_the_big_button_applies_what_it_is_about(open_panel: OpenPanel, edit: Pa
     assert second.applied is None
 
 
-def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPanel, edit: Path) -> None:
-    """Switching back and forth with clicks and zooms in between: nothing is read of a clip that is closed."""
+def test_input_while_a_clip_opens_never_reads_a_closed_clip(open_panel: OpenPanel, edit: Path) -> None:
+    """Step through clips with clicks and zooms in between."""
     panel = open_panel(edit).ready()
     for _ in range(8):
         panel.director.step_clip(1)
@@ -118,7 +118,7 @@ def test_what_is_done_while_another_clip_opens_waits_for_it(open_panel: OpenPane
     assert not panel.window.banner.isVisible()
 
 
-def test_a_written_edit_that_somebody_changed_is_kept(open_panel: OpenPanel, edit: Path) -> None:
+def test_a_written_edit_that_was_changed_is_not_deleted(open_panel: OpenPanel, edit: Path) -> None:
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     item = panel.separate("speech")

@@ -1,4 +1,4 @@
-"""No server, a server that dies, packages that are missing: what is said, and how it is mended."""
+"""A missing or killed server, missing packages, and uncaught exceptions."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
 
 @pytest.fixture
 def own_server(open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A server of its own for a test that kills it."""
+    """Use a separate server for a test that kills it."""
     monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path / "cache"))
     yield
     stop_private(timeout_s=60)
 
 
-def test_no_server_says_so_and_the_button_connects(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_a_missing_server_is_shown_and_the_button_connects(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav"), server="127.0.0.1:9")
     panel.until(lambda: panel.window.clip_bar.server.health is Health.BAD)
     assert panel.window.clip_bar.server.status == "no server"
@@ -48,7 +48,7 @@ def test_no_server_says_so_and_the_button_connects(open_panel: OpenPanel, tmp_pa
 
 
 @pytest.mark.usefixtures("own_server")
-def test_a_killed_server_is_started_again_and_the_run_ends_well(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_a_killed_server_is_restarted_and_the_run_finishes(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.type("sleep:3")
@@ -60,7 +60,7 @@ def test_a_killed_server_is_started_again_and_the_run_ends_well(open_panel: Open
     assert panel.ended().state is ItemState.DONE
 
 
-def test_a_wish_that_says_nothing_is_told_so(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_an_empty_request_is_refused_with_a_message(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     edit = panel.window.prompt.prompt.edit
     edit.setFocus()
@@ -72,7 +72,7 @@ def test_a_wish_that_says_nothing_is_told_so(open_panel: OpenPanel, tmp_path: Pa
     assert not len(panel.session.queue)
 
 
-def test_without_its_packages_the_command_says_how_to_get_them(tmp_path: Path) -> None:
+def test_missing_packages_are_reported_with_the_install_command(tmp_path: Path) -> None:
     hidden = tmp_path / "PyQt5"
     hidden.mkdir()
     (hidden / "__init__.py").write_text("raise ImportError('No module named PyQt5')", encoding="utf-8")
@@ -91,7 +91,7 @@ def test_without_its_packages_the_command_says_how_to_get_them(tmp_path: Path) -
     assert "[panel]" in ended.stderr
 
 
-def test_host_mode_by_hand_says_what_it_is_for() -> None:
+def test_host_mode_started_by_hand_explains_itself() -> None:
     import pty
 
     ours, theirs = pty.openpty()
@@ -103,8 +103,8 @@ def test_host_mode_by_hand_says_what_it_is_for() -> None:
     assert "is started by a host program" in ended.stderr
 
 
-def test_a_fault_inside_leaves_the_window_alive() -> None:
-    """Without the hook Qt ends the process at once."""
+def test_an_uncaught_exception_does_not_end_the_window() -> None:
+    """Without the crash handler Qt ends the process at once."""
     script = """
 import sys
 from PyQt5.QtCore import QCoreApplication, QTimer
@@ -121,15 +121,15 @@ sys.exit(app.exec_())
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    told, alive = ended.stdout.splitlines()
-    (kept,) = (cache_dir() / "faults").iterdir()
-    assert told.endswith(f"(ZeroDivisionError). Report it with the file {kept}.")
+    shown, alive = ended.stdout.splitlines()
+    (saved,) = (cache_dir() / "faults").iterdir()
+    assert shown.endswith(f"(ZeroDivisionError). Report it with the file {saved}.")
     assert alive == "alive"
-    assert "division by zero" in kept.read_text(encoding="utf-8")
+    assert "division by zero" in saved.read_text(encoding="utf-8")
     assert ended.stderr.count("Uncaught exception") == 1
 
 
-def test_every_key_is_bound_and_listed(open_panel: OpenPanel) -> None:
+def test_every_shortcut_is_bound_and_listed(open_panel: OpenPanel) -> None:
     panel = open_panel()
     bound = {key.toString() for action in panel.window.findChildren(QAction) for key in action.shortcuts()}
     for short in SHORTCUTS:

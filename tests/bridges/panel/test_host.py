@@ -1,4 +1,4 @@
-"""The panel as the companion of a host program: the strict fake host at the other end of a real pipe."""
+"""The panel as the companion of a host program: the strict fake host on a real pipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from stemline_panel.widgets.badge import Health
 DRIVEN = Path(__file__).parent / "scripted_panel.py"
 
 
-def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_read_mark_separate_compare_apply_take_back(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         window = panel.window
@@ -53,13 +53,13 @@ def test_read_mark_separate_compare_apply_remove(runner: FakeHostRunner, open_pa
         assert panel.primary_label == "Apply to Fake"
         panel.trigger_primary()
         panel.until(lambda: item.applied)
-    told = report(runner)
-    assert told["removed"] == ["result-1"]
-    assert told["disabled"] == ["clip-1"]
-    assert [track[1:] for track in told["tracks"]] == [["speech", "A1", True], ["residual", "A1", False]]
+    seen = report(runner)
+    assert seen["removed"] == ["result-1"]
+    assert seen["disabled"] == ["clip-1"]
+    assert [track[1:] for track in seen["tracks"]] == [["speech", "A1", True], ["residual", "A1", False]]
 
 
-def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_all_clips_are_applied_and_replaced(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         panel.window.clip_bar.all_toggled.emit(True)
@@ -73,20 +73,20 @@ def test_remove_of_all_clips_and_replace(runner: FakeHostRunner, open_panel: Ope
         panel.click(panel.window.results.replace)
         panel.until(lambda: second.applied)
         assert first.applied is None
-    told = report(runner)
-    assert told["removed"] == ["result-1"]
-    assert [(track[1], track[3]) for track in told["tracks"]] == [
+    seen = report(runner)
+    assert seen["removed"] == ["result-1"]
+    assert [(track[1], track[3]) for track in seen["tracks"]] == [
         ("buzz", False),
         ("buzz", False),
         ("residual", True),
         ("residual", True),
     ]
-    assert sorted(told["disabled"]) == ["clip-1", "clip-2", "clip-3"]
+    assert sorted(seen["disabled"]) == ["clip-1", "clip-2", "clip-3"]
 
 
-def test_a_clip_with_effects_is_rendered_by_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_the_host_renders_a_clip_with_effects(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel, render_notes=["The marks could not be put back."]) as (panel, _):
-        assert not panel.director.actions["render"].isEnabled(), "nothing is there yet"
+        assert not panel.director.actions["render"].isEnabled(), "no clip has been read yet"
         panel.ready()
         panel.director.actions["render"].trigger()
         panel.until(lambda: panel.session.clip and panel.session.clip.name.endswith("rendered"))
@@ -97,7 +97,7 @@ def test_a_clip_with_effects_is_rendered_by_the_host(runner: FakeHostRunner, ope
     report(runner)
 
 
-def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_a_host_that_quits_during_a_run_loses_no_work(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, child):
         panel.ready()
         panel.separate("speech")
@@ -108,19 +108,19 @@ def test_a_host_that_quits_in_the_middle_costs_nothing(runner: FakeHostRunner, o
         panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
         assert panel.window.clip_bar.host.status == "Fake has quit"
         assert "Your stems are safe" in panel.window.banner.text()
-        assert not panel.window.clip_bar.reload_button.isVisible(), "there is nobody to read from"
+        assert not panel.window.clip_bar.reload_button.isVisible(), "no host is connected"
         item = panel.ended()
-        assert item.state is ItemState.DONE, "what runs goes on"
+        assert item.state is ItemState.DONE, "the current run goes on"
         assert not panel.window.results.apply.isEnabled()
         panel.click(panel.window.clip_bar.host.fix)
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü.wav"))
         assert not panel.director.hosts.lost
 
 
-def test_a_host_that_comes_back_finds_the_same_panel(
+def test_a_restarted_host_reconnects_to_the_open_panel(
     runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its menu script starts `stemline panel --host` again: that process only carries the pipe to the old window."""
+    """The menu script starts `stemline panel --host` again, and that process relays the pipe to the open window."""
     monkeypatch.setenv("STEMLINE_HOME", str(tmp_path))
     (tmp_path / "panel").symlink_to(tmp_path / "kept")
     with attended(runner, open_panel) as (panel, child):
@@ -137,12 +137,12 @@ def test_a_host_that_comes_back_finds_the_same_panel(
             panel.until(lambda: item.applied)
             panel.director.hosts.close()
             assert host.wait(60) == 0
-    told = report(runner)
-    assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
+    seen = report(runner)
+    assert [track[1] for track in seen["tracks"]] == ["speech", "residual"]
     assert not panel.director._user_data.reconnect_file.exists()
 
 
-def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
+def test_a_result_taken_back_by_another_panel_is_noticed_on_activation(
     runner: FakeHostRunner, open_panel: OpenPanel, qapp: QApplication
 ) -> None:
     with attended(runner, open_panel) as (panel, _):
@@ -162,21 +162,21 @@ def test_what_another_panel_took_back_is_seen_when_the_user_comes_back(
     report(runner)
 
 
-def test_a_file_opened_beside_a_host_does_not_mix_with_it(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_results_of_the_host_are_not_applied_to_an_open_file(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         item = panel.separate("speech")
         panel.director.open(runner.media[1])
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         panel.director.results.select(item.number)
-        assert not panel.window.results.apply.isEnabled(), "its tracks belong into the host"
+        assert not panel.window.results.apply.isEnabled(), "its tracks belong to the host"
         panel.director.hosts.read()
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü 1"))
         panel.until(panel.window.results.apply.isEnabled)
     assert report(runner)["tracks"] == []
 
 
-def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_an_unanswered_write_says_that_the_tracks_may_exist(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         item = panel.separate("speech")
@@ -192,14 +192,14 @@ def test_a_write_that_nobody_confirms_is_told_as_what_it_is(runner: FakeHostRunn
         assert panel.window.results.apply.isEnabled()
 
 
-def test_a_panel_without_runs_goes_with_its_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_a_panel_without_work_closes_with_its_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, child):
         panel.ready()
         child.kill()
         panel.until(lambda: not panel.window.isVisible())
 
 
-def test_words_that_are_typed_keep_the_window_when_the_host_ends(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_a_typed_prompt_keeps_the_window_open_when_the_host_ends(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, child):
         panel.ready()
         panel.type("speech")
@@ -208,7 +208,7 @@ def test_words_that_are_typed_keep_the_window_when_the_host_ends(runner: FakeHos
         assert panel.window.isVisible()
 
 
-def test_marks_of_the_host_are_not_sent_with_a_file(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_marks_of_the_host_clip_are_not_used_for_a_file(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         panel.select(3600.2, 3600.6)
@@ -217,14 +217,14 @@ def test_marks_of_the_host_are_not_sent_with_a_file(runner: FakeHostRunner, open
         assert len(panel.session.stems.current.marks) == 1
         panel.director.hosts.read()
         panel.until(lambda: not panel.director.hosts.busy)
-        assert len(panel.session.stems.current.marks) == 1, "the same place keeps them"
+        assert len(panel.session.stems.current.marks) == 1, "the same document keeps them"
         panel.director.open(runner.media[1])
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         (asked,) = panel.session.request().stems
         assert (asked.prompt.text, asked.prompt.plus) == ("speech", ())
 
 
-def test_a_file_that_is_shown_is_not_lost_with_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_an_open_file_stays_usable_when_the_host_ends(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, child):
         panel.ready()
         panel.director.open(runner.media[1])
@@ -238,7 +238,7 @@ def test_a_file_that_is_shown_is_not_lost_with_the_host(runner: FakeHostRunner, 
         panel.until(lambda: item.applied)
 
 
-def test_reading_before_the_host_has_said_hello_is_one_sentence(open_panel: OpenPanel) -> None:
+def test_reading_before_hello_is_refused_with_one_sentence(open_panel: OpenPanel) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         panel = open_panel(streams=(SocketStream(ours), SocketStream(ours)))
@@ -249,7 +249,7 @@ def test_reading_before_the_host_has_said_hello_is_one_sentence(open_panel: Open
         panel.until(lambda: not panel.director.hosts.connected)
 
 
-def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_skipped_clips_and_warnings_of_the_host_are_shown(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     skip = {"clip": "Title", "track": "A2", "record_start": "0/1", "code": "CLIP_NOT_MEDIA", "reason": "It is a title."}
     warning = "An earlier write was interrupted."
     with attended(runner, open_panel, skipped=[skip], warnings=[warning]) as (panel, _):
@@ -265,18 +265,18 @@ def test_clips_that_cannot_be_used_are_named(runner: FakeHostRunner, open_panel:
 
 
 @pytest.mark.usefixtures("shared_server")
-def test_the_command_itself_as_a_child_of_the_host(runner: FakeHostRunner) -> None:
-    """`stemline panel --host` over its own standard streams, driven from within: separate, apply, close."""
-    told = runner.run("attend", (sys.executable, str(DRIVEN), str(runner.folder / "stems")))
-    assert told["gone"]
-    assert told["exit_code"] == 0
-    assert [track[1] for track in told["tracks"]] == ["speech", "residual"]
-    assert told["disabled"] == ["clip-1"]
+def test_the_panel_command_works_as_a_child_of_the_host(runner: FakeHostRunner) -> None:
+    """Run `stemline panel --host` over its standard streams with a script inside: separate, apply, close."""
+    seen = runner.run("attend", (sys.executable, str(DRIVEN), str(runner.folder / "stems")))
+    assert seen["gone"]
+    assert seen["exit_code"] == 0
+    assert [track[1] for track in seen["tracks"]] == ["speech", "residual"]
+    assert seen["disabled"] == ["clip-1"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("stemline-panel")]
 
 
-def test_times_are_those_of_the_timeline(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
-    """Clip 2 begins a second into its media and stands at 01:00:01:20: the playhead is timeline time."""
+def test_playhead_and_marks_use_the_time_of_the_timeline(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+    """Clip 2 starts a second into its media and at 01:00:01:20 of the timeline."""
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         panel.select(3600.2, 3600.6)

@@ -1,4 +1,4 @@
-"""A host that cannot be read, or lets us wait: what the badge says, and what stays open."""
+"""A host that cannot be read or is slow: the badge, and which document stays open."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stemline_panel.widgets.badge import Health
         (Code.HOST_PROTOCOL, (Health.BAD, "cannot be read", "Try again")),
     ],
 )
-def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
+def test_a_failed_first_read_shows_the_problem_and_a_fix(
     runner: FakeHostRunner,
     open_panel: OpenPanel,
     monkeypatch: pytest.MonkeyPatch,
@@ -48,7 +48,9 @@ def test_a_first_reading_that_fails_shows_what_is_wrong_and_how_to_mend_it(
             panel.until(lambda: target.host.health is Health.GOOD)
 
 
-def test_a_file_that_cannot_be_read_says_nothing_about_the_host(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_an_unreadable_file_does_not_change_the_badge_of_the_host(
+    runner: FakeHostRunner, open_panel: OpenPanel
+) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         (runner.folder / "empty.otio").write_text("", encoding="utf-8")
@@ -57,10 +59,10 @@ def test_a_file_that_cannot_be_read_says_nothing_about_the_host(runner: FakeHost
         assert panel.window.clip_bar.host.health is Health.GOOD
 
 
-def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
+def test_a_host_that_cannot_be_read_does_not_replace_the_open_file(
     runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ "Save the stems" of the file that is shown must never write into the host."""
+    """ "Save the stems" of the open file must never write to the host."""
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         panel.director.open(runner.media[1])
@@ -81,7 +83,7 @@ def test_a_host_that_cannot_be_read_does_not_take_the_place_of_a_file(
     assert report(runner)["tracks"] == []
 
 
-def test_a_call_that_takes_too_long_can_be_tried_again(
+def test_a_timed_out_call_can_be_tried_again(
     runner: FakeHostRunner, open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with attended(runner, open_panel) as (panel, _):
@@ -98,14 +100,14 @@ def test_a_call_that_takes_too_long_can_be_tried_again(
         assert not panel.window.banner.isVisible()
 
 
-def test_a_host_that_lets_us_wait_says_so_in_the_badge(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
+def test_the_badge_shows_that_the_host_is_slow(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
-        hosts, badge, told = panel.director.hosts, panel.window.clip_bar.host, threading.Event()
+        hosts, badge, answered = panel.director.hosts, panel.window.clip_bar.host, threading.Event()
         hosts._slow_timer.setInterval(0)
-        hosts._do(hosts.document, lambda: told.wait(60), lambda _: None)
+        hosts._do(hosts.document, lambda: answered.wait(60), lambda _: None)
         panel.until(lambda: badge.status == "still waiting")
         assert badge.health is Health.WAITING
-        told.set()
+        answered.set()
         panel.until(lambda: badge.health is Health.GOOD)
         assert badge.status == "Fake"

@@ -1,4 +1,4 @@
-"""What the panel keeps of its runs, without a display."""
+"""The journal of runs, without a display."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def finished_run() -> tuple[Session, QueueItem]:
     return made, item
 
 
-def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
+def test_the_journal_records_runs_but_not_auditions(tmp_path: Path) -> None:
     made = session()
     made.stems.add("rain")
     queue, request = made.queue, made.request()
@@ -47,14 +47,14 @@ def test_the_journal_keeps_runs_but_no_auditions(tmp_path: Path) -> None:
     Journal(tmp_path).write(journal_entries(queue))
     first, second = Journal(tmp_path).read(made.clips).values()
     assert first.request == request
-    assert not first.complete, "no files, nothing to find again"
+    assert not first.complete, "it has no files"
     assert first.applied == AppliedResult(("rain A1",), handle="r1")
     assert not second.complete
-    assert Journal(tmp_path).read([clip(2)]) == {}, "other clips have runs of their own"
+    assert Journal(tmp_path).read([clip(2)]) == {}, "runs of other clips are not found"
 
 
-def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path) -> None:
-    """Made with all clips, applied while another was selected, found by the next panel on one of them."""
+def test_a_run_is_found_by_any_of_its_clips_with_its_handle(tmp_path: Path) -> None:
+    """The run has all clips, is applied while another clip is selected, and is found by the next panel by one clip."""
     made = session(clip(1), clip(2))
     made.all_clips = True
     made.stems.add("rain")
@@ -71,7 +71,7 @@ def test_a_run_on_some_of_the_clips_is_found_and_its_handle_stays(tmp_path: Path
     assert found.applied == item.applied
 
 
-def test_what_is_in_the_timeline_can_be_taken_back_after_a_stopped_retry(tmp_path: Path) -> None:
+def test_an_applied_run_can_be_taken_back_after_a_stopped_retry(tmp_path: Path) -> None:
     made, item = finished_run()
     item.applied = AppliedResult(("rain A1",), handle="r1")
     item.state = ItemState.STOPPED
@@ -81,7 +81,7 @@ def test_what_is_in_the_timeline_can_be_taken_back_after_a_stopped_retry(tmp_pat
     assert found.applied == item.applied
 
 
-def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> None:
+def test_two_panels_on_the_same_clips_do_not_delete_each_others_runs(tmp_path: Path) -> None:
     one, other = session(), session()
     journals = Journal(tmp_path), Journal(tmp_path)
     for made, text in ((one, "rain"), (other, "wind")):
@@ -95,7 +95,7 @@ def test_two_panels_on_the_same_clips_keep_each_others_runs(tmp_path: Path) -> N
 
 @pytest.fixture
 def runs_of(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[[Session], RunController]]:
-    """Makes the runs of one panel after the other on the same journal."""
+    """Return a function that makes run controllers on one journal."""
     made: list[RunController] = []
 
     def make(one: Session) -> RunController:
@@ -107,15 +107,15 @@ def runs_of(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[[Session], RunCon
 
 
 def earlier(qtbot: QtBot, runs: RunController, made: Session) -> int:
-    """How many runs are found when these clips are opened."""
-    with qtbot.waitSignal(runs.restored, timeout=60_000) as told:
+    """Return the number of runs that are restored when these clips are opened."""
+    with qtbot.waitSignal(runs.restored, timeout=60_000) as seen:
         runs.restore_runs(made.read)
-    assert told.args is not None
-    return int(told.args[0])
+    assert seen.args is not None
+    return int(seen.args[0])
 
 
 def settled(qtbot: QtBot, runs: RunController) -> None:
-    """Until its journal is written and read as was asked."""
+    """Wait until the journal has done all that was asked."""
     ended: list[object] = []
     runs._use_journal(lambda: None, ended.append)
     qtbot.waitUntil(lambda: bool(ended), timeout=60_000)
@@ -124,7 +124,7 @@ def settled(qtbot: QtBot, runs: RunController) -> None:
 RunsOf = Callable[[Session], RunController]
 
 
-def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel(runs_of: RunsOf, qtbot: QtBot) -> None:
+def test_a_result_applied_after_the_selection_changed_is_restored_as_applied(runs_of: RunsOf, qtbot: QtBot) -> None:
     made, item = finished_run()
     runs = runs_of(made)
     runs.save_journal()
@@ -132,7 +132,7 @@ def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel
     assert earlier(qtbot, runs, made) == 0
     beside, later = session(), session()
     other = runs_of(beside)
-    assert earlier(qtbot, other, beside) == 1, "a panel beside it knows the run as not applied"
+    assert earlier(qtbot, other, beside) == 1, "another panel restores the run as not applied"
     item.applied = AppliedResult(("rain A1",), handle="r1")
     for control in (runs, other):
         control.save_journal()
@@ -144,10 +144,10 @@ def test_what_was_applied_after_the_selection_changed_is_known_to_the_next_panel
     assert [run.applied for run in beside.queue] == [item.applied]
 
 
-def test_no_journal_is_read_in_the_windows_thread(
+def test_the_journal_is_never_read_in_the_window_thread(
     runs_of: RunsOf, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hundreds of runs of a long edit take seconds to read."""
+    """Reading hundreds of runs of a long edit takes seconds."""
     made, item = finished_run()
     item.asked_ns = 1
     made.stems.add("wind")
@@ -173,7 +173,7 @@ def test_no_journal_is_read_in_the_windows_thread(
     assert threading.main_thread() not in readers
 
 
-def test_a_run_that_nobody_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_journal_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, item = finished_run()
     ours, theirs = Journal(tmp_path), Journal(tmp_path)
     ours.write(journal_entries([item]))
@@ -186,7 +186,7 @@ def test_a_run_that_nobody_changed_is_not_read_again(tmp_path: Path, monkeypatch
     assert [entry.applied for entry in ours.changed_by_others([item.digest]).values()] == [item.applied]
 
 
-def test_the_newest_of_earlier_runs_is_looked_up_first_and_after_what_is_asked_now() -> None:
+def test_new_requests_run_first_and_then_restored_runs_newest_first() -> None:
     queue, made = RunQueue(), session()
     made.stems.add("rain")
     for _ in range(2):
@@ -199,15 +199,15 @@ def test_the_newest_of_earlier_runs_is_looked_up_first_and_after_what_is_asked_n
     assert order == [3, 2, 1]
 
 
-def test_the_digest_of_a_run_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_a_run_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     _, item = finished_run()
     digest = item.digest
     monkeypatch.setattr(RunRequest, "digest", property(lambda _: pytest.fail("worked out again")))
     assert list(journal_entries([item])) == [digest]
 
 
-def test_what_its_host_no_longer_holds_is_not_applied_any_more(runs_of: RunsOf, qtbot: QtBot, tmp_path: Path) -> None:
-    """Nor in the next panel. Stems that were saved as files are no host's affair."""
+def test_a_result_that_the_host_lost_is_no_longer_applied(runs_of: RunsOf, qtbot: QtBot, tmp_path: Path) -> None:
+    """Nor in the next panel. Stems that were saved as files are not affected."""
     made = session()
     items = []
     for text in ("rain", "wind", "sea"):
@@ -229,8 +229,10 @@ def test_what_its_host_no_longer_holds_is_not_applied_any_more(runs_of: RunsOf, 
     assert [item.applied for item in later.queue] == [None] * 3
 
 
-def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk must not make an applied run look as if it were not."""
+def test_a_failed_journal_write_does_not_lose_the_applied_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk must not make an applied run look as if it were not applied."""
 
     def full(path: Path, data: object) -> None:
         raise MediaError("There is no room.", code=Code.OUTPUT_UNWRITABLE)
@@ -250,7 +252,7 @@ def test_a_run_that_could_not_be_noted_stays_as_it_is_known(tmp_path: Path, monk
     assert entry.applied == item.applied
 
 
-def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
+def test_a_forgotten_run_leaves_no_journal_file(tmp_path: Path) -> None:
     made, item = finished_run()
     journal = Journal(tmp_path)
     journal.write(journal_entries(made.queue))
@@ -260,7 +262,7 @@ def test_a_run_that_is_forgotten_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_digest_of_a_request_tells_clips_apart() -> None:
+def test_the_digest_of_a_request_depends_on_its_clip() -> None:
     made = session(clip(1), clip(2))
     made.stems.add("rain")
     first = made.request()
@@ -270,7 +272,7 @@ def test_the_digest_of_a_request_tells_clips_apart() -> None:
     assert made.request().digest == first.digest
 
 
-def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
+def test_a_run_is_complete_while_its_files_exist(tmp_path: Path) -> None:
     stem = tmp_path / "rain.wav"
     stem.write_bytes(b"sound")
     made = session()
@@ -281,7 +283,7 @@ def test_a_run_is_whole_while_its_files_are_there(tmp_path: Path) -> None:
     assert not entry.complete
 
 
-def test_unsaved_stems_go_after_a_while() -> None:
+def test_old_unsaved_stems_are_deleted() -> None:
     old, new = cache_dir() / "panel" / "audition" / "a.wav", cache_dir() / "panel" / "results" / "b.wav"
     for file in (old, new):
         file.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The whole way with a media file: open, mark, separate, compare, save, take back."""
+"""A media file from opening to taking back: mark, separate, compare, save."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Action
 
 
-def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_open_mark_separate_compare_save_take_back(open_panel: OpenPanel, tmp_path: Path) -> None:
     media = tones(tmp_path / "interview ü.wav")
     panel = open_panel(media).ready()
     window = panel.window
@@ -38,7 +38,7 @@ def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path:
     item = panel.done()
     assert panel.primary_label == "Save the stems"
     assert "Writes 2 files" in window.prompt.primary.toolTip()
-    assert not (tmp_path / "interview ü stems").exists(), "nothing is written before it is saved"
+    assert not (tmp_path / "interview ü stems").exists(), "stems are written only when they are saved"
     assert item.outcome is not None
     assert item.outcome.result.null.peak == 0.0
     assert window.results.null.text() == "Nothing lost"
@@ -59,7 +59,7 @@ def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path:
         open_audio(MediaSource(str(folder / "interview ü.residual.wav"))) as residual,
     ):
         assert residual.length_samples == mix.length_samples
-        assert np.array_equal(residual.read(0, RATE) * 2, mix.read(0, RATE)), "noop takes half"
+        assert np.array_equal(residual.read(0, RATE) * 2, mix.read(0, RATE)), "the noop model takes half"
     assert panel.primary_label == "Applied"
 
     panel.click(window.results.take_back)
@@ -68,7 +68,7 @@ def test_open_mark_separate_compare_save_remove(open_panel: OpenPanel, tmp_path:
     assert media.exists()
 
 
-def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_player_outputs_the_chosen_layer_at_the_same_playhead(open_panel: OpenPanel, tmp_path: Path) -> None:
     media = tones(tmp_path / "a.wav")
     panel = open_panel(media).ready()
     panel.session.settings.model = "noop"
@@ -97,7 +97,7 @@ def test_what_is_heard_is_what_was_made_at_the_same_playhead(open_panel: OpenPan
     assert abs(panel.playback.playhead - 5 - Fraction(10240, RATE) + Fraction(panel.sink.latency_s)) < Fraction(1, 1000)
 
 
-def test_audition_hears_a_few_seconds_and_writes_nothing(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_an_audition_plays_a_few_seconds_and_writes_nothing(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.session.settings.audition_s = 3
@@ -110,11 +110,11 @@ def test_audition_hears_a_few_seconds_and_writes_nothing(open_panel: OpenPanel, 
     panel.until(lambda: panel.playback.player.playing)
     assert panel.playback.player.choice == "beep"
     assert panel.playback.playhead == Fraction(9, 2)
-    assert panel.session.primary_action().action is Action.SEPARATE, "the whole is still to be made"
+    assert panel.session.primary_action().action is Action.SEPARATE, "the whole clip is not separated yet"
     assert not panel.window.results.apply.isEnabled()
 
 
-def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_several_stems_in_one_run_are_copied_as_json(open_panel: OpenPanel, tmp_path: Path) -> None:
     import json
 
     from PyQt5.QtWidgets import QApplication
@@ -136,7 +136,7 @@ def test_several_stems_in_one_run_and_the_job_as_json(open_panel: OpenPanel, tmp
     assert panel.director._user_data.history.search("roof") == ["rain on a roof"]
 
 
-def test_the_folder_of_the_command_line_is_that_of_one_session(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_output_folder_of_the_command_line_is_not_saved(open_panel: OpenPanel, tmp_path: Path) -> None:
     first = open_panel(output=str(tmp_path / "once"))
     assert first.session.output_dir == tmp_path / "once"
     first.close()
@@ -145,7 +145,7 @@ def test_the_folder_of_the_command_line_is_that_of_one_session(open_panel: OpenP
     assert second.session.output_dir == second.session.default_output
 
 
-def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_a_stopped_run_can_be_tried_again(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.type("sleep:60")
@@ -161,7 +161,7 @@ def test_stop_and_try_again(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel.ended()
 
 
-def test_an_unknown_prompt_says_what_is_known(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_an_unknown_prompt_fails_with_a_message(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     item = panel.separate("gnirps qwarf")
     assert item.state is ItemState.FAILED
@@ -170,7 +170,7 @@ def test_an_unknown_prompt_says_what_is_known(open_panel: OpenPanel, tmp_path: P
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no sound at all" * 100])
-def test_media_that_cannot_be_read_is_one_sentence(open_panel: OpenPanel, tmp_path: Path, content: bytes) -> None:
+def test_unreadable_media_is_reported_in_one_sentence(open_panel: OpenPanel, tmp_path: Path, content: bytes) -> None:
     media = tmp_path / "broken.mp4"
     media.write_bytes(content)
     panel = open_panel(media)
@@ -190,7 +190,7 @@ def test_without_a_sound_device_everything_else_works(open_panel: OpenPanel, tmp
     assert panel.done().outcome is not None
 
 
-def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_panel_after_a_killed_one_restores_its_runs(open_panel: OpenPanel, tmp_path: Path) -> None:
     media = tones(tmp_path / "a.wav")
     first = open_panel(media).ready()
     first.session.settings.model = "noop"
@@ -213,7 +213,7 @@ def test_a_killed_panel_finds_its_stems_again(open_panel: OpenPanel, tmp_path: P
     first.ended()
 
 
-def test_a_second_result_of_one_name_is_saved_beside_the_first(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_a_second_result_with_the_same_names_gets_a_number(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     for quality in ("standard", "fast"):
@@ -227,7 +227,7 @@ def test_a_second_result_of_one_name_is_saved_beside_the_first(open_panel: OpenP
     assert sorted(path.name for path in (tmp_path / "a stems").glob("*.wav")) == names
 
 
-def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_selected_part_of_a_file_is_separated_and_saved(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.window.clip_bar.part.setChecked(True)
@@ -240,10 +240,10 @@ def test_only_a_selected_part_of_a_file(open_panel: OpenPanel, tmp_path: Path) -
     with open_audio(MediaSource(str(saved))) as stem, open_audio(MediaSource(str(tmp_path / "a.wav"))) as mix:
         assert stem.length_samples == 2 * RATE
         assert np.array_equal(stem.read(0, RATE) * 2, mix.read(RATE * 9 // 2, RATE * 11 // 2))
-    assert not list((tmp_path / "a stems").glob(".*")), "nothing half done is left"
+    assert not list((tmp_path / "a stems").glob(".*")), "no partial file stays"
 
 
-def test_the_chosen_sound_is_the_one_that_is_drawn(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_chosen_layer_is_drawn(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     panel.separate("beep")

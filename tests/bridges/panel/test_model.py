@@ -1,4 +1,4 @@
-"""What the panel decides, without a display."""
+"""The model of the panel, without a display."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ TIMES = st.fractions(0, 100, max_denominator=48000)
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(list(Sign)), TIMES, TIMES), min_size=1, max_size=12))
-def test_spans_come_out_disjoint_in_order_and_undo_takes_all_back(drawn: list[tuple[Sign, Fraction, Fraction]]) -> None:
+def test_mark_ranges_are_disjoint_and_ordered_and_undo_reverts_all(
+    drawn: list[tuple[Sign, Fraction, Fraction]],
+) -> None:
     marks = MarkSet()
     for sign, start, end in drawn:
         made = marks.add(sign, start, end)
@@ -58,7 +60,7 @@ def test_spans_come_out_disjoint_in_order_and_undo_takes_all_back(drawn: list[tu
     assert not marks.undo()
 
 
-def test_a_span_is_moved_turned_found_and_removed() -> None:
+def test_a_mark_is_moved_flipped_found_and_removed() -> None:
     marks = MarkSet()
     wide, narrow = marks.add(Sign.PLUS, Fraction(0), Fraction(10)), marks.add(Sign.PLUS, Fraction(4), Fraction(5))
     assert marks.at(Fraction(9, 2)) == narrow
@@ -75,7 +77,7 @@ def test_a_span_is_moved_turned_found_and_removed() -> None:
 # -- stems -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_of_stems_asks_for_what_says_something() -> None:
+def test_empty_stems_are_left_out_of_the_request() -> None:
     stems = StemList()
     with pytest.raises(UsageError, match="No stem was asked for"):
         stems.requests()
@@ -93,7 +95,7 @@ def test_a_list_of_stems_asks_for_what_says_something() -> None:
     assert stems.current.summary == "marked once"
 
 
-def test_words_that_no_run_could_take_are_refused_in_words() -> None:
+def test_invalid_prompts_and_names_are_refused_with_a_message() -> None:
     stems = StemList()
     stems.add("a\x07b")
     with pytest.raises(UsageError, match="control characters"):
@@ -105,7 +107,7 @@ def test_words_that_no_run_could_take_are_refused_in_words() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-def test_every_preset_can_be_asked_for(preset: object) -> None:
+def test_every_preset_is_a_valid_request(preset: object) -> None:
     from stemline_panel.model.history import Preset
     from stemline_server.engines.embedded.vocabulary import phrases
 
@@ -113,26 +115,26 @@ def test_every_preset_can_be_asked_for(preset: object) -> None:
     stems = StemList()
     stems.replace(preset.stems)
     assert [(stem.name, stem.prompt.text) for stem in stems.requests()] == list(preset.stems)
-    assert all(text in phrases() for _, text in preset.stems), "the model that comes with Stemline knows it"
+    assert all(text in phrases() for _, text in preset.stems), "the embedded model knows it"
 
 
 # -- history, settings, journal ----------------------------------------------------------------------------------------
 
 
-def test_history_is_searched_newest_first_and_survives(tmp_path: Path) -> None:
+def test_history_is_saved_and_searched_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     history = PromptHistory(path)
     for text in ("dog barking", "rain on a roof", "Dog  barking", "", "old barking dog"):
         history.add(text)
     assert PromptHistory(path).search() == ["old barking dog", "Dog barking", "rain on a roof"]
     assert history.search("bark dog") == ["old barking dog", "Dog barking"]
-    assert history.search("dog") == ["Dog barking", "old barking dog"], "those that begin with it come first"
+    assert history.search("dog") == ["Dog barking", "old barking dog"], "prompts that start with the query come first"
     history.clear()
     assert PromptHistory(path).search() == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"a": 1}'])
-def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: str) -> None:
+def test_unreadable_user_data_counts_as_empty(tmp_path: Path, content: str) -> None:
     path = tmp_path / "kept.json"
     path.write_text(content, encoding="utf-8")
     assert PromptHistory(path).search() == []
@@ -141,7 +143,7 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: str) -> None:
     assert journal.read([clip()]) == {}
 
 
-def test_settings_are_kept_and_wrong_ones_are_not_taken(tmp_path: Path) -> None:
+def test_settings_are_saved_and_invalid_ones_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     write_settings(path, PanelSettings(model="noop", quality="best", audition_s=10))
     assert read_settings(path) == PanelSettings(model="noop", quality="best", audition_s=10)
@@ -159,7 +161,7 @@ def test_settings_are_kept_and_wrong_ones_are_not_taken(tmp_path: Path) -> None:
         (Unanswered("The host did not answer.", code=Code.HOST_TIMEOUT), True),
     ],
 )
-def test_only_a_write_without_an_answer_may_be_there_all_the_same(error: HostError, *, unsure: bool) -> None:
+def test_only_an_unanswered_write_says_that_the_tracks_may_exist(error: HostError, *, unsure: bool) -> None:
     class Host:
         capabilities = HOST
 
@@ -177,7 +179,7 @@ def test_only_a_write_without_an_answer_may_be_there_all_the_same(error: HostErr
 # -- queue -------------------------------------------------------------------------------------------------------------
 
 
-def test_one_run_at_a_time_in_order_and_again() -> None:
+def test_runs_go_one_at_a_time_in_order_and_can_be_retried() -> None:
     made = session()
     made.stems.add("rain")
     queue = RunQueue()
@@ -200,7 +202,7 @@ def test_one_run_at_a_time_in_order_and_again() -> None:
     assert queue.next_to_run() is second
     queue.finish(second.number, outcome(second.request))
     queue.retry(second.number)
-    assert second.state is ItemState.DONE, "what is done is not done again"
+    assert second.state is ItemState.DONE, "a finished run is not repeated"
     queue.forget(second.number)
     assert queue.item(second.number) is None
 
@@ -208,7 +210,7 @@ def test_one_run_at_a_time_in_order_and_again() -> None:
 # -- the session and its button ----------------------------------------------------------------------------------------
 
 
-def test_the_big_button_follows_what_can_be_done() -> None:
+def test_the_main_button_follows_the_state_of_the_session() -> None:
     made = session()
     empty = Session(PanelSettings())
     assert empty.primary_action().action is Action.OPEN
@@ -235,25 +237,25 @@ def test_the_big_button_follows_what_can_be_done() -> None:
         assert (made.primary_action().action, made.primary_action().label) == (Action.NOTHING, "Apply to Fake")
         setattr(made, why, False)
     made.verb = Verb.SPLIT
-    assert made.primary_action().action is Action.SEPARATE, "another question has no result yet"
+    assert made.primary_action().action is Action.SEPARATE, "another request has no result yet"
     made.verb = Verb.REMOVE
     item.applied = AppliedResult(("rain A1",))
     assert made.primary_action().label == "Applied"
 
 
-def test_many_stems_on_many_clips_are_told_in_few_words() -> None:
+def test_many_stems_and_clips_are_summarised() -> None:
     made = session(clip(1), clip(2))
     made.all_clips = True
     for number in range(12):
         made.stems.add(f"sound {number}")
     request = made.request()
     assert request.title == "Isolate sound 0, sound 1, sound 2 and 9 more in 2 clips"
-    told = describe_apply(request, request.stems, HOST, Path("/film"))
-    assert told.startswith("Adds 13 tracks (sound 0, sound 1 and 11 more) with 2 clips.")
+    text = describe_apply(request, request.stems, HOST, Path("/film"))
+    assert text.startswith("Adds 13 tracks (sound 0, sound 1 and 11 more) with 2 clips.")
     assert join_names(["a", "b", "c", "d"]) == "a, b, c, d"
 
 
-def test_a_job_as_json_is_a_separate_call_of_the_protocol() -> None:
+def test_a_copied_job_is_a_separate_call_of_the_protocol() -> None:
     made = session()
     made.stems.add("rain")
     made.stems.current.marks.add(Sign.PLUS, Fraction(11), Fraction(12))
@@ -278,7 +280,7 @@ def test_an_audition_stays_inside_the_clip_and_on_its_frames(time: Fraction, len
         assert part.record_range.start <= time <= part.record_range.end
 
 
-def test_reading_again_keeps_the_clip_that_is_shown() -> None:
+def test_the_shown_clip_stays_after_reading_again() -> None:
     made = session(clip(1), clip(2), clip(3))
     made.clip_index = 2
     made.show(ReadClips((clip(3), clip(4))))
@@ -291,7 +293,7 @@ def test_reading_again_keeps_the_clip_that_is_shown() -> None:
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-def test_times_and_targets_in_words() -> None:
+def test_times_and_clips_are_formatted() -> None:
     assert time_label(Fraction(3723) + Fraction(7, 25), Fraction(25)) == "01:02:03:07"
     assert time_label(Fraction(62, 10), None) == "0:00:06.200"
     assert time_label(Fraction(3599999, 1000), None) == "0:59:59.999"
@@ -303,7 +305,7 @@ def test_times_and_targets_in_words() -> None:
     assert named.of(Fraction(0)) == "01:00:00;00"
 
 
-def test_every_key_stands_once() -> None:
+def test_no_key_has_two_actions() -> None:
     keys = [key for short in SHORTCUTS for key in short.keys]
     assert len(keys) == len(set(keys))
     assert len({short.action for short in SHORTCUTS}) == len(SHORTCUTS)

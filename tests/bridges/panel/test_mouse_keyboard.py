@@ -1,4 +1,4 @@
-"""Mouse and keyboard on the real widgets."""
+"""Mouse and keyboard input on the real widgets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stemline_panel.widgets.settings_dialog import SettingsDialog
 
 @pytest.fixture
 def panel(open_panel: OpenPanel, tmp_path: Path) -> Iterator[Panel]:
-    """Shown and laid out; every move of the mouse counts, however fast they come."""
+    """Return an open panel that handles every mouse move, however fast they come."""
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"
     view = panel.window.wave._wave.getViewBox()
@@ -38,7 +38,7 @@ def panel(open_panel: OpenPanel, tmp_path: Path) -> Iterator[Panel]:
 
 
 def place(panel: Panel, time: float) -> QPoint:
-    """Where a time stands on the waveform."""
+    """Return the point of a time on the waveform."""
     plot = panel.window.wave._wave
     scene = plot.getViewBox().mapViewToScene(QPointF(time, 0.0))
     point: QPoint = plot.mapFromScene(scene)
@@ -59,7 +59,7 @@ def drag(panel: Panel, start: float, end: float, keys: Qt.KeyboardModifier = Qt.
 
 
 def _move(target: object, point: QPoint, keys: Qt.KeyboardModifier) -> None:
-    """QTest moves without buttons; Qt itself tells which are held."""
+    """Send a mouse move with the left button held, which QTest cannot do."""
     from PyQt5.QtCore import QEvent
     from PyQt5.QtGui import QMouseEvent
 
@@ -76,7 +76,7 @@ def test_a_click_moves_the_playhead_and_selects_the_sound(panel: Panel) -> None:
     assert abs(found.start - 5) < Fraction(1, 20)
 
 
-def test_a_click_into_the_background_says_so(panel: Panel) -> None:
+def test_a_click_into_the_background_shows_a_message(panel: Panel) -> None:
     QTest.mouseClick(panel.window.wave._wave.viewport(), Qt.LeftButton, Qt.NoModifier, place(panel, 7.5))
     panel.until(lambda: "No single sound stands out" in panel.window.status_text)
     assert panel.director.marks.selection is None
@@ -100,13 +100,13 @@ def test_dragging_selects_and_marks(panel: Panel) -> None:
 
 
 @pytest.mark.parametrize("keys", [Qt.ShiftModifier, Qt.AltModifier])
-def test_no_selection_that_is_not_seen_stays_after_marking(panel: Panel, keys: Qt.KeyboardModifier) -> None:
+def test_marking_leaves_no_invisible_selection(panel: Panel, keys: Qt.KeyboardModifier) -> None:
     drag(panel, 2.0, 4.0)
     drag(panel, 5.0, 6.0, keys)
     assert panel.director.marks.selection is None
 
 
-def test_the_wheel_zooms_where_the_mouse_is(panel: Panel) -> None:
+def test_the_wheel_zooms_around_the_mouse(panel: Panel) -> None:
     view, plot = panel.window.wave, panel.window.wave._wave
     point = place(panel, 3.0)
     for _ in range(4):
@@ -139,7 +139,7 @@ def test_keys_select_and_mark(panel: Panel) -> None:
     panel.until(lambda: panel.director.marks.selection)
 
 
-def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
+def test_letters_type_in_the_prompt_and_are_shortcuts_elsewhere(panel: Panel) -> None:
     panel.type("plop x")
     assert panel.session.stems.current.text == "plop x"
     assert panel.director.marks.selection is None
@@ -148,7 +148,7 @@ def test_letters_type_in_the_prompt_and_act_elsewhere(panel: Panel) -> None:
     assert panel.primary_label == "Remove plop x"
 
 
-def test_a_moving_playhead_does_not_build_the_overview_anew(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moving_playhead_does_not_rebuild_the_overview(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     strip = panel.window.strip
     panel.until(lambda: strip._data and strip._data.exact)
     built: list[object] = []
@@ -174,10 +174,10 @@ def test_a_moving_playhead_does_not_build_the_overview_anew(panel: Panel, monkey
     assert painted
     assert all(part.width() < strip.width() / 4 for part in painted[1:])
     strip.resize(strip.width() - 50, strip.height())
-    assert len(built) == 1, "another width is another picture"
+    assert len(built) == 1, "a new width rebuilds it"
 
 
-def test_escape_and_enter_lead_out_of_the_prompt(panel: Panel) -> None:
+def test_escape_and_enter_leave_the_prompt(panel: Panel) -> None:
     edit = panel.window.prompt.prompt.edit
     panel.type("beep")
     QTest.keyClick(edit, Qt.Key_Escape)
@@ -193,7 +193,7 @@ def test_escape_and_enter_lead_out_of_the_prompt(panel: Panel) -> None:
     panel.done()
 
 
-def test_enter_that_asks_for_nothing_stays_in_the_prompt(panel: Panel) -> None:
+def test_enter_on_an_empty_prompt_stays_in_the_prompt(panel: Panel) -> None:
     edit = panel.window.prompt.prompt.edit
     edit.setFocus()
     QTest.keyClick(edit, Qt.Key_Return)
@@ -201,7 +201,7 @@ def test_enter_that_asks_for_nothing_stays_in_the_prompt(panel: Panel) -> None:
 
 
 def tab_to(panel: Panel, wanted: QWidget) -> None:
-    """Presses Tab until `wanted` has the focus."""
+    """Press Tab until `wanted` has the focus."""
     for _ in range(60):
         focused = QApplication.focusWidget()
         if focused is wanted:
@@ -210,14 +210,14 @@ def tab_to(panel: Panel, wanted: QWidget) -> None:
     raise AssertionError(f"Tab does not lead to {wanted.accessibleName()}")
 
 
-def test_everything_is_reached_and_pressed_by_keys(panel: Panel) -> None:
-    """From the waveform, which has the keys at first, to a result and back, without the mouse."""
+def test_the_whole_workflow_works_by_keyboard(panel: Panel) -> None:
+    """From the waveform, which has the focus at first, to a result and back."""
     window = panel.window
     assert QApplication.focusWidget() is window.wave
     tab_to(panel, window.transport.loop)
     QTest.keyClick(window.transport.loop, Qt.Key_Space)
     assert window.transport.loop.isChecked()
-    assert not panel.plays(), "Space pressed what has the focus"
+    assert not panel.plays(), "Space pressed the focused check box"
     tab_to(panel, window.prompt.verb_buttons[Verb.ISOLATE])
     tab_to(panel, window.prompt.prompt.edit)
     QTest.keyClicks(window.prompt.prompt.edit, "beep")
@@ -234,25 +234,25 @@ def test_everything_is_reached_and_pressed_by_keys(panel: Panel) -> None:
     QTest.keyClick(window.results.table, Qt.Key_Down)
     assert panel.choice == "residual"
     panel.director.refresh()
-    assert window.results.table.currentItem() is not None, "a new look does not lose the place"
+    assert window.results.table.currentItem() is not None, "refreshing keeps the current line"
     panel.type("other")
     tab_to(panel, window.queue.list)
     QTest.keyClick(window.queue.list, Qt.Key_Return)
-    assert window.prompt.prompt.edit.text() == "beep", "asked for again"
+    assert window.prompt.prompt.edit.text() == "beep", "the request is loaded again"
 
 
-def test_after_a_click_space_still_plays(panel: Panel) -> None:
+def test_space_plays_after_a_mouse_click_on_a_button(panel: Panel) -> None:
     panel.click(panel.window.transport.plus)
     panel.window.transport.plus.setFocus(Qt.MouseFocusReason)
     QTest.keyClick(panel.window.transport.plus, Qt.Key_Space)
     assert panel.plays()
 
 
-def test_long_words_never_widen_the_window(panel: Panel) -> None:
+def test_long_texts_do_not_widen_the_window(panel: Panel) -> None:
     window = panel.window
     before = window.size()
     for number in range(9):
-        panel.type(f"number {number}, a sound that is told in very many words")
+        panel.type(f"number {number}, a sound with a very long description")
         panel.click(window.prompt.stems.add)
     panel.trigger_primary()
     item = panel.done()
@@ -262,7 +262,7 @@ def test_long_words_never_widen_the_window(panel: Panel) -> None:
     QApplication.processEvents()
     assert window.size() == before
     takes = window.transport.layers
-    assert takes.list.isVisible(), "a list where the buttons do not fit"
+    assert takes.list.isVisible(), "the list replaces buttons that do not fit"
     last = takes.list.count() - 2
     takes.list.setCurrentIndex(last)
     takes.list.activated[str].emit(takes.list.itemText(last))
@@ -273,7 +273,7 @@ def test_long_words_never_widen_the_window(panel: Panel) -> None:
     assert window.prompt._hint.geometry().bottom() <= window.prompt.height()
 
 
-def test_history_is_offered_while_typing(panel: Panel) -> None:
+def test_history_is_suggested_while_typing(panel: Panel) -> None:
     for text in ("rain on a roof", "dog barking"):
         panel.director._user_data.history.add(text)
     panel.type("ra")
@@ -288,7 +288,7 @@ def test_history_is_offered_while_typing(panel: Panel) -> None:
     assert "rain on a roof" in titles
 
 
-def test_a_preset_fills_the_list_and_stems_are_renamed(panel: Panel) -> None:
+def test_a_preset_fills_the_list_and_stems_can_be_renamed(panel: Panel) -> None:
     panel.window.prompt.prompt.preset_chosen.emit(Preset("DME", (("dialogue", "speech"), ("music", "music"))))
     stems = panel.window.prompt.stems
     assert [entry.name for entry in panel.session.stems] == ["dialogue", "music"]
@@ -301,7 +301,7 @@ def test_a_preset_fills_the_list_and_stems_are_renamed(panel: Panel) -> None:
     assert [stem.name for stem in panel.session.stems.requests()] == ["dialogue"]
 
 
-def test_an_earlier_run_is_asked_for_again_and_forgotten(panel: Panel) -> None:
+def test_an_earlier_run_can_be_reused_and_forgotten(panel: Panel) -> None:
     item = panel.separate("beep")
     panel.type("other")
     panel.window.queue.reuse_wanted.emit(item.number)

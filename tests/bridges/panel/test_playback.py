@@ -1,4 +1,4 @@
-"""What is heard: the end, loops, other sounds beside the mix, and a device that is late or missing."""
+"""Playback: the end of a clip, loops, layers, loudness, and a slow or missing device."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from stemline_panel.model.formatting import next_frame, time_label
 from stemline_panel.sound.layers import matched_gains
 
 
-def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel, tmp_path: Path) -> None:
-    """A device is late: what it has still to play does not make a last stretch that is repeated."""
+def test_playback_stops_at_the_end_and_starts_over(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """The latency of the device must not repeat the end of the clip."""
     media = tones(tmp_path / "a.wav", seconds=2)
     panel = open_panel(media).ready()
     panel.playback.seek(Fraction(19, 10))
@@ -40,10 +40,10 @@ def test_played_to_the_end_it_stands_there_and_starts_over(open_panel: OpenPanel
         assert panel.playback.playhead == 2
     panel.key(Qt.Key_Space)
     with open_audio(MediaSource(str(media))) as reader:
-        assert np.array_equal(panel.sink.hear(4096), reader.read(0, 4096).T), "from the beginning"
+        assert np.array_equal(panel.sink.hear(4096), reader.read(0, 4096).T), "from the start"
 
 
-def test_another_file_is_not_compared_with_the_stems_of_the_first(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_another_file_is_not_compared_with_stems_of_the_first(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     clip = panel.session.clip
     assert clip is not None
@@ -54,7 +54,7 @@ def test_another_file_is_not_compared_with_the_stems_of_the_first(open_panel: Op
     assert list(panel.playback.player.layers) == ["mix"]
     panel.director.open(tmp_path / "a.wav")
     panel.until(lambda: panel.window.clip_bar.line.text().startswith("a.wav") and panel.playback.clip)
-    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"], "back at its own"
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"], "the first file has its stems again"
 
 
 def test_stems_at_another_rate_are_not_played_at_the_wrong_speed(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -67,10 +67,10 @@ def test_stems_at_another_rate_are_not_played_at_the_wrong_speed(open_panel: Ope
 
 @pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(60000, 1001), Fraction(25)])
 @pytest.mark.parametrize("sample_rate", [44100, 48000])
-def test_each_press_is_one_frame_and_the_clock_says_which(
+def test_each_arrow_key_moves_one_frame_and_the_clock_shows_it(
     open_panel: OpenPanel, tmp_path: Path, rate: Fraction, sample_rate: int
 ) -> None:
-    """A playhead stands on a whole sample, which may lie just before its frame."""
+    """The playhead is on a whole sample, which may lie just before its frame."""
     panel = open_panel(tones(tmp_path / "a.wav", seconds=2, rate=sample_rate)).ready()
     assert panel.session.clip is not None
     panel.session.replace_clip(replace(panel.session.clip, frame_rate=rate))
@@ -88,7 +88,7 @@ def test_each_press_is_one_frame_and_the_clock_says_which(
         assert clock.text() == frame
 
 
-def test_from_within_a_frame_the_next_boundary_is_nearer() -> None:
+def test_a_step_from_within_a_frame_goes_to_its_boundary() -> None:
     rate, slack = Fraction(25), Fraction(1, 96000)
     assert next_frame(Fraction(1, 2), rate, 1, slack) == Fraction(13, 25)
     assert next_frame(Fraction(1, 2), rate, -1, slack) == Fraction(12, 25)
@@ -96,8 +96,8 @@ def test_from_within_a_frame_the_next_boundary_is_nearer() -> None:
     assert next_frame(Fraction(13, 25) + slack, rate, -1, slack) == Fraction(12, 25)
 
 
-def test_equally_loud_never_clips_what_was_not_measured(open_panel: OpenPanel, tmp_path: Path) -> None:
-    """Loudness is measured in every third second here; the one shout is in another."""
+def test_matched_loudness_does_not_clip_parts_that_were_not_measured(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """Loudness is measured in every third second here, and the only peak is in another one."""
     noise = np.random.default_rng(0).normal(0, 0.1, 250 * 8000)
     quiet = noise / 10
     quiet[100 * 8000 : 100 * 8000 + 400] = 0.5
@@ -112,7 +112,7 @@ def test_equally_loud_never_clips_what_was_not_measured(open_panel: OpenPanel, t
     panel.until(lambda: len(panel.playback.levels) == 3)
     gains = matched_gains(panel.playback.levels)
     assert gains["beep"] * 0.5 <= 1
-    assert gains["beep"] == pytest.approx(gains["mix"] * 10, rel=0.05), "still equally loud"
+    assert gains["beep"] == pytest.approx(gains["mix"] * 10, rel=0.05), "the loudness still matches"
 
 
 def wav(path: Path, sound: npt.NDArray[np.float64], rate: int = 8000) -> Path:
@@ -124,7 +124,7 @@ def wav(path: Path, sound: npt.NDArray[np.float64], rate: int = 8000) -> Path:
     return path
 
 
-def test_the_loop_follows_its_tick_and_the_selection_while_it_plays(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_the_loop_follows_check_box_and_selection_during_playback(open_panel: OpenPanel, tmp_path: Path) -> None:
     media = tones(tmp_path / "a.wav")
     panel = open_panel(media).ready()
     loop, marks = panel.window.transport.loop, panel.director.marks
@@ -141,12 +141,12 @@ def test_the_loop_follows_its_tick_and_the_selection_while_it_plays(open_panel: 
     loop.setChecked(False)
     assert np.array_equal(panel.sink.hear(2 * length), mix[five + 512 : five + 512 + 2 * length])
     loop.setChecked(True)
-    assert np.array_equal(panel.sink.hear(512), mix[five : five + 512]), "it had left the selection"
+    assert np.array_equal(panel.sink.hear(512), mix[five : five + 512]), "the playhead had left the selection"
     marks.select(None)
     assert np.array_equal(panel.sink.hear(2 * length), mix[five + 512 : five + 512 + 2 * length])
 
 
-def test_an_audition_is_played_once_by_itself_and_not_after_every_look(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_an_audition_plays_by_itself_only_once(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     clip = panel.session.clip
     assert clip is not None
@@ -161,7 +161,7 @@ def test_an_audition_is_played_once_by_itself_and_not_after_every_look(open_pane
     assert not panel.plays()
 
 
-def test_b_goes_back_to_what_the_mouse_chose(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_b_returns_to_the_layer_that_the_mouse_chose(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     clip = panel.session.clip
     assert clip is not None
@@ -181,9 +181,7 @@ def test_b_goes_back_to_what_the_mouse_chose(open_panel: OpenPanel, tmp_path: Pa
     assert panel.choice == "beep"
 
 
-def test_a_device_is_opened_beside_the_window_and_again_once_there_is_one(
-    open_panel: OpenPanel, tmp_path: Path
-) -> None:
+def test_the_device_is_opened_in_a_thread_and_retried_at_the_next_press(open_panel: OpenPanel, tmp_path: Path) -> None:
     late = FakeSink("No sound device was found.")
     panel = open_panel(tones(tmp_path / "a.wav"), sink=late).ready()
     panel.key(Qt.Key_Space)
@@ -196,7 +194,7 @@ def test_a_device_is_opened_beside_the_window_and_again_once_there_is_one(
     assert threading.main_thread() not in late.opened_by
 
 
-def test_another_rate_opens_the_device_anew(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_another_sample_rate_reopens_the_device(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.key(Qt.Key_Space)
     panel.sink.hear(512)
@@ -210,7 +208,7 @@ def test_another_rate_opens_the_device_anew(open_panel: OpenPanel, tmp_path: Pat
     assert panel.sink.rate == 44100
 
 
-def test_why_nothing_will_be_heard_is_said_without_waiting_for_it(open_panel: OpenPanel, tmp_path: Path) -> None:
+def test_a_missing_device_is_reported_without_blocking_the_window(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     asked: list[threading.Thread] = []
 

@@ -1,4 +1,4 @@
-"""The panel as a picture, at work on the example edit: kept by hand as docs/pictures/panel.png."""
+"""A screenshot of the panel on the example edit; docs/pictures/panel.png is a copy of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stemline_panel.model.queue import ItemState
 
 
 @pytest.mark.slow
-def test_a_picture_of_the_panel_at_work(open_panel: OpenPanel, tmp_path: Path) -> None:
-    """With the real model: speech out of the first clip, and what else was asked for."""
+def test_screenshot_of_the_panel_during_work(open_panel: OpenPanel, tmp_path: Path) -> None:
+    """Separate speech from the first clip with the embedded model."""
     folder = tmp_path / "interview"
     shutil.copytree(ROOT / "examples" / "interview", folder)
     panel = open_panel(folder / "edit.otio").ready()

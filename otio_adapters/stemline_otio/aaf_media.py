@@ -77,14 +77,14 @@ class MediaChain:
         wanted = _channel_ids(clip)
         files: list[MediaFile] = []
         time: Fraction | None = None
-        several = isinstance(first, aaf2.mobs.MasterMob) and len(_sound_slots(first)) > 1
+        owner = slot_of(clip) if isinstance(first, aaf2.mobs.MasterMob) and len(_sound_slots(first)) > 1 else None
         mob: Any = first
         for _ in range(_MAX_CHAIN):
             slot = slot_of(clip)
             if mob is None or slot is None:
                 break
             if isinstance(mob, aaf2.mobs.SourceMob):
-                channels = wanted or _channels(mob, slot, several=several)
+                channels = wanted or _channels(mob, slot, owner)
                 files += self._files(mob, position, Fraction(slot.segment.length or 0) / _rate(slot), channels)
                 start = start_timecode(mob)
                 time = start + position if time is None and start is not None else time
@@ -92,6 +92,7 @@ class MediaChain:
             if found is None:
                 break
             clip, inside = found
+            wanted = wanted or _channel_ids(clip)
             position = inside + Fraction(clip.start or 0) / _rate(slot)
             mob = clip.mob
         if first is not None:
@@ -212,26 +213,32 @@ def _values(item: Any, name: str) -> Sequence[Any]:
 
 def _channel_ids(clip: Any) -> tuple[int, ...]:
     """Return the channels that a source clip itself chooses, counted from 1."""
-    return tuple(int(number) for number in clip.getvalue("ChannelIDs") or () if int(number) > 0)
+    chosen = tuple(int(number) for number in clip.getvalue("ChannelIDs") or () if int(number) > 0)
+    slot_ids = list(clip.getvalue("MonoSourceSlotIDs") or ()) if clip.mob is not None else []
+    numbers = {slot.slot_id: slot.getvalue("PhysicalTrackNumber") or 0 for slot in clip.mob.slots} if slot_ids else {}
+    return chosen or tuple(number for slot_id in slot_ids if (number := numbers.get(int(slot_id), 0)) > 0)
 
 
 def _sound_slots(mob: Any) -> list[Any]:
     return [slot for slot in mob.slots if is_sound(slot)]
 
 
-def _channels(mob: Any, slot: Any, *, several: bool) -> tuple[int, ...]:
-    """Return the channel of a mob's media that a slot stands at, none for all of them.
+def _channels(mob: Any, slot: Any, owner: Any) -> tuple[int, ...]:
+    """Return the channel of a mob's media that a slot stands for, none for all of them.
 
-    PhysicalTrackNumber counts the channels of the media, unless that is one of many mono files. A single slot for a
-    file of several channels plays them all.
+    PhysicalTrackNumber counts the channels of the media. `owner` is the slot of a master mob with several sound slots:
+    it knows the channel where the mob of the file has one slot for all. A single slot on both sides plays the whole
+    file.
     """
     if slot is None or not is_sound(slot):
         return ()
     slots = _sound_slots(mob)
     number = slot.getvalue("PhysicalTrackNumber") or 0
-    if number < 1:
-        number = slots.index(slot) + 1 if slot in slots else 1
-    return (number,) if several or number > 1 or len(slots) > 1 else ()
+    if number < 1 and len(slots) > 1:
+        number = slots.index(slot) + 1
+    if len(slots) == 1 and number < 2 and owner is not None:
+        number = owner.getvalue("PhysicalTrackNumber") or number
+    return (max(1, number),) if owner is not None or number > 1 or len(slots) > 1 else ()
 
 
 def _commented(mob: Any, files: Sequence[MediaFile], position: Fraction) -> list[MediaFile]:

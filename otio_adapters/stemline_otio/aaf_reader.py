@@ -27,10 +27,12 @@ from stemline_otio.exact_time import exact_rate
 from stemline_otio.packed_media import EssenceFiles
 
 _MAX_NESTING = 64
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, otio.exceptions.OTIOError)
+"""What pyaaf2 and OpenTimelineIO raise over an object that is not as it should be."""
 
 
-def read_aaf(path: Path, unpack_to: Path) -> otio.schema.Timeline:
-    """Return the timeline of an AAF. Sound that the file itself holds is copied into `unpack_to`.
+def read_aaf(path: Path, unpack_to: Path) -> tuple[otio.schema.Timeline, tuple[str, ...]]:
+    """Return the timeline of an AAF, and what of it cannot be read. Sound that the file holds is copied to `unpack_to`.
 
     Raises EditError for no composition or several, OutputError where sound cannot be copied out, and whatever pyaaf2
     raises over a damaged file.
@@ -39,7 +41,8 @@ def read_aaf(path: Path, unpack_to: Path) -> otio.schema.Timeline:
 
     with aaf2.open(str(path)) as document:
         composition = _only_composition(document.content, path)
-        return _Reader(EssenceFiles(document, unpack_to).file_of).timeline(composition)
+        reader = _Reader(EssenceFiles(document, unpack_to).file_of)
+        return reader.timeline(composition), tuple(reader.notes)
 
 
 def _only_composition(content: Any, path: Path) -> Any:
@@ -62,6 +65,7 @@ Items = list[otio.core.Composable]
 @dataclass(slots=True)
 class _Reader:
     essence_file: Callable[[Any], Path | None]
+    notes: list[str] = field(init=False, default_factory=list)
     _open: list[Any] = field(init=False, default_factory=list)
 
     def timeline(self, composition: Any) -> otio.schema.Timeline:
@@ -76,12 +80,26 @@ class _Reader:
         for slot in composition.slots:
             kind = _track_kind(slot)
             for number, segment in _layers(slot) if kind is not None else ():
-                track = self._track(slot, segment)
-                if track.find_clips():
+                track = self._readable_track(slot, segment)
+                if track is not None and track.find_clips():
                     timeline.tracks.append(track)
                     tracks[slot.slot_id, number] = track
-        attach_markers(timeline, tracks, composition)
+        try:
+            attach_markers(timeline, tracks, composition)
+        except _DAMAGE as error:
+            self.notes.append(f"Markers are left out, because one cannot be read ({type(error).__name__}: {error}).")
         return timeline
+
+    def _readable_track(self, slot: Any, segment: Any) -> otio.schema.Track | None:
+        """Return a track, None with a note where it cannot be read: the others do not depend on it."""
+        open_before = list(self._open)
+        try:
+            return self._track(slot, segment)
+        except _DAMAGE as error:
+            self._open = open_before
+            name = str(slot.name or "") or f"{slot.media_kind} {slot.getvalue('PhysicalTrackNumber') or slot.slot_id}"
+            self.notes.append(f"The track {name} is left out: it cannot be read ({type(error).__name__}: {error}).")
+            return None
 
     def _track(self, slot: Any, segment: Any) -> otio.schema.Track:
         rate = float(slot.edit_rate)

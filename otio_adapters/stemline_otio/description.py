@@ -3,9 +3,8 @@
 from stemline.hosts.description import HostDescription
 
 FCPXML_ADVICE = (
-    "Final Cut Pro exports XML 1.x (.fcpxml, .fcpxmld), which is not Final Cut 7 XML. Import it into DaVinci Resolve "
-    "(File > Import > Timeline) and export the timeline as OpenTimelineIO there; or convert it to Final Cut 7 XML, for "
-    "instance with CommandPost or XtoCC, as for Premiere Pro."
+    "Final Cut Pro exports XML 1.x, which is not Final Cut 7 XML. Import it into DaVinci Resolve (File > Import > "
+    "Timeline) and export the timeline as .otio there, or convert it to Final Cut 7 XML (CommandPost, XtoCC)."
 )
 
 DESCRIPTION = HostDescription(

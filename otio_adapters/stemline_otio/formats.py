@@ -97,7 +97,8 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
         restore_positions(timeline)
         settle_fcp(timeline)
         return EditDocument(timeline, folder, notes)
-    return EditDocument(call_adapter(known, path, lambda _: read_aaf(path, unpack_to)), folder)
+    timeline, notes = call_adapter(known, path, lambda _: read_aaf(path, unpack_to))
+    return EditDocument(timeline, folder, notes)
 
 
 def require_adapter(wanted: Format) -> None:
@@ -134,7 +135,7 @@ def _parse_tree(adapter: otio.adapters.Adapter, root: ElementTree.Element) -> ot
 
 
 def _read_other(path: Path, suffix: str) -> EditDocument:
-    """Through whatever adapter is installed for the suffix; nobody tested it."""
+    """Read an edit with the adapter that is installed for its suffix, which is untested here."""
     suffixes = otio.adapters.suffixes_with_defined_adapters(read=True)
     if suffix[1:] not in suffixes:
         raise unreadable_edit(path)
@@ -146,6 +147,9 @@ def _read_other(path: Path, suffix: str) -> EditDocument:
 
 
 def _check_readable(path: Path) -> None:
+    """Raises EditError for a file that is missing, empty or not what its suffix states, and for a folder."""
+    if path.is_dir():
+        raise unreadable_edit(path)
     try:
         with path.open("rb") as file:
             head = file.read(4096)

@@ -80,6 +80,17 @@ class Document:
             outer.segment.length = 30 * rate
         return master
 
+    def interleaved_master(self, file: Path, channels: int) -> Any:
+        """Return a master mob whose sound slots all lead to the one slot of an interleaved file."""
+        master = self.master([file], channels)
+        [first] = master.slots
+        for number in range(2, channels + 1):
+            outer = master.create_timeline_slot(RATE)
+            outer["PhysicalTrackNumber"].value = number
+            outer.segment = first.segment.mob.create_source_clip(first.segment.slot_id, media_kind="sound")
+            outer.segment.length = 30 * RATE
+        return master
+
     def use(self, mob: Any, start: int, length: int, slot: int = 1) -> Any:
         clip = mob.create_source_clip([s.slot_id for s in mob.slots][slot - 1], media_kind="sound")
         clip["StartTime"].value, clip.length = start, length

@@ -11,7 +11,7 @@ from hosts.formats.aaf import RATE, Document
 from hosts.otio.support import media
 from stemline.errors import Code
 from stemline.hosts.base import ReadClips, Selection
-from stemline_otio import LinkRules, OtioTarget, open_edit, read_edit
+from stemline_otio import LinkRules, OtioTarget, aaf_reader, open_edit, read_edit
 
 COMBINER = "Audio Channel Combiner"
 
@@ -91,6 +91,42 @@ def test_an_interleaved_file_of_one_slot_plays_whole(tmp_path: Path) -> None:
     with Document(tmp_path / "reel.aaf") as made:
         made.track(1, [made.use(made.master([take], 2), 20, 50)])
     assert places(read(tmp_path / "reel.aaf")) == [("take.wav", (), 0, 50, 20)]
+
+
+def test_slots_that_share_the_slot_of_a_file_play_their_own_channels(tmp_path: Path) -> None:
+    take = media(tmp_path / "take.wav", 30, channels=2)
+    with Document(tmp_path / "reel.aaf") as made:
+        master = made.interleaved_master(take, 2)
+        made.track(1, [made.use(master, 20, 50, 1)])
+        made.track(2, [made.use(master, 20, 50, 2)])
+        made.track(3, [made.group(COMBINER, [made.use(master, 20, 50, slot) for slot in (1, 2)], 50)])
+    found = places(read(tmp_path / "reel.aaf"))
+    assert [channels for _, channels, *_ in found] == [(0,), (1,), ()]
+
+
+def test_a_source_clip_may_choose_channels_itself(tmp_path: Path) -> None:
+    take = media(tmp_path / "take.wav", 30, channels=4)
+    with Document(tmp_path / "reel.aaf") as made:
+        clip = made.use(made.master([take], 4), 20, 50)
+        clip["ChannelIDs"].value = [2, 3]
+        made.track(1, [clip])
+    assert places(read(tmp_path / "reel.aaf")) == [("take.wav", (1, 2), 0, 50, 20)]
+
+
+def test_a_track_that_cannot_be_read_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take = media(tmp_path / "take.wav", 30)
+    with Document(tmp_path / "reel.aaf") as made:
+        master = made.master([take])
+        made.track(1, [made.use(master, 20, 50)])
+        made.track(2, [made.muted(made.use(master, 20, 50))])
+
+    def damaged(*_: object) -> None:
+        raise KeyError("Selected")
+
+    monkeypatch.setattr(aaf_reader._Reader, "_selector", damaged)
+    found = read(tmp_path / "reel.aaf")
+    assert places(found) == [("take.wav", (), 0, 50, 20)]
+    assert any("The track Sound 2 is left out" in note for note in found.notes)
 
 
 def test_a_subclip_counts_from_where_it_begins(tmp_path: Path) -> None:

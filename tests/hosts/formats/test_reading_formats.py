@@ -99,6 +99,14 @@ def test_what_no_adapter_reads_is_refused_with_a_way_out(shared_data: Path, tmp_
     assert ".otio" in refused.value.advice
 
 
+def test_a_bundle_of_final_cut_pro_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "edit.fcpxmld").mkdir()
+    with pytest.raises(EditError) as refused:
+        open_edit(tmp_path / "edit.fcpxmld", OtioTarget(tmp_path / "x.otio"))
+    assert refused.value.code is Code.EDIT_FORMAT_UNKNOWN
+    assert "DaVinci Resolve" in refused.value.advice
+
+
 def test_no_file_of_the_corpus_ends_in_a_traceback(shared_data: Path, tmp_path: Path) -> None:
     for path in sorted((shared_data / "corpus").iterdir()):
         try:

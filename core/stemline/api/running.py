@@ -71,7 +71,8 @@ class Plan:
 class Run(Generic[T]):
     """A separation that runs in the background.
 
-    `stemline.start` returns one. As a context manager it is cancelled at the end of the block unless it has ended.
+    `stemline.start` returns one. As a context manager it is cancelled at the end of the block unless it has ended. It
+    also ends with the program, so wait for `result`.
 
     Examples:
         >>> import stemline
@@ -162,7 +163,8 @@ class Run(Generic[T]):
         if any(job.state is JobState.RUNNING for job in own):
             return 0
         first = min(map(_order, own))
-        return sum(_order(job) < first for job in waiting if job.name not in names)
+        others = (job for job in waiting if job.name not in names)
+        return sum(job.state is JobState.RUNNING or _order(job) < first for job in others)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the sound of each stem as its files are finished, in blocks of at most 65536 samples.
@@ -171,7 +173,7 @@ class Run(Generic[T]):
         residual at each position. Starts the run; can be iterated once. Raises what `result` raises.
         """
         self.start()
-        while (finished := self._finished.get()) is not None:
+        while (finished := self._next_finished()) is not None:
             yield from _blocks_of(*finished, self._plan.prepared.facts)
         self.result()
 
@@ -217,6 +219,12 @@ class Run(Generic[T]):
                 left_s -= _POLL_S
                 if left_s <= 0:
                     raise TimeoutError(f"The run has not ended after {timeout_s:g} s.")
+
+    def _next_finished(self) -> tuple[StemSegment, Mapping[str, Path]] | None:
+        """Wait in short steps, so that signals are handled. None at the end of the run."""
+        while True:
+            with suppress(queue.Empty):
+                return self._finished.get(timeout=_POLL_S)
 
     def _run_quietly(self) -> None:
         with suppress(BaseException):  # `result` raises it where the caller is

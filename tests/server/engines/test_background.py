@@ -61,10 +61,42 @@ def test_speech_that_only_one_model_finds_is_not_removed(speech: Waveform, net: 
     np.testing.assert_array_equal(background_of(2 * speech, speech, net).read(0, RATE), 2 * speech[:, :RATE])
 
 
-def test_the_net_does_not_run_where_there_is_no_speech(speech: Waveform) -> None:
+def test_the_net_does_not_run_where_a_needed_speech_estimate_is_silent(speech: Waveform) -> None:
     net = FakeNet(0.95, agrees=True)
     np.testing.assert_array_equal(background_of(speech, 0 * speech, net).read(0, 9 * RATE), speech[:, : 9 * RATE])
     assert net.windows == 0
+
+
+class CountingSource(ArraySource):
+    """Counts how often it is read."""
+
+    reads = 0
+
+    def read(self, start_sample: int, end_sample: int) -> Waveform:
+        self.reads += 1
+        return super().read(start_sample, end_sample)
+
+
+@pytest.mark.parametrize(("presence", "reads"), [(0.849, 0), (0.85, 1)])
+def test_an_unneeded_speech_estimate_is_not_computed_where_the_net_finds_no_speech(
+    speech: Waveform, presence: float, reads: int
+) -> None:
+    audio, voice = ArraySource(2 * speech, RATE), CountingSource(speech, RATE)
+    net = cast(NetSeparator, FakeNet(presence, agrees=True))
+    decisions = SpeechVerifier(audio, voice, net, Recorder(), needs_speech=False).confirmed_speech()
+    assert decisions.envelope(0, RATE).any() == bool(reads)
+    assert voice.reads == reads
+
+
+@pytest.mark.parametrize("net", [FakeNet(0.4, True), FakeNet(0.86, True), FakeNet(0.95, True), FakeNet(0.95, False)])
+@pytest.mark.parametrize("gain", [0.0, 0.2, 1.0])
+def test_the_order_of_the_models_does_not_change_the_decision(speech: Waveform, net: FakeNet, gain: float) -> None:
+    audio, voice = ArraySource(speech, RATE), ArraySource(np.float32(gain) * speech, RATE)
+    first, second = (
+        SpeechVerifier(audio, voice, cast(NetSeparator, net), Recorder(), needed).confirmed_speech().envelope(0, RATE)
+        for needed in (True, False)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 def test_fades_between_segments_do_not_depend_on_the_ranges_that_are_read(speech: Waveform) -> None:

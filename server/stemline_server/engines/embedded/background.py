@@ -69,6 +69,14 @@ class SegmentDecisions:
 
 
 @dataclass(frozen=True, slots=True)
+class _NetAnswer:
+    """Hold the net's target [samples] and its certainty that the sound occurs, 0..1."""
+
+    target: npt.NDArray[np.float64]
+    presence: float
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechVerifier:
     """Compare a speech estimate with the answers of the net.
 
@@ -77,12 +85,16 @@ class SpeechVerifier:
         speech: The speech estimate of DeepFilterNet3.
         net: The net.
         control: Receives the progress of the net.
+        needs_speech: Whether the speech estimate is computed in any case. Otherwise the net runs first, because it is
+            ten times faster, and the estimate is not computed where the net finds no speech. The decisions are the
+            same.
     """
 
     audio: AudioSource
     speech: AudioSource
     net: NetSeparator
     control: Control
+    needs_speech: bool = True
 
     def confirmed_speech(self) -> SegmentDecisions:
         """Return where the net confirms the speech estimate."""
@@ -93,25 +105,28 @@ class SpeechVerifier:
         return SegmentDecisions(self.audio.length_samples, self._is_over_music)
 
     def _is_speech(self, start_sample: int, end_sample: int) -> bool:
-        mix, speech = (audio.read(start_sample, end_sample) for audio in (self.audio, self.speech))
+        mix = self.audio.read(start_sample, end_sample)
+        answer = None if self.needs_speech else self._ask_net("speech", mix)
+        if answer is not None and answer.presence < min(presence for presence, _ in _MIN_PRESENCE_AND_SIMILARITY):
+            return False
+        speech = self.speech.read(start_sample, end_sample)
         if _energy(speech) <= _MIN_SPEECH_SHARE * _energy(mix):
             return False
-        presence, similarity = self._compare("speech", mix, speech)
-        return any(presence >= p and similarity >= s for p, s in _MIN_PRESENCE_AND_SIMILARITY)
+        answer = answer or self._ask_net("speech", mix)
+        similarity = _similarity(answer.target, speech)
+        return any(answer.presence >= p and similarity >= s for p, s in _MIN_PRESENCE_AND_SIMILARITY)
 
     def _is_over_music(self, start_sample: int, end_sample: int) -> bool:
         mix, speech = (audio.read(start_sample, end_sample) for audio in (self.audio, self.speech))
         background = mix - speech
         if not _energy(speech) or not _energy(background):
             return False
-        return self._compare("music", mix, background)[1] >= _MIN_MUSIC_SIMILARITY
+        return _similarity(self._ask_net("music", mix).target, background) >= _MIN_MUSIC_SIMILARITY
 
-    def _compare(self, class_name: str, mix: Waveform, estimate: Waveform) -> tuple[float, float]:
-        """Return the net's presence of a class in the mix and the cosine similarity of its target and an estimate."""
+    def _ask_net(self, class_name: str, mix: Waveform) -> _NetAnswer:
         separation = self.net.separate(_ArraySource(mix), [NetQuery(class_name)], self.control)
         target = np.concatenate([block[0] for block in separation]).astype(np.float64)
-        norm = max(_energy(target) * _energy(estimate), np.finfo(np.float64).tiny) ** 0.5
-        return float(separation.evidence.presence[0]), float(target @ estimate[0]) / norm
+        return _NetAnswer(target, float(separation.evidence.presence[0]))
 
 
 class BackgroundSource:
@@ -195,6 +210,12 @@ class _ArraySource:
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
         return self.samples[:, start_sample:end_sample]
+
+
+def _similarity(target: npt.NDArray[np.float64], estimate: Waveform) -> float:
+    """Return the cosine similarity of two waveforms, [samples] and [1, samples]."""
+    norm = float(max(_energy(target) * _energy(estimate), np.finfo(np.float64).tiny) ** 0.5)
+    return float(target @ estimate[0]) / norm
 
 
 def _energy(wave: npt.NDArray[np.floating]) -> float:

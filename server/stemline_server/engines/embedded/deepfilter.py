@@ -47,7 +47,7 @@ class SpeechSource(SpooledSource):
     def _is_speech(self, snr_db: npt.NDArray[np.float32]) -> bool:
         """Decide from the estimated speech-to-noise ratios of five seconds; raise the confidence to that of its best.
 
-        DeepFilterNet3 passes a little of mere noise; its own estimate tells that apart from speech.
+        DeepFilterNet3 passes a little noise; its own estimate distinguishes that from speech.
         """
         best_db = float(np.sort(snr_db)[-min(_CONFIDENCE_FRAMES, snr_db.size)])
         confidence = (best_db - _ZERO_CONFIDENCE_DB) / (_FULL_CONFIDENCE_DB - _ZERO_CONFIDENCE_DB)

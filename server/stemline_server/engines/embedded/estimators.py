@@ -84,7 +84,8 @@ class EstimatorSet:
         dialogue: AudioSource = voices.speech
         net_inputs: dict[Hashable, AudioSource] = {_MIX: request.audio}
         if net is not None:
-            verifier = SpeechVerifier(request.audio, voices.speech, net, control)
+            needs_speech = any(route.speech or route.without_speech or route.uses_spans for route in routes)
+            verifier = SpeechVerifier(request.audio, voices.speech, net, control, needs_speech)
             confirmed = verifier.confirmed_speech()
             if voices.vocals is not None:
                 dialogue = DialogueSource(voices.speech, voices.vocals, verifier.speech_over_music())

@@ -153,8 +153,8 @@ class Flow:
         tokens = torch.stack([conditions.tokens[item.prompt, cut] for item, cut in zip(batch, cuts, strict=True)])
         pictures = self._without_pictures
         if conditions.visual is not None:
-            seen = torch.stack([conditions.visual[item.prompt, cut] for item, cut in zip(batch, cuts, strict=True)])
-            pictures = self.model.conditioning.pictures(seen)
+            visual = torch.stack([conditions.visual[item.prompt, cut] for item, cut in zip(batch, cuts, strict=True)])
+            pictures = self.model.conditioning.pictures(visual)
         noisy = torch.stack([state[item.row, cut] for item, cut in zip(batch, cuts, strict=True)])
         aligned = self.model.conditioning(noisy, self.model.conditioning.context(mixture, tokens, pictures))
         prompts = torch.tensor([item.prompt for item in batch], device=state.device)

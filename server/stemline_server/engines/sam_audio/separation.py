@@ -137,7 +137,7 @@ class Separation:
         prompts, width = self._request.prompts, self._loaded.model.config.vision_encoder.dim
         if all(prompt.visual is None for prompt in prompts):
             return None
-        seen = np.zeros((len(prompts), self._frames, width), np.float32)
+        visual = np.zeros((len(prompts), self._frames, width), np.float32)
         for row, prompt in enumerate(prompts):
             if prompt.visual is None:
                 continue
@@ -147,8 +147,8 @@ class Separation:
                     f"The visual features have a width of {features.shape[1]}; this model needs {width}.",
                     code=Code.PROMPT_UNSUPPORTED,
                 )
-            seen[row] = features_per_frame(features, self._frames)
-        return torch.from_numpy(seen).to(device)
+            visual[row] = features_per_frame(features, self._frames)
+        return torch.from_numpy(visual).to(device)
 
     def _noise(self) -> Tensor:
         """Return the initial state [rows, T, 2C]: equal for all prompts, different for each candidate."""

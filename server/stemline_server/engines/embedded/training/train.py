@@ -192,10 +192,10 @@ class Reporter:
         self._saved = time.time()
         save_file(self._average.values, self._plan.out / "average.safetensors")
         save_file(self._net.state_dict(), self._plan.out / "last.safetensors")
-        judge = SoundNet(len(class_names()))
-        judge.load_state_dict(self._average.values)
+        averaged = SoundNet(len(class_names()))
+        averaged.load_state_dict(self._average.values)
         for split, batches in self._sets.items():
-            self._log({"split": split, "mixtures": mixtures} | measure(judge, batches))
+            self._log({"split": split, "mixtures": mixtures} | measure(averaged, batches))
 
     def _log(self, entry: dict[str, object]) -> None:
         entry["at_s"] = round(time.time() - self._started)

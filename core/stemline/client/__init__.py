@@ -1,10 +1,10 @@
-"""The sync client of the separation server: `connect()`, then media in, jobs, stems out."""
+"""The synchronous client of the separation server: media in, jobs, stems out."""
 
 from __future__ import annotations
 
 import os
 
-# gRPC's C core writes its own log to stderr, where our one clear sentence should stand alone
+# gRPC's C core writes a log of its own to stderr, between the messages of the command line
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from stemline.client.client import Client, connect

@@ -1,4 +1,4 @@
-"""Where a server is and how to talk to it: address, token, TLS."""
+"""Addresses, tokens and TLS of servers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server. `tls` off is for this machine alone; without `ca_file` the system's roots are trusted.
+    """Where one server listens and how to talk to it.
 
-    `certificate` holds the PEM files of the client's certificate and of its key, which may be one file.
+    Attributes:
+        address: HOST:PORT.
+        token: Token of the server; empty for none.
+        tls: Whether the connection is encrypted. It is off only for servers on this machine.
+        ca_file: PEM file with the certificates to trust; empty for those of the system.
+        certificate: PEM files of the client's certificate and of its key, which may be one file.
     """
 
     address: str
@@ -39,10 +44,12 @@ class Endpoint:
 
     @property
     def port(self) -> int:
+        """Port of the address."""
         return int(self.address.rpartition(":")[2])
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Metadata of every call: the token."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
     def open_channel(self) -> grpc.Channel:
@@ -88,6 +95,7 @@ def parse_server(
 
 
 def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is this machine."""
     if host == "localhost":
         return True
     try:
@@ -133,7 +141,7 @@ def _pem(path: str) -> bytes:
 
 
 def _roots(ca_file: str) -> bytes | None:
-    """PEM roots: those of the file, else of the system; None (grpc's own) where the system gives none."""
+    """Return the PEM roots of the file, else of the system; None, for those of gRPC, where the system has none."""
     if ca_file:
         try:
             return Path(ca_file).read_bytes()

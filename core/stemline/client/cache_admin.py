@@ -1,4 +1,4 @@
-"""What Stemline keeps on this machine to save work, and how to be rid of it without taking it from under a job."""
+"""Show and clear what Stemline caches on this machine, without taking data from a running job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stemline import paths
 from stemline._version import __version__
 from stemline.client.client import PRIVATE, Client, connect
 from stemline.client.managed_server import stop_private
-from stemline.client.run_lock import is_any_at_work
+from stemline.client.run_lock import is_any_run_active
 from stemline.client.values import JobState
 from stemline.errors import NoServerError, StemlineError
 from stemline.locks import lock_state
@@ -23,8 +23,15 @@ _UNFINISHED = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
 
 @dataclass(frozen=True, slots=True)
 class CachePart:
-    """One folder of the cache: a private server's stems ("server-<version>"), decoded sound ("pcm"), or what a panel
-    made and nobody saved ("panel")."""
+    """One folder of the cache.
+
+    Attributes:
+        name: "server-<version>" for the stems of a private server, "pcm" for decoded sound, "panel" for stems
+            of the panel that were not saved.
+        folder: The folder.
+        size_bytes: Size of all files in it.
+        in_use: Whether a server runs on it.
+    """
 
     name: str
     folder: Path
@@ -34,33 +41,34 @@ class CachePart:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What clearing did; `kept` says in words what was left and why."""
+    """Result of clearing: the bytes freed, and one sentence for each part that was not cleared."""
 
     freed_bytes: int
     kept: tuple[str, ...]
 
 
 def cache_parts() -> list[CachePart]:
-    """What is there now."""
+    """Return the folders of the cache."""
     root = paths.cache_dir()
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     return [CachePart(folder.name, folder, _size_bytes(folder), _in_use(folder)) for folder in folders]
 
 
 def clear_cache() -> Cleared:
-    """Removes all that no unfinished job needs, private servers of other versions included; nothing while a run is at
-    work, which needs also what is done.
+    """Remove everything that no unfinished job needs, including private servers of other versions.
+
+    While a run is active nothing is removed, because the run also needs finished results.
     """
-    if is_any_at_work():
-        return Cleared(0, ("Stemline is separating: all stays until it is done.",))
+    if is_any_run_active():
+        return Cleared(0, ("Stemline is separating. Clear the cache when it is done.",))
     before = _total_bytes()
     own = paths.server_state_dir(__version__)
     kept = list(_clear_own(own))
     for folder in sorted(paths.cache_dir().glob("server-*")):
         if _OF_SERVE in folder.name:
-            kept.append(f"{folder} is that of a `stemline serve`, whose jobs may wait for it: remove it by hand.")
+            kept.append(f"{folder} belongs to a `stemline serve`, whose jobs may need it. Remove it by hand.")
         elif folder != own and not _wipe(folder):
-            kept.append(f"{folder.name} is at work and stays.")
+            kept.append(f"{folder.name} is in use.")
     if not any(part.in_use for part in cache_parts()):
         for name in ("pcm", "panel"):
             shutil.rmtree(paths.cache_dir() / name, ignore_errors=True)
@@ -70,17 +78,17 @@ def clear_cache() -> Cleared:
 def _clear_own(state: Path) -> Iterator[str]:
     if not (state / "jobs.sqlite").exists():
         return
-    # only a server knows whether jobs of a killed one still wait; where none can be started none can go on either
+    # only a server knows whether jobs of a killed one still wait; where none can start, no job can resume
     with suppress(NoServerError), connect(PRIVATE) as client:
         unfinished = list(client.jobs(states=_UNFINISHED))
         if unfinished:
             needed = {name for job in unfinished for name in (job.request.media, *job.request.subtract)}
             _forget_ended(client, needed)
-            yield f"{len(unfinished)} jobs are not done yet: what they need stays."
+            yield f"{len(unfinished)} jobs are not finished. What they need was not removed."
             return
     stop_private()
     if not _wipe(state):
-        yield "A private server was started meanwhile: what it holds stays."
+        yield "A private server started in the meantime. Its data was not removed."
 
 
 def _forget_ended(client: Client, needed: set[str]) -> None:
@@ -89,12 +97,15 @@ def _forget_ended(client: Client, needed: set[str]) -> None:
             continue
         client.delete_job(job.name)
         for name in {job.request.media, job.stem.media if job.stem else ""} - needed - {""}:
-            with suppress(StemlineError):  # gone already, or taken up by a new job since
+            with suppress(StemlineError):  # deleted already, or used by a new job
                 client.delete_media(name)
 
 
 def _wipe(state: Path) -> bool:
-    """Empties a server's folder; False where a server runs on it. The token, the log and the lock stay."""
+    """Empty the folder of a server and return True; return False where a server runs on it.
+
+    The token, the log and the lock are not removed.
+    """
     with lock_state(state) as free:
         if not free:
             return False
@@ -120,6 +131,6 @@ def _total_bytes() -> int:
 def _size_bytes(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(OSError):  # removed since it was listed
+        with suppress(OSError):  # deleted since it was listed
             total += path.stat().st_size if path.is_file() and not path.is_symlink() else 0
     return total

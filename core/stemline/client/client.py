@@ -1,4 +1,4 @@
-"""The client of the separation server. Everything else of the core talks to it through this class."""
+"""The client class, through which all other modules talk to the separation server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
-from stemline.client.job_watcher import Watch, get_job, list_jobs
+from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
 from stemline.client.upload import register_path, send
@@ -102,7 +102,7 @@ class Client:
         self._shares_disk = info.shares_disk
 
     def close(self) -> None:
-        """Jobs go on without us."""
+        """Close the connection. Jobs go on."""
         self._link.close()
 
     def __enter__(self) -> Client:
@@ -118,13 +118,16 @@ class Client:
 
     @property
     def address(self) -> str:
+        """Address of the server, HOST:PORT."""
         return self._link.stubs.endpoint.address
 
     def server_info(self) -> ServerInfo:
+        """Return the current state of the server."""
         request = models_pb2.GetServerInfoRequest()
         return server_info_of(self._link.call(lambda stubs: stubs.models.GetServerInfo, request))
 
     def models(self) -> tuple[Model, ...]:
+        """Return all models of the server."""
         request = models_pb2.ListModelsRequest()
         response = self._link.call(lambda stubs: stubs.models.ListModels, request)
         return tuple(map(model_of, response.models))
@@ -152,7 +155,7 @@ class Client:
         return send(self._link, source, range, progress, accept_peaks=accept_peaks)
 
     def create_jobs(self, requests: Sequence[JobRequest]) -> list[Job]:
-        """The jobs, in the order of the requests, as they stand: one that was done before is done at once."""
+        """Create jobs and return them in the order of the requests. A job whose result exists is finished at once."""
         jobs: list[Job] = []
         for batch in _batches(map(request_message, requests)):
             response = self._link.call(lambda stubs: stubs.jobs.BatchCreateJobs, batch)
@@ -160,16 +163,20 @@ class Client:
         return jobs
 
     def watch(self, jobs: str | Sequence[str]) -> Generator[Job, None, None]:
-        """Each of these jobs (a batch id, or names) as it stands, then whenever it moves, until all have ended.
+        """Yield each job in its current state, then whenever it changes, until all have ended.
 
-        Goes on through a lost connection and a killed private server. Leaving early cancels nothing.
+        The watch survives a lost connection and a killed private server. Leaving it early cancels nothing.
+
+        Args:
+            jobs: A batch id, or names of jobs.
         """
         batch_id, names = (jobs, ()) if isinstance(jobs, str) else ("", jobs)
-        return Watch(self._link, batch_id, names).jobs()
+        return JobWatch(self._link, batch_id, names).jobs()
 
     def cancel(self, names: Sequence[str]) -> list[Job]:
-        """As they stand after the request: "cancelling" until the engine has let go. One that had ended stays as it
-        is.
+        """Cancel jobs and return them.
+
+        A running job is "cancelling" until the engine stops. A job that has ended does not change.
         """
         with ThreadPoolExecutor(_CANCEL_THREADS) as pool:
             return list(pool.map(self._cancel, names))
@@ -179,29 +186,31 @@ class Client:
         return job_of(self._link.call(lambda stubs: stubs.jobs.CancelJob, request))
 
     def job(self, name: str) -> Job:
+        """Return one job. Raises SeparationError (JOB_UNKNOWN)."""
         return get_job(self._link, name)
 
     def jobs(self, batch_id: str = "", states: tuple[JobState, ...] = ()) -> Iterator[Job]:
-        """Newest first; all batches and all states unless told."""
+        """Yield jobs, newest first; of all batches and in all states unless given."""
         return list_jobs(self._link, batch_id, states)
 
     def delete_job(self, name: str) -> None:
-        """Forgets an ended job."""
+        """Delete a job that has ended. Its stem stays in the store."""
         request = separation_pb2.DeleteJobRequest(name=name)
         self._link.call(lambda stubs: stubs.jobs.DeleteJob, request)
 
     def open_media(self, name: str, progress: Progress | None = None) -> MediaReader:
-        """The sound of a media: random access, `read(start_sample, end_sample)` -> float32 [channels, n]."""
+        """Open the sound of a media for random access."""
         return open_media(self._link, name, progress)
 
     def delete_media(self, name: str) -> None:
+        """Delete a media from the server's store."""
         self._link.call(lambda stubs: stubs.media.DeleteMedia, media_pb2.DeleteMediaRequest(name=name))
 
 
 def _batches(
     requests: Iterable[separation_pb2.CreateJobRequest],
 ) -> Iterator[separation_pb2.BatchCreateJobsRequest]:
-    """Messages well below the size that a server takes, however long the prompts are."""
+    """Yield messages well below the largest size that a server accepts, however long the prompts are."""
     batch: list[separation_pb2.CreateJobRequest] = []
     size_bytes = 0
     for request in requests:

@@ -1,4 +1,4 @@
-"""Reads the sound of a media of the server: its own file where the two share a disk, else a temporary copy."""
+"""Read the sound of a media: from the server's own file on a shared disk, else from a temporary copy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SLOWEST_SAMPLES_PER_S = 50_000
 
 
 class MediaReader:
-    """Random access to a media's sound. A context manager; reading keeps nothing in memory."""
+    """Random access to the sound of a media. A context manager. Nothing stays in memory."""
 
     def __init__(self, media: Media, file: BareFile) -> None:
         self.media = media
@@ -34,19 +34,25 @@ class MediaReader:
 
     @property
     def sample_rate(self) -> int:
+        """Sample rate in Hz."""
         return self.media.sample_rate
 
     @property
     def channels(self) -> int:
+        """Number of channels."""
         return self.media.channels
 
     @property
     def length_samples(self) -> int:
+        """Length in samples."""
         return self.media.length_samples
 
     def read(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
-        """float32 [channels, end-start]. The range must lie within the media. Raises SeparationError for a file cut
-        short.
+        """Return samples [start_sample, end_sample) as float32 [channels, samples].
+
+        Raises:
+            SeparationError: The file is cut short (OUTPUT_DAMAGED).
+            ValueError: The range is not within the media.
         """
         if not 0 <= start_sample <= end_sample <= self.length_samples:
             raise ValueError(f"[{start_sample}, {end_sample}) is not within {self.length_samples} samples")
@@ -60,6 +66,7 @@ class MediaReader:
         return block
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> MediaReader:
@@ -90,12 +97,12 @@ def open_media(link: Link, name: str, progress: Progress | None = None) -> Media
     with ExitStack() as undo:
         spool = undo.enter_context(tempfile.TemporaryFile(prefix="stemline-"))
         _download(link, media, spool, progress)
-        undo.pop_all()  # the reader closes it from here on
+        undo.pop_all()  # from here on the reader closes it
     return MediaReader(media, spool)
 
 
 def _open_local(media: Media) -> BufferedReader | None:
-    """Open the server's own file; None where this process can't, or finds a file of another size there."""
+    """Return the server's own file, or None where this process can't read it or its size is wrong."""
     try:
         file = Path(media.local_path).open("rb")  # noqa: SIM115 - the reader closes it
     except OSError:

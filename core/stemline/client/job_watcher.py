@@ -1,5 +1,6 @@
-"""Follows jobs to their end through lost streams, killed servers and silence. What GetJob says is the truth; events
-are news of it.
+"""Follow jobs to their end through lost streams, killed servers and silence.
+
+The answer of GetJob decides; events only say when to look.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from stemline.errors import Code, SeparationError
 from stemline.prompts import SamplePrompt
 from stemline.v1 import separation_pb2
 
-# a stream is renewed this often, and the jobs are asked after, in case it went silent without breaking
+# how often a stream is renewed and the jobs are polled, in case it went silent without an error
 _STREAM_TIMEOUT_S = 30.0
 _PAGE_SIZE = 500
 
 
 def list_jobs(link: Link, batch_id: str = "", states: tuple[JobState, ...] = ()) -> Iterator[Job]:
-    """Newest first."""
+    """Yield jobs, newest first; of all batches and in all states unless given."""
     token = ""
     while True:
         request = separation_pb2.ListJobsRequest(
@@ -37,27 +38,28 @@ def list_jobs(link: Link, batch_id: str = "", states: tuple[JobState, ...] = ())
 
 
 def get_job(link: Link, name: str) -> Job:
-    """Raises SeparationError (JOB_UNKNOWN)."""
+    """Return one job. Raises SeparationError (JOB_UNKNOWN)."""
     return job_of(link.call(lambda stubs: stubs.jobs.GetJob, separation_pb2.GetJobRequest(name=name)))
 
 
-class Watch:
-    """Yields each job whenever it moves, its end once, and stops when all have ended.
+class JobWatch:
+    """Yield each job whenever it changes, until all have ended.
 
-    `batch_id` or `names` say which; the jobs of a batch are those that it has when the watch begins.
+    `batch_id` or `names` selects the jobs. A batch consists of the jobs that it has when the watch begins.
     """
 
     def __init__(self, link: Link, batch_id: str = "", names: Sequence[str] = ()) -> None:
         self._link = link
         self._batch_id = batch_id
         self._pending: dict[str, Job | None] = dict.fromkeys(names)
-        """Jobs that have not ended, as they were last seen."""
-        self._heard_sequence = 0
+        """Jobs that have not ended, in their last known state."""
+        self._last_sequence = 0
 
     def jobs(self) -> Generator[Job, None, None]:
+        """Yield the jobs. Raises StemlineError."""
         if self._batch_id:
             self._pending = {job.name: None for job in list_jobs(self._link, self._batch_id)}
-        yield from self._truth()
+        yield from self._poll()
         failures = 0
         while self._pending:
             stubs = self._link.stubs
@@ -67,25 +69,25 @@ class Watch:
                     moved = True
                     yield job
             except grpc.RpcError as error:
-                if not _asks_for_the_truth(error):
+                if not _is_time_to_poll(error):
                     failures = 1 if moved else failures + 1
                     self._link.recover(error, failures, stubs)
             else:
                 failures = 0 if moved else failures + 1
                 self._pause(failures)
-            yield from self._truth()
+            yield from self._poll()
 
     def _events(self, stubs: Stubs) -> Iterator[Job]:
-        """News until all have ended or the stream does. Raises grpc.RpcError."""
+        """Yield changes until all jobs have ended or the stream ends. Raises grpc.RpcError."""
         request = separation_pb2.WatchJobsRequest(
             names=() if self._batch_id else self._pending,
             batch_id=self._batch_id,
-            after_sequence=self._heard_sequence or min(map(self._sequence_of, self._pending)),
+            after_sequence=self._last_sequence or min(map(self._sequence_of, self._pending)),
         )
         stream = stubs.jobs.WatchJobs(request, timeout=_STREAM_TIMEOUT_S, metadata=stubs.endpoint.metadata)
         try:
             for event in stream:
-                self._heard_sequence = max(self._heard_sequence, event.sequence)
+                self._last_sequence = max(self._last_sequence, event.sequence)
                 job = job_of(event.job)
                 if job.name in self._pending and not 0 < event.sequence <= self._sequence_of(job.name):
                     yield self._seen(job)
@@ -94,8 +96,8 @@ class Watch:
         finally:
             stream.cancel()
 
-    def _truth(self) -> Iterator[Job]:
-        """Asks after each job that has not ended; yields those that moved without our hearing of it."""
+    def _poll(self) -> Iterator[Job]:
+        """Ask for each job that has not ended; yield those that changed without an event."""
         batch = {job.name: job for job in list_jobs(self._link, self._batch_id)} if self._batch_id else {}
         for name, before in list(self._pending.items()):
             job = (batch.get(name) if self._batch_id else self._ask(name)) or _lost(name, before)
@@ -122,13 +124,13 @@ class Watch:
         return job.last_sequence if job else 0
 
     def _pause(self, failures: int) -> None:
-        """A server that stops ends its streams without an error, and may do so again at once."""
+        """Wait. A server that stops ends its streams without an error, and may do so again at once."""
         if failures:
             time.sleep(min(0.1 * 2 ** min(failures, ATTEMPTS), 2.0))
 
 
-def _asks_for_the_truth(error: grpc.RpcError) -> bool:
-    """Not a failure: the stream's time was up, or one of the jobs has been deleted."""
+def _is_time_to_poll(error: grpc.RpcError) -> bool:
+    """Return whether the stream ended without a failure: its time was up, or a job has been deleted."""
     return status_of(error) is grpc.StatusCode.DEADLINE_EXCEEDED or details_of(error).reason == Code.JOB_UNKNOWN
 
 

@@ -1,6 +1,4 @@
-"""One connection to one server: calls with bounded retries, and a private server that is started again when it
-dies.
-"""
+"""The connection to one server: calls with bounded retries, and restarts of a killed private server."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ CALL_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
-    """The three services on one channel, and what every call on it carries."""
+    """The three services on one channel, and the endpoint that every call uses."""
 
     channel: grpc.Channel
     endpoint: Endpoint
@@ -43,6 +41,7 @@ class Stubs:
 
     @staticmethod
     def open(endpoint: Endpoint) -> Stubs:
+        """Open a channel to an endpoint."""
         channel = endpoint.open_channel()
         return Stubs(
             channel,
@@ -54,7 +53,7 @@ class Stubs:
 
 
 class Link:
-    """Calls to the server at `endpoint`, or (None) to the private one. May be used from several threads."""
+    """Calls to the server at `endpoint`, or to the private server if it is None. Safe to use from several threads."""
 
     def __init__(self, endpoint: Endpoint | None, start_timeout_s: float = START_TIMEOUT_S) -> None:
         self._private = endpoint is None
@@ -66,19 +65,22 @@ class Link:
 
     @property
     def private(self) -> bool:
+        """Whether the server is the private one."""
         return self._private
 
     @property
     def stubs(self) -> Stubs:
+        """Stubs of the current channel."""
         return self._stubs
 
     def close(self) -> None:
+        """Close all channels."""
         self._closed = True
         for channel in (*self._retired, self._stubs.channel):
             channel.close()
 
     def check_version(self) -> models_pb2.ServerInfo:
-        """Raises NoServerError (SERVER_VERSION) unless the server is of this version."""
+        """Return the state of the server. Raises NoServerError (SERVER_VERSION) if it is of another version."""
         request = models_pb2.GetServerInfoRequest()
         info = self.call(lambda stubs: stubs.models.GetServerInfo, request, attempts=_FIRST_ATTEMPTS)
         if info.version != __version__:
@@ -97,7 +99,17 @@ class Link:
         timeout_s: float = CALL_TIMEOUT_S,
         attempts: int = ATTEMPTS,
     ) -> _Response:
-        """One unary call. All of ours may be repeated: an unreachable server is tried again. Raises StemlineError."""
+        """Make a unary call. Every call can be repeated, so an unreachable server is tried again.
+
+        Args:
+            method: Returns the method of the stubs.
+            request: The request.
+            timeout_s: Time for one attempt.
+            attempts: Number of attempts.
+
+        Raises:
+            StemlineError: The server refused, or no attempt succeeded.
+        """
         attempt = 0
         while True:
             stubs = self._stubs
@@ -108,9 +120,16 @@ class Link:
                 self.recover(error, attempt, stubs, attempts)
 
     def recover(self, error: grpc.RpcError, attempt: int, used: Stubs, attempts: int = ATTEMPTS) -> None:
-        """Waits, and brings a private server back, when trying again may help; else raises what `error` means.
+        """Wait, and restart a private server, if trying again may help. Otherwise raise the error.
 
-        `attempt` counts from 1 for the first failure; `used` is what the failed call ran on.
+        Args:
+            error: The failure.
+            attempt: Number of the failed attempt, from 1.
+            used: The stubs that it used.
+            attempts: Number of attempts.
+
+        Raises:
+            StemlineError: Trying again does not help.
         """
         if self._closed or attempt >= attempts or not self._may_recover(error):
             raise error_of(error) from error
@@ -129,7 +148,7 @@ class Link:
             return True
         if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return details_of(error).retry_after_s is not None
-        # a private server that was started anew has a new token, and its old port may be another's by now
+        # a private server that was restarted has a new token, and another program may use its old port
         return self._private and status is grpc.StatusCode.UNAUTHENTICATED
 
     def _revive(self, used: Stubs) -> None:
@@ -138,5 +157,5 @@ class Link:
                 return
             endpoint = ensure_private(self._start_timeout_s).endpoint
             if endpoint != used.endpoint:
-                self._retired.append(used.channel)  # other threads may still be in a call on it
+                self._retired.append(used.channel)  # other threads may still use it
                 self._stubs = Stubs.open(endpoint)

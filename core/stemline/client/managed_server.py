@@ -1,8 +1,7 @@
-"""The private server: one per user and version, started when it is needed, gone by itself when it is not.
+"""The private server: one for each user and version, started on demand, ended when it is idle.
 
-It writes `endpoint.json` into its state folder once it listens. Whoever comes first starts it; the server's own
-lock lets only
-one of several that were started together live on.
+It writes `endpoint.json` into its state folder once it listens. The first client starts it; the lock of the server lets
+only one of several that start together go on.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ START_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 _GIB = 1 << 30
 _ANSWER_TIMEOUT_S = 5.0
-_STOP_TIMEOUT_S = 30.0  # longer than a server waits for its callers and for an engine's step
+_STOP_TIMEOUT_S = 30.0  # longer than a server waits for its callers and one step of an engine
 _GIVE_WAY_S = 1.0
 _STARTS = 3
-_ROOM_BYTES = 1 << 20  # about what a server writes before it answers
+_ROOM_BYTES = 1 << 20  # what a server writes before it answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +51,13 @@ class PrivateServer:
 
 
 def find_private(state: Path | None = None) -> PrivateServer | None:
-    """The running private server of this version, or None. Never starts one."""
+    """Return the running private server of this version, or None. It is never started."""
     found = _recorded(state or paths.server_state_dir(__version__))
     return found if found is not None and _answers(found) else None
 
 
 def ensure_private(start_timeout_s: float = START_TIMEOUT_S) -> PrivateServer:
-    """The private server, started if need be. Raises NoServerError with the reason when it does not come up."""
+    """Return the private server; start it if it does not run. Raises NoServerError with the reason."""
     state = paths.server_state_dir(__version__)
     found = find_private(state)
     if found is not None:
@@ -71,17 +70,21 @@ def ensure_private(start_timeout_s: float = START_TIMEOUT_S) -> PrivateServer:
         found = find_private(state)
         if found is not None:
             return found
-        start.look_after()
+        start.check()
         time.sleep(_POLL_S)
     raise start.failed(f"it did not answer within {start_timeout_s:g} s")
 
 
 def stop_private(timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-    """Stops the private server and waits until it is gone; False when none runs. Its jobs stay and go on with the
-    next one.
+    """Stop the private server and wait until it is gone. Its jobs go on with the next one.
 
-    One that does not end in time is killed: jobs and stems are durable. Raises NoServerError when even that does
-    not help.
+    One that does not end in time is killed; jobs and stems are durable.
+
+    Returns:
+        False if none runs.
+
+    Raises:
+        NoServerError: It cannot be killed.
     """
     found = find_private()
     if found is None:
@@ -91,7 +94,7 @@ def stop_private(timeout_s: float = _STOP_TIMEOUT_S) -> bool:
 
 
 def token_of_local_server(port: int) -> str:
-    """The token of a server of this user that listens on that port of this machine; empty where none says so."""
+    """Return the token of this user's server on that port of this machine; empty if there is none."""
     for record in paths.cache_dir().glob("server-*/endpoint.json"):
         server = _recorded(record.parent)
         if server is not None and server.endpoint.address.rpartition(":")[2] == str(port):
@@ -100,7 +103,7 @@ def token_of_local_server(port: int) -> str:
 
 
 def store_limit_bytes() -> int | None:
-    """How large the store of stems may grow; None: the server's own default. A damaged file counts as nothing set."""
+    """Return the limit of the store of stems, or None for the server's default. A damaged file counts as no limit."""
     try:
         value = json.loads(_settings_file().read_text(encoding="utf-8"))["store_limit_bytes"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -109,7 +112,7 @@ def store_limit_bytes() -> int | None:
 
 
 def set_store_limit_bytes(limit_bytes: int) -> None:
-    """Keeps the limit for every private server started from now on. Raises OutputError when it cannot be written."""
+    """Store the limit for every private server that starts from now on. Raises OutputError."""
     file = _settings_file()
     with output_errors(file):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,7 +124,7 @@ def _settings_file() -> Path:
 
 
 def last_words(state: Path, start: int = 0) -> str:
-    """The last line that the server logged past byte `start`, without its full stop, at most 300 characters."""
+    """Return the last line that the server logged after byte `start`: at most 300 characters, no full stop."""
     try:
         with (state / "server.log").open("rb") as file:
             file.seek(max(start, file.seek(0, os.SEEK_END) - 8192))
@@ -132,7 +135,7 @@ def last_words(state: Path, start: int = 0) -> str:
 
 
 def _recorded(state: Path) -> PrivateServer | None:
-    """What `endpoint.json` says, as long as that process lives and is of this version."""
+    """Return the server in `endpoint.json` if its process is alive and it is of this version."""
     try:
         record = json.loads((state / "endpoint.json").read_text(encoding="utf-8"))
         token_file = Path(record["token_file"]) if record.get("token_file") else state / "token"
@@ -144,7 +147,7 @@ def _recorded(state: Path) -> PrivateServer | None:
 
 
 def _answers(server: PrivateServer) -> bool:
-    """Whether it is what it says: a process id can be another's by now, and a port too."""
+    """Return whether the server answers. Another program may have its process id or port by now."""
     with server.endpoint.open_channel() as channel:
         stub = models_pb2_grpc.ModelServiceStub(channel)
         try:
@@ -174,12 +177,12 @@ def _make_state(state: Path) -> None:
         if is_full(error):
             raise _disk_full() from error
         raise NoServerError(
-            f"The folder {state} cannot be made ({error.strerror}).", advice="Set STEMLINE_CACHE to one that can."
+            f"The folder {state} cannot be created ({error.strerror}).", advice="Set STEMLINE_CACHE to another folder."
         ) from error
 
 
-def _takes_no_more(folder: Path) -> bool:
-    """Whether the disk or the user's quota is full; tried, for neither can be asked of every file system."""
+def _is_disk_full(folder: Path) -> bool:
+    """Return whether the disk or the user's quota is full, by writing: not every file system reports both."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_ROOM_BYTES))
@@ -197,10 +200,8 @@ def _disk_full() -> NoServerError:
 
 
 def _spawn(state: Path, log: Path) -> subprocess.Popen[bytes]:
-    """A process of its own session that holds none of our streams: a shell waiting for our output does not wait for
-    it.
-    """
-    # -P, and a working folder of its own: nothing is imported from the folder the user happens to stand in
+    """Start the server in a session of its own, without our streams: a shell that reads them must not wait for it."""
+    # -P and its own working folder: nothing is imported from the user's current folder
     command = [sys.executable, "-P", "-m", "stemline_server", "--private", "--state", str(state)]
     command += ["--idle-timeout-s", str(IDLE_TIMEOUT_S)]
     limit = store_limit_bytes()
@@ -230,7 +231,7 @@ def _spawn(state: Path, log: Path) -> subprocess.Popen[bytes]:
             f"The private server cannot be started ({error.strerror}: {error.filename or log}).",
             advice="Run `stemline doctor`.",
         ) from error
-    # whoever stops the server from another process must not find it a zombie of ours
+    # reap it, so that a process that stops the server does not find a zombie
     threading.Thread(target=process.wait, name="server-reaper", daemon=True).start()
     return process
 
@@ -242,7 +243,7 @@ def _creation_flags() -> int:
 
 
 class _Start:
-    """The bringing up of a private server, with what it says on the way."""
+    """One start of a private server, with what it logs."""
 
     def __init__(self, state: Path) -> None:
         self._state = state
@@ -251,9 +252,13 @@ class _Start:
         self._starts = 0
         self._begin()
 
-    def look_after(self) -> None:
-        """Raises NoServerError when the process failed. One that was killed is started again, a few times; and one
-        that gave way to another that then went.
+    def check(self) -> None:
+        """Check the process.
+
+        One that was killed is started again a few times; so is one that gave way to another that then ended.
+
+        Raises:
+            NoServerError: The process failed.
         """
         code = self._process.poll()
         if code is None:
@@ -268,12 +273,13 @@ class _Start:
             self._begin()
 
     def failed(self, what: str) -> NoServerError:
-        if _takes_no_more(self._state):  # its log then says nothing either
+        """Return the error with the reason from the log."""
+        if _is_disk_full(self._state):  # the log cannot hold a reason then
             return _disk_full()
         reason = last_words(self._state, self._log_start)
         return NoServerError(
             f"The private server did not start: {what}{f' ({reason})' if reason else ''}.",
-            advice=f"Run `stemline doctor`; the whole story is in {self._log}.",
+            advice=f"Run `stemline doctor`, or read the log {self._log}.",
         )
 
     def _begin(self) -> None:
@@ -284,11 +290,11 @@ class _Start:
 
 def _end(pid: int, timeout_s: float) -> None:
     for signal_number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
-        with contextlib.suppress(OSError):  # it has gone by itself
+        with contextlib.suppress(OSError):  # it ended by itself
             os.kill(pid, signal_number)
         if _wait_gone(pid, timeout_s):
             return
-    raise NoServerError(f"The private server (process {pid}) does not end.", advice="End that process by hand.")
+    raise NoServerError(f"The private server (process {pid}) does not stop.", advice="Kill that process.")
 
 
 def _wait_gone(pid: int, timeout_s: float) -> bool:

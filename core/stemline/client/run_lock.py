@@ -1,4 +1,4 @@
-"""Tells of runs that are at work, so that nobody clears the cache under them: each holds a locked file meanwhile."""
+"""Track active runs with lock files, so that `cache clear` never deletes data in use."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _PREFIX = "run-"
 
 
 @contextmanager
-def at_work() -> Iterator[None]:
-    """A run is at work meanwhile. Where its file cannot be written it is not known of, and goes on."""
+def run_lock() -> Iterator[None]:
+    """Mark a run as active for as long as the block runs. A run whose file cannot be written goes on without a mark."""
     path = _folder() / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,10 +32,10 @@ def at_work() -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def is_any_at_work() -> bool:
-    """Whether some process of this user is in the middle of a run. Removes the files of those that were killed."""
+def is_any_run_active() -> bool:
+    """Return whether a process of this user is in a run. Files of killed runs are removed."""
     for path in _folder().glob(f"{_PREFIX}*"):
-        with suppress(OSError), path.open("r+b") as file:  # gone since it was listed
+        with suppress(OSError), path.open("r+b") as file:  # deleted since it was listed
             if not try_lock(file):
                 return True
             path.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ _CODE_OF_STATUS = {
     grpc.StatusCode.UNAVAILABLE: Code.SERVER_UNREACHABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED: Code.SERVER_UNREACHABLE,
     grpc.StatusCode.UNIMPLEMENTED: Code.SERVER_VERSION,
-    # without a reason of ours it is gRPC that refuses a message for its size
+    # without a reason from Stemline, gRPC itself refused a message for its size
     grpc.StatusCode.RESOURCE_EXHAUSTED: Code.INVALID_ARGUMENT,
     grpc.StatusCode.CANCELLED: Code.CANCELLED,
 }
@@ -34,7 +34,7 @@ _CODE_OF_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class StatusDetails:
-    """What the server said beyond the status code. Empty where it said nothing."""
+    """What a server added to the status code; empty where it added nothing."""
 
     reason: str = ""
     advice: str = ""
@@ -42,7 +42,7 @@ class StatusDetails:
 
 
 def error_of(error: grpc.RpcError) -> StemlineError:
-    """The same failure in our terms. Never raises: a detail that cannot be read is left out."""
+    """Return the error for a failed call. Never raises: details that cannot be read are left out."""
     status = status_of(error)
     details = details_of(error)
     call = _call_of(error)
@@ -56,12 +56,13 @@ def error_of(error: grpc.RpcError) -> StemlineError:
 
 
 def status_of(error: grpc.RpcError) -> grpc.StatusCode:
+    """Return the status code of a failed call."""
     call = _call_of(error)
     return call.code() if call else grpc.StatusCode.UNKNOWN
 
 
 def details_of(error: grpc.RpcError) -> StatusDetails:
-    """Reason, advice and retry delay out of the trailing metadata."""
+    """Read reason, advice and retry delay from the trailing metadata."""
     call = _call_of(error)
     for key, value in (call.trailing_metadata() if call else None) or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
@@ -73,7 +74,7 @@ def details_of(error: grpc.RpcError) -> StatusDetails:
 
 
 def _call_of(error: object) -> grpc.Call | None:
-    """What gRPC raises is also the call that failed, though its type does not say so."""
+    """Return the failed call: the exception of gRPC is the call, though its type does not say so."""
     return error if isinstance(error, grpc.Call) else None
 
 
@@ -115,7 +116,7 @@ def _read_retry_info(data: bytes) -> float:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """(field number, value) of one message. Raises ValueError or IndexError where the bytes are no message."""
+    """Yield (field number, value) of one message. Raises ValueError or IndexError for bytes that are not a message."""
     position = 0
     while position < len(data):
         tag, position = _varint(data, position)

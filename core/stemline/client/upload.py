@@ -1,6 +1,4 @@
-"""Brings the sound of a range to the server: by its path where the two share a disk, else by sending what is not
-there yet.
-"""
+"""Bring the sound of a range to the server: by path on a shared disk, else by sending what is missing."""
 
 from __future__ import annotations
 
@@ -26,13 +24,13 @@ from stemline.v1 import media_pb2
 
 CHUNK_BYTES = 512 * 1024
 _OTHER_SENDER_S = 1.0
-# slower than any disk or decoder that a user would wait for: only a server that hangs takes longer
+# slower than any disk or decoder: only a server that hangs takes longer
 _SLOWEST_SAMPLES_PER_S = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Extent:
-    """A range of a file's sound, and its name by content."""
+    """A range of a file's sound, named by its content."""
 
     source: MediaSource
     range: SampleRange
@@ -42,9 +40,11 @@ class _Extent:
 
     @property
     def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels."""
         return SAMPLE_BYTES * self.channels
 
     def header(self, offset: int) -> media_pb2.UploadMediaRequest:
+        """Return the first message of an upload that starts at byte `offset`."""
         return media_pb2.UploadMediaRequest(
             header=media_pb2.UploadHeader(
                 name=self.name,
@@ -57,7 +57,7 @@ class _Extent:
 
 
 def pcm_cache() -> PcmCache:
-    """Decoded sound of media whose decoder does not repeat itself."""
+    """Return the cache of decoded sound, for media whose decoder gives other samples each time."""
     return PcmCache(paths.cache_dir() / "pcm")
 
 
@@ -88,7 +88,7 @@ def register_path(link: Link, source: MediaSource, extent: SampleRange, *, accep
     )
     seen = media_facts(source)
     try:
-        # a decoder that does not repeat itself makes the server decode all of the stream, whatever the range
+        # some decoders give other samples after a seek: then the server decodes the whole stream
         patience_s = _patience_s(max(extent.length, seen.length_samples))
         media = media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, patience_s))
     except InputError as error:
@@ -116,7 +116,11 @@ def _facts_message(path: str) -> media_pb2.FileFacts | None:
 def send(
     link: Link, source: MediaSource, extent: SampleRange, progress: Progress | None, *, accept_peaks: bool
 ) -> Media:
-    """Reads, names and, where the server does not hold it, sends the sound. Memory stays flat. Raises MediaError."""
+    """Read and name the sound, and send it where the server does not hold it. Memory use is constant.
+
+    Raises:
+        MediaError: The sound cannot be read, or the file changes.
+    """
     named = _name(source, extent, accept_peaks=accept_peaks)
     held = _held(link, named.name)
     if held is not None:
@@ -148,7 +152,7 @@ def send(
 
 
 def _sent_by_another(link: Link, name: str) -> Media | None:
-    """Waits while another client sends the same sound; None when it stopped short and it is our turn."""
+    """Wait while another client sends the same sound; return None if it stopped before the end."""
     arrived = -1
     while (committed := _committed(link, name)) > arrived:
         arrived = committed
@@ -157,7 +161,7 @@ def _sent_by_another(link: Link, name: str) -> Media | None:
 
 
 class _Upload:
-    """One try at sending, from byte `offset` on. gRPC pulls the parts from a thread of its own."""
+    """One attempt to send from byte `offset` on. gRPC takes the parts from its own thread."""
 
     def __init__(self, extent: _Extent, offset: int, progress: Progress | None) -> None:
         self._extent = extent
@@ -167,7 +171,7 @@ class _Upload:
         self.moved = False
 
     def parts(self) -> Iterator[media_pb2.UploadMediaRequest]:
-        """The header, then the data. A failure to read ends it early and is kept for the caller's thread."""
+        """Yield the header, then the data. A read error ends the upload early and is stored for the caller's thread."""
         yield self._extent.header(self._offset)
         first, skip = divmod(self._offset, self._extent.frame_bytes)
         rest = SampleRange(self._extent.range.start_sample + first, self._extent.range.end_sample)

@@ -1,4 +1,4 @@
-"""What the client takes and gives: plain values, so that no gRPC type travels through the rest of the core."""
+"""Values of the client, so that no gRPC type is used outside it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from stemline.prompts import SamplePrompt
 from stemline.v1 import media_pb2, models_pb2, separation_pb2
 
 Progress = Callable[[int, int], None]
-"""Called with (samples done, samples in all), from any thread."""
+"""Called with (finished samples, all samples) from any thread."""
 
 
 class JobState(StrEnum):
+    """State of a job."""
+
     QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -30,6 +32,7 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether the job can no longer change."""
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -53,8 +56,14 @@ _CHANNEL_NAMES = {number: name for name, number in _CHANNELS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A sound that the server holds. `name` is "media/<sha256>"; `local_path` is set where client and server share
-    a disk.
+    """A sound that the server holds.
+
+    Attributes:
+        name: "media/<sha256>" of its samples.
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels.
+        length_samples: Length in samples.
+        local_path: The server's file, where client and server share a disk; else empty.
     """
 
     name: str
@@ -66,10 +75,22 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """One extent (`media`: its name) and one prompt. `channels` is "linked" or "each"; empty `model` and `quality`:
-    the server's own.
+    """One extent of sound and one prompt.
 
-    The same `request_id` asks for the same job again; after a failure or a cancel that starts a new attempt of it.
+    The same `request_id` asks for the same job again; after a failure or a cancel, that starts a new attempt.
+
+    Attributes:
+        media: Name of the media.
+        prompt: What to separate. Spans are samples of the media.
+        model: Id of the model; empty for the server's default.
+        seed: Seed of the separation.
+        channels: "linked" or "each".
+        quality: "fast", "standard" or "best"; empty for the server's default.
+        subtract: Names of media to subtract first: the stems that come before in a chain.
+        origin_sample: Position of the media's first sample in the file.
+        batch_id: Groups jobs.
+        priority: Jobs of a higher priority run first.
+        request_id: Identifies the request.
     """
 
     media: str
@@ -87,13 +108,24 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobWarning:
+    """A warning about a stem."""
+
     code: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """What a job found. `media` names its sound, of the same shape as the job's media. `notes` should stand with it."""
+    """The result of a job.
+
+    Attributes:
+        media: Name of the stem's sound; as long as the job's media, with the same channels.
+        found: Whether the sound was found; if not, the stem is silent.
+        confidence: 0 to 1.
+        matched: The name that the engine took the words for.
+        warnings: Warnings of the engine.
+        notes: Further values for the record of the stem.
+    """
 
     media: str
     found: bool
@@ -122,7 +154,7 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the server last told of it."""
+    """A job in the state that the server last reported."""
 
     name: str
     request: JobRequest
@@ -143,14 +175,13 @@ class Job:
 
     @property
     def ended(self) -> bool:
+        """Whether the job can no longer change."""
         return self.state.ended
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the server. `id` is what `--model` takes; `note` says what is missing, or what it can and cannot
-    do.
-    """
+    """A model of the server. `id` is the value of `--model`; `note` says what is missing, or what it can do."""
 
     id: str
     title: str
@@ -167,7 +198,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """The server as it is now."""
+    """The current state of the server."""
 
     version: str
     default_model: str
@@ -182,10 +213,12 @@ class ServerInfo:
 
 
 def media_of(message: media_pb2.Media) -> Media:
+    """Convert a message."""
     return Media(message.name, message.sample_rate, message.channels, message.length_samples, message.local_path)
 
 
 def request_message(request: JobRequest) -> separation_pb2.CreateJobRequest:
+    """Convert a request to its message."""
     prompt = separation_pb2.Prompt(
         text=request.prompt.text,
         plus=[_range_message(span) for span in request.prompt.plus],
@@ -208,6 +241,7 @@ def request_message(request: JobRequest) -> separation_pb2.CreateJobRequest:
 
 
 def job_of(message: separation_pb2.Job) -> Job:
+    """Convert a message."""
     return Job(
         name=message.name,
         request=_request_of(message),
@@ -229,10 +263,12 @@ def job_of(message: separation_pb2.Job) -> Job:
 
 
 def state_numbers(states: tuple[JobState, ...]) -> list[separation_pb2.State.ValueType]:
+    """Convert states to their numbers in messages."""
     return [_STATE_NUMBERS[state] for state in states]
 
 
 def model_of(message: models_pb2.Model) -> Model:
+    """Convert a message."""
     return Model(
         id=message.name.removeprefix("models/"),
         title=message.title,
@@ -249,6 +285,7 @@ def model_of(message: models_pb2.Model) -> Model:
 
 
 def server_info_of(message: models_pb2.ServerInfo) -> ServerInfo:
+    """Convert a message."""
     return ServerInfo(
         version=message.version,
         default_model=message.default_model,

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from stemline._version import __version__
 from stemline.client import Client, connect
-from stemline.client.run_lock import at_work
+from stemline.client.run_lock import run_lock
 from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange
 from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
@@ -41,7 +41,7 @@ def run_prepared(
     disk; Cancelled when the hooks say so (finished files stay).
     """
     started = time.monotonic()
-    with at_work(), nullcontext(client) if client else connect(settings.server) as hooks.client:
+    with run_lock(), nullcontext(client) if client else connect(settings.server) as hooks.client:
         separation = Separation(hooks.client, prepared, settings, namer, hooks)
         results = separation.run()
     remember_speed(separation.model.id, *separation.computed())

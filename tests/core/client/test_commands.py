@@ -20,7 +20,7 @@ from stemline import paths
 from stemline._version import __version__
 from stemline.client import Client, connect, find_private
 from stemline.client.managed_server import store_limit_bytes
-from stemline.client.run_lock import at_work
+from stemline.client.run_lock import run_lock
 from stemline.errors import Code, NoServerError, UsageError
 from stemline.hosts.checks import Status
 from stemline_app.cli import cache, doctor, jobs, models, serve, stop
@@ -143,7 +143,7 @@ def test_clearing_takes_nothing_from_under_a_run(command: Command, own_client: C
     *_, done = own_client.watch([done.name])
     assert done.stem is not None
     killed = paths.cache_dir() / "locks" / "run-1-00000000"
-    with at_work():
+    with run_lock():
         killed.touch()
         (cleared,) = results(command("cache", "clear", "--json"))
         assert (cleared["freed_bytes"], len(cleared["kept"])) == (0, 1)

@@ -75,10 +75,10 @@ def test_a_run_that_breaks_is_told_and_the_next_goes_on(listener: Listener, capl
 
 
 def test_stopping_ends_what_runs_and_what_waits() -> None:
-    listener, at_work = Listener(), threading.Event()
+    listener, run_lock = Listener(), threading.Event()
 
     def until_cancelled(report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        at_work.set()
+        run_lock.set()
         while not cancelled():
             threading.Event().wait(0.01)
         return {"stopped": True}
@@ -91,7 +91,7 @@ def test_stopping_ends_what_runs_and_what_waits() -> None:
 
     listener.runs.add(until_cancelled)
     listener.runs.add(notes_that_it_ran)
-    assert at_work.wait(20)
+    assert run_lock.wait(20)
     assert listener.runs.stop(20)
     assert [name for name, _ in listener.told] == ["done", "failed"]
     assert waits == []

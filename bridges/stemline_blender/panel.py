@@ -3,36 +3,47 @@
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import compat, prompts, results
 from .jobs import FAILED
 from .preferences import preferences
 from .reading import in_words
 from .session import BROKEN, READY, SESSION, STARTING
+from .text_layout import draw_wrapped
 
 _CLOSED = {"DEFAULT_CLOSED"}
-_LINE = 44  # characters that fit beside each other in a sidebar of usual width
+_MAX_MESSAGES = 6
 
 
 class STEMLINE_MT_prompts(bpy.types.Menu):
+    """Presets and earlier prompts."""
+
     bl_idname = "STEMLINE_MT_prompts"
     bl_label = "Prompts"
 
     def draw(self, context: Any) -> None:
+        """Draw the menu."""
         layout = self.layout
         typed = compat.editing_scene(context).stemline.prompt.strip()
         for text in prompts.presets():
-            layout.operator("stemline.prompt", text=text, icon="SOLO_ON").text = text
+            layout.operator("stemline.prompt", text=text, icon="SOLO_ON", translate=False).text = text
         layout.separator()
         for text in prompts.history()[:12]:
-            layout.operator("stemline.prompt", text=text, icon="TIME").text = text
+            layout.operator("stemline.prompt", text=text, icon="TIME", translate=False).text = text
         if typed:
             layout.separator()
-            layout.operator("stemline.preset", text=f"Keep “{typed}”", icon="ADD").drop = False
-            layout.operator("stemline.preset", text=f"Drop “{typed}”", icon="REMOVE").drop = True
+            for drop, label, icon in (
+                (False, "Save Preset “{text}”", "ADD"),
+                (True, "Remove Preset “{text}”", "REMOVE"),
+            ):
+                text = iface_(label).format(text=typed)
+                layout.operator("stemline.preset", text=text, icon=icon, translate=False).drop = drop
 
 
 class STEMLINE_PT_separate(bpy.types.Panel):
+    """State, target, prompt and the button."""
+
     bl_label = "Stemline"
     bl_space_type = "SEQUENCE_EDITOR"
     bl_region_type = "UI"
@@ -40,19 +51,21 @@ class STEMLINE_PT_separate(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
+        """Show it where strips are shown."""
         return context.space_data.view_type in {"SEQUENCER", "SEQUENCER_PREVIEW"}
 
     def draw(self, context: Any) -> None:
+        """Draw the panel."""
         SESSION.wanted = True
         scene, layout = compat.editing_scene(context), self.layout
-        _draw_state(layout)
+        _draw_state(layout, context.region)
         if scene is None or scene.sequence_editor is None:
             layout.label(text="Add a sound or movie strip.", icon="INFO")
             return
         settings = scene.stemline
         target = layout.box().column(align=True)
         for line in in_words(scene):
-            _draw_wrapped(target, line, "SOUND" if line[:1].isdigit() else "INFO")
+            draw_wrapped(target, line, "SOUND" if line[:1].isdigit() else "INFO", context.region)
         row = layout.row(align=True)
         row.prop(settings, "prompt", text="", icon="VIEWZOOM")
         row.menu(STEMLINE_MT_prompts.bl_idname, text="", icon="DOWNARROW_HLT")
@@ -68,31 +81,34 @@ def _draw_button(layout: Any, settings: Any) -> None:
         row.operator("wm.save_as_mainfile", text="Save the File First", icon="FILE_TICK")
         return
     row.enabled = bool(settings.prompt.strip() or settings.spans) and SESSION.state != BROKEN
-    verb = {"stem": "Isolate", "residual": "Remove", "all": "Separate"}[settings.play]
-    what = " ".join(settings.prompt.split())[:24] or "What Is Marked"
-    row.operator("stemline.separate", text=f"{verb} {what}", icon="MOD_SOLIDIFY")
+    label = {"stem": "Isolate {sound}", "residual": "Remove {sound}", "all": "Separate {sound}"}[settings.play]
+    sound = " ".join(settings.prompt.split())[:24] or iface_("the Marked Sound")
+    text = iface_(label).format(sound=sound)
+    row.operator("stemline.separate", text=text, icon="MOD_SOLIDIFY", translate=False)
 
 
-def _draw_state(layout: Any) -> None:
+def _draw_state(layout: Any, region: Any) -> None:
     if SESSION.state == BROKEN:
         box = layout.box().column(align=True)
-        _draw_wrapped(box, SESSION.sentence, "ERROR")
+        draw_wrapped(box, SESSION.sentence, "ERROR", region)
         if SESSION.command:
-            box.operator("stemline.copy", text="Copy the Command That Mends It", icon="COPYDOWN").text = SESSION.command
+            box.operator("stemline.copy", text="Copy the Command That Fixes It", icon="COPYDOWN").text = SESSION.command
         box.operator("stemline.start", icon="FILE_REFRESH")
     elif SESSION.silent:
         box = layout.box().column(align=True)
-        _draw_wrapped(box, "Stemline has said nothing for half a minute.", "ERROR")
+        draw_wrapped(box, "Stemline has not answered for half a minute.", "ERROR", region)
         box.operator("stemline.start", icon="FILE_REFRESH")
     elif SESSION.state == READY and SESSION.server == "ready":
-        layout.label(text=f"Ready (Stemline {SESSION.version})", icon="CHECKMARK")
+        layout.label(
+            text=iface_("Ready (Stemline {version})").format(version=SESSION.version), icon="CHECKMARK", translate=False
+        )
     elif SESSION.state == READY and SESSION.server != "starting":
         box = layout.box().column(align=True)
-        _draw_wrapped(box, SESSION.server, "ERROR")
+        draw_wrapped(box, SESSION.server, "ERROR", region)
         box.operator("stemline.start", icon="FILE_REFRESH")
     elif SESSION.state in (READY, STARTING):
-        what = "its server" if SESSION.state == READY else "Stemline"
-        layout.label(text=f"Starting {what}...", icon="SORTTIME")
+        text = "Starting the server..." if SESSION.state == READY else "Starting Stemline..."
+        layout.label(text=text, icon="SORTTIME")
     else:
         layout.label(text="Stemline starts in a moment", icon="SORTTIME")
 
@@ -115,6 +131,8 @@ def _draw_spans(layout: Any, scene: Any) -> None:
 
 
 class STEMLINE_PT_options(bpy.types.Panel):
+    """Settings that are rarely changed."""
+
     bl_label = "Options"
     bl_parent_id = "STEMLINE_PT_separate"
     bl_options = _CLOSED
@@ -123,6 +141,7 @@ class STEMLINE_PT_options(bpy.types.Panel):
     bl_category = "Stemline"
 
     def draw(self, context: Any) -> None:
+        """Draw the panel."""
         layout, settings = self.layout, compat.editing_scene(context).stemline
         layout.use_property_split, layout.use_property_decorate = True, False
         for name in ("stem", "model", "handle_s", "mute_originals"):
@@ -130,6 +149,8 @@ class STEMLINE_PT_options(bpy.types.Panel):
 
 
 class STEMLINE_PT_jobs(bpy.types.Panel):
+    """The jobs of this session."""
+
     bl_label = "Queue"
     bl_parent_id = "STEMLINE_PT_separate"
     bl_space_type = "SEQUENCE_EDITOR"
@@ -138,22 +159,29 @@ class STEMLINE_PT_jobs(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
+        """Show it where there are jobs."""
         return bool(SESSION.jobs)
 
     def draw(self, context: Any) -> None:
+        """Draw the panel."""
         for job in reversed(SESSION.jobs):
             box = self.layout.box().column(align=True)
             row = box.row(align=True)
             if job.ended:
-                row.label(text=job.title, icon="ERROR" if job.state == FAILED else "CHECKMARK")
+                row.label(text=job.title, translate=False, icon="ERROR" if job.state == FAILED else "CHECKMARK")
             else:
-                compat.draw_progress(row, f"{job.title}: {job.stage or job.state}", job.fraction)
+                compat.draw_progress(row, f"{job.title}: {iface_(job.stage or job.state)}", job.fraction)
             row.operator("stemline.cancel", text="", icon="X").tag = job.tag
-            for message in job.messages[:6]:
-                _draw_wrapped(box, message, "NONE")
+            for message in job.messages[:_MAX_MESSAGES]:
+                draw_wrapped(box, message, "NONE", context.region)
+            more = len(job.messages) - _MAX_MESSAGES
+            if more > 0:
+                box.label(text=iface_("... and {count} more").format(count=more), translate=False)
 
 
 class STEMLINE_PT_results(bpy.types.Panel):
+    """The results in the sequence."""
+
     bl_label = "Results"
     bl_parent_id = "STEMLINE_PT_separate"
     bl_space_type = "SEQUENCE_EDITOR"
@@ -162,31 +190,21 @@ class STEMLINE_PT_results(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: Any) -> bool:
+        """Show it where there are results."""
         return bool(results.results_in(compat.editing_scene(context)))
 
     def draw(self, context: Any) -> None:
+        """Draw the panel."""
         for result in results.results_in(compat.editing_scene(context)):
             box = self.layout.box().column(align=True)
             row = box.row(align=True)
-            row.label(text=result.title)
+            row.label(text=result.title, translate=False)
             row.operator("stemline.select_result", text="", icon="RESTRICT_SELECT_OFF").result = result.name
             row.operator("stemline.remove_result", text="", icon="TRASH").result = result.name
             row = box.row(align=True)
             for what, text in (("ORIGINAL", "Original"), ("STEM", "Stem"), ("RESIDUAL", "Residual"), ("ALL", "Both")):
                 button = row.operator("stemline.play_result", text=text)
                 button.result, button.what = result.name, what
-
-
-def _draw_wrapped(column: Any, text: str, icon: str) -> None:
-    """A sentence over as many lines as it needs: a label of Blender's has one."""
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > _LINE:
-            column.label(text=line, icon=icon)
-            line, icon = word, "BLANK1" if icon != "NONE" else "NONE"
-        else:
-            line = f"{line} {word}".lstrip()
-    column.label(text=line, icon=icon)
 
 
 CLASSES = (STEMLINE_MT_prompts, STEMLINE_PT_separate, STEMLINE_PT_options, STEMLINE_PT_jobs, STEMLINE_PT_results)

@@ -1,7 +1,7 @@
-"""Stemline in Blender's Video Sequence Editor: pull any sound out of the selected strips by saying what it is.
+"""Stemline in Blender's Video Sequence Editor: separate sounds of the selected strips by text prompts.
 
-GPL-3.0-or-later. Standard library and Blender alone; all else is done by Stemline's companion process, `stemline host`
-(docs/host-protocol.md).
+GPL-3.0-or-later. Standard library and Blender alone; Stemline's companion process, `stemline host`, does everything
+else (docs/host-protocol.md).
 """
 
 import bpy
@@ -28,6 +28,7 @@ _CLASSES = (
 
 
 def register() -> None:
+    """Register the classes, the scene's settings and the timer."""
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.stemline = bpy.props.PointerProperty(type=properties.StemlineSettings)
@@ -36,6 +37,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    """Stop the companion and unregister everything."""
     if bpy.app.timers.is_registered(session.tick):
         bpy.app.timers.unregister(session.tick)
     if session.on_load in bpy.app.handlers.load_post:

@@ -1,4 +1,4 @@
-"""From what the panel shows to a `separate` of the protocol."""
+"""From the settings in the panel to a `separate` call of the protocol."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _MILLI = 1000
 
 
 def new_job(scene: Any) -> Job:
-    """A job for what is selected, its rendering begun. Raises HostError with the one thing to do."""
+    """Return a job for the selected strips and start its rendering. Raises HostError with the one thing to do."""
     settings = scene.stemline
     text = " ".join(settings.prompt.split())
     name = stem_name(settings.stem, text)
     if not text and not settings.spans:
-        raise HostError("Say what to pull out, or mark where it sounds.", "PROMPT_EMPTY")
+        raise HostError("Type a prompt, or mark where the sound is.", "PROMPT_EMPTY")
     if scene.sequence_editor is None:
-        raise HostError("There is no sequence yet.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
+        raise HostError("The scene has no sequence.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
     folder = output_folder()
     server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
     if server and not is_local(server) and not compat.can_go_online():
         raise HostError(
-            f"Blender is set to stay offline, and {server} is another computer.",
+            f"Blender has no online access, and {server} is another computer.",
             "SERVER_UNREACHABLE",
             "Allow Online Access in Preferences > System, or clear the server.",
         )
@@ -60,10 +60,10 @@ def new_job(scene: Any) -> Job:
 
 
 def output_folder() -> Path:
-    """The absolute folder of the preference. Raises HostError for one beside a .blend that is nowhere yet."""
+    """Return the absolute folder of the preference. Raises HostError for one beside an unsaved .blend file."""
     folder = preferences().folder or "//stemline"
     if folder.startswith("//") and not bpy.data.filepath:
-        raise HostError("Save the file first: stems are put beside it.", "OUTPUT_UNWRITABLE")
+        raise HostError("Save the file first: the stems go beside it.", "OUTPUT_UNWRITABLE")
     return Path(bpy.path.abspath(folder)).absolute()
 
 

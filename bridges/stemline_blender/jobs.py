@@ -1,4 +1,4 @@
-"""One press of the button: what was asked, how far it is, what came of it."""
+"""One separation, from its button press to its result."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .link import HostError, to_exact
 from .reading import Reading, clip_of, track_name
 from .strips import playing_rate
 
-_NAME_BYTES = 30  # the companion keeps 48 of a file's name in those of its stems: with these the tag is among them
+_NAME_BYTES = 30  # stem files take 48 bytes of the media's name: this leaves room for the tag
 RENDERING, QUEUED, RUNNING, DONE, FAILED = "rendering", "queued", "running", "done", "failed"
 
 
 @dataclass
 class Job:
-    """A separation from its press to its end. `document` counts the files that were opened in this Blender."""
+    """A separation. `document` counts the files that were opened in this Blender."""
 
     title: str
     reading: Reading
@@ -38,14 +38,18 @@ class Job:
     messages: list[str] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
     render: rendering.BackgroundRender | None = None
-    files: dict[str, Path] = field(default_factory=dict)  # what is rendered, by the end of its name
+    files: dict[str, Path] = field(default_factory=dict)  # rendered files, by the end of their names
 
     @property
     def ended(self) -> bool:
+        """Whether it is done or has failed."""
         return self.state in (DONE, FAILED)
 
     def start_rendering(self, scene: Any, holder: Any, folder: Path) -> None:
-        """Begins to render every strip that needs it. Without any, the job is at once ready for the companion."""
+        """Start to render every strip that needs it.
+
+        Without such strips the job is ready for the companion at once.
+        """
         waiting = [pick for pick in self.reading.picks if pick.render_reason]
         ranges = [self._range(pick, scene, holder, folder) for pick in waiting]
         if ranges:
@@ -59,7 +63,7 @@ class Job:
         pick.sound_start = start - compat.content_start(strip)
         first = max(start, place.left)
         if first > place.left:
-            self.reading.notes.append(f"{strip.name}: Blender renders nothing before frame 0; that part is left out.")
+            self.reading.notes.append(f"{strip.name}: Blender renders nothing before frame 0; that part is skipped.")
         number = f"{self.tag}_{self.reading.picks.index(pick)}"
         name = bpy.path.clean_name(strip.name).encode()[:_NAME_BYTES].decode(errors="ignore")
         path = self.files[number] = folder / f"{name}_{number}.wav"
@@ -70,7 +74,7 @@ class Job:
         return rendering.Range(self.reading.scene, self.reading.holder, strip.name, start, place.right, str(path))
 
     def rendered(self) -> bool:
-        """Whether nothing is left to render. What failed is skipped by name from here on."""
+        """Return whether all rendering is finished. Strips that failed are skipped by name from then on."""
         if self.render is None:
             return True
         if not self.render.done():
@@ -92,12 +96,13 @@ class Job:
         return True
 
     def stop_rendering(self) -> None:
+        """End the background render, if any."""
         if self.render is not None:
             self.render.close()
             self.render = None
 
     def clips(self) -> dict[str, Any]:
-        """The answer to `read_clips`."""
+        """Return the answer to `read_clips`."""
         return {
             "clips": [pick.clip for pick in self.reading.picks if pick.clip is not None],
             "skipped": self.reading.skipped,
@@ -105,29 +110,30 @@ class Job:
         }
 
     def fail(self, sentence: str) -> None:
+        """End the job with a sentence that says why."""
         self.stop_rendering()
         self._remove_unused_files()
         self.state, self.messages = FAILED, [sentence]
 
     def _remove_unused_files(self) -> None:
-        """What was rendered and has no stems: those of a part of the run may be there already, named after it."""
+        """Delete rendered files that have no stems. A part of the run may have made stems named after them."""
         for number, path in self.files.items():
             stems = path.parent.with_name("stems")
             if not any(stems.glob(f"*_{number}_*")):
-                with contextlib.suppress(OSError):  # Windows: the companion still has it open
+                with contextlib.suppress(OSError):  # Windows: the companion may have it open
                     path.unlink()
 
     def scene(self, document: int) -> Any:
-        """The scene to write into. Raises HostError where the file or the scene is another one now."""
+        """Return the scene to write into. Raises HostError when another file is open or the scene is gone."""
         if document != self.document and (not self.file or bpy.data.filepath != self.file):
             raise HostError(
-                "Another file was opened meanwhile.",
-                "HOST_UNSUPPORTED",
-                "Open the first one again and press the button: what is separated is kept.",
+                "Another file is open.",
+                "HOST_BUSY",
+                "Open the file of the strips again and press the button: finished work is still there.",
             )
         same = document == self.document
         scene = next((one for one in bpy.data.scenes if same and one.as_pointer() == self.scene_pointer), None)
         scene = scene or bpy.data.scenes.get(self.reading.scene)
         if scene is None:
-            raise HostError(f"The scene {self.reading.scene} is not there any more.", "HOST_UNSUPPORTED")
+            raise HostError(f"The scene {self.reading.scene} no longer exists.", "HOST_FAILED")
         return scene

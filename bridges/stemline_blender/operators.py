@@ -1,8 +1,9 @@
-"""What the buttons do."""
+"""The operators behind the buttons."""
 
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import compat, prompts, results
 from .asking import new_job
@@ -13,12 +14,14 @@ _UNDOABLE = {"REGISTER", "UNDO"}
 
 
 class STEMLINE_OT_separate(bpy.types.Operator):
-    """Pull the sound out of the selected strips. Nothing is changed before the stems are there"""
+    """Separate the selected strips by the prompt."""
 
     bl_idname = "stemline.separate"
     bl_label = "Separate"
+    bl_description = "Separate the sound from the selected strips. Nothing changes before the stems are finished"
 
     def execute(self, context: Any) -> set[str]:
+        """Start a job for the selected strips."""
         try:
             job = new_job(compat.editing_scene(context))
         except HostError as problem:
@@ -32,14 +35,16 @@ class STEMLINE_OT_separate(bpy.types.Operator):
 
 
 class STEMLINE_OT_cancel(bpy.types.Operator):
-    """Stop this separation, or clear it from the list when it has ended"""
+    """Cancel a separation or clear it from the list."""
 
     bl_idname = "stemline.cancel"
     bl_label = "Cancel"
+    bl_description = "Cancel this separation, or clear it from the list when it has ended"
 
     tag: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Cancel a running job, or remove an ended one from the list."""
         job = SESSION.find(self.tag)
         if job is None:
             return {"CANCELLED"}
@@ -51,52 +56,58 @@ class STEMLINE_OT_cancel(bpy.types.Operator):
 
 
 class STEMLINE_OT_start(bpy.types.Operator):
-    """Start Stemline's companion again"""
+    """Start the companion again."""
 
     bl_idname = "stemline.start"
-    bl_label = "Start Again"
+    bl_label = "Restart"
+    bl_description = "Start Stemline's companion process again"
 
     def execute(self, context: Any) -> set[str]:
+        """Restart the companion."""
         SESSION.stop()
         SESSION.start()
         return {"FINISHED"}
 
 
 class STEMLINE_OT_copy(bpy.types.Operator):
-    """Copy this text to the clipboard"""
+    """Copy a text to the clipboard."""
 
     bl_idname = "stemline.copy"
     bl_label = "Copy"
+    bl_description = "Copy this text to the clipboard"
 
     text: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Copy the text."""
         context.window_manager.clipboard = self.text
-        self.report({"INFO"}, f"Copied: {self.text}")
+        self.report({"INFO"}, iface_("Copied: {text}").format(text=self.text))
         return {"FINISHED"}
 
 
 class STEMLINE_OT_add_span(bpy.types.Operator):
-    """Mark where the sound is (+) or is not (-)"""
+    """Mark where the sound is or is not."""
 
     bl_idname = "stemline.add_span"
     bl_label = "Add Span"
+    bl_description = "Mark where the sound is (+) or is not (-)"
     bl_options = _UNDOABLE
 
     sign: bpy.props.EnumProperty(items=(("PLUS", "+", ""), ("MINUS", "-", "")))
     source: bpy.props.EnumProperty(
         items=(
-            ("PREVIEW", "Preview Range", "The range that is set with P in the sequencer"),
+            ("PREVIEW", "Preview Range", "The range that P sets in the sequencer"),
             ("MARKERS", "Markers", "From the first selected marker to the second, from the third to the fourth ..."),
         )
     )
 
     def execute(self, context: Any) -> set[str]:
+        """Add a span for each range."""
         scene = compat.editing_scene(context)
         ranges = _preview(scene) if self.source == "PREVIEW" else _between_markers(scene)
         if not ranges:
-            way = "Set a preview range first (P)." if self.source == "PREVIEW" else "Select two markers first."
-            self.report({"WARNING"}, way)
+            advice = "Set a preview range first (P)." if self.source == "PREVIEW" else "Select two markers first."
+            self.report({"WARNING"}, iface_(advice))
             return {"CANCELLED"}
         for start, end in ranges:
             span = scene.stemline.spans.add()
@@ -116,69 +127,78 @@ def _between_markers(scene: Any) -> list[tuple[int, int]]:
 
 
 class STEMLINE_OT_remove_span(bpy.types.Operator):
-    """Take this span away"""
+    """Remove a span."""
 
     bl_idname = "stemline.remove_span"
     bl_label = "Remove Span"
+    bl_description = "Remove this span"
     bl_options = _UNDOABLE
 
     index: bpy.props.IntProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Remove the span."""
         compat.editing_scene(context).stemline.spans.remove(self.index)
         return {"FINISHED"}
 
 
 class STEMLINE_OT_prompt(bpy.types.Operator):
-    """Use this prompt"""
+    """Use a prompt from the menu."""
 
     bl_idname = "stemline.prompt"
     bl_label = "Use Prompt"
+    bl_description = "Use this prompt"
     bl_options = _UNDOABLE
 
     text: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Set the prompt."""
         compat.editing_scene(context).stemline.prompt = self.text
         return {"FINISHED"}
 
 
 class STEMLINE_OT_preset(bpy.types.Operator):
-    """Keep the prompt as a preset, or drop it from the presets"""
+    """Add the prompt to the presets or remove it."""
 
     bl_idname = "stemline.preset"
-    bl_label = "Keep as Preset"
+    bl_label = "Save Preset"
+    bl_description = "Save the prompt as a preset, or remove it from the presets"
 
     drop: bpy.props.BoolProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Add or remove the preset."""
         text = compat.editing_scene(context).stemline.prompt.strip()
         if not text:
-            self.report({"WARNING"}, "Type a prompt first.")
+            self.report({"WARNING"}, iface_("Type a prompt first."))
             return {"CANCELLED"}
         (prompts.drop if self.drop else prompts.keep)(text)
         return {"FINISHED"}
 
 
 class _OnResult:
-    """An operator on the result of the name `result` in the sequence that is edited."""
+    """An operator on the result named `result` in the edited sequence."""
 
     bl_options = _UNDOABLE
 
     def found(self, context: Any) -> tuple[Any, Any]:
+        """Return (scene, result or None)."""
         scene = compat.editing_scene(context)
         return scene, results.find_result(scene, self.result)  # type: ignore[attr-defined]
 
 
 class STEMLINE_OT_select_result(_OnResult, bpy.types.Operator):
-    """Select the stems of this result"""
+    """Select the stems of a result."""
 
     bl_idname = "stemline.select_result"
     bl_label = "Select Stems"
+    bl_description = "Select the stems of this result"
 
     result: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Select the stems."""
         scene, result = self.found(context)
         if result is None:
             return {"CANCELLED"}
@@ -189,22 +209,24 @@ class STEMLINE_OT_select_result(_OnResult, bpy.types.Operator):
 
 
 class STEMLINE_OT_play_result(_OnResult, bpy.types.Operator):
-    """Choose what of this result sounds"""
+    """Choose which of a result's strips play."""
 
     bl_idname = "stemline.play_result"
     bl_label = "Play"
+    bl_description = "Choose which strips of this result play"
 
     result: bpy.props.StringProperty(options={"HIDDEN"})
     what: bpy.props.EnumProperty(
         items=(
             ("ORIGINAL", "Original", "The original strips play"),
             ("STEM", "Stem", "Only the stem plays"),
-            ("RESIDUAL", "Residual", "Only what is left plays"),
+            ("RESIDUAL", "Residual", "Only the residual plays"),
             ("ALL", "Both", "Stem and residual play"),
         )
     )
 
     def execute(self, context: Any) -> set[str]:
+        """Mute and unmute strips."""
         scene, result = self.found(context)
         if result is None:
             return {"CANCELLED"}
@@ -213,14 +235,16 @@ class STEMLINE_OT_play_result(_OnResult, bpy.types.Operator):
 
 
 class STEMLINE_OT_remove_result(_OnResult, bpy.types.Operator):
-    """Take the stems of this result away and let the originals sound again. The files are kept"""
+    """Remove the stems of a result."""
 
     bl_idname = "stemline.remove_result"
     bl_label = "Remove Result"
+    bl_description = "Remove the stems of this result and unmute the originals. The files are not deleted"
 
     result: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
+        """Remove the stems."""
         scene, result = self.found(context)
         if result is None:
             return {"CANCELLED"}

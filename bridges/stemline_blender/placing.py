@@ -1,4 +1,4 @@
-"""Where a stem's strip goes: sample-true under its original as the original is now."""
+"""Where a stem's strip goes: in sync to the sample with its original as it is now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _NOISE = Fraction(1, 100_000)  # of a sample: what Blender's floating point may 
 
 @dataclass(frozen=True)
 class Spot:
-    """Frames (half-open), the frame where the file would begin, and how much later than that it does begin."""
+    """The place of a stem strip.
+
+    `left` and `right` are frames (half-open); `content_start` is the frame where the file would begin, and
+    `sound_offset_s` how much later it does begin. `cut`: the stem covers only a part of its original.
+    """
 
     left: int
     right: int
@@ -27,7 +31,7 @@ class Spot:
 
 
 def spot_of(stem: dict[str, Any], pick: Pick, original: Any, scene: Any) -> Spot | None:
-    """None where the original no longer plays any of what the stem file holds."""
+    """Return the place of a stem. None: the original no longer plays anything that the stem file holds."""
     rate, sample_rate, held = playing_rate(scene), stem["sample_rate"], stem["file_range"]
     left, right = compat.left(original), compat.right(original)
     if pick.render_reason:
@@ -48,18 +52,23 @@ def spot_of(stem: dict[str, Any], pick: Pick, original: Any, scene: Any) -> Spot
 
 @dataclass(frozen=True)
 class _Clock:
-    """How Blender finds the sample that a strip begins with: it starts at the first sample of the mix that is not
-    before `start` (seconds), and truncates the position in the media, first to the samples of the mix, then to those
-    of the file. Its numbers are floating point, so a position on a whole sample may come out as the one before."""
+    """How Blender finds the sample that a strip begins with.
+
+    It starts at the first sample of the mix that is not before `start` (seconds), and truncates the position in the
+    media, first to samples of the mix, then to samples of the file. It computes in floating point, so a position on a
+    whole sample may come out as the one before.
+    """
 
     start: Fraction
     mix_rate: int
     sample_rate: int
 
     def offset_s(self, into_media: Fraction, file_start_sample: int, frames_s: Fraction) -> Fraction:
-        """The `sound_offset` with which a file that begins at `file_start_sample` of the media plays what the media
-        plays, when its strip begins `frames_s` into it: half a sample of the mix away from where a rounding could
-        change it."""
+        """Return the `sound_offset` with which a file plays what the media plays.
+
+        The file begins at `file_start_sample` of the media and its strip begins `frames_s` into it. The offset is half
+        a sample of the mix away from where rounding could change the result.
+        """
         late = Fraction(math.ceil(self.start * self.mix_rate)) / self.mix_rate - self.start
         mix_sample = math.floor((into_media + late) * self.mix_rate + _NOISE)
         media_sample = math.floor(Fraction(mix_sample * self.sample_rate, self.mix_rate) + _NOISE)
@@ -69,7 +78,7 @@ class _Clock:
 
 
 def differs(stem: dict[str, Any], original: Any, rate: Fraction) -> bool:
-    """Whether the original has been moved or trimmed since it was read."""
+    """Return whether the original was moved or trimmed since it was read."""
     then = stem["record_range"]
     now = (compat.left(original) / rate, compat.right(original) / rate)
     return now != (from_exact(then["start"]), from_exact(then["end"]))

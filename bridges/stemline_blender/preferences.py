@@ -1,4 +1,4 @@
-"""What the user sets once."""
+"""The add-on's preferences."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,25 +9,28 @@ DEFAULT_FOLDER = "//stemline"
 
 
 class StemlinePreferences(bpy.types.AddonPreferences):
+    """What the user sets once."""
+
     bl_idname = __package__
 
     program: bpy.props.StringProperty(
         name="Stemline program",
-        description="The `stemline` of your Stemline environment. Empty: the one that `stemline install blender` noted",
+        description="The program `stemline` to run. Empty: the one that `stemline install blender` recorded",
         subtype="FILE_PATH",
     )
     folder: bpy.props.StringProperty(
         name="Stems folder",
-        description="Where stems are written. // is the folder of the .blend file",
+        description="The folder for stem files. // is the folder of the .blend file",
         default=DEFAULT_FOLDER,
         subtype="DIR_PATH",
     )
     server: bpy.props.StringProperty(
         name="Server",
-        description="HOST:PORT on this computer, or https://HOST:PORT. Empty: STEMLINE_SERVER, else a private one",
+        description="HOST:PORT on this computer, or https://HOST:PORT. Empty: STEMLINE_SERVER, else a private server",
     )
 
     def draw(self, context: Any) -> None:
+        """Draw the preferences."""
         for name in ("program", "folder", "server"):
             self.layout.prop(self, name)
 
@@ -41,11 +44,12 @@ class _Defaults:
 
 
 def preferences() -> Any:
+    """Return the preferences, or the defaults."""
     addon = bpy.context.preferences.addons.get(__package__)
     return addon.preferences if addon is not None and addon.preferences is not None else _Defaults
 
 
 def is_local(server: str) -> bool:
-    """Whether a server is on this computer: Blender's online switch is not about those."""
+    """Return whether a server is on this computer, which Blender's online access does not concern."""
     host = urlsplit(server if "://" in server else f"//{server}").hostname
     return server == "private" or host in ("localhost", "127.0.0.1", "::1")

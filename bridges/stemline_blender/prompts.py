@@ -1,4 +1,4 @@
-"""Prompts typed before and prompts kept under a name, in a file of the user's Blender configuration."""
+"""Earlier prompts and presets, in a file of the user's Blender configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _read() -> dict[str, list[str]]:
 
 
 def _write(held: dict[str, list[str]]) -> None:
-    """A configuration that cannot be written keeps nobody from separating."""
+    """Write the file. A configuration that cannot be written does not stop a separation."""
     try:
         atomic_write(_file(), json.dumps(held, ensure_ascii=False))
     except OSError as problem:
@@ -34,37 +34,38 @@ def _write(held: dict[str, list[str]]) -> None:
 
 
 def history() -> list[str]:
-    """Newest first."""
+    """Return earlier prompts, newest first."""
     return _read()["history"]
 
 
 def presets() -> list[str]:
-    """The user's own, then those that come with Stemline."""
+    """Return the user's presets, then those that come with Stemline."""
     own = _read()["presets"]
     return [*own, *(text for text in GIVEN if text not in own)]
 
 
 def remember(text: str) -> None:
+    """Add a prompt to the history."""
     held = _read()
     held["history"] = [text, *(old for old in held["history"] if old != text)][:_KEPT]
     _write(held)
 
 
 def keep(text: str) -> None:
-    """As a preset."""
+    """Add a preset."""
     held = _read()
     held["presets"] = [text, *(old for old in held["presets"] if old != text)][:_KEPT]
     _write(held)
 
 
 def drop(text: str) -> None:
-    """A preset of the user's."""
+    """Remove a preset of the user's."""
     held = _read()
     held["presets"] = [old for old in held["presets"] if old != text]
     _write(held)
 
 
 def suggestions(typed: str) -> list[str]:
-    """What was typed before and the presets, those that hold what is typed now."""
+    """Return earlier prompts and presets that contain what is typed."""
     known = dict.fromkeys([*history(), *presets()])
     return [text for text in known if typed.casefold() in text.casefold()]

@@ -1,4 +1,4 @@
-"""What the user sets for a sequence, kept in the scene under the key `stemline`."""
+"""Settings of a sequence, saved in the scene under the key `stemline`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import bpy
 from . import prompts
 from .session import SESSION
 
-_model_items: list[tuple[str, str, str]] = []  # Blender keeps no reference to the texts of an enum
+_model_items: list[tuple[str, str, str]] = []  # Blender holds no reference to the texts of an enum
 
 
 def _models(settings: Any, context: Any) -> list[tuple[str, str, str]]:
@@ -33,9 +33,11 @@ class StemlineSpan(bpy.types.PropertyGroup):
 
 
 class StemlineSettings(bpy.types.PropertyGroup):
+    """What the panel shows and saves."""
+
     prompt: bpy.props.StringProperty(
         name="Prompt",
-        description="What to pull out, in a few words",
+        description="The sound to separate, in a few words",
         search=_suggest,
         search_options={"SUGGESTION"},
     )
@@ -44,15 +46,15 @@ class StemlineSettings(bpy.types.PropertyGroup):
     play: bpy.props.EnumProperty(
         name="Play",
         items=(
-            ("stem", "Isolate", "The stem plays, what is left is there and muted"),
-            ("residual", "Remove", "What is left plays, the stem is there and muted"),
+            ("stem", "Isolate", "The stem plays; the residual is there and muted"),
+            ("residual", "Remove", "The residual plays; the stem is there and muted"),
             ("all", "Both", "Stem and residual play; together they are the original"),
         ),
         default="all",
     )
     handle_s: bpy.props.FloatProperty(
         name="Handles",
-        description="Seconds of media kept before and after each strip, so that stems can be trimmed longer",
+        description="Seconds of media before and after each strip, so that stems can be made longer",
         default=2.0,
         min=0.0,
         max=600.0,
@@ -60,6 +62,4 @@ class StemlineSettings(bpy.types.PropertyGroup):
         precision=1,
     )
     model: bpy.props.EnumProperty(name="Model", items=_models)
-    mute_originals: bpy.props.BoolProperty(
-        name="Mute originals", description="The strips that were separated are muted", default=True
-    )
+    mute_originals: bpy.props.BoolProperty(name="Mute originals", description="Mute the separated strips", default=True)

@@ -1,4 +1,4 @@
-"""The selection as the answer to `read_clips`: clips, what must be rendered first, and what is left out by name."""
+"""The selection as the answer to `read_clips`: clips, strips to render first, and skipped strips by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import compat
 from .link import METADATA_KEY, HostError, to_exact
@@ -25,10 +27,10 @@ from .strips import (
 
 @dataclass
 class Pick:
-    """A strip that is to be separated. `clip` is as the protocol has it, None until the strip is rendered.
+    """A strip that is to be separated.
 
-    `sound_start` is the frame, counted from the strip's content start, where the first sample of the clip's media
-    lies, for a rendered strip.
+    `clip` has the form of the protocol; it is None until the strip is rendered. For a rendered strip, `sound_start` is
+    the frame, counted from the strip's content start, at which its media's first sample is.
     """
 
     clip_id: str
@@ -41,7 +43,7 @@ class Pick:
 
 @dataclass
 class Reading:
-    """What a press of the button is about. `holder` names the meta strip the user was in, empty for none."""
+    """What one button press works on. `holder` names the opened meta strip, empty for none."""
 
     scene: str
     holder: str
@@ -51,9 +53,9 @@ class Reading:
 
 
 def chosen_strips(holder: Any) -> tuple[list[Any], list[Any]]:
-    """(strips with sound, strips without any) of the selection, in order of time.
+    """Return (strips with sound, strips without) of the selection, in order of time.
 
-    A movie strip stands for the sound strip beside it. Stems count only where nothing else is selected.
+    A movie strip selects the sound strip beside it. Stems count only where nothing else is selected.
     """
     sounding: dict[int, Any] = {}
     silent = []
@@ -70,7 +72,7 @@ def chosen_strips(holder: Any) -> tuple[list[Any], list[Any]]:
 
 
 def read_selection(scene: Any, packed_folder: Path) -> Reading:
-    """Reads what is selected in the scene's sequencer. Packed sounds are written into `packed_folder`."""
+    """Read the selected strips. Packed sounds are written into `packed_folder`."""
     holder = compat.holder_on_show(scene.sequence_editor)
     reading = Reading(scene.name, "" if holder == scene.sequence_editor else holder.name)
     sounding, silent = chosen_strips(holder)
@@ -100,7 +102,7 @@ def _pick(clip_id: str, strip: Any, holder: Any, scene: Any, packed_folder: Path
 
 
 def clip_of(pick: Pick, track: str, path: Path, scene: Any) -> dict[str, Any]:
-    """The clip without its ranges."""
+    """Return the clip without its ranges."""
     return {
         "clip_id": pick.clip_id,
         "name": pick.fingerprint.name,
@@ -111,6 +113,7 @@ def clip_of(pick: Pick, track: str, path: Path, scene: Any) -> dict[str, Any]:
 
 
 def track_name(holder: Any, channel: int) -> str:
+    """Return the name of a channel."""
     channels = holder.channels
     return str(channels[channel].name) if channel < len(channels) else f"Channel {channel}"
 
@@ -127,34 +130,37 @@ def _skip(strip: Any, holder: Any, rate: Fraction, code: str, reason: str) -> di
 
 def _why_silent(strip: Any) -> str:
     if strip.type == compat.MOVIE:
-        return "The movie strip has no sound strip of its file beside it."
-    return f"A strip of the kind {strip.type.lower()} makes no sound."
+        return "The movie strip has no sound strip of the same file beside it."
+    return f"A strip of type {strip.type.lower()} has no sound."
 
 
 def in_words(scene: Any) -> list[str]:
-    """What would be separated, for people: "2 strips, 00:12-00:27, stereo, from interview.mp4". Reads no file."""
+    """Return sentences about what would be separated. Reads no file.
+
+    For example "2 strips, 00:12-00:27, stereo, from interview.mp4".
+    """
     sounding, silent = chosen_strips(compat.holder_on_show(scene.sequence_editor))
     if not sounding:
-        return ["Nothing with sound is selected." if silent else "Select the strips to work on."]
+        return [iface_("No strip with sound is selected." if silent else "Select the strips to separate.")]
     rate = playing_rate(scene)
     start, end = min(map(compat.left, sounding)), max(map(compat.right, sounding))
     sounds = [strip.sound for strip in sounding if strip.type == compat.SOUND and strip.sound is not None]
     parts = [
-        "1 strip" if len(sounding) == 1 else f"{len(sounding)} strips",
+        iface_("1 strip" if len(sounding) == 1 else "{count} strips").format(count=len(sounding)),
         f"{_clock(start / rate)}-{_clock(end / rate)}",
-        *_few({channel_count(sound) for sound in sounds}, "channel layouts"),
+        *_few({channel_count(sound) for sound in sounds}, "{count} channel layouts"),
     ]
-    media = _few({media_path(sound).name for sound in sounds}, "files")
-    words = [", ".join(parts) + (f", from {media[0]}" if media else "")]
+    media = _few({media_path(sound).name for sound in sounds}, "{count} files")
+    words = [", ".join([*parts, *(iface_("from {media}").format(media=name) for name in media)])]
     rendered = sum(bool(needs_rendering(strip)) for strip in sounding)
     if rendered:
-        words.append(f"{rendered} to be rendered first (meta, scene, speed or modifier)")
+        words.append(iface_("{count} to render first (meta, scene, speed or modifier)").format(count=rendered))
     return words
 
 
 def _few(names: Iterable[str], kind: str) -> list[str]:
     known = sorted(name for name in names if name)
-    return known if len(known) < 2 else [f"{len(known)} {kind}"]
+    return known if len(known) < 2 else [iface_(kind).format(count=len(known))]
 
 
 def _clock(seconds: Fraction) -> str:

@@ -1,7 +1,7 @@
-"""The rendered range: what is heard of one strip that is no plain use of a file (meta, scene, speed, modifier).
+"""Rendered ranges: the sound of one strip that no file holds (meta, scene, other speed, modifier).
 
-A background Blender renders from a copy of the file, so that the user goes on working. Where no Blender program is at
-hand (the `bpy` module), the range is mixed down in place and everything that was changed for it is put back.
+A background Blender renders from a copy of the file, so that the user can go on working. Where there is no Blender
+program (the `bpy` module), the range is mixed down in place, and everything that was changed for it is restored.
 """
 
 from __future__ import annotations
@@ -40,14 +40,17 @@ class Range:
 
 
 def first_frame(scene: Any, left: int) -> int:
-    """Where the mixdown for a strip begins: at its left handle, or up to some frames before it, where frames and
-    samples meet. Blender renders nothing before frame 0."""
+    """Return the frame where the mixdown of a strip begins.
+
+    It is the left handle, or the last frame before it at which frames and samples meet. Blender renders nothing before
+    frame 0.
+    """
     per_frame = Fraction(scene.render.ffmpeg.audio_mixrate) / nominal_rate(scene)
     return max(0, math.floor(left / per_frame.denominator) * per_frame.denominator)
 
 
 def mix_down(wanted: Range) -> None:
-    """Mixes down in this process. Raises RuntimeError or KeyError where Blender cannot."""
+    """Mix a range down in this process. Raises RuntimeError or KeyError where Blender cannot."""
     scene = bpy.data.scenes[wanted.scene]
     with _only(scene, wanted), _override(scene):
         options: dict[str, Any] = {"filepath": wanted.path, "container": "WAV", "codec": "PCM", "format": "F32"}
@@ -60,7 +63,7 @@ def mix_down(wanted: Range) -> None:
 
 @contextlib.contextmanager
 def _override(scene: Any) -> Iterator[None]:
-    """Blender's operators look at the scene of the context; since 5.0 at that of the sequencer."""
+    """Set the scene that operators use: that of the context, since 5.0 that of the sequencer."""
     window = bpy.context.window_manager.windows[0] if len(bpy.context.window_manager.windows) else None
     workspace: Any = getattr(window, "workspace", None)
     before = getattr(workspace, "sequencer_scene", None)
@@ -77,7 +80,7 @@ def _override(scene: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _only(scene: Any, wanted: Range) -> Iterator[None]:
-    """Makes the one strip all that sounds in the range, and puts everything back."""
+    """Make one strip the only sound in the range, and restore everything afterwards."""
     holders = _way_to(scene.sequence_editor, wanted.holder)
     strip = compat.strips_of(holders[-1])[wanted.strip]
     kept: list[tuple[Any, str, Any]] = []
@@ -107,8 +110,10 @@ def _only(scene: Any, wanted: Range) -> Iterator[None]:
 
 
 def _way_to(editor: Any, name: str) -> list[Any]:
-    """The editor and every meta strip on the way down to that of this name; no name is the editor itself. Raises
-    KeyError where there is none."""
+    """Return the editor and every meta strip on the way down to the named one.
+
+    No name: the editor alone. Raises KeyError where there is no such strip.
+    """
     if not name:
         return [editor]
     strips = compat.all_strips(editor)
@@ -121,7 +126,7 @@ def _way_to(editor: Any, name: str) -> list[Any]:
 
 
 class BackgroundRender:
-    """Renders ranges in a background Blender from a copy of the file as it is now. Call `done` until it says so."""
+    """Renders ranges in a background Blender from a copy of the open file. Poll `done`."""
 
     def __init__(self, ranges: list[Range]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="stemline-")
@@ -157,10 +162,11 @@ class BackgroundRender:
             )
 
     def done(self) -> bool:
+        """Return whether it has ended."""
         return self._process is None or self._process.poll() is not None
 
     def failures(self) -> dict[str, str]:
-        """Once it is done: why a range could not be rendered, by path."""
+        """Return, once it is done, why ranges could not be rendered, by path."""
         try:
             report: dict[str, str] = json.loads(self._report.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -171,7 +177,7 @@ class BackgroundRender:
         return report
 
     def close(self) -> None:
-        """Ends it if it still runs, and removes the copy."""
+        """End it if it still runs, and remove the copy."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -179,7 +185,7 @@ class BackgroundRender:
 
 
 def render_all(ranges: list[Range]) -> dict[str, str]:
-    """Mixes down every range; what failed, by path, and why."""
+    """Mix down every range. Returns why ranges failed, by path."""
     failures = {}
     for one in ranges:
         try:

@@ -1,4 +1,4 @@
-"""Results: stems that stand in a sequence. What they are is kept in their strips, so it outlives saving and loading."""
+"""Results: the stems in a sequence. Their records are in their strips, so they survive saving and loading."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Result:
 
     @property
     def title(self) -> str:
+        """The stems and their original, for people."""
         stems = dict.fromkeys(str(record.get("stem", "")) for _, record in self.members)
         originals = {original_name(record) for _, record in self.members}
         return f"{', '.join(stem for stem in stems if stem != RESIDUAL)}: " + (
@@ -31,15 +32,17 @@ class Result:
 
 
 def record_of(strip: Any) -> dict[str, Any]:
-    """What a stem strip says of itself, not to be changed; empty for any other strip."""
+    """Return the record of a stem strip, not to be changed; empty for any other strip."""
     held = strip.get(METADATA_KEY)
     return _parsed(held) if isinstance(held, str) else {}
 
 
 @dataclass(frozen=True)
 class Original:
-    """`strip` is one that a result replaces, None where it has another name now than the `name` it had. A cut original
-    is two."""
+    """A strip that a result replaces.
+
+    `strip` is None where no strip has the `name` any more. An original that was cut is two.
+    """
 
     name: str
     strip: Any
@@ -47,14 +50,16 @@ class Original:
 
 
 def marks_of(strip: Any) -> dict[str, dict[str, Any]]:
-    """What an original carries, not to be changed: by the name of each result that replaces it, the `original` of
-    that result's stems. Empty for any other strip, and in files of before there were marks."""
+    """Return the marks of an original, not to be changed: by result, the `original` of its stems.
+
+    Empty for any other strip, and in files from before there were marks.
+    """
     held = strip.get(REPLACED)
     return _marks(held) if isinstance(held, str) else {}
 
 
 def mark(strip: Any, result: str, original: dict[str, Any]) -> None:
-    """Has the strip carry that the result replaces it; what it is cut into carries it too."""
+    """Mark the strip as replaced by the result. Strips cut from it have the mark too."""
     strip[REPLACED] = json.dumps({**marks_of(strip), result: original})
 
 
@@ -68,7 +73,7 @@ def _unmark(strip: Any, result: str) -> None:
 
 @functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> dict[str, Any]:
-    """The panel asks at every redraw."""
+    """Return the record of a text. Cached: the panel asks at every redraw."""
     record = _object(text)
     return record if record.get("result") else {}
 
@@ -87,11 +92,12 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def original_name(record: dict[str, Any]) -> str:
+    """Return the name that the original had."""
     return str(record.get("original", {}).get("name", ""))
 
 
 def results_in(scene: Any) -> list[Result]:
-    """Every result in the scene, oldest first as far as the sequence tells."""
+    """Return every result in the scene, oldest first as far as the sequence shows."""
     found: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
     if scene is None or scene.sequence_editor is None:
         return []
@@ -103,12 +109,15 @@ def results_in(scene: Any) -> list[Result]:
 
 
 def find_result(scene: Any, name: str) -> Result | None:
+    """Return a result by name, or None."""
     return next((result for result in results_in(scene) if result.name == name), None)
 
 
 def originals_in(scene: Any) -> dict[str, list[Original]]:
-    """The originals of every result, by its name: all strips that carry its mark; where none does, the strip of the
-    name that the original had."""
+    """Return the originals of every result, by its name.
+
+    They are all strips with its mark; without a mark, the strip with the original's name.
+    """
     strips, results = compat.all_strips(scene.sequence_editor), results_in(scene)
     found: dict[str, list[Original]] = {result.name: [] for result in results}
     for strip in strips:
@@ -125,7 +134,7 @@ def originals_in(scene: Any) -> dict[str, list[Original]]:
 
 
 def muted_by_results(scene: Any) -> set[int]:
-    """Pointers of the strips that would sound, had results of ours not muted them."""
+    """Return the pointers of the strips that only results of Stemline's have muted."""
     return {
         original.strip.as_pointer()
         for originals in originals_in(scene).values()
@@ -135,7 +144,7 @@ def muted_by_results(scene: Any) -> set[int]:
 
 
 def play(scene: Any, result: Result, what: str) -> None:
-    """A/B: what of a result sounds: "ORIGINAL", "STEM", "RESIDUAL" or "ALL" of the stems."""
+    """Choose what of a result sounds: "ORIGINAL", "STEM", "RESIDUAL" or "ALL" of the stems."""
     for original in originals_in(scene)[result.name]:
         if original.strip is None:
             continue
@@ -150,20 +159,20 @@ def play(scene: Any, result: Result, what: str) -> None:
 
 
 def _is_under_stems(original: Original, result: Result) -> bool:
-    """Whether stems play at its time. In place of a copy that the user has put elsewhere nothing does."""
+    """Return whether stems play at the original's time. They do not for a copy that the user moved away."""
     stems = [strip for strip, record in result.members if original_name(record) == original.name]
     return any(overlap(stem, original.strip) for stem in stems)
 
 
 def remove_result(scene: Any, result: Result) -> list[str]:
-    """Takes the stems away and lets their originals sound again; notes say what stayed. Files are kept."""
+    """Remove the stems and unmute their originals. Returns notes on what stayed. Files are not deleted."""
     results = originals_in(scene)
     own = results.pop(result.name)
     replaced = {one.strip.as_pointer() for others in results.values() for one in others if one.strip is not None}
     notes = []
     for original in own:
         if original.strip is None:
-            notes.append(f"{original.name} has another name now: unmute it yourself.")
+            notes.append(f"{original.name} has another name now: unmute it by hand.")
             continue
         _unmark(original.strip, result.name)
         if original.strip.as_pointer() not in replaced and not original.was_muted:
@@ -176,7 +185,10 @@ def remove_result(scene: Any, result: Result) -> list[str]:
 
 
 def remove_stem(scene: Any, holder: Any, strip: Any) -> None:
-    """The strip, its curves, its sound where nothing else uses it, and its channel's name where nothing is left."""
+    """Remove a stem strip and its curves.
+
+    Its sound goes where nothing else uses it, and the channel's name where the channel is empty.
+    """
     number, sound = strip.channel, strip.sound
     for name in ("volume", "pan"):
         for curve in compat.curves_of(scene, f"{strip.path_from_id()}.{name}"):

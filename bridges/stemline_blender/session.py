@@ -1,6 +1,6 @@
-"""The talk with Stemline for as long as Blender runs: the companion, the jobs, and the one timer that drives both.
+"""The companion, the jobs, and the timer that drives both, for as long as Blender runs.
 
-Everything here happens on Blender's main thread, in `pump`; the threads of `link` touch no Blender data.
+Everything here runs on Blender's main thread, in `pump`; the threads of `link` touch no Blender data.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REINSTALL = "stemline install blender"
 
 
 class Session:
-    """`state` is that of the companion; `sentence` and `command` say what is wrong with it and what mends it."""
+    """`state` is the companion's; `sentence` and `command` say what is wrong with it and what fixes it."""
 
     def __init__(self) -> None:
         self.state = OFF
@@ -59,7 +59,7 @@ class Session:
     # -- what the user does --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the companion, if none runs. What goes wrong is in `state` and `sentence`."""
+        """Start the companion, unless it runs. `state` and `sentence` say what went wrong."""
         if self._companion is not None:
             return
         self.state, self.sentence, self.command = STARTING, "", ""
@@ -89,17 +89,17 @@ class Session:
         self._companion.peer.ask("hello", hello, self._on_hello)
 
     def stop(self) -> None:
-        """Ends the companion; what runs there is kept on the server."""
+        """End the companion. Finished work stays on the server."""
         companion, self._companion = self._companion, None
         if companion is not None:
             companion.stop(timeout_s=1.0)
         for job in self.jobs:
             if not job.ended:
-                job.fail("Stemline was stopped. What is separated is kept: press the button again.")
+                job.fail("Stemline was stopped. Finished work is still there: press the button again.")
         self.state, self._writes = OFF, []
 
     def add(self, job: Job) -> None:
-        """Lists it, and drops the oldest of those that have ended where the list is full."""
+        """Add a job to the list, and drop the oldest ended one where the list is full."""
         room = len(self.jobs) + 1 - _KEPT_JOBS
         for old in [one for one in self.jobs if one.ended][: max(0, room)]:
             self.forget(old)
@@ -107,6 +107,7 @@ class Session:
         self.start()
 
     def cancel(self, job: Job) -> None:
+        """Cancel a job."""
         job.cancelled = True
         if not job.run or self._companion is None:
             job.fail("Cancelled.")
@@ -114,18 +115,19 @@ class Session:
             self._companion.peer.ask("cancel", {"run": job.run})
 
     def forget(self, job: Job) -> None:
+        """Remove an ended job from the list."""
         if job.ended:
             self.jobs.remove(job)
 
     @property
     def silent(self) -> bool:
-        """Whether a companion that lives has not been heard for so long that the user should know."""
+        """Whether the companion has been silent for so long that the user should know."""
         return self._companion is not None and self._companion.peer.silent_s > _SILENT_S
 
     # -- the timer -----------------------------------------------------------------------------------------------------
 
     def pump(self) -> bool:
-        """Handles what has arrived and moves every job on. True when something that is shown may have changed."""
+        """Handle what has arrived and advance every job. Returns True when the panel must be redrawn."""
         if self.wanted and self.state == OFF:
             self.start()
         before = self._shown()
@@ -133,8 +135,8 @@ class Session:
             try:
                 self._companion.peer.pump()
             except ConnectionClosed:
-                self._on_gone()
-        self._write_what_waits()
+                self._on_closed()
+        self._write_waiting()
         for job in self.jobs:
             if job.state == RENDERING and self.state == READY and job.rendered():
                 self._ask_to_separate(job)
@@ -144,6 +146,7 @@ class Session:
 
     @property
     def busy(self) -> bool:
+        """Whether something is starting or running."""
         return self.state == STARTING or any(not job.ended for job in self.jobs)
 
     def _shown(self) -> tuple[Any, ...]:
@@ -156,22 +159,23 @@ class Session:
         return {
             "read_clips": lambda params: self._job(params).clips(),
             "write_tracks": self._write_later,
-            "progress": self._noted(self._on_progress),
-            "done": self._noted(self._on_done),
-            "failed": self._noted(self._on_failed),
+            "progress": self._for_open_job(self._on_progress),
+            "done": self._for_open_job(self._on_done),
+            "failed": self._for_open_job(self._on_failed),
         }
 
     def find(self, tag: str) -> Job | None:
+        """Return a job by its tag, or None."""
         return next((job for job in self.jobs if job.tag == tag), None)
 
     def _job(self, params: dict[str, Any]) -> Job:
         job = self.find(params["tag"])
         if job is None:
-            raise HostError("Blender knows nothing of this run any more.", "CANCELLED")
+            raise HostError("Blender no longer has this run.", "CANCELLED")
         return job
 
-    def _noted(self, handler: Callable[[Job, dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
-        """Hears about a job that is still there and has not ended."""
+    def _for_open_job(self, handler: Callable[[Job, dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+        """Return a handler that ignores jobs that are gone or have ended."""
 
         def heard(params: dict[str, Any]) -> None:
             job = self.find(params["tag"])
@@ -187,7 +191,7 @@ class Session:
             self._drop(str(problem), _REINSTALL)
         except ConnectionClosed:
             words = self._companion.last_words() if self._companion is not None else ""
-            self._drop(f"Stemline ended at once. {words}".rstrip(), _REINSTALL)
+            self._drop(f"Stemline ended immediately. {words}".rstrip(), _REINSTALL)
         else:
             self.state, self.server = READY, "starting"
             assert self._companion is not None  # noqa: S101 - it has just answered
@@ -201,11 +205,11 @@ class Session:
         else:
             self.server, self.models, self.default_model = "ready", answer["models"], answer["default"]
 
-    def _on_gone(self) -> None:
+    def _on_closed(self) -> None:
         if self._companion is None:
             return
         words = self._companion.last_words()
-        self._drop(f"Stemline's companion has ended. {words}".rstrip(), "")
+        self._drop(f"Stemline's companion ended. {words}".rstrip(), "")
 
     def _drop(self, sentence: str, command: str) -> None:
         companion, self._companion = self._companion, None
@@ -214,7 +218,7 @@ class Session:
         self._writes = []
         for job in self.jobs:
             if not job.ended:
-                job.fail(f"{sentence} What is separated is kept: press the button again.")
+                job.fail(f"{sentence} Finished work is still there: press the button again.")
         self._break(sentence, command)
 
     def _break(self, sentence: str, command: str) -> None:
@@ -264,30 +268,33 @@ class Session:
         self._writes.append((later, self._job(params), params))
         return later
 
-    def _write_what_waits(self) -> None:
-        """A sequence is not changed under a tool that the user holds, nor while Blender renders it."""
-        self._refuse_what_nobody_wants()
+    def _write_waiting(self) -> None:
+        """Write stems, unless a tool holds strips or Blender is rendering."""
+        self._refuse_unwanted()
         if not self._writes or compat.user_is_dragging() or bpy.app.is_job_running("RENDER"):
             return
         writes, self._writes = self._writes, []
         for later, job, params in writes:
             try:
                 answer = Writing(job.scene(self.document), job.reading).write(params["tracks"], params["options"])
-            except Exception as problem:  # noqa: BLE001 - whatever Blender throws is told to the other side
+            except Exception as problem:  # noqa: BLE001 - the other side is told whatever Blender raises
                 _LOG.exception("write_tracks failed")
                 later.settle(None, problem)
             else:
                 later.settle(answer, None)
-                with contextlib.suppress(RuntimeError):  # no undo in this context: the stems are there all the same
+                with contextlib.suppress(RuntimeError):  # no undo in this context
                     bpy.ops.ed.undo_push(message=f"Stemline: {job.title}")
 
-    def _refuse_what_nobody_wants(self) -> None:
-        """The companion cancels no write that it has asked for: one that waits here is not begun any more."""
+    def _refuse_unwanted(self) -> None:
+        """Refuse writes that nothing waits for any more.
+
+        The companion does not cancel a write it asked for, so one that waits here must not begin.
+        """
         for waiting in list(self._writes):
             later, job, _ = waiting
             if job.cancelled or job.ended or later.given_up():
                 self._writes.remove(waiting)
-                sentence = "Cancelled." if job.cancelled else "Nobody waits for this any more."
+                sentence = "Cancelled." if job.cancelled else "Stemline no longer waits for this."
                 later.settle(None, HostError(sentence, "CANCELLED"))
 
 
@@ -295,7 +302,7 @@ SESSION = Session()
 
 
 def tick() -> float:
-    """The timer: soon again while there is something to wait for. Blender drops a timer that raises."""
+    """Run the timer. Returns the seconds until the next call. Blender drops a timer that raises."""
     try:
         changed = SESSION.pump()
     except Exception:  # noqa: BLE001 - the outermost loop
@@ -307,6 +314,7 @@ def tick() -> float:
 
 
 def redraw() -> None:
+    """Redraw every sequencer."""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "SEQUENCE_EDITOR":
@@ -314,12 +322,12 @@ def redraw() -> None:
 
 
 def on_load(*_: Any) -> None:
-    """Another file is open: no job of before may write into it."""
+    """Note that another file is open: earlier jobs must not write into it."""
     SESSION.document += 1
 
 
 def wait(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Pumps where no timer runs (scripts, background Blender). False when the time is over."""
+    """Pump where no timer runs (scripts, background Blender). Returns False after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A strip as the protocol knows clips: exact times from Blender's frames, and what its sound is."""
+"""A strip in the terms of the protocol: exact times from Blender's frames, and its sound."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ _BASE_STEP = 10**6  # fps_base is a 32-bit float: 1.001 is stored as 1.001000046
 
 
 def playing_rate(scene: Any) -> Fraction:
-    """Frames per second as Blender plays them: with `fps_base` as it is stored."""
+    """Return the frames per second that Blender plays: with `fps_base` as it is stored."""
     return Fraction(scene.render.fps) / Fraction(scene.render.fps_base)
 
 
 def nominal_rate(scene: Any) -> Fraction:
-    """Frames per second as they are meant: 30 with base 1.001 is 30000/1001."""
+    """Return the intended frames per second: 30 with base 1.001 gives 30000/1001."""
     base = Fraction(round(scene.render.fps_base * _BASE_STEP), _BASE_STEP)
     return Fraction(scene.render.fps) / base
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a strip plays (frames, half-open) and from which second of its media, as Blender plays it."""
+    """Where a strip plays (frames, half-open), and from which second of its media, as Blender plays it."""
 
     left: int
     right: int
     source_start: Fraction
 
     def source_range(self, rate: Fraction) -> dict[str, str]:
+        """Return the range of the media in seconds."""
         return _range(self.source_start, self.source_start + (self.right - self.left) / rate)
 
     def record_range(self, rate: Fraction) -> dict[str, str]:
+        """Return the range of the sequence in seconds."""
         return _range(self.left / rate, self.right / rate)
 
 
 def place_of(strip: Any, rate: Fraction) -> Place:
-    """Of a sound strip at normal speed."""
+    """Return the place of a sound strip at normal speed."""
     left = compat.left(strip)
     frames = compat.hard_trim(strip) + left - compat.content_start(strip)
     return Place(left, compat.right(strip), frames / rate - Fraction(compat.sound_offset_s(strip)))
@@ -55,27 +57,25 @@ def _range(start: Fraction, end: Fraction) -> dict[str, str]:
 
 
 def overlap(one: Any, other: Any) -> bool:
-    """Whether two strips play at the same time."""
+    """Return whether two strips play at the same time."""
     return compat.left(one) < compat.right(other) and compat.left(other) < compat.right(one)
 
 
 def media_path(sound: Any) -> Path:
-    """The absolute path that the sound names; packed sounds name one that need not be there."""
+    """Return the absolute path that the sound names. That of a packed sound need not exist."""
     return Path(bpy.path.abspath(sound.filepath, library=sound.library)).absolute()
 
 
 def readable_media(sound: Any, folder: Path) -> Path:
-    """A file with the sound that another program can read. A packed one is written into `folder` under the hash of
-    its bytes, once.
+    """Return a file with the sound that another program can read.
 
-    Raises HostError where there is none.
+    A packed sound is written into `folder` once, under the hash of its bytes. Raises HostError where there is none.
     """
     path = media_path(sound)
     if sound.packed_file is None:
         if not path.is_file():
-            raise HostError(
-                f"{path} is not there.", "MEDIA_MISSING", "Use File > External Data > Find Missing Files, or relink it."
-            )
+            advice = "Use File > External Data > Find Missing Files, or relink it."
+            raise HostError(f"{path} does not exist.", "MEDIA_MISSING", advice)
         return path
     data = bytes(sound.packed_file.data)
     held = folder / f"{path.stem[:60]}_{hashlib.sha256(data).hexdigest()[:8]}{path.suffix}"
@@ -85,7 +85,7 @@ def readable_media(sound: Any, folder: Path) -> Path:
 
 
 def needs_rendering(strip: Any) -> str:
-    """Why what is heard of this strip stands in no media file; empty where it does."""
+    """Return why no media file holds what this strip plays; empty where one does."""
     if strip.type == compat.META:
         return "it is a meta strip"
     if strip.type == compat.SCENE:
@@ -100,7 +100,7 @@ def needs_rendering(strip: Any) -> str:
 
 
 def sounds_by_media(strips: Any) -> dict[Path, list[Any]]:
-    """The sound strips by the file they play."""
+    """Return the sound strips by the file they play."""
     found: dict[Path, list[Any]] = {}
     for strip in strips:
         if strip.type == compat.SOUND and strip.sound is not None:
@@ -109,8 +109,10 @@ def sounds_by_media(strips: Any) -> dict[Path, list[Any]]:
 
 
 def sibling_sound(movie: Any, sounds: dict[Path, list[Any]]) -> Any:
-    """The sound strip that came in with a movie strip: the same file, beginning at the same frame, else one that
-    overlaps it. None without."""
+    """Return the sound strip that was added with a movie strip, or None.
+
+    It plays the same file and begins at the same frame, or overlaps it.
+    """
     same = sounds.get(Path(bpy.path.abspath(movie.filepath)).absolute(), [])
     start = compat.content_start(movie)
     aligned = [strip for strip in same if compat.content_start(strip) == start]
@@ -120,7 +122,7 @@ def sibling_sound(movie: Any, sounds: dict[Path, list[Any]]) -> Any:
 
 
 def channel_count(sound: Any) -> str:
-    """ "mono", "stereo", "5.1" ...; empty where Blender has not read the file."""
+    """Return "mono", "stereo", "5.1" and so on; empty where Blender has not read the file."""
     names = {"MONO": "mono", "STEREO": "stereo", "STEREO_LFE": "2.1", "SURROUND_4": "4.0", "SURROUND_5": "5.0"}
     names |= {"SURROUND_51": "5.1", "SURROUND_61": "6.1", "SURROUND_71": "7.1"}
     return names.get(sound.channels, "")
@@ -128,7 +130,7 @@ def channel_count(sound: Any) -> str:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """How to find a strip again after the user went on editing. `pointer` holds until the next undo or load."""
+    """How to find a strip again after edits. `pointer` is valid until the next undo or load."""
 
     pointer: int
     kind: str
@@ -138,11 +140,15 @@ class Fingerprint:
 
     @classmethod
     def of(cls, strip: Any, rate: Fraction) -> Fingerprint:
+        """Return the fingerprint of a strip."""
         return cls(strip.as_pointer(), strip.type, strip.name, _media_name(strip), place_of(strip, rate))
 
     def find(self, strips: Any, rate: Fraction) -> Any:
-        """The strip: that of its name, else (renamed) the very same, else the only one that plays the same of the same
-        media. None when it is gone. The name counts first: after an undo another strip may have the pointer."""
+        """Return the strip, or None when it is gone.
+
+        The name counts first: after an undo another strip may have the pointer. A renamed strip is found by its
+        pointer, else as the only strip that plays the same of the same media.
+        """
         alike = [strip for strip in strips if strip.type == self.kind and _media_name(strip) == self.media]
         candidates = [
             [strip for strip in alike if strip.name == self.name],
@@ -153,7 +159,7 @@ class Fingerprint:
 
 
 def _media_name(strip: Any) -> str:
-    """What the strip plays, however it is written: absolute, or relative to a file that has been saved elsewhere."""
+    """Return the absolute path of what the strip plays. A saved path may be relative."""
     if strip.type == compat.SOUND and strip.sound is not None:
         return str(media_path(strip.sound))
     return ""

@@ -1,4 +1,4 @@
-"""`write_tracks`: the stems as strips on free channels under their originals, muted and read back."""
+"""`write_tracks`: place the stems as strips on free channels, mute the originals, and read everything back."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class _Placed:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What the stems, and the original itself, hold of it."""
+        """What the stems and the original itself record of the original."""
         return {"name": self.original.name, "was_muted": self.was_muted}
 
 
 @dataclass
 class Writing:
-    """One `write_tracks` into `scene`, and what there is to say about it."""
+    """One `write_tracks` into `scene`, and its notes."""
 
     scene: Any
     reading: Reading
@@ -55,9 +55,9 @@ class Writing:
         kept = [(track, strips) for track, strips in zip(tracks, placed) if strips]  # noqa: B905 - one for each
         if not kept:
             raise HostError(
-                "Not one strip is where its stem could go. " + " ".join(self.notes),
-                "HOST_UNSUPPORTED",
-                "The stems are kept: select the strips and press the button again.",
+                "No stem can be placed. " + " ".join(self.notes),
+                "HOST_FAILED",
+                "The stem files are finished: select the strips and press the button again.",
             )
         names = _track_names([track for track, _ in kept])
         channels = self._free_channels(names, [strips for _, strips in kept])
@@ -82,12 +82,12 @@ class Writing:
     def _find_holder(self) -> Any:
         editor = self.scene.sequence_editor
         if editor is None:
-            raise HostError(f"The scene {self.scene.name} has no sequence any more.", "HOST_UNSUPPORTED")
+            raise HostError(f"The scene {self.scene.name} no longer has a sequence.", "HOST_FAILED")
         if not self.reading.holder:
             return editor
         holder = compat.all_strips(editor).get(self.reading.holder)
         if holder is None or holder.type != compat.META:
-            raise HostError(f"The meta strip {self.reading.holder} is not there any more.", "HOST_UNSUPPORTED")
+            raise HostError(f"The meta strip {self.reading.holder} no longer exists.", "HOST_FAILED")
         return holder
 
     def _place(self, track: dict[str, Any]) -> list[_Placed]:
@@ -99,26 +99,29 @@ class Writing:
             name = pick.fingerprint.name
             original = pick.fingerprint.find(strips, self.rate)
             if original is None:
-                self.notes.append(f"{name} was deleted or relinked meanwhile; its stems are in {_folder(stem)}.")
+                self.notes.append(f"{name} was deleted or relinked; its stems are in {_folder(stem)}.")
                 continue
             if not pick.render_reason and needs_rendering(original):
-                self.notes.append(f"{name} got another speed or a modifier meanwhile; its stems are not placed.")
+                self.notes.append(f"{name} got another speed or a modifier; its stems are not placed.")
                 continue
             spot = spot_of(stem, pick, original, self.scene)
             if spot is None:
-                self.notes.append(f"{name} now plays nothing of what was separated; its stems are not placed.")
+                self.notes.append(f"{name} no longer plays anything that was separated; its stems are not placed.")
                 continue
             if spot.cut:
-                self.notes.append(f"{name} is longer than what was separated; its stems cover the part they hold.")
+                self.notes.append(f"{name} is longer than the separated part; its stems cover only that part.")
             elif differs(stem, original, self.rate):
-                self.notes.append(f"{name} was moved or trimmed meanwhile; its stems follow it.")
+                self.notes.append(f"{name} was moved or trimmed; its stems follow it.")
             was_muted = original.mute and original.as_pointer() not in self.muted_by_us
             found.append(_Placed(stem, pick, original, was_muted, spot))
         return found
 
     def _free_channels(self, names: list[str], tracks: list[list[_Placed]]) -> list[int]:
-        """One channel for each track: the one that holds this stem already where there is room, else the lowest run
-        of empty ones above the originals, else any with room."""
+        """Return one channel for each track.
+
+        Preferred is the channel that holds this stem already and has room, then the lowest empty one above the
+        originals, then any with room.
+        """
         strips = list(compat.strips_of(self.holder))
         above = max(placed.original.channel for placed in tracks[0])
         last = len(self.holder.channels) - 1
@@ -141,8 +144,8 @@ class Writing:
             choice = next((n for n in (*sorted(own), *empty, *room) if n not in crowded and n not in taken), None)
             if choice is None:
                 raise HostError(
-                    "There is no channel with room for the stems.",
-                    "HOST_UNSUPPORTED",
+                    "No channel has room for the stems.",
+                    "HOST_FAILED",
                     "Move some strips together, then press the button again.",
                 )
             taken.append(choice)
@@ -155,7 +158,7 @@ class Writing:
         if not any(strip.channel == number for strip in compat.strips_of(self.holder)):
             channel.name = name
         elif channel.name != name:
-            self.notes.append(f"There was no empty channel for {name}; it shares {channel.name}.")
+            self.notes.append(f"No channel was empty for {name}; it shares {channel.name}.")
         colour = _colour(track["stem"], run)
         for placed in strips:
             strip = self._add_strip(placed, number)
@@ -185,7 +188,7 @@ class Writing:
         return strip
 
     def _carry(self, placed: _Placed, strip: Any) -> None:
-        """Volume, pan and fades of the original; a rendered strip has them in its sound."""
+        """Copy volume, pan and fades of the original. A rendered strip has them in its sound."""
         original = placed.original
         strip.show_waveform = getattr(original, "show_waveform", False)
         if placed.pick.render_reason:
@@ -203,14 +206,14 @@ class Writing:
             self.notes.append(f"A driver of {original.name} is not copied to its stems.")
 
     def _read_back(self) -> None:
-        """Raises HostError where Blender shows another strip than it was given."""
+        """Raise HostError where Blender shows another strip than the one that was added."""
         for strip in self.added:
             if strip.sound is None or compat.content_length(strip) <= 1:
-                raise HostError(f"Blender cannot read {strip.name}.", "HOST_UNSUPPORTED")
+                raise HostError(f"Blender cannot read {strip.name}.", "HOST_FAILED")
         for strip in self.added:
             for other in compat.strips_of(self.holder):
                 if other != strip and other.channel == strip.channel and overlap(other, strip):
-                    raise HostError(f"{strip.name} would overlap {other.name}.", "HOST_UNSUPPORTED")
+                    raise HostError(f"{strip.name} would overlap {other.name}.", "HOST_FAILED")
 
     def _mute_originals(self, clip_ids: list[str], kept: list[tuple[dict[str, Any], list[_Placed]]]) -> None:
         for _, strips in kept:
@@ -221,7 +224,7 @@ class Writing:
 
 
 def _track_names(tracks: list[dict[str, Any]]) -> list[str]:
-    """A stem of one source channel is named after itself alone."""
+    """Return the names of the tracks. A stem of one source channel is named after itself alone."""
     stems = [track["stem"] for track in tracks]
     return [track["stem"] if stems.count(track["stem"]) == 1 else track["name"] for track in tracks]
 
@@ -234,7 +237,7 @@ def _colour(stem: str, run: dict[str, Any]) -> str:
 
 
 def _shown_path(path: str) -> str:
-    """Relative to the .blend where it can be: the folder may then move together with it."""
+    """Return the path relative to the .blend where possible: the folder can then move together with it."""
     if not bpy.data.filepath:
         return path
     try:

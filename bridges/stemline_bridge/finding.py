@@ -1,4 +1,4 @@
-"""Where the user's Stemline is: what a preference of the host names, else what `stemline install` wrote down."""
+"""Finds the user's Stemline: from a preference of the host, else from what `stemline install` recorded."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .constants import INSTALLATION_FILE
 
 
 class Installation(NamedTuple):
-    """`command` starts Stemline's command line; `version` is empty where only the preference names it."""
+    """How to start Stemline. `command` starts its command line; `version` is empty where only a preference names it."""
 
     command: tuple[str, ...]
     version: str = ""
 
 
 class NotInstalled(Exception):
-    """One sentence for people; `command` is what they can run to mend it."""
+    """No Stemline was found. Its text is one sentence; `command` is what the user can run."""
 
     def __init__(self, sentence: str, command: str) -> None:
         super().__init__(sentence)
@@ -27,7 +27,7 @@ class NotInstalled(Exception):
 
 
 def home_dir() -> Path:
-    """The folder of the record: `STEMLINE_HOME`, else the user's data folder as the operating system names it."""
+    """Return Stemline's data folder: `STEMLINE_HOME`, else the user's data folder of the operating system."""
     named = os.environ.get("STEMLINE_HOME")
     if named:
         return Path(named).expanduser()
@@ -39,9 +39,14 @@ def home_dir() -> Path:
 
 
 def find_installation(preference: str, bridge: str) -> Installation:
-    """The Stemline to start; `bridge` is the name that `stemline install` gives the caller.
+    """Return the Stemline to start.
 
-    `preference` is the path of a `stemline` program, or empty. Raises NotInstalled.
+    Args:
+        preference: The path of a `stemline` program, or empty.
+        bridge: The name that `stemline install` gives the caller.
+
+    Raises:
+        NotInstalled: There is none, or it is gone.
     """
     if preference:
         program = Path(preference).expanduser()

@@ -17,9 +17,17 @@ _CONTENT = re.compile(rb'\s*"(params|result|error)"\s*:')
 class ByteStream(Protocol):
     """A binary file. `read` returns b"" at the end; `write` may take only a part."""
 
-    def read(self, size: int, /) -> bytes | None: ...
-    def write(self, data: memoryview, /) -> int | None: ...
-    def close(self) -> None: ...
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to `size` bytes."""
+        ...
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write and return how many bytes were taken."""
+        ...
+
+    def close(self) -> None:
+        """Close the stream."""
+        ...
 
 
 class TooLong(NamedTuple):

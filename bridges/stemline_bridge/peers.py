@@ -16,7 +16,7 @@ from .lines import ByteStream
 __all__ = ["Deferred", "HostPeer", "Method", "ThreadedPeer"]
 _POLL_S = 0.1
 _LOG = logging.getLogger(__name__)
-_CLOSED = "Stemline's companion has ended."
+_CLOSED = "Stemline's companion ended."
 
 
 class Deferred:

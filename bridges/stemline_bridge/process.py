@@ -1,4 +1,4 @@
-"""The companion process: started with the user's Stemline, never with the host's own Python."""
+"""The companion process, started with the user's Stemline and never with the host's own Python."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ _NO_WINDOW = 0x08000000 if sys.platform == "win32" else 0  # CREATE_NO_WINDOW
 
 
 def clean_environment() -> dict[str, str]:
-    """Our environment without what a host sets for its own Python and libraries: another Python must not find them."""
+    """Return this environment without what a host sets for its own Python and libraries.
+
+    Another Python must not find them.
+    """
     return {name: value for name, value in os.environ.items() if name.upper() not in _HOSTS_OWN}
 
 
 class CompanionProcess:
-    """A running companion: its `process` and the `peer` that talks to it."""
+    """A running companion: its `process`, and the `peer` that talks to it."""
 
     def __init__(self, process: subprocess.Popen[bytes], peer: HostPeer, log: Path) -> None:
         self.process = process
@@ -38,7 +41,17 @@ class CompanionProcess:
         log: Path,
         arguments: Sequence[str] = ("host",),
     ) -> CompanionProcess:
-        """Starts it with its standard error in the file `log`. Raises OSError when it cannot be started."""
+        """Start the companion with its standard error in the file `log`.
+
+        Args:
+            installation: The Stemline to start.
+            handlers: Answer calls and notifications of the companion, by name.
+            log: The file for its standard error. Its folder is made where it is missing.
+            arguments: The arguments of Stemline's command line.
+
+        Raises:
+            OSError: It cannot be started.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as errors:
             process = subprocess.Popen(
@@ -54,7 +67,10 @@ class CompanionProcess:
         return cls(process, HostPeer(process.stdout, process.stdin, handlers), log)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Ends it: the end of its input is its order to go. One that does not go in time is killed."""
+        """End the companion by closing its input.
+
+        It is killed when it does not end within `timeout_s`.
+        """
         self.peer.close(0.0)  # its writer sends what is queued and closes the pipe
         try:
             self.process.wait(timeout_s)
@@ -63,11 +79,11 @@ class CompanionProcess:
             self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # a line of ours is half written, and stays so
+                with contextlib.suppress(OSError):  # a line may be half written
                     pipe.close()
 
     def last_words(self) -> str:
-        """The last line of its standard error: why it ended."""
+        """Return the last line of its standard error, which says why it ended."""
         try:
             lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError:

@@ -74,7 +74,7 @@ def read_head(path: Path) -> Head:
     with path.open("rb") as file:
         kind, _, wave = struct.unpack("<4sI4s", _exactly(file, 12))
         if kind not in (b"RIFF", b"RF64", b"BW64") or wave != b"WAVE":
-            raise ValueError(f"{path.name} is no WAV file")
+            raise ValueError(f"{path.name} is not a WAV file")
         form, long_data = b"", 0
         for name, size, at in _chunks(file):
             if name == b"ds64":
@@ -83,7 +83,7 @@ def read_head(path: Path) -> Head:
                 form = _exactly(file, size)
             elif name == b"data":
                 return _head(path, form, at, long_data if size == RIFF_LIMIT else size)
-    raise ValueError(f"{path.name} holds no sound")
+    raise ValueError(f"{path.name} holds no audio")
 
 
 def write_piece(source: Path, piece: Piece, target: Path) -> None:
@@ -102,10 +102,10 @@ def write_piece(source: Path, piece: Piece, target: Path) -> None:
 
 def _head(path: Path, form: bytes, data_at: int, data_bytes: int) -> Head:
     if len(form) < 16:
-        raise ValueError(f"{path.name} does not say what its sound is")
+        raise ValueError(f"{path.name} has no complete format chunk")
     kind, channels, sample_rate, _, frame_bytes, bits = struct.unpack("<HHIIHH", form[:16])
     if kind not in (PCM, FLOAT, EXTENSIBLE) or not channels or bits <= 8 or frame_bytes * 8 != channels * bits:
-        raise ValueError(f"{path.name} holds packed sound")
+        raise ValueError(f"{path.name} holds compressed audio")
     return Head(sample_rate, channels, frame_bytes, form, data_at, data_bytes // frame_bytes)
 
 

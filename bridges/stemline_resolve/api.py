@@ -1,8 +1,8 @@
-"""Resolve's scripting objects, held with care.
+"""Resolve's scripting objects, called with a time limit.
 
-Of Resolve's objects only `dir()` says what they can do: `hasattr` is true for everything. A call may never return, so
-each runs on a worker thread and is given up after a while; then Resolve is asked for afresh. Only one call is open at
-a time.
+Only `dir()` of an object says what it can do: `hasattr` is true for everything. A call may never return, so each runs
+on a worker thread and is abandoned after its time limit; then `resolve` is fetched again. Only one call is open at a
+time.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _LONG_S = {
 _MAY_BE_FALSE = ("GetIs", "GetClipEnabled")
 
 
-class Missing(HostError):
+class MethodMissing(HostError):
     """This Resolve has no such method."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"This DaVinci Resolve has no {name}.", "HOST_UNSUPPORTED", "Update Resolve.")
 
 
-class Hung(HostError):
-    """Resolve did not come back from a call."""
+class CallHung(HostError):
+    """Resolve did not return from a call in time."""
 
     def __init__(self, name: str, waited_s: float) -> None:
         super().__init__(
@@ -44,28 +44,33 @@ class Hung(HostError):
         )
 
 
-class Blocked(HostError):
-    """A dialog is open in Resolve: until it is closed, every call answers False."""
+class ResolveBlocked(HostError):
+    """A dialog is open in Resolve. Every call returns False until it is closed."""
 
     def __init__(self) -> None:
         super().__init__(
-            "DaVinci Resolve answers nothing: a dialog is open in it.",
-            "HOST_TIMEOUT",
+            "A dialog is open in DaVinci Resolve, so it answers no script.",
+            "HOST_BUSY",
             "Close the dialog in Resolve, then try again.",
         )
 
 
 def with_more(failure: Exception, more: str) -> HostError:
-    """`failure` with another sentence, about what is now."""
+    """Return `failure` as a HostError with another sentence, which says what is on the timeline now."""
     if isinstance(failure, HostError):
         return HostError(f"{failure} {more}", failure.code, failure.advice)
     if isinstance(failure, (OSError, ValueError)):
         return HostError(f"{failure} {more}", "OUTPUT_UNWRITABLE")
-    return HostError(f"DaVinci Resolve answered oddly ({type(failure).__name__}: {failure}). {more}", "INTERNAL")
+    return HostError(
+        f"DaVinci Resolve gave an unexpected answer ({type(failure).__name__}: {failure}). {more}", "HOST_FAILED"
+    )
 
 
 class Api:
-    """The way to every object of Resolve. `reconnect` gives a fresh `resolve` after a call that never returned."""
+    """Access to every object of Resolve.
+
+    `reconnect` returns a new `resolve` after a call that never returned. `patience` scales every time limit.
+    """
 
     def __init__(self, resolve: Any, reconnect: Callable[[], Any] | None = None, patience: float = 1.0) -> None:
         self._resolve = resolve
@@ -74,7 +79,7 @@ class Api:
         self._worker: _Worker | None = None
 
     def resolve(self) -> Remote:
-        """The live `resolve`. Raises HostError when there is none any more."""
+        """Return the live `resolve`. Raises HostError when there is none."""
         if self._worker is None:
             self._worker = _Worker()
             if self._reconnect is not None and self._resolve is None:
@@ -84,19 +89,26 @@ class Api:
         return Remote(self, self._resolve)
 
     def call(self, target: Any, name: str, arguments: tuple[Any, ...]) -> Any:
-        """`target.name(*arguments)` with its objects wrapped. Raises Missing, Hung, Blocked or HostError."""
+        """Return the answer of `target.name(*arguments)`, its objects wrapped.
+
+        Raises:
+            MethodMissing: This Resolve has no such method.
+            CallHung: There was no answer in time.
+            ResolveBlocked: A dialog is open.
+            HostError: The call failed.
+        """
         answer = self._run(name, lambda: getattr(target, name)(*map(_bare, arguments)))
         if answer is False and name.startswith("Get") and not name.startswith(_MAY_BE_FALSE):
-            raise Blocked
+            raise ResolveBlocked
         return self._wrapped(answer)
 
     def names(self, target: Any) -> frozenset[str]:
-        """What `target` can do: the only list that Resolve is honest about."""
+        """Return the names of what `target` can do, from `dir()`."""
         return frozenset(self._run("dir", lambda: dir(target)))
 
     def _run(self, name: str, work: Callable[[], Any]) -> Any:
         if self._worker is None:
-            raise HostError("DaVinci Resolve was asked for afresh meanwhile.", "HOST_GONE", "Try again.")
+            raise HostError("The connection to DaVinci Resolve was renewed during the call.", "HOST_GONE", "Try again.")
         wait_s = _LONG_S.get(name, _USUAL_S) * self._patience
         try:
             return self._worker.run(work, wait_s)
@@ -104,7 +116,7 @@ class Api:
             self._worker = None  # its thread may never end
             if self._reconnect is not None:
                 self._resolve = None
-            raise Hung(name, wait_s) from None
+            raise CallHung(name, wait_s) from None
         except Exception as failure:
             raise HostError(
                 f"DaVinci Resolve failed at {name}: {failure}.", "HOST_GONE", "Run the Stemline script again."
@@ -121,7 +133,10 @@ class Api:
 
 
 class Remote:
-    """One object of Resolve. Its methods are called like its own; a name that is not in its `dir()` raises Missing."""
+    """One object of Resolve.
+
+    Its methods are called like its own. A name that is not in its `dir()` raises MethodMissing.
+    """
 
     __slots__ = ("_api", "_names", "_raw")
 
@@ -139,12 +154,12 @@ class Remote:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self:
-            raise Missing(name)
+            raise MethodMissing(name)
         return lambda *arguments: self._api.call(self._raw, name, arguments)
 
 
 class _Worker:
-    """A thread that does one thing after another. One that hangs is left behind."""
+    """A thread that runs one call after another. A thread whose call hangs is abandoned."""
 
     def __init__(self) -> None:
         self._tasks: queue.Queue[tuple[Callable[[], Any], queue.Queue[tuple[Any, Exception | None]]]] = queue.Queue()
@@ -166,7 +181,7 @@ class _Worker:
             work, answer = self._tasks.get()
             try:
                 answer.put((work(), None))
-            except Exception as failure:  # noqa: BLE001 - told to the thread that waits
+            except Exception as failure:  # noqa: BLE001 - raised again on the waiting thread
                 answer.put((None, failure))
 
 

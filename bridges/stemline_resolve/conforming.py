@@ -1,5 +1,7 @@
-"""Stems against a timeline that was edited after its clips were read: they follow a clip that was only moved, and are
-left out of one that plays another part of its media now."""
+"""Stems matched to a timeline that was edited after its clips were read.
+
+A stem follows its clip when the clip only moved. It is skipped when the clip now plays another part of its media.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,22 @@ from .reading import ClipId
 from .selection import track_label
 from .sources import NeedsRender, sound_of
 
-_NAMED_AT_MOST = 8
+_MAX_LISTED = 8
 
 
 class Conformed(NamedTuple):
-    """`tracks` of the protocol with their stems where their clips lie now. `left_out` are the ids of clips that get
-    none, `notes` name both."""
+    """Tracks of the protocol with their stems at the present places of their clips.
+
+    `skipped` are the ids of the clips that get no stem. `notes` name the moved and the skipped clips.
+    """
 
     tracks: list[dict[str, Any]]
-    left_out: set[str]
+    skipped: set[str]
     notes: list[str]
 
 
 def conform(document: Document, tracks: Sequence[dict[str, Any]]) -> Conformed:
-    """Raises HostError when no stem fits any more."""
+    """Return the tracks as they fit the timeline now. Raises HostError when no stem fits any more."""
     stems = {str(clip["clip_id"]): clip for track in tracks for clip in track["clips"]}
     there = {
         str(placed.item.GetUniqueId()): placed for track in document.audio_tracks() for placed in document.items(track)
@@ -49,23 +53,25 @@ def conform(document: Document, tracks: Sequence[dict[str, Any]]) -> Conformed:
         raise HostError(
             f"Trimmed, slipped or retimed since the clips were read: {_listed(changed)}.",
             "EDIT_UNREADABLE",
-            "Read the clips again, then separate them anew.",
+            "Read the clips again, then separate them again.",
         )
     notes = []
     if moved:
         notes.append(f"Moved since the clips were read, and their stems moved with them: {_listed(moved)}.")
     if changed:
         notes.append(
-            f"Trimmed, slipped or retimed since the clips were read, so their stems were left out and they were not "
-            f"disabled: {_listed(changed)}. Read the clips again, then separate them anew."
+            f"Trimmed, slipped or retimed since the clips were read, so they got no stems and were not disabled: "
+            f"{_listed(changed)}. Read the clips again, then separate them again."
         )
     kept = [{**track, "clips": _moved(track["clips"], shifts)} for track in tracks]
     return Conformed([track for track in kept if track["clips"]], set(stems) - set(shifts), notes)
 
 
 def _shift(document: Document, placed: Placed, stem: dict[str, Any]) -> Fraction | None:
-    """By how many seconds what a stem was made of lies later now than when it was read. None: the clip plays it no
-    more, or not all of it and nothing else."""
+    """Return by how many seconds the content of a stem has moved since it was read.
+
+    None: the clip no longer plays that content, or plays only a part of it or more.
+    """
     start, end = (from_exact(stem["record_range"][side]) for side in ("start", "end"))
     now_start, now_end = document.seconds(placed.start), document.seconds(placed.end)
     in_point = from_exact(stem["file_start"]) + Fraction(stem["file_range"]["start_sample"], stem["sample_rate"])
@@ -85,8 +91,11 @@ def _shift(document: Document, placed: Placed, stem: dict[str, Any]) -> Fraction
 
 
 def _plays_from(document: Document, placed: Placed, stem: dict[str, Any]) -> Fraction | None:
-    """Where in the file that the stem was made of its clip begins now, in seconds. None: the stem was made of what
-    Resolve rendered, which cannot be compared. Raises NeedsRender when the clip is no plain range of that file now."""
+    """Return where the clip now begins in the file that the stem was made of, in seconds.
+
+    None: the stem was made of a file that Resolve rendered, which cannot be compared. Raises NeedsRender when the clip
+    no longer plays a plain range of that file.
+    """
     media = placed.item.GetMediaPoolItem()
     if media is None:
         return None
@@ -105,7 +114,7 @@ def _is_file(url: str, path: str) -> bool:
 
 
 def _same(one: Fraction, other: Fraction, stem: dict[str, Any]) -> bool:
-    """To the sample."""
+    """Return whether two times fall on the same sample."""
     return abs(one - other) < Fraction(1, int(stem["sample_rate"]))
 
 
@@ -125,5 +134,5 @@ def _later(at: str, shift: Fraction) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

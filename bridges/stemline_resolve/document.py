@@ -1,4 +1,4 @@
-"""The project and timeline that are open in Resolve, and where things are on it."""
+"""The open project and timeline in Resolve, and the positions of items on it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ _OPEN_FIRST = "Open a project and a timeline in Resolve, then try again."
 
 
 class Placed(NamedTuple):
-    """An item on an audio track: where it lies, in frames of the timeline as Resolve counts them (from its start
-    timecode), exact where it lies between frames."""
+    """An item on an audio track with its position.
+
+    `start` and `end` are frames of the timeline as Resolve counts them (from its start timecode), with the exact
+    fraction where they lie between frames.
+    """
 
     item: Remote
     track: int
@@ -33,80 +36,87 @@ class Document:
         self.rate = _frame_rate(timeline, project)
         self.zero = int(timeline.GetStartFrame())
         self.timeline_id = str(timeline.GetUniqueId())
-        self._tells_fractions = _version(resolve) >= (20,)
+        self._has_subframes = _version(resolve) >= (20,)
 
-    def afresh(self) -> Document:
-        """The same timeline through what Resolve answers now: a call that never returned ends a connection. Raises
-        HostError where it is not open any more."""
+    def refreshed(self) -> Document:
+        """Return the same timeline through Resolve's present objects, since a hung call ends a connection.
+
+        Raises HostError where another timeline is open.
+        """
         now = self.now_open()
         if now.timeline_id != self.timeline_id:
-            raise HostError("Another timeline is open in DaVinci Resolve by now.", "EDIT_UNREADABLE", _OPEN_FIRST)
+            raise HostError("Another timeline is open in DaVinci Resolve now.", "EDIT_UNREADABLE", _OPEN_FIRST)
         return now
 
     def now_open(self) -> Document:
-        """Whatever timeline is open now. Raises HostError where there is none."""
+        """Return whichever timeline is open now. Raises HostError where there is none."""
         return open_document(self._api)
 
     def pool(self) -> Remote:
+        """Return the media pool. Raises HostError."""
         pool: Remote | None = self.project.GetMediaPool()
         if pool is None:
             raise HostError("The project's media pool cannot be reached.", "HOST_GONE", _OPEN_FIRST)
         return pool
 
     def seconds(self, frame: Fraction) -> Fraction:
-        """Seconds from the timeline's start."""
+        """Return the seconds from the timeline's start to `frame`."""
         return (frame - self.zero) / self.rate
 
     def frame(self, seconds: Fraction) -> Fraction:
-        """Where `seconds` from the timeline's start are, in its own frames."""
+        """Return the frame at `seconds` from the timeline's start."""
         return seconds * self.rate + self.zero
 
     def drops_frames(self) -> bool:
-        """Whether Resolve writes this timeline's timecode with frame numbers left out."""
+        """Return whether the timeline has drop-frame timecode."""
         return ";" in str(self.timeline.GetStartTimecode())
 
     def audio_tracks(self) -> range:
+        """Return the numbers of the audio tracks."""
         return range(1, int(self.timeline.GetTrackCount("audio") or 0) + 1)
 
     def track_name(self, track: int) -> str:
+        """Return the name of an audio track."""
         return str(self.timeline.GetTrackName("audio", track) or f"Audio {track}")
 
     def items(self, track: int) -> Iterator[Placed]:
-        """What lies on an audio track, transitions left out: they are listed like clips and are none."""
+        """Yield the clips on an audio track. Resolve lists transitions like clips; they are left out."""
         for item in self.listed(track):
             if not is_transition(item):
                 yield Placed(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
 
     def listed(self, track: int) -> list[Remote]:
-        """Everything that Resolve lists on an audio track."""
+        """Return everything that Resolve lists on an audio track."""
         return [item for item in self.timeline.GetItemListInTrack("audio", track) or [] if item is not None]
 
     def position(self, item: Remote, name: str) -> Fraction:
-        """What `GetStart`, `GetEnd` or `GetLeftOffset` of an item says, with the fraction of a frame where this Resolve
-        tells it."""
-        value = getattr(item, name)(True) if self._tells_fractions else getattr(item, name)()
+        """Return `GetStart`, `GetEnd` or `GetLeftOffset` of an item in frames.
+
+        The value has the fraction of a frame where this Resolve gives it.
+        """
+        value = getattr(item, name)(True) if self._has_subframes else getattr(item, name)()
         frames = Fraction(value or 0)
         whole = round(frames)
         return Fraction(whole) if abs(frames - whole) < Fraction(1, 10_000) else frames.limit_denominator(1_000_000)
 
     def playhead(self) -> int:
-        """The frame under the playhead."""
+        """Return the frame under the playhead."""
         start = frame_of(str(self.timeline.GetStartTimecode()), self.rate)
         return self.zero + frame_of(str(self.timeline.GetCurrentTimecode()), self.rate) - start
 
 
 def _frame_rate(*settings: Remote) -> Fraction:
-    """The timeline's own rate, else the project's. Raises HostError."""
+    """Return the timeline's own rate, else the project's. Raises HostError."""
     for holder in settings:
         try:
             return rate_of(holder.GetSetting("timelineFrameRate"))
         except ValueError:
             continue
-    raise HostError("Resolve does not tell the timeline's frame rate.", "HOST_UNSUPPORTED", "Set it in its settings.")
+    raise HostError("Resolve gives no frame rate for the timeline.", "HOST_UNSUPPORTED", "Set it in its settings.")
 
 
 def open_document(api: Api) -> Document:
-    """What is open now. Raises HostError with what to open."""
+    """Return the open timeline. Raises HostError with what to open."""
     resolve = api.resolve()
     manager = resolve.GetProjectManager()
     project = manager.GetCurrentProject() if manager is not None else None
@@ -119,9 +129,10 @@ def open_document(api: Api) -> Document:
 
 
 def _version(resolve: Remote) -> tuple[int, ...]:
-    """(major, minor, patch)."""
+    """Return (major, minor, patch)."""
     return tuple(int(part) for part in (resolve.GetVersion() or [0])[:3])
 
 
 def is_transition(item: Remote) -> bool:
+    """Return whether a listed item is a transition."""
     return item.GetMediaPoolItem() is None and not item.GetProperty()

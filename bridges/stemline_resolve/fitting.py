@@ -1,8 +1,8 @@
-"""How a stem file fits Resolve's whole frames: as it is, or by a copy cut to the sample and padded.
+"""Stem files fitted to Resolve's whole frames: used as they are, or copied, cut to the sample and padded.
 
-Resolve counts a WAV in frames of the project (its clip's "FPS"), and places it on frames of the timeline. A stem that
-begins and ends on both is played from its own file, handles and all. Any other gets a copy that begins with the
-timeline frame and is silent where its original is not heard.
+Resolve counts a WAV in frames of the project (its clip's "FPS") and places it on frames of the timeline. A stem that
+begins and ends on frames of both plays from its own file, handles included. Any other gets a copy that begins with a
+frame of the timeline and is silent where its original is not heard.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ _SPARE_FRAMES = 2
 
 
 class Fit(NamedTuple):
-    """`first` and `frames` are frames of the timeline; `media_start` and `media_frames` those of the file. `piece` is
-    what of the stem the file must hold; None: the stem itself."""
+    """Where a stem goes.
+
+    `first` and `frames` are frames of the timeline; `media_start` and `media_frames` are frames of the file. `piece` is
+    the part of the stem that the file must hold; None: the file is the stem itself.
+    """
 
     path: str
     first: int
@@ -34,11 +37,12 @@ class Fit(NamedTuple):
 
     @property
     def end(self) -> int:
+        """The frame after the last."""
         return self.first + self.frames
 
 
 def fit(document: Document, clip: dict[str, Any], media_rate: Fraction) -> Fit:
-    """The place of a stem clip of the protocol, for a file that Resolve counts in `media_rate`."""
+    """Return the place of a stem clip of the protocol, for a file that Resolve counts in `media_rate`."""
     start, end = (document.frame(from_exact(clip["record_range"][side])) for side in ("start", "end"))
     first, last = math.floor(start), math.ceil(end)
     media_frames = math.ceil((last - first) * media_rate / document.rate)
@@ -57,7 +61,7 @@ def fit(document: Document, clip: dict[str, Any], media_rate: Fraction) -> Fit:
 
 
 def make_piece(stem: str, wanted: Fit) -> None:
-    """Writes the copy that `wanted` asks for, unless it is there. Raises HostError."""
+    """Write the copy that `wanted` needs, unless it exists. Raises HostError."""
     if wanted.piece is None:
         return
     target = Path(wanted.path)
@@ -67,7 +71,7 @@ def make_piece(stem: str, wanted: Fit) -> None:
         write_piece(Path(stem), wanted.piece, target)
     except ValueError as failure:
         raise HostError(
-            f"A stem lies between frames and would have to be cut, but {failure}.",
+            f"A stem lies between frames and must be cut, but {failure}.",
             "HOST_UNSUPPORTED",
             "Choose the sample format wav24 or wav32f.",
         ) from failure

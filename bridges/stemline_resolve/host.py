@@ -1,4 +1,4 @@
-"""The host's side of docs/host-protocol.md: what the companion may ask of Resolve."""
+"""The host's side of docs/host-protocol.md: the methods that the companion calls."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from .api import Api, with_more
 from .document import Document, open_document
 from .journal import Entry, Journal
 from .reading import ClipId, Reading
-from .removing import standing, take_back
+from .removing import removable, take_back
 from .rendering import Stretch, render
 from .selection import track_label
 from .writing import Writing
 
 
 class Settings(NamedTuple):
-    """`folder` is where the bridge keeps its journal and what Resolve renders. `duplicate_first` copies the timeline
-    before anything is written."""
+    """Settings of the bridge.
+
+    `folder` holds the journal and what Resolve renders. `duplicate_first` copies the timeline before every write.
+    """
 
     folder: Path
     duplicate_first: bool = False
 
 
 class ResolveHost:
-    """Answers for the timeline that is open, or the one that was read."""
+    """Answers for the open timeline, or for the timeline that was read."""
 
     def __init__(self, api: Api, settings: Settings) -> None:
         self._api = api
@@ -39,11 +41,11 @@ class ResolveHost:
         self._journal = Journal(settings.folder / "written")
 
     def listen_to(self, peer: HostPeer) -> None:
-        """Long work stops when `peer` no longer waits for it."""
+        """Stop long work when `peer` no longer waits for its answer."""
         self._given_up = peer.given_up
 
     def capabilities(self) -> dict[str, Any]:
-        """How the host introduces itself. Raises HostError."""
+        """Return how the host introduces itself. Raises HostError."""
         resolve = self._api.resolve()
         return {
             "name": str(resolve.GetProductName()),
@@ -56,6 +58,7 @@ class ResolveHost:
         }
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
+        """Return the methods by name."""
         return {
             "read_clips": self.read_clips,
             "write_tracks": self.write_tracks,
@@ -64,24 +67,26 @@ class ResolveHost:
         }
 
     def read_clips(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return the chosen clips of the open timeline. Raises HostError."""
         document = open_document(self._api)
-        left = self._journal.left_on(document.timeline_id)
-        reading = Reading(document, self._settings.folder / "rendered", left, self._given_up)
+        remains = self._journal.remains_on(document.timeline_id)
+        reading = Reading(document, self._settings.folder / "rendered", remains, self._given_up)
         answer = reading.answer(params["selection"])
         answer["warnings"] = [
             f"An earlier write was interrupted; tracks {', '.join(entry.track_names)} may be incomplete. The next "
-            "Apply takes them away."
+            "Apply removes them."
             for entry in self._journal.interrupted(document.timeline_id)
             if entry.track_names
         ]
-        answer["results"] = standing(document, self._journal.written())
+        answer["results"] = removable(document, self._journal.written())
         return answer
 
     def write_tracks(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Add all the tracks, or none and raise HostError."""
         tracks, options = params["tracks"], params["options"]
         ids = {ClipId.parse(clip["clip_id"]).timeline for track in tracks for clip in track["clips"]}
         if len(ids) != 1:
-            raise HostError("The stems belong to no one timeline.", "HOST_PROTOCOL", "Read the clips again.")
+            raise HostError("The stems belong to more than one timeline.", "HOST_PROTOCOL", "Read the clips again.")
         with _Opened(self._api, ids.pop()) as document:
             notes = self._clear_interrupted(document)
             if self._settings.duplicate_first:
@@ -94,6 +99,7 @@ class ResolveHost:
             return answer
 
     def render_range(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a file that Resolve rendered from a range. Raises HostError."""
         record = {side: from_exact(params["record_range"][side]) for side in ("start", "end")}
         clip_id = str(params.get("clip_id") or "")
         wanted = ClipId.parse(clip_id) if clip_id else None
@@ -115,6 +121,7 @@ class ResolveHost:
             }
 
     def remove_result(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Take back what a write added. Raises HostError."""
         entry = self._journal.find(str(params["result"]))
         if entry is None:
             raise HostError("There is no record of this result.", "JOB_UNKNOWN", "Delete its tracks by hand.")
@@ -125,15 +132,17 @@ class ResolveHost:
         notes = []
         for entry in self._journal.interrupted(document.timeline_id):
             left = self._take_back(document, entry)
-            notes += left or ["The incomplete tracks of an interrupted write were taken away."]
+            notes += left or ["The incomplete tracks of an interrupted write were removed."]
         return notes
 
     def _take_back(self, document: Document, entry: Entry) -> list[str]:
         return take_back(document, entry, self._journal.others(entry))
 
     def _undo(self, entry: Entry, kind: object, failure: BaseException | None, trace: object) -> None:
-        """After a write that failed, however it failed: raises HostError with the failure, and what is on the timeline
-        now. Resolve is asked afresh: it may be another connection."""
+        """Take back a write that failed, and raise HostError with its failure and the state of the timeline.
+
+        Resolve's objects are fetched again: the failure may have ended the connection.
+        """
         if not isinstance(failure, Exception):
             return
         try:
@@ -141,14 +150,16 @@ class ResolveHost:
                 left = self._take_back(document, entry)
         except (HostError, OSError) as second:
             names = ", ".join(entry.track_names) or "none yet"
-            left = [f"What was begun is still there (tracks: {names}; {second}) and is taken away by the next Apply."]
+            left = [f"An incomplete result is still there (tracks: {names}; {second}); the next Apply removes it."]
         state = " ".join(left) if left else "The timeline is as it was."
         raise with_more(failure, state) from failure
 
 
 class _Opened:
-    """The timeline `timeline_id` of the open project, for as long as it is worked on; then the user's own is open
-    again. An empty id means whichever is open."""
+    """A timeline of the open project, kept current while it is worked on.
+
+    Afterwards the user's own timeline is current again. An empty id accepts whichever is open.
+    """
 
     def __init__(self, api: Api, timeline_id: str) -> None:
         self._api = api
@@ -156,7 +167,7 @@ class _Opened:
         self._before = ""
 
     def __enter__(self) -> Document:
-        """Raises HostError when the open project has no such timeline."""
+        """Make the timeline current. Raises HostError when the open project has no such timeline."""
         document = open_document(self._api)
         if self._wanted in ("", document.timeline_id):
             return document
@@ -164,19 +175,19 @@ class _Opened:
         if _show(document, self._wanted):
             return open_document(self._api)
         raise HostError(
-            "The timeline that the stems belong to is not in the project that is open now.",
+            "The timeline of the stems is not in the open project.",
             "EDIT_UNREADABLE",
             "Open its project and press Apply again: the stems are finished.",
         )
 
     def __exit__(self, *failure: object) -> None:
         if self._before:
-            with suppress(HostError):  # what went wrong inside is what the user must hear of
+            with suppress(HostError):  # the failure inside matters more
                 _show(open_document(self._api), self._before)
 
 
 def _show(document: Document, timeline_id: str) -> bool:
-    """Makes that timeline of the open project the current one. False when it has none such."""
+    """Make a timeline of the open project current. Returns False when the project has no such timeline."""
     project = document.project
     for number in range(1, int(project.GetTimelineCount() or 0) + 1):
         timeline = project.GetTimelineByIndex(number)
@@ -188,13 +199,13 @@ def _show(document: Document, timeline_id: str) -> bool:
 
 
 def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list[int]:
-    """The audio tracks that are to sound. Raises HostError."""
+    """Return the audio tracks that are to sound. Raises HostError."""
     for track in document.audio_tracks():
         for placed in document.items(track) if wanted is not None else ():
             if wanted is not None and placed.item.GetUniqueId() == wanted.item:
                 return [track]
     if wanted is not None:
-        raise HostError("The clip is not on the timeline any more.", "EDIT_UNREADABLE", "Read the clips again.")
+        raise HostError("The clip is no longer on the timeline.", "EDIT_UNREADABLE", "Read the clips again.")
     return [track for track in document.audio_tracks() if not names or track_label(track) in names]
 
 
@@ -212,7 +223,7 @@ def _duplicate(document: Document) -> list[str]:
     if not _show(document, document.timeline_id):
         raise HostError(
             f"Resolve stays in the copy {name!r} of the timeline.",
-            "HOST_UNSUPPORTED",
+            "HOST_FAILED",
             "Open the timeline of the stems, then press Apply again: the stems are finished.",
         )
-    return [] if copy is not None else ["The timeline could not be copied before."]
+    return [] if copy is not None else ["The timeline could not be copied before the write."]

@@ -1,5 +1,4 @@
-"""What was written into which timeline, kept in a file of ours: so that it can be taken back, and so that a write that
-was interrupted is known."""
+"""A record on disk of every write into a timeline, so that it can be taken back, even when interrupted."""
 
 from __future__ import annotations
 
@@ -17,9 +16,8 @@ from .document import Document
 WRITING, WRITTEN, REMOVED = "writing", "written", "removed"
 
 
-class Left(NamedTuple):
-    """What writes that were not taken back left on a timeline: ids of the `stems` they placed, and of the clips that
-    they `disabled`."""
+class Remains(NamedTuple):
+    """What earlier writes left on a timeline: ids of the `stems` they placed and of the clips they `disabled`."""
 
     stems: set[str]
     disabled: set[str]
@@ -34,82 +32,92 @@ class Entry:
 
     @property
     def result(self) -> str:
+        """The handle of the result."""
         return str(self._facts["result"])
 
     @property
     def state(self) -> str:
+        """WRITING, WRITTEN or REMOVED."""
         return str(self._facts["state"])
 
     @property
     def timeline_id(self) -> str:
+        """The id of the timeline."""
         return str(self._facts["timeline"]["id"])
 
     @property
     def marker(self) -> str:
+        """The custom data of its marker."""
         return str(self._facts["marker"])
 
     @property
     def track_names(self) -> list[str]:
+        """The names of the tracks it added."""
         return [str(track["name"]) for track in self._facts["tracks"]]
 
     @property
     def track_places(self) -> list[int]:
-        """The numbers the tracks had when they were added."""
+        """The numbers of the tracks when they were added."""
         return [int(track["number"]) for track in self._facts["tracks"]]
 
     @property
     def items(self) -> set[str]:
-        """Ids of the items that were placed."""
+        """The ids of the items it placed."""
         return {str(item["id"]) for track in self._facts["tracks"] for item in track["items"] if item["id"]}
 
     @property
     def paths(self) -> set[str]:
-        """Files that were placed, or about to be."""
+        """The files it placed, or was about to place."""
         return {str(item["path"]) for track in self._facts["tracks"] for item in track["items"]}
 
     @property
     def disabled(self) -> list[str]:
-        """Ids of the items that were disabled."""
+        """The ids of the items it disabled."""
         return [str(item) for item in self._facts["disabled"]]
 
     @property
     def replaced(self) -> list[str]:
-        """Ids of the items that the stems play in place of, whoever disabled them."""
+        """The ids of the items whose place the stems take, whether this write disabled them or not."""
         return [str(item) for item in self._facts.get("replaced", self._facts["disabled"])]
 
     def add_track(self, name: str, number: int) -> None:
+        """Record a track before it is added."""
         self._facts["tracks"].append({"name": name, "number": number, "items": []})
         self.save()
 
     def begin_item(self, path: str) -> None:
-        """A file is about to be placed on the track added last."""
+        """Record a file before it is placed on the track that was added last."""
         self._facts["tracks"][-1]["items"].append({"id": "", "path": path})
         self.save()
 
     def name_item(self, item_id: str) -> None:
-        """The item begun last is there."""
+        """Record the id of the item that was begun last."""
         self._facts["tracks"][-1]["items"][-1]["id"] = item_id
         self.save()
 
     def add_replaced(self, item_id: str) -> None:
+        """Record an item whose place the stems take."""
         self._facts.setdefault("replaced", []).append(item_id)
         self.save()
 
     def add_disabled(self, item_id: str) -> None:
+        """Record an item before it is disabled."""
         if item_id not in self.disabled:
             self._facts["disabled"].append(item_id)
             self.save()
 
     def set_marker(self, custom_data: str) -> None:
+        """Record the marker before it is set."""
         self._facts["marker"] = custom_data
         self.save()
 
     def end(self, state: str) -> None:
+        """Record the final state."""
         self._facts["state"] = state
         self.save()
 
     def save(self) -> None:
-        """Raises OSError."""
+        """Write the entry to disk. Raises OSError."""
         atomic_write(self.path, json.dumps(self._facts), durable=True)
 
 
@@ -120,7 +128,7 @@ class Journal:
         self._folder = folder
 
     def begin(self, document: Document, metadata: dict[str, Any]) -> Entry:
-        """A new entry, on disk before anything is written. Raises HostError when it cannot be kept."""
+        """Return a new entry, on disk before anything is written. Raises HostError when it cannot be saved."""
         result = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
         facts = {
             "version": 1,
@@ -145,24 +153,26 @@ class Journal:
         return entry
 
     def find(self, result: str) -> Entry | None:
+        """Return the entry of a result, or None."""
         return next((entry for entry in self._entries() if entry.result == result), None)
 
     def others(self, entry: Entry) -> list[Entry]:
-        """The other writes into its timeline that were not taken back."""
+        """Return the other writes into the entry's timeline that were not taken back."""
         return [other for other in self._standing(entry.timeline_id) if other.result != entry.result]
 
-    def left_on(self, timeline_id: str) -> Left:
+    def remains_on(self, timeline_id: str) -> Remains:
+        """Return what writes that were not taken back left on a timeline."""
         entries = self._standing(timeline_id)
-        return Left(
+        return Remains(
             {item for entry in entries for item in entry.items}, {item for entry in entries for item in entry.disabled}
         )
 
     def written(self) -> list[Entry]:
-        """Writes that ended well and were not taken back."""
+        """Return the writes that ended well and were not taken back."""
         return [entry for entry in self._entries() if entry.state == WRITTEN]
 
     def interrupted(self, timeline_id: str) -> list[Entry]:
-        """Writes into this timeline that were begun and never ended."""
+        """Return the writes into this timeline that began and never ended."""
         return [entry for entry in self._entries() if entry.state == WRITING and entry.timeline_id == timeline_id]
 
     def _standing(self, timeline_id: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""The bin "Stemline" of the media pool: where stem files are imported."""
+"""The bin "Stemline" of the media pool, into which stem files are imported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAME = "Stemline"
 
 
 def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
-    """The media pool's clip of each file, imported where it is not there yet. Raises HostError.
+    """Return the media pool's clip of each file, importing the files that are not there yet.
 
-    The user's own bin is open again afterwards.
+    The user's own bin is open again afterwards. Raises HostError.
     """
     pool = document.pool()
     folder = _folder(pool)
@@ -26,11 +26,11 @@ def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
         pool.SetCurrentFolder(folder)
         here = pool.GetCurrentFolder()
         if here is None or here.GetUniqueId() != folder.GetUniqueId():
-            raise HostError(f"The bin {NAME!r} cannot be opened.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+            raise HostError(f"The bin {NAME!r} cannot be opened.", "HOST_FAILED", "Close any dialog in Resolve.")
         held = _held(folder)
         missing = [path for path in dict.fromkeys(paths) if same_path(path) not in held]
         if missing:
-            pool.ImportMedia(missing)  # what it returns is in any order, or not there: the bin says what came in
+            pool.ImportMedia(missing)  # its return value is unordered or empty: the bin is asked instead
             held = _held(folder)
     finally:
         if before is not None:
@@ -38,9 +38,9 @@ def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
     lost = [path for path in paths if same_path(path) not in held]
     if lost:
         raise HostError(
-            f"Resolve did not import {os.path.basename(lost[0])}.",  # noqa: PTH119 - a path of Resolve's, as it is
-            "HOST_UNSUPPORTED",
-            "See whether Resolve can reach its folder.",
+            f"Resolve did not import {os.path.basename(lost[0])}.",  # noqa: PTH119 - it may be a path of another system
+            "HOST_FAILED",
+            "Check that Resolve can reach its folder.",
         )
     return {path: held[same_path(path)] for path in paths}
 
@@ -53,7 +53,7 @@ def _folder(pool: Remote) -> Remote:
             return folder
     made: Remote | None = pool.AddSubFolder(root, NAME)
     if made is None:
-        raise HostError(f"The bin {NAME!r} cannot be made.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+        raise HostError(f"The bin {NAME!r} cannot be created.", "HOST_FAILED", "Close any dialog in Resolve.")
     return made
 
 
@@ -62,5 +62,5 @@ def _held(folder: Remote) -> dict[str, Remote]:
 
 
 def same_path(path: str) -> str:
-    """Equal for two spellings of one path: macOS may take an umlaut apart."""
+    """Return a key that is equal for two spellings of one path. macOS may decompose letters."""
     return unicodedata.normalize("NFC", os.path.normcase(os.path.normpath(path)))

@@ -1,6 +1,6 @@
-"""What Workspace > Scripts > Stemline does: starts the panel and answers it for as long as it is open.
+"""Workspace > Scripts > Stemline: start the panel and answer it until it is closed.
 
-Resolve's Console shows what is printed; one line says what is wrong and what to do.
+Resolve's Console shows what is printed: one line says what is wrong and what to do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .host import ResolveHost, Settings
 _PANEL = ("panel", "--host")
 _HELLO_S = 120.0
 _PUMP_S = 0.25
-_STOPPED = (-2, -9, -15)  # by somebody; any other signal is a crash, of which Qt says why
+_STOPPED = (-2, -9, -15)  # on purpose; any other signal is a crash, of which Qt prints the reason
 
 
 def main(
@@ -40,8 +40,18 @@ def main(
     say: Callable[[str], None] = print,
     again: str = "choose Workspace > Scripts > Stemline again",
 ) -> int:
-    """0 when the panel was closed in order. `reconnect` gives a fresh `resolve` after a call that never returned;
-    `again` says how the user starts the panel anew."""
+    """Start the panel and answer it until it is closed.
+
+    Args:
+        resolve: Resolve's live object.
+        reconnect: Returns a new `resolve` after a call that never returned.
+        arguments: The arguments of Stemline's command line that start the companion.
+        say: Shows a line to the user.
+        again: What the user does to start the panel again.
+
+    Returns:
+        0 when the panel was closed in order, else 1.
+    """
     folder = home_dir() / "resolve"
     try:
         api = Api(resolve, reconnect)
@@ -56,21 +66,21 @@ def main(
         say(f"Stemline: {problem} {problem.advice}".rstrip())
         return 1
     except OSError as failure:
-        say(f"Stemline: its panel cannot be started ({failure}). In a terminal, run: stemline doctor")
+        say(f"Stemline: the panel cannot be started ({failure}). In a terminal, run: stemline doctor")
         return 1
     if _serve(companion, capabilities, say):
         return 0
     code = companion.process.returncode
     why = "it was stopped" if code in _STOPPED else companion.last_words() or f"exit code {code}"
     say(
-        f"Stemline: the panel has ended ({why}). Stems that are done are kept; {again}. If it ends again, run in a "
+        f"Stemline: the panel ended ({why}). Finished stems are still there; {again}. If it ends again, run in a "
         "terminal: stemline doctor"
     )
     return 1
 
 
 def settings_in(folder: Path) -> Settings:
-    """What `settings.json` in the bridge's folder asks for; without it the usual."""
+    """Return the settings of `settings.json` in the bridge's folder, else the defaults."""
     try:
         held = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
         return Settings(folder, bool(held.get("duplicate_timeline", False)))
@@ -79,7 +89,7 @@ def settings_in(folder: Path) -> Settings:
 
 
 def note_seen(folder: Path, capabilities: dict[str, Any]) -> None:
-    """Writes down which Resolve and which Python this is, for `stemline doctor`."""
+    """Record which Resolve and which Python this is, for `stemline doctor`."""
     seen = {
         "product": capabilities["name"],
         "version": capabilities["version"],
@@ -100,7 +110,7 @@ def _started(host: ResolveHost, folder: Path, arguments: Sequence[str]) -> Compa
 
 
 def _serve(companion: CompanionProcess, capabilities: dict[str, Any], say: Callable[[str], None]) -> bool:
-    """Answers the panel until it has ended: whether in order."""
+    """Answer the panel until it ends. Returns whether it ended in order."""
     try:
         companion.peer.call("hello", {"protocols": list(PROTOCOLS), "capabilities": capabilities}, _HELLO_S)
         while True:

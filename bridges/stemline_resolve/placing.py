@@ -1,4 +1,4 @@
-"""New tracks, and stems appended to them. Nothing that Resolve answers is believed before it is read back."""
+"""New tracks, and stems appended to them. Every write is read back."""
 
 from __future__ import annotations
 
@@ -31,31 +31,36 @@ class Placing(NamedTuple):
 
 
 def track_type(channels: int) -> str:
+    """Return Resolve's name of an audio track type."""
     return _TRACK_TYPES.get(channels, f"adaptive{channels}")
 
 
 class Placer:
-    """Adds tracks to one timeline and places on them."""
+    """Adds tracks to one timeline and places items on them."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._pool = document.pool()
-        self._known: set[str] = set()  # ids on the track added last
-        self._end_bias = 0  # what this Resolve means by endFrame, as seen from what it made
+        self._known: set[str] = set()  # ids on the track that was added last
+        self._end_bias = 0  # frames that this Resolve adds to endFrame, as seen from the items it made
 
     def next_track(self) -> int:
+        """Return the number that the next new track gets."""
         return len(self._document.audio_tracks()) + 1
 
     def add_track(self, name: str, channels: int) -> int:
-        """The number of a new audio track at the end. Raises HostError when it is not there, or of another kind."""
+        """Return the number of a new audio track at the end.
+
+        Raises HostError when it is not there afterwards, or of another type.
+        """
         timeline, number, kind = self._document.timeline, self.next_track(), track_type(channels)
         self._known.clear()
         timeline.AddTrack("audio", kind)
         if len(self._document.audio_tracks()) != number:
-            raise HostError("Resolve adds no track.", "HOST_UNSUPPORTED", _ADVICE)
+            raise HostError("Resolve did not add a track.", "HOST_FAILED", _ADVICE)
         made = str(timeline.GetTrackSubType("audio", number))
         if made.lower() != kind:
-            raise HostError(f"Resolve made a {made} track instead of a {kind} one.", "HOST_UNSUPPORTED", _ADVICE)
+            raise HostError(f"Resolve made a {made} track instead of a {kind} one.", "HOST_FAILED", _ADVICE)
         for _ in range(_NAMING_TRIES):
             timeline.SetTrackName("audio", number, name)
             if timeline.GetTrackName("audio", number) == name:
@@ -64,7 +69,7 @@ class Placer:
         return number
 
     def place(self, placing: Placing, track: int) -> Placed:
-        """The item as Resolve has it, at its frame and as long as it should be. Raises HostError."""
+        """Return the placed item, read back at its frame and with its length. Raises HostError."""
         wanted, rate = placing.fit, media_rate(self._document, placing.media)
         start = wanted.media_start
         end = start + wanted.media_frames + self._end_bias
@@ -83,10 +88,10 @@ class Placer:
             else:  # this Resolve counts startFrame from the file's timecode
                 zero = int(str(placing.media.GetClipProperty("Start") or "0"))
                 start, end = start + zero, end + zero
-        raise HostError(f"Resolve places {placing.clip['name']} at another length.", "HOST_UNSUPPORTED", _ADVICE)
+        raise HostError(f"Resolve placed {placing.clip['name']} with another length.", "HOST_FAILED", _ADVICE)
 
     def delete(self, items: Sequence[Remote]) -> None:
-        """Takes items of ours from the timeline, which only works on the Edit page."""
+        """Delete items of Stemline's from the timeline."""
         delete_items(self._document, items)
 
     def _unlock(self, number: int) -> None:
@@ -94,10 +99,10 @@ class Placer:
         if timeline.GetIsTrackLocked("audio", number):
             timeline.SetTrackLock("audio", number, False)
             if timeline.GetIsTrackLocked("audio", number):
-                raise HostError(f"The new track A{number} is locked.", "HOST_UNSUPPORTED", "Unlock it and try again.")
+                raise HostError(f"The new track A{number} is locked.", "HOST_FAILED", "Unlock it and try again.")
 
     def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
-        """The one new item on the track. What Resolve returns may be nothing that exists: the track is asked."""
+        """Return the one new item on the track. Resolve may return items that do not exist, so the track is asked."""
         now = self._document.project.GetCurrentTimeline()  # Resolve appends to that one, whichever it is
         if now is None or now.GetUniqueId() != self._document.timeline_id:
             raise _another_timeline("")
@@ -119,10 +124,10 @@ class Placer:
         if fresh:
             self.delete(fresh)
         _take_from_elsewhere(self._document, media, first, returned or [])
-        raise HostError(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_UNSUPPORTED", _ADVICE)
+        raise HostError(f"Resolve did not place {media.GetName()} on track A{track}.", "HOST_FAILED", _ADVICE)
 
     def _fresh(self, track: int) -> list[Remote]:
-        """What is on the track and was not placed before; mostly the last alone needs to be asked."""
+        """Return the items on the track that were not placed before. Usually only the last must be asked."""
         items = [item for item in self._document.timeline.GetItemListInTrack("audio", track) or [] if item is not None]
         if len(items) == len(self._known) + 1 and str(items[-1].GetUniqueId()) not in self._known:
             return items[-1:]
@@ -134,10 +139,10 @@ class Placer:
 
 
 def _take_from_elsewhere(document: Document, media: Remote, first: int, returned: Sequence[Remote | None]) -> None:
-    """Deletes what was appended to another timeline, which was opened in that moment, and raises HostError. Where the
-    timeline is still open, nothing is done.
+    """Delete what went into another timeline that was opened at that moment, and raise HostError.
 
-    A copy of the timeline may hold the same stem at the same place since before: that one has a colour by now.
+    Where the timeline is still open, do nothing. A copy of the timeline may hold the same stem at the same place from
+    before: that one already has a colour.
     """
     now = document.now_open()
     if now.timeline_id == document.timeline_id:
@@ -156,7 +161,7 @@ def _take_from_elsewhere(document: Document, media: Remote, first: int, returned
     delete_items(now, [placed.item for placed in strays()])
     left = strays()
     if left:
-        raise _another_timeline(f" {media.GetName()} lies in it now, on A{left[0].track}; delete it by hand.")
+        raise _another_timeline(f" {media.GetName()} is in it now, on A{left[0].track}; delete it by hand.")
     raise _another_timeline("")
 
 
@@ -169,7 +174,7 @@ def _another_timeline(more: str) -> HostError:
 
 
 def delete_items(document: Document, items: Sequence[Remote]) -> None:
-    """Deletes `items` on the Edit page; the user's page is open again afterwards."""
+    """Delete `items` on the Edit page, the only one where it works, and return to the user's page."""
     resolve = document.resolve
     page = resolve.GetCurrentPage()
     if page != "edit":

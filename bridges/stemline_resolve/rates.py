@@ -1,4 +1,4 @@
-"""Frame rates and timecode as Resolve spells them, made exact. Drop frame changes labels, never frame counts."""
+"""Frame rates and timecode in Resolve's spelling, made exact. Drop frame changes labels, never frame counts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ _TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d)([:;.])(\d+)")
 
 
 def rate_of(label: Any) -> Fraction:
-    """24.0, "25", "29.97 DF", 23.976 -> the exact rate. Raises ValueError for what is none."""
+    """Return the exact frame rate of a label such as 24.0, "25", "29.97 DF" or 23.976.
+
+    Raises ValueError for anything else.
+    """
     text = str(label).upper().replace("DF", "").strip()
     value = Fraction(text)
     if value <= 0:
-        raise ValueError(f"{label!r} is no frame rate")
+        raise ValueError(f"{label!r} is not a frame rate")
     whole = Fraction(round(value))
     if whole and abs(value - whole) < Fraction(1, 1000):
         return whole
@@ -24,10 +27,10 @@ def rate_of(label: Any) -> Fraction:
 
 
 def frame_of(timecode: str, rate: Fraction) -> int:
-    """The frame that a label names, counted from 00:00:00:00. Raises ValueError for text that is no timecode."""
+    """Return the frame that a timecode names, counted from 00:00:00:00. Raises ValueError for other text."""
     match = _TIMECODE.fullmatch(timecode.strip())
     if match is None:
-        raise ValueError(f"{timecode!r} is no timecode")
+        raise ValueError(f"{timecode!r} is not a timecode")
     hours, minutes, seconds, frames = (int(match.group(i)) for i in (1, 2, 3, 5))
     nominal = math.ceil(rate)
     total_minutes = hours * 60 + minutes
@@ -38,5 +41,5 @@ def frame_of(timecode: str, rate: Fraction) -> int:
 
 
 def nearest(value: Fraction) -> int:
-    """The nearest whole number, halves up: what a player does with a position between two samples."""
+    """Return the nearest whole number, halves up, as players round a position between two samples."""
     return math.floor(value + Fraction(1, 2))

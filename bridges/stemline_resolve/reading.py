@@ -1,4 +1,4 @@
-"""`read_clips`: the chosen clips in the words of docs/host-protocol.md."""
+"""`read_clips`: the chosen clips in the form of docs/host-protocol.md."""
 
 from __future__ import annotations
 
@@ -9,60 +9,70 @@ from typing import Any, NamedTuple
 
 from stemline_bridge import HostError, to_exact
 
-from .api import Hung
+from .api import CallHung
 from .document import Document, Placed
-from .journal import Left
-from .rendering import NotPutBack, Stretch, render
+from .journal import Remains
+from .rendering import NotRestored, Stretch, render
 from .selection import choose, track_label
 from .sources import NeedsRender, Sound, sound_of
 
 _NOT_CARRIED = (
-    "Resolve does not tell a script the volume, fades, panning and effects of a clip: where the originals have any, "
-    "set them on the stems too."
+    "Scripts can't read a clip's volume, fades, panning or effects in Resolve. Where the originals have any, set them "
+    "on the stems too."
 )
 
 
 class ClipId(NamedTuple):
-    """Names an item across the whole project, so that it is found again whichever timeline is open then.
+    """The id of an item, unique in the project, so that it is found again whichever timeline is open.
 
-    A clip of which only a part was meant says so: it is not to be disabled."""
+    `is_part` marks a clip of which only a part was chosen: it must not be disabled.
+    """
 
     timeline: str
     item: str
     is_part: bool
 
     def text(self) -> str:
+        """Return the id as the protocol carries it."""
         return "/".join((self.timeline, self.item, *(["part"] if self.is_part else [])))
 
     @classmethod
     def parse(cls, text: str) -> ClipId:
+        """Return the id of such a text."""
         timeline, item, *part = text.split("/")
         return cls(timeline, item, bool(part))
 
 
 class Reading:
-    """One answer to `read_clips`. `folder` takes what has to be rendered. `left` is what earlier writes left on the
-    timeline: their stems are not meant, and the clips that they disabled are."""
+    """One answer to `read_clips`.
 
-    def __init__(self, document: Document, folder: Path, left: Left, given_up: Callable[[], bool]) -> None:
+    Args:
+        document: The timeline.
+        folder: Where Resolve renders.
+        remains: What earlier writes left on the timeline: their stems are ignored, and the clips they disabled
+            count as enabled.
+        given_up: Whether the companion no longer waits.
+    """
+
+    def __init__(self, document: Document, folder: Path, remains: Remains, given_up: Callable[[], bool]) -> None:
         self._document = document
         self._folder = folder
-        self._left = left
+        self._remains = remains
         self._given_up = given_up
         self._clips: list[dict[str, Any]] = []
         self._skipped: list[dict[str, Any]] = []
         self._notes: list[str] = []
 
     def answer(self, selection: dict[str, Any]) -> dict[str, Any]:
-        """Raises HostError when nothing is chosen."""
-        choice = choose(self._document, selection.get("tracks") or [], self._left.stems)
+        """Return the clips of the selection. Raises HostError when nothing is chosen."""
+        choice = choose(self._document, selection.get("tracks") or [], self._remains.stems)
         if not choice.items:
             raise HostError(
-                "There is no clip with sound where you are.",
+                "No clip with sound is selected, marked or under the playhead.",
                 "EDIT_NO_CLIPS",
                 "Select clips, set in and out marks, or move the playhead onto a clip.",
             )
-        self._notes.append(f"Taken: {choice.how}.")
+        self._notes.append(f"Clips: {choice.how}.")
         for placed in choice.items:
             self._read(placed, choice.window, bool(selection.get("include_disabled")))
         if self._clips:
@@ -78,14 +88,14 @@ class Reading:
 
     def _read(self, placed: Placed, window: tuple[Fraction, Fraction] | None, include_disabled: bool) -> None:
         timeline = self._document.timeline
-        enabled = placed.item.GetClipEnabled() or placed.item.GetUniqueId() in self._left.disabled
+        enabled = placed.item.GetClipEnabled() or placed.item.GetUniqueId() in self._remains.disabled
         enabled = enabled and timeline.GetIsTrackEnabled("audio", placed.track)
         if not enabled and not include_disabled:
             self._skip(placed, "CLIP_DISABLED", "The clip or its track is disabled.")
             return
         media = placed.item.GetMediaPoolItem()
         if media is None:
-            self._skip(placed, "CLIP_NOT_MEDIA", "It is no use of a media file.")
+            self._skip(placed, "CLIP_NOT_MEDIA", "It plays no media file.")
             return
         part = _part(placed, window)
         try:
@@ -94,15 +104,15 @@ class Reading:
             try:
                 sound, rendered = self._rendered(placed, part), True
             except (HostError, OSError, ValueError) as failure:
-                if self._given_up() or isinstance(failure, (Hung, NotPutBack)):  # no other clip can be read then
+                if self._given_up() or isinstance(failure, (CallHung, NotRestored)):  # no other clip can be read now
                     raise
                 self._skip(placed, reason.code, f"{reason} Resolve could not render it: {failure}")
                 return
-            self._notes.append(f"{placed.item.GetName()} was rendered by Resolve, effects and all. {reason}")
+            self._notes.append(f"{placed.item.GetName()} was rendered by Resolve, effects included. {reason}")
         self._add(placed, part, sound, rendered)
 
     def _rendered(self, placed: Placed, part: tuple[Fraction, Fraction]) -> Sound:
-        """The part as a sound that begins where the whole item would."""
+        """Return the part as a sound that begins where the whole item would begin."""
         stretch = Stretch((placed.track,), part[0], part[1], (str(placed.item.GetUniqueId()),))
         rendered = render(self._document, stretch, self._folder, _file_name(placed), self._given_up)
         self._notes += [note for note in rendered.notes if note not in self._notes]
@@ -147,6 +157,6 @@ def _part(placed: Placed, window: tuple[Fraction, Fraction] | None) -> tuple[Fra
 
 
 def _file_name(placed: Placed) -> str:
-    """Of the item's name what every file system takes."""
+    """Return the item's name with only the characters that every file system takes."""
     kept = "".join(sign if sign.isalnum() else "_" for sign in str(placed.item.GetName()))
     return kept.strip("_")[:40] or "clip"

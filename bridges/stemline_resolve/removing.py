@@ -1,4 +1,4 @@
-"""Taking back what was written: our items, our tracks, our marker; and what was disabled is enabled again."""
+"""Taking a write back: its items, tracks and marker go, and the clips it disabled are enabled again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from .placing import delete_items
 
 
 def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
-    """Notes say what stayed and why. An empty list: the timeline is as it was. Raises HostError when stems of it stay:
-    then nothing is enabled, so that no sound doubles, and the next try finds all it needs.
+    """Undo a write and return notes on what stayed and why. No notes: the timeline is as it was.
 
-    `others` are writes into the same timeline that were not taken back: they may play the same files on tracks of the
-    same name, and keep their originals disabled.
+    Args:
+        document: The timeline.
+        entry: The write.
+        others: Writes into the same timeline that were not taken back. They may play the same files on tracks of
+            the same name, and keep their originals disabled.
+
+    Raises:
+        HostError: Stems stay. Then no clip is enabled, so that no sound doubles, and the next try finds all it
+            needs.
     """
-    held = _Held(entry, {item for other in others for item in other.items})
+    held = _Owned(entry, {item for other in others for item in other.items})
     emptied = [track for track in reversed(document.audio_tracks()) if _take_stems(document, track, held)]
     notes = []
     for track in reversed(document.audio_tracks()):
@@ -28,7 +34,7 @@ def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list
         left = any(True for _ in document.items(track))
         if left and track in emptied:
             notes.append(f"Track {name} stays: there are other clips on it.")
-        elif not left and held.is_ours(track, name):
+        elif not left and held.is_own_track(track, name):
             notes += _delete_track(document, track, name)
     notes += _enable(document, entry, others)
     if entry.marker:
@@ -38,9 +44,11 @@ def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list
     return notes
 
 
-def standing(document: Document, entries: Sequence[Entry]) -> list[str]:
-    """The results of which something can be taken back: a stem, or a clip that they keep disabled. Those of other
-    timelines than `document` are taken to be such."""
+def removable(document: Document, entries: Sequence[Entry]) -> list[str]:
+    """Return the results of which something can be taken back: a stem, or a clip they keep disabled.
+
+    Results of timelines other than `document` count as removable.
+    """
     there: dict[str, Remote] = {}
     if any(entry.timeline_id == document.timeline_id for entry in entries):
         items = (item for track in document.audio_tracks() for item in document.listed(track))
@@ -53,7 +61,7 @@ def standing(document: Document, entries: Sequence[Entry]) -> list[str]:
     return [entry.result for entry in entries if entry.timeline_id != document.timeline_id or stands(entry)]
 
 
-class _Held:
+class _Owned:
     """What of a timeline belongs to an entry. `of_others` are ids of items that other writes placed."""
 
     def __init__(self, entry: Entry, of_others: set[str]) -> None:
@@ -61,14 +69,14 @@ class _Held:
         self._of_others = of_others
         self._paths = {same_path(path) for path in entry.paths}
 
-    def is_ours(self, track: int, name: str) -> bool:
-        """Also a track that was interrupted before it had its name."""
+    def is_own_track(self, track: int, name: str) -> bool:
+        """Return whether the entry added a track, even one interrupted before it was named."""
         entry = self._entry
         unnamed = entry.state == WRITING and track in entry.track_places and name == f"Audio {track}"
         return unnamed or name in entry.track_names
 
     def placed(self, placed: Placed, on_our_track: bool) -> bool:
-        """By its id; or, where the write was interrupted before that was known, by its file."""
+        """Return whether the entry placed an item: by its id, or by its file where the write was interrupted."""
         item_id = _id(placed)
         if item_id in self._entry.items:
             return True
@@ -78,19 +86,19 @@ class _Held:
         return media is not None and same_path(str(media.GetClipProperty("File Path"))) in self._paths
 
 
-def _take_stems(document: Document, track: int, held: _Held) -> bool:
-    """Deletes the stems from a track. False where there were none. Raises HostError when they stay."""
+def _take_stems(document: Document, track: int, held: _Owned) -> bool:
+    """Delete the stems from a track. Returns False where there were none. Raises HostError when they stay."""
     timeline, name = document.timeline, document.track_name(track)
-    is_ours = held.is_ours(track, name)
-    placed = [one for one in document.items(track) if held.placed(one, is_ours)]
+    is_own_track = held.is_own_track(track, name)
+    placed = [one for one in document.items(track) if held.placed(one, is_own_track)]
     if not placed:
         return False
-    if is_ours and timeline.GetIsTrackLocked("audio", track):
+    if is_own_track and timeline.GetIsTrackLocked("audio", track):
         timeline.SetTrackLock("audio", track, False)
     delete_items(document, [one.item for one in placed])
-    if any(held.placed(one, is_ours) for one in document.items(track)):
+    if any(held.placed(one, is_own_track) for one in document.items(track)):
         raise HostError(
-            f"Stems could not be deleted from track {name}.", "HOST_UNSUPPORTED", "Unlock it, then Remove again."
+            f"Stems could not be deleted from track {name}.", "HOST_FAILED", "Unlock it, then choose Remove again."
         )
     return True
 
@@ -103,7 +111,10 @@ def _delete_track(document: Document, track: int, name: str) -> list[str]:
 
 
 def _enable(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
-    """Enables what this write disabled. Where stems of another still play in its place, that one is to enable it."""
+    """Enable what this write disabled.
+
+    Where stems of another write still play in a clip's place, that write is to enable it.
+    """
     notes = []
     if not entry.disabled:
         return []

@@ -1,7 +1,7 @@
-"""What no single file holds (compound clips, multicams, other speeds), rendered by Resolve as the user hears it.
+"""Sound that no single file holds (compound clips, multicams, other speeds), rendered by Resolve as it is heard.
 
-Rendering means turning tracks off, moving to the Deliver page and loading a render preset. All of it is put back,
-whatever happens.
+Rendering switches tracks off, moves to the Deliver page and loads a render preset. All of it is restored, whatever
+happens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stemline_bridge import HostError
 from stemline_bridge.atomic import put_in_place
 from stemline_bridge.wav import read_head
 
-from .api import Hung, Remote, with_more
+from .api import CallHung, Remote, with_more
 from .document import Document, Placed
 from .rates import nearest
 
@@ -29,7 +29,7 @@ _PRESET = "Audio Only"
 _USERS_SETTINGS = "Stemline keeps your render settings"
 _SAMPLE_RATE = 48000
 _MARKS_UNKNOWN = (
-    "This Resolve does not tell a script the in and out marks: rendering may have changed them. Set them again where "
+    "Scripts can't read the in and out marks in this Resolve: rendering may have changed them. Set them again where "
     "you need them."
 )
 _POLL_S = 0.1
@@ -37,8 +37,10 @@ _LONGEST_S = 7200.0
 
 
 class Stretch(NamedTuple):
-    """Part of a timeline: audio tracks, and frames of the timeline, half-open. `clips` are ids of items on them that
-    are to sound even where they are disabled."""
+    """Part of a timeline: audio tracks, and frames of the timeline, half-open.
+
+    `clips` are ids of items on them that sound even where they are disabled.
+    """
 
     tracks: Sequence[int]
     start: Fraction
@@ -47,25 +49,33 @@ class Stretch(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """`start` is where in the file the stretch begins, in exact seconds. `notes` say what could not be put back."""
+    """The rendered file.
+
+    `start` is where the stretch begins in it, in exact seconds. `notes` say what could not be restored.
+    """
 
     path: Path
     start: Fraction
     notes: list[str]
 
 
-class NotPutBack(HostError):
-    """A render failed, and not all that it had changed could be put back."""
+class NotRestored(HostError):
+    """A render failed, and not everything it had changed could be restored."""
 
     def __init__(self, failure: Exception, note: str) -> None:
-        told = with_more(failure, note)
-        super().__init__(str(told), told.code, told.advice)
+        error = with_more(failure, note)
+        super().__init__(str(error), error.code, error.advice)
 
 
 def render(
     document: Document, stretch: Stretch, folder: Path, name: str, given_up: Callable[[], bool] = lambda: False
 ) -> Rendered:
-    """Renders the sound of `stretch` into `folder`. The same sound keeps the same file. Raises HostError."""
+    """Render the sound of `stretch` into `folder`. The same sound gets the same file.
+
+    Raises:
+        HostError: Resolve could not render it.
+        NotRestored: It could not, and the project is not as it was.
+    """
     first, last = math.floor(stretch.start), math.ceil(stretch.end)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=".render-", dir=str(folder)))
@@ -75,7 +85,7 @@ def render(
             state.wake(stretch)
             made = _rendered_file(state, (first, last), scratch, given_up)
             path = folder / f"{name}_{_digest(made)}{made.suffix}"
-            if not path.exists():  # else it is the same sound, which a player may hold open
+            if not path.exists():  # else it has the same sound, and a player may have it open
                 put_in_place(made, path, durable=True)
     finally:
         shutil.rmtree(str(scratch), ignore_errors=True)
@@ -83,8 +93,10 @@ def render(
 
 
 class _State:
-    """What rendering changes of the project, remembered before and put back at the end of the `with` block, whatever
-    happened inside. `notes` say what could not be put back; the error of a block that failed says it too."""
+    """What rendering changes in the project, recorded before and restored at the end of the `with` block.
+
+    `notes` say what could not be restored; the error of a block that failed says it too.
+    """
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -103,33 +115,33 @@ class _State:
 
     def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
         if failure is not None:
-            with suppress(HostError):  # then every step fails, and is told
-                self.document = self.document.afresh()
+            with suppress(HostError):  # without a new connection every step fails and is reported
+                self.document = self.document.refreshed()
         left = self._restore()
         if left:
-            self.notes.append(f"Could not be put back as it was: {', '.join(left)}.")
+            self.notes.append(f"Could not be restored: {', '.join(left)}.")
         if self._marks is None and self._left_page:
             self.notes.append(_MARKS_UNKNOWN)
         if self.notes and isinstance(failure, Exception):
-            ends_reading = bool(left) or isinstance(failure, Hung)
-            told = NotPutBack if ends_reading else with_more
-            raise told(failure, " ".join(self.notes)) from failure
+            ends_reading = bool(left) or isinstance(failure, CallHung)
+            error = NotRestored if ends_reading else with_more
+            raise error(failure, " ".join(self.notes)) from failure
 
     def solo(self, tracks: Sequence[int]) -> None:
-        """Only `tracks` sound, the Deliver page is open, and the preset for sound alone is loaded. Raises HostError."""
+        """Switch other tracks off, open the Deliver page and load the preset for audio alone. Raises HostError."""
         resolve, project, timeline = self.document.resolve, self.document.project, self.document.timeline
-        if project.IsRenderingInProgress():  # which is not ours to stop
-            raise HostError("Resolve is rendering.", "HOST_UNSUPPORTED", "Wait until it has ended, then try again.")
+        if project.IsRenderingInProgress():  # the user's own render
+            raise HostError("Resolve is rendering.", "HOST_BUSY", "Wait until it has ended, then try again.")
         self._left_page = True
         if not resolve.OpenPage("deliver") or resolve.GetCurrentPage() != "deliver":
-            raise HostError("Resolve's Deliver page does not open.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
-        project.DeleteRenderPreset(_USERS_SETTINGS)  # of a render that ended with Resolve
+            raise HostError("Resolve's Deliver page does not open.", "HOST_BUSY", "Close any dialog in Resolve.")
+        project.DeleteRenderPreset(_USERS_SETTINGS)  # left by a render during which Resolve quit
         self._settings_kept = project.SaveAsNewRenderPreset(_USERS_SETTINGS) is True
         for track in self._enabled:
             self._switched.append(track)
             timeline.SetTrackEnable("audio", track, track in tracks)
             if bool(timeline.GetIsTrackEnabled("audio", track)) != (track in tracks):
-                raise HostError(f"Track A{track} cannot be switched on or off.", "HOST_UNSUPPORTED", "Unlock it.")
+                raise HostError(f"Track A{track} cannot be switched on or off.", "HOST_FAILED", "Unlock it.")
         self._settings_changed = True
         if not project.LoadRenderPreset(_PRESET):
             raise HostError(
@@ -137,29 +149,27 @@ class _State:
             )
 
     def wake(self, stretch: Stretch) -> None:
-        """The clips of `stretch` are enabled. Raises HostError."""
+        """Enable the clips of `stretch`. Raises HostError."""
         for placed in self._items(stretch.clips):
             if not placed.item.GetClipEnabled():
                 self._woken.append(str(placed.item.GetUniqueId()))
                 placed.item.SetClipEnabled(True)
                 if not placed.item.GetClipEnabled():
-                    raise HostError(
-                        "The clip is disabled and cannot be enabled.", "HOST_UNSUPPORTED", "Unlock its track."
-                    )
+                    raise HostError("The clip is disabled and cannot be enabled.", "HOST_FAILED", "Unlock its track.")
 
     def start_job(self) -> str:
-        """Queues a render with the settings of now, and starts it. Raises HostError."""
+        """Queue a render with the present settings and start it. Raises HostError."""
         project = self.document.project
         job = project.AddRenderJob()
         if not job:
-            raise HostError("Resolve does not take the render job.", "HOST_UNSUPPORTED", "Close any dialog in Resolve.")
+            raise HostError("Resolve did not take the render job.", "HOST_FAILED", "Close any dialog in Resolve.")
         self._jobs.append(str(job))
         if not project.StartRendering(job):
-            raise HostError("Resolve does not start to render.", "HOST_UNSUPPORTED", "Stop other renders in Resolve.")
+            raise HostError("Resolve did not start to render.", "HOST_FAILED", "Stop other renders in Resolve.")
         return str(job)
 
     def _restore(self) -> list[str]:
-        """Puts everything back, each part whether or not another fails. Names what could not be."""
+        """Restore every part, whether or not another fails. Returns the names of those that could not be."""
         steps: list[tuple[str, Callable[[], bool]]] = [("the render queue", self._restore_queue)]
         if self._settings_kept or self._settings_changed:
             steps.append(("your render settings", self._restore_settings))
@@ -225,8 +235,10 @@ def _done(step: Callable[[], bool]) -> bool:
 
 
 def _rendered_file(state: _State, frames: tuple[int, int], folder: Path, given_up: Callable[[], bool]) -> Path:
-    """The file with the sound of `frames` (half-open). Whether Resolve takes the last frame as in or out is seen from
-    the length of what it made."""
+    """Return the file with the sound of `frames` (half-open).
+
+    Whether Resolve includes the last frame shows in the length of the file.
+    """
     needed = nearest((frames[1] - frames[0]) / state.document.rate * _SAMPLE_RATE)
     for last in (frames[1] - 1, frames[1]):
         path = _run_job(state, (frames[0], last), folder, given_up)
@@ -240,7 +252,7 @@ def _rendered_file(state: _State, frames: tuple[int, int], folder: Path, given_u
             return path
         path.unlink()
     raise HostError(
-        "Resolve rendered less than it was asked for.", "HOST_PROTOCOL", "Render the clip in place in Resolve."
+        "Resolve rendered less than the whole range.", "HOST_FAILED", "Render the clip in place in Resolve."
     )
 
 
@@ -259,13 +271,13 @@ def _run_job(state: _State, marks: tuple[int, int], folder: Path, given_up: Call
     }
     if not project.SetRenderSettings(settings):
         raise HostError(
-            "Resolve refuses the settings for rendering sound.", "HOST_UNSUPPORTED", "Close any dialog in Resolve."
+            "Resolve refused the settings for rendering audio.", "HOST_FAILED", "Close any dialog in Resolve."
         )
     job = state.start_job()
     _wait(project, job, given_up)
     made = [path for path in folder.iterdir() if path.is_file()]
-    if len(made) != 1:  # the job list, which names it too, may lag
-        raise HostError("Resolve rendered nothing.", "HOST_PROTOCOL", "See the render queue in Resolve.")
+    if len(made) != 1:  # the job list has its name too, but may lag
+        raise HostError("Resolve rendered nothing.", "HOST_FAILED", "Check the render queue in Resolve.")
     return made[0]
 
 
@@ -274,19 +286,19 @@ def _wait(project: Remote, job: str, given_up: Callable[[], bool]) -> None:
     while project.IsRenderingInProgress():
         if given_up() or time.monotonic() > deadline:
             project.StopRendering()
-            raise HostError("The rendering was stopped.", "CANCELLED")
+            raise HostError("The render was stopped.", "CANCELLED")
         time.sleep(_POLL_S)
     status = project.GetRenderJobStatus(job) or {}
     if str(status.get("JobStatus", "Complete")).lower() not in ("complete", "completed"):
         raise HostError(
-            f"Resolve could not render the sound ({status.get('Error') or status.get('JobStatus')}).",
-            "HOST_UNSUPPORTED",
+            f"Resolve could not render the audio ({status.get('Error') or status.get('JobStatus')}).",
+            "HOST_FAILED",
             "Render the clip in place in Resolve.",
         )
 
 
 def _digest(path: Path) -> str:
-    """Names the sound alone: Resolve writes the time of day into its files."""
+    """Return a digest of the samples alone: Resolve writes the time of day into its files."""
     head, digest = read_head(path), hashlib.sha256()
     with path.open("rb") as file:
         file.seek(head.data_at)

@@ -1,5 +1,7 @@
-"""Which clips are meant: the selected ones, else those between the in and out marks, else those under the playhead. Of
-these not the stems of earlier results, unless there is nothing else."""
+"""Which clips are chosen: the selected, else those between the in and out marks, else those under the playhead.
+
+Stems of earlier results are left out, unless there is nothing else.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,11 @@ from .document import Document, Placed
 
 
 class Choice(NamedTuple):
-    """`window` is the part of the timeline that is meant, in its frames, half-open; None: whole clips. `how` says in
-    words what was taken."""
+    """The chosen clips.
+
+    `window` is the chosen part of the timeline in its frames, half-open; None: whole clips. `how` says in words what
+    was taken.
+    """
 
     items: list[Placed]
     window: tuple[Fraction, Fraction] | None
@@ -21,8 +26,14 @@ class Choice(NamedTuple):
 
 
 def choose(document: Document, tracks: Sequence[str], stems: Collection[str] = ()) -> Choice:
-    """`tracks` names audio tracks; then every clip on them is meant, between the marks where there are any. `stems` are
-    ids of items that were placed."""
+    """Return the chosen clips.
+
+    Args:
+        document: The timeline.
+        tracks: Names of audio tracks. With any, every clip on them is chosen, between the marks where there are
+            some.
+        stems: Ids of items that Stemline placed.
+    """
     choice = _choose(document, tracks)
     originals = [placed for placed in choice.items if _id(placed.item) not in stems] if stems else choice.items
     return choice._replace(items=originals or choice.items)
@@ -39,20 +50,22 @@ def _choose(document: Document, tracks: Sequence[str]) -> Choice:
     window = marked(document)
     if window is not None:
         inside = [placed for placed in everything if placed.start < window[1] and window[0] < placed.end]
-        return Choice(inside, window, "what lies between the in and out marks")
+        return Choice(inside, window, "everything between the in and out marks")
     if tracks:
         return Choice(everything, None, "the clips of " + ", ".join(tracks))
     return Choice(_under_playhead(document, everything), None, "the clips under the playhead")
 
 
 def track_label(track: int) -> str:
-    """What an audio track is called in Resolve's own track header, whatever its name."""
+    """Return the label of an audio track in Resolve's track header, whatever its name."""
     return f"A{track}"
 
 
 def marked(document: Document) -> tuple[Fraction, Fraction] | None:
-    """The range between the timeline's marks. Resolve gives them relative to its start, the out mark as a frame that
-    is still in."""
+    """Return the range between the timeline's marks, or None.
+
+    Resolve gives them relative to the timeline's start, the out mark as a frame that is included.
+    """
     if "GetMarkInOut" not in document.timeline:
         return None
     marks = document.timeline.GetMarkInOut() or {}
@@ -64,14 +77,14 @@ def marked(document: Document) -> tuple[Fraction, Fraction] | None:
 
 
 def _selected(document: Document, everything: list[Placed]) -> list[Placed]:
-    """The sound of the selected clips: of a picture its linked sound."""
+    """Return the sound of the selected clips: of a picture, its linked sound."""
     if "GetSelectedClips" not in document.timeline:
         return []
     return _sound_of(document.timeline.GetSelectedClips() or [], everything)
 
 
 def _under_playhead(document: Document, everything: list[Placed]) -> list[Placed]:
-    """Every sound under the playhead, and the sound of the picture there wherever it was slipped to."""
+    """Return every sound under the playhead, and the linked sound of the picture there, even if slipped away."""
     frame = document.playhead()
     picture = document.timeline.GetCurrentVideoItem()
     linked = {_id(placed.item) for placed in _sound_of([picture] if picture is not None else [], everything)}

@@ -1,4 +1,4 @@
-"""Which sound of which file an item plays, and from where in that file."""
+"""Which file an item plays, which of its channels, and from where in that file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNCLEAR = "CLIP_TIME_AMBIGUOUS"
 
 
 class NeedsRender(Exception):
-    """No plain range of one file: Resolve must render what it plays. `code` says why, as docs/errors.md has it."""
+    """The item plays no plain range of one file, so Resolve must render it. `code` is one of docs/errors.md."""
 
     def __init__(self, reason: str, code: str) -> None:
         super().__init__(reason)
@@ -24,7 +24,7 @@ class NeedsRender(Exception):
 
 
 class Sound(NamedTuple):
-    """`channels` empty: all. `start` is in exact seconds from the file's first sample."""
+    """The sound of an item. No `channels`: all. `start` is in exact seconds from the file's first sample."""
 
     path: str
     channels: tuple[int, ...]
@@ -32,11 +32,11 @@ class Sound(NamedTuple):
 
 
 def sound_of(document: Document, placed: Placed, media: Remote) -> Sound:
-    """The sound behind an item. Raises NeedsRender."""
+    """Return the sound behind an item. Raises NeedsRender."""
     path = str(media.GetClipProperty("File Path") or "")
     if not path:
         kind = str(media.GetClipProperty("Type") or "clip").lower()
-        raise NeedsRender(f"It is a {kind}, which is no single file.", "CLIP_NOT_MEDIA")
+        raise NeedsRender(f"It is a {kind}, not a single file.", "CLIP_NOT_MEDIA")
     rate = media_rate(document, media)
     start = _start_in_media(document, placed, media, rate)
     _refuse_other_speed(document, placed, rate)
@@ -45,7 +45,7 @@ def sound_of(document: Document, placed: Placed, media: Remote) -> Sound:
 
 
 def media_rate(document: Document, media: Remote) -> Fraction:
-    """The rate in which Resolve counts a clip of the media pool."""
+    """Return the rate in which Resolve counts a clip of the media pool."""
     try:
         return rate_of(media.GetClipProperty("FPS"))
     except ValueError:
@@ -53,22 +53,22 @@ def media_rate(document: Document, media: Remote) -> Fraction:
 
 
 def _start_in_media(document: Document, placed: Placed, media: Remote, rate: Fraction) -> Fraction:
-    """Seconds from the media's first sample.
+    """Return the seconds from the media's first sample.
 
-    The source time counts from midnight where the media has timecode. How far the item could be drawn out to the left
-    (which Resolve counts in frames of the timeline) says the same without timecode, and must agree.
+    The source time counts from midnight where the media has timecode. The left offset, which Resolve counts in frames
+    of the timeline, says the same without timecode, and must agree.
     """
     left = document.position(placed.item, "GetLeftOffset") / document.rate
     if "GetSourceStartTime" not in placed.item:
         if rate != document.rate:
-            raise NeedsRender("This Resolve tells its place in media of another frame rate too roughly.", _UNCLEAR)
+            raise NeedsRender("This Resolve is too inexact about media of another frame rate.", _UNCLEAR)
         return _snapped(left, rate, document.rate, media)
     time = Fraction(placed.item.GetSourceStartTime() or 0)
     tolerance = 1 / rate + 1 / document.rate
     for candidate in (time - _timecode_zero(media, rate), time):
         if abs(candidate - left) <= tolerance:
             return _snapped(candidate, rate, document.rate, media)
-    raise NeedsRender("Its source times do not fit its media.", _UNCLEAR)
+    raise NeedsRender("Its source times don't match its media.", _UNCLEAR)
 
 
 def _timecode_zero(media: Remote, rate: Fraction) -> Fraction:
@@ -82,7 +82,7 @@ def _timecode_zero(media: Remote, rate: Fraction) -> Fraction:
 
 
 def _snapped(seconds: Fraction, own_rate: Fraction, timeline_rate: Fraction, media: Remote) -> Fraction:
-    """`seconds` came through a float: they are a frame of the media or of the timeline, else a sample."""
+    """Return `seconds`, which came through a float, on a frame of the media or the timeline, else on a sample."""
     for rate in (own_rate, timeline_rate):
         frame = Fraction(nearest(seconds * rate))
         if abs(frame / rate - seconds) < Fraction(1, 200_000):
@@ -95,8 +95,11 @@ def _snapped(seconds: Fraction, own_rate: Fraction, timeline_rate: Fraction, med
 
 
 def _refuse_other_speed(document: Document, placed: Placed, rate: Fraction) -> None:
-    """Resolve does not tell an item's speed: it shows in that the item takes more or less of its media than of the
-    timeline. Ends are given now as the last frame, now as the one after it."""
+    """Raise NeedsRender for an item that plays at another speed than its media.
+
+    Resolve gives no speed; it shows in the lengths on the timeline and in the media. Resolve gives an end as the last
+    frame in some versions and as the frame after it in others.
+    """
     item, on_timeline = placed.item, (placed.end - placed.start) / document.rate
     if "GetSourceEndTime" in item:
         start, end = Fraction(item.GetSourceStartTime() or 0), Fraction(item.GetSourceEndTime() or 0)
@@ -107,15 +110,14 @@ def _refuse_other_speed(document: Document, placed: Placed, rate: Fraction) -> N
     else:
         return
     if start == end == 0:
-        raise NeedsRender("Its speed is not known.", "CLIP_RETIMED")
+        raise NeedsRender("Its speed is unknown.", "CLIP_RETIMED")
     slack = 1 / rate + (0 if rate == document.rate else 1 / document.rate)
     if abs(end - start - on_timeline) > slack + Fraction(1, 10_000):
         raise NeedsRender("It plays at another speed than its media.", "CLIP_RETIMED")
 
 
 def _mapped(item: Remote, media: Remote, path: str) -> tuple[str, tuple[int, ...]]:
-    """(file, channels counted from 0) that the item plays, from the mapping that Resolve keeps for it. No channels:
-    Resolve tells none, and all are meant."""
+    """Return (file, channels counted from 0) that the item plays, from Resolve's mapping. No channels: all."""
     mapping = _mapping_of(item, "GetSourceAudioChannelMapping") or _mapping_of(media, "GetAudioMapping")
     tracks = [track for track in (mapping.get("track_mapping") or {}).values() if not track.get("mute")]
     if not tracks:
@@ -137,14 +139,13 @@ def _mapped(item: Remote, media: Remote, path: str) -> tuple[str, tuple[int, ...
 
 
 def _refuse_streams(path: str) -> None:
-    """Raises NeedsRender for a file whose channels may each be a stream of its own: only one stream would be read."""
+    """Raise NeedsRender for a file whose channels may each be a stream: only one stream would be read."""
     if Path(path).suffix.lower() in _ONE_STREAM_A_CHANNEL:
         raise NeedsRender("Its file keeps each channel in a stream of its own.", "CLIP_NOT_MEDIA")
 
 
 class _File(NamedTuple):
-    """A file of the mapping with the channel numbers that Resolve gives it: embedded sound first, then what is
-    linked."""
+    """A file of the mapping with Resolve's numbers of its channels: embedded ones first, then linked ones."""
 
     path: str
     numbers: range

@@ -1,4 +1,4 @@
-"""`write_tracks`: all of the stems, or nothing of them and a sentence that says so."""
+"""`write_tracks`: place all of the stems, or none and raise an error that says so."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MARKER_TRIES = 50
 
 
 class _Lane(NamedTuple):
-    """A track to be: some of the stems of a track of the protocol."""
+    """A track to be added: some of the stems of a track of the protocol."""
 
     name: str
     track: dict[str, Any]
@@ -33,7 +33,7 @@ class _Lane(NamedTuple):
 
 
 class Writing:
-    """One write into one timeline, noted in `entry` step by step."""
+    """One write into one timeline, recorded in `entry` step by step."""
 
     def __init__(self, document: Document, entry: Entry, given_up: Callable[[], bool]) -> None:
         self._document = document
@@ -43,8 +43,8 @@ class Writing:
         self._made: list[tuple[int, str, list[Placed]]] = []
 
     def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
-        """The answer of `write_tracks`. Raises HostError; then what is there is in the entry."""
-        tracks, left_out, notes = conform(self._document, tracks)
+        """Return the answer of `write_tracks`. Raises HostError; the entry then says what is on the timeline."""
+        tracks, skipped, notes = conform(self._document, tracks)
         self._notes += notes
         media = self._media(tracks)
         planned = [lane for track in tracks for lane in _lanes(track, media)]
@@ -52,7 +52,7 @@ class Writing:
         for lane in planned:
             self._go_on()
             self._write_track(placer, lane)
-        self._disable([one for one in options.get("disable_clips") or [] if one not in left_out])
+        self._disable([one for one in options.get("disable_clips") or [] if one not in skipped])
         self._mark(tracks)
         self._go_on()
         self._save()
@@ -67,13 +67,15 @@ class Writing:
         }
 
     def _go_on(self) -> None:
-        """Raises HostError when nobody waits any more: what nobody is told of, nobody can take away."""
+        """Raise HostError when the companion no longer waits: the panel could not take the result back."""
         if self._given_up():
-            raise HostError("Nobody waits for the stems any more.", "CANCELLED")
+            raise HostError("The panel no longer waits for the stems.", "CANCELLED")
 
     def _media(self, tracks: list[dict[str, Any]]) -> dict[str, Placing]:
-        """Of each stem clip, by clip and path, what can be placed: files imported, copies cut where frames ask for
-        them. Nothing of this touches the timeline."""
+        """Return what can be placed of each stem clip, by clip and path.
+
+        Files are imported, and copies are cut where frames need them. Nothing of this touches the timeline.
+        """
         document, clips = self._document, [clip for track in tracks for clip in track["clips"]]
         stems = import_files(document, [clip["path"] for clip in clips])
         fits = [fit(document, clip, media_rate(document, stems[clip["path"]])) for clip in clips]
@@ -98,12 +100,12 @@ class Writing:
                 self._notes.append(f"Track {lane.name} could not be switched off; switch it off by hand.")
 
     def _disable(self, clip_ids: list[str]) -> None:
-        """Single items of audio tracks, never a picture, never what was separated in part."""
+        """Disable single items of audio tracks, never a picture and never a clip that was separated in part."""
         wanted = [ClipId.parse(clip_id) for clip_id in clip_ids]
         parts = sum(one.is_part for one in wanted)
         if parts:
             self._notes.append(
-                f"{parts} clips were separated only between the marks and stay enabled; cut them at the marks and "
+                f"Clips separated only between the marks stay enabled ({parts}); cut them at the marks and "
                 "disable the middle by hand."
             )
         items = {
@@ -116,21 +118,21 @@ class Writing:
                 continue
             placed = items.get(one.item)
             if placed is None:
-                self._notes.append("A clip that was separated is not on the timeline any more.")
+                self._notes.append("A separated clip is no longer on the timeline.")
                 continue
             self._entry.add_replaced(one.item)
             if not placed.item.GetClipEnabled():
-                continue  # the user's doing, or another write's: not ours to enable again
+                continue  # by the user or another write, so this one must not enable it again
             self._entry.add_disabled(one.item)
             placed.item.SetClipEnabled(False)
             if placed.item.GetClipEnabled():
                 self._notes.append(
-                    f"{placed.item.GetName()} on A{placed.track} could not be disabled and sounds with its stems; "
-                    "unlock the track and disable it by hand."
+                    f"{placed.item.GetName()} on A{placed.track} could not be disabled and plays together with its "
+                    "stems; unlock the track and disable it by hand."
                 )
 
     def _mark(self, tracks: list[dict[str, Any]]) -> None:
-        """One marker with the record, at the first stem. Only one fits on a frame."""
+        """Set one marker with the record at the first stem. A frame takes only one marker."""
         timeline, entry = self._document.timeline, self._entry
         record = {"result": entry.result, "journal": str(entry.path), "stems": _records(tracks)}
         data = json.dumps({METADATA_KEY: {"version": METADATA_VERSION, **record}})
@@ -141,17 +143,17 @@ class Writing:
             if timeline.AddMarker(frame, _MARKER_COLOUR, "Stemline", names, 1, data):
                 break
         if not timeline.GetMarkerByCustomData(data):
-            self._notes.append("No marker could be set.")
+            self._notes.append("The marker could not be set.")
 
     def _save(self) -> None:
         project = self._document.project
-        if project.GetName() == _NEVER_SAVED:  # saving it would ask for a name, or hang without a screen
-            self._notes.append("The project has no name yet and was not saved.")
+        if project.GetName() == _NEVER_SAVED:  # saving would ask for a name, or hang without a screen
+            self._notes.append("The project has no name yet, so it was not saved.")
         elif not self._document.manager.SaveProject():
             self._notes.append("The project could not be saved; save it by hand.")
 
     def _read_back(self) -> None:
-        """What Resolve shows before it is saved may be gone after."""
+        """Check the items again: what Resolve shows before saving may be gone afterwards."""
         for number, name, placed in self._made:
             there = {(one.start, one.end) for one in self._document.items(number)}
             lost = [one for one in placed if (one.start, one.end) not in there]
@@ -159,14 +161,14 @@ class Writing:
                 self._notes.append(f"Track A{number} could not be named {name}.")
             if lost:
                 raise HostError(
-                    f"{len(lost)} stems were gone from track {name} after saving.",
-                    "HOST_PROTOCOL",
+                    f"{len(lost)} {'stem' if len(lost) == 1 else 'stems'} disappeared from track {name} after saving.",
+                    "HOST_FAILED",
                     "Press Apply again: the stems are finished.",
                 )
 
 
 def _lanes(track: dict[str, Any], media: dict[str, Placing]) -> list[_Lane]:
-    """The tracks that one of the protocol needs: more than one where its clips share a frame."""
+    """Return the tracks that one of the protocol needs: more than one where its clips share a frame."""
     placings = [media[_key(clip)] for clip in track["clips"]]
     spread = pack_lanes(placings, lambda one: (one.fit.first, one.fit.end))
     return [
@@ -180,7 +182,7 @@ def _key(clip: dict[str, Any]) -> str:
 
 
 def _records(tracks: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Of every stem file its job and its sidecar."""
+    """Return the job and the sidecar of every stem file."""
     found = {}
     for track in tracks:
         for clip in track["clips"]:

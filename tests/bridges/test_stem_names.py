@@ -43,13 +43,15 @@ from unittest import mock
 class Types:
     def __getattr__(self, name):
         return type(name, (), {})
-sys.modules["bpy"] = mock.MagicMock(types=Types())
+sys.modules["bpy"] = bpy = mock.MagicMock(types=Types())
+for name in ("bpy.app", "bpy.app.translations", "blf"):
+    sys.modules[name] = mock.MagicMock()
 from stemline_blender import asking
-from stemline_blender.link import Problem
+from stemline_blender.link import HostError
 def named(given, text):
     try:
         return asking.stem_name(given, text)
-    except Problem:
+    except HostError:
         return None
 typed, prompts = json.load(sys.stdin)
 print(json.dumps([[named(one, "") for one in typed], [named("", one) for one in prompts]]))

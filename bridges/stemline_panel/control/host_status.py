@@ -62,7 +62,7 @@ class HostStatus(QObject):
             return
         self._window.clip_bar.show_host(shown=True)
         badge = self._window.clip_bar.host
-        if error.code is Code.HOST_TIMEOUT:
+        if error.code in (Code.HOST_TIMEOUT, Code.HOST_BUSY):
             badge.show_state(Health.BAD, self.tr("does not answer"), str(error), self.tr("Try again"))
         elif error.code is Code.EDIT_NO_CLIPS:
             badge.show_state(Health.WAITING, self.tr("no clips"), str(error), self.tr("Read again"))

@@ -1,1 +1,1 @@
-"""The companion process of a host program: JSON-RPC over standard input and output."""
+"""The companion of a host program: JSON-RPC over two streams, and the runs that the host asks for."""

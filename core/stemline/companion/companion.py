@@ -1,7 +1,7 @@
-"""The companion of a host: answers its calls, runs its separations, and goes when the host goes.
+"""The companion of a host: it answers the host's calls, runs its separations, and ends when the host ends.
 
-`docs/host-protocol.md` is the contract. `stemline host` runs one over standard input and output; any program that
-starts a host, or is started by one, can run one over its own two streams.
+`docs/host-protocol.md` is the contract. `stemline host` runs one over standard input and output. A program that starts
+a host, or is started by one, can run one over its own two streams.
 """
 
 from __future__ import annotations
@@ -29,26 +29,30 @@ _GRACE_S = 3.0
 
 
 class Separation(Protocol):
-    """A request that has been checked. Called on the runs' thread; gives the result as JSON can hold it."""
+    """A checked request. Called on the runs' thread; returns the result in a form that JSON can hold."""
 
     def __call__(self, host: Host, report: Report, cancelled: Callable[[], bool], /) -> Mapping[str, Any]: ...
 
 
 class Services(Protocol):
-    """What Stemline does for a host. Answers are as JSON can hold them; faults are StemlineErrors."""
+    """What Stemline does for a host. Answers have a form that JSON can hold; failures are StemlineErrors."""
 
     def prepare(self, params: Params) -> Separation:
-        """Checks the `stems`, `selection` and `settings` of `separate`, and does nothing yet."""
+        """Check the `stems`, `selection` and `settings` of `separate`, and start nothing yet."""
         ...
 
-    def models(self) -> Mapping[str, Any]: ...
+    def models(self) -> Mapping[str, Any]:
+        """Return the models and the default one."""
+        ...
 
-    def doctor(self) -> Mapping[str, Any]: ...
+    def doctor(self) -> Mapping[str, Any]:
+        """Return the findings of the application's checks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """How a host introduces itself. `protocols` are the versions of the contract it can keep."""
+    """How a host introduces itself. `protocols` are the versions of the contract that it speaks."""
 
     protocols: tuple[int, ...]
     capabilities: HostCapabilities
@@ -70,7 +74,7 @@ class _MaybeNamed:
 
 
 class Companion:
-    """Serves one host over two streams. `closed` is set on the peer when the host is gone or said `shutdown`."""
+    """Serves one host over two streams. `peer.closed` is set when the host is gone or called `shutdown`."""
 
     def __init__(
         self,
@@ -88,21 +92,26 @@ class Companion:
         self._runs = Runs(self.peer.notify)
 
     def start(self) -> None:
+        """Start to serve."""
         self._runs.start()
         self.peer.start()
 
     def wait(self) -> None:
-        """Until the host is gone or has said `shutdown`. Short waits keep Ctrl-C working on Windows."""
+        """Wait until the host is gone or called `shutdown`. Short waits let Ctrl-C work on Windows."""
         while not self.peer.closed.wait(0.5):
             pass
 
     def stop(self) -> bool:
-        """Cancels what runs and ends the conversation. True if every thread ended; what is done stays on the server."""
+        """Cancel the runs and end the conversation. Finished work stays on the server.
+
+        Returns:
+            Whether every thread ended.
+        """
         ended = self._runs.stop(_GRACE_S)
         return self.peer.close() and ended
 
     def methods(self) -> dict[str, Method]:
-        """What a host may call, by name."""
+        """Return what a host may call, by name."""
         return {
             "hello": Method(self._hello, quick=True),
             "ping": Method(lambda _: {}, quick=True),
@@ -115,7 +124,11 @@ class Companion:
         }
 
     def host(self, tag: str = "", cancelled: Callable[[], bool] = lambda: False) -> RemoteHost:
-        """The host at the other end, to be called from one thread at a time. Raises HostError before its hello."""
+        """Return the host at the other end, to be called from one thread at a time.
+
+        Raises:
+            HostError: The host has not said hello yet.
+        """
         if self._host is None:
             raise HostError("The first call must be hello.", advice="Update Stemline's bridge in the host.")
         return RemoteHost(self.peer, self._host, times=self._times, cancelled=cancelled, tag=tag)
@@ -156,7 +169,7 @@ class Companion:
 
 
 def serve(companion: Companion) -> int:
-    """The whole life of a companion process. A thread that will not end does not keep the process."""
+    """Run a companion process to its end. A thread that does not end does not keep the process."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="stemline host: %(message)s")
     companion.start()
     try:

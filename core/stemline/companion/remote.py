@@ -1,4 +1,4 @@
-"""A host in another process, reached over JSON-RPC: the seam's `Host`, told and checked on the wire."""
+"""A host in another process, reached over JSON-RPC and checked against the rules of a host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rend
 
 @dataclass(frozen=True, slots=True)
 class CallTimes:
-    """How long a host may take: people move dialogs, and hosts write slowly and may have to render to be read."""
+    """How long a host may take: users leave dialogs open, and hosts may have to render before they can answer."""
 
     read_s: float = 900.0
     write_s: float = 900.0
@@ -23,9 +23,9 @@ class CallTimes:
 
 
 class RemoteHost:
-    """Calls go to `peer` one at a time, with the `tag` of the run they serve.
+    """A host behind `peer`, called one call at a time, with the `tag` of the run that it serves.
 
-    Reading and rendering are given up when `cancelled` says so; a write never is.
+    Reading and rendering end early when `cancelled` returns True; a write never does.
     """
 
     def __init__(
@@ -45,10 +45,11 @@ class RemoteHost:
 
     @property
     def capabilities(self) -> HostCapabilities:
+        """What the host said it can do."""
         return self._capabilities
 
     def read_clips(self, selection: Selection) -> ReadClips:
-        """Clips that break the seam's rules are skipped by name. Raises HostError for an answer that makes no sense."""
+        """Return the clips; those that break a host's rules are skipped by name. Raises HostError."""
         answer = self._peer.call(
             "read_clips", {"selection": to_wire(selection), "tag": self._tag}, self._times.read_s, self._cancelled
         )
@@ -60,13 +61,13 @@ class RemoteHost:
         return replace(read, clips=clips, skipped=skipped, notes=(*read.warnings, *read.notes))
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
-        """Raises HostError when the host cannot write tracks, or does not say what it wrote."""
+        """Add tracks. Raises HostError when the host cannot, or does not say what it wrote."""
         self._need(self._capabilities.writes_tracks, "take new tracks")
         params = {"tracks": to_wire(tuple(tracks)), "options": to_wire(options), "tag": self._tag}
         return from_wire(Written, self._peer.call("write_tracks", params, self._times.write_s), "write_tracks")
 
     def render_range(self, request: RangeToRender) -> Rendered:
-        """The rendered sound as a clip of its own file, at the record range asked for."""
+        """Return the rendered sound as a clip of its own file, at the requested record range."""
         self._need(self._capabilities.renders_ranges, "render a range of its timeline")
         answer = self._peer.call(
             "render_range", to_wire(request) | {"tag": self._tag}, self._times.render_s, self._cancelled
@@ -78,7 +79,7 @@ class RemoteHost:
         return Rendered(clip, from_wire(_Noted, answer, "render_range").notes)
 
     def remove_result(self, result: str) -> tuple[str, ...]:
-        """Takes back what `Written.result` names; notes say what stayed and why."""
+        """Take back what `Written.result` names. Returns notes on what stayed and why."""
         self._need(self._capabilities.removes_results, "take a result back")
         answer = self._peer.call("remove_result", {"result": result}, self._times.write_s)
         return from_wire(_Noted, answer, "remove_result").notes
@@ -90,7 +91,7 @@ class RemoteHost:
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """What a host says beside an answer, or as all of it."""
+    """The notes of an answer."""
 
     notes: tuple[str, ...] = ()
 
@@ -104,7 +105,7 @@ def _refuse_doubles(clips: Sequence[ClipRange]) -> None:
 
 
 def _fault(clip: ClipRange) -> Skip | None:
-    """Why a clip cannot be worked on, where the host gave one that no host should."""
+    """Return why a clip cannot be separated, where the host broke a rule."""
     source, record = clip.source_range, clip.record_range
     if not Path(clip.source.path).is_absolute() or "\0" in clip.source.path:
         code, reason = Code.MEDIA_MISSING, f"The host gave no absolute path, but {clip.source.path!r}."

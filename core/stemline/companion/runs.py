@@ -1,4 +1,4 @@
-"""Separations asked for by a host: one after the other, each with a name, its progress and its end."""
+"""The separations that a host asked for: one after the other, each with a name, its progress and its end."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ Tell = Callable[[str, Mapping[str, Any]], None]
 
 
 class RunState(StrEnum):
+    """The state of a run, as `status` tells it."""
+
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -31,6 +33,8 @@ class RunState(StrEnum):
 
 @dataclass(slots=True)
 class Run:
+    """One run. `tag` is the host's own name for it."""
+
     name: str
     tag: str
     work: Work
@@ -42,9 +46,11 @@ class Run:
 
     @property
     def names(self) -> dict[str, Any]:
+        """The fields that every notification about the run has."""
         return {"run": self.name, "tag": self.tag}
 
     def as_wire(self) -> dict[str, Any]:
+        """Return the run as `status` answers it."""
         shown = self.names | {"state": str(self.state), "progress": dict(self.progress)}
         ends = {"result": self.result, "error": self.error}
         return shown | {name: end for name, end in ends.items() if end is not None}
@@ -63,10 +69,11 @@ class Runs:
         self._worker = threading.Thread(target=self._work, name="stemline-runs", daemon=True)
 
     def start(self) -> None:
+        """Start the worker."""
         self._worker.start()
 
     def add(self, work: Work, tag: str = "") -> str:
-        """Queues `work`. `tag` is the host's own name for it, told with everything about it."""
+        """Queue `work` and return its name. `tag` is the host's own name for it."""
         with self._lock:
             self._count += 1
             run = Run(f"run-{self._count}", tag, work)
@@ -76,18 +83,18 @@ class Runs:
         return run.name
 
     def cancel(self, name: str) -> None:
-        """Stops a run as soon as it can be; its end comes as `failed` with the code CANCELLED."""
+        """Cancel a run. It ends with `failed` and the code CANCELLED."""
         self._find(name).cancel.set()
 
     def status(self, name: str | None = None) -> list[dict[str, Any]]:
-        """One run, or all that are remembered, oldest first. Raises UsageError for a name that is none."""
+        """Return one run, or all that are remembered, oldest first. Raises UsageError for an unknown name."""
         if name is not None:
             return [self._find(name).as_wire()]
         with self._lock:
             return [run.as_wire() for run in self._runs.values()]
 
     def stop(self, timeout_s: float) -> bool:
-        """Cancels everything and waits for the worker. True if it ended in time."""
+        """Cancel all runs and wait for the worker. Returns whether it ended in time."""
         with self._lock:
             for run in self._runs.values():
                 run.cancel.set()

@@ -1,4 +1,4 @@
-"""What Stemline does for a host that talks over the wire: separate its edit, list models, look at its own health."""
+"""What Stemline does for a host over the wire: separate its edit, list models, run the checks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class EditServices:
         self._doctor = doctor
 
     def prepare(self, params: Params) -> Separation:
-        """Raises UsageError or HostError for stems or settings that no run could take."""
+        """Return the checked request. Raises UsageError or HostError for stems or settings that no run could take."""
         asked = from_wire(SeparateParams, dict(params), "separate")
         stems = distinct_stems(asked.stems)
         settings = dataclasses.replace(
@@ -70,7 +70,7 @@ class EditServices:
         return separation
 
     def models(self) -> Mapping[str, Any]:
-        """Starts the private server where none runs. Raises NoServerError."""
+        """Return the models. Starts the private server where none runs. Raises NoServerError."""
         with connect(self._server) as client:
             return {"models": to_wire(client.models()), "default": client.server_info().default_model}
 
@@ -80,7 +80,7 @@ class EditServices:
 
 
 def _summary(result: RunResult) -> dict[str, Any]:
-    """The result without the pictures of its sound, which would be most of the message."""
+    """Return the result without its waveforms, which would be most of the message."""
     wire: dict[str, Any] = to_wire(result)
     for clip in wire["clips"]:
         for part in (clip, *clip["stems"]):

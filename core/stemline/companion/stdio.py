@@ -1,4 +1,4 @@
-"""Standard input and output kept for messages alone, whatever the libraries in this process print."""
+"""Standard input and output reserved for messages, whatever the libraries in this process print."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 
 
 def claim_standard_streams() -> tuple[io.FileIO, io.FileIO]:
-    """(incoming, outgoing), unbuffered and binary, held by no child process.
+    """Return (incoming, outgoing), unbuffered and binary, inherited by no child process.
 
-    Descriptor 1 and `sys.stdout` go to standard error from here on, and descriptor 0 reads nothing, so that a stray
-    print or a child that reads its input cannot touch the conversation.
+    From then on descriptor 1 and `sys.stdout` write to standard error, and descriptor 0 reads nothing, so that a stray
+    print or a child that reads its input cannot disturb the conversation.
     """
     incoming, outgoing = os.dup(0), os.dup(1)  # PEP 446: not inherited by children
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -1,7 +1,7 @@
-"""The seam's values as JSON and back: how clips, tracks and settings travel between Stemline and a remote host.
+"""The values of the host protocol as JSON and back: clips, tracks and settings.
 
-Whole numbers stay whole, `Fraction` is the text "num/den", tuples are lists, enums are their text, and a mapping
-(`carry`, `metadata`) passes through untouched. What a newer peer adds is ignored; what is missing or of another kind is
+Whole numbers stay whole, a `Fraction` is the text "num/den", tuples are lists, enums are their text, and a mapping
+(`carry`, `metadata`) passes through untouched. Unknown fields are ignored; a missing field or one of another type is
 named.
 """
 
@@ -28,7 +28,7 @@ _PLAIN: dict[type, str] = {str: "text", bool: "true or false", int: "a whole num
 
 
 def to_wire(value: object) -> Any:
-    """`value` as JSON can hold it. Raises TypeError for a value that has no form on the wire."""
+    """Return `value` in a form that JSON can hold. Raises TypeError for a value that has none."""
     if isinstance(value, StrEnum | Path):
         return str(value)
     if value is None or isinstance(value, str | bool | int | float):
@@ -45,7 +45,7 @@ def to_wire(value: object) -> Any:
 
 
 def from_wire(kind: type[T], data: object, where: str) -> T:
-    """The `kind` that `data` stands for. Raises HostError that names the field below `where` and what it must be."""
+    """Return the `kind` of the JSON value. Raises HostError that names the field below `where` and its type."""
     return typing.cast(T, _decode(kind, data, where))
 
 
@@ -85,7 +85,7 @@ def _record(kind: Any, data: object, where: str) -> object:
 
 @functools.cache
 def _fields(kind: Any) -> tuple[tuple[str, object, bool], ...]:
-    """(name, type, whether it must be there) of each field of a dataclass."""
+    """Return (name, type, whether it is required) of each field of a dataclass."""
     hints = typing.get_type_hints(kind)
     unset = dataclasses.MISSING
     return tuple(
@@ -142,7 +142,7 @@ def _without_none(arguments: tuple[object, ...]) -> object:
 
 
 def _described(data: object) -> str:
-    """The wrong value, short enough for a sentence."""
+    """Return the wrong value, short enough for a sentence."""
     if isinstance(data, dict | list):
         return "an object" if isinstance(data, dict) else "a list"
     text = repr(data)

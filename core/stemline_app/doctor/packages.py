@@ -1,8 +1,7 @@
-"""Python, the packages, and what they can do here.
+"""Checks of Python and the packages, and of what they can do here.
 
-The server's packages are tried in a process of their own: the core never imports torch, and a library that crashes
-when it is
-loaded must not take the doctor with it.
+The server's packages are tried in a process of their own: the core never imports torch, and a library that crashes when
+it is loaded must not end the doctor.
 """
 
 from __future__ import annotations
@@ -62,6 +61,7 @@ print("\\n" + json.dumps(found, default=lambda loaded: None))
 
 
 def package_checks() -> Iterator[Check]:
+    """Check Python, the library's packages, codecs, edit formats and the server's packages."""
     yield _python()
     for name, module in _CORE.items():
         yield _core_package(name, module)
@@ -125,7 +125,7 @@ def _device(gpus: str) -> Check:
 
 
 def _probe() -> dict[str, dict[str, str]]:
-    """What the server's packages say. Raises ValueError with the last words of a process that died."""
+    """Return what the server's packages say. Raises ValueError with the last line of a process that died."""
     done = subprocess.run(
         [sys.executable, "-P", "-W", "ignore", "-c", _PROBE],
         stdin=subprocess.DEVNULL,

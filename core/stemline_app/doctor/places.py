@@ -1,4 +1,4 @@
-"""The folders that Stemline writes to, and the room there."""
+"""Checks of the folders that Stemline writes to, and of their free space."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _TOO_LITTLE_BYTES = _GB // 2
 
 
 def place_checks() -> Iterator[Check]:
+    """Check the cache, temporary and models folders."""
     yield _writable("cache folder", paths.cache_dir(), "Set STEMLINE_CACHE to a folder on a disk with room.")
     yield _writable("temporary folder", Path(tempfile.gettempdir()), "Set TMPDIR to a folder on a disk with room.")
     yield _models()
@@ -25,7 +26,7 @@ def place_checks() -> Iterator[Check]:
 def _writable(name: str, folder: Path, advice: str) -> Check:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir():
-        return Check(name, Status.FAIL, f"{there} is no folder", advice)
+        return Check(name, Status.FAIL, f"{there} is not a folder", advice)
     try:
         with tempfile.TemporaryFile(dir=there if os.access(there, os.W_OK) else folder):
             free = shutil.disk_usage(there).free

@@ -1,4 +1,4 @@
-"""The server: the one the user names, or the private one, and whether programs here may talk to each other."""
+"""Checks of the server: the named one or the private one, and whether programs here can reach each other."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _HOW_TO_REACH = "Start `stemline serve` there or correct the address; without ST
 
 
 def server_checks() -> Iterator[Check]:
+    """Check local connections, the default port and the server."""
     yield _loopback()
     address = os.environ.get("STEMLINE_SERVER", "")
     try:
@@ -26,7 +27,7 @@ def server_checks() -> Iterator[Check]:
 
 
 def _loopback() -> Check:
-    """A program of this machine listening, another talking to it: what the client and the private server do."""
+    """Connect to a listening socket of this computer, as the client and the private server do."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = listener.getsockname()
@@ -39,7 +40,7 @@ def _loopback() -> Check:
 
 
 def _serve_port() -> Check:
-    """Whether `stemline serve` could listen where it does by default."""
+    """Check whether `stemline serve` could listen on its default port."""
     from stemline.client.managed_server import token_of_local_server
     from stemline_server.config import DEFAULT_PORT
 

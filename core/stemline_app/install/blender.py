@@ -1,4 +1,4 @@
-"""`stemline install blender`: the extension for every Blender that is found (an add-on for those before 4.2)."""
+"""`stemline install blender`: the extension for every Blender found (an add-on for those before 4.2)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Blender:
-    """One version of Blender as this user has it. `program` is None where only its folder was found."""
+    """One version of Blender of this user. `program` is None where only its folder was found."""
 
     version: tuple[int, int]
     resources: Path
@@ -35,6 +35,7 @@ class Blender:
 
     @property
     def name(self) -> str:
+        """The name for people."""
         return f"Blender {self.version[0]}.{self.version[1]}"
 
     @property
@@ -59,6 +60,7 @@ class Blender:
 
     @property
     def has_extensions(self) -> bool:
+        """Whether this version has extensions, which replaced add-ons in 4.2."""
         return self.version >= _FIRST_WITH_EXTENSIONS
 
     @property
@@ -68,7 +70,7 @@ class Blender:
 
 
 def install() -> Installed:
-    """Builds and checks the zip, and puts the bridge into every Blender found. Raises StemlineError."""
+    """Build and check the zip, and install the bridge into every Blender found. Raises StemlineError."""
     found = find_blenders()
     usable = [blender for blender in found if blender.version >= _OLDEST]
     zip_path = build_zip(paths.home_dir() / "blender")
@@ -97,7 +99,7 @@ def install() -> Installed:
 
 
 def uninstall() -> Installed:
-    """Takes the bridge out of every Blender found. The record of this Stemline stays: other hosts may use it."""
+    """Remove the bridge from every Blender found. The record of this Stemline stays for other hosts."""
     done = []
     for blender in find_blenders():
         for folder, module in ((blender.folder, blender.module), (blender.former_folder, _FORMER_ADDON)):
@@ -110,7 +112,7 @@ def uninstall() -> Installed:
 
 
 def find_blenders() -> list[Blender]:
-    """Every version this user has started, or has a program of, oldest first."""
+    """Return every version that this user has started or has a program of, oldest first."""
     found: dict[tuple[int, int], Blender] = {}
     own = os.environ.get("BLENDER_USER_RESOURCES")
     for folder in sorted(_user_folder().glob("*.*")) if not own else ():
@@ -127,7 +129,7 @@ def find_blenders() -> list[Blender]:
 
 
 def _user_folder() -> Path:
-    """Blender's folder of this user; below it one for each version."""
+    """Return Blender's folder of this user; it has a folder for each version."""
     if sys.platform == "win32":
         return Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming") / "Blender Foundation" / "Blender"
     if sys.platform == "darwin":
@@ -136,7 +138,7 @@ def _user_folder() -> Path:
 
 
 def _programs() -> list[Path]:
-    """Blender programs in the usual places; the first on the path counts most."""
+    """Return the Blender programs in the usual places. The first on the path takes precedence."""
     places: list[Path] = []
     if sys.platform == "win32":
         base = Path(os.environ.get("PROGRAMFILES") or "C:/Program Files") / "Blender Foundation"

@@ -1,4 +1,4 @@
-"""The Blender extension as a package: the bridge with the link inside, as a zip or as an installed folder."""
+"""The Blender extension as a package: the bridge with the kit inside, as a zip or as an installed folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stemline_app.install.fresh_folder import fresh_folder
 from stemline_app.install.record import bridge_folder
 
 EXTENSION_ID = "stemline"
-_LEFT_OUT = {"link.py"}  # stands for the folder `link` in the source tree
+_LEFT_OUT = {"link.py"}  # the source tree has it instead of the folder `link`
 _WANTED = {".py", ".toml", ""}
 _ZIP_TIME = (2026, 1, 1, 0, 0, 0)  # the same files give the same zip
 
 
 def package_files() -> Iterator[tuple[str, Path]]:
-    """(path inside the package, file) of everything that belongs to it."""
+    """Yield (path inside the package, file) of every file."""
     for folder, inside in ((bridge_folder("stemline_blender"), ""), (bridge_folder("stemline_bridge"), "link/")):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix in _WANTED and path.name not in (_LEFT_OUT if not inside else ()):
@@ -29,7 +29,7 @@ def package_files() -> Iterator[tuple[str, Path]]:
 
 
 def build_zip(folder: Path) -> Path:
-    """`folder`/stemline-<version>.zip, as Blender's "Install from Disk" takes it. Raises OutputError."""
+    """Write `folder`/stemline-<version>.zip for Blender's "Install from Disk". Raises OutputError."""
     target = folder / f"{EXTENSION_ID}-{__version__}.zip"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def is_package(folder: Path) -> bool:
 
 
 def put_files(folder: Path) -> None:
-    """Installs the package as `folder`, in place of what was there. Raises OutputError."""
+    """Install the package as `folder`, replacing what is there. Raises OutputError."""
     try:
         with fresh_folder(folder) as fresh:
             for inside, path in package_files():
@@ -68,9 +68,9 @@ def put_files(folder: Path) -> None:
 
 
 def validate_zip(zip_path: Path, programs: list[Path]) -> str:
-    """Has Blender's own tool look at the zip: one sentence on what it said. Raises OutputError when it refuses.
+    """Return one sentence on what Blender's own tool says of the zip. Raises OutputError when it refuses.
 
-    `programs` are Blenders from 4.2 on; without any, the `bpy` module of this environment has the same tool.
+    `programs` are Blenders from 4.2 on. Without any, the tool of the `bpy` module of this environment is used.
     """
     command = _validator(programs)
     if not command:

@@ -1,4 +1,4 @@
-"""A folder of installed files, replaced as a whole."""
+"""An installed folder, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `target` at the end of the block. Raises OSError.
+    """Give the block an empty folder, which replaces `target` at the end of the block. Raises OSError.
 
-    The old one stays whole until the new one is: Windows refuses to move a folder while a file in it is in use.
+    The old folder stays complete until the new one is: Windows refuses to move a folder while a file in it is in use.
     """
     fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("part", "old"))
     for left in (fresh, old):

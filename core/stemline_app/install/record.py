@@ -1,4 +1,4 @@
-"""`installation.json`: where this Stemline is. Host programs read it (`bridges/stemline_bridge/finding.py`)."""
+"""`installation.json`: how hosts start this Stemline (read by `bridges/stemline_bridge/finding.py`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemline_bridge.constants import INSTALLATION_FILE
 
 
 def record_installation() -> Path:
-    """Writes the record and gives its path. Raises OutputError."""
+    """Write the record and return its path. Raises OutputError."""
     record = paths.home_dir() / INSTALLATION_FILE
     held = {"version": 1, "stemline": __version__, "command": [sys.executable, "-m", "stemline"]}
     try:
@@ -27,7 +27,7 @@ def record_installation() -> Path:
 
 
 def bridge_folder(package: str) -> Path:
-    """The folder of a bridge's package, found without importing it: it may need its host's modules."""
+    """Return the folder of a bridge's package. The package is not imported: it may need its host's modules."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         message = f"This Stemline comes without {package}."

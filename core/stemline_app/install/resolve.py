@@ -1,8 +1,8 @@
-"""The menu script in DaVinci Resolve, and the bridge it loads.
+"""The menu script in DaVinci Resolve, and the bridge that it loads.
 
-Resolve lists what lies in `Fusion/Scripts/Utility` when it starts, and runs it with a Python of its own choice. The
-script is a few lines; the bridge stands in a folder of Stemline's, with nothing else beside it that Resolve's Python
-could stumble over.
+Resolve lists the files in `Fusion/Scripts/Utility` at its start, and runs them with a Python of its own choice. The
+script is a few lines; the bridge is in a folder of Stemline's, with nothing beside it that Resolve's Python could
+import by mistake.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ else:
 
 
 def install() -> Installed:
-    """Raises OutputError."""
+    """Install the menu script and the bridge. Raises OutputError."""
     record_installation()
     script = scripts_folder() / "Utility" / SCRIPT_NAME
     try:
@@ -79,7 +79,7 @@ def install() -> Installed:
 
 
 def uninstall() -> Installed:
-    """Raises OutputError."""
+    """Remove the menu script and the bridge. Raises OutputError."""
     try:
         removed = _remove(copies())
         shutil.rmtree(bridge_copy(), ignore_errors=True)
@@ -91,7 +91,7 @@ def uninstall() -> Installed:
 
 
 def scripts_folder() -> Path:
-    """The user's own `Fusion/Scripts`."""
+    """Return the user's own `Fusion/Scripts`."""
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Scripts"
@@ -102,7 +102,7 @@ def scripts_folder() -> Path:
 
 
 def shared_scripts_folders() -> tuple[Path, ...]:
-    """`Fusion/Scripts` of all users, where an administrator may have put a copy."""
+    """Return `Fusion/Scripts` of all users, where an administrator may have put a copy."""
     if sys.platform == "darwin":
         return (Path("/Library/Application Support/Blackmagic Design/DaVinci Resolve/Fusion/Scripts"),)
     if sys.platform == "win32":
@@ -112,7 +112,7 @@ def shared_scripts_folders() -> tuple[Path, ...]:
 
 
 def copies() -> Iterator[Path]:
-    """Every menu script of ours that Resolve would list, in whichever place."""
+    """Yield every menu script of Stemline's that Resolve would list, in any place."""
     for folder in (scripts_folder(), *shared_scripts_folders()):
         for page in _PAGES:
             script = folder / page / SCRIPT_NAME
@@ -121,16 +121,17 @@ def copies() -> Iterator[Path]:
 
 
 def script_text() -> str:
-    """The menu script as this Stemline writes it."""
+    """Return the menu script as this Stemline writes it."""
     return _SCRIPT.format(ours=_OURS, bridge=str(bridge_copy()), home=str(paths.home_dir()))
 
 
 def bridge_copy() -> Path:
+    """Return the folder of the installed bridge."""
     return paths.home_dir() / "resolve" / "bridge"
 
 
 def bridge_is_current() -> bool:
-    """Whether what Resolve loads is what this Stemline would put there."""
+    """Return whether the installed bridge is that of this Stemline."""
     return all(_sources(bridge_copy() / name) == _sources(bridge_folder(name)) for name in _PACKAGES)
 
 

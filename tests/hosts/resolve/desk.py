@@ -19,7 +19,7 @@ from hosts.resolve.fake_resolve.sound import track_sound
 from stemline.clips import SampleRange
 from stemline.companion.remote import RemoteHost
 from stemline.companion.wire import from_wire
-from stemline.errors import HostError
+from stemline.errors import Code, HostError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.prompts import StemRequest, TimelinePrompt
@@ -181,7 +181,7 @@ class _Direct:
         try:
             return json.loads(json.dumps(self._handlers[method](json.loads(json.dumps(params)))))
         except jsonrpc.HostError as problem:
-            raise HostError(str(problem), advice=problem.advice) from problem
+            raise HostError(str(problem), code=Code(problem.code), advice=problem.advice) from problem
 
 
 def left_of(desk: Desk, *tracks: int) -> list[int]:

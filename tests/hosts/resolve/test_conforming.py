@@ -18,9 +18,7 @@ from stemline.hosts.base import RangeToRender
 
 Config = dict[str, Any]
 MOVED = "Moved since the clips were read, and their stems moved with them: "
-CHANGED = (
-    "Trimmed, slipped or retimed since the clips were read, so their stems were left out and they were not disabled: "
-)
+CHANGED = "Trimmed, slipped or retimed since the clips were read, so they got no stems and were not disabled: "
 COMPOUND = {"path": "", "kind": "Compound", "inside": 0}
 LENGTH = (Fraction(0), Fraction(20, 25))
 
@@ -80,7 +78,7 @@ def test_a_clip_that_plays_another_part_by_now_gets_no_stem_and_stays_enabled(
 ) -> None:
     desk = Desk(folder, cut)
     written = desk.apply("A1", before_writing=lambda: change(items(desk)["A"]))
-    assert written.notes == (CHANGED + "A on A1. Read the clips again, then separate them anew.",)
+    assert written.notes == (CHANGED + "A on A1. Read the clips again, then separate them again.",)
     assert [item.start for item in desk.fake.timeline.audio[2].items] == [90030]
     assert desk.enabled()["A"]
     assert not desk.enabled()["B"]
@@ -92,7 +90,7 @@ def test_where_every_clip_was_changed_nothing_is_written(folder: Path, cut: Conf
         HostError, match=r"retimed since the clips were read: C on A2\. The timeline is as it was"
     ) as told:
         desk.apply("A2", before_writing=lambda: slip(items(desk)["C"]))
-    assert told.value.advice == "Read the clips again, then separate them anew."
+    assert told.value.advice == "Read the clips again, then separate them again."
     assert desk.track_names() == ["Audio 1", "Audio 2"]
     assert desk.enabled()["C"]
 

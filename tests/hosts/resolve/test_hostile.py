@@ -9,7 +9,7 @@ import pytest
 
 from hosts.resolve.desk import Desk
 from hosts.resolve.running import run_menu_script
-from stemline.errors import HostError
+from stemline.errors import Code, HostError
 
 Config = dict[str, Any]
 
@@ -33,7 +33,7 @@ def test_resolve_quits_in_the_middle_of_a_write(folder: Path, cut: Config, metho
     desk = Desk(folder, cut)
     with pytest.raises(HostError) as failure:
         desk.apply("A1", "A2")
-    assert "What was begun is still there" in failure.value.message
+    assert "An incomplete result is still there" in failure.value.message
     desk.fake.referee.has_quit = False  # it is started again, with the project as it was saved or recovered
     for item in (item for track in desk.fake.timeline.audio for item in track.items):
         item.enabled = True
@@ -41,7 +41,7 @@ def test_resolve_quits_in_the_middle_of_a_write(folder: Path, cut: Config, metho
     left = desk.track_names()[2:]
     assert any("was interrupted" in note for note in notes) == ("AddTrack" in method or bool(left))
     written = desk.apply("A1", "A2")
-    assert any("interrupted write were taken away" in note for note in written.notes)
+    assert any("interrupted write were removed" in note for note in written.notes)
     assert [name for name in desk.track_names()[2:] if name.startswith("speech")] == ["speech A1", "speech A2"]
     assert len(desk.track_names()) == 4
     assert desk.sound(3) == desk.sound(1)
@@ -75,7 +75,7 @@ def test_the_project_is_closed_before_the_write(folder: Path, cut: Config) -> No
 
 def test_another_project_is_open_at_the_write(folder: Path, cut: Config) -> None:
     desk, other = Desk(folder, cut), Desk(folder, cut)
-    with pytest.raises(HostError, match="not in the project that is open now") as failure:
+    with pytest.raises(HostError, match="not in the open project") as failure:
         desk.apply("A1", before_writing=lambda: setattr(desk.fake, "project", other.fake.project))
     assert "the stems are finished" in failure.value.advice
     assert desk.track_names() == ["Audio 1", "Audio 2"]
@@ -150,7 +150,7 @@ def test_a_stem_of_ours_in_a_copy_of_the_timeline_is_not_taken_for_a_stray(folde
 def test_a_stray_that_cannot_be_deleted_is_named(folder: Path, cut: Config) -> None:
     other_timeline(cut, "50")
     cut.update(events=[["MediaPool.AppendToTimeline", 1, "switch timeline"]], deaf={"Timeline.DeleteClips": 1})
-    with pytest.raises(HostError, match=r"speech_.+\.wav lies in it now, on A3; delete it by hand\."):
+    with pytest.raises(HostError, match=r"speech_.+\.wav is in it now, on A3; delete it by hand\."):
         Desk(folder, cut).apply("A1")
 
 
@@ -158,7 +158,7 @@ def test_the_source_track_is_deleted_before_the_write(folder: Path, cut: Config)
     desk = Desk(folder, cut)
     before = desk.sound(1)
     written = desk.apply("A1", before_writing=lambda: desk.fake.happens("delete first track"))
-    assert "A clip that was separated is not on the timeline any more." in written.notes
+    assert "A separated clip is no longer on the timeline." in written.notes
     assert desk.track_names() == ["Audio 2", "speech A1"]
     assert desk.sound(2) == before
 
@@ -166,9 +166,10 @@ def test_the_source_track_is_deleted_before_the_write(folder: Path, cut: Config)
 def test_a_dialog_opens_in_the_middle_of_a_write(folder: Path, cut: Config) -> None:
     cut["events"] = [["MediaPool.AppendToTimeline", 2, "dialog"]]
     desk = Desk(folder, cut)
-    with pytest.raises(HostError, match="a dialog is open in it") as failure:
+    with pytest.raises(HostError, match="A dialog is open in DaVinci Resolve") as failure:
         desk.apply("A1", "A2")
     assert "tracks: speech A1" in failure.value.message
+    assert failure.value.code is Code.HOST_BUSY
     desk.fake.referee.dialog_is_open = False
     desk.apply("A1", "A2")
     assert desk.track_names()[2:] == ["speech A1", "speech A2"]
@@ -194,7 +195,7 @@ def test_the_panel_is_killed_and_its_stems_are_found_again(folder: Path, cut: Co
     params = {"stems": stems, "settings": settings, "selection": {"tracks": ["A1"]}}
     die = {"do": "copy", "output_dir": str(folder / "copies"), "tracks": ["A1"], "then": "die"}
     first = run_menu_script(folder, cut, [{"do": "separate", "params": params}, die])
-    assert "the panel has ended (it was stopped)" in first.console
+    assert "the panel ended (it was stopped)" in first.console
     assert "choose Workspace > Scripts > Stemline again" in first.console
     assert [track["name"] for track in first.tracks[2:]] == ["speech A1", "residual A1"]
     again = run_menu_script(folder, cut, [{"do": "separate", "params": params}])
@@ -211,4 +212,4 @@ def test_a_panel_that_cannot_run_says_why_in_the_console(folder: Path, cut: Conf
 def test_a_panel_that_aborts_is_not_called_stopped(folder: Path, cut: Config) -> None:
     """As Qt does where it finds no screen: it says why, then aborts."""
     session = run_menu_script(folder, cut, [{"do": "abort", "saying": "no Qt platform plugin could be initialized"}])
-    assert "the panel has ended (no Qt platform plugin could be initialized)" in session.console
+    assert "the panel ended (no Qt platform plugin could be initialized)" in session.console

@@ -283,7 +283,7 @@ def run_external(folder: Path, cut: dict[str, Any], crash: str = "", answer: str
 def test_the_panel_reaches_resolve_from_outside(
     folder: Path, cut: dict[str, Any], monkeypatch: pytest.MonkeyPatch, exit_code: int
 ) -> None:
-    """It is started, brings stems in, takes them away, and ends."""
+    """It is started, brings stems in, removes them, and ends."""
     copy = {"do": "copy", "output_dir": str(folder / "stems")}
     results = panel_with_steps(folder, [copy, {"do": "remove", "result": "last"}], exit_code=exit_code)
     monkeypatch.setenv("STEMLINE_TEST_STEPS", str(folder / "steps.json"))

@@ -138,7 +138,7 @@ def test_resolve_quits_under_a_run_and_comes_back(folder: Path, interview: Confi
 @pytest.mark.usefixtures("shared_server", "noop")
 def test_the_panel_is_killed_and_the_next_one_offers_what_is_there(folder: Path, interview: Config) -> None:
     first = run_menu_script_with_user(folder, interview, "is_killed")
-    assert "the panel has ended (it was stopped)" in first.console
+    assert "the panel ended (it was stopped)" in first.console
     assert first.report["timelines"] == first.report["before"], "nothing was applied"
     (_, done), (_, running) = reversed(seen_by_user(folder, "is_killed", whole=False)["runs"])
     assert done.startswith("done in")
@@ -149,7 +149,7 @@ def test_the_panel_is_killed_and_the_next_one_offers_what_is_there(folder: Path,
     assert seen["found"][0][1].startswith("interrupted")
     assert seen["found"][1][1] == "earlier stems reused"
     assert "Isolate speech" in seen["shown"][0]
-    assert seen["shown"][1].startswith("2 earlier runs were restored. Taken: the selected clips.")
+    assert seen["shown"][1].startswith("2 earlier runs were restored. Clips: the selected clips.")
     assert seen["after"][0][1].startswith("done in")
     assert second.console == ""
     assert [track["name"] for track in second.tracks] == ["Talk", "speech A1", "residual A1"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hosts.resolve.desk import Desk, left_of
-from stemline.errors import HostError
+from stemline.errors import Code, HostError
 from stemline_resolve import api, document, fitting, placing, removing, sources, writing
 
 Patch = pytest.MonkeyPatch
@@ -73,7 +73,8 @@ def a_dialog_is_told(folder: Path, cut: Config) -> None:
     desk.fake.happens("dialog")
     with pytest.raises(HostError) as refusal:
         desk.read("A1")
-    assert "a dialog is open" in refusal.value.message
+    assert "A dialog is open" in refusal.value.message
+    assert refusal.value.code is Code.HOST_BUSY
 
 
 def without_blocked(patch: Patch) -> None:
@@ -188,7 +189,7 @@ def what_saving_loses(folder: Path, cut: Config) -> None:
     desk = Desk(folder, cut)
     with pytest.raises(HostError) as refusal:
         desk.apply("A1", "A2")
-    assert "gone from track speech A1 after saving" in refusal.value.message
+    assert "disappeared from track speech A1 after saving" in refusal.value.message
     assert desk.track_names() == ["Audio 1", "Audio 2"]
     desk.apply("A1", "A2")
     assert desk.sound(3) == desk.sound(1)

@@ -128,7 +128,7 @@ def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: 
     assert not desk.enabled()["C"]
 
 
-MARKS_UNKNOWN = "does not tell a script the in and out marks: rendering may have changed them"
+MARKS_UNKNOWN = "read the in and out marks in this Resolve: rendering may have changed them"
 
 
 @pytest.mark.parametrize(("version", "told"), [([18, 6, 0], 1), ([19, 1, 0], 1), ([20, 0, 0], 0)])
@@ -190,7 +190,7 @@ def test_a_disabled_clip_that_stays_enabled_after_a_render_is_told(folder: Path,
     desk.apply("A2")
     wake = desk.fake.timeline.audio[1].items[0]
     wake.SetClipEnabled = lambda on: setattr(wake, "enabled", wake.enabled or on)  # type: ignore[assignment, method-assign, return-value]
-    assert "Could not be put back as it was: a disabled clip." in desk.read("A2").notes
+    assert "Could not be restored: a disabled clip." in desk.read("A2").notes
 
 
 def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:
@@ -270,7 +270,7 @@ def test_what_a_render_could_not_put_back_is_told(folder: Path, cut: Config, eve
     desk = Desk(folder, cut)
     with pytest.raises(HostError) as failure:
         desk.host.read_clips(Selection(("A2",)))
-    told = "Could not be put back as it was: your render settings, track A1, track A2, the in and out marks, the edit"
+    told = "Could not be restored: your render settings, track A1, track A2, the in and out marks, the edit"
     assert told in failure.value.message
 
 
@@ -288,10 +288,10 @@ def test_a_render_that_cannot_keep_the_settings_says_so(folder: Path, cut: Confi
     desk = Desk(folder, cut)
     assert desk.fake.project is not None
     desk.fake.project.SaveAsNewRenderPreset = lambda name: False  # type: ignore[method-assign]
-    assert "Could not be put back as it was: your render settings." in desk.read("A2").notes
+    assert "Could not be restored: your render settings." in desk.read("A2").notes
     record = {"start": "2/5", "end": "6/5"}
     answer = desk.bridge.render_range({"record_range": record, "folder": str(folder / "out")})
-    assert answer["notes"] == ["Could not be put back as it was: your render settings."]
+    assert answer["notes"] == ["Could not be restored: your render settings."]
 
 
 def test_a_render_of_the_users_is_not_stopped(folder: Path, cut: Config) -> None:
@@ -329,7 +329,7 @@ def test_a_range_of_a_clip_that_is_gone_is_refused(folder: Path, cut: Config) ->
     clip = desk.read("A1").clips[0]
     desk.fake.timeline.audio[0].items.clear()
     request = RangeToRender(clip.record_range, str(folder / "out"), clip.clip_id)
-    with pytest.raises(HostError, match="not on the timeline any more"):
+    with pytest.raises(HostError, match="no longer on the timeline"):
         desk.host.render_range(request)
 
 
@@ -346,7 +346,7 @@ def test_times_that_fit_nothing_are_not_believed(folder: Path, cut: Config) -> N
 def test_lower_case_types_of_21_1(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 1, 0]
     compound(cut)
-    assert any("It is a compound, which is no single file." in note for note in Desk(folder, cut).read("A2").notes)
+    assert any("It is a compound, not a single file." in note for note in Desk(folder, cut).read("A2").notes)
 
 
 def test_resolve_is_asked_once_which_version_it_is(folder: Path, cut: Config) -> None:

@@ -38,7 +38,7 @@ def test_selected_clips_come_first_and_a_picture_brings_its_sound(folder: Path, 
     cut["timelines"][0]["selected"] = ["P"]
     desk = Desk(folder, cut)
     assert names(desk) == ["A"]
-    assert desk.read().notes[0] == "Taken: the selected clips."
+    assert desk.read().notes[0] == "Clips: the selected clips."
 
 
 def test_without_a_selection_the_marks_count_from_in_to_the_frame_marked_out(folder: Path, cut: Config) -> None:
@@ -66,7 +66,7 @@ def test_without_marks_what_is_under_the_playhead(folder: Path, cut: Config, fra
 
 def test_with_nothing_there_one_sentence_says_so(folder: Path, cut: Config) -> None:
     cut["timelines"][0].update(marks={}, playhead=90000 + 59)
-    with pytest.raises(HostError, match="no clip with sound where you are") as refusal:
+    with pytest.raises(HostError, match="No clip with sound is selected") as refusal:
         Desk(folder, cut).read()
     assert "playhead" in refusal.value.advice
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hosts.resolve.desk import Desk, left_of, write_media
-from stemline.errors import HostError
+from stemline.errors import Code, HostError
 from stemline.plan import PlanSettings
 from stemline_bridge.wav import Piece, read_head, write_piece
 
@@ -85,7 +85,7 @@ def test_a_clip_that_was_meant_in_part_stays_enabled(folder: Path, cut: Config) 
     written = desk.apply()
     assert desk.enabled()["A"]
     assert desk.enabled()["C"]
-    assert any("2 clips were separated only between the marks and stay enabled" in note for note in written.notes)
+    assert any("Clips separated only between the marks stay enabled (2)" in note for note in written.notes)
     start, end = 12 * 1920, 30 * 1920
     assert desk.sound(3)[0][start:end] == desk.sound(1)[0][start:end]
     assert not any(desk.sound(3)[0][:start] + desk.sound(3)[0][end:])
@@ -97,7 +97,9 @@ def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: 
     written = desk.apply("A1")
     assert desk.enabled()["A"]
     assert desk.fake.timeline.audio[0].locked
-    assert any(note.startswith("A on A1 could not be disabled and sounds with its stems") for note in written.notes)
+    assert any(
+        note.startswith("A on A1 could not be disabled and plays together with its stems") for note in written.notes
+    )
 
 
 def test_a_clip_that_is_disabled_in_word_alone_is_told(folder: Path, cut: Config) -> None:
@@ -118,7 +120,7 @@ def test_a_project_without_a_name_is_not_saved(folder: Path, cut: Config) -> Non
     desk = Desk(folder, cut)
     written = desk.apply("A1")
     assert desk.fake.manager.saves == 0
-    assert "The project has no name yet and was not saved." in written.notes
+    assert "The project has no name yet, so it was not saved." in written.notes
 
 
 def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
@@ -207,7 +209,8 @@ def test_while_stems_stay_nothing_sounds_twice_and_the_handle_is_kept(folder: Pa
     desk.fake.referee.deaf["Timeline.SetTrackLock"] = 1
     with pytest.raises(HostError, match="Stems could not be deleted from track speech A1") as refusal:
         desk.host.remove_result(written.result)
-    assert refusal.value.advice == "Unlock it, then Remove again."
+    assert refusal.value.advice == "Unlock it, then choose Remove again."
+    assert refusal.value.code is Code.HOST_FAILED
     assert not any(desk.enabled()[name] for name in "ABC")
     assert len(desk.fake.timeline.markers) == 1
     assert desk.host.remove_result(written.result) == ()
@@ -254,7 +257,7 @@ def test_stems_that_nobody_waits_for_are_taken_away(folder: Path, cut: Config, s
         return desk.fake.manager.saves >= saves and len(desk.fake.timeline.audio) > 2
 
     desk.bridge._given_up = given_up
-    with pytest.raises(HostError, match=r"Nobody waits for the stems any more\. The timeline is as it was\."):
+    with pytest.raises(HostError, match=r"The panel no longer waits for the stems\. The timeline is as it was\."):
         desk.apply("A1", "A2")
     assert desk.track_names() == ["Audio 1", "Audio 2"]
     assert all(desk.enabled().values())
@@ -271,7 +274,7 @@ def test_an_odd_answer_of_resolves_leaves_nothing_half_written(folder: Path, cut
         return answers.pop() if desk.fake.manager.saves and answers else usual(kind, number)
 
     timeline.GetItemListInTrack = items  # type: ignore[method-assign]
-    with pytest.raises(HostError, match=r"answered oddly \(TypeError: .* The timeline is as it was\."):
+    with pytest.raises(HostError, match=r"gave an unexpected answer \(TypeError: .* The timeline is as it was\."):
         desk.apply("A1", "A2")
     assert desk.track_names() == ["Audio 1", "Audio 2"]
     assert all(desk.enabled().values())
@@ -294,7 +297,7 @@ def test_a_compressed_stem_between_frames_is_refused_in_words(folder: Path, cut:
         for stem in (folder / "stems").glob("*.wav"):
             stem.write_bytes(b"fLaC" + stem.read_bytes()[4:])
 
-    with pytest.raises(HostError, match="is no WAV file") as refusal:
+    with pytest.raises(HostError, match="is not a WAV file") as refusal:
         desk.apply("A1", before_writing=compress)
     assert "wav24" in refusal.value.advice
     assert desk.track_names() == ["Audio 1", "Audio 2"]

@@ -1,4 +1,4 @@
-"""Endless texture from short pieces of room tone, by grains or by a quilt. Both stream and repeat for a seed."""
+"""Endless texture from short pieces of sound: grains, a quilt, or shaped noise. All stream, and repeat for a seed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ _SEARCH_HZ = 8000
 _CANDIDATES = 8
 _LAST = 3
 _RETRIES = 20
+_NOISE_POINTS = 2048
+_NOISE_HOP = _NOISE_POINTS // 2
 
 
 def joined(texture: Texture) -> Iterator[FloatBlock]:
@@ -73,6 +75,24 @@ def quilt(pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> Textur
         tail = current[:, -min(joint, current.shape[1] // 2) :]
         current, correlation = picker.continue_from(tail)
         yield current, tail.shape[1], correlation
+
+
+def shaped_noise(pieces: tuple[FloatBlock, ...], seed: int) -> Iterator[FloatBlock]:
+    """Yield Gaussian noise [channels, 1024] with the averaged cross-spectra of the pieces, without end.
+
+    The matrix of cross-spectra of each frequency is factored, so that channels keep their level and their coherence.
+    """
+    factors = _cross_spectral_factors(pieces)
+    channels = factors.shape[1]
+    window = np.sin(np.pi * (np.arange(_NOISE_POINTS) + 0.5) / _NOISE_POINTS)
+    random = np.random.Generator(np.random.Philox(seed))
+    overlap = np.zeros((channels, _NOISE_HOP))
+    while True:
+        white = random.standard_normal((2, _NOISE_HOP + 1, channels)) / np.sqrt(2)
+        spectrum = np.einsum("fij,fj->if", factors, white[0] + 1j * white[1])
+        frame = np.fft.irfft(spectrum, _NOISE_POINTS, axis=1) * window
+        yield (overlap + frame[:, :_NOISE_HOP]).astype(np.float32)
+        overlap = frame[:, _NOISE_HOP:]
 
 
 class _Picker:
@@ -148,3 +168,23 @@ def _correlations(sound: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32
     norm = np.sqrt(np.maximum(energies, 0) * float(np.sum(wanted.astype(np.float64) ** 2)))
     scores: npt.NDArray[np.float64] = products / np.maximum(norm, 1e-20)
     return scores
+
+
+def _cross_spectral_factors(pieces: tuple[FloatBlock, ...]) -> npt.NDArray[np.complex128]:
+    """Return one square factor [frequency, channel, channel] of the averaged cross-spectra for each frequency."""
+    window = np.sin(np.pi * (np.arange(_NOISE_POINTS) + 0.5) / _NOISE_POINTS)
+    channels = pieces[0].shape[0]
+    total = np.zeros((_NOISE_HOP + 1, channels, channels), dtype=np.complex128)
+    count = 0
+    for piece in pieces:
+        sound = np.pad(piece, ((0, 0), (0, max(0, _NOISE_POINTS - piece.shape[1])))).astype(np.float64)
+        share = min(1.0, piece.shape[1] / _NOISE_POINTS)  # a padded window holds only this much sound
+        for start in range(0, sound.shape[1] - _NOISE_POINTS + 1, _NOISE_HOP):
+            spectrum = np.fft.rfft(sound[:, start : start + _NOISE_POINTS] * window, axis=1)
+            total += np.einsum("if,jf->fij", spectrum, spectrum.conj()) / share
+            count += 1
+    total /= max(count, 1)
+    # The window's mean square is 1/2, and two overlapping frames add up to 1: each frame carries twice its power.
+    values, vectors = np.linalg.eigh(total * 2)
+    factors: npt.NDArray[np.complex128] = vectors * np.sqrt(np.maximum(values, 0))[:, np.newaxis, :]
+    return factors

@@ -84,6 +84,7 @@ def test_another_amount_leaves_the_stems_alone_and_computes_nothing(command: Com
         (("--replace", "b=room"), "'b', which is not a stem"),
         (("--replace", "residual=room"), "'residual', which is not a stem"),
         (("--replace", "a=magic"), "--replace takes NAME=room"),
+        (("--replace", "a=file:nowhere.wav"), "nowhere.wav"),
         (("--stem", "remix=y", "--remix", "a=-3"), "'remix' is reserved"),
     ],
 )
@@ -151,3 +152,18 @@ def test_an_edit_plays_the_intended_mix_and_nothing_twice(command: Command, tmp_
     assert enabled == {"a": False, "residual": False, "remix": True}
     originals = [clip for track in edit.audio_tracks() if not track.name[0].islower() for clip in track.find_clips()]
     assert sum(clip.enabled for clip in originals) == answer["results"][0]["clips"]["skipped"] - 1
+
+
+def test_a_file_takes_the_place_of_a_sound_and_is_named_in_its_record(command: Command, tmp_path: Path) -> None:
+    media, bell = noise(tmp_path / "in.wav"), noise(tmp_path / "bell.wav", seconds=0.5, sample_rate=44100, channels=1)
+    code, answer, _ = command(
+        "separate", media, "--stem", "a=x", "--model", "noop", "--replace", f"a=file:{bell}", "-o", tmp_path / "out"
+    )
+    assert code == 0
+    assert list(answer["results"][0]["derived"]) == ["fill a"], "the residual stays as it is"
+    fill = samples(derived(answer, "fill a"))
+    assert fill.shape == samples(media).shape
+    assert fill.any()
+    made_from = record_in(str(derived(answer, "fill a"))).extra["made_from"]
+    assert (made_from["method"], made_from["file"]) == ("file", "bell.wav")
+    assert answer["results"][0]["null"] == {"peak": 0.0, "dbfs": -240.0}

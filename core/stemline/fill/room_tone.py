@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError
-from stemline.fill.texture import grains, joined, quilt, shaped_noise
+from stemline.fill.texture import SoundReader, grains, joined, quilt, read_whole, shaped_noise
 from stemline.media.samples import FloatBlock
 
 LEAST_S = 0.15
@@ -22,7 +21,6 @@ LEAST_S = 0.15
 _THIN_S = 0.5
 _MOST_S = 12.0  # more room tone than this makes no better texture
 _MOST_PIECE_S = 2.0
-_BLOCK_SAMPLES = 1 << 16
 
 TONAL_SHARE = 0.1
 """Share of the energy in standing peaks above which room tone counts as tonal.
@@ -35,16 +33,6 @@ _NEIGHBOURS = 41
 _PEAK = 10.0**1.2
 _STANDING = 8.0
 _BAND_HZ = (40.0, 8000.0)
-
-
-class SoundReader(Protocol):
-    """Random access to a recording, such as `stemline.media.AudioReader`."""
-
-    sample_rate: int
-
-    def read(self, start_sample: int, end_sample: int) -> FloatBlock:
-        """Return samples [start, end) as float32 [channels, end - start]."""
-        ...
 
 
 class RoomToneMethod(StrEnum):
@@ -111,7 +99,7 @@ def learn_room_tone(residual: SoundReader, pieces: tuple[SampleRange, ...]) -> R
             code=Code.ROOM_TONE_MISSING,
             advice="Work on a longer range that holds a moment without it, or use a file in its place.",
         )
-    sound = tuple(np.concatenate(list(_blocks(residual, piece)), axis=1) for piece in chosen)
+    sound = tuple(read_whole(residual, piece) for piece in chosen)
     if found_s < _THIN_S:
         method = RoomToneMethod.NOISE
     elif tonal_share(_fold_down(sound), rate) > TONAL_SHARE:
@@ -133,11 +121,6 @@ def _spread(pieces: tuple[SampleRange, ...], rate: int) -> tuple[SampleRange, ..
         for start in range(piece.start_sample, piece.end_sample, longest)
     ]
     return tuple(parts[:: math.ceil(sum(part.length for part in parts) / most)])
-
-
-def _blocks(reader: SoundReader, piece: SampleRange) -> Iterator[FloatBlock]:
-    for start in range(piece.start_sample, piece.end_sample, _BLOCK_SAMPLES):
-        yield reader.read(start, min(start + _BLOCK_SAMPLES, piece.end_sample))
 
 
 def tonal_share(mono: npt.NDArray[np.float32], sample_rate: int) -> float:

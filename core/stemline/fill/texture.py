@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from stemline.clips import SampleRange
 from stemline.media.samples import FloatBlock
 
 Texture = Iterator[tuple[FloatBlock, int, float]]
 """Segments [channels, samples], each with its overlap with the one before and how the two correlate there (0 to 1)."""
 
+_READ_SAMPLES = 1 << 16
 _SEGMENT_S = 0.5
 _SHORT_JOINT_S = 0.04
 _QUILT_JOINT_S = 0.06
@@ -22,6 +25,23 @@ _LAST = 3
 _RETRIES = 20
 _NOISE_POINTS = 2048
 _NOISE_HOP = _NOISE_POINTS // 2
+
+
+class SoundReader(Protocol):
+    """Random access to a recording, such as `stemline.media.AudioReader`."""
+
+    sample_rate: int
+
+    def read(self, start_sample: int, end_sample: int) -> FloatBlock:
+        """Return samples [start, end) as float32 [channels, end - start]."""
+        ...
+
+
+def read_whole(sound: SoundReader, span: SampleRange) -> FloatBlock:
+    """Read a span of a recording, block by block."""
+    starts = range(span.start_sample, span.end_sample, _READ_SAMPLES)
+    parts = [sound.read(start, min(start + _READ_SAMPLES, span.end_sample)) for start in starts]
+    return np.concatenate(parts, axis=1)
 
 
 def joined(texture: Texture) -> Iterator[FloatBlock]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from stemline.clips import RESIDUAL
 from stemline.errors import UsageError
@@ -21,7 +22,7 @@ def fill_name(stem: str) -> str:
 
 def derived_names(settings: Settings) -> tuple[str, ...]:
     """Return the names of all derived sounds of a run, in the order of their tracks."""
-    kept = (KEPT,) if any(fill.instead for fill in settings.replace.values()) else ()
+    kept = (KEPT,) if any(fill.fades_residual for fill in settings.replace.values()) else ()
     return (*kept, *map(fill_name, settings.replace), *((REMIX,) if settings.remix else ()))
 
 
@@ -36,7 +37,10 @@ def playing_names(settings: Settings, stems: Sequence[str]) -> frozenset[str]:
 
 def derived_json(settings: Settings) -> dict[str, object]:
     """Return the settings of remix and fills for the record of a run; nothing where there are none."""
-    fills = {name: {"instead": fill.instead, "gain_db": fill.gain_db} for name, fill in settings.replace.items()}
+    fills = {
+        name: {"file": Path(fill.path).name, "instead": fill.fades_residual, "gain_db": fill.gain_db}
+        for name, fill in settings.replace.items()
+    }
     remix = {"remix": gains_json(settings.remix)} if settings.remix else {}
     return {**remix, **({"replace": fills} if fills else {})}
 

@@ -11,13 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
 from stemline.errors import Cancelled, Code
 from stemline.files import write_json
-from stemline.fill import LEAST_S, ActivityMeter, fill_gains, learn_room_tone
+from stemline.fill import (
+    LEAST_S,
+    ActivityMeter,
+    FillFile,
+    convert_fill_file,
+    file_fill,
+    fill_gains,
+    learn_room_tone,
+)
 from stemline.identity import digest
 from stemline.media import (
     AudioFormat,
@@ -28,7 +37,7 @@ from stemline.media import (
     open_writer,
     quantise,
 )
-from stemline.workflow.derived_tracks import KEPT, REMIX, fill_name, gains_json
+from stemline.workflow.derived_tracks import KEPT, REMIX, derived_names, fill_name, gains_json
 from stemline.workflow.fileset import BLOCK_SAMPLES, Block, WaveformMeter, file_path
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
@@ -60,6 +69,7 @@ class Derivation:
         self._namer = namer
         self._hooks = hooks
         self._rooms: dict[int, _Room] = {}
+        self._files: dict[tuple[str, int, int], FillFile] = {}
 
     def complete(self, results: Sequence[SegmentResult]) -> list[Notice]:
         """Add the derived files to each segment's files; return a notice for each segment without room tone.
@@ -68,9 +78,13 @@ class Derivation:
             StemlineError: As for stem files, such as a full disk. Cancelled is one of them.
         """
         done = [result for result in results if result.error is None]
-        with ThreadPoolExecutor(_WRITERS, thread_name_prefix="derived-writer") as writers:
+        with (
+            TemporaryDirectory(prefix="stemline-") as folder,
+            ThreadPoolExecutor(_WRITERS, thread_name_prefix="derived-writer") as writers,
+        ):
             try:
                 if self._settings.replace:
+                    self._convert_files(done, Path(folder))
                     for result, room in zip(done, writers.map(self._measure, done), strict=True):
                         self._rooms[id(result)] = room
                 return [notice for notices in writers.map(self._write, done, [done] * len(done)) for notice in notices]
@@ -78,6 +92,14 @@ class Derivation:
                 self._hooks.stop()
                 writers.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _convert_files(self, done: Sequence[SegmentResult], folder: Path) -> None:
+        for result in done:
+            facts = self._facts(result)
+            for fill in self._settings.replace.values():
+                asked = (fill.path, facts.sample_rate, facts.channels)
+                if fill.path and asked not in self._files:
+                    self._files[asked] = convert_fill_file(*asked, folder)
 
     def _measure(self, result: SegmentResult) -> _Room:
         """Find where the replaced stems of a segment sound, and where its room is undisturbed."""
@@ -108,34 +130,35 @@ class Derivation:
 
     def _write(self, result: SegmentResult, all_results: Sequence[SegmentResult]) -> list[Notice]:
         notices: list[Notice] = []
-        if self._settings.replace:
-            origin = self._room_origin(result, all_results)
-            if origin is None:
-                notices += self._no_room(result)
-            if self._instead():
-                self._add(result, KEPT, {"instead": self._instead()}, lambda: self._kept(result))
-            if origin is not None:
-                for name, fill in self._settings.replace.items():
-                    self._add_fill(result, name, fill, origin)
+        fills = dict(self._settings.replace)
+        origin = self._room_origin(result, all_results) if fills else None
+        if origin is None:
+            without = [name for name, fill in fills.items() if not fill.path]
+            notices += self._no_room(result, without)
+            for name in without:
+                del fills[name]
+        if KEPT in derived_names(self._settings):
+            instead = sorted(name for name, fill in fills.items() if fill.fades_residual)
+            self._add(result, KEPT, {"instead": instead}, lambda: self._kept(result, instead))
+        for name, fill in fills.items():
+            if fill.path:
+                self._add_file(result, name, fill)
+            elif origin is not None:
+                self._add_room(result, name, fill, origin)
         if self._settings.remix:
             gains = dict(self._settings.remix)
             self._add(result, REMIX, {"gains_db": gains_json(gains)}, lambda: self._remix(result, gains))
         return notices
 
-    def _no_room(self, result: SegmentResult) -> list[Notice]:
-        """Leave the residual of a segment as it is, and say why."""
-        self._rooms[id(result)] = _Room((), dict.fromkeys(self._settings.replace, ()))
+    def _no_room(self, result: SegmentResult, stems: Sequence[str]) -> list[Notice]:
         clips = [clip.name for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
         message = "No room tone was found, here or in other clips of this media, so the place is not filled."
-        names = map(fill_name, self._settings.replace)
+        names = map(fill_name, stems)
         return [Notice(clip, name, Code.ROOM_TONE_MISSING, message) for name in names for clip in clips]
 
-    def _instead(self) -> list[str]:
-        return sorted(name for name, fill in self._settings.replace.items() if fill.instead)
-
-    def _kept(self, result: SegmentResult) -> Iterator[Block]:
+    def _kept(self, result: SegmentResult, instead: Sequence[str]) -> Iterator[Block]:
         rate, at = self._facts(result).sample_rate, 0
-        spans = [self._rooms[id(result)].active[name] for name in self._instead()]
+        spans = [self._rooms[id(result)].active[name] for name in instead]
         for blocks in self._blocks(result, [RESIDUAL]):
             block = blocks[RESIDUAL]
             gain = np.ones(block.shape[1], np.float32)
@@ -152,24 +175,43 @@ class Derivation:
             mixed = sum(blocks[name].astype(np.float64) * gain for name, gain in gains.items() if gain > 0)
             yield np.asarray(mixed + np.zeros_like(blocks[base], np.float64), np.float32)
 
-    def _add_fill(self, result: SegmentResult, stem: str, fill: Replace, origin: SegmentResult) -> None:
+    def _add_room(self, result: SegmentResult, stem: str, fill: Replace, origin: SegmentResult) -> None:
         made_from = {
             "method": "room",
             "gain_db": fill.gain_db,
-            "instead": fill.instead,
+            "instead": fill.fades_residual,
             "room": origin.files[RESIDUAL].record.audio_sha256,
         }
-        active = self._rooms[id(result)].active[stem] if fill.instead else None
-        self._add(result, fill_name(stem), made_from, lambda: self._fill(result, origin, fill.gain_db, active))
+        active = self._rooms[id(result)].active[stem] if fill.fades_residual else None
+        self._add(result, fill_name(stem), made_from, lambda: self._room(result, origin, fill.gain_db, active))
 
-    def _fill(
+    def _add_file(self, result: SegmentResult, stem: str, fill: Replace) -> None:
+        facts = self._facts(result)
+        file = self._files[fill.path, facts.sample_rate, facts.channels]
+        made_from = {
+            "method": "file",
+            "gain_db": fill.gain_db,
+            "instead": fill.fades_residual,
+            "file": Path(fill.path).name,
+            "file_sha256": file.sha256,
+        }
+        self._add(result, fill_name(stem), made_from, lambda: self._own_file(result, stem, file, fill.gain_db))
+
+    def _own_file(self, result: SegmentResult, stem: str, file: FillFile, gain_db: float) -> Iterator[Block]:
+        spans, length = self._rooms[id(result)].active[stem], result.segment.range.length
+        with _open(result.files[stem]) as removed:
+            for block in file_fill(file, removed, spans, length, gain_db=gain_db, seed=_seed_of(result)):
+                if self._hooks.stopped():
+                    raise Cancelled
+                yield block
+
+    def _room(
         self, result: SegmentResult, origin: SegmentResult, gain_db: float, active: tuple[SampleRange, ...] | None
     ) -> Iterator[Block]:
         with _open(origin.files[RESIDUAL]) as reader:
             tone = learn_room_tone(reader, self._rooms[id(origin)].quiet)
-        seed = int(digest([result.files[RESIDUAL].record.key, result.segment.range.start_sample])[:16], 16)
         gain, at = np.float32(10.0 ** (gain_db / 20)), 0
-        for block in tone.blocks(result.segment.range.length, seed=seed):
+        for block in tone.blocks(result.segment.range.length, seed=_seed_of(result)):
             if self._hooks.stopped():
                 raise Cancelled
             end = at + block.shape[1]
@@ -279,6 +321,11 @@ def _write_file(
     finished = replace(record, audio_sha256=writer.audio_sha256, file=file)
     write_json(sidecar_path(place.path), finished.to_json())
     return FinishedFile(path, finished)
+
+
+def _seed_of(result: SegmentResult) -> int:
+    """Return a seed that depends on the job and the place in the media alone."""
+    return int(digest([result.files[RESIDUAL].record.key, result.segment.range.start_sample])[:16], 16)
 
 
 def _open(file: FinishedFile) -> AudioReader:

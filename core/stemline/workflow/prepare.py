@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, TimeRange
 from stemline.crash_reports import report_crash
 from stemline.errors import Code, EditError, MediaError, StemlineError
+from stemline.fill import check_channels
 from stemline.hosts.base import Host
 from stemline.media import media_facts, source_within
 from stemline.plan import SeparationPlan, plan_separation
@@ -70,6 +71,7 @@ def prepare(
         if clip.source in broken:
             reason = broken[clip.source]
             skipped.append(Skip(clip.name, clip.track, clip.record_range.start, reason.code, str(reason)))
+    _check_fill_files(settings, facts)
     finished = finished_sets(earlier, facts) if earlier else {}
     plan = plan_separation([clip for clip in clips if clip.source in facts], facts, stems, settings.plan, finished)
     skipped += plan.skipped
@@ -78,6 +80,15 @@ def prepare(
         raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
     working = tuple(clip for clip in clips if clip.clip_id in planned)
     return Prepared(working, facts, tuple(stems), plan, tuple(skipped), read.notes)
+
+
+def _check_fill_files(settings: RunSettings, facts: Mapping[MediaSource, MediaFacts]) -> None:
+    """Raise MediaError for a fill file that is missing or does not fit, before any work."""
+    for fill in settings.replace.values():
+        if fill.path:
+            file = media_facts(MediaSource(str(Path(fill.path).absolute())))
+            for media in facts.values():
+                check_channels(file.channels, media.channels, Path(fill.path).name)
 
 
 def _adapt(clip: ClipRange, settings: RunSettings) -> ClipRange:

@@ -17,14 +17,16 @@ MAX_GAIN_DB = 24.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replace:
-    """What takes the place of a removed stem: room tone, learnt where the stem is silent.
+    """What takes the place of a removed stem: room tone, learnt where the stem is silent, or a file.
 
-    The fill is a separate file and track. It is no part of the sum that gives back the mix.
+    The fill is a separate file and track. It is not part of the sum that gives back the mix.
 
     Attributes:
-        instead: Fade the residual down where the stem sounds, so that nothing of the stem is heard; False adds the
-            room tone under the residual throughout.
-        gain_db: Gain of the room tone, at most 24 dB.
+        path: A file with audio; empty for room tone. A file shorter than three seconds is played once on each event,
+            from onset to onset; a longer one is ambience.
+        instead: Fade the residual down where the stem sounds, so that nothing of the stem is heard; False leaves the
+            residual as it is and adds the fill. None is True for room tone and False for a file.
+        gain_db: Gain of the fill, at most 24 dB. At 0 dB a file has the loudness of the removed stem.
 
     Raises:
         UsageError: A gain that is not a number, or above the limit.
@@ -32,15 +34,21 @@ class Replace:
     Examples:
         >>> import stemline
         >>> settings = stemline.Settings(replace={"dialogue": stemline.Replace()})
-        >>> settings.replace["dialogue"].instead
+        >>> settings.replace["dialogue"].fades_residual
         True
     """
 
-    instead: bool = True
+    path: str = ""
+    instead: bool | None = None
     gain_db: float = 0.0
 
     def __post_init__(self) -> None:
         check_gain(self.gain_db, "the gain of a fill")
+
+    @property
+    def fades_residual(self) -> bool:
+        """Whether the residual is faded down where the stem sounds."""
+        return not self.path if self.instead is None else self.instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,17 +43,16 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--replace",
         action="append",
         default=[],
-        metavar="NAME=room",
-        help="add a track with room tone in the place of this stem; may be repeated",
+        metavar="NAME=room|file:PATH",
+        help="add a track with room tone, or with a file, in the place of this stem; may be repeated",
     )
     parser.add_argument(
-        "--replace-gain", type=float, default=0.0, metavar="DB", help="gain of the room tone (default 0)"
+        "--replace-gain", type=float, default=0.0, metavar="DB", help="gain of what takes its place (default 0)"
     )
     parser.add_argument(
         "--replace-mode",
         choices=("instead", "under"),
-        default="instead",
-        help="fade the residual down where the stem is heard (default), or add the room tone under it throughout",
+        help="fade the residual down where the stem is heard (default for room), or keep it (default for file)",
     )
     parser.add_argument(
         "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
@@ -97,8 +96,12 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         overwrite=args.overwrite,
         remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
         replace={
-            parse_replace(argument): stemline.Replace(instead=args.replace_mode == "instead", gain_db=args.replace_gain)
-            for argument in args.replace
+            name: stemline.Replace(
+                path=path,
+                instead=None if args.replace_mode is None else args.replace_mode == "instead",
+                gain_db=args.replace_gain,
+            )
+            for name, path in map(parse_replace, args.replace)
         },
         accept_peaks=args.accept_peaks,
     )
@@ -121,14 +124,16 @@ def parse_remix(argument: str) -> list[tuple[str, float]]:
     return pairs
 
 
-def parse_replace(argument: str) -> str:
-    """Return the stem name of NAME=room. Raises UsageError."""
-    name, _, method = argument.rpartition("=")
-    if not name.strip() or method.strip().lower() != "room":
+def parse_replace(argument: str) -> tuple[str, str]:
+    """Return stem name and path of NAME=room (an empty path) or NAME=file:PATH. Raises UsageError."""
+    name, _, method = argument.partition("=")
+    kind, _, path = method.strip().partition(":")
+    if not name.strip() or (kind.lower(), bool(path)) not in (("room", False), ("file", True)):
         raise stemline.UsageError(
-            f"--replace takes NAME=room, not {argument[:80]!r}.", advice="For example --replace dialogue=room."
+            f"--replace takes NAME=room or NAME=file:PATH, not {argument[:80]!r}.",
+            advice="For example --replace dialogue=room.",
         )
-    return name.strip()
+    return name.strip(), path
 
 
 def parse_stem(argument: str) -> tuple[str, str]:

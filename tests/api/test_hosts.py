@@ -25,11 +25,11 @@ from stemline.hosts import (
     TimeRange,
     registry,
 )
-from stemline.hosts.checks import Check, Status
+from stemline.hosts.description import Check, Status
 from stemline.hosts.registry import host_list
 from stemline.testing import MemoryHost, clip
 from stemline_app.cli import main
-from stemline_app.doctor.hosts import host_checks
+from stemline_app.doctor import host_checks
 
 Announce = Callable[..., None]
 ADVICE = "In Kdenlive 25.04 or later, export the project as OpenTimelineIO."

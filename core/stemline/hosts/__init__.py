@@ -11,8 +11,7 @@ from stemline.hosts.base import (
     WriteOptions,
     Written,
 )
-from stemline.hosts.checks import Check, Status
-from stemline.hosts.description import HostDescription, Installed, Installer
+from stemline.hosts.description import Check, HostDescription, Installed, Installer, Status
 from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOptions, OpenRequest
 
 __all__ = [

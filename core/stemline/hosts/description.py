@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -78,3 +79,23 @@ class Installer(Protocol):
     def uninstall(self) -> Installed:
         """Remove everything that `install` put there. Removing nothing is no error."""
         ...
+
+
+class Status(StrEnum):
+    """How serious a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    """Something does less than it could."""
+    FAIL = "fail"
+    """Stemline does not work as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `message` says what was found and `advice` the one thing to do; it is empty when all is well."""
+
+    name: str
+    status: Status
+    message: str
+    advice: str = ""

@@ -104,9 +104,8 @@ def _add_delivery(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> 
 def run(args: argparse.Namespace) -> int:
     """Read, plan, say what it will take, separate, write, report."""
     from stemline.api.edits import plan_edit
-    from stemline_app.cli.answers import say
-    from stemline_app.cli.output import progress_bar, say_orders
-    from stemline_app.cli.stopping import stop_by_signal
+    from stemline_app.cli.output import progress_bar, say, say_orders
+    from stemline_app.cli.running import stop_by_signal
 
     edit = Path(args.edit).absolute()
     stems, options, settings = _stems(args), _options(args), settings_of(args)
@@ -169,8 +168,7 @@ def _path_pair(text: str) -> tuple[str, str]:
 
 def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None:
     from stemline.workflow.outputs import relative_to
-    from stemline_app.cli.answers import print_json, say, write_line
-    from stemline_app.cli.output import print_results, say_edit_notices
+    from stemline_app.cli.output import print_json, print_results, say, say_edit_notices, write_line
 
     if args.json:
         failed = [{"input": f.clip, **f.to_json()} for f in result.failed]
@@ -197,8 +195,7 @@ def _expectation(planned: Run[Any]) -> str:
 
 def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any]) -> None:
     from stemline.report.build import skip_of
-    from stemline_app.cli.answers import print_json, write_line
-    from stemline_app.cli.output import skip_line
+    from stemline_app.cli.output import print_json, skip_line, write_line
 
     expected, prepared = planned.estimate, planned.plan.prepared
     if args.json:

@@ -7,8 +7,8 @@ import re
 import shutil
 
 from stemline.errors import UsageError
-from stemline_app.cli.answers import size_text, write_json, write_line, write_table
 from stemline_app.cli.options import add_json
+from stemline_app.cli.output import size_text, write_json, write_line, write_table
 
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*$", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}

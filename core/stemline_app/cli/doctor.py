@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stemline_app.cli.answers import write_json, write_table
 from stemline_app.cli.options import add_json
+from stemline_app.cli.output import write_json, write_table
 
 if TYPE_CHECKING:
-    from stemline.hosts.checks import Check
+    from stemline.hosts.description import Check
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Print every finding. Return 1 when something needed does not work."""
-    from stemline.hosts.checks import Status
+    from stemline.hosts.description import Status
     from stemline_app.doctor import all_checks
 
     checks = list(all_checks())

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stemline.errors import Code, SeparationError, StemlineError, UsageError
-from stemline_app.cli.answers import write_json, write_line, write_table
 from stemline_app.cli.options import add_json, add_server
+from stemline_app.cli.output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from stemline.client import Client, Job

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from stemline_app.cli.answers import write_json, write_line, write_table
 from stemline_app.cli.options import add_json, add_server
+from stemline_app.cli.output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
     from stemline.client import Model

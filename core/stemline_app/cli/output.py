@@ -1,22 +1,77 @@
-"""Output of the commands that separate: a table, notes, and a progress bar."""
+"""Output of commands: one JSON object, or text, tables and a progress bar. Imports nothing heavy."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemline import ClipOutcome, Progress, Result, Stem
-from stemline.clips import Skip
-from stemline.workflow.outputs import relative_to
-from stemline.workflow.results import Failure, Notice, RunResult
-from stemline_app.cli.answers import say, visible
-from stemline_bridge.stem_names import asks_to_remove
+import stemline
+from stemline.errors import StemlineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from stemline import ClipOutcome, Progress, Result, Stem
+    from stemline.clips import Skip
+    from stemline.workflow.results import Failure, Notice, RunResult
+
+_SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
+_WIDE = 200
+
+
+def write_json(results: Sequence[Mapping[str, object]], errors: Iterable[tuple[str, StemlineError]] = ()) -> None:
+    """Print the one object of `--json`. Each error comes with the input that it is about."""
+    print_json(results, [{"input": about, **error.to_json()} for about, error in errors])
+
+
+def print_json(results: Sequence[Mapping[str, object]], errors: Sequence[Mapping[str, str]]) -> None:
+    """Print the one object of `--json` with errors as objects, in ASCII: file names may not be valid Unicode."""
+    import json  # here, so that `--help` stays fast
+
+    sys.stdout.write(json.dumps({"version": 1, "results": list(results), "errors": list(errors)}) + "\n")
+    sys.stdout.flush()
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to stdout. Cells are plain text: markup and control characters are shown, not applied."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console = Console()
+    Console(width=console.width if console.is_terminal else _WIDE).print(table)
+
+
+def write_line(text: str) -> None:
+    """Print a line to stdout."""
+    sys.stdout.write(visible(text) + "\n")
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.flush()
+
+
+def visible(text: str) -> str:
+    """Return text with its control characters escaped, so that it cannot control the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size for people: 1500000 gives "1.5 MB"."""
+    value = float(size_bytes)
+    for unit in _SIZE_UNITS[:-1]:
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} {_SIZE_UNITS[-1]}"
 
 
 @contextmanager
@@ -38,9 +93,6 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
             bar.update(task, completed=progress.fraction, description=visible(f"{title}: {progress.stage}"))
 
         yield show
-
-
-_WIDE = 200
 
 
 class _Lines:
@@ -65,13 +117,15 @@ def print_results(results: Sequence[ClipOutcome | Result], folder: Path) -> None
     from rich.table import Table
     from rich.text import Text
 
+    from stemline.workflow.outputs import relative_to
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("clip", "stem", "file"):
         table.add_column(title, overflow="fold")
     for title in ("null dBFS", "speed"):
         table.add_column(title, justify="right", no_wrap=True)
     for clip in results:
-        name = clip.name if isinstance(clip, ClipOutcome) else Path(clip.media).name
+        name = clip.name if isinstance(clip, stemline.ClipOutcome) else Path(clip.media).name
         rows = [(f"{stem.stem}{'' if stem.found else ' (not found)'}", stem.path) for stem in clip.stems]
         rows.append(("residual", clip.residual))
         rows += [(f"{sound} (not in the sum)", path) for sound, path in _derived(clip)]
@@ -83,7 +137,7 @@ def print_results(results: Sequence[ClipOutcome | Result], folder: Path) -> None
 
 
 def _derived(clip: ClipOutcome | Result) -> list[tuple[str, str]]:
-    if isinstance(clip, ClipOutcome):
+    if isinstance(clip, stemline.ClipOutcome):
         return [(sound.name, sound.path) for sound in clip.derived]
     return list(clip.derived.items())
 
@@ -96,6 +150,8 @@ def _speed(clip: ClipOutcome | Result) -> str:
 
 def say_orders(stems: Iterable[Stem]) -> None:
     """Print, for each prompt that asks to remove a sound, which file holds it and which is without it."""
+    from stemline_bridge.stem_names import asks_to_remove
+
     for stem in stems:
         if asks_to_remove(stem.prompt.text):
             say(f"note: {stem.prompt.text!r}: the stem {stem.name} holds that sound, the residual is without it.")

@@ -11,7 +11,7 @@ import stemline
 from stemline_app.cli.options import add_common, parse_span, parse_stem, settings_of
 
 if TYPE_CHECKING:
-    from stemline_app.cli.stopping import Stop
+    from stemline_app.cli.running import Stop
 
 _ENDS_ALL = (stemline.Cancelled, stemline.NoServerError)
 
@@ -49,9 +49,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Separate each file by itself: a file that cannot be used does not stop the others."""
-    from stemline_app.cli.answers import print_json, say
-    from stemline_app.cli.output import print_results, say_notices, say_orders
-    from stemline_app.cli.stopping import stop_by_signal
+    from stemline_app.cli.output import print_json, print_results, say, say_notices, say_orders
+    from stemline_app.cli.running import stop_by_signal
 
     request = _Request(args)
     results: list[stemline.Result] = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from stemline_app.cli.answers import write_json, write_line
 from stemline_app.cli.options import add_json
+from stemline_app.cli.output import write_json, write_line
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

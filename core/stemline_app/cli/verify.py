@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import stemline
-from stemline_app.cli.answers import print_json, say, write_line
 from stemline_app.cli.options import add_json
+from stemline_app.cli.output import print_json, say, write_line
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stemline._version import __version__
 from stemline.extras import install_command
-from stemline.hosts.checks import Check, Status
+from stemline.hosts.description import Check, Status
 
 _CORE = {
     "numpy": "numpy",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stemline import paths
-from stemline.hosts.checks import Check, Status
+from stemline.hosts.description import Check, Status
 
 _GB = 1_000_000_000
 _LITTLE_BYTES = 5 * _GB

@@ -11,7 +11,7 @@ from typing import Any
 
 from stemline import paths
 from stemline.extras import install_command, why_no_panel
-from stemline.hosts.checks import Check, Status
+from stemline.hosts.description import Check, Status
 from stemline_app.install import resolve
 from stemline_bridge import CompanionProcess, ConnectionClosed, HostError, NotInstalled, RemoteError, find_installation
 from stemline_resolve import locations

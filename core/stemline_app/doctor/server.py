@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from stemline import paths
 from stemline._version import __version__
 from stemline.errors import Code, StemlineError
-from stemline.hosts.checks import Check, Status
+from stemline.hosts.description import Check, Status
 
 _CONNECT_TIMEOUT_S = 5.0
 _HOW_TO_REACH = "Start `stemline serve` there or correct the address; without STEMLINE_SERVER a private server is used."

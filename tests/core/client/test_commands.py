@@ -22,10 +22,10 @@ from stemline.client import Client, connect, find_private
 from stemline.client.managed_server import store_limit_bytes
 from stemline.client.run_lock import run_lock
 from stemline.errors import Code, NoServerError, UsageError
-from stemline.hosts.checks import Status
+from stemline.hosts.description import Status
 from stemline_app.cli import cache, doctor, jobs, models, serve, stop
-from stemline_app.cli.answers import size_text, visible
 from stemline_app.cli.cache import parse_size
+from stemline_app.cli.output import size_text, visible
 from stemline_app.doctor.places import place_checks
 from stemline_app.doctor.server import server_checks
 

@@ -18,7 +18,7 @@ from hosts.resolve.desk import stubs
 from hosts.resolve.running import HOST_PYTHON, panel_with_steps
 from stemline import extras, paths
 from stemline.errors import OutputError
-from stemline.hosts.checks import Check
+from stemline.hosts.description import Check
 from stemline_app.cli.main import main
 from stemline_app.doctor import resolve as checks
 from stemline_app.doctor.resolve import resolve_checks

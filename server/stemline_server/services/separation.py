@@ -14,10 +14,10 @@ from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
 from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import JobRecord
+from stemline_server.jobs.specs import check_against_media, check_ids, job_kind, normal_spec
 from stemline_server.jobs.table import Filter, NewJob
 from stemline_server.jobs.worker import engine_prompt
 from stemline_server.pipeline import PIPELINE_VERSION
-from stemline_server.services.specs import check_against_media, check_ids, job_kind, normal_spec
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 

@@ -24,6 +24,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from stemline._version import __version__
 from stemline.errors import Code, OutputError, StemlineError, UsageError
 from stemline.v1 import media_pb2, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2, separation_pb2_grpc
+from stemline_server._futures import result_of
 from stemline_server.config import ServerConfig, Tls
 from stemline_server.engines import registry
 from stemline_server.interceptors import CallGuard
@@ -32,8 +33,9 @@ from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog, EngineSource
 from stemline_server.jobs.devices import available_devices, check_devices
 from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.job_table import JobTable, SqliteJobTable
 from stemline_server.jobs.last_exit import ExitRecord
-from stemline_server.jobs.worker import Worker, Workshop
+from stemline_server.jobs.worker import Worker, WorkerContext
 from stemline_server.services.health import HealthService
 from stemline_server.services.media import MediaService
 from stemline_server.services.models import ModelService
@@ -43,6 +45,7 @@ from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
 from stemline_server.store.disk import full_disk_named
 from stemline_server.store.folder import StateFolder, read_or_make_token
+from stemline_server.store.media_roots import MediaRoots
 from stemline_server.store.registrar import PathRegistrar
 from stemline_server.store.schema import SCHEMA
 from stemline_server.store.sources import SoundOpener
@@ -167,32 +170,39 @@ class Server:
         self._guard = CallGuard(read_or_make_token(self.token_file))
         self._database = Database(folder.database, SCHEMA, table.mend)
         owner = uuid.uuid4().hex
-        self._recover(owner, crashed=crashed)
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)
         self._store.sweep()
-        self._opener = SoundOpener(self._store)
+        self._opener = SoundOpener(self._store, MediaRoots(config.media_roots))
         self._hub = EventHub(loop)
+        jobs = SqliteJobTable(self._database, self._hub.publish)
+        self._recover(jobs, owner, crashed=crashed)
         self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, engines)
-        workshop = Workshop(self._database, self._hub, self._store, self._opener, folder.scratch, owner, engines)
-        workers = [Worker(device, workshop) for device in config.devices or available_devices()]
-        self._board = JobBoard(workshop, workers)
+        context = WorkerContext(
+            jobs=jobs,
+            hub=self._hub,
+            store=self._store,
+            sounds=self._opener,
+            scratch=folder.scratch,
+            owner=owner,
+            engines=engines,
+        )
+        workers = [Worker(device, context) for device in config.devices or available_devices()]
+        self._board = JobBoard(context, workers)
         self._registrar = (
-            PathRegistrar(self._database, self._opener, config.media_roots, folder.write_nonce())
-            if config.media_roots != ()
-            else None
+            PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
         )
         uploads = Uploads(self._store, folder.root / "uploads")
-        self._media = MediaService(self._database, self._store, self._opener, uploads, self._registrar)
-        self._jobs = SeparationService(self._board, self._catalog, self._database)
-        self._models = ModelService(self._board, self._catalog, self._database, self._store, self._media)
+        self._media = MediaService(self._store, self._opener, uploads, self._registrar)
+        self._jobs = SeparationService(self._board, self._catalog, self._store)
+        self._models = ModelService(self._board, self._catalog, self._store, self._media)
         self._health = HealthService(self._catalog)
 
-    def _recover(self, owner: str, *, crashed: bool) -> None:
+    def _recover(self, jobs: JobTable, owner: str, *, crashed: bool) -> None:
         """Take up what the server before this one left, and clear away what no job needs."""
         long_ago_us = media_table.now_us() - _KEPT_DAYS * 86_400_000_000
-        self._database.call(lambda connection: table.recover(connection, owner, crashed=crashed))
-        self._database.call(lambda connection: table.forget_ended_before(connection, long_ago_us))
-        needed = self._database.call(table.waiting_claims)
+        jobs.recover(owner, crashed=crashed).result()
+        jobs.forget_ended_before(long_ago_us).result()
+        needed = jobs.waiting_claims().result()
         for folder in self._folder.scratch.iterdir():
             if folder.name not in needed:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -219,7 +229,7 @@ class Server:
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(_IDLE_CHECK_S, timeout_s))
-            if self._guard.idle_s() >= timeout_s and await self._board.counts() == (0, 0):
+            if self._guard.idle_s() >= timeout_s and await result_of(self._board.jobs.counts()) == (0, 0):
                 _log.info("idle for %g s", timeout_s)
                 return
 

@@ -13,7 +13,7 @@ from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
 from stemline_server.jobs.claims import MAX_PROMPTS, Group, next_group
 from stemline_server.jobs.keys import keys_of
-from stemline_server.jobs.record import JobRecord
+from stemline_server.jobs.record import JobRecord, NewJob, Result
 from stemline_server.store.schema import SCHEMA
 
 MEDIA = "media/" + "a" * 64
@@ -32,7 +32,7 @@ def add(connection: sqlite3.Connection, text: str, seed: int = 0, priority: int 
     spec = pb.SeparationSpec(media=MEDIA, prompt=pb.Prompt(text=text), seed=seed, channels=pb.CHANNEL_POLICY_LINKED)
     keys = keys_of(spec, "noop", "1", 1)
     number = connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
-    new = table.NewJob(request_id or f"request {number}", "", priority, spec, keys, "noop", "1")
+    new = NewJob(request_id or f"request {number}", "", priority, spec, keys, "noop", "1")
     return table.create(connection, new, lambda _: True).job
 
 
@@ -71,7 +71,7 @@ def test_what_runs_already_is_not_run_beside_itself(connection: sqlite3.Connecti
     assert first is not None
     late = add(connection, "a")
     assert next_group(connection, "me") is None
-    table.succeed(connection, table.Result(first.keys[0], stem(), 1.0, "1"))
+    table.succeed(connection, Result(first.keys[0], stem(), 1.0, "1"))
     assert table.get(connection, late.name).state == pb.STATE_SUCCEEDED
 
 
@@ -98,7 +98,7 @@ def test_after_two_deaths_each_runs_alone_and_only_the_deadly_one_fails(connecti
     alone = next_group(connection, "third")
     assert texts(alone) == ["harmless"]
     assert alone is not None
-    table.succeed(connection, table.Result(alone.keys[0], stem(), 1.0, "1"))
+    table.succeed(connection, Result(alone.keys[0], stem(), 1.0, "1"))
     assert texts(next_group(connection, "third")) == ["deadly"]
     table.recover(connection, "fourth", crashed=True)
     assert table.get(connection, harmless.name).state == pb.STATE_SUCCEEDED

@@ -17,6 +17,7 @@ from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
 from stemline_server.jobs.claims import next_group
 from stemline_server.jobs.keys import keys_of
+from stemline_server.jobs.record import NewJob, Result
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 from stemline_server.store.media_table import MediaShape
@@ -38,10 +39,10 @@ def fill(connection: sqlite3.Connection) -> None:
         spec = pb.SeparationSpec(media=media, prompt=pb.Prompt(text="x" * 100), channels=pb.CHANNEL_POLICY_LINKED)
         keys = keys_of(spec, "noop", "1", 1)
         media_table.put(connection, media, MediaShape(48_000, 1, 10), 0)
-        table.create(connection, table.NewJob(f"r{number}", "b", 0, spec, keys, "noop", "1"), lambda _: False)
+        table.create(connection, NewJob(f"r{number}", "b", 0, spec, keys, "noop", "1"), lambda _: False)
         if number < DONE:
             media_table.put(connection, media_name(-number), MediaShape(48_000, 1, 10), 40)
-            table.succeed(connection, table.Result(keys.key, pb.Stem(media=media_name(-number), found=True), 1.0, "1"))
+            table.succeed(connection, Result(keys.key, pb.Stem(media=media_name(-number), found=True), 1.0, "1"))
 
 
 @pytest.fixture(scope="module")

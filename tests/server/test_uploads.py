@@ -119,7 +119,7 @@ def test_a_caller_that_leaves_while_the_upload_begins_sets_no_room_aside(
     tmp_path: Path, database: Database, store: ContentStore
 ) -> None:
     uploads = SlowUploads(store, tmp_path / "uploads")
-    service = MediaService(database, store, SoundOpener(store), uploads, None)
+    service = MediaService(store, SoundOpener(store), uploads, None)
 
     async def header() -> AsyncIterator[pb.UploadMediaRequest]:
         for part in parts(DATA, stop=0):
@@ -183,7 +183,7 @@ def test_a_caller_that_leaves_while_its_sound_is_opened_leaves_no_open_file(
     upload.write(DATA)
     upload.finish()
     opener = SlowOpener(roomy)
-    service = MediaService(database, roomy, opener, uploads, None)
+    service = MediaService(roomy, opener, uploads, None)
 
     async def leave() -> None:
         context: Any = None

@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs.record import JobRecord
-from stemline_server.jobs.table import Filter
+from stemline_server.jobs.record import Filter, JobRecord
 
 
 class Watcher:

@@ -1,4 +1,4 @@
-"""A job as the table holds it, and as the wire shows it."""
+"""The values of the job table: jobs as it holds them and as the wire shows them, requests, results, filters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs.keys import JobKeys
+
+LOCAL_OWNER = "local"
+"""Whom every job belongs to on a server with one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,55 @@ class JobRecord:
         if self.packed_stem is not None:
             job.stem.MergeFromString(self.packed_stem)
         return job
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A checked request to create a job. `spec` is what the caller sent, byte for byte comparable."""
+
+    request_id: str
+    batch_id: str
+    priority: int
+    spec: pb.SeparationSpec
+    keys: JobKeys
+    model: str
+    revision: str
+    kind: pb.JobKind.ValueType = pb.JOB_KIND_SEPARATE
+    owned_by: str = LOCAL_OWNER
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The job that answers a request, and whether the request changed anything."""
+
+    job: JobRecord
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs a caller asks for; empty fields mean any."""
+
+    names: frozenset[str] = frozenset()
+    batch_id: str = ""
+    states: tuple[int, ...] = ()
+
+    def admits(self, job: JobRecord) -> bool:
+        return (
+            (not self.names or job.name in self.names)
+            and (not self.batch_id or job.batch_id == self.batch_id)
+            and (not self.states or job.state in self.states)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a computation gave for one key."""
+
+    key: str
+    stem: pb.Stem
+    engine_s: float
+    revision: str
 
 
 def _timestamp(moment_us: int | None) -> Timestamp | None:

@@ -1,13 +1,17 @@
-"""What callers may ask for, checked before anything else sees it."""
+"""A separation as callers send it: checked, completed, and turned into a task of the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from stemline.clips import SampleRange
 from stemline.errors import Code, InputError, MediaError, UsageError
 from stemline.options import MAX_PRIORITY, MAX_SPANS, QUALITIES
 from stemline.prompts import clean_text
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.engines.base import AudioSource, EnginePrompt
+from stemline_server.pipeline import PipelineTask
 from stemline_server.store.media_table import MediaRow
 from stemline_server.store.names import media_id
 
@@ -17,7 +21,7 @@ _MAX_SAMPLE = 1 << 62
 
 
 def check_ids(request: pb.CreateJobRequest) -> None:
-    """Raises InputError for an id that is missing, too long or not printable ASCII."""
+    """Raise InputError for an id that is missing, too long or not printable ASCII."""
     for name, value, needed in (("request_id", request.request_id, True), ("batch_id", request.batch_id, False)):
         printable = value.isascii() and value.isprintable()
         if not printable or len(value) > _MAX_ID_CHARACTERS or (needed and not value):
@@ -37,7 +41,7 @@ def job_kind(request: pb.CreateJobRequest) -> pb.JobKind.ValueType:
 
 
 def normal_spec(sent: pb.SeparationSpec, default_model: str) -> pb.SeparationSpec:
-    """The spec with every default filled in, so that what means the same is the same. Raises InputError, UsageError."""
+    """Return the spec with every default filled in, so that equal requests are equal. Raises InputError, UsageError."""
     spec = pb.SeparationSpec()
     spec.CopyFrom(sent)
     for name in (spec.media, *spec.subtract):
@@ -68,8 +72,42 @@ def _check_prompt(prompt: pb.Prompt) -> None:
         )
 
 
+def engine_prompt(prompt: pb.Prompt) -> EnginePrompt:
+    """Return the prompt in the engine's terms."""
+    return EnginePrompt(
+        text=prompt.text,
+        plus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.plus),
+        minus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.minus),
+        mask=prompt.mask,
+    )
+
+
+def task_of(specs: Sequence[pb.SeparationSpec], audio: AudioSource, scratch: Path) -> PipelineTask:
+    """Return the task of checked specs that differ in their prompts alone.
+
+    With `normal_spec` and the list in `stemline.identity`, this is all that a new field of the spec touches between
+    the wire and the engine.
+    """
+    spec = specs[0]
+    return PipelineTask(
+        audio=audio,
+        prompts=tuple(engine_prompt(each.prompt) for each in specs),
+        channels="each" if spec.channels == pb.CHANNEL_POLICY_EACH else "linked",
+        seed=spec.seed,
+        origin_sample=spec.origin_sample,
+        quality=spec.quality,
+        scratch=scratch,
+    )
+
+
 def check_against_media(spec: pb.SeparationSpec, known: Mapping[str, MediaRow]) -> None:
-    """Raises MediaError (MEDIA_UNKNOWN), UsageError (spans outside the media), InputError (stems of another shape)."""
+    """Check the spec against the media that it names.
+
+    Raises:
+        MediaError: The server does not hold one of them (MEDIA_UNKNOWN).
+        UsageError: A span lies outside the media.
+        InputError: A stem to subtract has another shape than the media.
+    """
     for name in (spec.media, *spec.subtract):
         if name not in known:
             raise MediaError(

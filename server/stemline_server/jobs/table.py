@@ -9,19 +9,15 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs.keys import JobKeys
-from stemline_server.jobs.record import JobRecord
-from stemline_server.store import media_table
-from stemline_server.store.media_table import MediaRow, now_us
+from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result
+from stemline_server.store.media_table import now_us
 
-LOCAL_OWNER = "local"
-"""Whom every job belongs to on a server with one token."""
+_MAX_QUEUED = 200_000
 MAX_LOST_LEASES = 3  # by crashes of the server
 MAX_KILLS = 20  # by kills of the server that nothing explains
 _SEQUENCE_LEAP = 1_000_000  # past every number that a client of a damaged table may have seen
@@ -29,27 +25,16 @@ _LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 _ENDED_BADLY = (pb.STATE_FAILED, pb.STATE_CANCELLED)
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A checked request to create a job. `spec` is what the caller sent, byte for byte comparable."""
-
-    request_id: str
-    batch_id: str
-    priority: int
-    spec: pb.SeparationSpec
-    keys: JobKeys
-    model: str
-    revision: str
-    kind: pb.JobKind.ValueType = pb.JOB_KIND_SEPARATE
-    owned_by: str = LOCAL_OWNER
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The job that answers a request, and whether the request changed anything."""
-
-    job: JobRecord
-    changed: bool
+def create_all(
+    connection: sqlite3.Connection, requests: Sequence[NewJob], in_store: Callable[[str], bool]
+) -> list[Change]:
+    """Create all of the jobs or, when one is refused, none. Raises SeparationError (QUEUE_FULL), and as `create`."""
+    queued, _ = counts(connection)
+    if queued + len(requests) > _MAX_QUEUED:
+        raise SeparationError(
+            f"The server has {queued} jobs waiting.", code=Code.QUEUE_FULL, advice="Try again when some are done."
+        )
+    return [create(connection, request, in_store) for request in requests]
 
 
 def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> Change:
@@ -71,17 +56,16 @@ def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str]
     return Change(job, changed=False)
 
 
-def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> list[MediaRow]:
-    """Return the stems, as far as they are known, that would answer these requests at once."""
-    found = {}
+def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> list[str]:
+    """Return the names of the stems that would answer these requests at once."""
+    found = set()
     for new in requests:
         row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (new.request_id,)).fetchone()
         for key in {new.keys.key, row["key"]} if row is not None else {new.keys.key}:
             result = connection.execute("SELECT media FROM results WHERE key = ?", (key,)).fetchone()
-            stem = None if result is None else media_table.find(connection, result["media"])
-            if stem is not None:
-                found[stem.name] = stem
-    return list(found.values())
+            if result is not None:
+                found.add(str(result["media"]))
+    return sorted(found)
 
 
 def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
@@ -156,22 +140,6 @@ def get(connection: sqlite3.Connection, name: str) -> JobRecord:
     return JobRecord.of(row)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which jobs a caller asks for; empty fields mean any."""
-
-    names: frozenset[str] = frozenset()
-    batch_id: str = ""
-    states: tuple[int, ...] = ()
-
-    def admits(self, job: JobRecord) -> bool:
-        return (
-            (not self.names or job.name in self.names)
-            and (not self.batch_id or job.batch_id == self.batch_id)
-            and (not self.states or job.state in self.states)
-        )
-
-
 def newest(connection: sqlite3.Connection, wanted: Filter, before_id: int, limit: int) -> list[JobRecord]:
     """A page of jobs, newest first, with ids below `before_id`."""
     conditions, values = ["id < ?"], [str(before_id)]
@@ -238,16 +206,6 @@ def requeue(connection: sqlite3.Connection, jobs: Iterable[JobRecord], *, solo: 
             connection.execute("UPDATE jobs SET owner = '', solo = max(solo, ?) WHERE id = ?", (solo, job.id))
             changed.append(_move(connection, job.id, pb.STATE_QUEUED))
     return changed
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a computation gave for one key."""
-
-    key: str
-    stem: pb.Stem
-    engine_s: float
-    revision: str
 
 
 def succeed(connection: sqlite3.Connection, result: Result) -> list[JobRecord]:

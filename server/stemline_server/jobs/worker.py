@@ -16,21 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines.base import AudioSource, Engine, EnginePrompt
-from stemline_server.jobs import table
+from stemline_server.engines.base import AudioSource, Engine
 from stemline_server.jobs.catalog import EngineSource
-from stemline_server.jobs.claims import Group, next_group
+from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
-from stemline_server.jobs.record import JobRecord
-from stemline_server.pipeline import PipelineTask, separate
-from stemline_server.store import media_table
-from stemline_server.store.content import ContentStore, Draft
-from stemline_server.store.database import Database
+from stemline_server.jobs.job_table import JobTable
+from stemline_server.jobs.record import Result
+from stemline_server.jobs.specs import task_of
+from stemline_server.pipeline import separate
+from stemline_server.store.content import Draft
 from stemline_server.store.disk import full_disk_named
+from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaShape
 from stemline_server.store.sources import Remainder, SoundOpener
 
@@ -39,7 +38,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _RETRY_WAIT_S = 1.0
 
-# What no smaller group would cure.
+# Errors that no smaller group avoids.
 _OF_ALL = frozenset(
     {
         Code.DISK_FULL,
@@ -52,12 +51,22 @@ _OF_ALL = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every worker works with. `owner` is this server process."""
+class WorkerContext:
+    """What every worker works with.
 
-    database: Database
+    Attributes:
+        jobs: The job table.
+        hub: Takes the progress of jobs.
+        store: Takes their stems.
+        sounds: Opens their media.
+        scratch: Folder of the groups that run or were interrupted.
+        owner: This server process, as leases name it.
+        engines: Where engines come from.
+    """
+
+    jobs: JobTable
     hub: EventHub
-    store: ContentStore
+    store: MediaStore
     sounds: SoundOpener
     scratch: Path
     owner: str
@@ -65,12 +74,13 @@ class Workshop:
 
 
 class Worker(threading.Thread):
-    """Everything that touches the engine happens on this thread. It holds one loaded engine at a time."""
+    """The thread of one device. Only it touches the engine, and it holds one loaded engine at a time."""
 
-    def __init__(self, device: str, workshop: Workshop) -> None:
+    def __init__(self, device: str, context: WorkerContext) -> None:
+        """Make the worker of a device ("cpu", "cuda:0")."""
         super().__init__(name=f"worker-{device}", daemon=True)
         self.device = device
-        self._shop = workshop
+        self._context = context
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._control: GroupControl | None = None
@@ -78,22 +88,23 @@ class Worker(threading.Thread):
 
     @property
     def loaded_model(self) -> str:
+        """The id of the model that is loaded, or the empty string."""
         engine = self._engine
         return engine.info.id if engine is not None else ""
 
     def wake(self) -> None:
-        """There may be work."""
+        """Look for work."""
         if self._orders.empty():
             self._orders.put(None)
 
     def stop_group(self, name: str) -> None:
-        """Makes the engine give up that group at its next step, if this worker runs it."""
+        """Make the engine give up that group at its next step, if this worker runs it."""
         control = self._control
         if control is not None and control.group.name == name:
             control.stop()
 
     def stop(self) -> None:
-        """Makes the thread end: what runs goes back to the queue at its next step."""
+        """End the thread. What runs goes back to the queue at its next step."""
         self._stopping.set()
         control = self._control
         if control is not None:
@@ -101,13 +112,15 @@ class Worker(threading.Thread):
         self._orders.put(None)
 
     def load(self, model: str) -> Future[object]:
-        """Brings the model into memory, between groups."""
+        """Bring the model into memory, between groups."""
         return self._order(lambda: self._use(model))
 
     def unload(self, model: str) -> Future[object]:
+        """Drop the model, between groups."""
         return self._order(lambda: self._drop(model))
 
     def run(self) -> None:
+        """Run group after group until `stop`."""
         while not self._stopping.is_set():
             order = self._orders.get()
             try:
@@ -122,7 +135,7 @@ class Worker(threading.Thread):
                 self.wake()
 
     def _work(self) -> None:
-        """Runs group after group until an order comes in or nothing waits."""
+        """Run group after group until an order comes in or no job waits."""
         if self._control is not None:  # the round before could not write down how that group ended
             group = self._control.group
             self._fail(group, _end_unwritten())
@@ -137,27 +150,22 @@ class Worker(threading.Thread):
             if answer.set_running_or_notify_cancel():
                 try:
                     answer.set_result(action())
-                except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the answer
+                except BaseException as error:  # noqa: BLE001 - handed to the waiting caller
                     answer.set_exception(error)
 
         self._orders.put(order)
         return answer
 
     def _claim(self) -> GroupControl | None:
-        """Leases a group. The control is in place before anybody can cancel one of its jobs."""
+        """Lease a group. The control is in place before any caller can cancel one of its jobs."""
         if self._stopping.is_set():
             return None
 
-        def work(connection: sqlite3.Connection) -> GroupControl | None:
-            group = next_group(connection, self._shop.owner)
-            return None if group is None else GroupControl(group, self._shop.hub)
+        def take_on(group: Group) -> None:
+            self._control = GroupControl(group, self._context.hub)
 
-        def after(control: GroupControl | None) -> None:
-            if control is not None:
-                self._control = control
-                self._shop.hub.publish(control.group.jobs)
-
-        control = self._insist(work, after)
+        group = self._retry_until_committed(lambda: self._context.jobs.claim(self._context.owner, take_on))
+        control = self._control if group is not None else None
         if control is not None and self._stopping.is_set():  # told to stop before the control was in place
             control.stop()
         return control
@@ -165,10 +173,10 @@ class Worker(threading.Thread):
     def _run_group(self, control: GroupControl) -> None:
         group = control.group
         try:
-            with full_disk_named(self._shop.scratch):
+            with full_disk_named(self._context.scratch):
                 self._separate(control)
         except Cancelled:
-            self._change(lambda connection: table.requeue(connection, group.jobs, solo=False))
+            self._retry_until_committed(lambda: self._context.jobs.requeue(group.jobs, solo=False))
         except StemlineError as error:
             self._fail(group, error)
         except MemoryError:
@@ -180,33 +188,25 @@ class Worker(threading.Thread):
     def _leave(self, group: Group) -> None:
         self._control = None
         if not self._stopping.is_set():
-            shutil.rmtree(self._shop.scratch / group.name, ignore_errors=True)
+            shutil.rmtree(self._context.scratch / group.name, ignore_errors=True)
 
     def _fail(self, group: Group, error: StemlineError) -> None:
-        """A group that fails as a whole is tried again one by one: the others need not suffer for one prompt."""
+        """Fail the jobs of a group. A group of several is tried again one by one: one prompt may be the cause."""
         if len(group.keys) > 1 and error.code not in _OF_ALL:
-            self._change(lambda connection: table.requeue(connection, group.jobs, solo=True))
+            self._retry_until_committed(lambda: self._context.jobs.requeue(group.jobs, solo=True))
             return
         reason = pb.JobError(reason=error.code, message=error.message, advice=error.advice)
-        self._change(lambda connection: table.fail(connection, group.jobs, reason))
+        self._retry_until_committed(lambda: self._context.jobs.fail(group.jobs, reason))
 
     def _separate(self, control: GroupControl) -> None:
         group = control.group
         specs = [group.first(key).spec for key in group.keys]
         control.stage("loading")
         engine = self._use(group.jobs[0].model)
-        scratch = self._shop.scratch / group.name
+        scratch = self._context.scratch / group.name
         scratch.mkdir(exist_ok=True)
         with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
-            task = PipelineTask(
-                audio=audio,
-                prompts=tuple(engine_prompt(spec.prompt) for spec in specs),
-                channels="each" if specs[0].channels == pb.CHANNEL_POLICY_EACH else "linked",
-                seed=specs[0].seed,
-                origin_sample=specs[0].origin_sample,
-                quality=specs[0].quality,
-                scratch=scratch,
-            )
+            task = task_of(specs, audio, scratch)
             started_s = time.monotonic()
             separate(task, engine, control, drafts)
             share_s = (time.monotonic() - started_s) / len(specs)
@@ -223,36 +223,34 @@ class Worker(threading.Thread):
             warnings=outcome.warnings,
             notes=dict(outcome.finding.notes),
         )
-        result = table.Result(key, stem, engine_s, control.group.first(key).revision)
-        self._change(lambda connection: table.succeed(connection, result))
+        result = Result(key, stem, engine_s, control.group.first(key).revision)
+        self._retry_until_committed(lambda: self._context.jobs.succeed(result))
 
     @contextlib.contextmanager
     def _sound(self, spec: pb.SeparationSpec) -> Iterator[AudioSource]:
-        """The job's sound, less what is to be subtracted."""
+        """Open the job's sound, less what is to be subtracted."""
         with contextlib.ExitStack() as stack:
             sounds = [stack.enter_context(self._open(name)) for name in (spec.media, *spec.subtract)]
             yield Remainder(sounds[0], sounds[1:]) if len(sounds) > 1 else sounds[0]
 
     def _open(self, name: str) -> contextlib.AbstractContextManager[AudioSource]:
-        row, references = self._shop.database.call(
-            lambda connection: (media_table.find(connection, name), media_table.references(connection, name))
-        )
-        if row is None:
+        media = self._context.store.lookup(name).result()
+        if media is None:
             raise MediaError(
                 "The server no longer holds that sound.",
                 code=Code.MEDIA_UNKNOWN,
                 advice="Send it again, or run it again.",
             )
-        return self._shop.sounds.open(row, references)
+        return self._context.sounds.open(media.row, media.references)
 
     @contextlib.contextmanager
     def _drafts(self, audio: AudioSource, count: int) -> Iterator[Sequence[Draft]]:
-        """Files for the stems; whatever is not finished is gone afterwards."""
+        """Make files for the stems. What is not finished is gone afterwards."""
         shape = MediaShape(audio.sample_rate, audio.channels, audio.length_samples)
         with contextlib.ExitStack() as stack:
             drafts = []
             for _ in range(count):
-                drafts.append(Draft(self._shop.store, shape))
+                drafts.append(Draft(self._context.store, shape))
                 stack.callback(drafts[-1].discard)
             yield drafts
 
@@ -261,7 +259,7 @@ class Worker(threading.Thread):
             if self._engine is not None:
                 self._engine.unload()
                 self._engine = None
-            engine = self._shop.engines.create(model)
+            engine = self._context.engines.create(model)
             engine.load(self.device)
             self._engine = engine
         return self._engine
@@ -271,30 +269,18 @@ class Worker(threading.Thread):
             self._engine.unload()
             self._engine = None
 
-    def _change(self, work: Callable[[sqlite3.Connection], list[JobRecord]]) -> None:
-        self._insist(work, after=self._shop.hub.publish)
+    def _retry_until_committed(self, change: Callable[[], Future[T]]) -> T:
+        """Make a change, however long the table can't be written: a full disk or a lock must not lose a job's end.
 
-    def _insist(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None]) -> T:
-        """Commits the work, however long the table cannot be written: a job's end is not lost for a full disk or a
-        lock that another program holds. Not while stopping.
+        Gives up while the worker stops.
         """
         while True:
             try:
-                return self._shop.database.call(work, after)
+                return change().result()
             except (OutputError, sqlite3.OperationalError) as error:
                 _log.warning("the job table cannot be written: %s", error)
                 if self._stopping.wait(_RETRY_WAIT_S):
                     raise
-
-
-def engine_prompt(prompt: pb.Prompt) -> EnginePrompt:
-    """The prompt in the engine's terms."""
-    return EnginePrompt(
-        text=prompt.text,
-        plus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.plus),
-        minus=tuple(SampleRange(span.start_sample, span.end_sample) for span in prompt.minus),
-        mask=prompt.mask,
-    )
 
 
 def _out_of_memory() -> StemlineError:
@@ -314,7 +300,7 @@ def _end_unwritten() -> StemlineError:
 
 
 def _internal(group: Group) -> StemlineError:
-    """Logs the exception being handled under a number that the caller can quote."""
+    """Log the exception being handled under a number that the caller can quote."""
     number = secrets.token_hex(4)
     _log.exception("error %s while running %s", number, ", ".join(job.name for job in group.jobs))
     return StemlineError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -115,14 +115,8 @@ def _estimates(task: PipelineTask, audio: AudioSource, engine: Engine, control: 
     """What the engine says of `audio`, at the media's rate and length: blocks [prompts, channels, n]."""
     rate = engine.info.sample_rate or audio.sample_rate
     shape = (len(task.prompts), audio.channels)
-    request = EngineRequest(
-        audio=audio,
-        prompts=task.prompts,
-        seed=task.seed,
-        origin_sample=task.origin_sample,
-        quality=task.quality,
-        scratch=task.scratch,
-    )
+    given = {field.name: getattr(task, field.name) for field in fields(EngineRequest)}
+    request = EngineRequest(**{**given, "audio": audio})
     if rate == audio.sample_rate:
         blocks: Iterable[Waveform] = _checked(engine.separate(request, control), request)
     else:

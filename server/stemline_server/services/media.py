@@ -17,11 +17,10 @@ from stemline.media import SAMPLE_BYTES, bare_bytes
 from stemline.shared_disk import FileFacts
 from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
+from stemline_server._futures import result_of
 from stemline_server.engines.base import AudioSource
 from stemline_server.services.callers import is_this_machine
-from stemline_server.store import media_table
-from stemline_server.store.content import ContentStore
-from stemline_server.store.database import Database
+from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 from stemline_server.store.registrar import PathRegistrar
@@ -43,14 +42,8 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     """`registrar` None: this server does not share a disk with its callers."""
 
     def __init__(
-        self,
-        database: Database,
-        store: ContentStore,
-        opener: SoundOpener,
-        uploads: Uploads,
-        registrar: PathRegistrar | None,
+        self, store: MediaStore, opener: SoundOpener, uploads: Uploads, registrar: PathRegistrar | None
     ) -> None:
-        self._database = database
         self._store = store
         self._opener = opener
         self._uploads = uploads
@@ -70,13 +63,13 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return str(self._registrar.nonce.path)
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
-        row, references = await self._lookup(request.name)
-        if not await self._blocking(self._store.verify, row):
+        media = await self._lookup(request.name)
+        if not await self._blocking(self._store.verify, media.row):
             try:
-                await self._blocking(still_valid, references)
+                await self._blocking(still_valid, media.references)
             except MediaError as error:  # its files are gone or changed: it has to be brought again
                 raise _unknown(request.name) from error
-        return self._message(row, context, request.nonce)
+        return self._message(media.row, context, request.nonce)
 
     async def RegisterPath(self, request: pb.RegisterPathRequest, context: Context) -> pb.Media:
         if self._registrar is None or not self._may_share(context, request.nonce):
@@ -96,9 +89,9 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         if first is None or not first.HasField("header"):
             raise InputError("An upload begins with its header.", advice="Send the header first.")
         header = _header(first.header)
-        known = await self._database.run(lambda connection: media_table.find(connection, header.name))
-        if known is not None and await self._blocking(self._store.verify, known):
-            return self._message(known, context)
+        known = await result_of(self._store.lookup(header.name))
+        if known is not None and await self._blocking(self._store.verify, known.row):
+            return self._message(known.row, context)
         upload = await self._opened(partial(self._uploads.begin, header), Upload.close)
         try:
             return self._message(await self._receive(upload, request_iterator), context)
@@ -107,23 +100,24 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.Upload:
         media_id(request.name)
-        known = await self._database.run(lambda connection: media_table.find(connection, request.name))
-        if known is not None and await self._blocking(self._store.verify, known):
-            return pb.Upload(name=request.name, committed_size=known.shape.size_bytes)
+        known = await result_of(self._store.lookup(request.name))
+        if known is not None and await self._blocking(self._store.verify, known.row):
+            return pb.Upload(name=request.name, committed_size=known.row.shape.size_bytes)
         return pb.Upload(name=request.name, committed_size=self._uploads.committed_bytes(request.name))
 
     async def DownloadMedia(self, request: pb.DownloadMediaRequest, context: Context) -> AsyncIterator[pb.MediaChunk]:
-        row, references = await self._lookup(request.name)
-        end_sample = request.end_sample or row.shape.length_samples
-        if not 0 <= request.start_sample <= end_sample <= row.shape.length_samples:
+        media = await self._lookup(request.name)
+        shape = media.row.shape
+        end_sample = request.end_sample or shape.length_samples
+        if not 0 <= request.start_sample <= end_sample <= shape.length_samples:
             raise MediaError(
-                f"The media has {row.shape.length_samples} samples.",
+                f"The media has {shape.length_samples} samples.",
                 code=Code.MEDIA_OUT_OF_RANGE,
                 advice="Ask for a range inside it.",
             )
-        step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * row.shape.channels))
+        step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * shape.channels))
         stack = contextlib.ExitStack()
-        opening = partial(stack.enter_context, self._opener.open(row, references))
+        opening = partial(stack.enter_context, self._opener.open(media.row, media.references))
         sound = await self._opened(opening, lambda _: stack.close())
         try:
             for start in range(request.start_sample, end_sample, step):
@@ -133,7 +127,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
 
     async def DeleteMedia(self, request: pb.DeleteMediaRequest, context: Context) -> pb.DeleteMediaResponse:
         await self._lookup(request.name)
-        await self._store.delete(request.name)
+        await result_of(self._store.delete(request.name))
         return pb.DeleteMediaResponse()
 
     async def _opened(self, opening: Callable[[], T], close: Callable[[T], object]) -> T:
@@ -157,15 +151,13 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             await self._blocking(upload.write, part.data)
         return await self._blocking(upload.finish)
 
-    async def _lookup(self, name: str) -> tuple[MediaRow, list[media_table.MediaReference]]:
-        """Raises InputError for what is no media name, MediaError (MEDIA_UNKNOWN)."""
+    async def _lookup(self, name: str) -> KnownMedia:
+        """Return a known sound. Raises InputError for what is no media name, MediaError (MEDIA_UNKNOWN)."""
         media_id(name)
-        row, references = await self._database.run(
-            lambda connection: (media_table.find(connection, name), media_table.references(connection, name))
-        )
-        if row is None:
+        media = await result_of(self._store.lookup(name))
+        if media is None:
             raise _unknown(name)
-        return row, references
+        return media
 
     async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from stemline._version import __version__
 from stemline.v1 import models_pb2 as pb
 from stemline.v1 import models_pb2_grpc
+from stemline_server._futures import result_of
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog, ModelFacts
 from stemline_server.pipeline import PIPELINE_VERSION
 from stemline_server.services.media import MediaService
-from stemline_server.store import media_table
-from stemline_server.store.content import ContentStore
-from stemline_server.store.database import Database
+from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
@@ -26,12 +25,9 @@ if TYPE_CHECKING:
 class ModelService(models_pb2_grpc.ModelServiceServicer):
     """Loading happens on the devices' own threads, between jobs."""
 
-    def __init__(
-        self, board: JobBoard, catalog: Catalog, database: Database, store: ContentStore, media: MediaService
-    ) -> None:
+    def __init__(self, board: JobBoard, catalog: Catalog, store: MediaStore, media: MediaService) -> None:
         self._board = board
         self._catalog = catalog
-        self._database = database
         self._store = store
         self._media = media
         self._started_s = time.monotonic()
@@ -53,14 +49,14 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         return self._message(facts)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.ServerInfo:
-        queued, running = await self._board.counts()
+        queued, running = await result_of(self._board.jobs.counts())
         nonce_path = self._media.nonce_path(context)
         return pb.ServerInfo(
             version=__version__,
             default_model=self._catalog.default_model,
             devices=[worker.device for worker in self._board.workers],
             pipeline_version=PIPELINE_VERSION,
-            store_bytes=await self._database.run(media_table.stored_bytes),
+            store_bytes=await result_of(self._store.stored_bytes()),
             store_limit_bytes=self._store.limit_bytes,
             queued_jobs=queued,
             running_jobs=running,

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 from stemline.errors import Code, InputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
 from stemline.v1 import separation_pb2_grpc
+from stemline_server._futures import result_of
 from stemline_server.engines.base import EngineInfo
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
 from stemline_server.jobs.keys import keys_of
-from stemline_server.jobs.record import JobRecord
-from stemline_server.jobs.specs import check_against_media, check_ids, job_kind, normal_spec
-from stemline_server.jobs.table import Filter, NewJob
-from stemline_server.jobs.worker import engine_prompt
+from stemline_server.jobs.record import Filter, JobRecord, NewJob
+from stemline_server.jobs.specs import check_against_media, check_ids, engine_prompt, job_kind, normal_spec
 from stemline_server.pipeline import PIPELINE_VERSION
-from stemline_server.store import media_table
-from stemline_server.store.database import Database
+from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
@@ -37,10 +35,10 @@ _NEWEST = 1 << 62
 class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
     """Handlers never block: the database, the catalog and the workers have threads of their own."""
 
-    def __init__(self, board: JobBoard, catalog: Catalog, database: Database) -> None:
+    def __init__(self, board: JobBoard, catalog: Catalog, store: MediaStore) -> None:
         self._board = board
         self._catalog = catalog
-        self._database = database
+        self._store = store
         self.draining = False
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
@@ -54,12 +52,12 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         return pb.BatchCreateJobsResponse(jobs=[self._message(job) for job in jobs])
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
-        return self._message(await self._board.get(request.name))
+        return self._message(await result_of(self._board.jobs.get(request.name)))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         size = min(request.page_size, _MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE
         wanted = Filter(batch_id=request.batch_id, states=tuple(request.states))
-        jobs = await self._board.newest(wanted, _page_start(request.page_token), size + 1)
+        jobs = await result_of(self._board.jobs.newest(wanted, _page_start(request.page_token), size + 1))
         token = str(jobs[size - 1].id) if len(jobs) > size else ""
         return pb.ListJobsResponse(jobs=[self._message(job) for job in jobs[:size]], next_page_token=token)
 
@@ -67,27 +65,27 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         return self._message(await self._board.cancel(request.name))
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
-        await self._board.delete(request.name)
+        await result_of(self._board.jobs.delete(request.name))
         return pb.DeleteJobResponse()
 
     async def WaitJob(self, request: pb.WaitJobRequest, context: Context) -> pb.Job:
         timeout_s = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else _MAX_WAIT_S
         with self._board.hub.watch(Filter(names=frozenset({request.name}))) as watcher:
-            job = await self._board.get(request.name)
+            job = await result_of(self._board.jobs.get(request.name))
             try:
                 async with asyncio.timeout(min(max(timeout_s, 0.0), _MAX_WAIT_S)):
                     while not job.ended and await watcher.next_events():
-                        job = await self._board.get(request.name)
+                        job = await result_of(self._board.jobs.get(request.name))
             except TimeoutError:
-                job = await self._board.get(request.name)
+                job = await result_of(self._board.jobs.get(request.name))
         return self._message(job)
 
     async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
         wanted = Filter(names=frozenset(request.names), batch_id=request.batch_id)
-        await self._board.check_known(wanted.names)
+        await result_of(self._board.jobs.check_known(wanted.names))
         with self._board.hub.watch(wanted, request.after_sequence) as watcher:
             sequence = request.after_sequence
-            while page := await self._board.changed_after(wanted.batch_id, sequence, _REPLAY_PAGE):
+            while page := await result_of(self._board.jobs.changed_after(wanted.batch_id, sequence, _REPLAY_PAGE)):
                 for job in page:
                     if wanted.admits(job):
                         yield pb.JobEvent(sequence=job.sequence, job=self._message(job))
@@ -108,7 +106,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             job_kind(request)
             specs.append(normal_spec(request.spec, self._catalog.default_model))
         names = {name for spec in specs for name in (spec.media, *spec.subtract)}
-        known = await self._database.run(lambda connection: media_table.find_many(connection, names))
+        known = await result_of(self._store.known(names))
         for spec in specs:
             check_against_media(spec, known)
         models = await self._admit(specs)

@@ -8,17 +8,20 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, OutputError
 from stemline.media import MediaHasher, bare_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 from stemline_server.store.disk import disk_full, full_disk_named
-from stemline_server.store.media_table import MediaRow, MediaShape
+from stemline_server.store.media_store import KnownMedia, MediaStore
+from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
 _log = logging.getLogger(__name__)
@@ -156,16 +159,47 @@ class ContentStore:
         else:
             self._reserved_bytes += size_bytes
 
-    async def delete(self, name: str) -> None:
-        """Forgets that sound and every reference to it. Raises InputError when a job needs it."""
+    def lookup(self, name: str) -> Future[KnownMedia | None]:
+        """See `MediaStore`."""
 
-        def work(connection: sqlite3.Connection) -> list[str]:
+        def work(connection: sqlite3.Connection) -> KnownMedia | None:
+            row = media_table.find(connection, name)
+            return None if row is None else KnownMedia(row, tuple(media_table.references(connection, name)))
+
+        return self._database.submit(work)
+
+    def known(self, names: Iterable[str]) -> Future[dict[str, MediaRow]]:
+        """See `MediaStore`."""
+        return self._database.submit(lambda connection: media_table.find_many(connection, set(names)))
+
+    def find_reference(self, source: MediaSource, wanted: SampleRange, identity: str) -> Future[MediaRow | None]:
+        """See `MediaStore`."""
+        return self._database.submit(
+            lambda connection: media_table.find_reference(connection, source, wanted, identity)
+        )
+
+    def keep_reference(self, name: str, shape: MediaShape, reference: MediaReference) -> Future[MediaRow]:
+        """See `MediaStore`."""
+
+        def work(connection: sqlite3.Connection) -> MediaRow:
+            media_table.put_reference(connection, name, reference)
+            return media_table.put(connection, name, shape, 0)
+
+        return self._database.submit(work)
+
+    def delete(self, name: str) -> Future[None]:
+        """See `MediaStore`."""
+
+        def work(connection: sqlite3.Connection) -> None:
             if media_table.is_pinned(connection, name):
                 raise InputError("A job that has not ended needs that media.", advice="Cancel the job first.")
             media_table.forget(connection, name)
-            return [name]
 
-        await self._database.run(work, after=self._unlink)
+        return self._database.submit(work, lambda _: self._unlink([name]))
+
+    def stored_bytes(self) -> Future[int]:
+        """See `MediaStore`."""
+        return self._database.submit(media_table.stored_bytes)
 
     def _is_short(self, connection: sqlite3.Connection, size_bytes: int) -> bool:
         try:
@@ -236,7 +270,7 @@ class ContentStore:
 class Draft:
     """A stem being written, from one thread: blocks in, then `close` for its name; `discard` in any case."""
 
-    def __init__(self, store: ContentStore, shape: MediaShape) -> None:
+    def __init__(self, store: MediaStore, shape: MediaShape) -> None:
         self._store = store
         self._shape = shape
         self._hasher = MediaHasher(shape.sample_rate, shape.channels)

@@ -1,36 +1,35 @@
-"""Files of this machine made known as media without a copy: hashed once, recognised ever after."""
+"""Makes files of this machine known as media without a copy; a range is hashed once."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError
 from stemline.media import MAX_PEAK, MediaHasher
 from stemline.shared_disk import FileFacts, file_facts
-from stemline_server.store import media_table
-from stemline_server.store.database import Database
+from stemline_server._futures import result_of
 from stemline_server.store.folder import DiskNonce
+from stemline_server.store.media_roots import file_identity
+from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
-from stemline_server.store.sources import SoundOpener, file_identity
+from stemline_server.store.sources import SoundOpener
 
 _BLOCK_SAMPLES = 1 << 17
+_MAX_CHANNELS = 64
 
 
 class PathRegistrar:
-    """`roots` None: every file that this user can read; else only what lies under one of them, links resolved."""
+    """Makes ranges of files known as media, where the opener's media roots admit them."""
 
-    def __init__(self, database: Database, opener: SoundOpener, roots: Sequence[Path] | None, nonce: DiskNonce) -> None:
+    def __init__(self, store: MediaStore, opener: SoundOpener, nonce: DiskNonce) -> None:
+        """Keep what is registered in `store`; `nonce` proves to the server that a caller shares its disk."""
         self.nonce = nonce
-        self._database = database
+        self._store = store
         self._opener = opener
-        self._roots = None if roots is None else tuple(root.resolve() for root in roots)
         self._threads = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2), thread_name_prefix="hash")
 
     async def register(
@@ -55,9 +54,7 @@ class PathRegistrar:
         """
         loop = asyncio.get_running_loop()
         identity = await loop.run_in_executor(self._threads, self._admit, source, wanted, seen)
-        known = await self._database.run(
-            lambda connection: media_table.find_reference(connection, source, wanted, identity)
-        )
+        known = await result_of(self._store.find_reference(source, wanted, identity))
         if known is not None:
             return known
         gone = threading.Event()
@@ -68,13 +65,11 @@ class PathRegistrar:
         finally:
             gone.set()
 
-        def keep(connection: sqlite3.Connection) -> MediaRow:
-            media_table.put_reference(connection, name, reference)
-            return media_table.put(connection, name, shape, 0)
-
-        return await self._database.run(keep)
+        return await result_of(self._store.keep_reference(name, shape, reference))
 
     def close(self) -> None:
+        """Stop hashing, and close the files that are kept open."""
+        self._opener.roots.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _admit(self, source: MediaSource, wanted: SampleRange, seen: FileFacts | None) -> str:
@@ -82,14 +77,9 @@ class PathRegistrar:
             raise InputError("The path of a media file must be absolute.", advice="Give the whole path.")
         if wanted.length <= 0 or wanted.start_sample < 0:
             raise MediaError("The range holds no sample.", code=Code.MEDIA_EMPTY, advice="Give an end after the start.")
-        if self._roots is not None:
-            resolved = Path(source.path).resolve()
-            if not any(resolved.is_relative_to(root) for root in self._roots):
-                raise InputError(
-                    "The server may not read that path.",
-                    code=Code.PATH_NOT_ALLOWED,
-                    advice="Start it with --media-root for that folder, or let the client send the sound.",
-                )
+        if len(source.channels) > _MAX_CHANNELS:
+            raise InputError(f"At most {_MAX_CHANNELS} channels can be chosen.", advice="Choose fewer.")
+        self._opener.roots.check(source.path)
         if seen is not None:
             _check_same_file(source.path, seen)
         return file_identity(source.path)

@@ -1,58 +1,80 @@
-"""Media of the store as the engine side reads them: [channels, samples] of finite float32, any range."""
+"""Media of the store as engines read them: [channels, samples] of finite float32, any range."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from stemline.clips import SampleRange
 from stemline.errors import Code, MediaError
-from stemline.media import AudioReader, BareFile, open_audio, read_bare
+from stemline.media import AudioReader, open_audio, read_bare
 from stemline_server.engines.base import AudioSource, Waveform
-from stemline_server.store.content import ContentStore
+from stemline_server.store.media_roots import MediaRoots, file_identity
+from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
 
 
 class StoredSound:
-    """A file of bare samples."""
+    """A file of bare samples. Pickling keeps the path: the copy opens the file again."""
 
-    def __init__(self, file: BareFile, shape: MediaShape) -> None:
-        self._file = file
+    def __init__(self, path: Path, shape: MediaShape) -> None:
+        """Open the file at `path`, which holds a sound of that shape. Raises OSError."""
+        self._path = path
+        self._shape = shape
+        self._file = path.open("rb")
         self.sample_rate = shape.sample_rate
         self.channels = shape.channels
         self.length_samples = shape.length_samples
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
-        """[channels, end-start]. Raises MediaError when the file is shorter than it was."""
+        """Return [channels, end-start]. Raises MediaError when the file is shorter than it was."""
         block = read_bare(self._file, start_sample, self.channels, end_sample - start_sample)
         if block is None:
-            raise MediaError("A sound in the server's store is damaged.", advice="Run it again: it will be made anew.")
+            raise MediaError("A sound in the server's store is damaged.", advice="Run it again to compute it again.")
         return _finite(block)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __reduce__(self) -> tuple[type[StoredSound], tuple[Path, MediaShape]]:
+        """Return how a copy is made."""
+        return StoredSound, (self._path, self._shape)
 
 
 class ReferredSound:
-    """A range of a file that belongs to somebody else."""
+    """A range of a file outside the store. Pickling keeps the reference: the copy opens the file again."""
 
-    def __init__(self, reader: AudioReader, wanted: SampleRange) -> None:
-        self._reader = reader
-        self._start_sample = wanted.start_sample
-        self.sample_rate = reader.sample_rate
-        self.channels = reader.channels
-        self.length_samples = wanted.length
+    def __init__(self, reference: MediaReference) -> None:
+        """Open the range that `reference` names. Raises MediaError."""
+        self._reference = reference
+        self._reader: AudioReader = open_audio(reference.source)
+        self._start_sample = reference.range.start_sample
+        self.sample_rate = self._reader.sample_rate
+        self.channels = self._reader.channels
+        self.length_samples = reference.range.length
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
-        """[channels, end-start], counted from the start of the range."""
+        """Return [channels, end-start], counted from the start of the range."""
         return _finite(self._reader.read(self._start_sample + start_sample, self._start_sample + end_sample))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def __reduce__(self) -> tuple[type[ReferredSound], tuple[MediaReference]]:
+        """Return how a copy is made."""
+        return ReferredSound, (self._reference,)
 
 
 class Remainder:
-    """A sound less others of the same shape: what a chain of prompts has left over."""
+    """A sound less other sounds of the same shape, as the next prompt of a chain gets it."""
 
     def __init__(self, sound: AudioSource, taken: Sequence[AudioSource]) -> None:
+        """Take `taken` off `sound`."""
         self._sound = sound
         self._taken = tuple(taken)
         self.sample_rate = sound.sample_rate
@@ -60,6 +82,7 @@ class Remainder:
         self.length_samples = sound.length_samples
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
+        """Return [channels, end-start]."""
         rest = self._sound.read(start_sample, end_sample).copy()
         for stem in self._taken:
             rest -= stem.read(start_sample, end_sample)
@@ -69,43 +92,55 @@ class Remainder:
 class SoundOpener:
     """Opens any known media, from the store or from a file that still is what it was."""
 
-    def __init__(self, store: ContentStore) -> None:
+    def __init__(self, store: MediaStore, roots: MediaRoots | None = None) -> None:
+        """Open media of `store`, and files that `roots` admits (None: all)."""
         self._store = store
+        self.roots = roots or MediaRoots(None)
 
     @contextlib.contextmanager
     def open(self, row: MediaRow, references: Sequence[MediaReference]) -> Iterator[AudioSource]:
         """Open the sound for a thread, which waits while a stored file is verified.
 
         Raises:
+            InputError: The file lies outside the media roots now (PATH_NOT_ALLOWED).
             MediaError: No copy of the sound is left (MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNKNOWN).
         """
         if self._store.verify(row):
-            with self._store.path(row.name).open("rb") as file:
-                yield StoredSound(file, row.shape)
+            with contextlib.closing(StoredSound(self._store.path(row.name), row.shape)) as stored:
+                yield stored
             return
-        reference = still_valid(references)
-        with open_audio(reference.source) as reader:
-            yield ReferredSound(reader, reference.range)
+        with (
+            self._checked(still_valid(references)) as reference,
+            contextlib.closing(ReferredSound(reference)) as sound,
+        ):
+            yield sound
 
-    def reader(
-        self, reference: MediaReference, *, max_peak: float | None = None
-    ) -> contextlib.AbstractContextManager[AudioReader]:
-        return open_audio(reference.source, max_peak=max_peak)
+    @contextlib.contextmanager
+    def reader(self, reference: MediaReference, *, max_peak: float | None = None) -> Iterator[AudioReader]:
+        """Open all of the sound that a range is part of, from the file of the reference's identity.
 
+        Raises:
+            InputError: The file lies outside the media roots (PATH_NOT_ALLOWED).
+            MediaError: The file can't be read, was changed, or has a sample above `max_peak` (MEDIA_PEAK_TOO_HIGH).
+        """
+        with self._checked(reference) as checked, open_audio(checked.source, max_peak=max_peak) as reader:
+            yield reader
 
-def file_identity(path: str) -> str:
-    """What tells one content of a file from another without reading it. Raises MediaError for what is no file."""
-    try:
-        facts = os.stat(path)  # noqa: PTH116 - a caller's own spelling of the path is kept
-    except (OSError, ValueError) as error:
-        raise MediaError(f"There is no file {path!r}.", code=Code.MEDIA_MISSING, advice="Relink the clip.") from error
-    if not stat.S_ISREG(facts.st_mode):
-        raise MediaError(f"{path!r} is not a file.", code=Code.MEDIA_UNREADABLE, advice="Give a media file.")
-    return f"{facts.st_size}:{facts.st_mtime_ns}:{facts.st_dev}:{facts.st_ino}"
+    @contextlib.contextmanager
+    def _checked(self, reference: MediaReference) -> Iterator[MediaReference]:
+        """Yield the reference with a path that leads to the file of its identity, and to no other."""
+        with self.roots.opened(reference.source.path) as path:
+            if file_identity(path) != reference.identity:
+                raise _changed(reference.source.path)
+            yield replace(reference, source=replace(reference.source, path=path))
 
 
 def still_valid(references: Sequence[MediaReference]) -> MediaReference:
-    """The first reference whose file is the one that was hashed."""
+    """Return the first reference whose file is the one that was hashed.
+
+    Raises:
+        MediaError: There is none (MEDIA_UNKNOWN, MEDIA_MISSING, MEDIA_CHANGED).
+    """
     for reference in references:
         with contextlib.suppress(MediaError):
             if file_identity(reference.source.path) == reference.identity:
@@ -115,11 +150,11 @@ def still_valid(references: Sequence[MediaReference]) -> MediaReference:
             "The server no longer holds that sound.", code=Code.MEDIA_UNKNOWN, advice="Send it again, or run it again."
         )
     file_identity(references[0].source.path)
-    raise MediaError(
-        f"{references[0].source.path!r} was changed after it was registered.",
-        code=Code.MEDIA_CHANGED,
-        advice="Run it again.",
-    )
+    raise _changed(references[0].source.path)
+
+
+def _changed(path: str) -> MediaError:
+    return MediaError(f"{path!r} was changed after it was registered.", code=Code.MEDIA_CHANGED, advice="Run it again.")
 
 
 def _finite(block: Waveform) -> Waveform:

@@ -12,8 +12,8 @@ from typing import IO
 
 from stemline.errors import Code, InputError
 from stemline.media import MediaHasher
-from stemline_server.store.content import ContentStore
 from stemline_server.store.disk import full_disk_named
+from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
 
@@ -63,7 +63,7 @@ class Uploads:
     may drop abandoned parts.
     """
 
-    def __init__(self, store: ContentStore, folder: Path) -> None:
+    def __init__(self, store: MediaStore, folder: Path) -> None:
         self._store = store
         self._folder = folder
         self._folder.mkdir(mode=0o700, exist_ok=True)

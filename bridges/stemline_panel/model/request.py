@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOpt
 from stemline.prompts import StemRequest
 from stemline.workflow import Progress, RunResult, RunSettings
 from stemline_panel.i18n import translate
+from stemline_panel.model.digest import stable_digest
 from stemline_panel.model.formatting import join_names
 
 MIX = "mix"
@@ -48,8 +48,8 @@ class RunRequest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the whole request, clips included; equal only for equal requests."""
-        return hashlib.sha256(json.dumps(to_wire(self), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the whole request, clips included; equal only for equal requests. It names files on disk."""
+        return stable_digest(self)
 
     def as_job(self) -> str:
         """Return the `separate` call of the host protocol for this request, as JSON."""

@@ -14,6 +14,8 @@ from stemline.workflow import Progress, RunResult
 from stemline_panel.i18n import translate
 from stemline_panel.model.request import RunOutcome, RunRequest
 
+_WHOLE_SECONDS_FROM = 10
+
 
 class ItemState(StrEnum):
     """How far a run is. INTERRUPTED: an earlier panel ended before it did."""
@@ -106,7 +108,10 @@ class QueueItem:
 
     def _done_status(self, outcome: RunOutcome, result: RunResult) -> str:
         reused = bool(result.clips) and all(clip.reused for clip in result.clips)
-        done = translate("QueueItem", "done in {seconds:.0f} s").format(seconds=result.elapsed_s)
+        done = translate("QueueItem", "done in {seconds} s")
+        done = done.format(
+            seconds=f"{result.elapsed_s:.1f}" if result.elapsed_s < _WHOLE_SECONDS_FROM else round(result.elapsed_s)
+        )
         parts = [translate("QueueItem", "earlier stems reused") if reused else done]
         for count, text in (
             (len(outcome.refused), translate("QueueItem", "{count} not understood")),

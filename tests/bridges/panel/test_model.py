@@ -32,7 +32,7 @@ from stemline_panel.model.queue import AppliedResult, ItemState, RunQueue
 from stemline_panel.model.request import audition_range
 from stemline_panel.model.session import Action, Session, Verb, describe_apply
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
-from stemline_panel.model.shortcuts import SHORTCUTS
+from stemline_panel.model.shortcuts import SHORTCUTS, LayerShortcut
 from stemline_panel.model.stems import StemList
 
 TIMES = st.fractions(0, 100, max_denominator=48000)
@@ -309,3 +309,11 @@ def test_no_key_has_two_actions() -> None:
     keys = [key for short in SHORTCUTS for key in short.keys]
     assert len(keys) == len(set(keys))
     assert len({short.action for short in SHORTCUTS}) == len(SHORTCUTS)
+
+
+def test_the_manual_lists_every_shortcut() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "panel.md").read_text(encoding="utf-8")
+    for shortcut in SHORTCUTS:
+        if not isinstance(shortcut, LayerShortcut):
+            keys = ", ".join(f"`{key}`" for key in shortcut.keys)
+            assert f"| {keys} | {shortcut.label} |" in manual

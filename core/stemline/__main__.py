@@ -1,4 +1,4 @@
-"""`python -m stemline`"""
+"""Run the command line: `python -m stemline`."""
 
 import sys
 

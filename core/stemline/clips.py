@@ -1,4 +1,4 @@
-"""The nouns of an edit, as every host gives them and every part of the core passes them on. All are plain values."""
+"""Values of an edit, as every host gives them: ranges, media, clips, stem tracks."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ class SampleRange:
 
     @property
     def length(self) -> int:
+        """Number of samples."""
         return self.end_sample - self.start_sample
 
     def contains(self, other: SampleRange) -> bool:
+        """Return whether the other range lies in this one."""
         return self.start_sample <= other.start_sample and other.end_sample <= self.end_sample
 
     def intersect(self, other: SampleRange) -> SampleRange:
-        """What both hold; empty (length 0) where they do not meet."""
+        """Return the common range; its length is 0 if there is none."""
         start = max(self.start_sample, other.start_sample)
         return SampleRange(start, max(start, min(self.end_sample, other.end_sample)))
 
     def shift(self, samples: int) -> SampleRange:
+        """Return the range moved by a number of samples."""
         return SampleRange(self.start_sample + samples, self.end_sample + samples)
 
 
@@ -46,18 +49,23 @@ class TimeRange:
 
     @property
     def duration(self) -> Fraction:
+        """Length in seconds."""
         return self.end - self.start
 
     def overlaps(self, other: TimeRange) -> bool:
+        """Return whether the two ranges have a common part."""
         return self.start < other.end and other.start < self.end
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class MediaSource:
-    """Which sound of which file: an absolute path, the n-th audio stream, and of that the channels (empty: all of
-    them).
+    """A sound of a media file.
 
-    `mono` asks for the fold-down of those channels (their mean) instead of the channels themselves.
+    Attributes:
+        path: Absolute path of the file.
+        stream: Number of the audio stream.
+        channels: Channels of the stream; empty for all.
+        mono: Whether to fold these channels down to their mean.
     """
 
     path: str
@@ -99,7 +107,7 @@ class MediaFacts:
     stretches: tuple[Stretch, ...] = ()
 
     def channels_of(self, source: MediaSource) -> tuple[int, ...]:
-        """The channels of the stream that the source takes, by number."""
+        """Return the numbers of the stream's channels that the source takes."""
         return source.channels or tuple(range(self.stream_channels or self.channels))
 
 
@@ -125,7 +133,7 @@ class ClipRange:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something of the edit that is not separated, and why. `record_start` is in seconds of the host's timeline."""
+    """A part of the edit that is not separated, and why. `record_start` is in seconds of the host's timeline."""
 
     clip: str
     track: str
@@ -155,7 +163,7 @@ class StemClip:
 
 @dataclass(frozen=True, slots=True)
 class StemTrack:
-    """A new track: one stem of one source track. `lane` counts up from 0 where clips of that track overlap in time."""
+    """A new track: one stem of one source track. `lane` counts from 0 where clips of that track overlap in time."""
 
     name: str
     stem: str

@@ -1,4 +1,4 @@
-"""Stemline's extras: the command that adds one to this very installation, and whether the panel's is there."""
+"""Optional parts of the installation: how to add one, and whether the panel's is installed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ _LOADING_S = 60.0
 
 
 def install_command(extra: str) -> str:
-    """What to run in a terminal: this Python's pip, and the place that this Stemline was installed from."""
+    """Return the command that adds an extra to this installation, with its Python and its source."""
     return f"{sys.executable} -m pip install {_source(extra)}"
 
 
 def why_no_panel() -> str:
-    """Empty where the panel's packages load, else what Python says of them. Tried in a process of its own: a broken
-    Qt ends the one that loads it."""
+    """Return why the packages of the panel do not load; empty if they load.
+
+    This is tried in a process of its own, because a broken Qt ends the process that loads it.
+    """
     try:
         tried = subprocess.run(
             [sys.executable, "-c", "import stemline_panel.app"],
@@ -40,7 +42,7 @@ def why_no_panel() -> str:
 
 
 def _source(extra: str) -> str:
-    """Pip notes the folder of what was installed from one (PEP 610); what came from an index has its name alone."""
+    """Return what pip installs. It records the folder of an installation from a folder (PEP 610)."""
     try:
         noted = json.loads(metadata.distribution("stemline").read_text("direct_url.json") or "{}")
         url = urlsplit(noted.get("url", ""))

@@ -18,7 +18,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def try_lock(file: IO[bytes]) -> bool:
-        """Holds `file` until it is closed; False when another process holds it."""
+        """Lock `file` until it is closed. Return False if another process has locked it."""
         file.seek(0)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -31,14 +31,14 @@ if sys.platform == "win32":
         while True:
             try:
                 msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError:  # gives up by itself after ten seconds
+            except OSError:  # msvcrt gives up after ten seconds
                 continue
             return
 else:
     import fcntl
 
     def try_lock(file: IO[bytes]) -> bool:
-        """Holds `file` until it is closed; False when another process holds it."""
+        """Lock `file` until it is closed. Return False if another process has locked it."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -51,14 +51,14 @@ else:
 
 @contextlib.contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Waits until no other process holds `path`, and holds it meanwhile. The file stays; closing it lets go."""
+    """Wait until no other process holds `path`, and hold it for as long as the block runs. The file is not deleted."""
     with path.open("ab") as file:
         _lock(file)
         yield
 
 
 def lock_of(place: Path) -> Path:
-    """The file to lock for a place, the same for every process of this user. Raises OutputError."""
+    """Return the lock file for a place, the same for every process of this user. Raises OutputError."""
     folder = cache_dir() / "locks"
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def lock_of(place: Path) -> Path:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of that id exists. It may be another one by now: ids are used again."""
+    """Return whether a process with that id exists. It may be another one: ids are reused."""
     if pid <= 0:
         return False
     if sys.platform == "win32":
@@ -82,7 +82,7 @@ def is_alive(pid: int) -> bool:
 
 @contextlib.contextmanager
 def lock_state(state: Path) -> Iterator[bool]:
-    """Holds the lock of a server's state folder, so that no server starts there; gives False where one runs."""
+    """Hold the lock of a server's state folder, so that no server starts there. Gives False where one runs."""
     try:
         handle = (state / "lock").open("ab")
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def lock_state(state: Path) -> Iterator[bool]:
 if sys.platform == "win32":
 
     def _is_alive_on_windows(pid: int) -> bool:
-        """os.kill(pid, 0) would end the process there."""
+        """Return whether the process exists; os.kill(pid, 0) would end it on Windows."""
         synchronize, wait_timeout = 0x00100000, 0x00000102
         kernel = ctypes.windll.kernel32
         handle = kernel.OpenProcess(synchronize, False, pid)

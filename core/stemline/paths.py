@@ -1,4 +1,4 @@
-"""Where Stemline keeps what it makes for itself. Every place can be moved by an environment variable."""
+"""Folders for Stemline's own files. Each can be moved by an environment variable."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def _place(variable: str, default: Path) -> Path:
 
 
 def cache_dir() -> Path:
-    """What can be made again: stems by content, decoded sound, the private server's state (`STEMLINE_CACHE`)."""
+    """Return the folder for what can be made again: stems, decoded sound, private servers (`STEMLINE_CACHE`)."""
     return _place("STEMLINE_CACHE", platformdirs.user_cache_path("stemline"))
 
 
 def models_dir() -> Path:
-    """Weights that the user holds (`STEMLINE_MODELS`)."""
+    """Return the folder for weights (`STEMLINE_MODELS`)."""
     return _place("STEMLINE_MODELS", platformdirs.user_data_path("stemline") / "models")
 
 
 def home_dir() -> Path:
-    """What host programs look up to find Stemline: the record of where it is installed (`STEMLINE_HOME`)."""
+    """Return the folder in which host programs find the record of this installation (`STEMLINE_HOME`)."""
     return _place("STEMLINE_HOME", platformdirs.user_data_path("stemline"))
 
 
 def server_state_dir(version: str) -> Path:
-    """The private server of one version. Versions live beside each other."""
+    """Return the state folder of the private server of one version."""
     return cache_dir() / f"server-{version}"

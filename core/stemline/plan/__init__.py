@@ -1,4 +1,4 @@
-"""From clip ranges to work, and from finished work to tracks: pure functions, no I/O."""
+"""Plan a separation and place its stems: pure functions without input or output."""
 
 from stemline.plan.file_names import plain_part, safe_part, stem_file_name
 from stemline.plan.placement import PlacedStem, TrackOptions, place_stems

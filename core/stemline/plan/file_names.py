@@ -1,4 +1,4 @@
-"""Names of stem files: readable, unique over a whole edit, safe on every file system."""
+"""Names of stem files: readable, unique in an edit, valid on every file system."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _RESERVED = frozenset(
 
 
 def safe_part(text: str, limit: int = 48) -> str:
-    """`text` as part of a file name: letters of any script, digits, `.`, `-`, `_`; never empty, hidden or a device
-    name.
+    """Return `text` as part of a file name: letters of any script, digits, `.`, `-` and `_`.
+
+    It is never empty, hidden or the name of a device.
     """
     runs = groupby(unicodedata.normalize("NFC", text), lambda sign: is_letter(sign) or sign in "_.-")
     part = "".join("".join(signs) if safe else "-" for safe, signs in runs).strip("-. ")
@@ -33,7 +34,7 @@ def safe_part(text: str, limit: int = 48) -> str:
 
 
 def plain_part(text: str, limit: int = 160) -> str:
-    """`text` as it stands, but for what some file system forbids; never empty, hidden or a device name."""
+    """Return `text` without what any file system forbids. It is never empty, hidden or the name of a device."""
     part = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", text).encode(errors="replace").decode())
     while len(part.encode()) > limit:
         part = part[:-1]
@@ -42,9 +43,9 @@ def plain_part(text: str, limit: int = 160) -> str:
 
 
 def stem_file_name(stem: str, source: MediaSource, start_sample: int, facts: MediaFacts, digest: str) -> str:
-    """`<stem>_<source>_<tcin>_<hash8>`, without extension.
+    """Return `<stem>_<source>_<tcin>_<hash8>` without suffix.
 
-    tcin is the source timecode of the file's first sample, digits only.
+    `tcin` is the digits of the source timecode of the file's first sample.
     """
     rate = facts.frame_rate or Fraction(25)
     position = (facts.timecode_sample + start_sample) / facts.sample_rate

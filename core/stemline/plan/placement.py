@@ -1,4 +1,4 @@
-"""Where finished stems go: the same record positions as their originals, on new tracks."""
+"""Place finished stems on new tracks, at the record positions of their clips."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLAY_RESIDUAL = "residual"
 
 @dataclass(frozen=True, slots=True)
 class PlacedStem:
-    """A finished file of one stem for one clip. `range` is what it holds of the media."""
+    """A finished file of one stem for one clip. `range` is the range of the media that it holds."""
 
     clip_id: str
     stem: str
@@ -46,10 +46,16 @@ def place_stems(
     facts: Mapping[str, MediaFacts],
     options: TrackOptions,
 ) -> tuple[StemTrack, ...]:
-    """New tracks for `placed`, one per stem, source track and channel count, in the order stems first appear.
+    """Return the new tracks: one for each stem, source track and channel count.
 
-    `facts` is by clip id. Clips of one source track that overlap in record time (from flattened nests, say) go to
-    further lanes, first fit. Clips without a placed stem leave their gap.
+    Tracks are in the order in which stems first appear, the residual last. Clips of one source track that overlap in
+    record time, such as those of nested sequences, go to further lanes. Clips without a stem leave a gap.
+
+    Args:
+        clips: The clips.
+        placed: The finished files.
+        facts: The facts of each clip's media, by clip id.
+        options: How the stems are placed.
     """
     groups = _grouped(clips, placed, facts)
     stem_order = {name: i for i, name in enumerate(dict.fromkeys(stem.stem for stem in placed))}
@@ -77,7 +83,7 @@ def place_stems(
 def _grouped(
     clips: Sequence[ClipRange], placed: Sequence[PlacedStem], facts: Mapping[str, MediaFacts]
 ) -> dict[tuple[str, str, int], list[StemClip]]:
-    """The stem clips of each stem, source track and channel count."""
+    """Return the stem clips of each stem, source track and channel count."""
     by_id = {clip.clip_id: clip for clip in clips}
     groups: dict[tuple[str, str, int], list[StemClip]] = defaultdict(list)
     for stem in placed:
@@ -87,7 +93,7 @@ def _grouped(
 
 
 def _lane_suffix(lane: int) -> str:
-    """Nothing for the first, then " b", " c" ..., then numbers."""
+    """Return nothing for the first lane, then " b", " c" and so on, then numbers."""
     if lane == 0:
         return ""
     return f" {chr(ord('a') + lane)}" if lane < 26 else f" {lane}"

@@ -1,8 +1,8 @@
-"""Which ranges of which media must be separated so that every clip gets its stems, with nothing done twice.
+"""Plan which ranges of which media are separated, so that every clip gets its stems and nothing is done twice.
 
 Each clip needs a *segment*: the media it uses plus handles, on the frame grid, which becomes one file per stem.
 Segments of the same media lie in *extents*: merged, and rounded outward to an absolute grid of the media, so that a
-trimmed clip falls into the same extents and finds its separation done. One *job* is one extent and one prompt.
+trimmed clip falls into the same extents and its separation is found. One *job* is one extent and one prompt.
 """
 
 from __future__ import annotations
@@ -23,12 +23,17 @@ from stemline.timebase import Grid, ceil_to, floor_to, grid_of, round_half_up
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """`handle` and `context` are seconds on each side: handles are kept in the stem files, context is only heard by
-    the engine.
+    """How much of the media is separated and written around each clip.
 
-    `extent_grid_s` is the absolute grid of extents in whole seconds of media; 0 gives each extent exactly what its
-    segments need. Without `head_handle` each file begins with the first sample that its clip plays: some players enter
-    a file late anywhere else. Raises UsageError for what makes no plan.
+    Attributes:
+        handle: Seconds on each side that the stem files hold beyond the clip.
+        context: Further seconds on each side that only the engine hears.
+        extent_grid_s: Grid of extents in whole seconds of media; 0 gives each extent exactly what its segments need.
+        head_handle: Whether files also hold the handle before the clip. Without it each file begins with the first
+            sample that its clip plays, for players that start a file late at any other place.
+
+    Raises:
+        UsageError: A value out of range.
     """
 
     handle: Fraction = Fraction(2)
@@ -46,7 +51,7 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Extent:
-    """The media range that one job works on; always inside the media."""
+    """The range of the media that one job separates. It is always inside the media."""
 
     source: MediaSource
     range: SampleRange
@@ -54,10 +59,14 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class StemSegment:
-    """One stem file to be: `range` is what it holds of the media, `used` what clips play of it.
+    """A segment of media that becomes one file per stem.
 
-    `range` may reach past the media's ends (a host that wants whole frames, a clip longer than its sound); there the
-    file holds zeros. `extent` covers all of it that exists.
+    Attributes:
+        source: The media.
+        used: The range that clips play.
+        range: The range that the files hold. It may reach past the ends of the media, where the files hold zeros.
+        extent: The extent that covers it.
+        clip_ids: The clips that play it.
     """
 
     source: MediaSource
@@ -67,13 +76,13 @@ class StemSegment:
     clip_ids: tuple[str, ...]
 
     def pad_samples(self, length_samples: int) -> int:
-        """How many samples of the file stand past the media's end."""
+        """Return the number of samples of the file past the end of the media."""
         return max(0, self.range.end_sample - max(length_samples, self.range.start_sample))
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A set of stem files that an earlier run made: the media range they hold, and the extent they were taken from."""
+    """A set of stem files of an earlier run: the range of the media that they hold, and the extent of their jobs."""
 
     range: SampleRange
     extent: SampleRange
@@ -94,17 +103,19 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class SeparationPlan:
+    """The extents, segments and jobs of a run, and the clips that are skipped."""
+
     extents: tuple[Extent, ...]
     segments: tuple[StemSegment, ...]
     jobs: tuple[PlannedJob, ...]
     skipped: tuple[Skip, ...]
 
     def segment_of(self) -> dict[str, StemSegment]:
-        """Each planned clip's segment, by clip id."""
+        """Return the segment of each planned clip, by clip id."""
         return {clip_id: segment for segment in self.segments for clip_id in segment.clip_ids}
 
     def jobs_of(self) -> dict[Extent, tuple[PlannedJob, ...]]:
-        """Each extent's jobs, in the order of the stems."""
+        """Return the jobs of each extent, in the order of the stems."""
         found: dict[Extent, list[PlannedJob]] = {extent: [] for extent in self.extents}
         for job in self.jobs:
             found[job.extent].append(job)
@@ -118,12 +129,18 @@ def plan_separation(
     settings: PlanSettings,
     finished: Mapping[MediaSource, Sequence[Finished]] = MappingProxyType({}),
 ) -> SeparationPlan:
-    """The work for `clips`.
+    """Plan the separation of clips.
 
-    `facts` has every clip's source. Clips that play nothing of their media are skipped by name. A clip whose range lies
-    in `finished` files takes those, one whose range lies in their extent is cut from that: an edit that was recut asks
-    only for what no earlier run covered. That is a matter of ranges alone; whether the sound is still the same is found
-    by its hash.
+    A clip whose range lies in `finished` files reuses them; one whose range lies in the extent of such files is taken
+    from that extent. A re-edited edit thus asks only for what no earlier run covered. Ranges alone decide that; the
+    hash of the sound decides later whether it is still the same. Clips that play nothing of their media are skipped.
+
+    Args:
+        clips: The clips.
+        facts: The facts of every clip's source.
+        stems: The stems to make of every clip.
+        settings: Handles, context and grid.
+        finished: The files of earlier runs, by source.
     """
     wanted: dict[MediaSource, dict[SampleRange, list[tuple[SampleRange, str]]]] = defaultdict(lambda: defaultdict(list))
     skipped: list[Skip] = []
@@ -134,7 +151,7 @@ def plan_separation(
         if used.length <= 0:
             skipped.append(_skip(clip, Code.CLIP_EMPTY, "The clip plays no sample of its media."))
         elif used.intersect(SampleRange(0, media.length_samples)).length == 0:
-            skipped.append(_skip(clip, Code.MEDIA_OUT_OF_RANGE, "The clip lies wholly outside the sound of its media."))
+            skipped.append(_skip(clip, Code.MEDIA_OUT_OF_RANGE, "The clip lies outside the sound of its media."))
         else:
             needed = _segment_range(used, clip, media, settings)
             earlier = known.get(clip.source, ()) if settings.head_handle else ()
@@ -154,10 +171,10 @@ def plan_separation(
 
 
 def used_samples(clip: ClipRange, media: MediaFacts) -> SampleRange:
-    """The samples that a player which rounds positions to the nearest sample can play for this clip.
+    """Return the samples that a player can play for this clip if it rounds positions to the nearest sample.
 
-    It rounds where the clip begins in the media, and apart from that where the clip begins and ends on the timeline:
-    what it plays may be a sample longer than the source range rounded.
+    The player rounds the start of the clip in the media, and separately its start and end on the timeline, so it may
+    play one sample more than the rounded source range.
     """
     rate = media.sample_rate
     start = round_half_up(clip.source_range.start * rate)
@@ -216,7 +233,7 @@ def _extent_of_each(
     settings: PlanSettings,
     finished: Sequence[Finished],
 ) -> dict[SampleRange, Extent]:
-    """The extent of each segment range: an earlier run's where one holds it, else a new one."""
+    """Return the extent of each segment range: that of an earlier run if one holds it, else a new one."""
     whole = SampleRange(0, media.length_samples)
     found: dict[SampleRange, Extent] = {}
     fresh = []
@@ -239,7 +256,7 @@ def _extent_of_each(
 def _finished_range(
     needed: SampleRange, clip: ClipRange, media: MediaFacts, finished: Sequence[Finished]
 ) -> SampleRange:
-    """The smallest finished range that holds `needed` and stands on the clip's own grid; else `needed` itself."""
+    """Return the smallest finished range that holds `needed` and is on the clip's grid; else `needed`."""
     shortest = needed
     for one in finished:
         held = one.range
@@ -251,7 +268,7 @@ def _finished_range(
 
 
 def _fits(finished: Finished, media: MediaFacts) -> bool:
-    """Whether a record can be of this media: its files may reach past the ends by a frame or so, its extent never."""
+    """Return whether a record can be of this media. Files may reach past its ends by a frame or so, extents never."""
     whole = SampleRange(0, media.length_samples)
     near = SampleRange(-media.sample_rate, media.length_samples + media.sample_rate)
     held = finished.range.intersect(whole)
@@ -283,7 +300,7 @@ def _segments(
 
 
 class _SpanFinder:
-    """Carries spans of the record timeline into the media, through every clip that plays there."""
+    """Maps spans of the record timeline into the media, through every clip that plays there."""
 
     def __init__(self, clips: Sequence[ClipRange], facts: Mapping[MediaSource, MediaFacts]) -> None:
         self._facts = facts
@@ -292,7 +309,7 @@ class _SpanFinder:
             self._clips[clip.source].append(clip)
 
     def in_extent(self, extent: Extent, spans: Sequence[TimeRange]) -> tuple[SampleRange, ...]:
-        """`spans` as disjoint sample ranges of `extent`, in order."""
+        """Return `spans` as disjoint sample ranges of `extent`, in order."""
         if not spans:
             return ()
         found = []

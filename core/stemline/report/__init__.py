@@ -1,4 +1,4 @@
-"""What a run did, for programs (report.json) and for people (report.html)."""
+"""The report of a run: report.json for programs and report.html for people."""
 
 from stemline.report.build import report_of
 from stemline.report.page import render_page

@@ -1,4 +1,4 @@
-"""The report of a run as plain data. Paths in it are relative to the report's folder."""
+"""Build the report of a run as plain data. Paths in it are relative to its folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stemline.workflow.outputs import relative_to
 
 
 def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], settings: RunSettings) -> dict[str, Any]:
-    """One result as in `--json`, and beside it what was asked and every clip with its files."""
+    """Return the result as in `--json`, with what was asked and every clip with its files."""
     folder = settings.output_dir
     return {
         "version": 1,
@@ -50,7 +50,7 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
 
 
 def summary_of(edit: str, result: RunResult) -> dict[str, Any]:
-    """The one result of `stemline batch --json`. `record_start` is exact seconds of the timeline as a fraction."""
+    """Return the one result of `stemline batch --json`. Each `record_start` is exact seconds, as a fraction."""
     separated = [clip for clip in result.clips if not clip.reused]
     return {
         "edit": edit,
@@ -72,7 +72,7 @@ def summary_of(edit: str, result: RunResult) -> dict[str, Any]:
 
 
 def skip_of(skip: Skip) -> dict[str, str]:
-    """A clip that is left out, and why."""
+    """Return a skipped clip and the reason."""
     return {
         "clip": skip.clip,
         "track": skip.track,

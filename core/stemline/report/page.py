@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: styles and pictures inside, names escaped."""
+"""Render the report as one self-contained page: styles and pictures inside, names escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDTH, _HEIGHT = 600, 48
 
 
 def render_page(report: Mapping[str, Any]) -> str:
-    """HTML of a report made by `report_of`. Everything that came from the edit is escaped."""
+    """Return the HTML of a report made by `report_of`. Everything that came from the edit is escaped."""
     environment = Environment(
         loader=PackageLoader("stemline.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -27,12 +27,12 @@ def render_page(report: Mapping[str, Any]) -> str:
 
 
 def loudest(clip: Mapping[str, Any]) -> int:
-    """The highest peak of a clip's waveforms: all of them are drawn to one scale."""
+    """Return the highest peak of a clip's waveforms, to which all of them are scaled."""
     return max(1, *map(int, clip["mix_waveform"]), *(int(peak) for file in clip["files"] for peak in file["waveform"]))
 
 
 def wave_path(columns: Sequence[int], full: int) -> str:
-    """An SVG path around the peaks (thousandths of full scale): up along the top, back along the bottom."""
+    """Return an SVG path around the peaks, which are in thousandths of full scale."""
     if not columns:
         return ""
     places = _places(len(columns))
@@ -45,17 +45,17 @@ def wave_path(columns: Sequence[int], full: int) -> str:
 
 @cache
 def _places(count: int) -> tuple[str, ...]:
-    """Where the columns stand, as the first half of an SVG point."""
+    """Return the x coordinates of the columns, as the first half of an SVG point."""
     return tuple(f"{i * _WIDTH / count:.1f}," for i in range(count))
 
 
 def _outline(share: float) -> tuple[str, str]:
-    """The upper and the lower edge of a column that is `share` of the full height."""
+    """Return the upper and the lower edge of a column that is `share` of the full height."""
     height = max(0.4, share * _HEIGHT / 2)
     return f"{_HEIGHT / 2 - height:.1f}", f"{_HEIGHT / 2 + height:.1f}"
 
 
 def clock(seconds: float) -> str:
-    """`0:03:07.25`"""
+    """Return seconds as `0:03:07.25`."""
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes) // 60}:{int(minutes) % 60:02d}:{rest:05.2f}"

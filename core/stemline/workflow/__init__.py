@@ -1,4 +1,4 @@
-"""Runs: from a host's clips and a list of prompts to finished stem tracks."""
+"""Runs: from the clips of a host and a list of stems to finished stem tracks."""
 
 from stemline.workflow.outputs import EditNamer, FileNamer
 from stemline.workflow.prepare import Prepared, prepare

@@ -45,14 +45,25 @@ _OVERLAP_LIMIT = 0.1
 
 
 class Readable(Protocol):
-    def read(self, start_sample: int, end_sample: int) -> Block: ...
+    """Sound that can be read by range."""
+
+    def read(self, start_sample: int, end_sample: int) -> Block:
+        """Return samples [start_sample, end_sample) as float32 [channels, samples]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class SetRequest:
-    """What to write. `targets` are read in samples of the media; a None target is silence. `paths` have no suffix.
+    """The files of one segment to write.
 
-    `tags` makes what a file says of itself from its stem name; it is called when the file is opened.
+    Attributes:
+        source: The media.
+        range: The range of the media that the files hold.
+        targets: The stem of each name, read in samples of the media; None is silence.
+        paths: The path of each file without suffix, by stem name, the residual included.
+        sample_format: The format of all files.
+        tags: Returns the tags of a file by its stem name; called when the file is opened.
+        cancelled: Asked between blocks whether to stop.
     """
 
     source: MediaSource
@@ -66,6 +77,8 @@ class SetRequest:
 
 @dataclass(slots=True)
 class WrittenFile:
+    """A written file: its path, the SHA-256 of its audio, and its waveform."""
+
     path: Path
     audio_sha256: str
     waveform: tuple[int, ...]
@@ -73,6 +86,18 @@ class WrittenFile:
 
 @dataclass(slots=True)
 class WrittenSet:
+    """The written files of one segment.
+
+    Attributes:
+        files: The files by stem name.
+        mix_waveform: Waveform of the media.
+        sample_format: The format of all files.
+        overlapping: Whether stems hold some of the same sound.
+        nonfinite_samples: Samples of the media that are not numbers; they were taken as silence.
+        damage: Ranges of the media that do not decode.
+        null: The measured null.
+    """
+
     files: dict[str, WrittenFile]
     mix_waveform: tuple[int, ...]
     sample_format: SampleFormat
@@ -83,11 +108,17 @@ class WrittenSet:
 
 
 def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
-    """Writes all stems and the residual, then opens them again and measures the null against a fresh decode of the
-    media.
+    """Write all stems and the residual, then measure the null on the files against a new decode of the media.
 
-    A set with a sample outside full scale is written as 32-bit float instead. Raises OutputError when a file cannot be
-    written or does not hold what was put in.
+    A set with a sample outside full scale is written as 32-bit float instead.
+
+    Args:
+        request: What to write.
+        mix: The media.
+
+    Raises:
+        OutputError: A file cannot be written or does not hold what was written.
+        Cancelled: `request.cancelled` returned True.
     """
     wanted = [request.sample_format]
     if request.sample_format is not SampleFormat.WAV32F:
@@ -154,9 +185,9 @@ def _put(writer: StemWriter, meter: WaveformMeter, block: Block) -> None:
 
 
 def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFormat) -> Null:
-    """The largest absolute sample of mix - sum(files), all of them decoded anew.
+    """Return the largest absolute sample of mix - sum(files), with media and files decoded again.
 
-    Files of integers are added up in float32, where their sums are exact; others in float64.
+    Integer files are added in float32, in which their sums are exact, others in float64.
     """
     peak = 0.0
     with ExitStack() as stack:
@@ -175,22 +206,23 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
 
 
 def _loudest(held: SampleRange, mix: Readable) -> float:
-    """The largest absolute sample: the rounding of float32 grows with it."""
+    """Return the largest absolute sample: the rounding error of float32 grows with it."""
     return max(float(np.abs(mix.read(part.start_sample, part.end_sample)).max()) for part in blocks(held))
 
 
 def blocks(whole: SampleRange) -> Iterator[SampleRange]:
-    """`whole` in consecutive parts small enough to hold in memory."""
+    """Yield `whole` in consecutive parts that are small enough for the memory."""
     for start in range(whole.start_sample, whole.end_sample, BLOCK_SAMPLES):
         yield SampleRange(start, min(start + BLOCK_SAMPLES, whole.end_sample))
 
 
 def file_path(path: Path, audio_format: AudioFormat) -> Path:
+    """Return the path of a file with the suffix of its format."""
     return path.with_name(path.name + audio_format.sample_format.suffix)
 
 
 class _Overlap:
-    """Whether stems took the same sound twice: then the residual holds it inverted and correlates against them."""
+    """Finds stems that hold the same sound: the residual then holds it inverted and correlates negatively with them."""
 
     def __init__(self) -> None:
         self._against = self._of_stems = 0.0
@@ -207,7 +239,7 @@ class _Overlap:
 
 
 class WaveformMeter:
-    """The largest absolute sample of each column of a picture, over all channels, in thousandths of full scale."""
+    """Measures the waveform of a file: the largest sample of each column, in thousandths of full scale."""
 
     def __init__(self, length: int) -> None:
         self._columns = np.zeros(min(WAVEFORM_COLUMNS, max(1, length)), np.float32)
@@ -215,7 +247,7 @@ class WaveformMeter:
         self._at = 0
 
     def add(self, block: Block) -> None:
-        """Takes in the next block. Of long files it looks at every few samples: a picture needs no more."""
+        """Add the next block. Of a long file only every few samples are measured, which is enough for a picture."""
         size = block.shape[1]
         stride = max(1, min(_PICTURE_STRIDE, self._length // (8 * len(self._columns))))
         heights = np.abs(block[0, ::stride])
@@ -231,5 +263,6 @@ class WaveformMeter:
         self._at += size
 
     def columns(self) -> tuple[int, ...]:
+        """Return the columns."""
         per_mille: list[int] = np.rint(np.minimum(self._columns, _HIGHEST_COLUMN) * 1000).astype(int).tolist()
         return tuple(per_mille)

@@ -18,23 +18,26 @@ _LEDGER = ".stemline.json"
 
 
 class Namer(Protocol):
+    """Chooses the path of a stem file."""
+
     def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
-        """The path of one stem file without suffix. `work` is the digest of all that makes it."""
+        """Return the path of one stem file without suffix."""
         ...
 
 
 class EditNamer:
-    """`DIR/stems/<stem>_<source>_<tcin>_<hash8>`: unique over the edit, and another name for another prompt."""
+    """Names `DIR/stems/<stem>_<source>_<tcin>_<hash8>`: unique in the edit, and different for every prompt."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "stems"
 
     def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
+        """Return the path of one stem file without suffix."""
         return self.folder / stem_file_name(stem, segment.source, segment.range.start_sample, facts, fingerprint)
 
 
 class FileNamer:
-    """`DIR/<media base name>[.<in>-<out>].<stem>`. Media whose names would collide get a short hash of their path."""
+    """Names `DIR/<media base name>[.<in>-<out>].<stem>`. Media with the same name get a short hash of their paths."""
 
     def __init__(self, folder: Path, media: Sequence[str], ranges: Mapping[str, tuple[Fraction, Fraction]]) -> None:
         self._folder = folder
@@ -43,6 +46,7 @@ class FileNamer:
         self._colliding = {path for path, base in zip(media, bases, strict=True) if bases.count(base) > 1}
 
     def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
+        """Return the path of one stem file without suffix."""
         path = segment.source.path
         base = plain_part(PurePath(path).stem)
         if path in self._colliding:
@@ -54,7 +58,7 @@ class FileNamer:
 
 
 def relative_to(folder: Path, path: str) -> str:
-    """`path` as seen from `folder` where it lies in it."""
+    """Return `path` relative to `folder` if it lies in it, else as it is."""
     place = Path(path)
     return place.relative_to(folder).as_posix() if place.is_relative_to(folder) else str(place)
 
@@ -64,16 +68,28 @@ def _seconds(value: Fraction) -> str:
 
 
 class OutputLedger:
-    """Remembers, in the output folder, what each written edit was made from and what it looked like."""
+    """Records, in the output folder, what each written edit was made from and its hash.
+
+    A context manager: names that a run has reserved are free again when it ends.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _LEDGER
         self._folder = folder
-        self._kept: dict[Path, IO[bytes]] = {}
+        self._reserved: dict[Path, IO[bytes]] = {}
 
     def choose(self, base: str, suffix: str, recipe: str, *, overwrite: bool) -> Path:
-        """`<base><suffix>`, or with -2, -3 ... before the suffix where a file stands that is not this recipe's own,
-        untouched, or where another run is to write. It is kept for this run from here on.
+        """Return the path to write an edit to, and reserve it for this run.
+
+        Args:
+            base: Name of the edit.
+            suffix: Follows the name.
+            recipe: Digest of what the edit is made from.
+            overwrite: Whether any file may be replaced.
+
+        Returns:
+            `<base><suffix>`, or with -2, -3 ... before the suffix where another run has reserved the name, or where the
+            file of that name is of another recipe or was changed.
         """
         known = self._read()
         number = 1
@@ -82,33 +98,33 @@ class OutputLedger:
             path = self._folder / name
             entry = known.get(name)
             untouched = entry == {"recipe": recipe, "sha256": _sha256(path)}
-            if (overwrite or not path.exists() or untouched) and self._keep(path):
+            if (overwrite or not path.exists() or untouched) and self._reserve(path):
                 return path
             number += 1
 
     def note(self, path: Path, recipe: str) -> None:
-        """What was just written."""
+        """Record the edit that was just written."""
         with file_lock(lock_of(self._path)):
             write_json(self._path, {**self._read(), path.name: {"recipe": recipe, "sha256": _sha256(path)}})
 
-    def _keep(self, path: Path) -> bool:
-        """Whether no other run has kept this path; it lasts as long as the process or this ledger."""
-        if path not in self._kept:
+    def _reserve(self, path: Path) -> bool:
+        """Return whether no other run has reserved this path. The reservation ends with the process or this ledger."""
+        if path not in self._reserved:
             file = lock_of(path).open("ab")
             if not try_lock(file):
                 file.close()
                 return False
-            self._kept[path] = file
+            self._reserved[path] = file
         return True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Others may have the names again."""
-        for file in self._kept.values():
+        """Release all names."""
+        for file in self._reserved.values():
             file.close()
-        self._kept.clear()
+        self._reserved.clear()
 
     def _read(self) -> dict[str, Any]:
         try:

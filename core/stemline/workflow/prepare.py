@@ -1,4 +1,4 @@
-"""From a host's clips to a plan: what each clip's media is, what is skipped, what work there is."""
+"""Read the clips of a host and plan their separation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ from stemline.workflow.settings import RunSettings
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A planned run. `clips` are those with work; everything else of the edit stands in `skipped`."""
+    """A planned run.
+
+    Attributes:
+        clips: The clips to separate.
+        facts: The facts of each source.
+        stems: The stems to make of every clip.
+        plan: Segments, extents and jobs.
+        skipped: The clips that are not separated, with reasons.
+        notes: Notes of the host.
+    """
 
     clips: tuple[ClipRange, ...]
     facts: dict[MediaSource, MediaFacts]
@@ -45,11 +54,18 @@ def prepare(
     settings: RunSettings,
     earlier: Path | None = None,
 ) -> Prepared:
-    """Reads the host's clips and plans their separation. Raises EditError (EDIT_NO_CLIPS) when not one clip can be
-    separated.
+    """Read the clips of a host and plan their separation.
 
-    `earlier`: the folder of stem files of an edit; one that holds what a clip needs, and maybe more, is taken for it.
-    Without it each clip has a file of just its range.
+    Args:
+        host: The host.
+        stems: The stems to make of every clip.
+        settings: Settings of the run.
+        earlier: Folder of the stem files of an edit. A file in it that holds the range of a clip, or more, is reused.
+            Without it each clip gets a file of exactly its range.
+
+    Raises:
+        EditError: No clip can be separated (EDIT_NO_CLIPS).
+        UsageError: There is no stem, or a name is used twice.
     """
     stems = distinct_stems(stems)
     check_names(settings, [stem.name for stem in stems])
@@ -64,7 +80,7 @@ def prepare(
             facts[source] = _counted_in(rates.get(source), media_facts(source))
         except MediaError as error:
             broken[source] = error
-        except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
+        except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
             broken[source] = report_crash(error)
     clips = [_within_stretch(clip, facts) for clip in clips]
     for clip in clips:
@@ -114,7 +130,7 @@ def _within_stretch(clip: ClipRange, facts: dict[MediaSource, MediaFacts]) -> Cl
 
 
 def _counted_in(frame_rate: Fraction | None, facts: MediaFacts) -> MediaFacts:
-    """Sound without a frame rate of its own is counted in that of the edit it is cut in."""
+    """Return the facts with the frame rate of the edit, for sound that has no frame rate."""
     return dataclasses.replace(facts, frame_rate=frame_rate) if facts.frame_rate is None else facts
 
 
@@ -128,6 +144,6 @@ def _nothing_to_do(skipped: Sequence[Skip]) -> str:
     counts = Counter((skip.code, skip.reason) for skip in skipped)
     (_, reason), count = counts.most_common(1)[0]
     others = len(skipped) - count
-    return f"Not one clip can be separated: {count} of {len(skipped)}: {reason}" + (
+    return f"No clip can be separated. {count} of {len(skipped)}: {reason}" + (
         f" The other {others} are skipped for other reasons." if others else ""
     )

@@ -1,4 +1,4 @@
-"""Stem files that earlier runs wrote: found by their sidecars, reused, and claimed before they are written again."""
+"""Find the stem files of earlier runs by their sidecars, and claim files before they are written."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def check_free(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> No
 
 
 def sweep(folder: Path) -> None:
-    """Removes the half files that killed runs left in a folder under their temporary names."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # the folder may not be there yet
+    """Delete the temporary files that killed runs left in a folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # the folder may not exist yet
         for entry in entries:
             owner = PART_NAME.fullmatch(entry.name)
             if owner and not is_alive(int(owner["pid"])):

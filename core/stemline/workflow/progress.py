@@ -36,15 +36,18 @@ class Hooks:
         self._stop = False
 
     def stop(self) -> None:
+        """Stop the run."""
         self._stop = True
 
     def stopped(self) -> bool:
+        """Return whether the run should stop."""
         return self._stop or self._cancelled()
 
 
 class Meter:
-    """Adds up the parts of a run. Separating and writing a second of media count the same. Called from several
-    threads.
+    """Adds up the parts of a run. A second of media counts the same when it is separated and when it is written.
+
+    Safe to use from several threads.
     """
 
     def __init__(self, prepared: Prepared, on_progress: Callable[[Progress], None]) -> None:
@@ -63,24 +66,25 @@ class Meter:
         self._started_s = time.monotonic()
 
     def say(self, stage: str) -> None:
+        """Report the progress."""
         elapsed_s = max(time.monotonic() - self._started_s, 1e-3)
         worked = (self._done - self._left_out) / self._total if self._total else 0.0
         self._tell(Progress(stage, round(self._done), self._total, worked * self._media_s / elapsed_s))
 
     def job(self, extent: Extent, stem: str, fraction: float, stage: str) -> None:
-        """A job stands at `fraction`; it never goes back."""
+        """Report that a job is at `fraction`. It never goes back."""
         with self._lock:
             self._advance(extent, stem, fraction)
         self.say(stage)
 
     def segment(self, segment: StemSegment, stage: str = "writing") -> None:
-        """One segment's files are done."""
+        """Report that the files of a segment are finished."""
         with self._lock:
             self._done += self._size(segment.extent, segment.range)
         self.say(stage)
 
     def leave_out(self, segment: StemSegment) -> None:
-        """This segment needs no work; where no segment of its extent does, neither do the extent's jobs."""
+        """Report that a segment needs no work. Jobs of an extent without other segments need none either."""
         with self._lock:
             before = self._done
             self._open_segments[segment.extent] -= 1
@@ -97,5 +101,5 @@ class Meter:
             self._done += self._size(extent, extent.range) * (fraction - before)
 
     def _size(self, extent: Extent, held: SampleRange) -> int:
-        """Milliseconds of media."""
+        """Return the milliseconds of media in a range."""
         return held.length * 1000 // self._prepared.facts[extent.source].sample_rate

@@ -37,8 +37,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Null:
-    """What is left of mix - sum(stems) - residual, read from the files: the largest absolute sample, and that in
-    dBFS.
+    """The null of a set of files: what remains of mix - sum(stems) - residual when they are read back.
+
+    Attributes:
+        peak: The largest absolute sample.
+        dbfs: The same in dBFS.
     """
 
     peak: float
@@ -46,16 +49,17 @@ class Null:
 
     @classmethod
     def of(cls, peak: float) -> Null:
-        """With the dBFS of `peak`, floored at -240."""
+        """Return the null for a peak. The dBFS are at least -240."""
         return cls(peak, round(max(-240.0, 20 * math.log10(peak)), 1) if peak > 0 else -240.0)
 
     def as_dict(self) -> dict[str, float]:
+        """Return the JSON form."""
         return {"peak": self.peak, "dbfs": self.dbfs}
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know about one stem of one clip; the work went on."""
+    """Something that the user should know about one stem of one clip. The run went on."""
 
     clip: str
     stem: str
@@ -191,7 +195,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run, clip by clip. `output` is the edit that was written, empty where none was."""
+    """The result of a run, clip by clip. `output` is the edit that was written; empty where none was."""
 
     clips: tuple[ClipOutcome, ...]
     skipped: tuple[Skip, ...]
@@ -207,13 +211,13 @@ class RunResult:
 
     @property
     def null(self) -> Null:
-        """The worst of all clips."""
+        """The worst null of all clips."""
         return max((clip.null for clip in self.clips), key=lambda null: null.peak, default=Null.of(0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would take. `engine_s` is None when this server has never run the model."""
+    """What a run needs. `engine_s` is None if the model has never run on this machine."""
 
     audio_s: float
     jobs: int

@@ -1,4 +1,4 @@
-"""The one way from an edit to stems: plan, fetch sound, separate, place."""
+"""Run a plan: send sound, separate, write files, place tracks."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _stem(stem: StemRequest, result: SegmentResult) -> StemOutcome:
 
 
 def _notices(done: list[ClipRange], by_clip: dict[str, SegmentResult]) -> tuple[Notice, ...]:
-    """Every warning of every stem, and every stem whose sound was not found."""
+    """Return every warning of every stem, and a notice for every stem whose sound was not found."""
     notices = []
     for clip in done:
         for name, file in by_clip[clip.clip_id].files.items():

@@ -1,4 +1,4 @@
-"""Writes the files of one cut from what its jobs gave, and the sidecar of each."""
+"""Write the files of a segment from the stems of its jobs, and a sidecar for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LISTED_PLACES = 5
 
 
 class Target:
-    """Reads a stem in samples of its media; outside the extent there is silence."""
+    """Reads a stem in samples of its media. Outside the extent it is silent."""
 
     def __init__(self, reader: MediaReader, extent: SampleRange) -> None:
         self._reader = reader
@@ -32,11 +32,11 @@ class Target:
 
     @staticmethod
     def of(client: Client, job: Job | None, extent: SampleRange) -> Target | None:
-        """None where no job was needed: the stem is silent."""
+        """Open the stem of a job, or return None where no job was needed: the stem is silent."""
         return Target(client.open_media(job.stem.media), extent) if job and job.stem else None
 
     def read(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
-        """float32 [channels, end-start]."""
+        """Return samples [start_sample, end_sample) as float32 [channels, samples]."""
         wanted = SampleRange(start_sample, end_sample)
         inside = wanted.intersect(self._extent)
         base = self._extent.start_sample
@@ -50,6 +50,7 @@ class Target:
         return block
 
     def close(self) -> None:
+        """Close the stem."""
         self._reader.close()
 
 

@@ -1,4 +1,4 @@
-"""The middle of a run: sound to the server, jobs, and files from what comes back."""
+"""Separate the segments of a plan: send sound, run jobs, write files."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 
 _WRITERS = 2
-_LOTS = 3
-_LOT_EXTENTS = 16
-_LOT_SAMPLES = 1 << 23  # three minutes
+_BATCHES_AT_ONCE = 3
+_BATCH_EXTENTS = 16
+_BATCH_SAMPLES = 1 << 23  # three minutes
 _CANCEL_POLL_S = 0.2
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class SegmentResult:
-    """The set of files of one segment, or why there is none. `engine_s` is 0 when nothing had to be computed."""
+    """The files of one segment, or the error. `engine_s` is 0 where nothing had to be computed."""
 
     segment: StemSegment
     files: dict[str, FinishedFile] = field(default_factory=dict)
@@ -71,42 +71,48 @@ class Separation:
 
     @property
     def model(self) -> Model:
+        """The model of the run."""
         return self._model
 
     def run(self) -> list[SegmentResult]:
-        """Results in the order of the plan's segments. Raises Cancelled, and UsageError for a prompt that the model
-        refuses.
+        """Run everything. While one batch of extents is sent, the batches before it are separated and written.
 
-        While one lot of extents is sent, the lots before it are separated and written.
+        Returns:
+            The results in the order of the plan's segments.
+
+        Raises:
+            Cancelled: The hooks say so.
+            UsageError: The model refuses a prompt.
+            StemlineError: Something else that stops the whole run, such as a full disk.
         """
         try:
-            self._run_lots()
+            self._run_batches()
         except BaseException:
-            self._cancel_jobs()  # once more: a lot may have created its jobs while the others were being cancelled
+            self._cancel_jobs()  # again: a batch may have created its jobs while the others were cancelled
             raise
         order = {id(segment): i for i, segment in enumerate(self._prepared.plan.segments)}
         return sorted(self._results, key=lambda result: order[id(result.segment)])
 
     def computed(self) -> tuple[float, float]:
-        """Seconds of media in the jobs so far that had to be computed, now or before, and of computing them."""
+        """Return the seconds of media in the jobs that had to be computed, and the seconds of computing them."""
         jobs = {at: job for at, job in self._jobs.items() if job.engine_s > 0}
         facts = self._prepared.facts
         audio_s = sum(extent.range.length / facts[extent.source].sample_rate for extent, _ in jobs)
         return audio_s, sum(job.engine_s for job in jobs.values())
 
-    def _run_lots(self) -> None:
-        lots: list[Future[list[Future[SegmentResult]]]] = []
+    def _run_batches(self) -> None:
+        batches: list[Future[list[Future[SegmentResult]]]] = []
         with (
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="stem-writer") as writers,
-            ThreadPoolExecutor(_LOTS, thread_name_prefix="stem-lot") as followers,
+            ThreadPoolExecutor(_BATCHES_AT_ONCE, thread_name_prefix="stem-batch") as followers,
         ):
             try:
-                for lot in _lots(self._prepared.plan.segments):
-                    _raise_failed(lots)
-                    open_work = self._send(lot)
+                for batch in _batches(self._prepared.plan.segments):
+                    _raise_failed(batches)
+                    open_work = self._send(batch)
                     if open_work:
-                        lots.append(followers.submit(self._separate, open_work, writers))
-                written = [future for lot in self._all(lots) for future in lot]
+                        batches.append(followers.submit(self._separate, open_work, writers))
+                written = [future for batch in self._all(batches) for future in batch]
                 self._results += self._all(written)
             except BaseException:
                 self._hooks.stop()
@@ -115,7 +121,7 @@ class Separation:
                 raise
 
     def _all(self, futures: Sequence[Future[_T]]) -> list[_T]:
-        """Their results. Raises the first error, and Cancelled while it waits."""
+        """Return the results. Raises the first error, and Cancelled while it waits."""
         waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, timeout=_CANCEL_POLL_S, return_when=FIRST_EXCEPTION)
@@ -125,7 +131,7 @@ class Separation:
         return [future.result() for future in futures]
 
     def _send(self, segments: Sequence[StemSegment]) -> list[SegmentWork]:
-        """Makes sure that the server has these segments' sound; gives those whose files are not there yet."""
+        """Send the sound of these segments; return those whose files do not exist yet."""
         media: dict[Extent, str | StemlineError] = {}
         open_work: list[SegmentWork] = []
         for segment in segments:
@@ -148,7 +154,7 @@ class Separation:
         return open_work
 
     def _media(self, extent: Extent) -> str | StemlineError:
-        """The name of the extent's sound on the server, or why there is none."""
+        """Return the name of the extent's sound on the server, or the error."""
         try:
             return self._client.ensure_media(
                 extent.source,
@@ -162,7 +168,7 @@ class Separation:
             if error.code in (Code.SERVER_UNREACHABLE, Code.DISK_FULL, Code.DISK_QUOTA):
                 raise
             return error
-        except Exception as error:  # noqa: BLE001 - media is untrusted: what one file does to us is not the others' end
+        except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
             return report_crash(error)
 
     def _work(self, segment: StemSegment, media: str) -> SegmentWork:
@@ -174,14 +180,14 @@ class Separation:
         return SegmentWork(recipe, paths, fingerprints)
 
     def _sweep(self, work: SegmentWork) -> None:
-        """Once for each folder that files go to."""
+        """Sweep each output folder once."""
         folders = {path.parent for path in work.paths.values()} - self._swept
         for folder in folders:
             sweep(folder)
         self._swept |= folders
 
     def _separate(self, open_work: Sequence[SegmentWork], writers: ThreadPoolExecutor) -> list[Future[SegmentResult]]:
-        """Runs the jobs of one lot; hands each extent's segments to the writers when its last job has ended."""
+        """Run the jobs of one batch; pass the segments of each extent to the writers when its last job has ended."""
         by_extent: dict[Extent, list[SegmentWork]] = {}
         for work in open_work:
             by_extent.setdefault(work.recipe.segment.extent, []).append(work)
@@ -197,7 +203,7 @@ class Separation:
         ]
 
     def _jobs_of(self, by_extent: Mapping[Extent, list[SegmentWork]], names: list[str]) -> Iterator[Extent]:
-        """Runs the jobs of these stems; yields each extent when all of its jobs have ended."""
+        """Run the jobs of these stems; yield each extent when all of its jobs have ended."""
         batch = str(uuid.uuid4())
         requests: dict[tuple[Extent, str], JobRequest] = {}
         waiting: dict[Extent, set[str]] = {extent: set() for extent in by_extent}
@@ -225,12 +231,12 @@ class Separation:
             self._check_cancelled()
 
     def _cancel_jobs(self) -> None:
-        """Nobody waits for them any more. A server that is gone has none."""
+        """Cancel the jobs that have not ended. A server that is gone has none."""
         with contextlib.suppress(StemlineError):
             self._client.cancel(list(self._open_jobs))
 
     def _stems_before(self, job: PlannedJob) -> list[str]:
-        """The media of the finished stems that come before this one in a chain."""
+        """Return the media of the finished stems that come before this one in a chain."""
         before: list[str] = []
         for stem in self._prepared.stems if self._settings.chain else ():
             if stem.name == job.stem:
@@ -241,7 +247,7 @@ class Separation:
         return before
 
     def _write(self, work: SegmentWork) -> SegmentResult:
-        """Writes one segment's files, from the writer's thread."""
+        """Write the files of one segment. Called from a writer's thread."""
         started = time.monotonic()
         segment = work.recipe.segment
         result = SegmentResult(segment)
@@ -280,29 +286,29 @@ class Separation:
             raise Cancelled
 
 
-def _raise_failed(lots: Sequence[Future[list[Future[SegmentResult]]]]) -> None:
-    """What stops everything stops it before more sound is sent."""
-    for lot in lots:
-        for written in lot.result() if lot.done() else ():
+def _raise_failed(batches: Sequence[Future[list[Future[SegmentResult]]]]) -> None:
+    """Raise the error of a finished batch before more sound is sent."""
+    for batch in batches:
+        for written in batch.result() if batch.done() else ():
             if written.done():
                 written.result()
 
 
-def _lots(segments: Sequence[StemSegment]) -> Iterator[list[StemSegment]]:
-    """All segments, a few extents or one long one at a time; those of one extent stay together."""
+def _batches(segments: Sequence[StemSegment]) -> Iterator[list[StemSegment]]:
+    """Yield the segments in batches: a few extents, or a long one. Segments of one extent stay together."""
     of_extent: dict[Extent, list[StemSegment]] = {}
     for segment in segments:
         of_extent.setdefault(segment.extent, []).append(segment)
-    lot: list[StemSegment] = []
+    batch: list[StemSegment] = []
     extents = samples = 0
     for extent, own in of_extent.items():
-        if extents == _LOT_EXTENTS or samples > _LOT_SAMPLES:
-            yield lot
-            lot, extents, samples = [], 0, 0
-        lot += own
+        if extents == _BATCH_EXTENTS or samples > _BATCH_SAMPLES:
+            yield batch
+            batch, extents, samples = [], 0, 0
+        batch += own
         extents, samples = extents + 1, samples + extent.range.length
-    if lot:
-        yield lot
+    if batch:
+        yield batch
 
 
 def _choose_model(client: Client, wanted: str) -> Model:

@@ -181,6 +181,53 @@ def test_an_empty_edit_of_a_mov_without_a_picture_is_silence(tmp_path: Path, cac
     assert np.array_equal(whole, np.concatenate([np.zeros((1, 60_000)), sound], axis=1).astype(np.float32))
 
 
+EDITED = {
+    "pcm.mov": Recipe("pcm_s16le", "s16", 1),
+    "alac.m4a": Recipe("alac", "s16p", 1),
+    "film.mov": Recipe("pcm_s16le", "s16", 1, video="mpeg4"),
+}
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_an_edit_list_joins_ranges_on_their_samples(name: str, tmp_path: Path, cache: PcmCache) -> None:
+    """The ranges end and begin inside packets; one of them lies before the one that it follows."""
+    sound = ramp(1, 4 * RATE, bits=16)
+    path = encode(tmp_path / name, EDITED[name], [sound])
+    set_edits(path, [(1000, 0), (1000, 96_000), (500, -1), (250, 10_000)])
+    silence = np.zeros((1, 24_000))
+    parts = [sound[:, :48_000], sound[:, 96_000:144_000], silence, sound[:, 10_000:22_000]]
+    wanted = np.concatenate(parts, axis=1).astype(np.float32)
+    assert np.array_equal(read_all(path, cache), wanted)
+    with open_audio(MediaSource(str(path)), cache=cache) as reader:
+        for start, end in ((47_990, 48_010), (95_999, 96_001), (119_000, 121_000), (131_000, 132_000)):
+            assert np.array_equal(reader.read(start, end), wanted[:, start:end])
+
+
+def set_edits(path: Path, edits: list[tuple[int, int]]) -> None:
+    """Give the sound of a MOV or MP4 the edits (milliseconds, sample of the media; -1 for silence)."""
+    data = bytearray(path.read_bytes())
+    moov = box_at(data, b"moov", 0)
+    track = moov + 8
+    while b"soun" not in data[track : track + int.from_bytes(data[track : track + 4], "big")]:
+        track += int.from_bytes(data[track : track + 4], "big")
+    body = struct.pack(">II", 0, len(edits))
+    body += b"".join(struct.pack(">IiI", length, media, 0x10000) for length, media in edits)
+    box = struct.pack(">I4sI4s", len(body) + 16, b"edts", len(body) + 8, b"elst") + body
+    old = box_at(data, b"edts", track + 8)
+    size = int.from_bytes(data[old : old + 4], "big")
+    data[old : old + size] = box
+    for parent in (moov, track):
+        grown = int.from_bytes(data[parent : parent + 4], "big") + len(box) - size
+        data[parent : parent + 4] = grown.to_bytes(4, "big")
+    path.write_bytes(data)
+
+
+def box_at(data: bytearray, name: bytes, position: int) -> int:
+    while data[position + 4 : position + 8] != name:
+        position += int.from_bytes(data[position : position + 4], "big")
+    return position
+
+
 LOST_PACKETS = {"ac3.ts": "ac3", "eac3.ts": "eac3", "aac.ts": "aac", "mp2.ts": "mp2"}
 
 

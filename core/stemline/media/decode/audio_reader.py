@@ -12,12 +12,13 @@ import numpy as np
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError
 from stemline.files import printable
+from stemline.media.decode.edit_list import EditedRanges, Ranges
 from stemline.media.decode.exact_reader import TrueRanges
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache
 from stemline.media.decode.probe import chosen_channels, usable_stream
 from stemline.media.decode.range_decoder import RangeDecoder
-from stemline.media.decode.stream_index import StreamFacts
+from stemline.media.decode.stream_index import StreamFacts, media_facts_of_stream
 from stemline.media.samples import FloatBlock, SampleFormat, interleaved, quantise, zero_nonfinite
 from stemline.paths import cache_dir
 
@@ -34,9 +35,7 @@ class AudioReader:
     were replaced by zero so far. One reader serves one thread.
     """
 
-    def __init__(
-        self, source: MediaSource, facts: StreamFacts, ranges: TrueRanges, max_peak: float | None = None
-    ) -> None:
+    def __init__(self, source: MediaSource, facts: StreamFacts, ranges: Ranges, max_peak: float | None = None) -> None:
         self._path = source.path
         self._max_peak = max_peak
         self._channels = chosen_channels(source, facts.stream)
@@ -147,5 +146,8 @@ def open_audio(source: MediaSource, *, cache: PcmCache | None = None, max_peak: 
         raise AssertionError("a stream with samples has an anchor")
     decoder = FrameDecoder(source.path, source.stream, facts.anchor)
     ranges = RangeDecoder(decoder, facts.stream.sample_rate)
-    exact = TrueRanges(source.path, facts, ranges, cache or PcmCache(cache_dir() / "pcm"))
+    media = media_facts_of_stream(source.path, source.stream)
+    exact: Ranges = TrueRanges(source.path, media, ranges, cache or PcmCache(cache_dir() / "pcm"))
+    if facts.edits:
+        exact = EditedRanges(exact, media.stream.length_samples, facts.edits, facts.stream.sample_rate)
     return AudioReader(source, facts, exact, max_peak)

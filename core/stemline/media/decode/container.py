@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from stemline.errors import Code, MediaError
 from stemline.files import printable
+from stemline.media.decode.edit_list import joins_ranges
 from stemline.media.decode.spliced_file import open_spliced
 from stemline.media.decode.truncation import is_cut_mp4
 from stemline.media.decode.wave_layout import open_repaired
@@ -26,6 +27,7 @@ _FORMATS = (
     "mpegts,mpegvideo,mxf,nut,ogg,rm,sox,swf,tak,truehd,tta,voc,w64,wav,wv"
 )
 _RIFF = (b"RIFF", b"RF64", b"BW64")
+_MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # with which such a file begins
 # "//" may have become "/" on the way through a path
 _URL = re.compile(r"(?:^|[/\\])(file|ftps?|https?|rtmps?|rtsp|s3|gs|sftp|smb|srt|udp|tcp):/+[^/]", re.IGNORECASE)
 _CHECKED = ("wavpack", "tta", "ape", "tak")  # damaged blocks would be numbers of any size
@@ -79,11 +81,13 @@ def open_container(path: str | Path) -> InputContainer:
     stat_media(path)
     try:
         with Path(path).open("rb") as file:
-            head = file.read(4)
+            head = file.read(8)
         # In a WAVE file FFmpeg would search megabytes of samples for other codecs, for up to seconds, where the header
         # says it all. Larger packets than 4 KiB read faster: every one costs a change of hands between threads.
-        options = {**_OPTIONS, "probesize": "32768", "max_size": "131072"} if head in _RIFF else dict(_OPTIONS)
-        source: str | BinaryIO = (open_repaired(path) if head in _RIFF else None) or f"file:{Path(path).absolute()}"
+        options = {**_OPTIONS, "probesize": "32768", "max_size": "131072"} if head[:4] in _RIFF else dict(_OPTIONS)
+        if head[4:8] in _MOV_BOXES and joins_ranges(path):
+            options["ignore_editlist"] = "1"  # see edit_list.py
+        source: str | BinaryIO = (open_repaired(path) if head[:4] in _RIFF else None) or f"file:{Path(path).absolute()}"
         return av.open(source, "r", container_options=options, metadata_errors="replace")
     except PermissionError as error:
         raise MediaError(f"{printable(path)} may not be read.", advice="Check the file's permissions.") from error

@@ -19,6 +19,7 @@ from stemline.errors import Code, MediaError
 from stemline.media.decode.channel_map import channel_names, channel_sources, widest
 from stemline.media.decode.clock_scan import scan_clock
 from stemline.media.decode.container import audio_stream, moving_video, open_container, stat_media
+from stemline.media.decode.edit_list import Edit, joining_edits, joins_ranges
 from stemline.media.decode.frame_decoder import Anchor, FrameDecoder, Unseekable
 from stemline.media.decode.packets import PacketDecoder, decoded_frames
 from stemline.media.decode.truncation import is_cut, is_fragmented_mp4
@@ -38,7 +39,8 @@ class StreamFacts:
 
     `profile` is the codec's; `seekable` tells whether seeks in this file land where its timestamps say, `cut_short`
     whether it names more than it holds (a second of sound at least, where the file does not say its own size).
-    `stretches` are the parts of a stream whose channels change on the way, else empty.
+    `stretches` are the parts of a stream whose channels change on the way, else empty. `edits` join ranges of the
+    stream in MOV and MP4, else empty.
     """
 
     stream: AudioStream
@@ -48,10 +50,20 @@ class StreamFacts:
     claims_audio: bool
     cut_short: bool = False
     stretches: tuple[Stretch, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
 
 def stream_facts(path: str | Path, index: int) -> StreamFacts:
     """Return the facts of a stream, measured once per state of the file. Raises MediaError."""
+    facts = media_facts_of_stream(path, index)
+    if not facts.edits:
+        return facts
+    length = round_half_up(facts.edits[-1].end_s * facts.stream.sample_rate)
+    return replace(facts, stream=replace(facts.stream, length_samples=length))
+
+
+def media_facts_of_stream(path: str | Path, index: int) -> StreamFacts:
+    """Return the facts of a stream without its edit list: all that its media holds. Raises MediaError."""
     return _measured(str(path), stat_media(path), index)
 
 
@@ -70,6 +82,7 @@ def _measured(path: str, _state: tuple[int, int, int], index: int) -> StreamFact
             profile=stream.profile or "",
             seekable=container_name != "mxf" or seeks_truly(path, stat_media(path)),
             claims_audio=bool(stream.duration or container.duration),
+            edits=joining_edits(path, index) if "mp4" in container_name else (),
         )
     if anchor is None:
         return facts
@@ -187,9 +200,11 @@ def _anchored(path: str, container: InputContainer, stream: AvAudioStream, head:
 def _zero_s(path: str, container: InputContainer, stream: AvAudioStream, first_s: Fraction) -> Fraction:
     """Return the file's time zero in seconds of the stream's clock; `first_s` is its first decoded sample.
 
-    Zero is the start of the video; without one the start of the timeline that MOV and MP4 declare, and elsewhere the
-    first sample of any stream.
+    Zero is that of the media in a file whose edits are applied by `EditedRanges`; the start of the video; without one
+    the start of the timeline that MOV and MP4 declare; elsewhere the first sample of any stream.
     """
+    if "mp4" in container.format.name and joins_ranges(path):
+        return Fraction(0)
     video = moving_video(container)
     if video is not None:
         if video.start_time is not None and video.time_base is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from stemline.media.decode.edit_list import mp4_boxes
 from stemline.media.wave.riff import chunks
 
 EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
@@ -19,6 +19,7 @@ _TOP_LEVEL = frozenset(
 _IN_CLUSTER = frozenset(bytes.fromhex(name) for name in ("a3", "a0", "e7", "ab", "a7", "5854", "af", "ec", "bf"))
 _EBML_NAMES = _TOP_LEVEL | _IN_CLUSTER | {EBML, _SEGMENT}
 _EBML_HEADER_BYTES = 256
+_BOX_HEADER_BYTES = 8
 _MP3_HEAD_BYTES = 64
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
@@ -39,34 +40,19 @@ def is_cut(path: str | Path, container: str) -> bool:
 
 def is_cut_mp4(path: str | Path) -> bool:
     """Return whether the last box of a MOV or MP4 file reaches past its end; its list of streams may be lost then."""
-    size = Path(path).stat().st_size
-    last = 0
-    for name, position, length in _mp4_boxes(path):
-        if length < 8:
-            return bool(name) and length != 0
-        last = position + length
+    with Path(path).open("rb") as file:
+        last, size = 0, file.seek(0, 2)
+        for name, offset, length in mp4_boxes(file, 0, size):
+            if length < _BOX_HEADER_BYTES:
+                return bool(name) and length != 0
+            last = offset + length
     return last > size
 
 
 def is_fragmented_mp4(path: str | Path) -> bool:
     """Return whether a MOV or MP4 file is written in fragments, whose times need not count from the file's start."""
-    return any(name == b"moof" for name, _, _ in _mp4_boxes(path))
-
-
-def _mp4_boxes(path: str | Path) -> Iterator[tuple[bytes, int, int]]:
-    """Yield (name, offset, length) of each box; the walk ends with the first one whose length is impossible."""
     with Path(path).open("rb") as file:
-        position, size = 0, file.seek(0, 2)
-        while position + 8 <= size:
-            file.seek(position)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            yield head[4:8], position, length
-            if length < 8:
-                return
-            position += length
+        return any(name == b"moof" for name, _, _ in mp4_boxes(file, 0, file.seek(0, 2)))
 
 
 def matroska_end(file: BinaryIO, begin: int) -> int:

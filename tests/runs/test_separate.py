@@ -186,6 +186,19 @@ def test_a_peak_that_no_recording_has_stops_a_file_before_the_work(command: Comm
     assert len(answer["results"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("part", "length"),
+    [(("--in", "0.500015"), 71_999), (("--in", "0.5", "--out", "1.00001"), 24_000), (("--out", "1.00002"), 48_001)],
+)
+def test_a_range_that_splits_samples_is_rounded_at_both_ends(
+    command: Command, tmp_path: Path, part: tuple[str, ...], length: int
+) -> None:
+    media = noise(tmp_path / "in.wav", seconds=2)
+    code, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o", *part)
+    assert code == 0
+    assert answer["results"][0]["length_samples"] == length
+
+
 def test_sound_far_beyond_full_scale_adds_up_as_far_as_its_numbers_go(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav", bits=32)
     with open_writer(media, AudioFormat(SampleFormat.WAV32F, 48000, 2)) as writer:

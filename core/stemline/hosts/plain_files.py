@@ -10,6 +10,7 @@ from stemline._version import __version__
 from stemline.clips import ClipRange, MediaFacts, MediaSource, StemTrack, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
+from stemline.timebase import round_half_up
 
 
 class PlainFile:
@@ -23,10 +24,13 @@ class PlainFile:
         self, source: MediaSource, facts: MediaFacts, start: Fraction | None = None, end: Fraction | None = None
     ) -> None:
         """Check the range."""
-        length = Fraction(facts.length_samples, facts.sample_rate)
-        self._range = TimeRange(
-            start if start is not None else Fraction(0), min(length, end if end is not None else length)
+        rate = facts.sample_rate
+        length = Fraction(facts.length_samples, rate)
+        first, last = (
+            Fraction(round_half_up(at * rate), rate)  # whole samples: there is no timeline to round on
+            for at in (start if start is not None else Fraction(0), end if end is not None else length)
         )
+        self._range = TimeRange(first, min(length, last))
         if not 0 <= self._range.start < self._range.end:
             raise UsageError(
                 f"The range holds no sound: {Path(source.path).name} lasts {float(length):.3f} s.",

@@ -110,7 +110,7 @@ def _clips(track: otio.schema.Track) -> Iterator[tuple[float, float, otio.schema
 
 
 def _markers(composition: Any) -> Iterator[tuple[otio.schema.Marker, float, list[tuple[int, int]]]]:
-    """Yield each marker, where it stands in seconds, and the tracks it describes. Resolve's markers describe none."""
+    """Yield each marker, its time in seconds, and the tracks it describes. Resolve's markers describe none."""
     for slot in composition.slots:
         if type(slot).__name__ != "EventMobSlot" or not slot.edit_rate:
             continue

@@ -66,6 +66,7 @@ class MediaChain:
     """Follows source clips down to the files. `essence_file` gives the file of a mob whose essence the AAF holds."""
 
     def __init__(self, essence_file: Callable[[Any], Path | None]) -> None:
+        """Copy essence with `essence_file`."""
         self._essence_file = essence_file
 
     def media_of(self, clip: Any, rate: Fraction) -> ClipMedia:
@@ -224,7 +225,7 @@ def _sound_slots(mob: Any) -> list[Any]:
 
 
 def _channels(mob: Any, slot: Any, owner: Any) -> tuple[int, ...]:
-    """Return the channel of a mob's media that a slot stands for, none for all of them.
+    """Return the channel of a mob's media that a slot represents, none for all of them.
 
     PhysicalTrackNumber counts the channels of the media. `owner` is the slot of a master mob with several sound slots:
     it knows the channel where the mob of the file has one slot for all. A single slot on both sides plays the whole

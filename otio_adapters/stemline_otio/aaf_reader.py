@@ -32,10 +32,13 @@ _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, 
 
 
 def read_aaf(path: Path, unpack_to: Path) -> tuple[otio.schema.Timeline, tuple[str, ...]]:
-    """Return the timeline of an AAF, and what of it cannot be read. Sound that the file holds is copied to `unpack_to`.
+    """Return the timeline of an AAF, and what of it cannot be read.
 
-    Raises EditError for no composition or several, OutputError where sound cannot be copied out, and whatever pyaaf2
-    raises over a damaged file.
+    Sound that the AAF itself holds is copied to `unpack_to`.
+
+    Raises:
+        EditError: It holds no composition, or several.
+        OutputError: Its sound cannot be copied.
     """
     import aaf2  # noqa: PLC0415 - it comes with the adapter, which may be missing
 
@@ -69,6 +72,7 @@ class _Reader:
     _open: list[Any] = field(init=False, default_factory=list)
 
     def timeline(self, composition: Any) -> otio.schema.Timeline:
+        """Return the timeline of a composition."""
         timeline = otio.schema.Timeline(str(composition.name or ""))
         timecode = primary_timecode(composition)
         if timecode is not None:
@@ -268,7 +272,7 @@ def _layers(slot: Any) -> list[tuple[int, Any]]:
 
 
 def _is_effect_of_track(segment: Any) -> bool:
-    """Return whether an effect stands on a whole sequence: it belongs to the track."""
+    """Return whether an effect applies to a whole sequence, and so to its track."""
     kinds = _components()
     if not isinstance(segment, kinds.OperationGroup) or is_time_warp(segment):
         return False
@@ -306,7 +310,7 @@ def _as_long_as(items: Items, length: int, rate: float) -> Items:
 
 
 def _trim_tail(items: Items, frames: int) -> None:
-    """Take frames off the end. An item stays with no length where it is just used up: a transition stands beside it."""
+    """Take frames off the end. An item that is used up exactly stays, with no length, beside its transition."""
     while frames > 0 and items:
         item = items[-1]
         if isinstance(item, otio.schema.Transition) or item.source_range.duration.value < frames:

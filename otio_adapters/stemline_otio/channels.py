@@ -1,4 +1,4 @@
-"""Which channels of its media a clip plays, as each editor's metadata says it."""
+"""The channels of its media that a clip plays, by the metadata of each format."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _chosen_source(info: MediaInfo, stream: int, channels: tuple[int, ...]) -> M
 
 
 def _resolve_channels(clip: otio.schema.Clip) -> dict[int, tuple[int, ...]]:
-    """Channels by stream from Resolve's metadata; empty where the clip says nothing (usable) of it."""
+    """Return channels by stream from Resolve's metadata; empty where the clip states nothing usable."""
     listed = as_mapping(clip.metadata.get(RESOLVE_KEY)).get("Channels")
     chosen: dict[int, list[int]] = defaultdict(list)
     for entry in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
@@ -58,10 +58,10 @@ def _resolve_channels(clip: otio.schema.Clip) -> dict[int, tuple[int, ...]]:
 
 
 def _fcp_channels(clip: otio.schema.Clip) -> range:
-    """Channels counted through the whole file from Final Cut 7 XML's `sourcetrack`.
+    """Return channels, counted through the whole file, from the `sourcetrack` of Final Cut 7 XML.
 
-    Each of its audio clips plays one. Premiere writes a stereo or 5.1 clip once per channel, and the adapter keeps the
-    first, which then stands for all of them.
+    Each of its audio clips plays one. Premiere writes a stereo or 5.1 clip once per channel; the adapter keeps the
+    first of them, which represents all.
     """
     facts = fcp_facts(clip)
     first = str(as_mapping(facts.get("sourcetrack")).get("trackindex", ""))
@@ -100,7 +100,7 @@ def _aaf_channels(reference: otio.core.MediaReference, info: MediaInfo) -> tuple
 
 
 def _in_streams(channels: Sequence[int], info: MediaInfo) -> dict[int, tuple[int, ...]]:
-    """Channels counted through the whole file, by stream."""
+    """Group channels that are counted through the whole file by stream."""
     chosen: dict[int, tuple[int, ...]] = {}
     first = 0
     for number, stream in enumerate(info.streams):

@@ -1,4 +1,4 @@
-"""How the programs that open the result want links, ranges and tracks spelled."""
+"""Spellings of links, ranges and tracks for the programs that import the result."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ class Dialect(StrEnum):
 
     @property
     def counts_from_zero(self) -> bool:
-        """Whether ranges count from the first frame of the media instead of from its timecode."""
+        """Return whether ranges count from the first frame of the media instead of from its timecode."""
         return self in (Dialect.KDENLIVE, Dialect.MLT_7_12)
 
     @property
     def removes_originals(self) -> bool:
-        """Whether the program ignores that a clip is disabled, so that the originals must be taken out."""
+        """Return whether the program ignores that a clip is disabled, so that originals must be taken out."""
         return self in (Dialect.KDENLIVE, Dialect.MLT_7_12)
 
     @property
     def starts_at_clip(self) -> bool:
-        """Whether a stem file must begin where its clip begins, without a handle in front."""
+        """Return whether a stem file must begin where its clip begins, without a handle in front."""
         return self is Dialect.MLT_7_12
 
 
 def link_to(path: Path, folder: Path, dialect: Dialect) -> str:
-    """What a document in `folder` calls the file `path`."""
+    """Return the link by which a document in `folder` names the file `path`."""
     if dialect is Dialect.RESOLVE:
         return str(path)
     try:
@@ -72,14 +72,18 @@ def link_to(path: Path, folder: Path, dialect: Dialect) -> str:
 
 
 def file_zero(placed: Placed, dialect: Dialect) -> Ticks | None:
-    """The time that stands for the media's first sample in stem clips; None: a stem file counts from its own start."""
+    """Return the time of the media's first sample in stem clips, None where a stem file counts from its own start."""
     if dialect is Dialect.RESOLVE:
         return placed.clock.timecode
     return None if dialect.counts_from_zero else placed.clock.zero or None
 
 
 def relink_originals(timeline: otio.schema.Timeline, folder: Path, output: Path, dialect: Dialect) -> None:
-    """Links that stand on the edit's folder must lead to the same files from the result's; others stay as they are."""
+    """Rewrite the links of the originals for the folder of the result.
+
+    Relative links then lead to the same files as from the folder of the edit; other links stay, except where the
+    dialect needs another spelling.
+    """
     for reference in _references(timeline):
         sequence = isinstance(reference, otio.schema.ImageSequenceReference)
         link = reference.target_url_base if sequence else reference.target_url
@@ -118,7 +122,7 @@ def _references(
 
 
 def shape_for_resolve(timeline: otio.schema.Timeline, rate: float) -> None:
-    """The parts of the document itself that Resolve's importer asks for."""
+    """Add the parts of a document that Resolve's importer requires: a start time and track names."""
     if timeline.global_start_time is None:
         timeline.global_start_time = otio.opentime.RationalTime(0, rate)
     counts: dict[str, int] = {}
@@ -129,7 +133,7 @@ def shape_for_resolve(timeline: otio.schema.Timeline, rate: float) -> None:
 
 
 def shape_original_for_resolve(clip: otio.schema.Clip, placed: Placed) -> None:
-    """Gives a clip that says nothing of its media's range the one that was read from the file."""
+    """Give a clip that states no range of its media the range that was read from the file."""
     reference = clip.media_reference
     if reference is not None and known_span(reference.available_range) is None:
         rate, zero = placed.clock.rate, placed.clock.zero
@@ -139,14 +143,14 @@ def shape_original_for_resolve(clip: otio.schema.Clip, placed: Placed) -> None:
 
 
 def shape_stem_clip(clip: otio.schema.Clip, channels: int) -> None:
-    """Without its channel list Resolve takes the first channel alone."""
+    """List the channels of a stem clip for Resolve, which otherwise plays the first channel alone."""
     clip.metadata[RESOLVE_KEY] = {
         "Channels": [{"Source Channel ID": channel, "Source Track ID": 0} for channel in range(channels)]
     }
 
 
 def shape_stem_track(track: otio.schema.Track, channels: int) -> None:
-    """A track without a type comes in as mono."""
+    """State the type of a stem track for Resolve, which otherwise imports it as mono."""
     track.metadata[RESOLVE_KEY] = {
         "Audio Type": _AUDIO_TYPES.get(channels, f"Adaptive {channels}"),
         "Locked": False,

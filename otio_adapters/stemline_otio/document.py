@@ -73,9 +73,12 @@ def _unreadable(path: Path, text: str, error: Exception) -> EditError:
 
 
 def refuse_endless_nesting(timeline: otio.schema.Timeline) -> None:
-    """Raises EditError (EDIT_CYCLIC) where a composition holds itself or nests deeper than any editor does.
+    """Refuse a composition that holds itself or nests deeper than any editor does.
 
     Must run before anything asks such an object for its duration, which would recurse in native code without end.
+
+    Raises:
+        EditError: EDIT_CYCLIC.
     """
     # An explicit stack of iterators, so that depth is what is counted here and not Python's own frames.
     pending: list[Iterator[Any]] = [iter([timeline.tracks])]
@@ -96,11 +99,18 @@ def refuse_endless_nesting(timeline: otio.schema.Timeline) -> None:
 def save_timeline(
     timeline: otio.schema.Timeline, path: Path, is_right: Callable[[otio.schema.Timeline], bool]
 ) -> otio.schema.Timeline:
-    """Writes `timeline` beside its target, reads it back, compares, then puts it in place; gives what was read.
+    """Write a timeline to a temporary file, read it back, compare, and put it in place.
 
-    `is_right` judges what was read by other means than those that built it.
+    Args:
+        timeline: The timeline to write.
+        path: The file to write; it is replaced as a whole.
+        is_right: Check of what was read back, by other code than that which built it.
 
-    Raises OutputError (DISK_FULL, OUTPUT_UNWRITABLE, OUTPUT_DAMAGED); then no file of that name is new or changed.
+    Returns:
+        The timeline as read back.
+
+    Raises:
+        OutputError: DISK_FULL, OUTPUT_UNWRITABLE or OUTPUT_DAMAGED; then no file of that name is new or changed.
     """
     spool = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = otio.core.serialize_json_to_string(timeline, {}, 4)
@@ -124,10 +134,10 @@ def save_timeline(
 
 
 def _is_same(written: str, back: str) -> bool:
-    """Whether two documents say the same.
+    """Return whether two documents have the same content.
 
-    As text, because NaN in somebody's metadata is not equal to itself as an object; numbers within a last digit or two,
-    which the native parser does not always get right.
+    They are compared as text, because NaN in metadata is not equal to itself as an object. Numbers may differ in the
+    last digit or two, which the native parser does not always read exactly.
     """
     if written == back:
         return True
@@ -166,6 +176,7 @@ def _newer_schemas(text: str) -> str:
 
 
 def only_timeline(root: object, path: Path) -> otio.schema.Timeline:
+    """Return the one timeline of a document. Raises EditError for none, for several, and for one without tracks."""
     if isinstance(root, otio.schema.SerializableCollection):
         timelines = [child for child in root if isinstance(child, otio.schema.Timeline)]
         if len(timelines) != 1:

@@ -1,5 +1,4 @@
-"""CMX 3600 edit lists as timelines: tolerant of how systems write them, strict about the frame rate, which they do not
-state."""
+"""CMX 3600 edit lists as timelines, in the spellings of many systems."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ _BLACK = frozenset({"BL", "BLACK"})
 _LOCATOR = re.compile(r"(\d+[:;.]\d+[:;.]\d+[:;.,]\d+)\s*(\w*)\s*(.*)")
 _SENTENCES = {
     "uneven": "of uneven source and record length: the record length holds",
-    "overlapping": "on top of another: they stand on tracks of their own",
+    "overlapping": "on top of another: they are on separate tracks",
     "faded": "fading in from nothing: it is cut hard",
     "nowhere": "on no track: it is left out",
 }
@@ -30,11 +29,11 @@ _SENTENCES = {
 def read_edl(path: Path, rate: Fraction | None) -> tuple[otio.schema.Timeline, tuple[str, ...]]:
     """Return the timeline of an edit list, and what was assumed.
 
-    Raises UsageError without a rate, EditError for what is no edit list.
+    Raises UsageError without a rate, EditError for a file that is not an edit list.
     """
     if rate is None:
         raise UsageError(
-            f"{path.name} is an EDL, which does not say its frame rate.", advice="Give --rate, for example --rate 25."
+            f"{path.name} is an EDL, which does not state its frame rate.", advice="Give --rate, for example --rate 25."
         )
     events = parse_events(_decoded(path.read_bytes()).splitlines(), rate)
     if not events.events:
@@ -68,7 +67,7 @@ def _notes(path: Path, events: EventList) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Lane:
-    """A track to be, and the record frame at which its last clip ends."""
+    """A track under construction, and the record frame at which its last clip ends."""
 
     track: otio.schema.Track
     end: int
@@ -83,6 +82,7 @@ class _Builder:
     _start: int = field(init=False, default=0)
 
     def timeline(self) -> otio.schema.Timeline:
+        """Return the timeline of the list."""
         events = self.events
         heard = [event for event in events.events if event.tracks]
         self._start = min((event.record[0] for event in heard), default=0)
@@ -214,7 +214,7 @@ def _outgoing(event: Event) -> str:
 
 
 class _Shared:
-    """Which events play several channels of one source together: one event on many tracks, or many events alike."""
+    """The events that play several channels of one source together: one event on many tracks, or several alike."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._tracks: Mapping[tuple[object, ...], dict[str, None]] = {}

@@ -39,7 +39,7 @@ _HALF_DAY_S = 12 * 3600
 
 
 class _BadTime(Exception):
-    """A timecode label that names no frame. `is_rate` says that another rate has it."""
+    """A timecode label that names no frame. `is_rate` is true where it would at another rate."""
 
     def __init__(self, message: str, *, is_rate: bool) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ class Event:
 
     @property
     def tracks(self) -> tuple[str, ...]:
-        """Names of the tracks it plays on: V, A1, A2 ..."""
+        """Return the names of the tracks it plays on: V, A1, A2 ..."""
         code = self.channels.upper()
         code = {"B": "VA", "NONE": ""}.get(code, code)
         found: list[str] = []
@@ -79,7 +79,7 @@ class Event:
 
     @property
     def is_fade(self) -> bool:
-        """Whether it fades in from the event before. A key concerns the picture alone: its sound is cut."""
+        """Return whether it fades in from the event before. A key concerns the picture alone: its sound is cut."""
         return self.kind[0] in "DW" and self.fade > 0
 
     def stated(self, *what: str) -> tuple[str, ...]:
@@ -106,8 +106,8 @@ def _stated(comment: str) -> tuple[str, str]:
 class EventList:
     """All events in record order, the title, and what had to be assumed.
 
-    `day` is the length of a day in frames; record times past midnight go on counting. `counts` says how many events
-    were uneven; `unread` names those whose timecode cannot be read.
+    `day` is the length of a day in frames; record times past midnight go on counting. `counts` counts events
+    that were uneven; `unread` names those whose timecode cannot be read.
     """
 
     rate: Fraction
@@ -119,13 +119,14 @@ class EventList:
 
     @property
     def day(self) -> int:
+        """Return the length of a day in frames."""
         return parse_timecode(f"24:00:00{';' if self.dropped and is_drop_rate(self.rate) else ':'}00", self.rate)
 
 
 def parse_events(lines: Iterable[str], rate: Fraction) -> EventList:
     """Return the events of a list. One whose timecode cannot be read is left out by name.
 
-    Raises EditError for a line that is no event, or timecode that the rate does not have.
+    Raises EditError for a line that is not an event, and for timecode that the rate does not have.
     """
     found = EventList(rate)
     drop = False
@@ -195,7 +196,7 @@ def _frame(label: str, rate: Fraction, *, drop: bool, found: EventList) -> int:
 
 
 def _refuse_wrong_rate(bad: Sequence[_BadTime], count: int, rate: Fraction) -> None:
-    """Raises EditError where so many labels do not exist that the rate must be another."""
+    """Refuse a list in which so many labels do not exist that its rate must be another. Raises EditError."""
     wrong = [error for error in bad if error.is_rate]
     if (len(bad) == count and bad) or len(wrong) > count * _MOST_BAD_EVENTS:
         raise EditError(
@@ -206,7 +207,7 @@ def _refuse_wrong_rate(bad: Sequence[_BadTime], count: int, rate: Fraction) -> N
 
 def _with_comments(event: Event, comments: Sequence[str], found: EventList) -> Event:
     speed: float | None = None
-    kept = []
+    others = []
     for comment in comments:
         stated = _SPEED.match(comment)
         if stated is not None:
@@ -214,7 +215,7 @@ def _with_comments(event: Event, comments: Sequence[str], found: EventList) -> E
         elif _FREEZE.match(comment) or comment.upper().startswith("M2"):
             speed = 0.0
         else:
-            kept.append(comment)
+            others.append(comment)
     event = _ordered(event, found)
     taken, shown = event.source[1] - event.source[0], event.record[1] - event.record[0]
     if speed is not None and shown > 0 and abs(taken * found.rate / shown - abs(speed)) < _SPEED_STEP:
@@ -222,7 +223,7 @@ def _with_comments(event: Event, comments: Sequence[str], found: EventList) -> E
     if speed is not None and abs(speed - found.rate) < _SPEED_STEP:
         speed = None
     found.counts["uneven"] += taken != shown and speed is None
-    return replace(event, comments=tuple(kept), speed=speed)
+    return replace(event, comments=tuple(others), speed=speed)
 
 
 def _ordered(event: Event, found: EventList) -> Event:

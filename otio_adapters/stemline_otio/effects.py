@@ -28,13 +28,13 @@ _SPEED_NAME = re.compile(r"\b(retim(e|ing)|time ?(warp|remap(ping)?)|speed)\b", 
 
 
 def effect_name(effect: otio.schema.Effect) -> str:
-    """The name that tells most."""
+    """Return the most telling name of an effect."""
     named = _resolve_settings(effect).get("Effect Name")
     return str(named or effect.effect_name or effect.name or effect.schema_name())
 
 
 def is_idle(effect: otio.schema.Effect) -> bool:
-    """Whether it does nothing.
+    """Return whether an effect does nothing.
 
     Resolve lists every effect that a clip could have, without parameters or switched off; Premiere may leave a time
     remap at full speed.
@@ -46,7 +46,7 @@ def is_idle(effect: otio.schema.Effect) -> bool:
 
 
 def is_carried(effect: otio.schema.Effect) -> bool:
-    """Whether stems can take a copy."""
+    """Return whether stems can take a copy of an effect: it is linear, so that they still add up."""
     if isinstance(effect, otio.schema.TimeEffect):
         return isinstance(effect, otio.schema.LinearTimeWarp)
     if is_idle(effect):
@@ -57,7 +57,7 @@ def is_carried(effect: otio.schema.Effect) -> bool:
 
 
 def is_speed_curve(effect: otio.schema.Effect) -> bool:
-    """Whether an effect that is no OTIO time effect changes the speed along the clip."""
+    """Return whether an effect other than an OTIO time effect changes the speed along the clip."""
     if not _SPEED_NAME.search(_words(effect)):
         return False
     settings = _resolve_settings(effect)
@@ -68,7 +68,7 @@ def is_speed_curve(effect: otio.schema.Effect) -> bool:
 
 
 def _remap_values(effect: otio.schema.Effect) -> tuple[str, ...]:
-    """What a time remap of Final Cut 7 XML says of variable speed, speed in percent, and reverse."""
+    """Return variable speed, speed in percent, and reverse from a time remap of Final Cut 7 XML."""
     facts = fcp_facts(effect)
     listed = facts.get("parameter")
     if facts.get("effectid") != "timeremap" or not isinstance(listed, Sequence) or isinstance(listed, str):
@@ -86,7 +86,7 @@ def _resolve_settings(effect: otio.schema.Effect) -> Mapping[str, Any]:
 
 
 def copy_effects(original: otio.core.Item, skipped_frames: int = 0) -> tuple[list[otio.schema.Effect], list[str]]:
-    """Copies of the effects that stems can take, and the names of those that they cannot.
+    """Return copies of the effects that stems can take, and the names of the others.
 
     `skipped_frames` is how far into the media the stem file begins.
     """
@@ -103,7 +103,7 @@ def copy_effects(original: otio.core.Item, skipped_frames: int = 0) -> tuple[lis
 
 
 def _copy(effect: otio.schema.Effect, skipped_frames: int) -> otio.schema.Effect:
-    """Final Cut 7 XML counts key frames from the start of the file."""
+    """Copy an effect for a stem file. Final Cut 7 XML counts key frames from the start of the file."""
     twin = copy.deepcopy(effect)
     facts = fcp_facts(effect)
     if facts and skipped_frames:
@@ -123,7 +123,7 @@ def _moved_keys(facts: Any, frames: int) -> Any:
 
 
 def effects_of_nests(clip: otio.core.Composable) -> Iterator[str]:
-    """Names of effects on the nested sequences around a clip, which flattened stems do not get."""
+    """Yield the names of effects on the nested sequences around a clip, which flattened stems do not get."""
     parent = clip.parent()
     while parent is not None and parent.parent() is not None and parent.parent().parent() is not None:
         for effect in parent.effects:

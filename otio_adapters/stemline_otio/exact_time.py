@@ -2,7 +2,7 @@
 
 Inside this host a time is a count of ticks of 1/705,600,000 s, the unit that Facebook's "flicks" (2018) made known. One
 frame at 24, 25, 30, 48, 50, 60, 100 or 120 frames per second and at their 1000/1001 rates, and one sample at the usual
-sample rates, is a whole number of them, so nearly all sums are sums of integers. What is no whole number of ticks is a
+sample rates, is a whole number of them, so nearly all sums are sums of integers. Any other time is a
 Fraction of them: slower, and as exact.
 """
 
@@ -36,18 +36,21 @@ class Span(NamedTuple):
 
     @property
     def duration(self) -> Ticks:
+        """Return the length in ticks."""
         return self.end - self.start
 
     def overlaps(self, other: Span) -> bool:
+        """Return whether two ranges have a tick in common."""
         return self.start < other.end and other.start < self.end
 
     def seconds(self) -> TimeRange:
+        """Return the range in exact seconds."""
         return TimeRange(to_seconds(self.start), to_seconds(self.end))
 
 
 @lru_cache(maxsize=256)
 def exact_rate(rate: float) -> Fraction:
-    """The rate that a file's float stands for. Raises EditError for zero, negative and not-a-number."""
+    """Return the exact rate for the float in a file. Raises EditError for zero, negative and not-a-number."""
     try:
         return snap_rate(rate)
     except UsageError as error:
@@ -63,20 +66,24 @@ def is_rate(rate: float) -> bool:
 
 
 def frame_rate_of(rate: float) -> Fraction | None:
-    """The exact rate of a time that counts frames; None where the rate is so high that it counts samples."""
+    """Return the exact rate of a time that counts frames, None where the rate is so high that it counts samples."""
     exact = exact_rate(rate)
     return exact if exact <= _MOST_FRAMES_PER_SECOND else None
 
 
 @lru_cache(maxsize=256)
 def frame_ticks(rate: float) -> Ticks:
-    """The length of one frame (or sample) at a rate as a file spells it."""
+    """Return the length of one frame (or sample) at a rate as a file spells it."""
     length = TICKS_PER_SECOND / exact_rate(rate)
     return length.numerator if length.denominator == 1 else length
 
 
 def ticks_of(time: otio.opentime.RationalTime) -> Ticks:
-    """Frames are made exact first and multiplied by the exact frame after: absolute timecode loses nothing."""
+    """Return a time in ticks. Raises EditError for a time that cannot be.
+
+    The number of frames is made exact first and then multiplied by the exact frame, so that absolute timecode loses
+    nothing.
+    """
     value: float = time.value
     frame = frame_ticks(time.rate)
     if not -_MOST_FRAMES < value < _MOST_FRAMES:
@@ -90,7 +97,7 @@ def ticks_of(time: otio.opentime.RationalTime) -> Ticks:
 
 
 def span_of(time_range: otio.opentime.TimeRange) -> Span:
-    """Raises EditError for a negative duration."""
+    """Return a range in ticks. Raises EditError for a negative duration, and as `ticks_of` does."""
     start = ticks_of(time_range.start_time)
     duration = ticks_of(time_range.duration)
     if duration < 0:
@@ -119,21 +126,24 @@ def known_start(time_range: otio.opentime.TimeRange | None) -> Ticks | None:
 
 
 def to_ticks(seconds: Fraction) -> Ticks:
+    """Return exact seconds in ticks."""
     whole, rest = divmod(seconds.numerator * TICKS_PER_SECOND, seconds.denominator)
     return whole if not rest else seconds * TICKS_PER_SECOND
 
 
 def samples_to_ticks(samples: int, sample_rate: int) -> Ticks:
+    """Return a number of samples in ticks."""
     whole, rest = divmod(samples * TICKS_PER_SECOND, sample_rate)
     return whole if not rest else Fraction(samples * TICKS_PER_SECOND, sample_rate)
 
 
 def to_seconds(ticks: Ticks) -> Fraction:
+    """Return ticks in exact seconds."""
     return Fraction(ticks, TICKS_PER_SECOND)
 
 
 def nearest_frame(ticks: Ticks, frame: Ticks) -> Ticks:
-    """The whole frame that lies nearest, halves up."""
+    """Round a time to the nearest whole frame, halves up."""
     return (2 * ticks + frame) // (2 * frame) * frame
 
 
@@ -156,9 +166,9 @@ def zero_at(time: Ticks, zero: Ticks, length: Ticks, day: Ticks) -> Ticks | None
 
 
 def rational_time(ticks: Ticks, rate: float) -> otio.opentime.RationalTime:
-    """`ticks` at the rate *as the file spells it* (23.976 stays 23.976).
+    """Return `ticks` at a rate as the file spells it (23.976 stays 23.976).
 
-    A player that takes such a rate literally then treats the stem as it treats its original.
+    A player that takes such a rate literally then treats the stem as it treats the original.
     """
     frame = frame_ticks(rate)
     value = ticks / frame if isinstance(ticks, int) and isinstance(frame, int) else float(Fraction(ticks) / frame)
@@ -166,4 +176,5 @@ def rational_time(ticks: Ticks, rate: float) -> otio.opentime.RationalTime:
 
 
 def rational_range(span: Span, rate: float) -> otio.opentime.TimeRange:
+    """Return a range at a rate as the file spells it."""
     return otio.opentime.TimeRange(rational_time(span.start, rate), rational_time(span.duration, rate))

@@ -1,4 +1,4 @@
-"""What Final Cut 7 XML and AAF say of tracks and clips, put where OTIO keeps it."""
+"""Metadata that formats keep beside OTIO's own fields: names, flags, markers, drop frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DROPPED = "DROP FRAME"
 
 
 def settle_fcp(timeline: otio.schema.Timeline) -> None:
-    """Track names and enabled flags of tracks and clips, which the adapter reads into metadata alone."""
+    """Set track names and the enabled flags of tracks and clips, which the adapter reads into metadata alone."""
     for track in timeline.find_children(descended_from_type=otio.schema.Track):
         facts = fcp_facts(track)
         track.name = str(facts.get("@MZ.TrackName") or "") or _unnamed(track.name)
@@ -24,7 +24,7 @@ def settle_fcp(timeline: otio.schema.Timeline) -> None:
 
 
 def markers_from_file(clip: otio.schema.Clip) -> None:
-    """For writing: the format counts the markers of a clip from the start of its file, OTIO in the clip's own time."""
+    """Count a clip's markers from the start of its file, as the format does when written; OTIO uses the clip's time."""
     _move_markers(clip, -1)
 
 
@@ -41,17 +41,17 @@ def _move_markers(clip: otio.schema.Clip, direction: int) -> None:
 
 
 def fcp_facts(item: otio.core.SerializableObjectWithMetadata) -> Mapping[str, Any]:
-    """The metadata that the Final Cut adapter keeps of an element; empty where there is none."""
+    """Return the metadata that the Final Cut adapter keeps of an element; empty where there is none."""
     return as_mapping(item.metadata.get(FCP_KEY)) if len(item.metadata) else {}
 
 
 def note_drop_frame(timeline: otio.schema.Timeline) -> None:
-    """The edit's file counts its timecode with dropped labels."""
+    """Note that the edit's file counts its timecode with dropped labels."""
     timeline.metadata[EDL_KEY] = {**as_mapping(timeline.metadata.get(EDL_KEY)), "fcm": _DROPPED}
 
 
 def is_drop_frame(timeline: otio.schema.Timeline) -> bool:
-    """Whether the edit's timecode is counted with dropped labels, as far as the file that it came from tells."""
+    """Return whether the edit's timecode is counted with dropped labels, as far as its file states it."""
     if as_mapping(timeline.metadata.get(EDL_KEY)).get("fcm") == _DROPPED:
         return True
     if as_mapping(timeline.metadata.get("AAF")).get("Drop") is True:
@@ -65,12 +65,12 @@ def is_drop_clip(clip: otio.schema.Clip) -> bool:
 
 
 def as_mapping(value: Any) -> Mapping[str, Any]:
-    """What a file holds where a mapping is meant; empty for anything else."""
+    """Return a value of a file that should be a mapping; empty for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 
 def _unnamed(name: str) -> str:
-    """The adapter calls tracks without a name after their kind."""
+    """Return the name of a track, empty where the adapter named it after its kind."""
     return "" if name in ("Video", "Audio") else name
 
 

@@ -1,4 +1,4 @@
-"""Edits in the formats people have, as one OpenTimelineIO timeline whose tracks say what the format knew of them."""
+"""Edits of all readable formats as OpenTimelineIO timelines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format that needs an adapter: its name for people, the adapter's name in OpenTimelineIO, its package."""
+    """A format that needs an adapter: its title, the adapter's name in OpenTimelineIO, its package."""
 
     title: str
     adapter: str
@@ -51,8 +51,11 @@ _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """`rate` is the frame rate of an EDL, which does not say it. `unpack_to` is where the media inside a bundle or an
-    AAF goes."""
+    """How an edit is read.
+
+    `rate` is the frame rate of an EDL, which states none. `unpack_to` is the folder for media inside a bundle or an
+    AAF.
+    """
 
     rate: Fraction | None = None
     unpack_to: Path | None = None
@@ -60,7 +63,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class EditDocument:
-    """A timeline as read. Relative links of its media stand on `folder`; `notes` say what had to be assumed."""
+    """A timeline as read. Relative links of its media count from `folder`; `notes` list what was assumed."""
 
     timeline: otio.schema.Timeline
     folder: Path
@@ -68,9 +71,11 @@ class EditDocument:
 
 
 def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
-    """The edit in a file (or .otiod folder) of any readable format, told by its suffix.
+    """Return the edit in a file (or .otiod folder) of any readable format, chosen by its suffix.
 
-    Raises EditError in one sentence: missing or damaged file, no such format, no adapter for it, not one timeline.
+    Raises:
+        EditError: A missing or damaged file, an unknown format, a missing adapter, not one timeline.
+        UsageError: An EDL without a rate.
     """
     options = options or ReadOptions()
     suffix = path.suffix.lower()
@@ -102,7 +107,7 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
 
 
 def require_adapter(wanted: Format) -> None:
-    """Raises EditError (EDIT_ADAPTER_MISSING) with the command that installs what is missing."""
+    """Raise EditError (EDIT_ADAPTER_MISSING) with the command that installs a missing adapter."""
     if wanted.adapter not in otio.adapters.available_adapter_names():
         raise EditError(
             f"{wanted.title} edits need the package {wanted.package}, which is not installed.",
@@ -112,7 +117,10 @@ def require_adapter(wanted: Format) -> None:
 
 
 def call_adapter(wanted: Format, path: Path, work: Callable[[otio.adapters.Adapter], _Result]) -> _Result:
-    """What `work` gives with the adapter, which says nothing on its own. Raises EditError for whatever it raises."""
+    """Return the result of `work` with the adapter, whose prints are dropped.
+
+    Raises EditError for whatever it raises.
+    """
     adapter = otio.adapters.from_name(wanted.adapter)
     with _quiet():
         try:
@@ -147,7 +155,7 @@ def _read_other(path: Path, suffix: str) -> EditDocument:
 
 
 def _check_readable(path: Path) -> None:
-    """Raises EditError for a file that is missing, empty or not what its suffix states, and for a folder."""
+    """Raise EditError for a file that is missing, empty or not what its suffix states, and for a folder."""
     if path.is_dir():
         raise unreadable_edit(path)
     try:
@@ -162,7 +170,7 @@ def _check_readable(path: Path) -> None:
 
 
 def _adapter_failures() -> tuple[type[BaseException], ...]:
-    """Whatever an adapter may raise over a file that it does not understand."""
+    """Return every class of error that an adapter may raise over a file that it does not understand."""
     known: list[type[BaseException]] = [
         ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, NameError,
         OSError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError, otio.exceptions.OTIOError,
@@ -176,7 +184,7 @@ def _adapter_failures() -> tuple[type[BaseException], ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the prints, log lines and warnings of adapters off the terminal."""
+    """Keep the prints, log lines and warnings of adapters off the terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -189,7 +197,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_default_linker() -> Iterator[None]:
-    """Media is linked by our rules alone, whatever linker the user's environment asks of OpenTimelineIO."""
+    """Switch off the media linker that the user's environment names: media is linked by Stemline's rules alone."""
     linker = os.environ.pop("OTIO_DEFAULT_MEDIA_LINKER", None)
     try:
         yield

@@ -37,8 +37,10 @@ _DEFAULT_RATE = 24.0
 
 @dataclass(frozen=True, slots=True)
 class OtioTarget:
-    """Where the result goes and for which program. With `checkerboard` neighbours never share a stem track. `report` is
-    the file beside it that tells of the run, if there is one.
+    """Where the result goes and which program imports it.
+
+    With `checkerboard` neighbours never share a stem track. `report` names the report beside the result, if there is
+    one.
     """
 
     path: Path
@@ -48,15 +50,17 @@ class OtioTarget:
 
 
 class OtioEdit:
-    """Implements `stemline.hosts.base.Host` on one timeline, which stays as it is.
+    """A timeline as a host (`stemline.hosts.Host`). The timeline itself stays as it is.
 
-    For a retimed clip `source_range` is the media it consumes (its record duration times its speed); `record_range` is
-    what it fills on the timeline. For a clip at a transition both include the part that shows beyond the cut.
+    For a retimed clip `source_range` is the media that it consumes (its record duration times its speed);
+    `record_range` is what it fills on the timeline. For a clip at a transition both include the part that shows beyond
+    the cut.
     """
 
     def __init__(
         self, timeline: otio.schema.Timeline, links: LinkRules, target: OtioTarget, notes: Sequence[str] = ()
     ) -> None:
+        """Hold a timeline. Raises EditError for one that nests without end. `notes` are those of its reading."""
         refuse_endless_nesting(timeline)
         self._timeline = timeline
         self._links = links
@@ -67,13 +71,16 @@ class OtioEdit:
 
     @property
     def capabilities(self) -> HostCapabilities:
+        """Return what this host can do."""
         return HostCapabilities("otio", __version__, disables_clips=True, carries_metadata=True)
 
     @property
     def timeline(self) -> otio.schema.Timeline:
+        """Return the timeline as it was read."""
         return self._timeline
 
     def read_clips(self, selection: Selection) -> ReadClips:
+        """Return the clips of the selected tracks. Raises UsageError for a track that does not exist, and EditError."""
         reading = self._read(selection)
         reading.notes[:0] = [*self._notes, *self._sounds.notes()]
         drop_frame = is_drop_frame(self._timeline)
@@ -87,6 +94,12 @@ class OtioEdit:
             return Fraction(0)
 
     def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
+        """Write a copy of the timeline with stem tracks, and read it back.
+
+        Raises:
+            OutputError: The file cannot be written, or does not read back as written.
+            HostError: A stem names a clip that the edit does not have.
+        """
         if self._placed is None:
             self._read(Selection(include_disabled=True))
         placed = self._placed or {}
@@ -133,7 +146,7 @@ class OtioEdit:
         return reading
 
     def _gap_rate(self) -> float:
-        """The rate the edit itself counts in: its start time's, else that of the first thing on its tracks."""
+        """Return the rate that the edit counts in: that of its start time, else of the first item on its tracks."""
         start = self._timeline.global_start_time
         if start is not None and is_rate(start.rate):
             return float(start.rate)
@@ -148,8 +161,12 @@ class OtioEdit:
 def open_edit(
     path: Path, target: OtioTarget, links: LinkRules | None = None, options: ReadOptions | None = None
 ) -> OtioEdit:
-    """The edit in a file of any readable format. Raises EditError, and OutputError where the result would replace the
-    edit itself."""
+    """Open the edit in a file of any readable format.
+
+    Raises:
+        EditError: The edit cannot be read.
+        OutputError: The result would replace the edit itself.
+    """
     if target.path.absolute() == path.absolute() or (target.path.exists() and target.path.samefile(path)):
         raise OutputError(
             f"The result would replace the edit {path} itself.",
@@ -162,7 +179,7 @@ def open_edit(
 
 
 def _insert(timeline: otio.schema.Timeline, tracks: Sequence[otio.schema.Track]) -> None:
-    """After the last audio track, under names that no other track has."""
+    """Insert tracks after the last audio track, under names that no other track has."""
     children = list(timeline.tracks)
     taken = {child.name for child in children}
     position = len(children)
@@ -179,7 +196,10 @@ def _insert(timeline: otio.schema.Timeline, tracks: Sequence[otio.schema.Track])
 
 
 def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_ids: Sequence[str]) -> list[str]:
-    """Disables those clips alone. A clip with a picture stays: disabling it would take the picture too."""
+    """Disable those clips alone, and return notes.
+
+    A clip with a picture stays enabled: disabling it would hide the picture too.
+    """
     pictures = []
     for clip_id in clip_ids:
         if clip_id not in placed:
@@ -196,7 +216,7 @@ def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_
 def shape_for_kdenlive(
     timeline: otio.schema.Timeline, placed: Mapping[str, Placed], separated: Sequence[str], dialect: Dialect
 ) -> list[str]:
-    """Count the media of all clips from zero and take the separated originals out; return what is left to know."""
+    """Count the media of all clips from zero and take the separated originals out; return notes."""
     by_path = {known.use.path: known for known in placed.values()}
     clips = {path: _at(timeline, path) for path in by_path}
     for path, clip in clips.items():

@@ -1,4 +1,4 @@
-"""From what an edit calls its media to a file on this machine."""
+"""Media links: from the path or URL in an edit to a file of this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://|^(file):", re.IGNORECASE)  
 
 @dataclass(frozen=True, slots=True)
 class LinkRules:
-    """Where media is looked for.
+    """Where media is searched for.
 
-    `folder` is what relative links stand on; `path_map` pairs replace the beginning of a link; files under
-    `media_roots` are found by name when a link leads nowhere.
+    Relative links count from `folder`; `path_map` pairs replace the beginning of a link; files under `media_roots` are
+    found by name when a link leads nowhere.
     """
 
     folder: Path
@@ -32,15 +32,16 @@ class LinkRules:
 
 
 class MediaFinder:
-    """Finds the file behind a link. Remembers each answer; the media roots are listed once, when first needed."""
+    """Finds the file behind a link. Answers are cached; the media roots are listed once, when first needed."""
 
     def __init__(self, rules: LinkRules) -> None:
+        """Search by `rules`."""
         self._rules = rules
         self._found: dict[str, str | MediaError] = {}
         self._names: dict[str, list[Path]] | None = None
 
     def find(self, link: str) -> str:
-        """The absolute path of an existing regular file. Raises MediaError (MEDIA_MISSING, MEDIA_UNREADABLE)."""
+        """Return the absolute path of an existing regular file. Raises MediaError (MEDIA_MISSING, MEDIA_UNREADABLE)."""
         found = self._found.get(link)
         if found is None:
             try:
@@ -53,7 +54,7 @@ class MediaFinder:
         return found
 
     def media_files(self) -> list[Path]:
-        """Every file under the media roots."""
+        """Return every file under the media roots."""
         return [path for paths in self._listed().values() for path in paths]
 
     def _listed(self) -> dict[str, list[Path]]:
@@ -111,9 +112,10 @@ class MediaFinder:
 
 
 def plain_path(link: str) -> str:
-    """The path inside a link: file URLs decoded, Windows and UNC paths and bare paths as they are.
+    """Return the path in a link: file URLs decoded; Windows, UNC and bare paths as they are.
 
-    Raises MediaError for links that are no file.
+    Raises:
+        MediaError: The link does not name a file.
     """
     if is_windows_path(link):
         return link
@@ -122,7 +124,7 @@ def plain_path(link: str) -> str:
         return link
     if (scheme[1] or scheme[2]).lower() != "file":
         raise MediaError(
-            f"The link {shown(link)} is no file of this machine.",
+            f"The link {shown(link)} is not a file of this machine.",
             code=Code.MEDIA_MISSING,
             advice="Copy the media here and name its folder with --media-root.",
         )
@@ -141,7 +143,7 @@ def plain_path(link: str) -> str:
 
 
 def mapped_link(link: str, pairs: Sequence[tuple[str, str]]) -> str:
-    """A link whose beginning one of the pairs (from, to) replaces; others stay as they are."""
+    """Return a link whose beginning one of the pairs (from, to) replaces; others stay as they are."""
     try:
         plain = plain_path(link)
     except MediaError:
@@ -154,16 +156,17 @@ def mapped_link(link: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def is_windows_path(text: str) -> bool:
+    """Return whether a text is a Windows or UNC path."""
     return bool(_DRIVE.match(text)) or text.startswith("\\\\")
 
 
 def is_relative_link(link: str) -> bool:
-    """Whether a link stands on the folder of its edit."""
+    """Return whether a link counts from the folder of its edit."""
     return not (is_windows_path(link) or link.startswith("/") or _SCHEME.match(link))
 
 
 def existing_file(path: Path) -> bool:
-    """Whether a file is there; names that no file can have are not."""
+    """Return whether a file exists; a name that no file can have does not."""
     try:
         return path.is_file()
     except OSError:
@@ -171,9 +174,10 @@ def existing_file(path: Path) -> bool:
 
 
 def _existing(path: Path) -> str | None:
-    """`path` or the same name in another Unicode form (macOS hands out decomposed names).
+    """Return `path`, or the same name in another Unicode form (macOS returns decomposed names), where it exists.
 
-    Raises MediaError when it is no regular file.
+    Raises:
+        MediaError: It is not a regular file.
     """
     text = os.path.normpath(path)
     for spelled in dict.fromkeys((text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))):
@@ -188,7 +192,10 @@ def _existing(path: Path) -> str | None:
 
 
 def _after_prefix(path: str, prefix: str) -> str | None:
-    """What follows `prefix` in `path`, None where it does not stand there. Slashes are alike; drives ignore case."""
+    """Return what follows `prefix` in `path`, None where it does not begin with it.
+
+    Slashes are alike; drives ignore case.
+    """
     whole = path.replace("\\", "/")
     head = prefix.replace("\\", "/").rstrip("/")
     fold = is_windows_path(prefix) or is_windows_path(path)
@@ -217,6 +224,7 @@ def _tail_parts(path: str) -> tuple[str, ...]:
 
 
 def folded_name(name: str) -> str:
+    """Return a file name for comparison: one Unicode form, without case."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -230,4 +238,5 @@ def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def shown(text: str) -> str:
+    """Return a text for a message: printable, at most 200 characters."""
     return "".join(c if c.isprintable() else "?" for c in text[-200:])

@@ -35,7 +35,7 @@ class Hints:
 
     @property
     def stated(self) -> str:
-        """The media as the edit calls it, for messages; empty where it states neither name nor reel."""
+        """Return the media as the edit calls it, for messages; empty where it states neither name nor reel."""
         names = [*self.names[:2], *([f"reel {self.reel}"] if folded_name(self.reel) not in _NO_REELS else [])]
         return ", ".join(dict.fromkeys(shown(name) for name in names))
 
@@ -59,6 +59,7 @@ class MediaGuesser:
     """Searches the media roots. Remembers answers by hints, and each file's timecode."""
 
     def __init__(self, finder: MediaFinder) -> None:
+        """Search the media roots of `finder`."""
         self._finder = finder
         self._spans: dict[Path, Span | None] = {}
         self._known: dict[Hints, tuple[str, str] | MediaError] = {}
@@ -150,7 +151,7 @@ def _covers(span: Span, used: Span, day: Ticks) -> bool:
 
 
 def _timecode_span(path: Path) -> Span | None:
-    """The timecode a file covers; None for what is no media, or counts from zero like everything without timecode."""
+    """Return the timecode that a file covers, None for no media and for timecode from zero, as in files without any."""
     try:
         info = probe(path)
     except MediaError:

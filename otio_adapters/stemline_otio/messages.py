@@ -1,4 +1,4 @@
-"""Names out of edits in sentences for people."""
+"""Names from edits in messages for users."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _SHOWN_NAMES = 3
 
 
 def printable_name(name: str) -> str:
-    """A name from a file, fit for a terminal and a report: no control characters, no novels."""
+    """Return a name from a file for a terminal or a report: printable, at most 120 characters."""
     short = name[:_MAX_NAME]
     return (short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)).strip()
 
 
 def several(names: Sequence[str], what: str = "clips") -> str:
-    """One name, or how many there are and some of them."""
+    """Return one name, or the number of names and the first of them."""
     if len(names) == 1:
         return names[0]
     some = list(dict.fromkeys(names))[:_SHOWN_NAMES]

@@ -21,12 +21,14 @@ _BLOCK_BYTES = 1 << 20
 
 
 def unpack_bundle(path: Path, folder: Path) -> Path:
-    """The .otio file inside a bundle; the media of an .otioz is unpacked beside it into `folder`, once.
+    """Return the .otio file of a bundle; the media of an .otioz is unpacked beside it into `folder`, once.
 
-    Where other sound of the same name is unpacked there already, an edit that was written may still play it: it stays,
-    and the bundle goes into `folder` with -2, -3 ... after its name.
+    Other sound of the same name that is there already stays, because an edit may link to it: the bundle then goes into
+    `folder` with -2, -3 ... after its name.
 
-    Raises EditError for what is no bundle, OutputError (DISK_FULL, OUTPUT_UNWRITABLE).
+    Raises:
+        EditError: The file is not a bundle.
+        OutputError: DISK_FULL or OUTPUT_UNWRITABLE.
     """
     if path.is_dir():
         content = path / _CONTENT
@@ -56,14 +58,14 @@ def _unpack(bundle: zipfile.ZipFile, path: Path, folder: Path) -> Path:
 
 
 def _is_content(name: str) -> bool:
-    """The edit and the files of its media folder: no other name of an archive is ever written to disk."""
+    """Return whether a name in an archive is the edit or in its media folder: no other is ever written to disk."""
     parts = PurePosixPath(name).parts
     plain = len(parts) == 2 and parts[0] == _MEDIA and parts[1] not in ("..", ".")
     return name == _CONTENT or (plain and not name.endswith("/") and "\\" not in name and "\0" not in name)
 
 
 def _own_folder(folder: Path, media: Sequence[zipfile.ZipInfo]) -> Path:
-    """The first of `folder`, `folder`-2 ... in which whatever stands is of these media."""
+    """Return the first of `folder`, `folder`-2 ... in which every file of that name is one of these media."""
     numbered = (folder.with_name(f"{folder.stem}-{number}{folder.suffix}") for number in itertools.count(2))
     return next(
         own
@@ -73,7 +75,7 @@ def _own_folder(folder: Path, media: Sequence[zipfile.ZipInfo]) -> Path:
 
 
 def _is_same(file: Path, info: zipfile.ZipInfo) -> bool:
-    """Whether the file holds what the archive says. Its length alone does not tell: that of a new mix is the same."""
+    """Return whether a file has the content of an archive member. Its length alone is no evidence."""
     if not file.is_file() or file.stat().st_size != info.file_size:
         return False
     crc = 0
@@ -84,7 +86,7 @@ def _is_same(file: Path, info: zipfile.ZipInfo) -> bool:
 
 
 def check_room(size: int, folder: Path, path: Path) -> None:
-    """Raises OutputError (DISK_FULL) where `size` bytes out of `path` do not fit beside what is there."""
+    """Raise OutputError (DISK_FULL) where `size` bytes out of `path` do not fit beside what is there."""
     while not folder.exists():
         folder = folder.parent
     if size > shutil.disk_usage(folder).free:
@@ -105,7 +107,7 @@ def _copy_out(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> N
                 left -= len(block)
                 file.write(block)
         if left != 0:
-            raise zipfile.BadZipFile(f"{info.filename} is not as long as it says")
+            raise zipfile.BadZipFile(f"{info.filename} has another length than stated")
         part.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
@@ -121,6 +123,7 @@ class EssenceFiles:
     """The sound that an open AAF holds, copied into a folder once, when first asked for."""
 
     def __init__(self, document: Any, folder: Path) -> None:
+        """List the essences of an open AAF."""
         self._folder = folder
         self._essences = {str(essence.mob_id): essence for essence in document.content.essencedata}
         self._files: dict[str, Path | None] = {}
@@ -139,7 +142,7 @@ class EssenceFiles:
 
 
 def _copy(essence: Any, mob: Any, folder: Path) -> Path | None:
-    """None for what is neither a sound file nor plain samples."""
+    """Copy the sound of an essence to a file, None for what is neither a sound file nor plain samples."""
     source = essence.open("r")
     size = source.seek(0, 2)
     source.seek(0)

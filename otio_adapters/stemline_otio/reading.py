@@ -1,4 +1,4 @@
-"""An edit's clips as clip ranges, and everything else of it by name."""
+"""The clips of an edit as clip ranges; everything that is left out, by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SourceTrack:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What placing the stems of a clip needs to know of the original."""
+    """What the placing of stems needs to know of an original clip."""
 
     use: Use
     source: MediaSource
@@ -41,7 +41,7 @@ class Placed:
 
 @dataclass(slots=True)
 class Reading:
-    """What a reading found: the public part, and `placed` by clip id for the way back."""
+    """The result of a reading: the public part, and `placed` by clip id for writing."""
 
     clips: list[ClipRange] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
@@ -50,12 +50,13 @@ class Reading:
     placed: dict[str, Placed] = field(default_factory=dict)
 
     def public(self) -> ReadClips:
+        """Return the part that every host returns."""
         notes = [*self.notes, *(f"{several(clips)}: {what}." for what, clips in self.assumed.items())]
         return ReadClips(tuple(self.clips), tuple(self.skipped), tuple(notes))
 
 
 def source_tracks(timeline: otio.schema.Timeline) -> list[SourceTrack]:
-    """The tracks that hold the edit's sound: its audio tracks, or the video tracks where it has no audio track.
+    """Return the tracks that hold the edit's sound: its audio tracks, or the video tracks where it has none.
 
     Tracks of stems from an earlier run are results, not sources.
     """
@@ -75,7 +76,12 @@ def source_tracks(timeline: otio.schema.Timeline) -> list[SourceTrack]:
 
 
 def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, sounds: SoundFinder) -> Reading:
-    """Raises UsageError for a track that is not there, EditError for times that are no times."""
+    """Return the clips of the selected tracks.
+
+    Raises:
+        UsageError: A track does not exist.
+        EditError: No clip of the edit has times that can be read.
+    """
     tracks = _selected(source_tracks(timeline), selection.tracks)
     names = {track.index: track.name for track in tracks}
     reading = Reading()
@@ -91,7 +97,7 @@ def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, so
 
 
 def _refuse_bad_times(reading: Reading) -> None:
-    """Raises EditError where no clip of the edit has a time that can be."""
+    """Raise EditError where no clip of the edit has times that can be read."""
     bad = [skip for skip in reading.skipped if skip.code is Code.CLIP_TIME_AMBIGUOUS and "holds a" in skip.reason]
     if bad and len(bad) == len(reading.skipped) and not reading.clips:
         raise EditError(bad[0].reason, advice="Export it again.")
@@ -130,7 +136,7 @@ def _read_use(use: Use, track: str, selection: Selection, sounds: SoundFinder, r
 
 
 def _ranges(use: Use, name: str, track: str, sound: Sound, speed: Speed) -> Iterator[tuple[ClipRange, Placed]]:
-    """One for each source of the sound."""
+    """Yield a clip range for each source of the sound."""
     visible = _on_media(use, sound, speed)
     media = Span(*(sound.start + (time - use.origin) * speed for time in visible)).seconds()
     record = visible.seconds()
@@ -152,7 +158,7 @@ def _ranges(use: Use, name: str, track: str, sound: Sound, speed: Speed) -> Iter
 
 
 def _on_media(use: Use, sound: Sound, speed: Speed) -> Span:
-    """The visible range, its transition overlaps kept to the frames that have any media behind them."""
+    """Return the visible range, with transition overlaps limited to frames that have any media behind them."""
     if use.visible == use.record:
         return use.record
     frame = frame_ticks(sound.clock.rate)
@@ -164,7 +170,7 @@ def _on_media(use: Use, sound: Sound, speed: Speed) -> Span:
 
 
 def _carry(use: Use, speed: Speed) -> dict[str, object]:
-    """What the original has that its stems get too, for reports; the writing itself copies from the timeline."""
+    """Return what stems get of the original beside its sound, for reports; the writing copies from the timeline."""
     carry: dict[str, object] = {}
     if speed != 1:
         carry["speed"] = str(speed)

@@ -1,4 +1,4 @@
-"""Which sound of which file a clip plays, and where in that file it begins."""
+"""The sound that a clip plays: file, streams and channels, and where in the file it begins."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The streams a clip plays, and where: `start` is the media time of its own first frame, `length` all there is.
+    """The streams that a clip plays: `start` is the media time of its first frame, `length` that of the media.
 
-    `note` says what was assumed where the edit does not say.
+    `note` states what was assumed where the edit does not say.
     """
 
     sources: tuple[MediaSource, ...]
@@ -66,7 +66,7 @@ class Sound:
 
 
 class _Media:
-    """A probed file with what its clips ask for again and again."""
+    """A probed file, with what its clips ask for repeatedly."""
 
     def __init__(self, info: MediaInfo) -> None:
         self.info = info
@@ -78,8 +78,9 @@ class _Media:
         self._timecodes: dict[float, Ticks] = {}
 
     def timecode(self, rate: float) -> Ticks:
-        """What the file itself says its first sample is. A stamp that is no whole frame belongs to the nearest one:
-        so do editors label it.
+        """Return the timecode of the first sample by the file itself, on the clip's frames.
+
+        A stamp between two frames belongs to the nearest one, as in the labels of editors.
         """
         if rate not in self._timecodes:
             stamp, timecode = self.info.time_reference_sample, self.info.timecode
@@ -104,23 +105,28 @@ class _Media:
 
 
 class SoundFinder:
-    """Finds and probes each file once. Everything it cannot use raises MediaError with a stable code."""
+    """Finds and probes each file once. Raises MediaError with a stable code for everything that cannot be used."""
 
     def __init__(self, finder: MediaFinder) -> None:
+        """Search with `finder`."""
         self._finder = finder
         self._guesser = MediaGuesser(finder)
         self._guessed: dict[str, dict[str, None]] = {}
         self._known: dict[str, _Media | MediaError] = {}
 
     def length_of(self, clip: otio.schema.Clip) -> Ticks | None:
-        """The length of the media of a clip that names no range; None where there is no such media."""
+        """Return the length of the media of a clip that states no range, None where there is no such media."""
         try:
             return self._media(self._locate(clip)[0]).length
         except MediaError:
             return None
 
     def sound_of(self, clip: otio.schema.Clip, speed: Speed) -> Sound:
-        """Raises MediaError: MEDIA_*, STREAM_UNKNOWN, CHANNEL_UNKNOWN, CLIP_NOT_MEDIA, CLIP_TIME_AMBIGUOUS."""
+        """Return the sound of a clip.
+
+        Raises:
+            MediaError: MEDIA_*, STREAM_UNKNOWN, CHANNEL_UNKNOWN, CLIP_NOT_MEDIA or CLIP_TIME_AMBIGUOUS.
+        """
         path, reference = self._locate(clip)
         media = self._media(path)
         sources = _sources(clip, reference, media)
@@ -179,7 +185,7 @@ class SoundFinder:
         return path
 
     def notes(self) -> list[str]:
-        """By what media that no link leads to was found."""
+        """Return by what media without a link was found."""
         return [
             f"No link leads to {several(list(names), 'files')}: found by {how}." for how, names in self._guessed.items()
         ]
@@ -207,16 +213,15 @@ def _probed(path: str) -> _Media:
     if not info.streams:
         raise MediaError("The media has a picture but no sound.", code=Code.MEDIA_NO_AUDIO)
     if not any(stream.length_samples for stream in info.streams):
-        media_facts(MediaSource(path))  # says why there is nothing
+        media_facts(MediaSource(path))  # raises the reason
     return _Media(info)
 
 
 def _zero(used: Span, zero: Ticks | None, stamp: tuple[Ticks, Ticks], length: Ticks) -> tuple[Ticks, str]:
-    """The clip time of the media's first sample, and what had to be assumed for it.
+    """Return the clip time of the media's first sample, and what had to be assumed for it.
 
-    OTIO does not say what clip time counts from when `available_range` is null: then timecode, if the clip begins
-    inside it, else the file's first sample. An available range that the clip does not meet (AAF conversions give wrong
-    ones) is held against the same two.
+    OTIO does not define what clip time counts from when `available_range` is null: timecode is used if the clip begins
+    inside it, else the file's first sample. The same two are tried where the clip lies outside its available range.
     """
     timecode, day = stamp
     by_timecode = zero_at(used.start, timecode, length, day) if timecode else None
@@ -242,12 +247,12 @@ def _zero(used: Span, zero: Ticks | None, stamp: tuple[Ticks, Ticks], length: Ti
 
 
 def _sources(clip: otio.schema.Clip, reference: otio.core.MediaReference, media: _Media) -> tuple[MediaSource, ...]:
-    """The clip's own channel choice; else a file of mono streams (camera MXF) whole, and of other files the first."""
+    """Return the clip's own channels, else all streams of a file of mono streams, else the first stream."""
     return chosen_sources(clip, reference, media.info) or media.whole
 
 
 def _snapped(start: Ticks, frame: Ticks, sample_rate: int) -> Ticks:
-    """Where ranges of two rates (frames, samples) meet, the rounding of the one must not leave a split frame."""
+    """Return a time on the nearest frame where it is less than a sample off: ranges may mix frames and samples."""
     on_frames = nearest_frame(start, frame)
     samples = (on_frames - start) * sample_rate
     return on_frames if -TICKS_PER_SECOND < samples < TICKS_PER_SECOND else start

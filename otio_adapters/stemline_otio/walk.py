@@ -26,7 +26,7 @@ LengthOf = Callable[[otio.schema.Clip], Ticks | None]
 class Blend:
     """A transition at a cut: `before` and `after` are how far it reaches to each side.
 
-    `ends_track` says that nothing follows it on its track.
+    `ends_track` is true where nothing follows it on its track.
     """
 
     transition: otio.schema.Transition
@@ -48,9 +48,9 @@ class Blocked:
 class Use:
     """A clip as it plays.
 
-    `origin` is the record time of the clip's own first frame, which a nest may hide; `record` is what shows between
-    the cuts (empty: nothing); `visible` adds what transitions show beyond them. `path` leads to the clip by child
-    indices. `lost` names a transition that the flattened clip cannot carry.
+    `origin` is the record time of the clip's own first frame, which a nest may hide; `record` is what shows between the
+    cuts (empty: nothing); `visible` adds what transitions show beyond them. `path` leads to the clip by child indices.
+    `lost` names a transition that the flattened clip cannot carry.
     """
 
     path: tuple[int, ...]
@@ -66,7 +66,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _ParentRange:
     """Where a composition plays: the record time of its own time zero, and the window that shows of it (None: all)."""
 
     path: tuple[int, ...]
@@ -80,7 +80,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """Where a child stands in its parent: its record range there and the transitions at its two ends."""
+    """The place of a child in its parent: its record range there and the transitions at its two ends."""
 
     path: tuple[int, ...]
     range: Span
@@ -90,22 +90,24 @@ class _Slot:
 
     @property
     def visible(self) -> Span:
+        """Return the range with the overlap of transitions."""
         before = self.head.before if self.head else 0
         after = self.tail.after if self.tail else 0
         return Span(self.range.start - before, self.range.end + after)
 
 
 class Walk:
-    """Walks the tracks of one timeline. `length_of` gives the length of a clip that names no range (None: unknown)."""
+    """Walks the tracks of a timeline. `length_of` returns the length of a clip that states no range (None: unknown)."""
 
     def __init__(self, timeline: otio.schema.Timeline, length_of: LengthOf) -> None:
+        """Walk the tracks of `timeline`."""
         self._stack = timeline.tracks
         self._length_of = length_of
         self.notes: dict[str, None] = {}
         """What was left out on the way, once each."""
 
     def uses(self, tracks: Sequence[int]) -> Iterator[Use]:
-        """The uses in the top-level tracks of those indices, in order."""
+        """Yield the uses of clips in the top-level tracks of those indices, in order."""
         stack_range = self._stack.source_range
         window = shown = None
         zero: Ticks = 0
@@ -113,49 +115,51 @@ class Walk:
             span = span_of(stack_range)
             zero = -span.start
             window = shown = Span(0, span.duration)
-        place = _Place((), zero, window, shown, None, None, _blocked(self._stack, "timeline"))
+        parent = _ParentRange((), zero, window, shown, None, None, _blocked(self._stack, "timeline"))
         children = list(self._stack)
         for index in tracks:
             child = children[index]
             duration = self._duration(child)
             end = zero + (duration if duration is not None else 0)
-            yield from self._child(child, _Slot((index,), Span(zero, end)), place)
+            yield from self._child(child, _Slot((index,), Span(zero, end)), parent)
 
-    def _child(self, child: otio.core.Composable, slot: _Slot, place: _Place) -> Iterator[Use]:
+    def _child(self, child: otio.core.Composable, slot: _Slot, parent: _ParentRange) -> Iterator[Use]:
         if isinstance(child, otio.schema.Clip):
-            yield self._use(child, slot, place)
+            yield self._use(child, slot, parent)
         elif isinstance(child, otio.core.Composition):
-            yield from self._composition(child, slot, place)
+            yield from self._composition(child, slot, parent)
 
-    def _composition(self, item: otio.core.Composition, slot: _Slot, place: _Place) -> Iterator[Use]:
+    def _composition(self, item: otio.core.Composition, slot: _Slot, parent: _ParentRange) -> Iterator[Use]:
         source_range = item.source_range
         begin = known_start(source_range)
-        window, visible = place.window, place.visible
+        window, visible = parent.window, parent.visible
         if source_range is not None or len(slot.path) > 1:
             window = _meet(slot.range, window)
             visible = _meet(slot.visible, visible)
-        edges = _Edges(slot, place)
-        inner = _Place(
+        edges = _Edges(slot, parent)
+        inner = _ParentRange(
             path=slot.path,
             zero=slot.range.start - (begin or 0),
             window=window,
             visible=visible,
             head=edges.head,
             tail=edges.tail,
-            blocked=place.blocked or slot.blocked or _untimed(item) or _blocked(item, "nested sequence"),
+            blocked=parent.blocked or slot.blocked or _untimed(item) or _blocked(item, "nested sequence"),
         )
         slots = self._sequence(item, inner) if isinstance(item, otio.schema.Track) else self._layers(item, inner)
         for child, child_slot in slots:
             yield from self._child(child, child_slot, inner)
 
-    def _layers(self, stack: otio.core.Composition, place: _Place) -> Iterator[tuple[otio.core.Composable, _Slot]]:
+    def _layers(
+        self, stack: otio.core.Composition, parent: _ParentRange
+    ) -> Iterator[tuple[otio.core.Composable, _Slot]]:
         children = list(stack)
         for index in sounding(children):
             duration = self._duration(children[index]) or 0
-            yield children[index], _Slot((*place.path, index), Span(place.zero, place.zero + duration))
+            yield children[index], _Slot((*parent.path, index), Span(parent.zero, parent.zero + duration))
 
-    def _sequence(self, track: otio.schema.Track, place: _Place) -> Iterator[tuple[otio.core.Composable, _Slot]]:
-        cursor = place.zero
+    def _sequence(self, track: otio.schema.Track, parent: _ParentRange) -> Iterator[tuple[otio.core.Composable, _Slot]]:
+        cursor = parent.zero
         blocked: Blocked | None = None
         items = [*track, None]
         previous: otio.core.Composable | None = None
@@ -165,28 +169,28 @@ class Walk:
                 end = cursor + (duration or 0)
                 head = self._blend(previous, cursor)
                 tail = self._blend(following, end, ends_track=index + 2 >= len(items) - 1)
-                yield item, _Slot((*place.path, index), Span(cursor, end), head, tail, blocked)
+                yield item, _Slot((*parent.path, index), Span(cursor, end), head, tail, blocked)
                 if duration is None:
                     blocked = Blocked(
                         Code.CLIP_TIME_AMBIGUOUS,
-                        "A clip before it on the track has no known length, so its place is not known.",
+                        "A clip before it on the track has no known length, so its position is not known.",
                     )
                 cursor = end
             previous = item
 
-    def _use(self, clip: otio.schema.Clip, slot: _Slot, place: _Place) -> Use:
-        edges = _Edges(slot, place)
-        visible = _meet(slot.visible, place.visible)
+    def _use(self, clip: otio.schema.Clip, slot: _Slot, parent: _ParentRange) -> Use:
+        edges = _Edges(slot, parent)
+        visible = _meet(slot.visible, parent.visible)
         return Use(
             path=slot.path,
             clip=clip,
             track=slot.path[0],
             origin=slot.range.start,
-            record=_meet(slot.range, place.window),
+            record=_meet(slot.range, parent.window),
             visible=_meet(visible, Span(0, max(visible.end, 0))),
             head=edges.head,
             tail=edges.tail,
-            blocked=place.blocked or slot.blocked or _untimed(clip) or _disabled(clip, "clip"),
+            blocked=parent.blocked or slot.blocked or _untimed(clip) or _disabled(clip, "clip"),
             lost=edges.lost,
         )
 
@@ -200,7 +204,7 @@ class Walk:
             return None
 
     def _duration(self, item: otio.core.Composable) -> Ticks | None:
-        """The record time it takes; None where nothing says."""
+        """Return the record time that an item takes, None where that is unknown."""
         source_range = item.source_range if isinstance(item, otio.core.Item) else None
         if source_range is not None:
             return _known_length(source_range)
@@ -226,7 +230,7 @@ class Walk:
 
 
 def sounding(children: Sequence[otio.core.Composable]) -> list[int]:
-    """Which layers of a stack are its sound: the audio tracks; where there are none, everything's embedded audio."""
+    """Return the indices of the layers that are a stack's sound: its audio tracks, or all where there are none."""
     audio = [
         index
         for index, child in enumerate(children)
@@ -236,9 +240,12 @@ def sounding(children: Sequence[otio.core.Composable]) -> list[int]:
 
 
 def speed_of(item: otio.core.Item) -> Speed | None:
-    """Media seconds per record second; None for no steady forward speed: reverse, freeze frames, speed curves."""
+    """Return media seconds per record second.
+
+    None for a speed that is not steady and forward: reverse, freeze frames, speed curves.
+    """
     speed: Speed = 1
-    if not len(item.effects):  # what iterating costs is most of what reading a clip costs
+    if not len(item.effects):  # iterating takes most of the time of reading a clip
         return speed
     for effect in item.effects:
         if not effect.enabled:
@@ -256,18 +263,18 @@ def speed_of(item: otio.core.Item) -> Speed | None:
 
 
 class _Edges:
-    """Which transitions a child has at its ends once its parent's window has cut it."""
+    """The transitions at the ends of a child once its parent's window has cut it."""
 
-    def __init__(self, slot: _Slot, place: _Place) -> None:
-        window = place.window
+    def __init__(self, slot: _Slot, parent: _ParentRange) -> None:
+        window = parent.window
         lost = [b for b in (slot.head, slot.tail) if b is not None and _cut_through(b, window)]
         self.lost = ", ".join(b.transition.name or "a transition" for b in lost)
         self.head = slot.head if slot.head is not None and _inside(slot.head, window) else None
         self.tail = slot.tail if slot.tail is not None and _inside(slot.tail, window) else None
         if self.head is None and window is not None and slot.range.start <= window.start:
-            self.head = place.head
+            self.head = parent.head
         if self.tail is None and window is not None and slot.range.end >= window.end:
-            self.tail = place.tail
+            self.tail = parent.tail
 
 
 def _known_length(time_range: otio.opentime.TimeRange) -> Ticks | None:
@@ -293,14 +300,14 @@ def _inside(blend: Blend, window: Span | None) -> bool:
 
 
 def _cut_through(blend: Blend, window: Span | None) -> bool:
-    """Whether only a part of a transition shows: a flattened clip cannot say that."""
+    """Return whether only a part of a transition shows, which a flattened clip cannot state."""
     if window is None or _inside(blend, window):
         return False
     return blend.cut + blend.after > window.start and blend.cut - blend.before < window.end
 
 
 def _meet(span: Span, window: Span | None) -> Span:
-    """What both hold; empty where they do not meet."""
+    """Return the common part of a range and a window; empty where they do not meet."""
     if window is None:
         return span
     start = max(span.start, window.start)
@@ -315,5 +322,5 @@ def _blocked(item: otio.core.Composition, what: str) -> Blocked | None:
     if isinstance(item, otio.schema.Track):
         what = "track"
     if speed_of(item) != 1:
-        return Blocked(Code.CLIP_RETIMED, f"The {what} it stands in changes its speed as a whole.")
+        return Blocked(Code.CLIP_RETIMED, f"The {what} around it changes its speed as a whole.")
     return _disabled(item, what)

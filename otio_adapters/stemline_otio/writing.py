@@ -1,4 +1,4 @@
-"""Stem tracks built beside the originals in a copy of the edit."""
+"""Stem tracks, built beside the originals in a copy of the edit."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A stem clip and where it stands between the cuts. Its file may hold more: handles, transition overlaps."""
+    """A stem clip and its place between the cuts. Its file may hold more: handles, transition overlaps."""
 
     stem: StemClip
     placed: Placed
@@ -47,11 +47,11 @@ class Seat:
 
 @dataclass(slots=True)
 class TrackBuilder:
-    """Builds the tracks of one edit. `notes` collects, once each, what could not be carried over; `places` says for
-    each built track where its clips must be.
+    """Builds the tracks of one edit.
 
-    `zero` is where the timeline's first moment lies in its tracks' own time; `rate` is the edit's own. With
-    `checkerboard` neighbours never share a track.
+    `notes` collects, once each, what could not be carried over; `places` holds the positions of the clips of each built
+    track. `zero` is the tracks' own time of the timeline's first moment; `rate` is the edit's own. With `checkerboard`
+    neighbours never share a track.
     """
 
     placed: Mapping[str, Placed]
@@ -65,10 +65,10 @@ class TrackBuilder:
     places: list[list[Span]] = field(default_factory=list)
 
     def tracks(self, tracks: Sequence[StemTrack]) -> list[otio.schema.Track]:
-        """One OTIO track per lane.
+        """Return one OTIO track per lane.
 
-        Clips that overlap only because a transition shows both come on lanes of their own; a track with the
-        transition on it holds both, so lanes are laid anew on the ranges between the cuts.
+        Clips that overlap only because a transition shows both come on lanes of their own; a track with the transition
+        holds both, so lanes are laid again on the ranges between the cuts.
         """
         groups: dict[tuple[str, str, int, bool], list[StemTrack]] = defaultdict(list)
         for track in tracks:
@@ -134,7 +134,7 @@ class TrackBuilder:
         return items
 
     def _join(self, before: Seat | None, after: Seat, space: Ticks) -> list[otio.core.Composable]:
-        """What stands between two clips of a lane: their transition, or a gap with a fade on either side of it."""
+        """Return what stands between two clips of a lane: their transition, or a gap with a fade on either side."""
         tail = before.placed.use.tail if before is not None else None
         head = after.placed.use.head
         tail = tail if before is not None and tail is not None and tail.cut == before.range.end else None
@@ -189,7 +189,7 @@ class TrackBuilder:
         return clip
 
     def _gap(self, duration: Ticks, beside: Seat) -> otio.schema.Gap:
-        """In frames of the clip beside it where that is a whole number, so that a track keeps to one rate."""
+        """Return a gap in frames of the clip beside it where they are whole, so that a track keeps to one rate."""
         own = beside.placed.clock.rate
         rate = own if duration % frame_ticks(own) == 0 else self.rate
         return otio.schema.Gap(source_range=rational_range(Span(0, duration), rate))
@@ -238,13 +238,13 @@ def _copy(blend: Blend) -> otio.schema.Transition:
 
 
 def _whole_frames(start: Ticks, stem: StemClip, rate: float) -> Span:
-    """The whole frames that the file holds."""
+    """Return the whole frames that a file holds."""
     frame = frame_ticks(rate)
     return Span(start, start + samples_to_ticks(stem.file_range.length, stem.sample_rate) // frame * frame)
 
 
 def plain(value: object) -> object:
-    """`value` as OTIO's metadata can hold it: JSON types, integers of 64 bits, text that UTF-8 can say."""
+    """Return a value as OTIO metadata can hold it: JSON types, 64-bit integers, valid UTF-8."""
     if isinstance(value, Mapping):
         return {str(plain(str(key))): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

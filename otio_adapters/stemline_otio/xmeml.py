@@ -41,14 +41,13 @@ from stemline_otio.xmeml_items import (
 
 
 class _Root(Exception):
-    """The first element of a document."""
+    """Raised at the first element of a document, to stop the parser."""
 
 
 def read_xmeml(path: Path) -> tuple[ElementTree.Element, tuple[str, ...]]:
     """Return the document ready for the adapter, and what had to be assumed.
 
-    Raises EditError for what is no Final Cut 7 XML, or declares entities (which can be made to fill any memory, or to
-    name other files).
+    Raises EditError for other documents, and for declared entities, which can fill any memory or name other files.
     """
     data = path.read_bytes()
     _check_root(data, path)
@@ -64,7 +63,7 @@ def read_xmeml(path: Path) -> tuple[ElementTree.Element, tuple[str, ...]]:
 
 
 def _check_root(data: bytes, path: Path) -> None:
-    """Reads no further than the name of the root element."""
+    """Parse no further than the root element, and refuse other documents."""
     parser = expat.ParserCreate()
     root = ""
 
@@ -122,6 +121,7 @@ class TrackSettler:
     """Makes the sequences of a document ready for the adapter. `notes` returns what had to be assumed."""
 
     def __init__(self, root: Element) -> None:
+        """Collect the definitions of a document."""
         self._root = root
         self._definitions = Definitions(root)
         self._clip_ids: set[str] = set()
@@ -140,6 +140,7 @@ class TrackSettler:
             self._walk(sequence, first)
 
     def notes(self) -> list[str]:
+        """Return what had to be assumed, a sentence each."""
         return [f"{several(names)}: {_SENTENCES[what]}." for what, names in self._named.items()]
 
     def _walk(self, sequence: Element, inherited: Fraction | None) -> None:
@@ -180,6 +181,7 @@ class _Tracks:
     more: list[Element] = field(init=False, default_factory=list)
 
     def settle(self) -> None:
+        """Put the items of every track in order of time, and what overlaps on further tracks."""
         label = 0
         primary: list[TrackItem] = []
         for track in self.kind.findall("track"):
@@ -200,8 +202,10 @@ class _Tracks:
         self.kind.extend(self.more)
 
     def _settle_side(self, track: Element, rate: Fraction | None, primary: list[TrackItem], label: str) -> None:
-        """Give the clips of a further side of a stereo track that its first side lacks a track of their own: the
-        adapter reads the first side alone."""
+        """Move clips that only a further side of a stereo track has to a track of their own.
+
+        The adapter reads the first side alone.
+        """
         elements = list(track_children(track))
         found = [item for i in range(len(elements)) if (item := placed(elements, i)) and not item.is_transition]
         beside = _Extents(primary)
@@ -287,7 +291,7 @@ def restore_positions(timeline: otio.schema.Timeline) -> None:
 
 
 def _taken(item: otio.core.Composable, name: str) -> str | None:
-    """Return an attribute of ours and remove it from the metadata."""
+    """Return an attribute that `TrackSettler` set, and remove it from the metadata."""
     facts = item.metadata.get(FCP_KEY)
     if facts is None or (value := facts.get(f"@{name}")) is None:
         return None
@@ -308,7 +312,7 @@ def _is_primary(track: Element) -> bool:
 
 
 class _Extents:
-    """Where the clips of each file stand on a track."""
+    """The ranges that the clips of each file cover on a track."""
 
     def __init__(self, items: list[TrackItem]) -> None:
         self._by_content: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -343,8 +347,8 @@ def _lanes(items: list[TrackItem]) -> list[list[TrackItem]]:
 def _like(track: Element, items: list[TrackItem], name: str, rate: Fraction | None) -> Element:
     """Return another track with the settings of `track`."""
     made = Element("track", {**track.attrib, "MZ.TrackName": name, "currentExplodedTrackIndex": "0"})
-    kept = {"clipitem", "generatoritem", "transitionitem"}
-    made.extend(copy.deepcopy([child for child in track if child.tag not in kept]))
+    items_of_track = {"clipitem", "generatoritem", "transitionitem"}
+    made.extend(copy.deepcopy([child for child in track if child.tag not in items_of_track]))
     _fill(made, items, rate)
     return made
 

@@ -34,10 +34,12 @@ class TrackItem:
 
     @property
     def is_transition(self) -> bool:
+        """Return whether it is a transition."""
         return self.element.tag == "transitionitem"
 
     @property
     def name(self) -> str:
+        """Return the name of the clip, for messages."""
         return self.element.findtext("name", "").strip() or self.element.get("id", "") or "a clip"
 
 
@@ -93,7 +95,7 @@ def in_point(item: Element, rate: Fraction | None) -> tuple[Number, bool, bool]:
 
 
 def is_rate_ambiguous(item: TrackItem, sequence_rate: Fraction | None) -> bool:
-    """Return whether the in point gives another place when counted at the sequence's rate, and nothing tells which."""
+    """Return whether the in point has another place at the sequence's rate, and nothing decides between the two."""
     rate = item.rate
     stated, out = number(item.element.findtext("in")), number(item.element.findtext("out"))
     if rate is None or sequence_rate is None or rate == sequence_rate or not stated:
@@ -150,6 +152,7 @@ class Definitions:
     """
 
     def __init__(self, root: Element) -> None:
+        """Find the definition of every reference in a document."""
         self._definition: dict[Element, Element] = {}
         self._met: dict[tuple[str, str], Element] = {}
         self._renamed: dict[Element, str] = {}

@@ -1,0 +1,1 @@
+"""The adapter of the OpenTimelineIO plug-in: work lists."""

@@ -25,8 +25,11 @@ _FALLBACK_RATE = 24.0
 
 
 def write_to_string(input_otio: otio.schema.Timeline, stems: Mapping[str, str] | None = None) -> str:
-    """The work list of a timeline. `stems` maps the names of stems to what to pull out; without it the stems of the
-    edit's last run stand. Raises TypeError for what is no timeline."""
+    """Return the work list of a timeline.
+
+    `stems` maps names of stems to what to separate; without it those of the edit's last run are used. Raises TypeError
+    for an object that is not a timeline.
+    """
     if not isinstance(input_otio, otio.schema.Timeline):
         raise TypeError("a Stemline work list is made from a timeline")
     refuse_endless_nesting(input_otio)
@@ -48,7 +51,7 @@ def write_to_string(input_otio: otio.schema.Timeline, stems: Mapping[str, str] |
 
 
 def read_from_string(input_str: str) -> otio.schema.Timeline:
-    """The clips of a work list on tracks of their own names. Raises ValueError for what is no work list."""
+    """Return the clips of a work list on tracks named after theirs. Raises ValueError for other text."""
     document = json.loads(input_str)
     if not isinstance(document, dict) or document.get("stemline_work") != VERSION:
         raise ValueError(f"this is no Stemline work list of version {VERSION}")
@@ -101,7 +104,7 @@ def _file(clip: otio.schema.Clip, track: str) -> dict[str, Any]:
 
 
 def _lanes(name: str, entries: list[dict[str, Any]]) -> list[otio.schema.Track]:
-    """As few tracks as hold the entries without overlap."""
+    """Return as few tracks as hold the entries without overlap."""
     tracks = []
     for number, lane in enumerate(pack_lanes(entries, _record), 1):
         track = otio.schema.Track(name=name if number == 1 else f"{name} {number}", kind=otio.schema.TrackKind.Audio)
@@ -152,7 +155,7 @@ def _rate(rate: float) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """OTIO's metadata containers as JSON types."""
+    """Return OTIO metadata containers as JSON types."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, str | int | float | bool) or value is None:

@@ -1,0 +1,1 @@
+"""Hook scripts of the OpenTimelineIO plug-in."""

@@ -1,7 +1,7 @@
 """Hook script `stemline_path_map`: the same media under the paths of another machine.
 
 Arguments: `path_map`, an object of FROM: TO. The longest FROM that begins a link is replaced; drives ignore case and
-slashes are alike. Attach it in a manifest of your own, to reading or writing.
+slashes are alike. Attach it in your manifest, to reading or writing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stemline_otio.links import mapped_link
 
 
 def hook_function(in_timeline: otio.schema.Timeline, argument_map: Mapping[str, Any] | None = None) -> Any:
-    """The timeline with its external links mapped in place."""
+    """Map the external links of a timeline in place, and return it."""
     pairs = (argument_map or {}).get("path_map")
     if isinstance(pairs, Mapping) and isinstance(in_timeline, otio.schema.Timeline):
         longest_first = sorted(pairs.items(), key=lambda pair: -len(pair[0]))

@@ -1,7 +1,7 @@
 """Hook script `stemline_prepare_write`, for `pre_adapter_write`: what formats need that OTIO's adapters do not do.
 
 For Final Cut 7 XML every clip gets an id of its own (equal clips are merged else), names and enabled flags are written,
-and rates are made exact. Other formats are left alone. Attach it in a manifest of your own.
+and rates are made exact. Other formats are left alone. Attach it in your manifest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from stemline_otio.export.rewriting import prepare_fcp
 
 
 def hook_function(in_timeline: otio.schema.Timeline, argument_map: Mapping[str, Any] | None = None) -> Any:
-    """A prepared copy for .xml, else the timeline itself. `format` in the arguments stands for the file's suffix."""
+    """Return a prepared copy for .xml, else the timeline itself.
+
+    `format` in the arguments replaces the file's suffix.
+    """
     arguments = argument_map or {}
     kind = str(arguments.get("format") or PurePath(str(arguments.get("_filepath", ""))).suffix[1:]).lower()
     if kind != "xml" or not isinstance(in_timeline, otio.schema.Timeline):

@@ -1,0 +1,1 @@
+"""The media linker of the OpenTimelineIO plug-in."""

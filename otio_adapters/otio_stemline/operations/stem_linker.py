@@ -1,7 +1,7 @@
-"""Media linker `stemline`: finds the file of a stem clip again by what the clip says of its making.
+"""Media linker `stemline`: finds the file of a stem clip by the metadata that Stemline wrote on the clip.
 
-Arguments: `folder`, where the stems are now (default: the environment variable STEMLINE_STEMS). Clips that are no stems
-and stems that are not in the folder keep the link they have. Nothing is ever separated here.
+Arguments: `folder`, where the stems are now (default: the environment variable STEMLINE_STEMS). Other clips, and stems
+that are not in the folder, keep their link. Nothing is separated here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Identity = tuple[str, str, int, int]
 def link_media_reference(
     in_clip: otio.schema.Clip, media_linker_argument_map: Mapping[str, Any] | None = None
 ) -> otio.core.MediaReference | None:
-    """The reference of a stem clip with its link set to where the file is; None leaves the clip as it is."""
+    """Return the media reference of a stem clip with the link of its file, None to leave the clip as it is."""
     folder = (media_linker_argument_map or {}).get("folder") or os.environ.get("STEMLINE_STEMS")
     wanted = _identity(in_clip.metadata.get(_STEMLINE))
     if not folder or wanted is None:
@@ -37,7 +37,7 @@ def link_media_reference(
 
 @lru_cache(maxsize=8)
 def _index(folder: Path) -> dict[_Identity, Path]:
-    """The stem files under a folder by their sidecars."""
+    """Return the stem files under a folder, by their sidecars."""
     found: dict[_Identity, Path] = {}
     for sidecar in sorted(folder.rglob("*.json")):
         try:
@@ -53,7 +53,7 @@ def _index(folder: Path) -> dict[_Identity, Path]:
 
 
 def _identity(record: Any) -> _Identity | None:
-    """What makes a stem this one: its recipe and the range of the media that it holds."""
+    """Return what identifies a stem: its recipe and the range of the media that it holds."""
     if not isinstance(record, Mapping) or not isinstance(record.get("source"), Mapping):
         return None
     source = record["source"]

@@ -15,8 +15,8 @@ from stemline_otio.links import plain_path
 from stemline_otio.messages import several
 
 
-class Placed(NamedTuple):
-    """One mono clip as the file must say it, in frames."""
+class ExpectedClip(NamedTuple):
+    """One mono clip, as the file must state it, in frames."""
 
     track: int
     start: int
@@ -26,7 +26,7 @@ class Placed(NamedTuple):
 
 
 def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
-    """Writes mono legs and reads them back; gives every difference."""
+    """Write one mono track per channel and read the file back; return every difference."""
     timeline, expected = _timeline(sequence)
     _note_losses(sequence)
     spool.parent.mkdir(parents=True, exist_ok=True)
@@ -37,10 +37,10 @@ def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
     return _differences(sequence, expected, back)
 
 
-def _timeline(sequence: Sequence) -> tuple[otio.schema.Timeline, list[Placed]]:
+def _timeline(sequence: Sequence) -> tuple[otio.schema.Timeline, list[ExpectedClip]]:
     rate = float(sequence.rate)
     timeline = otio.schema.Timeline(sequence.name, global_start_time=otio.opentime.RationalTime(sequence.start, rate))
-    expected: list[Placed] = []
+    expected: list[ExpectedClip] = []
     for track in sequence.tracks:
         if not track.items:
             continue
@@ -50,7 +50,7 @@ def _timeline(sequence: Sequence) -> tuple[otio.schema.Timeline, list[Placed]]:
             if item.start > cursor:
                 made.append(_gap(item.start - cursor, rate))
             made.append(_clip(item, _pan(track), rate))
-            expected.append(Placed(len(timeline.tracks), item.start, item.length, item.file_start, item.path))
+            expected.append(ExpectedClip(len(timeline.tracks), item.start, item.length, item.file_start, item.path))
             cursor = item.start + item.length
         if sequence.length > cursor:
             made.append(_gap(sequence.length - cursor, rate))
@@ -59,7 +59,7 @@ def _timeline(sequence: Sequence) -> tuple[otio.schema.Timeline, list[Placed]]:
 
 
 def _note_losses(sequence: Sequence) -> None:
-    """AAF, as the adapter writes it, mutes nothing and holds no markers, effects or transitions."""
+    """Note what AAF, as the adapter writes it, cannot hold: mutes, markers, effects and transitions."""
     items = [item.clip for track in sequence.tracks for item in track.items]
     muted = [track.name for track in sequence.tracks if track.items and not track.enabled]
     silent = [clip.name for clip in items if not clip.enabled]
@@ -114,7 +114,7 @@ def _clip(item: Item, pan: str, rate: float) -> otio.schema.Clip:
     )
 
 
-def _differences(sequence: Sequence, expected: list[Placed], back: otio.schema.Timeline) -> list[str]:
+def _differences(sequence: Sequence, expected: list[ExpectedClip], back: otio.schema.Timeline) -> list[str]:
     found = []
     for number, track in enumerate(t for t in back.tracks if t.kind == otio.schema.TrackKind.Audio):
         cursor = 0
@@ -124,7 +124,7 @@ def _differences(sequence: Sequence, expected: list[Placed], back: otio.schema.T
                 reference = item.media_reference
                 inside = ticks_of(item.source_range.start_time) - ticks_of(reference.available_range.start_time)
                 path = Path(plain_path(getattr(reference, "target_url", "")))
-                found.append(Placed(number, cursor, length, _frames(inside, sequence), path))
+                found.append(ExpectedClip(number, cursor, length, _frames(inside, sequence), path))
             cursor += length
     differences = [f"{got} and not {want}" for want, got in zip(expected, found, strict=False) if want != got]
     if len(found) != len(expected):

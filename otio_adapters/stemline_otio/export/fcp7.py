@@ -19,7 +19,7 @@ from stemline_otio.links import plain_path
 
 
 class Leg(NamedTuple):
-    """One channel of one stem clip as the file must say it."""
+    """One channel of one stem clip, as the file must state it."""
 
     track: int
     name: str
@@ -33,7 +33,7 @@ class Leg(NamedTuple):
 
 
 def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
-    """Writes and reads back; gives every difference."""
+    """Write the sequence and read the file back; return every difference."""
     builder = _Builder(sequence)
     text = call_adapter(FCP_XML, target, lambda adapter: adapter.write_to_string(builder.timeline))
     spool.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
 
 
 class _Builder:
-    """The timeline for the adapter, and what the file must then say."""
+    """Builds the timeline for the adapter, and lists what the file must then state."""
 
     def __init__(self, sequence: Sequence) -> None:
         self._notes = sequence.notes
@@ -79,16 +79,16 @@ class _Builder:
         self.timeline.tracks.append(made)
 
     def _fades(self, track: SequenceTrack) -> dict[int, Fade]:
-        """Those that the format can say, by their cut: it has words for the middle and the two ends alone."""
+        """Return the fades that the format can state, by their cut: in the middle and at the two ends alone."""
         fades = {fade.cut: fade for fade in track.fades}
         starts = {item.start: item for item in track.items}
         ends = {item.start + item.length: item for item in track.items}
         for cut, fade in tuple(fades.items()):
             into, out_of = starts.get(cut), ends.get(cut)
-            told = not (fade.before and fade.after) or abs(fade.before - fade.after) <= (fade.before < fade.after)
+            is_known = not (fade.before and fade.after) or abs(fade.before - fade.after) <= (fade.before < fade.after)
             room = into is None or into.file_start >= fade.before
             room = room and (out_of is None or out_of.file_start + out_of.length + fade.after <= out_of.file_frames)
-            if not (told and room and (into or out_of) and fade.before + fade.after):
+            if not (is_known and room and (into or out_of) and fade.before + fade.after):
                 del fades[cut]
                 self._notes.append(f"The {fade.name or 'transition'} of {track.name} is a hard cut here.")
         return fades
@@ -140,7 +140,10 @@ class _Builder:
 
 
 def _leg(item: Item, fades: tuple[Fade | None, Fade | None], track: int, channel: int) -> Leg:
-    """At a transition the format gives no time of a clip, and lets its media begin or end with the transition."""
+    """Return what the file must state for one channel of a clip.
+
+    At a transition the format states no time of a clip, and lets its media begin or end with the transition.
+    """
     head, tail = fades
     start, end = item.start, item.start + item.length
     file_in, file_out = item.file_start, item.file_start + item.length
@@ -153,7 +156,7 @@ def _leg(item: Item, fades: tuple[Fade | None, Fade | None], track: int, channel
 
 
 def _fade_effect(name: str) -> dict[str, object]:
-    """One of the format's two cross fades of sound; the name of the original tells which."""
+    """Return one of the format's two cross fades of sound, chosen by the name of the original."""
     kind = "3dB" if re.search(r"\b3 ?dB|constant power", name, re.IGNORECASE) else "0dB"
     shown = "Cross Fade (+3dB)" if kind == "3dB" else "Cross Fade ( 0dB)"
     return {
@@ -173,7 +176,7 @@ def _characteristics(item: Item) -> dict[str, object]:
 
 
 def side_facts(channel: int, channels: int) -> dict[str, object]:
-    """Premiere's own way to say that several tracks are the sides of one."""
+    """Return Premiere's own attributes for a track that is one side of several."""
     facts: dict[str, object] = {"@currentExplodedTrackIndex": str(channel), "@totalExplodedTrackCount": str(channels)}
     return {**facts, "@premiereTrackType": "Stereo"} if channels == 2 else facts
 
@@ -187,12 +190,12 @@ def _empty_track(track: SequenceTrack, channel: int, number: int) -> otio.schema
 
 
 def filter_of(effect: otio.schema.Effect) -> dict[str, object]:
-    """An effect as the Final Cut adapter read it, in the form in which it writes."""
+    """Return an effect that the Final Cut adapter read, in the form that it writes."""
     return {"effect": {"name": effect.name, **dict(effect.metadata[FCP_KEY])}}
 
 
 def _markers(item: Item, rate: float) -> Iterator[otio.schema.Marker]:
-    """The clip's markers, counted from the start of its file."""
+    """Yield the clip's markers, counted from the start of its file."""
     for marker in item.clip.markers:
         moved = marker.marked_range.start_time - item.clip.media_reference.available_range.start_time
         times = (moved, marker.marked_range.duration)
@@ -210,10 +213,10 @@ def _flag(value: bool) -> str:
 
 
 def linked(text: str) -> str:
-    """The document with `link` elements between the two sides of each clip, which the adapter does not write."""
+    """Return the document with `link` elements between the two sides of each clip, which the adapter does not write."""
     if "totalExplodedTrackCount" not in text:
         return text
-    root = ElementTree.fromstring(text)  # noqa: S314 - the text is our own, from the line before
+    root = ElementTree.fromstring(text)  # noqa: S314 - Stemline wrote the text
     groups: dict[tuple[str, ...], list[tuple[ElementTree.Element, int, int]]] = defaultdict(list)
     for track_number, track in enumerate(root.iterfind(".//sequence/media/audio/track"), 1):
         if track.get("totalExplodedTrackCount") == "2":
@@ -233,8 +236,8 @@ def linked(text: str) -> str:
 
 
 def _differences(sequence: Sequence, builder: _Builder, spool: Path, target: Path) -> list[str]:
-    """Against the elements themselves, by another parser than the adapter's; and whether the adapter reads them."""
-    root = ElementTree.parse(spool).getroot()  # noqa: S314 - our own file
+    """Compare the file with what it must state, by another parser; check that the adapter reads it."""
+    root = ElementTree.parse(spool).getroot()  # noqa: S314 - Stemline wrote the file
     expected, found = builder.expected, list(_legs(root))
     differences = [
         f"{want.name} is {got} and not {want}" for want, got in zip(expected, found, strict=False) if want != got

@@ -33,7 +33,7 @@ class LossyFormatError(OutputError):
 
 
 class _Seen(NamedTuple):
-    """A clip as it stands in an edit, for comparing to the millisecond: a frame is more."""
+    """A clip as an edit states it, for a comparison to the millisecond, which is less than a frame."""
 
     name: str
     start: Ticks
@@ -43,10 +43,14 @@ class _Seen(NamedTuple):
 
 
 def rewrite_edit(edit: Path, target: Path) -> Exported:
-    """Writes the whole edit in the format of the target's suffix, reads it back and compares every clip.
+    """Write the whole edit in the format of the target's suffix, read it back and compare every clip.
 
-    Raises LossyFormatError where a clip is lost or moved, OutputError where the disk fails: then nothing is written.
-    What else is lost stands in the notes.
+    Returns:
+        The file, with notes on what else is lost.
+
+    Raises:
+        LossyFormatError: A clip would be lost or moved; then nothing is written.
+        OutputError: The file cannot be written.
     """
     known = FCP_XML if target.suffix.lower() == ".xml" else AAF
     require_adapter(known)
@@ -81,8 +85,11 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
 
 
 def prepare_fcp(timeline: otio.schema.Timeline) -> None:
-    """Puts where the Final Cut adapter writes it what it else leaves out or gets wrong: a track per channel, an id for
-    every clip (it merges equal ones), names and enabled flags, effects, and rates that are exact."""
+    """Add metadata for what the Final Cut adapter otherwise leaves out or gets wrong.
+
+    That is a track per channel, an id for every clip (it merges equal ones), names and enabled flags, effects, and
+    exact rates.
+    """
     for stack in [timeline.tracks, *timeline.find_children(descended_from_type=otio.schema.Stack)]:
         _spread_channels(stack)
     for number, clip in enumerate(timeline.find_clips(), 1):
@@ -107,7 +114,7 @@ def prepare_fcp(timeline: otio.schema.Timeline) -> None:
 
 
 def _spread_channels(stack: otio.schema.Stack) -> None:
-    """A track per channel, as the format wants it: the adapter keeps the first of them alone when it reads."""
+    """Make a track per channel, as the format requires: the adapter keeps only the first of them when it reads."""
     for index in reversed(range(len(stack))):
         track = stack[index]
         if isinstance(track, otio.schema.Track) and track.kind == otio.schema.TrackKind.Audio:
@@ -201,10 +208,10 @@ def _near(one: Ticks, other: Ticks) -> bool:
 
 def _losses(before: otio.schema.Timeline, after: otio.schema.Timeline) -> list[str]:
     notes = []
-    kept = _counts(after)
+    counts = _counts(after)
     for what, had in _counts(before).items():
-        if kept[what] < had:
-            notes.append(f"{had - kept[what]} of {had} {what} of the edit are only in the .otio.")
+        if counts[what] < had:
+            notes.append(f"{had - counts[what]} of {had} {what} of the edit are only in the .otio.")
     notes.append("Metadata of other programs is only in the .otio.")
     return notes
 

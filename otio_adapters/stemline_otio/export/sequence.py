@@ -1,4 +1,4 @@
-"""The stem tracks of a written edit on one frame grid: what formats without OTIO's freedom can say."""
+"""The stem tracks of a written edit on one frame grid, for formats that count whole frames."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _STEMLINE = "stemline"
 class Item:
     """One stem clip in whole frames: `start` and `length` on the timeline, `file_start` in its file.
 
-    `clip` is the clip as the written edit has it, `file_frames` and `stream` are what its file holds, `off_by` is how
-    far the frame grid moves it in its file.
+    `clip` is the clip in the written edit, `file_frames` and `stream` describe its file, `off_by` is how far the frame
+    grid moves it in its file.
     """
 
     clip: otio.schema.Clip
@@ -48,19 +48,19 @@ class Item:
 
     @property
     def stemline(self) -> Mapping[str, Any]:
-        """What Stemline says of the clip."""
+        """Return the metadata of Stemline on the clip."""
         own: Mapping[str, Any] = self.clip.metadata[_STEMLINE]
         return own
 
     @property
     def source(self) -> Mapping[str, Any]:
-        """The range of the media that its file holds."""
+        """Return the range of the media that its file holds."""
         source: Mapping[str, Any] = self.stemline.get("source", {})
         return source
 
     @property
     def exact(self) -> str:
-        """Where its sound comes from, to the sample, for people and for a comment in the format."""
+        """Return where its sound comes from, to the sample, as text for a comment in the format."""
         source = self.source
         return (
             f"stemline: samples {source.get('start_sample')} to {source.get('end_sample')} "
@@ -70,7 +70,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Fade:
-    """A transition at a cut, in frames: where that is, and how far it reaches to each side."""
+    """A transition at a cut, in frames: its position, and how far it reaches to each side."""
 
     cut: int
     before: int
@@ -80,7 +80,7 @@ class Fade:
 
 @dataclass(slots=True)
 class SequenceTrack:
-    """A stem track. `channels` is what its files hold; a mono leg is channel `side` of `sides`."""
+    """A stem track. `channels` counts those of its files; a track of mono files is channel `side` of `sides`."""
 
     name: str
     enabled: bool
@@ -92,7 +92,7 @@ class SequenceTrack:
 
 
 def note_hard_cuts(tracks: Iterable[SequenceTrack], notes: list[str]) -> None:
-    """For formats that the transitions do not go into."""
+    """Note the tracks whose transitions a format cannot hold."""
     names = [track.name for track in tracks if track.fades]
     if names:
         notes.append(f"The transitions of {', '.join(names)} are only in the .otio: the clips are cut hard.")
@@ -100,7 +100,10 @@ def note_hard_cuts(tracks: Iterable[SequenceTrack], notes: list[str]) -> None:
 
 @dataclass(slots=True)
 class Sequence:
-    """All of it. `start` and `length` are those of the edit, in frames of `rate`; `notes` say what is not carried."""
+    """The stem tracks on the frame grid of the edit.
+
+    `start` and `length` are those of the edit, in frames of `rate`; `notes` list what is not carried over.
+    """
 
     name: str
     rate: Fraction
@@ -119,7 +122,7 @@ class _Files:
         self._known: dict[str, tuple[Path, AudioStream]] = {}
 
     def find(self, link: str) -> tuple[Path, AudioStream]:
-        """Raises MediaError where there is none."""
+        """Return a stem file and its stream. Raises MediaError where it is missing."""
         if link not in self._known:
             path = Path(self._finder.find(link))
             self._known[link] = path, probe(path).streams[0]
@@ -129,9 +132,10 @@ class _Files:
 def sequence_of(
     timeline: otio.schema.Timeline, folder: Path, names: Collection[str], rate: Fraction | None
 ) -> Sequence:
-    """The tracks called `names`. Relative links stand on `folder`.
+    """Return the tracks called `names` on a frame grid. Relative links count from `folder`.
 
-    Raises UsageError when neither the edit nor `rate` says how many frames a second has.
+    Raises:
+        UsageError: Neither the edit nor `rate` states a frame rate.
     """
     rate = rate or frame_rate_of_edit(timeline)
     frame = frame_ticks(float(rate))

@@ -22,9 +22,10 @@ _WRITERS: dict[str, Callable[[StemSequence, Path, Path], list[str]]] = {"xml": f
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """`edit` is the written .otio, `tracks` its new tracks by name, `rate` the frame rate where it says none.
+    """Stems to write in a format.
 
-    With `mono` every channel comes as a file and a track of its own, as AAF has it always.
+    `edit` is the written .otio, `tracks` its new tracks by name, `rate` the frame rate where the edit states none. With
+    `mono` every channel gets a file and a track, as in every AAF.
     """
 
     edit: Path
@@ -36,17 +37,18 @@ class ExportRequest:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written and what of the stems it does not say."""
+    """A file that was written, and what of the stems it does not hold."""
 
     path: Path
     notes: tuple[str, ...]
 
 
 def export_stems(request: ExportRequest) -> Exported:
-    """Writes the stem tracks in the format of the target's suffix: same start and length as the edit.
+    """Write the stem tracks in the format of the target's suffix, with the start and length of the edit.
 
-    Raises EditError where the adapter is missing, OutputError (OUTPUT_DAMAGED) where what was read back is not what was
-    written; then no file of that name is new or changed.
+    Raises:
+        EditError: The adapter is missing.
+        OutputError: OUTPUT_DAMAGED where the file does not read back as written; then no file is new or changed.
     """
     kind = request.target.suffix[1:].lower()
     require_adapter(FCP_XML if kind == "xml" else AAF)
@@ -70,9 +72,10 @@ def export_stems(request: ExportRequest) -> Exported:
 
 
 def export_waves(request: ExportRequest, options: WaveOptions, choose: Callable[[str], Path]) -> Exported:
-    """Writes a broadcast wave per stem clip into the folder that `choose` gives for a digest of them all.
+    """Write a broadcast wave per stem clip into the folder that `choose` returns for a digest of them all.
 
-    Raises OutputError as `export_stems` does.
+    Raises:
+        OutputError: A file cannot be written, or does not read back as written.
     """
     sequence = _sequence(request, mono=request.mono)
     waves = waves_of(sequence, options)

@@ -23,7 +23,10 @@ _SIDES = {1: ("",), 2: (".L", ".R"), 6: (".L", ".R", ".C", ".LFE", ".Ls", ".Rs")
 
 
 def mono_legs(sequence: Sequence) -> Sequence:
-    """The same with one mono track per channel. The files of the channels are written beside their stems, once."""
+    """Return the sequence with one mono track per channel.
+
+    The files of the channels are written beside their stems, once.
+    """
     made: dict[tuple[Path, int], Item] = {}
     tracks = []
     for track in sequence.tracks:
@@ -35,14 +38,15 @@ def mono_legs(sequence: Sequence) -> Sequence:
 
 
 def sides_of(channels: int) -> tuple[str, ...]:
-    """What the channels of a layout are called in names of files and tracks."""
+    """Return the suffixes of file and track names for the channels of a layout."""
     return _SIDES.get(channels) or tuple(f".{number}" for number in range(1, channels + 1))
 
 
 def copy_sound(source: MediaSource, first_sample: int, target: Path, tags: StemTags) -> None:
-    """The sound of a stem file (or some of its channels) from a sample on, as a file of its own.
+    """Write the sound of a stem file, or some of its channels, from a sample on into another file.
 
-    Raises OutputError (OUTPUT_DAMAGED) where the copy is not as long as it should be.
+    Raises:
+        OutputError: OUTPUT_DAMAGED where the copy is not as long as it should be.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with open_audio(source) as sound:
@@ -82,7 +86,10 @@ _MAX_NAME_BYTES = 160
 
 @dataclass(frozen=True, slots=True)
 class WaveOptions:
-    """`names` is a template of file names; `record_stamp` stamps with the place in the edit, else in the source."""
+    """Options of a delivery.
+
+    `names` is a template of file names; `record_stamp` stamps the place in the edit, else the source's.
+    """
 
     names: str = "{track}_{record}_{clip}"
     record_stamp: bool = True
@@ -90,7 +97,7 @@ class WaveOptions:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """A file to be: the stem file from `first_sample` on, under a name and with a time reference."""
+    """A file to write: the stem file from `first_sample` on, with a name and a time reference."""
 
     item: Item
     name: str
@@ -99,7 +106,7 @@ class Wave:
 
 
 def check_names(names: str) -> None:
-    """Raises UsageError for a template with fields that there are not, or none."""
+    """Refuse a template of file names with unknown fields, or without any. Raises UsageError."""
     known = ", ".join(f"{{{name}}}" for name in _FIELDS)
     try:
         fields = {name for _, name, _, _ in string.Formatter().parse(names) if name is not None}
@@ -111,7 +118,7 @@ def check_names(names: str) -> None:
 
 
 def waves_of(sequence: Sequence, options: WaveOptions) -> list[Wave]:
-    """What is to be written, in the order of tracks and time, under names that differ."""
+    """Return the files to write, in the order of tracks and time, under distinct names."""
     taken: set[str] = set()
     waves = []
     for track in sequence.tracks:
@@ -126,16 +133,16 @@ def waves_of(sequence: Sequence, options: WaveOptions) -> list[Wave]:
 
 
 def digest_of(waves: list[Wave]) -> str:
-    """What tells two deliveries apart: the same waves always, and no others, make the same files."""
-    told = [
+    """Return a digest of a delivery: equal for the same files, different for any others."""
+    content = [
         [wave.name, wave.first_sample, wave.time_reference_sample, str(wave.item.stemline.get("audio_sha256"))]
         for wave in waves
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def write_waves(sequence: Sequence, waves: list[Wave], folder: Path) -> None:
-    """Writes those that are not there yet, and compares every stamp as read back. Raises OutputError."""
+    """Write the files that are not there yet, and compare every time stamp as read back. Raises OutputError."""
     for wave in waves:
         target = folder / wave.name
         if not target.exists():
@@ -153,7 +160,7 @@ def write_waves(sequence: Sequence, waves: list[Wave], folder: Path) -> None:
 
 
 def _stamp(sequence: Sequence, item: Item, *, record: bool) -> tuple[int, int]:
-    """(the first sample of the stem that is kept, the time reference of it). Nothing stands before midnight."""
+    """Return the first sample of the stem that is written, and its time reference. No stamp lies before midnight."""
     rate = item.stream.sample_rate
     if not record:
         bext = read_tags(item.path).bext

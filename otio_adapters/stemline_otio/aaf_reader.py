@@ -57,7 +57,7 @@ def _only_composition(content: Any, path: Path) -> Any:
         raise EditError(
             f"{path.name} is a collection of {len(found)} sequences.",
             code=Code.EDIT_UNREADABLE if found else Code.EDIT_NO_CLIPS,
-            advice="Export the one that is meant by itself.",
+            advice="Export the one you need on its own.",
         )
     return found[0]
 

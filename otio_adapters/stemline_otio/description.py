@@ -40,7 +40,7 @@ DESCRIPTION = HostDescription(
 
 
 def edit_format_checks() -> Iterator[Check]:
-    """Yield one finding: the suffixes that OpenTimelineIO and its adapters read here."""
+    """Yield one finding: the suffixes that this host, OpenTimelineIO and its adapters read here."""
     try:
         otio = import_module("opentimelineio")
         suffixes = otio.adapters.suffixes_with_defined_adapters(read=True)
@@ -51,4 +51,4 @@ def edit_format_checks() -> Iterator[Check]:
         advice = "Check OTIO_PLUGIN_MANIFEST_PATH."
         yield Check(_NAME, Status.FAIL, "OpenTimelineIO cannot read .otio files", advice)
         return
-    yield Check(_NAME, Status.OK, ", ".join(sorted(f".{suffix}" for suffix in suffixes)))
+    yield Check(_NAME, Status.OK, ", ".join(sorted(f".{suffix}" for suffix in {"edl", *suffixes})))

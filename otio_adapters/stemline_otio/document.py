@@ -161,7 +161,7 @@ def _refuse_deep_json(data: bytes, path: Path) -> None:
     depth = np.cumsum(opens.astype(np.int8) - closes, dtype=np.int64).max(initial=0)
     if depth > _MAX_JSON_DEPTH:
         raise EditError(
-            f"{path} is nested {depth} levels deep, which no edit is.",
+            f"{path} is nested {depth} levels deep, more than any edit.",
             code=Code.EDIT_CYCLIC,
             advice="Take the sequence out of itself and export again.",
         )
@@ -182,11 +182,11 @@ def only_timeline(root: object, path: Path) -> otio.schema.Timeline:
         if len(timelines) != 1:
             raise EditError(
                 f"{path} is a collection of {len(timelines)} timelines.",
-                advice="Export the one that is meant by itself.",
+                advice="Export the one you need on its own.",
             )
         root = timelines[0]
     if not isinstance(root, otio.schema.Timeline):
-        raise EditError(f"{path} holds no timeline but {_kind(root)}.", advice="Export the whole timeline.")
+        raise EditError(f"{path} holds {_kind(root)} instead of a timeline.", advice="Export the whole timeline.")
     if root.tracks is None:
         raise EditError(f"{path} holds a timeline without tracks.", code=Code.EDIT_NO_CLIPS)
     return root

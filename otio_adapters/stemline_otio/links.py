@@ -74,9 +74,9 @@ class MediaFinder:
         if by_name is not None:
             return by_name
         raise MediaError(
-            f"The media file {shown(plain)} is not there.",
+            f"The media file {shown(plain)} is missing.",
             code=Code.MEDIA_MISSING,
-            advice="Name its folder with --media-root, or where it moved with --path-map.",
+            advice="Give its folder with --media-root, or its new place with --path-map.",
         )
 
     def _candidates(self, link: str, plain: str) -> Iterator[Path]:
@@ -106,7 +106,7 @@ class MediaFinder:
             raise MediaError(
                 f"There are {len(winners)} files named {shown(winners[0].name)} under the media roots.",
                 code=Code.MEDIA_MISSING,
-                advice="Name the folder that is meant with --media-root.",
+                advice="Give the folder you need with --media-root.",
             )
         return str(winners[0])
 
@@ -126,7 +126,7 @@ def plain_path(link: str) -> str:
         raise MediaError(
             f"The link {shown(link)} is not a file of this machine.",
             code=Code.MEDIA_MISSING,
-            advice="Copy the media here and name its folder with --media-root.",
+            advice="Copy the media here and give its folder with --media-root.",
         )
     # "#" and "?" are legal in file names and some writers leave them bare, so only the host part is split off.
     rest = link[len("file:") :]

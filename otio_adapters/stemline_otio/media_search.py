@@ -95,7 +95,7 @@ class MediaGuesser:
                 raise MediaError(
                     f"There are {len(found)} files that could be {shown(found[0].name)} under the media roots.",
                     code=Code.MEDIA_MISSING,
-                    advice="Name the folder that is meant with --media-root.",
+                    advice="Give the folder you need with --media-root.",
                 )
         return self._by_timecode(files, hints)
 
@@ -105,16 +105,16 @@ class MediaGuesser:
             return str(timed[0]), "timecode"
         if not (files and hints.stated):
             raise MediaError(
-                "The clip is linked to no media.",
+                "The clip has no link to media.",
                 code=Code.MEDIA_MISSING,
-                advice="Name the folder of its media with --media-root.",
+                advice="Give the folder of its media with --media-root.",
             )
         raise MediaError(
             f"No file under the media roots has the name that the edit states ({hints.stated}).",
             code=Code.MEDIA_MISSING,
             advice=f"{shown(timed[0].name)} covers its timecode: if it is the media, give it that name."
             if len(timed) == 1
-            else "Name the folder of its media with --media-root.",
+            else "Give the folder of its media with --media-root.",
         )
 
     def _is_of_reel(self, path: Path, hints: Hints) -> bool:

@@ -75,7 +75,7 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
         _refuse_loss(before, after, target)
         spool.replace(target)
     except EditError as error:
-        raise LossyFormatError(f"The edit cannot be said in {known.title}: {error.message}") from error
+        raise LossyFormatError(f"{known.title} cannot hold the edit: {error.message}") from error
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
     finally:
@@ -192,8 +192,7 @@ def _refuse_loss(before: Sequence[Sequence[_Seen]], after: Sequence[Sequence[_Se
         for want, got in zip(one, other, strict=True):
             if not _same(want, got):
                 raise LossyFormatError(
-                    f"The whole edit is not written as {target.name}, where {want.name or 'a clip'} would not stand as "
-                    "it does."
+                    f"The whole edit is not written as {target.name}, where {want.name or 'a clip'} would be moved."
                 )
 
 

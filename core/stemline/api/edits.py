@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def plan_edit(
     run_settings = _run_settings(Path(output).absolute(), settings, options)
     with ExitStack() as stack:
         ledger = stack.enter_context(OutputLedger(run_settings.output_dir))
-        writer = _EditWriter(path, requests, run_settings, options, files, ledger)
+        writer = _EditWriter(_Request(path, requests, run_settings, options), files, ledger)
         unpack_to = run_settings.output_dir / f"{safe_part(path.stem, _NAME_CHARACTERS)}.media"
         host = files.open_edit(OpenRequest(path, writer.target, options, writer.report_data.name, unpack_to))
         namer = EditNamer(run_settings.output_dir)
@@ -111,59 +112,59 @@ def _plan_host(
     return plan_host(host, stems, settings, lambda run: EditResult(**_fields(run), edit=name), client)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What was asked of one edit file."""
+
+    edit: Path
+    stems: tuple[StemRequest, ...]
+    settings: RunSettings
+    options: EditOptions
+
+
 class _EditWriter:
     """The results of one run beside its stem files: names first, and at the end exports and report."""
 
-    def __init__(
-        self,
-        edit: Path,
-        stems: tuple[StemRequest, ...],
-        settings: RunSettings,
-        options: EditOptions,
-        files: EditFiles,
-        ledger: OutputLedger,
-    ) -> None:
-        self._edit, self._stems, self._settings, self._options = edit, stems, settings, options
+    def __init__(self, request: _Request, files: EditFiles, ledger: OutputLedger) -> None:
+        self._request = request
         self._files, self._ledger = files, ledger
-        self._recipe = _recipe(edit, stems, settings, options)
+        self._recipe = _recipe(request)
         self._recipes: dict[Path, str] = {}
-        self.target = self._choose(safe_part(edit.stem, _NAME_CHARACTERS), _SUFFIX, self._recipe)
+        self.target = self._choose(safe_part(request.edit.stem, _NAME_CHARACTERS), _SUFFIX, self._recipe)
         self.report = self._choose("report", ".html", self._recipe)
         self.report_data = self._choose("report", ".json", self._recipe)
 
     def finish(self, run: RunResult) -> EditResult:
         """Write the exports and the report. Raises OutputError."""
-        delivered = Delivered()
+        request = self._request
         if run.output:
             self._note(self.target)
-        if run.output and self._options.to:
-            base = Path(run.output).name.removesuffix(_SUFFIX)
-            delivered = self._files.deliver(
-                DeliveryRequest(
-                    Path(run.output),
-                    run.tracks,
-                    self._options,
-                    lambda suffix, recipe: self._choose(base, suffix, f"{self._recipe} {recipe}"),
-                    self._note,
-                )
-            )
+        delivered = self._deliver(run) if run.output and request.options.to else Delivered()
         run = dataclasses.replace(run, notes=(*run.notes, *delivered.notes))
-        report = report_of(str(self._edit), run, self._stems, self._settings)
+        report = report_of(str(request.edit), run, request.stems, request.settings)
         write_json(self.report_data, report)
         write_text(self.report, render_page(report))
         for path in (self.report_data, self.report):
             self._note(path)
         return EditResult(
             **_fields(run),
-            edit=str(self._edit),
+            edit=str(request.edit),
             report=str(self.report),
             report_data=str(self.report_data),
             exports=tuple(map(str, delivered.paths)),
             export_errors=delivered.failed,
         )
 
+    def _deliver(self, run: RunResult) -> Delivered:
+        edit = Path(run.output)
+
+        def choose(suffix: str, recipe: str) -> Path:
+            return self._choose(edit.name.removesuffix(_SUFFIX), suffix, f"{self._recipe} {recipe}")
+
+        return self._files.deliver(DeliveryRequest(edit, run.tracks, self._request.options, choose, self._note))
+
     def _choose(self, base: str, suffix: str, recipe: str) -> Path:
-        path = self._ledger.choose(base, suffix, recipe, overwrite=self._settings.overwrite)
+        path = self._ledger.choose(base, suffix, recipe, overwrite=self._request.settings.overwrite)
         self._recipes[path] = recipe
         return path
 
@@ -207,8 +208,9 @@ def _starts_at_clip(dialect: str) -> bool:
     return bool(getattr(load_dialect(dialect), "starts_at_clip", False))
 
 
-def _recipe(edit: Path, stems: tuple[StemRequest, ...], settings: RunSettings, options: EditOptions) -> str:
+def _recipe(request: _Request) -> str:
     """Return a digest of what was asked for: asking for the same writes the same edit again."""
+    edit, stems, settings, options = request.edit, request.stems, request.settings, request.options
     asked: list[object] = [
         os.path.relpath(edit, settings.output_dir) if edit.drive == settings.output_dir.drive else str(edit),
         [[stem.name, stem.prompt.text] for stem in stems],

@@ -48,27 +48,23 @@ def start(
         client: Connection to use instead of `settings.server`.
 
     Returns:
-        The run: finished blocks of sound, progress, place in the queue, cancel, and the result of `separate` or
-        `separate_edit`.
+        The run, whose result is that of `separate` or `separate_edit`.
 
     Raises:
-        UsageError: A stem, option or setting that no run accepts.
-        InputError: The file or the edit cannot be read.
+        StemlineError: As `separate` and `separate_edit`, for everything that can be known before the work.
 
     Examples:
         >>> import stemline
         >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
-        ...     seconds = sum(block.samples.shape[1] / block.sample_rate for block in run.blocks())
-        >>> seconds, run.result().null.dbfs
-        (4.0, -240.0)
+        ...     sum(block.samples.shape[1] for block in run.blocks())
+        96000
     """
     run: Run[Result] | Run[EditResult]
     if options is not None or not isinstance(source, str | os.PathLike) or host_list().is_edit(Path(source)):
         if range is not None or stream:
             raise UsageError("range and stream are for media files.", advice="Omit them for an edit.")
-        run = plan_edit(
-            source, stems, output=output, settings=settings, options=options or EditOptions(), client=client
-        )
+        chosen = options or EditOptions()
+        run = plan_edit(source, stems, output=output, settings=settings, options=chosen, client=client)
     else:
         run = plan_file(source, stems, output=output, settings=settings, range=range, stream=stream, client=client)
     return run.follow(progress).start()

@@ -45,15 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="fit",
         help="a second track only where clips overlap (default), or neighbors on alternating tracks",
     )
-    parser.add_argument(
-        "--media-root", action="append", default=[], metavar="DIR", help="search this folder for missing media"
-    )
-    parser.add_argument(
-        "--path-map", action="append", default=[], metavar="FROM=TO", help="look for the media of one folder in another"
-    )
-    parser.add_argument(
-        "--rate", metavar="FPS", help="frame rate of an edit that does not state it (EDL): 25, 29.97, 24000/1001"
-    )
+    _add_media(parser)
     parser.add_argument(
         "--for",
         dest="dialect",
@@ -68,6 +60,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add_common(parser)
     parser.set_defaults(func=run)
+
+
+def _add_media(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--media-root", action="append", default=[], metavar="DIR", help="search this folder for missing media"
+    )
+    parser.add_argument(
+        "--path-map", action="append", default=[], metavar="FROM=TO", help="look for the media of one folder in another"
+    )
+    parser.add_argument(
+        "--rate", metavar="FPS", help="frame rate of an edit that does not state it (EDL): 25, 29.97, 24000/1001"
+    )
 
 
 def _add_delivery(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> None:

@@ -32,6 +32,19 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         help="one estimate for all channels (default), every channel by itself, or a fold-down to mono",
     )
     parser.add_argument("--chain", action="store_true", help="take each stem from what the stems before it left")
+    _add_derived(parser)
+    parser.add_argument(
+        "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
+    add_json(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=_folder, default=".", help="folder for the results (default: here)"
+    )
+
+
+def _add_derived(parser: argparse.ArgumentParser) -> None:
+    """Add the options of tracks that are made from stems."""
     parser.add_argument(
         "--remix",
         action="append",
@@ -53,14 +66,6 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--replace-mode",
         choices=("instead", "under"),
         help="fade the residual down where the stem is heard (default for room), or keep it (default for file)",
-    )
-    parser.add_argument(
-        "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
-    add_json(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", type=_folder, default=".", help="folder for the results (default: here)"
     )
 
 

@@ -25,7 +25,7 @@ from stemline.media import media_facts
 from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, prepare
 from stemline.workflow.outputs import Namer, OutputLedger
-from stemline.workflow.record import sidecar_of
+from stemline.workflow.sidecars import sidecar_of
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import AppliedResult

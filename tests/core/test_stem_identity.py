@@ -21,9 +21,10 @@ from stemline.plan import Extent, PlannedJob, StemSegment
 from stemline.prompts import SamplePrompt
 from stemline.v1 import separation_pb2 as pb
 from stemline.workflow.recipe import Recipe
-from stemline.workflow.record import RecordError, StemRecord, read_sidecar
+from stemline.workflow.record import RecordError, StemRecord
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.sidecars import read_sidecar
 
 SIDECARS = Path(__file__).parent / "sidecars"
 NOOP = Model(

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from stemline.clips import MediaSource, SampleRange, StemClip
 from stemline.media import AudioReader, Loudness, measure_loudness, open_audio
 from stemline.timebase import round_half_up
-from stemline.workflow.record import StemRecord, read_sidecar, sidecar_of
+from stemline.workflow.record import StemRecord
+from stemline.workflow.sidecars import read_sidecar, sidecar_of
 from stemline_panel.model.request import MIX
 from stemline_panel.sound.opened_clip import OpenedClip
 

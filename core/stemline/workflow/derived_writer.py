@@ -44,10 +44,11 @@ from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished
 from stemline.workflow.progress import Hooks
 from stemline.workflow.recipe import stem_tags
-from stemline.workflow.record import RecordedPrompt, StemRecord, sidecar_path
+from stemline.workflow.record import RecordedPrompt, StemRecord
 from stemline.workflow.results import Notice
 from stemline.workflow.separation import SegmentResult
 from stemline.workflow.settings import Replace, RunSettings
+from stemline.workflow.sidecars import sidecar_path
 
 _WRITERS = 2
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media

@@ -15,8 +15,9 @@ from stemline.errors import Code, OutputError
 from stemline.files import write_json
 from stemline.locks import file_lock, is_alive, lock_of
 from stemline.plan import Finished
-from stemline.workflow.record import RecordedFile, StemRecord, WritingMark, read_sidecar, sidecar_path
+from stemline.workflow.record import RecordedFile, StemRecord
 from stemline.workflow.results import Null
+from stemline.workflow.sidecars import WritingMark, read_sidecar, sidecar_path
 from stemline_bridge.atomic import PART_NAME
 
 _States = tuple[tuple[str, int, int, int], ...]

@@ -6,10 +6,8 @@ earlier one reads and writes its record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from stemline.clips import METADATA_VERSION, SampleRange
@@ -34,7 +32,7 @@ class RecordedPrompt:
     @classmethod
     def from_json(cls, value: object) -> RecordedPrompt:
         """Read the prompt of a record. Raises RecordError."""
-        values = _Values(value)
+        values = JsonReader(value)
         return cls(
             values.take("text", str), _spans(values.take("plus", list)), _spans(values.take("minus", list)), values.rest
         )
@@ -61,7 +59,7 @@ class RecordedSource:
     @classmethod
     def from_json(cls, value: object) -> RecordedSource:
         """Read the source of a record. Raises RecordError."""
-        values = _Values(value)
+        values = JsonReader(value)
         return cls(
             media=values.take("media", str),
             stream=values.take("stream", int),
@@ -97,7 +95,7 @@ class RecordedSettings:
     @classmethod
     def from_json(cls, value: object) -> RecordedSettings:
         """Read the settings of a record. Raises RecordError."""
-        values = _Values(value)
+        values = JsonReader(value)
         return cls(
             channels=values.take("channels", str),
             quality=values.take("quality", str),
@@ -128,7 +126,7 @@ class RecordedNull:
     @classmethod
     def from_json(cls, value: object) -> RecordedNull:
         """Read the null of a record. Raises RecordError."""
-        values = _Values(value)
+        values = JsonReader(value)
         return cls(values.take_float("peak"), values.take_float("dbfs"), values.rest)
 
     def to_json(self) -> Json:
@@ -170,7 +168,7 @@ class RecordedFile:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Json:
-        """Return the values, as they stand in the record beside the others."""
+        """Return the JSON form of these values, which a record holds beside the others."""
         return {
             "work": self.fingerprint,
             "extent": [self.extent.start_sample, self.extent.end_sample],
@@ -243,7 +241,7 @@ class StemRecord:
         Raises:
             RecordError: A value that every record has is missing, or one is of another type.
         """
-        values = _Values(value)
+        values = JsonReader(value)
         return cls(
             version=values.take("version", int),
             stem=values.take("stem", str),
@@ -291,47 +289,8 @@ class StemRecord:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class WritingMark:
-    """The sidecar of a file that is not finished, or whose record is damaged.
-
-    Attributes:
-        fingerprint: Names the file that it is going to be.
-        process: Id of the process that writes it; 0 where there is none.
-    """
-
-    fingerprint: str
-    process: int
-
-    def to_json(self) -> Json:
-        """Return the JSON form."""
-        return {"work": self.fingerprint, "state": "writing", "process": self.process}
-
-
-def sidecar_of(sound: Path) -> Path:
-    """Return the path of the sidecar of a stem file."""
-    return sidecar_path(sound.with_suffix(""))
-
-
-def sidecar_path(path: Path) -> Path:
-    """Return the path of the sidecar for the path of a stem without its suffix."""
-    return path.with_name(f"{path.name}.json")
-
-
-def read_sidecar(path: Path) -> StemRecord | WritingMark | None:
-    """Read a sidecar; None where there is none that Stemline wrote."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    try:
-        return StemRecord.from_json(value)
-    except RecordError:
-        return _mark(value)
-
-
-class _Values:
-    """The values of a JSON object, taken out one by one. `rest` is what has not been taken."""
+class JsonReader:
+    """Reads the values of a JSON object one by one. `rest` holds the values that have not been read."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, Mapping):
@@ -339,31 +298,22 @@ class _Values:
         self.rest: Json = dict(value)
 
     def take(self, name: str, kind: type[_T], default: _T | None = None) -> _T:
-        """Take out one value. Raises RecordError where it is missing without a default, or of another type."""
+        """Read one value. Raises RecordError if it is missing without a default, or of another type."""
         value = self.rest.pop(name, default)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise RecordError(f"{name!r} is missing or is not a {kind.__name__}.")
         return value
 
     def take_float(self, name: str, default: float | None = None) -> float:
-        """Take out a number. Raises RecordError."""
+        """Read a number. Raises RecordError."""
         value = self.rest.pop(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RecordError(f"{name!r} is missing or is not a number.")
         return value
 
 
-def _mark(value: object) -> WritingMark | None:
-    """Read a mark, or the fingerprint of a damaged record."""
-    try:
-        values = _Values(value)
-        return WritingMark(values.take("work", str), values.take("process", int, 0))
-    except RecordError:
-        return None
-
-
-def _file(values: _Values) -> RecordedFile:
-    file = _Values(values.take("file", dict))
+def _file(values: JsonReader) -> RecordedFile:
+    file = JsonReader(values.take("file", dict))
     name = file.take("name", str)
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise RecordError("'name' is not the name of a file.")

@@ -18,7 +18,8 @@ from stemline.media import SampleFormat, StemTags, default_sample_format, open_a
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
 from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.recipe import Recipe, stem_tags
-from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord, sidecar_path
+from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord
+from stemline.workflow.sidecars import sidecar_path
 
 _LISTED_PLACES = 5
 

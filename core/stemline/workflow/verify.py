@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stemline.media import read_tags
-from stemline.workflow.record import RecordError, StemRecord, read_sidecar, sidecar_of
+from stemline.workflow.record import RecordError, StemRecord
+from stemline.workflow.sidecars import read_sidecar, sidecar_of
 
 
 @dataclass(frozen=True, slots=True)

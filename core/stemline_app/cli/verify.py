@@ -25,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Check each file by itself. Return 1 when one was changed, 2 when one cannot be read."""
-    from stemline.workflow.record import sidecar_of
+    from stemline.workflow.sidecars import sidecar_of
 
     results: list[dict[str, Any]] = []
     errors: list[dict[str, str]] = []

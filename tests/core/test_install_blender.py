@@ -1,4 +1,4 @@
-"""`stemline install blender` without a Blender: which are found, what goes where, what is said."""
+"""`stemline install blender` on a machine without Blender: what is found, copied and printed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def program(computer: Path, version: str, tool: str = "exit 0") -> None:
     path.chmod(0o755)
 
 
-def test_the_extension_is_of_the_version_that_it_came_with(tmp_path: Path) -> None:
+def test_the_extension_has_the_version_of_the_library(tmp_path: Path) -> None:
     """It is written down twice more, for Blender from 4.2 on and before."""
     with zipfile.ZipFile(build_zip(tmp_path)) as package:
         manifest = tomllib.loads(package.read("blender_manifest.toml").decode())
@@ -61,7 +61,7 @@ def test_the_extension_is_of_the_version_that_it_came_with(tmp_path: Path) -> No
     assert ".".join(before.groups()) == __version__
 
 
-def test_every_version_gets_it_where_it_looks(computer: Path) -> None:
+def test_every_blender_gets_the_extension_in_its_own_folder(computer: Path) -> None:
     old, new, ancient = (started(computer, version) for version in ("3.4", "4.5", "2.93"))
     program(computer, "5.0")
     outcome = blender.install()
@@ -69,7 +69,7 @@ def test_every_version_gets_it_where_it_looks(computer: Path) -> None:
     for folder in (addon, extension, computer / "config/blender/5.0/extensions/user_default/stemline"):
         assert (folder / "__init__.py").is_file()
         assert (folder / "link" / "peers.py").is_file()
-        assert not (folder / "link.py").exists(), "the folder `link` stands for it"
+        assert not (folder / "link.py").exists(), "the folder `link` replaces it"
     assert not list(ancient.iterdir())
     said = " ".join(outcome.done)
     assert "2.93 is too old" in said
@@ -86,7 +86,7 @@ def test_every_version_gets_it_where_it_looks(computer: Path) -> None:
     assert blender.uninstall().done == ("Stemline is in no Blender.",)
 
 
-def test_without_a_blender_the_zip_is_named(computer: Path) -> None:
+def test_without_a_blender_the_zip_is_printed(computer: Path) -> None:
     outcome = blender.install()
     assert "No Blender was found" in outcome.next_step
     assert ".zip" in outcome.next_step
@@ -100,7 +100,7 @@ def test_a_zip_that_blender_refuses_is_not_installed(computer: Path) -> None:
     assert not (computer / "config").exists()
 
 
-def test_the_zip_is_the_same_every_time_and_holds_no_foreign_import(tmp_path: Path) -> None:
+def test_the_zip_is_reproducible_and_imports_only_its_own_modules(tmp_path: Path) -> None:
     one, other = build_zip(tmp_path / "a"), build_zip(tmp_path / "b")
     assert one.read_bytes() == other.read_bytes()
     with zipfile.ZipFile(one) as packed:
@@ -135,7 +135,7 @@ def test_the_add_on_does_not_take_the_name_of_the_library(computer: Path) -> Non
     assert not any("earlier add-on" in line for line in blender.install().done)
 
 
-def test_an_add_on_of_somebody_else_with_the_old_name_stays(computer: Path) -> None:
+def test_another_add_on_with_the_old_name_is_not_removed(computer: Path) -> None:
     other = started(computer, "3.4") / "scripts" / "addons" / "stemline"
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("bl_info = {}")
@@ -144,7 +144,7 @@ def test_an_add_on_of_somebody_else_with_the_old_name_stays(computer: Path) -> N
     assert (other / "__init__.py").is_file()
 
 
-def test_uninstalling_takes_the_earlier_add_on_away_too(computer: Path) -> None:
+def test_uninstalling_removes_the_earlier_add_on_too(computer: Path) -> None:
     addons = started(computer, "3.4") / "scripts" / "addons"
     blender_package.put_files(addons / "stemline")
     assert len(blender.uninstall().done) == 1

@@ -1,4 +1,4 @@
-"""Names of stems and of their files keep the words that a user wrote, in every script."""
+"""Names of stems and files preserve the user's words in every script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARKED = ["हिन्दी", "ภาษาไทย", "தமிழ்", "ע�
 
 
 @pytest.mark.parametrize("words", MARKED)
-def test_a_word_keeps_its_marks(words: str) -> None:
+def test_combining_marks_are_preserved(words: str) -> None:
     composed = unicodedata.normalize("NFC", words)
     assert clean_name(unicodedata.normalize("NFD", words)) == composed
     assert name_from_text(f"{words}!") == composed
@@ -22,10 +22,10 @@ def test_a_word_keeps_its_marks(words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "a\\b", "a:b", "a\u200bb", "a\x1bb", "a\u202eb", ".a"])
-def test_what_a_file_name_cannot_hold_is_refused(name: str) -> None:
+def test_characters_invalid_in_file_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
         clean_name(name)
 
 
-def test_a_run_of_other_signs_is_one_dash() -> None:
+def test_a_run_of_other_characters_becomes_one_dash() -> None:
     assert safe_part("dog?! (close)") == "dog-close"

@@ -1,4 +1,4 @@
-"""Stem tracks: the same places as the originals, no overlap on a track, nothing lost."""
+"""Stem tracks: at the positions of the originals, without overlap or loss."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ clip_lists = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(clips=clip_lists)
-def test_every_stem_is_placed_once_where_its_clip_is(clips: list[ClipRange]) -> None:
+def test_every_stem_is_placed_once_at_its_clip(clips: list[ClipRange]) -> None:
     tracks = place_stems(clips, _placed(clips), {c.clip_id: FACTS for c in clips}, TrackOptions())
     by_id = {c.clip_id: c for c in clips}
     seen = Counter((track.stem, clip.clip_id) for track in tracks for clip in track.clips)
@@ -66,7 +66,7 @@ def test_no_two_clips_of_a_track_overlap_and_names_are_unique(clips: list[ClipRa
         assert all(a.end <= b.start for a, b in itertools.pairwise(ranges))
 
 
-def test_overlaps_go_to_a_second_lane_and_the_residual_comes_last() -> None:
+def test_overlapping_clips_get_a_second_lane_and_the_residual_comes_last() -> None:
     clips = [_clip("a", "A1", 0, 50), _clip("b", "A1", 25, 50), _clip("c", "A1", 60, 20), _clip("d", "A2", 0, 5)]
     tracks = place_stems(clips, _placed(clips), {c.clip_id: FACTS for c in clips}, TrackOptions())
     assert [track.name for track in tracks] == [
@@ -75,14 +75,14 @@ def test_overlaps_go_to_a_second_lane_and_the_residual_comes_last() -> None:
     assert [clip.clip_id for clip in tracks[0].clips] == ["a", "c"]
 
 
-def test_mono_and_stereo_clips_of_a_track_get_tracks_of_their_own() -> None:
+def test_mono_and_stereo_clips_get_separate_tracks() -> None:
     clips = [_clip("a", "A1", 0, 50), _clip("b", "A1", 60, 50)]
     facts = {"a": FACTS, "b": MediaFacts(48000, 1, 480000)}
     tracks = place_stems(clips, _placed(clips, ("dialogue",)), facts, TrackOptions())
     assert [(track.name, track.channels) for track in tracks] == [("dialogue A1", 2), ("dialogue A1 1ch", 1)]
 
 
-def test_play_chooses_which_new_tracks_sound() -> None:
+def test_play_chooses_the_enabled_tracks() -> None:
     clips = [_clip("a", "A1", 0, 50)]
     for play, enabled in {"all": [True, True], "stem": [True, False], "residual": [False, True]}.items():
         tracks = place_stems(clips, _placed(clips), {"a": FACTS}, TrackOptions(play))
@@ -90,7 +90,7 @@ def test_play_chooses_which_new_tracks_sound() -> None:
 
 
 @given(text=st.text(max_size=300))
-def test_file_name_parts_are_safe_whatever_the_media_is_called(text: str) -> None:
+def test_file_name_parts_are_safe_for_any_media_name(text: str) -> None:
     part = safe_part(text)
     assert part
     assert len(part.encode()) <= 49
@@ -100,7 +100,7 @@ def test_file_name_parts_are_safe_whatever_the_media_is_called(text: str) -> Non
     assert part.split(".")[0].lower() not in ("con", "nul", "com1")
 
 
-def test_names_carry_stem_source_timecode_and_digest() -> None:
+def test_file_names_hold_stem_source_timecode_and_digest() -> None:
     facts = MediaFacts(48000, 2, 480000, timecode_sample=Fraction(36000 * 48000), frame_rate=Fraction(25))
     name = stem_file_name("dialogue", MediaSource("/x/Interview 01.mov"), 48000, facts, "0123456789abcdef")
     assert name == "dialogue_Interview-01_10000100_01234567"

@@ -1,4 +1,4 @@
-"""The plan: every clip gets its sound, files start where frames and samples meet, and nothing is done twice."""
+"""The plan: every clip gets its sound, files start on the common grid of frames and samples, no work is repeated."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_every_clip_is_planned_or_skipped_by_name(
 
 @settings(max_examples=150, deadline=None)
 @given(edit=edits(), asked=plan_settings)
-def test_files_hold_what_clips_play_and_start_where_frames_and_samples_meet(
+def test_files_cover_their_clips_and_start_on_the_common_grid(
     edit: tuple[list[ClipRange], dict[MediaSource, MediaFacts]], asked: PlanSettings
 ) -> None:
     clips, facts = edit
@@ -109,7 +109,7 @@ def test_files_hold_what_clips_play_and_start_where_frames_and_samples_meet(
 
 @settings(max_examples=150, deadline=None)
 @given(edit=edits(), asked=plan_settings)
-def test_extents_cover_cuts_stay_inside_media_and_never_overlap(
+def test_extents_cover_segments_within_the_media_without_overlap(
     edit: tuple[list[ClipRange], dict[MediaSource, MediaFacts]], asked: PlanSettings
 ) -> None:
     clips, facts = edit
@@ -157,7 +157,7 @@ def test_a_trimmed_clip_falls_into_the_same_extents(trim: int) -> None:
     assert extents(Fraction(13)) == extents(Fraction(13) + Fraction(trim, 25))
 
 
-def test_a_clip_that_plays_nothing_is_named() -> None:
+def test_a_clip_that_plays_nothing_is_skipped() -> None:
     source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 48000)
     late = clip(source, Fraction(2), Fraction(3), clip_id="late", frame_rate=Fraction(25))
     empty = clip(source, Fraction(1, 2), Fraction(1, 2), clip_id="empty")
@@ -167,7 +167,7 @@ def test_a_clip_that_plays_nothing_is_named() -> None:
     assert not plan.jobs
 
 
-def test_a_clip_of_no_length_under_a_mark_is_named_and_the_others_go_on() -> None:
+def test_a_marked_clip_without_length_is_skipped_alone() -> None:
     source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 480000)
     clips = [
         clip(source, Fraction(0), Fraction(2), clip_id="good"),
@@ -179,7 +179,7 @@ def test_a_clip_of_no_length_under_a_mark_is_named_and_the_others_go_on() -> Non
     assert [job.prompt.plus for job in plan.jobs] == [(SampleRange(0, 96000),)]
 
 
-def test_padding_is_told_where_the_file_reaches_past_the_media() -> None:
+def test_padding_past_the_end_of_the_media_is_counted() -> None:
     source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 48000 + 7)
     plan = plan_separation(
         [clip(source, Fraction(0), Fraction(2), frame_rate=Fraction(30000, 1001))],
@@ -209,7 +209,7 @@ def test_spans_of_the_timeline_become_samples_of_the_extent_through_every_clip()
 
 
 @pytest.mark.parametrize("text", ["", "dog"])
-def test_spans_alone_ask_nothing_of_an_extent_that_has_none(text: str) -> None:
+def test_an_extent_without_spans_needs_no_engine(text: str) -> None:
     source, facts = MediaSource("/m.wav"), MediaFacts(48000, 1, 48000 * 60)
     marked = StemRequest("dog", TimelinePrompt(text, plus=(TimeRange(Fraction(500), Fraction(501)),)))
     plan = plan_separation([clip(source, Fraction(0), Fraction(1))], {source: facts}, [marked], PlanSettings())

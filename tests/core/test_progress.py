@@ -1,4 +1,4 @@
-"""What is told while a run goes on: how far it is, and how fast it works."""
+"""Progress of a run: how far it is, and how fast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prepared(tmp_path: Path) -> Prepared:
     )
 
 
-def test_work_ends_at_the_whole_and_has_a_speed(prepared: Prepared) -> None:
+def test_progress_ends_at_one_and_has_a_speed(prepared: Prepared) -> None:
     seen: list[Progress] = []
     meter = Meter(prepared, seen.append)
     (segment,) = prepared.plan.segments
@@ -39,7 +39,7 @@ def test_work_ends_at_the_whole_and_has_a_speed(prepared: Prepared) -> None:
     assert all(progress.speed > 0 for progress in seen)
 
 
-def test_what_was_there_already_is_no_work(prepared: Prepared) -> None:
+def test_reused_files_do_not_count_as_work(prepared: Prepared) -> None:
     seen: list[Progress] = []
     meter = Meter(prepared, seen.append)
     (segment,) = prepared.plan.segments

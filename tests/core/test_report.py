@@ -1,4 +1,4 @@
-"""The report: names from the edit are text, never markup, and pictures show what was measured."""
+"""The report: names from the edit are escaped, and waveforms show the measured peaks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def a_result(folder: Path) -> RunResult:
     )
 
 
-def test_names_are_text_and_links_are_encoded(tmp_path: Path) -> None:
+def test_names_are_escaped_and_links_encoded(tmp_path: Path) -> None:
     settings = RunSettings(output_dir=tmp_path)
     report = report_of(HOSTILE, a_result(tmp_path), (StemRequest("dialogue", TimelinePrompt(HOSTILE)),), settings)
     page = render_page(report)
@@ -71,5 +71,5 @@ def test_waveforms_are_drawn_to_scale() -> None:
     assert wave_path((), 1) == ""
 
 
-def test_clock() -> None:
+def test_seconds_are_shown_as_a_clock() -> None:
     assert clock(3727.5) == "1:02:07.50"

@@ -195,7 +195,7 @@ def test_every_field_of_a_request_is_in_the_key_or_exempt() -> None:
     assert request == message, "the client can ask for what the server can be asked for"
 
 
-def test_a_forgotten_field_gives_no_key() -> None:
+def test_a_missing_field_gives_no_key() -> None:
     values = SEPARATION.values_of(JobRequest(MEDIA, SamplePrompt("dog")), revision="1", pipeline_version=2)
     assert len(SEPARATION.job_key(values)) == 64
     del values["seed"]
@@ -246,7 +246,7 @@ def test_a_clip_carries_the_record_without_what_belongs_to_the_sidecar() -> None
 
 @pytest.mark.parametrize("name", ["version", "prompt", "source", "settings", "handle_samples", "file", "null"])
 @pytest.mark.parametrize("odd", [None, 1.5, "x", [1], {"name": "../x"}, True])
-def test_an_odd_value_is_no_record(name: str, odd: object) -> None:
+def test_a_value_of_the_wrong_type_is_not_a_record(name: str, odd: object) -> None:
     record = json.loads((SIDECARS / "Hund.json").read_text(encoding="utf-8"))
     with pytest.raises(RecordError):
         StemRecord.from_json({**record, name: odd})

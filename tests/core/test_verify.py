@@ -1,4 +1,4 @@
-"""`stemline verify` and what else is printed of strangers: a file or a host can say anything."""
+"""`stemline verify` and other output of untrusted text: files and hosts can contain anything."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stem_file(path: Path, record: dict[str, object]) -> str:
     return str(path)
 
 
-def test_an_odd_record_is_none_of_ours_and_the_next_file_is_read(
+def test_an_invalid_record_is_reported_and_the_next_file_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = [stem_file(tmp_path / f"{n}.wav", record) for n, record in enumerate(ODD_RECORDS)]
@@ -51,9 +51,7 @@ def test_an_odd_record_is_none_of_ours_and_the_next_file_is_read(
 
 
 @pytest.mark.parametrize("sidecar", ODD_SIDECARS, ids=lambda text: text[:30])
-def test_an_odd_sidecar_says_nothing_about_the_file(
-    tmp_path: Path, sidecar: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_sidecar_is_ignored(tmp_path: Path, sidecar: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = stem_file(tmp_path / "a.wav", RECORD)
     (tmp_path / "a.json").write_text(sidecar, encoding="utf-8")
     assert main(["verify", path]) == 0
@@ -62,7 +60,7 @@ def test_an_odd_sidecar_says_nothing_about_the_file(
     assert err == ""
 
 
-def test_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_of_a_file_cannot_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompt = {**RECORD["prompt"], "text": "\ud800"}
     record = {**RECORD, "stem": STEERING, "prompt": prompt, "model": STEERING}
     path = stem_file(tmp_path / "a.wav", record)
@@ -76,7 +74,7 @@ def test_words_of_a_file_do_not_steer_the_terminal(tmp_path: Path, capsys: pytes
     assert json.loads(out)["results"][0]["stemline"]["stem"] == STEERING
 
 
-def test_names_of_a_host_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_of_a_host_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     skip = Skip(STEERING, STEERING, Fraction(0), Code.CLIP_NOT_MEDIA, STEERING)
     say_edit_notices(RunResult((), (skip,), (), (), (), "", (STEERING,), "noop", 0.0, 0.0, 0.0))
     err = capsys.readouterr().err

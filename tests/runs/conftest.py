@@ -1,4 +1,4 @@
-"""The whole way: the command line, the real private server, and the no-op engine unless a test says otherwise."""
+"""Fixtures for whole runs: the command line, a real private server, and the no-op engine by default."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Separate = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def own_server(own_folders: None) -> Iterator[None]:
-    """For tests that kill or fill: a private server and a cache of their own."""
+    """Use a private server and a cache of its own, for tests that kill or fill it."""
     yield
     stop_private(timeout_s=10)
 
 
 @pytest.fixture
 def command(shared_server: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any], str]]:
-    """Runs `stemline ... --json`: exit code, the object on stdout, stderr."""
+    """Run `stemline ... --json`; return exit code, the object on standard output, and standard error."""
 
     def run(*argv: object) -> tuple[int, dict[str, Any], str]:
         code = main([*map(str, argv), "--json"])
@@ -40,14 +40,14 @@ def command(shared_server: None, capsys: pytest.CaptureFixture[str]) -> Callable
 
 
 def record_in(path: str) -> StemRecord:
-    """The record that a stem file itself carries."""
+    """Return the record that a stem file carries."""
     record = verify(path).record
     assert record is not None
     return record
 
 
 def noise(path: Path, *, seconds: float = 2.0, sample_rate: int = 48000, channels: int = 2, bits: int = 24) -> Path:
-    """A WAV file of noise on the grid of `bits`."""
+    """Write a WAV file of noise on the grid of `bits`."""
     generator = np.random.default_rng(len(path.name))
     scale = 2 ** (bits - 1)
     samples = generator.integers(-scale // 2, scale // 2, (channels, round(seconds * sample_rate))) / scale

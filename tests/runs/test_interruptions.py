@@ -1,4 +1,4 @@
-"""Killed clients and servers: the same command again gives the same result and repeats no finished work."""
+"""Killed clients and servers: running the command again gives the same result and repeats no finished work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILE_SAMPLES = 51 * 1920  # one second and half-second handles, on whole frames
 
 
 def an_edit(folder: Path) -> Path:
-    """Clips far enough apart in four files that each is a job of its own."""
+    """Write an edit whose clips are jobs of their own."""
     rate = 25
     track = otio.schema.Track("A1", kind=otio.schema.TrackKind.Audio)
     for i in range(4):
@@ -61,7 +61,7 @@ def stems(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["client", "server", "both"])
-def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path, victim: str) -> None:
+def test_a_run_killed_at_random_moments_resumes(own_server: None, tmp_path: Path, victim: str) -> None:
     edit = an_edit(tmp_path)
     moments = random.Random(victim)
     for _ in range(3):
@@ -99,7 +99,7 @@ def test_killed_at_random_moments_and_run_again(own_server: None, tmp_path: Path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["kill", "closed terminal"])
-def test_whatever_ends_the_command_ends_its_jobs(own_server: None, tmp_path: Path, number: signal.Signals) -> None:
+def test_every_end_of_the_command_cancels_its_jobs(own_server: None, tmp_path: Path, number: signal.Signals) -> None:
     # `nohup` around the tests would be inherited
     run = "import signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL)\n"
     run += "from stemline_app.cli import main; sys.exit(main(sys.argv[2:]))"
@@ -118,7 +118,7 @@ def test_whatever_ends_the_command_ends_its_jobs(own_server: None, tmp_path: Pat
 
 
 @pytest.mark.parametrize("command", ["separate", "batch"])
-def test_ctrl_c_stops_the_work_and_says_so(own_server: None, tmp_path: Path, command: str) -> None:
+def test_ctrl_c_stops_the_run(own_server: None, tmp_path: Path, command: str) -> None:
     edit = an_edit(tmp_path)
     what = [str(edit)] if command == "batch" else [str(tmp_path / "m.wav")]
     argv = [sys.executable, "-m", "stemline", command, *what, "--stem", "a=sleep:30", "--model", "noop"]
@@ -136,7 +136,7 @@ def test_ctrl_c_stops_the_work_and_says_so(own_server: None, tmp_path: Path, com
     assert not list((tmp_path / "out").rglob("*.wav"))
 
 
-def test_jobs_created_while_the_run_is_being_stopped_are_cancelled_too(
+def test_jobs_created_during_a_stop_are_cancelled(
     own_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create, cancel, cancelled, calls = Client.create_jobs, Client.cancel, threading.Event(), count()

@@ -1,4 +1,4 @@
-"""The edit was cut anew: only what no earlier run covered is separated, the rest is linked again."""
+"""A changed edit: only ranges that no earlier run covered are separated; the others are linked again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RATE = 25
 
 
 def cut(path: Path, take: Path, *uses: tuple[int, int]) -> Path:
-    """An edit of one track that plays seconds of `take` one after the other, a second apart."""
+    """Write an edit of one track that plays seconds of `take` one after the other, a second apart."""
     return cut_of(path, *((take, start, end) for start, end in uses))
 
 
@@ -57,7 +57,7 @@ def separated(command: Command, edit: Path, folder: Path) -> dict[str, Any]:
 
 
 def jobs(command: Command) -> int:
-    """How many different sounds were ever to be separated: what was asked for again is never computed again."""
+    """Return how many different sounds were requested so far."""
     return len({(job["media"], job["prompt"]) for job in command("jobs")[1]["results"]})
 
 
@@ -73,7 +73,7 @@ def null(path: Path) -> float:
     return float(np.abs(mix - stems).max())
 
 
-def test_a_new_cut_separates_only_what_is_new(command: Command, tmp_path: Path) -> None:
+def test_a_changed_edit_separates_only_new_ranges(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=60), tmp_path / "out"
     first = separated(command, cut(tmp_path / "one" / "cut.otio", take, (10, 20), (30, 40)), out)
     assert first["clips"]["separated"] == 2
@@ -95,7 +95,7 @@ def test_a_new_cut_separates_only_what_is_new(command: Command, tmp_path: Path) 
     assert jobs(command) == before + 1
 
 
-def test_changed_sound_under_the_same_name_is_separated_anew(command: Command, tmp_path: Path) -> None:
+def test_changed_media_of_the_same_name_is_separated_again(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=30), tmp_path / "out"
     separated(command, cut(tmp_path / "cut.otio", take, (10, 20)), out)
     data = bytearray(take.read_bytes())
@@ -106,7 +106,7 @@ def test_changed_sound_under_the_same_name_is_separated_anew(command: Command, t
     assert null(Path(again["output"])) < 2**-22
 
 
-def test_damaged_records_of_earlier_runs_are_passed_over(command: Command, tmp_path: Path) -> None:
+def test_damaged_sidecars_of_earlier_runs_are_ignored(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
     separated(command, cut(tmp_path / "cut.otio", take, (5, 10)), out)
     bad = [
@@ -122,7 +122,7 @@ def test_damaged_records_of_earlier_runs_are_passed_over(command: Command, tmp_p
     assert null(Path(again["output"])) < 2**-22
 
 
-def test_another_edit_of_the_same_name_is_not_written_over(command: Command, tmp_path: Path) -> None:
+def test_another_edit_of_the_same_name_is_not_overwritten(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=60), tmp_path / "out"
     first = separated(command, cut(tmp_path / "monday" / "cut.otio", take, (10, 20)), out)
     kept = Path(first["output"]).read_bytes()
@@ -132,7 +132,7 @@ def test_another_edit_of_the_same_name_is_not_written_over(command: Command, tmp
     assert separated(command, tmp_path / "monday" / "cut.otio", out)["output"] == first["output"]
 
 
-def test_a_single_range_is_just_that_range_beside_an_edit_that_holds_more(command: Command, tmp_path: Path) -> None:
+def test_a_file_range_is_not_replaced_by_a_longer_stem_of_an_edit(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=30), tmp_path / "out"
     separated(command, cut(tmp_path / "cut.otio", take, (10, 20)), out)
     part = ("separate", take, "--stem", "voice=speech", "--model", "noop", "--in", "12", "--out", "13", "-o", out)
@@ -142,7 +142,7 @@ def test_a_single_range_is_just_that_range_beside_an_edit_that_holds_more(comman
     assert result["length_samples"] == media_facts(MediaSource(result["residual"])).length_samples == 48_000
 
 
-def test_a_prompt_that_is_refused_ends_the_run_before_all_sound_is_sent(
+def test_a_refused_prompt_stops_the_run_before_all_sound_is_sent(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     takes = [noise(tmp_path / f"{number}.wav", seconds=1, channels=1) for number in range(96)]
@@ -179,7 +179,7 @@ def test_a_prompt_that_is_refused_ends_the_run_before_all_sound_is_sent(
     assert 16 < len(sent) <= 64, "of 96"
 
 
-def test_reports_that_are_not_of_this_edit_are_left_alone(command: Command, tmp_path: Path) -> None:
+def test_reports_of_other_edits_are_not_overwritten(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
     out.mkdir()
     (out / "report.html").write_text("mine")
@@ -193,7 +193,7 @@ def test_reports_that_are_not_of_this_edit_are_left_alone(command: Command, tmp_
     assert (out / "report-2.json").is_file()
 
 
-def test_two_runs_at_once_write_edits_of_their_own(command: Command, tmp_path: Path) -> None:
+def test_two_runs_at_once_write_separate_edits(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
     edit = cut(tmp_path / "cut.otio", take, (5, 10))
     argv = [sys.executable, "-m", "stemline", "batch", str(edit), "--model", "noop", "-o", str(out), "--json"]
@@ -206,7 +206,7 @@ def test_two_runs_at_once_write_edits_of_their_own(command: Command, tmp_path: P
     assert [null(Path(result["output"])) < 2**-22 for result in results] == [True, True]
 
 
-def test_the_demo_of_the_readme_ends_well_and_names_what_it_lacks(command: Command, tmp_path: Path) -> None:
+def test_the_demo_of_the_readme_succeeds_and_names_missing_parts(command: Command, tmp_path: Path) -> None:
     edit = Path(__file__).parents[2] / "examples" / "interview" / "edit.otio"
     code, answer, _ = command("batch", edit, "--stem", "dialogue=speech", "--model", "noop", "-o", tmp_path / "out")
     assert code == 0
@@ -214,7 +214,7 @@ def test_the_demo_of_the_readme_ends_well_and_names_what_it_lacks(command: Comma
     assert skipped == {"CLIP_DISABLED", "MEDIA_MISSING"}
 
 
-def test_a_run_that_goes_on_needs_room_for_the_rest_alone(
+def test_a_resumed_run_needs_room_only_for_the_missing_files(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=60), tmp_path / "out"
@@ -230,7 +230,7 @@ def test_a_run_that_goes_on_needs_room_for_the_rest_alone(
     assert command(*asked)[0] == 0
 
 
-def test_an_edit_names_the_report_that_tells_of_it(command: Command, tmp_path: Path) -> None:
+def test_an_edit_names_its_report(command: Command, tmp_path: Path) -> None:
     take, out = noise(tmp_path / "take.wav", seconds=20), tmp_path / "out"
     for folder, report in (("monday", "report.json"), ("tuesday", "report-2.json")):
         result = separated(command, cut(tmp_path / folder / "cut.otio", take, (5, 10)), out)

@@ -1,4 +1,4 @@
-"""`stemline separate` once more, or stopped: what stands there is used, refused or made again, and told as it is."""
+"""`stemline separate` run again or stopped: existing files are reused, refused or rewritten, and reported correctly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_second_run_reuses_and_another_prompt_does_not_overwrite(command: Comm
 
 
 @pytest.mark.parametrize("part", [{"file": "a.wav"}, {"null": None}, {"warnings": {}}, {"file": {"name": 3}}])
-def test_a_sidecar_that_was_tampered_with_is_made_again(
+def test_a_file_with_a_damaged_sidecar_is_written_again(
     command: Command, tmp_path: Path, part: dict[str, object]
 ) -> None:
     how = ("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
@@ -50,7 +50,7 @@ def test_a_sidecar_that_was_tampered_with_is_made_again(
     assert {**json.loads(sidecar.read_text()), "job": ""} == {**record, "job": ""}
 
 
-def test_what_killed_runs_left_is_swept_away_and_what_others_write_stays(command: Command, tmp_path: Path) -> None:
+def test_temporary_files_of_killed_runs_alone_are_removed(command: Command, tmp_path: Path) -> None:
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     gone = tmp_path / f".in.mix-a.wav.{int(dead.stdout)}-0123abcd.part"
     alive, other = tmp_path / f".in.mix-a.wav.{os.getpid()}-0123abcd.part", tmp_path / ".film.mov.part"
@@ -60,7 +60,7 @@ def test_what_killed_runs_left_is_swept_away_and_what_others_write_stays(command
     assert [path.exists() for path in (gone, alive, other)] == [False, True, True]
 
 
-def test_new_sound_is_never_told_of_by_the_old_record(
+def test_a_new_file_never_has_the_old_sidecar(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped while the null is measured, when the files have their names already."""
@@ -81,7 +81,9 @@ def stopped(*_: object) -> Null:
     raise Cancelled
 
 
-def test_what_was_done_before_a_stop_is_told(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_files_are_listed_after_a_stop(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = noise(tmp_path / "first.wav"), noise(tmp_path / "second one.wav")
     measured = fileset.measure_null
     monkeypatch.setattr(

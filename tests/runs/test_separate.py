@@ -1,4 +1,4 @@
-"""`stemline separate`: the files are there, of the right length, and add up; bad input is named and loses nothing."""
+"""`stemline separate`: files of the right length that add up; bad input is reported and loses nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Command = Callable[..., tuple[int, dict[str, Any], str]]
 
 
 def samples(path: Path | str) -> np.ndarray:
-    """All samples as float64 [channels, n], decoded with PyAV alone."""
+    """Return all samples as float64 [channels, samples], decoded with PyAV alone."""
     blocks = []
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
@@ -44,7 +44,9 @@ def summed(result: dict[str, Any]) -> np.ndarray:
 
 @pytest.mark.parametrize("sample_format", ["wav24", "wav32f", "flac"])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_stems_and_residual_are_the_mix(command: Command, tmp_path: Path, channels: int, sample_format: str) -> None:
+def test_stems_and_residual_add_up_to_the_mix(
+    command: Command, tmp_path: Path, channels: int, sample_format: str
+) -> None:
     media = noise(tmp_path / "in.wav", channels=channels)
     code, answer, _ = command(
         "separate",
@@ -69,14 +71,16 @@ def test_stems_and_residual_are_the_mix(command: Command, tmp_path: Path, channe
 
 
 @pytest.mark.parametrize(("sample_rate", "seconds"), [(44100, 1.0), (11025, 0.777), (96000, 0.5), (192000, 0.1)])
-def test_any_rate_and_length_is_kept(command: Command, tmp_path: Path, sample_rate: int, seconds: float) -> None:
+def test_sample_rate_and_length_are_preserved(
+    command: Command, tmp_path: Path, sample_rate: int, seconds: float
+) -> None:
     media = noise(tmp_path / "in.wav", sample_rate=sample_rate, seconds=seconds)
     _, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path)
     assert np.array_equal(summed(answer["results"][0]), samples(media))
     assert answer["results"][0]["sample_rate"] == sample_rate
 
 
-def test_names_are_those_of_the_design(command: Command, tmp_path: Path) -> None:
+def test_files_have_the_documented_names(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "my clip.wav", seconds=4)
     code, answer, _ = command(
         "separate",
@@ -100,7 +104,7 @@ def test_names_are_those_of_the_design(command: Command, tmp_path: Path) -> None
     assert np.array_equal(summed(result), samples(media)[:, 24000:108000])
 
 
-def test_inputs_that_would_collide_are_told_apart(command: Command, tmp_path: Path) -> None:
+def test_inputs_of_the_same_name_get_different_files(command: Command, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
     media = [noise(tmp_path / "one" / "a.wav"), noise(tmp_path / "two" / "a.wav", seconds=1)]
@@ -111,7 +115,7 @@ def test_inputs_that_would_collide_are_told_apart(command: Command, tmp_path: Pa
 
 
 @pytest.mark.parametrize("tag", ["²", "9" * 23, "-5", "18446744073709551615"])
-def test_a_time_reference_that_is_none_is_passed_over(command: Command, tmp_path: Path, tag: str) -> None:
+def test_an_invalid_time_reference_is_ignored(command: Command, tmp_path: Path, tag: str) -> None:
     media = tmp_path / "in.flac"
     with av.open(str(media), "w") as container:
         container.metadata["time_reference"] = tag
@@ -125,7 +129,7 @@ def test_a_time_reference_that_is_none_is_passed_over(command: Command, tmp_path
     assert np.array_equal(summed(answer["results"][0]), samples(media))
 
 
-def test_a_fault_in_one_file_is_not_the_end_of_the_others(
+def test_an_internal_error_in_one_file_does_not_stop_the_others(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opening(source: MediaSource) -> AudioReader:
@@ -142,7 +146,7 @@ def test_a_fault_in_one_file_is_not_the_end_of_the_others(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is Unicode")
-def test_a_name_that_is_not_utf_8_is_refused_and_the_next_file_separated(command: Command, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_refused_and_the_next_file_separated(command: Command, tmp_path: Path) -> None:
     bad, good = tmp_path / os.fsdecode(b"caf\xe9.wav"), noise(tmp_path / "good.wav")
     bad.write_bytes(good.read_bytes())
     code, answer, _ = command("separate", bad, good, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
@@ -160,14 +164,14 @@ def test_every_prompt_gives_a_stem(command: Command, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [("--plus", "5..6"), ("--in", "0.5", "--out", "1", "--minus", "1.2..1.4")])
-def test_a_span_outside_of_what_is_separated_is_named(command: Command, tmp_path: Path, part: tuple[str, ...]) -> None:
+def test_a_span_outside_the_range_is_refused(command: Command, tmp_path: Path, part: tuple[str, ...]) -> None:
     media = noise(tmp_path / "in.wav")
     code, answer, _ = command("separate", media, "--prompt", "x", *part, "--model", "noop", "-o", tmp_path / "o")
     assert code == 2
     assert answer["errors"][0]["code"] == "MEDIA_OUT_OF_RANGE"
 
 
-def test_a_peak_that_no_recording_has_stops_a_file_before_the_work(command: Command, tmp_path: Path) -> None:
+def test_an_impossible_peak_stops_a_file_before_the_work(command: Command, tmp_path: Path) -> None:
     path, other = tmp_path / "misread.wav", noise(tmp_path / "other.wav")
     sound = np.zeros((2, 96_000), np.float32)
     sound[1, 24_000] = -5000.0
@@ -199,7 +203,7 @@ def test_a_range_that_splits_samples_is_rounded_at_both_ends(
     assert answer["results"][0]["length_samples"] == length
 
 
-def test_sound_far_beyond_full_scale_adds_up_as_far_as_its_numbers_go(command: Command, tmp_path: Path) -> None:
+def test_sound_far_beyond_full_scale_adds_up_within_float_precision(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav", bits=32)
     with open_writer(media, AudioFormat(SampleFormat.WAV32F, 48000, 2)) as writer:
         writer.write(samples(media).astype(np.float32) * np.float32(2e3))
@@ -208,7 +212,7 @@ def test_sound_far_beyond_full_scale_adds_up_as_far_as_its_numbers_go(command: C
     assert np.abs(summed(answer["results"][0]) - samples(media)).max() < 2e3 * 2.0**-20
 
 
-def test_a_set_that_does_not_add_up_is_taken_away_with_its_records(
+def test_files_that_do_not_add_up_are_removed_with_their_sidecars(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fileset, "measure_null", lambda *_: Null.of(0.5))
@@ -234,7 +238,7 @@ def test_two_runs_at_once_never_mix_their_files(command: Command, tmp_path: Path
     assert np.array_equal(summed(done), samples(media))
 
 
-def test_a_file_that_was_cut_short_is_separated_as_far_as_it_goes_and_said_so(command: Command, tmp_path: Path) -> None:
+def test_a_truncated_file_is_separated_to_its_end_with_a_warning(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav", seconds=4)
     media.write_bytes(media.read_bytes()[: media.stat().st_size // 2])
     whole = ("separate", media, "--prompt", "x", "--model", "noop", "-o", tmp_path / "o")
@@ -262,7 +266,7 @@ def test_sound_beyond_full_scale_is_written_as_float(command: Command, tmp_path:
     assert answer["results"][0]["null"]["dbfs"] == -240.0
 
 
-def test_mono_folds_down(command: Command, tmp_path: Path) -> None:
+def test_mono_separates_the_fold_down(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav")
     _, answer, _ = command("separate", media, "--prompt", "x", "--model", "noop", "--channels", "mono", "-o", tmp_path)
     (result,) = answer["results"]
@@ -272,7 +276,7 @@ def test_mono_folds_down(command: Command, tmp_path: Path) -> None:
     assert record_in(result["residual"]).source.channels == (0, 1)
 
 
-def test_a_chain_takes_each_stem_from_what_is_left(command: Command, tmp_path: Path) -> None:
+def test_a_chain_separates_each_stem_from_the_rest(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav")
     _, answer, _ = command(
         "separate", media, "--stem", "a=x", "--stem", "b=y", "--chain", "--model", "noop", "-o", tmp_path
@@ -284,16 +288,14 @@ def test_a_chain_takes_each_stem_from_what_is_left(command: Command, tmp_path: P
     assert np.array_equal(summed(result), mix)
 
 
-def test_stems_that_overlap_are_warned_about(command: Command, tmp_path: Path) -> None:
+def test_overlapping_stems_give_a_warning(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav")
     asked = [word for name in "abcd" for word in ("--stem", f"{name}={name}")]
     _, answer, _ = command("separate", media, *asked, "--model", "noop", "-o", tmp_path)
     assert [warning["code"] for warning in answer["results"][0]["warnings"]] == ["STEMS_OVERLAP"]
 
 
-def test_the_time_that_is_foretold_is_that_of_all_stems(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_estimated_time_covers_all_stems(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     remembered: list[tuple[float, float]] = []
     monkeypatch.setattr(run, "remember_speed", lambda _, *speed: remembered.append(speed))
     how = ("separate", noise(tmp_path / "in.wav"), "--model", "noop", "-o", tmp_path)
@@ -306,7 +308,7 @@ def test_the_time_that_is_foretold_is_that_of_all_stems(
     assert again == (0, 0)
 
 
-def test_files_say_how_they_were_made_and_a_changed_sample_shows(command: Command, tmp_path: Path) -> None:
+def test_verify_finds_a_changed_sample(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav")
     _, answer, _ = command("separate", media, "--prompt", "dog", "--seed", "7", "--model", "noop", "-o", tmp_path)
     path = Path(answer["results"][0]["stems"][0]["path"])
@@ -334,7 +336,7 @@ def test_one_bad_file_does_not_stop_the_others(command: Command, tmp_path: Path)
     assert err.count("stemline: ") == 2
 
 
-def test_only_bad_files_are_unreadable_input(command: Command, tmp_path: Path) -> None:
+def test_unreadable_files_alone_end_with_exit_code_2(command: Command, tmp_path: Path) -> None:
     empty = tmp_path / "empty.wav"
     with wave.open(str(empty), "wb") as file:
         file.setparams((1, 2, 48000, 0, "NONE", ""))
@@ -361,7 +363,7 @@ def test_only_bad_files_are_unreadable_input(command: Command, tmp_path: Path) -
         [],
     ],
 )
-def test_wrong_usage_is_one_sentence_and_nothing_is_written(command: Command, tmp_path: Path, argv: list[str]) -> None:
+def test_wrong_usage_writes_nothing(command: Command, tmp_path: Path, argv: list[str]) -> None:
     media = noise(tmp_path / "in.wav")
     code, answer, err = command("separate", media, "--model", "noop", *argv, "-o", tmp_path / "o")
     assert code == 2
@@ -378,7 +380,7 @@ def test_one_sample_is_enough(command: Command, tmp_path: Path, channels: int) -
     assert answer["results"][0]["length_samples"] == 1
 
 
-def test_help_answers_without_the_heavy_packages() -> None:
+def test_help_imports_no_heavy_package() -> None:
     script = "import sys; from stemline_app.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     script += "heavy = {'numpy', 'av', 'grpc', 'torch', 'opentimelineio', 'rich'} & set(sys.modules)\n"
     script += "sys.exit(str(heavy) if heavy else 0)"
@@ -387,7 +389,9 @@ def test_help_answers_without_the_heavy_packages() -> None:
     assert "separate" in done.stdout
 
 
-def test_a_table_for_people(shared_server: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_printed_as_a_table(
+    shared_server: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     media = noise(tmp_path / "in [bold]x.wav")
     assert main(["separate", str(media), "--prompt", "dog", "--model", "noop", "-o", str(tmp_path)]) == 0
     out = capsys.readouterr().out

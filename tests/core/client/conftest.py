@@ -1,4 +1,4 @@
-"""Real servers, each in a process of its own, with the no-op engine."""
+"""Fixtures with real servers, each in its own process, with the no-op engine."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """A second of stereo noise, 16 bit."""
+    """Write a second of stereo noise, 16 bit."""
     return make_clip(tmp_path / "clip.wav", LENGTH_SAMPLES)
 
 
 @pytest.fixture
 def private() -> Iterator[None]:
-    """For tests that start, stop or kill: stops the test's own private server, if it has one."""
+    """Stop the test's own private server afterwards, for tests that start, stop or kill it."""
     yield
     stop_private(timeout_s=10)
 
 
 @pytest.fixture
 def own_client(private: None) -> Iterator[Client]:
-    """Of a private server that this test has to itself."""
+    """Return a client of a private server that only this test uses."""
     with connect() as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of a private server that tests here may use but not stop."""
+    """Return the cache of a private server that these tests share and must not stop."""
     with cache_of_a_server(tmp_path_factory) as cache:
         yield cache
 

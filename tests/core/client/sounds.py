@@ -1,4 +1,4 @@
-"""The sound that the tests separate, and what they ask of it."""
+"""Sounds that the tests separate, and their requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LENGTH_SAMPLES = 48_000
 
 
 def make_clip(path: Path, length_samples: int, seed: int = 7) -> Path:
-    """Stereo noise, 16 bit."""
+    """Write stereo noise, 16 bit."""
     noise = np.random.default_rng(seed).integers(-20_000, 20_000, (length_samples, 2), dtype=np.int16)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)
@@ -28,7 +28,7 @@ def make_clip(path: Path, length_samples: int, seed: int = 7) -> Path:
 
 
 def samples_of(clip: Path) -> npt.NDArray[np.float32]:
-    """float32 [channels, samples], full scale 1.0."""
+    """Return the samples as float32 [channels, samples], full scale 1.0."""
     with wave.open(str(clip), "rb") as file:
         data = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").reshape(-1, 2)
     return np.ascontiguousarray((data / 32768.0).astype(np.float32).T)

@@ -1,4 +1,4 @@
-"""What counts as a server's address, and what must never be sent in the clear."""
+"""Server addresses: wrong ones are refused, and nothing is sent in clear text to other machines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stemline.errors import UsageError
         ("https://127.0.0.1:443", "127.0.0.1:443", True),
     ],
 )
-def test_addresses(server: str, address: str, tls: bool) -> None:
+def test_valid_addresses_are_parsed(server: str, address: str, tls: bool) -> None:
     endpoint = parse_server(server)
     assert (endpoint.address, endpoint.tls) == (address, tls)
 
@@ -61,12 +61,12 @@ def test_another_machine_needs_encryption(server: str) -> None:
         "\0:5",
     ],
 )
-def test_what_is_no_address(server: str) -> None:
+def test_invalid_addresses_are_refused(server: str) -> None:
     with pytest.raises(UsageError):
         parse_server(server)
 
 
-def test_the_token_is_the_arguments_then_the_environments_then_the_files(
+def test_the_argument_overrides_the_environment_and_the_token_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "token"
@@ -79,7 +79,7 @@ def test_the_token_is_the_arguments_then_the_environments_then_the_files(
     assert given.metadata == (("authorization", "Bearer given"),)
 
 
-def test_a_token_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMLINE_TOKEN_FILE", "/nowhere/token")
     with pytest.raises(UsageError, match="/nowhere/token"):
         parse_server("localhost:5")
@@ -92,6 +92,6 @@ def test_without_a_token_no_header_is_sent(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "schlüssel", "\0"])
-def test_a_token_that_no_header_can_carry_is_said(token: str) -> None:
+def test_a_token_with_invalid_characters_is_reported(token: str) -> None:
     with pytest.raises(UsageError, match="token"):
         parse_server("localhost:5", token=token)

@@ -34,7 +34,7 @@ Command = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line; gives its exit code and what it wrote to stdout."""
+    """Run a command line; return its exit code and its standard output."""
     parser = argparse.ArgumentParser(prog="stemline")
     subparsers = parser.add_subparsers(required=True)
     for module in (cache, doctor, jobs, models, serve, stop):
@@ -50,14 +50,14 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 def results(answer: tuple[int, str]) -> Any:
-    """The results of one JSON object on stdout."""
+    """Return the results of one JSON object on standard output."""
     whole = json.loads(answer[1])
     assert whole["version"] == 1
     assert set(whole) == {"version", "results", "errors"}
     return whole["results"]
 
 
-def test_models_are_listed_with_what_they_take(command: Command, client: Client) -> None:
+def test_models_are_listed_with_their_prompt_kinds(command: Command, client: Client) -> None:
     listed = {model["model"]: model for model in results(command("models", "--json"))}
     assert listed["noop"]["available"] is True
     assert [model for model in listed if listed[model]["default"]] == [client.server_info().default_model]
@@ -80,7 +80,7 @@ def test_jobs_are_listed_cancelled_and_retried(command: Command, own_client: Cli
     assert ended.state == "cancelled"
 
 
-def test_a_job_that_is_not_there_is_an_error_of_its_own(command: Command, own_client: Client, clip: Path) -> None:
+def test_an_unknown_job_fails_alone(command: Command, own_client: Client, clip: Path) -> None:
     (job,) = own_client.create_jobs([make_request(own_client, clip)])
     code, out = command("jobs", "list", "nothing", job.name, "--json")
     whole = json.loads(out)
@@ -91,7 +91,7 @@ def test_a_job_that_is_not_there_is_an_error_of_its_own(command: Command, own_cl
 
 
 @pytest.mark.parametrize("action", ["list", "cancel", "retry"])
-def test_a_job_that_is_not_there_is_one_line_of_use(command: Command, client: Client, action: str) -> None:
+def test_an_unknown_job_prints_one_useful_line(command: Command, client: Client, action: str) -> None:
     assert client.server_info()
     code, out = command("jobs", action, "nope")
     (line,) = out.splitlines()
@@ -101,7 +101,7 @@ def test_a_job_that_is_not_there_is_one_line_of_use(command: Command, client: Cl
     assert "create it again" not in line
 
 
-def test_the_doctor_does_not_send_to_the_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_does_not_advise_running_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMLINE_SERVER", "127.0.0.1:1")
     (check,) = [check for check in server_checks() if check.name == "server"]
     assert check.status is Status.FAIL
@@ -109,21 +109,21 @@ def test_the_doctor_does_not_send_to_the_doctor(monkeypatch: pytest.MonkeyPatch)
     assert "stemline serve" in check.advice
 
 
-def test_cancel_needs_to_know_what(command: Command) -> None:
+def test_cancel_without_a_job_is_wrong_usage(command: Command) -> None:
     with pytest.raises(UsageError, match="No jobs to"):
         command("jobs", "cancel")
     assert find_private() is None
 
 
 @pytest.mark.usefixtures("private")
-def test_stop_says_whether_there_was_anything_to_stop(command: Command) -> None:
+def test_stop_says_whether_a_server_ran(command: Command) -> None:
     with connect():
         assert results(command("stop", "--json")) == [{"stopped": True}]
     assert results(command("stop", "--json")) == [{"stopped": False}]
     assert command("stop") == (0, "No private server is running.\n")
 
 
-def test_clearing_keeps_what_a_running_job_needs(command: Command, own_client: Client, clip: Path) -> None:
+def test_clearing_the_cache_keeps_data_of_a_running_job(command: Command, own_client: Client, clip: Path) -> None:
     request = make_request(own_client, clip)
     (done,) = own_client.create_jobs([request])
     *_, done = own_client.watch([done.name])
@@ -138,7 +138,7 @@ def test_clearing_keeps_what_a_running_job_needs(command: Command, own_client: C
         assert stem.read(0, 10).shape == (2, 10)
 
 
-def test_clearing_takes_nothing_from_under_a_run(command: Command, own_client: Client, clip: Path) -> None:
+def test_clearing_the_cache_removes_nothing_during_a_run(command: Command, own_client: Client, clip: Path) -> None:
     (done,) = own_client.create_jobs([make_request(own_client, clip)])
     *_, done = own_client.watch([done.name])
     assert done.stem is not None
@@ -154,7 +154,7 @@ def test_clearing_takes_nothing_from_under_a_run(command: Command, own_client: C
     assert not killed.exists()
 
 
-def test_clearing_frees_the_disk_when_nothing_runs(command: Command, own_client: Client, clip: Path) -> None:
+def test_clearing_the_cache_frees_the_disk_when_idle(command: Command, own_client: Client, clip: Path) -> None:
     (job,) = own_client.create_jobs([make_request(own_client, clip)])
     list(own_client.watch([job.name]))
     old = paths.server_state_dir("0.0.1") / "store"
@@ -177,7 +177,7 @@ def test_clearing_frees_the_disk_when_nothing_runs(command: Command, own_client:
 
 
 @pytest.mark.usefixtures("private")
-def test_the_limit_reaches_the_server(command: Command) -> None:
+def test_the_store_limit_reaches_the_server(command: Command) -> None:
     assert results(command("cache", "limit", "2GB", "--json")) == [
         {"limit_bytes": 2_000_000_000, "applies_after_restart": False}
     ]
@@ -187,28 +187,28 @@ def test_the_limit_reaches_the_server(command: Command) -> None:
 
 
 @pytest.mark.parametrize(("text", "size"), [("20GB", 20e9), ("1.5 TiB", 1.5e12), ("100000000", 1e8), ("200m", 2e8)])
-def test_sizes(text: str, size: float) -> None:
+def test_sizes_are_parsed(text: str, size: float) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-5GB", "10kB", "nanGB", "1e9", "20 GB of it"])
-def test_what_is_no_size(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
 
 
-def test_a_limit_needs_a_size_and_nothing_else_takes_one(command: Command) -> None:
+def test_only_cache_limit_takes_a_size(command: Command) -> None:
     for words in (("cache", "limit"), ("cache", "clear", "20GB"), ("cache", "show", "20GB")):
         with pytest.raises(UsageError):
             command(*words)
 
 
-def test_text_of_others_cannot_steer_the_terminal() -> None:
+def test_untrusted_text_cannot_control_the_terminal() -> None:
     assert visible("a\x1b[31m\r\nb\u202e") == "a\\x1b[31m\\r\\nb\\u202e"
     assert visible("Größe 20 °") == "Größe 20 °"
 
 
-def test_size_texts() -> None:
+def test_sizes_are_formatted() -> None:
     assert [size_text(n) for n in (0, 999, 1000, 1_500_000, 5 * 10**15)] == [
         "0 B",
         "999 B",
@@ -218,7 +218,9 @@ def test_size_texts() -> None:
     ]
 
 
-def test_serve_without_the_server_package_says_which_command(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_without_the_server_package_names_the_install_command(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "stemline_server.app", None)
     with pytest.raises((NoServerError, ImportError)) as caught:
         command("serve")
@@ -229,7 +231,7 @@ def checks(answer: tuple[int, str]) -> dict[str, dict[str, str]]:
     return {check["check"]: check for check in results(answer)}
 
 
-def test_the_doctor_finds_this_machine_well_and_starts_nothing(command: Command) -> None:
+def test_doctor_passes_here_and_starts_no_server(command: Command) -> None:
     code, out = command("doctor", "--json")
     found = checks((code, out))
     assert code == 0, out
@@ -240,7 +242,7 @@ def test_the_doctor_finds_this_machine_well_and_starts_nothing(command: Command)
 
 
 @pytest.mark.usefixtures("private")
-def test_a_server_that_runs_is_seen_and_one_that_died() -> None:
+def test_doctor_reports_a_running_and_a_dead_server() -> None:
     with connect():
         server = find_private()
         assert server is not None
@@ -252,7 +254,7 @@ def test_a_server_that_runs_is_seen_and_one_that_died() -> None:
     assert "has died" in died.message
 
 
-def test_a_folder_that_cannot_be_written_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_fails_for_an_unwritable_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("STEMLINE_CACHE", str(file / "cache"))
@@ -261,7 +263,7 @@ def test_a_folder_that_cannot_be_written_fails(monkeypatch: pytest.MonkeyPatch, 
     assert "STEMLINE_CACHE" in broken.advice
 
 
-def test_a_taken_port_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_warns_about_a_taken_port(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         monkeypatch.setattr("stemline_server.config.DEFAULT_PORT", port)
@@ -270,14 +272,14 @@ def test_a_taken_port_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--listen" in taken.advice
 
 
-def test_a_named_server_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_fails_for_an_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMLINE_SERVER", "127.0.0.1:9")
     *_, named = server_checks()
     assert named.status is Status.FAIL
     assert "127.0.0.1:9" in named.message
 
 
-def test_the_doctor_outlives_a_package_that_is_broken(tmp_path: Path) -> None:
+def test_doctor_survives_a_broken_package(tmp_path: Path) -> None:
     """A broken av, grpc or torch must be the finding, not the end."""
     for name in ("av", "grpc", "torch"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('broken on purpose')")

@@ -1,4 +1,4 @@
-"""Sound in, stem out, whatever happens to the two processes between."""
+"""Jobs that survive killed, cancelled and concurrent clients and servers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def last(jobs: Iterator[Job]) -> dict[str, Job]:
     return {job.name: job for job in jobs}
 
 
-def test_a_stem_is_as_long_as_its_media_and_holds_what_the_engine_made(client: Client, clip: Path) -> None:
+def test_a_stem_has_the_length_of_its_media_and_the_engines_samples(client: Client, clip: Path) -> None:
     (job,) = client.create_jobs([make_request(client, clip)])
     done = last(client.watch([job.name]))[job.name]
     assert done.state is JobState.SUCCEEDED
@@ -45,7 +45,7 @@ def test_a_stem_is_as_long_as_its_media_and_holds_what_the_engine_made(client: C
             stem.read(0, LENGTH_SAMPLES + 1)
 
 
-def test_each_job_ends_once_and_the_watch_with_the_last(client: Client, clip: Path) -> None:
+def test_a_watch_reports_each_end_once_and_ends_with_the_last_job(client: Client, clip: Path) -> None:
     request = make_request(client, clip, batch_id="ends once")
     requests = [replace(request, prompt=replace(request.prompt, text=f"p{n}"), request_id=f"once{n}") for n in range(5)]
     created = client.create_jobs(requests)
@@ -54,7 +54,7 @@ def test_each_job_ends_once_and_the_watch_with_the_last(client: Client, clip: Pa
     assert sorted(ends) == sorted(job.name for job in created)
 
 
-def test_what_is_done_is_not_done_again(client: Client, clip: Path) -> None:
+def test_finished_work_is_not_repeated(client: Client, clip: Path) -> None:
     request = make_request(client, clip)
     first = last(client.watch([client.create_jobs([request])[0].name])).popitem()[1]
     (again,) = client.create_jobs([replace(request, request_id="another")])
@@ -64,7 +64,7 @@ def test_what_is_done_is_not_done_again(client: Client, clip: Path) -> None:
     assert same.name == first.name
 
 
-def test_a_request_id_of_another_job_is_refused(client: Client, clip: Path) -> None:
+def test_a_reused_request_id_is_refused(client: Client, clip: Path) -> None:
     request = make_request(client, clip)
     client.create_jobs([request])
     with pytest.raises(Exception, match="request id") as caught:
@@ -72,7 +72,7 @@ def test_a_request_id_of_another_job_is_refused(client: Client, clip: Path) -> N
     assert getattr(caught.value, "code", None) is Code.REQUEST_ID_REUSED
 
 
-def test_a_server_killed_in_the_middle_is_started_again_and_the_result_arrives(own_client: Client, clip: Path) -> None:
+def test_a_killed_server_is_restarted_and_the_result_arrives(own_client: Client, clip: Path) -> None:
     (job,) = own_client.create_jobs([make_request(own_client, clip, "sleep:1.0")])
     killed = 0
     states = []
@@ -87,7 +87,7 @@ def test_a_server_killed_in_the_middle_is_started_again_and_the_result_arrives(o
     assert last(own_client.watch([job.name])).popitem()[1].stem is not None
 
 
-def test_killed_again_and_again_a_batch_still_comes_to_its_end(own_client: Client, clip: Path) -> None:
+def test_a_batch_finishes_though_the_server_is_killed_repeatedly(own_client: Client, clip: Path) -> None:
     request = make_request(own_client, clip, batch_id="batch")
     own_client.create_jobs(
         [
@@ -105,7 +105,7 @@ def test_killed_again_and_again_a_batch_still_comes_to_its_end(own_client: Clien
     assert len(ended) == len(set(ended)) == 6
 
 
-def test_a_client_that_vanishes_leaves_its_jobs_to_the_next(client: Client, clip: Path) -> None:
+def test_jobs_of_a_killed_client_are_found_by_the_next(client: Client, clip: Path) -> None:
     script = (
         "import os, signal, sys\nfrom stemline.client import *\nfrom stemline.clips import *\n"
         "client = connect()\n"
@@ -121,7 +121,7 @@ def test_a_client_that_vanishes_leaves_its_jobs_to_the_next(client: Client, clip
     assert job.state is JobState.SUCCEEDED
 
 
-def test_cancelled_in_the_middle_and_tried_again(client: Client, clip: Path) -> None:
+def test_a_cancelled_job_can_be_run_again(client: Client, clip: Path) -> None:
     request = make_request(client, clip, "sleep:30")
     (job,) = client.create_jobs([request])
     for seen in client.watch([job.name]):
@@ -144,7 +144,7 @@ def test_leaving_a_watch_cancels_nothing(client: Client, clip: Path) -> None:
     assert last(client.watch([job.name]))[job.name].state is JobState.SUCCEEDED
 
 
-def test_a_job_deleted_under_a_watch_ends_it_in_words(client: Client, clip: Path) -> None:
+def test_a_job_deleted_during_a_watch_ends_it_with_an_error(client: Client, clip: Path) -> None:
     names = [job.name for job in client.create_jobs([make_request(client, clip)])]
     last(client.watch(names))
     client.delete_job(names[0])
@@ -161,7 +161,7 @@ def test_an_empty_watch_ends_at_once(client: Client) -> None:
     assert list(client.watch("no such batch")) == []
 
 
-def test_two_clients_at_once_share_one_computation(client: Client, clip: Path) -> None:
+def test_two_clients_share_one_computation(client: Client, clip: Path) -> None:
     request = make_request(client, clip, "sleep:0.5")
     with connect() as other:
         (mine,) = client.create_jobs([request])
@@ -175,7 +175,7 @@ def test_two_clients_at_once_share_one_computation(client: Client, clip: Path) -
     assert {job.state for job in done.values()} == {JobState.SUCCEEDED}
 
 
-def test_errors_come_with_their_code_and_class(client: Client, clip: Path, tmp_path: Path) -> None:
+def test_errors_have_their_code_and_class(client: Client, clip: Path, tmp_path: Path) -> None:
     request = make_request(client, clip)
     with pytest.raises(UsageError) as unknown:
         client.create_jobs([replace(request, model="no such model")])
@@ -191,7 +191,7 @@ def test_errors_come_with_their_code_and_class(client: Client, clip: Path, tmp_p
     assert unheld.value.code is Code.MEDIA_UNKNOWN
 
 
-def test_more_jobs_than_one_message_holds(client: Client, clip: Path) -> None:
+def test_jobs_are_split_into_messages_of_allowed_size(client: Client, clip: Path) -> None:
     """600 jobs, the prompts of some as long as a server takes."""
     request = make_request(client, clip, batch_id="many")
     texts = [f"{n} {'x' * (1 + n % 3 * 400)}" for n in range(600)]

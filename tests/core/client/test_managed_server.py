@@ -1,4 +1,4 @@
-"""The private server: one of a kind, out of the way, and back when it is needed."""
+"""The private server: one per user and version, started on demand, restarted after a kill."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def running() -> PrivateServer:
     return found
 
 
-def test_nothing_is_started_by_asking() -> None:
+def test_looking_for_a_server_starts_none() -> None:
     assert find_private() is None
     assert stop_private() is False
     assert not paths.server_state_dir(__version__).exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-def test_a_shell_that_waits_for_our_output_does_not_wait_for_the_server() -> None:
+def test_the_server_does_not_keep_the_clients_streams_open() -> None:
     command = f'answer=$("{sys.executable}" -c "{_CONNECT}" 2>&1); echo "got $answer"'
     # without detaching, the server would hold the pipe of $(...) until its idle timeout, ten minutes on
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=True)
@@ -53,21 +53,21 @@ def test_the_server_is_in_a_session_of_its_own(client: Client) -> None:
     assert os.getsid(running().pid) == running().pid != os.getsid(0)
 
 
-def test_clients_that_start_together_end_up_on_one_server() -> None:
+def test_clients_that_start_together_share_one_server() -> None:
     clients = [subprocess.Popen([sys.executable, "-c", _CONNECT], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     pids = {client.communicate(timeout=120)[0] for client in clients}
     assert [client.returncode for client in clients] == [0] * 3
     assert pids == {f"{running().pid}\n"}
 
 
-def test_the_token_is_for_its_owner_alone(client: Client) -> None:
+def test_only_the_owner_can_read_the_token(client: Client) -> None:
     state = paths.server_state_dir(__version__)
     assert client.address in (state / "endpoint.json").read_text()
     assert (state / "token").stat().st_mode & 0o077 == 0
     assert state.stat().st_mode & 0o077 == 0
 
 
-def test_a_killed_server_is_noticed_and_replaced() -> None:
+def test_a_killed_server_is_replaced() -> None:
     with connect() as client:
         dead = running()
         os.kill(dead.pid, signal.SIGKILL)
@@ -76,7 +76,7 @@ def test_a_killed_server_is_noticed_and_replaced() -> None:
 
 
 def killed_while_starting(folder: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Private servers from now on are killed as they start, so many times; a line a start is written to the file."""
+    """Kill the next private servers as they start, so many times, and write a line to the file for each start."""
     starts = folder / "starts"
     (folder / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
@@ -93,7 +93,7 @@ def killed_while_starting(folder: Path, times: int, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_a_server_killed_while_it_starts_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_killed_during_start_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = killed_while_starting(tmp_path, 2, monkeypatch)
     with connect() as client:
         assert client.server_info().version == __version__
@@ -101,14 +101,14 @@ def test_a_server_killed_while_it_starts_is_started_again(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_a_server_killed_each_time_it_starts_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_killed_at_every_start_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = killed_while_starting(tmp_path, 99, monkeypatch)
     with pytest.raises(NoServerError, match="killed 3 times, the last time by signal 9"):
         connect()
     assert len(starts.read_text().splitlines()) == 3
 
 
-def test_an_endpoint_of_a_process_that_is_another_by_now_is_not_believed() -> None:
+def test_an_endpoint_whose_process_id_was_reused_is_ignored() -> None:
     """Process ids are used again: this one lives, but is no server."""
     state = paths.server_state_dir(__version__)
     state.mkdir(parents=True)
@@ -121,14 +121,14 @@ def test_an_endpoint_of_a_process_that_is_another_by_now_is_not_believed() -> No
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"pid": "x"}', '{"version": 1, "pid": 1, "token_file": 5}'])
-def test_a_damaged_endpoint_is_as_good_as_none(text: str) -> None:
+def test_a_damaged_endpoint_is_ignored(text: str) -> None:
     state = paths.server_state_dir(__version__)
     state.mkdir(parents=True)
     (state / "endpoint.json").write_text(text)
     assert find_private() is None
 
 
-def test_stop_waits_until_it_is_gone() -> None:
+def test_stop_waits_for_the_end_of_the_server() -> None:
     with connect():
         pid = running().pid
     assert stop_private() is True
@@ -137,7 +137,7 @@ def test_stop_waits_until_it_is_gone() -> None:
         assert free
 
 
-def test_a_server_that_hangs_is_killed() -> None:
+def test_stop_kills_a_hanging_server() -> None:
     with connect():
         found = running()
     os.kill(found.pid, signal.SIGSTOP)
@@ -145,7 +145,7 @@ def test_a_server_that_hangs_is_killed() -> None:
     assert not is_alive(found.pid)
 
 
-def test_a_server_that_cannot_start_says_why_in_one_sentence() -> None:
+def test_a_failed_start_reports_the_reason() -> None:
     state = paths.server_state_dir(__version__)
     state.mkdir(parents=True)
     (state / "jobs.sqlite").mkdir()
@@ -158,9 +158,7 @@ def test_a_server_that_cannot_start_says_why_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("missing", ["torch", "grpc_reflection", "stemline_server"])
-def test_a_missing_package_is_named_with_the_command_that_brings_it(
-    missing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_reported_with_the_install_command(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(NoServerError, match=missing) as caught:
@@ -169,7 +167,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(
     assert not paths.server_state_dir(__version__).exists()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_cache_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("STEMLINE_CACHE", str(file / "cache"))
@@ -192,9 +190,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_is_said_to_be_full_and_nothing_is_left_on_it(
-    full_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_reported_and_left_clean(full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMLINE_CACHE", str(full_disk))
     with pytest.raises(NoServerError, match="full") as caught:
         connect()
@@ -203,9 +199,7 @@ def test_a_full_disk_is_said_to_be_full_and_nothing_is_left_on_it(
     assert not list(full_disk.rglob("*.tmp"))
 
 
-def test_where_the_user_stands_decides_the_cache_folder_but_not_what_is_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_imported_from_the_users_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "grpc.py").write_text("raise SystemExit('imported from the working folder')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STEMLINE_CACHE", "cache")
@@ -215,7 +209,7 @@ def test_where_the_user_stands_decides_the_cache_folder_but_not_what_is_imported
         stop_private()
 
 
-def test_two_versions_live_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_of_two_versions_run_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect() as client:
         ours = running()
         (tmp_path / "sitecustomize.py").write_text("import stemline._version\nstemline._version.__version__ = '9.9.9'")
@@ -230,14 +224,14 @@ def test_two_versions_live_side_by_side(tmp_path: Path, monkeypatch: pytest.Monk
         assert running() == ours
 
 
-def test_a_python_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_python_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(NoServerError, match="/nowhere/python"):
         connect()
 
 
-def test_stop_works_while_the_process_that_started_the_server_lives(private: None) -> None:
-    """A dead child that nobody waited for looks alive to others."""
+def test_stop_works_while_the_starting_process_lives(private: None) -> None:
+    """A child process that ended but was not waited for looks alive to others."""
     script = "from stemline.client import connect; import time\n"
     script += "connect().close(); print('up', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as starter:

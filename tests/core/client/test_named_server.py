@@ -1,4 +1,4 @@
-"""A server that the user names: it reads none of our files, so the sound is sent, and it may be the wrong one."""
+"""A server chosen by the user: it reads no local files, so sound is sent, and it may be the wrong server."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(cache: Path) -> Iterator[Serve]:
-    """A server whose clients find its token in `cache`, as those of the same user do."""
+    """Start a server whose clients find its token in `cache`, as clients of the same user do."""
     state = cache / "server-test"
     state.mkdir(parents=True)
     server = Serve(state, free_port())
@@ -91,7 +91,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 @pytest.fixture
 def serve(served: Serve, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> Serve:
-    """One server for all tests that do not stop it."""
+    """Start one server for all tests that do not stop it."""
     monkeypatch.setenv("STEMLINE_CACHE", str(served.state.parent))
     return served
 
@@ -102,7 +102,7 @@ def own_serve() -> Iterator[Serve]:
         yield server
 
 
-def test_the_sound_is_sent_once_and_the_stem_fetched(serve: Serve, clip: Path) -> None:
+def test_sound_is_sent_once_and_the_stem_downloaded(serve: Serve, clip: Path) -> None:
     sent: list[int] = []
     with connect(serve.address) as client:
         assert client.server_info().shares_disk is False
@@ -119,7 +119,7 @@ def test_the_sound_is_sent_once_and_the_stem_fetched(serve: Serve, clip: Path) -
     assert find_private() is None
 
 
-def test_only_the_range_and_the_channels_asked_for_are_sent(serve: Serve, clip: Path) -> None:
+def test_only_the_requested_range_and_channels_are_sent(serve: Serve, clip: Path) -> None:
     with connect(serve.address) as client:
         media = client.ensure_media(MediaSource(str(clip), channels=(1,)), SampleRange(10, 4010))
         assert (media.channels, media.length_samples) == (1, 4000)
@@ -127,7 +127,7 @@ def test_only_the_range_and_the_channels_asked_for_are_sent(serve: Serve, clip: 
             np.testing.assert_array_equal(reader.read(0, 4000), samples_of(clip)[1:, 10:4010])
 
 
-def test_a_file_that_cannot_be_read_is_the_same_error_as_on_a_shared_disk(serve: Serve, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_the_same_error_with_and_without_a_shared_disk(serve: Serve, tmp_path: Path) -> None:
     text = tmp_path / "text.wav"
     text.write_text("no sound at all")
     with connect(serve.address) as client:
@@ -145,7 +145,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stemline.client.link._LONGEST_WAIT_S", 60.0)
 
 
-def test_a_server_that_comes_back_in_time_is_not_noticed(own_serve: Serve, patient: None, clip: Path) -> None:
+def test_a_short_outage_of_the_server_is_not_an_error(own_serve: Serve, patient: None, clip: Path) -> None:
     with connect(own_serve.address) as client:
         (job,) = client.create_jobs([make_request(client, clip, "sleep:0.5")])
         watch = client.watch([job.name])
@@ -156,20 +156,20 @@ def test_a_server_that_comes_back_in_time_is_not_noticed(own_serve: Serve, patie
     assert done.state is JobState.SUCCEEDED
 
 
-def test_a_server_that_is_not_there_is_one_sentence(clip: Path) -> None:
+def test_an_unreachable_server_is_reported(clip: Path) -> None:
     with pytest.raises(NoServerError, match="does not answer") as caught:
         connect(f"127.0.0.1:{free_port()}")
     assert caught.value.code is Code.SERVER_UNREACHABLE
     assert find_private() is None
 
 
-def test_without_the_token_nobody_gets_in(serve: Serve) -> None:
+def test_a_call_without_the_token_is_refused(serve: Serve) -> None:
     with pytest.raises(NoServerError) as caught:
         connect(serve.address, token="wrong")  # noqa: S106
     assert caught.value.code is Code.UNAUTHENTICATED
 
 
-def test_a_taken_port_is_one_sentence(serve: Serve, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported(serve: Serve, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stemline_server", "--listen", serve.address, "--state", str(tmp_path / "other")]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 1
@@ -182,7 +182,7 @@ class OtherVersion(models_pb2_grpc.ModelServiceServicer):
         return models_pb2.ServerInfo(version="9.9.9")
 
 
-def test_an_upload_goes_on_where_a_killed_server_left_it(own_serve: Serve, patient: None, tmp_path: Path) -> None:
+def test_an_upload_resumes_after_the_server_was_killed(own_serve: Serve, patient: None, tmp_path: Path) -> None:
     long_clip = make_clip(tmp_path / "long.wav", 20 * LENGTH_SAMPLES)
     sent: list[int] = []
 
@@ -200,12 +200,12 @@ def test_an_upload_goes_on_where_a_killed_server_left_it(own_serve: Serve, patie
         )
         assert len(sent) > 8, "it was killed after the end"
         assert sent[-1] == 20 * LENGTH_SAMPLES
-        assert sent.count(sent[0]) == 1, "it began anew"
+        assert sent.count(sent[0]) == 1, "it started again"
         with client.open_media(media.name) as reader:
             np.testing.assert_array_equal(reader.read(0, 20 * LENGTH_SAMPLES), samples_of(long_clip))
 
 
-def test_two_clients_that_send_the_same_sound_both_have_it(serve: Serve, tmp_path: Path) -> None:
+def test_two_clients_can_send_the_same_sound(serve: Serve, tmp_path: Path) -> None:
     source = MediaSource(str(make_clip(tmp_path / "same.wav", 20 * LENGTH_SAMPLES, seed=9)))
     with connect(serve.address) as one, connect(serve.address) as two, futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(one.ensure_media, source, SampleRange(0, 20 * LENGTH_SAMPLES))
@@ -213,7 +213,7 @@ def test_two_clients_that_send_the_same_sound_both_have_it(serve: Serve, tmp_pat
         assert first.result(60) == second.result(60)
 
 
-def test_tls_is_spoken_with_the_given_root_only(tmp_path: Path, clip: Path) -> None:
+def test_tls_trusts_only_the_given_root(tmp_path: Path, clip: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     state = paths.cache_dir() / "server-tls"
     state.mkdir(parents=True)
@@ -230,7 +230,7 @@ def test_tls_is_spoken_with_the_given_root_only(tmp_path: Path, clip: Path) -> N
         server.stop()
 
 
-def test_a_server_that_asks_for_a_client_certificate_lets_in_who_has_one(tmp_path: Path) -> None:
+def test_a_server_accepts_only_clients_with_a_certificate(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     both = tmp_path / "both.pem"
     both.write_bytes(certificate.read_bytes() + key.read_bytes())
@@ -256,7 +256,7 @@ def test_a_server_that_asks_for_a_client_certificate_lets_in_who_has_one(tmp_pat
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost, signed by itself, and its key."""
+    """Write a self-signed certificate for localhost and its key."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl to make a certificate with")
@@ -282,7 +282,7 @@ def server_of_another_version() -> Iterator[str]:
         server.stop(None).wait()
 
 
-def test_a_server_of_another_version_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with server_of_another_version() as address:
         monkeypatch.setenv("STEMLINE_SERVER", address)
         with pytest.raises(NoServerError, match=r"Stemline 9\.9\.9") as caught:
@@ -291,7 +291,7 @@ def test_a_server_of_another_version_is_refused_in_one_sentence(monkeypatch: pyt
     assert caught.value.exit_code == 3
 
 
-def test_a_port_where_something_else_talks_is_one_sentence() -> None:
+def test_a_port_of_another_program_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:

@@ -1,4 +1,4 @@
-"""The rich status is bytes from somewhere else: right ones give our errors, wrong ones must not break the client."""
+"""The rich status comes from another process: valid details give errors, invalid ones must not break the client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Failure(grpc.RpcError, grpc.Call):
 
 
 def field(number: int, value: bytes | int) -> bytes:
-    """One field in protobuf wire format, written here on its own."""
+    """Return one field in protobuf wire format, written here independently of the client."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     return varint(number << 3 | 2) + varint(len(value)) + value
@@ -71,14 +71,14 @@ def rich_status(reason: str, advice: str = "") -> bytes:
     return field(1, 5) + field(2, b"message") + detail("ErrorInfo", info)
 
 
-def test_reason_and_advice_come_through() -> None:
+def test_reason_and_advice_are_read() -> None:
     failure = Failure(grpc.StatusCode.NOT_FOUND, "There is no file ä.", rich_status("MEDIA_MISSING", "Look for it."))
     error = error_of(failure)
     assert type(error) is MediaError
     assert (error.code, error.message, error.advice) == (Code.MEDIA_MISSING, "There is no file ä.", "Look for it.")
 
 
-def test_the_retry_delay_comes_through() -> None:
+def test_the_retry_delay_is_read() -> None:
     delay = field(1, field(1, 3) + field(2, 500_000_000))
     failure = Failure(
         grpc.StatusCode.RESOURCE_EXHAUSTED, "full", rich_status("QUEUE_FULL") + detail("RetryInfo", delay)
@@ -98,7 +98,7 @@ def test_the_retry_delay_comes_through() -> None:
         (grpc.StatusCode.UNKNOWN, StemlineError),
     ],
 )
-def test_a_bare_status_still_says_what_kind(status: grpc.StatusCode, kind: type[StemlineError]) -> None:
+def test_a_status_without_details_gives_a_fitting_error(status: grpc.StatusCode, kind: type[StemlineError]) -> None:
     assert isinstance(error_of(Failure(status, "why")), kind)
 
 
@@ -107,18 +107,18 @@ def test_every_published_reason_keeps_its_code(code: Code) -> None:
     assert error_for(code, "message").code is code
 
 
-def test_a_reason_of_a_newer_server_is_an_error_all_the_same() -> None:
+def test_an_unknown_reason_of_a_newer_server_is_an_error() -> None:
     error = error_of(Failure(grpc.StatusCode.INTERNAL, "message", rich_status("SOMETHING_NEW", "advice")))
     assert (error.code, error.message, error.advice) == (Code.INTERNAL, "message", "advice")
 
 
 @given(st.binary(max_size=200))
-def test_bytes_that_are_no_status_are_left_out(data: bytes) -> None:
+def test_invalid_details_are_ignored(data: bytes) -> None:
     assert isinstance(error_of(Failure(grpc.StatusCode.INTERNAL, "message", data)), StemlineError)
 
 
 @given(st.integers(0, 200), st.binary(min_size=1, max_size=4))
-def test_damaged_bytes_are_left_out(place: int, damage: bytes) -> None:
+def test_damaged_details_are_ignored(place: int, damage: bytes) -> None:
     data = rich_status("MEDIA_MISSING", "advice") + detail("RetryInfo", field(1, field(1, 3)))
     damaged = data[:place] + damage + data[place + len(damage) :]
     assert isinstance(error_of(Failure(grpc.StatusCode.INTERNAL, "message", damaged)), StemlineError)

@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--lanes",
         choices=LANES,
         default="fit",
-        help="a second track only where clips overlap (default), or neighbors on alternating tracks",
+        help="a second track only where clips overlap (default), or neighbours on alternating tracks",
     )
     _add_media(parser)
     parser.add_argument(

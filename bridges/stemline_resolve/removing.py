@@ -98,7 +98,7 @@ def _take_stems(document: Document, track: int, held: _Owned) -> bool:
     delete_items(document, [one.item for one in placed])
     if any(held.placed(one, is_own_track) for one in document.items(track)):
         raise HostError(
-            f"Stems could not be deleted from track {name}.", "HOST_FAILED", "Unlock it, then choose Remove again."
+            f"Stems could not be deleted from track {name}.", "HOST_FAILED", "Unlock it, then choose Take back again."
         )
     return True
 

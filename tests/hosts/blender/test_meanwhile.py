@@ -37,7 +37,7 @@ def test_stems_follow_what_was_moved_renamed_or_trimmed(blender: Runner, version
 def test_another_file_is_left_alone(blender: Runner) -> None:
     saw = blender.run("meanwhile.another_file")
     assert saw["end"]["state"] == "failed"
-    assert "Another file was opened" in saw["end"]["messages"][0]
+    assert "Another file is open" in saw["end"]["messages"][0]
     assert saw["strips"] == []
 
 

@@ -209,7 +209,7 @@ def test_while_stems_stay_nothing_sounds_twice_and_the_handle_is_kept(folder: Pa
     desk.fake.referee.deaf["Timeline.SetTrackLock"] = 1
     with pytest.raises(HostError, match="Stems could not be deleted from track speech A1") as refusal:
         desk.host.remove_result(written.result)
-    assert refusal.value.advice == "Unlock it, then choose Remove again."
+    assert refusal.value.advice == "Unlock it, then choose Take back again."
     assert refusal.value.code is Code.HOST_FAILED
     assert not any(desk.enabled()[name] for name in "ABC")
     assert len(desk.fake.timeline.markers) == 1

@@ -62,7 +62,7 @@ def _decode(kind: Any, data: object, where: str) -> object:  # noqa: PLR0911 - o
     if origin is tuple:
         return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(_list(data, where)))
     if origin is Mapping:
-        return dict(_object(data, where))
+        return _mapping(arguments[1], data, where)
     if dataclasses.is_dataclass(kind):
         return _record(kind, data, where)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
@@ -70,6 +70,14 @@ def _decode(kind: Any, data: object, where: str) -> object:  # noqa: PLR0911 - o
     if kind is Path:
         return Path(_plain(str, data, where))
     raise TypeError(f"{kind!r} has no form on the wire")
+
+
+def _mapping(kind: Any, data: object, where: str) -> dict[str, object]:
+    """Return a mapping with values of `kind`; one of any objects passes through untouched."""
+    given = _object(data, where)
+    if kind in (object, Any):
+        return dict(given)
+    return {name: _decode(kind, value, f"{where}.{name}") for name, value in given.items()}
 
 
 def _record(kind: Any, data: object, where: str) -> object:

@@ -27,6 +27,7 @@ from stemline.hosts.base import (
 from stemline.plan import PlanSettings
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings
+from stemline.workflow.settings import Replace
 from stemline_bridge.lines import dump, load
 
 texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates too: file names hold them
@@ -166,3 +167,13 @@ def test_a_value_that_has_no_form_is_a_fault_of_the_program() -> None:
         to_wire(Opaque(1j))
     with pytest.raises(TypeError, match="complex"):
         from_wire(Opaque, {"value": 1}, "opaque")
+
+
+def test_settings_by_stem_name_have_values_of_their_own_kind() -> None:
+    """A mapping that passes through untouched would reach the run as plain JSON and break it there."""
+    wire = {"output_dir": "/films", "remix": {"music": -6}, "replace": {"dialogue": {"gain_db": 3.0}}}
+    settings = from_wire(RunSettings, wire, "settings")
+    assert settings.remix == {"music": -6.0}
+    assert settings.replace == {"dialogue": Replace(gain_db=3.0)}
+    with pytest.raises(HostError, match=r"settings\.replace\.dialogue\.gain_db must be a number"):
+        from_wire(RunSettings, {**wire, "replace": {"dialogue": {"gain_db": "loud"}}}, "settings")

@@ -149,7 +149,7 @@ def _wavpack_files(file: BinaryIO, size: int) -> _Found:
             position = found
             continue
         sample = head[10] << 32 | int.from_bytes(head[16:20], "little")
-        if sample < last and sample == 0:
+        if sample < last:
             parts.append(position)
         last = sample
         position += 8 + int.from_bytes(head[4:8], "little")

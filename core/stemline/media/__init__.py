@@ -4,16 +4,14 @@ from stemline.media.decode.audio_reader import MAX_PEAK, AudioReader, open_audio
 from stemline.media.decode.pcm_cache import PcmCache
 from stemline.media.decode.probe import default_sample_format, media_facts, probe, source_within
 from stemline.media.event_bounds import sound_extent
-from stemline.media.hashing import MediaHasher
 from stemline.media.loudness import Loudness, measure_loudness
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
 from stemline.media.peaks import Overview, Peaks, peaks_of
 from stemline.media.samples import BeyondFullScaleError, SampleFormat, interleaved, quantise
-from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, BareFile, bare_bytes, read_bare
+from stemline.media.wave.metadata import StemTags
+from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, BareFile, MediaHasher, bare_bytes, read_bare
 from stemline.media.wave.stem_file import StemFile, read_tags
-from stemline.media.wave.stem_writer import AudioFormat, StemWriter
-from stemline.media.wave.tags import StemTags
-from stemline.media.wave.writing import open_writer
+from stemline.media.wave.stem_writer import AudioFormat, StemWriter, open_writer
 
 __all__ = [
     "MAX_PEAK",

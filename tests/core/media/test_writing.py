@@ -21,7 +21,7 @@ from stemline.clips import MediaSource
 from stemline.errors import Code, MediaError, OutputError, UsageError
 from stemline.media import AudioFormat, SampleFormat, StemTags, open_audio, open_writer, probe, quantise, read_tags
 from stemline.media.wave.riff import speaker_mask
-from stemline.media.wave.wav import WavWriter
+from stemline.media.wave.stem_writer import WavWriter
 
 FORMATS = list(SampleFormat)
 

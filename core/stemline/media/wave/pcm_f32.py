@@ -1,7 +1,8 @@
-"""Bare sound, as caches, the server's store and the wire hold it: interleaved little-endian float32, no header."""
+"""Raw sound as caches, the server's store and the wire hold it: interleaved little-endian float32 without a header."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Protocol
 
 import numpy as np
@@ -37,3 +38,24 @@ def read_bare(file: BareFile, start_sample: int, channels: int, samples: int) ->
             return None
         view = view[size:]
     return raw.T.astype(np.float32, copy=False)
+
+
+class MediaHasher:
+    """SHA-256 of "{sample_rate}:{channels}:" and the samples, interleaved little-endian float32 (`Media.name`)."""
+
+    def __init__(self, sample_rate: int, channels: int) -> None:
+        self._channels = channels
+        self._sha = hashlib.sha256(f"{sample_rate}:{channels}:".encode())
+
+    def update(self, block: FloatBlock) -> None:
+        """Takes the next samples, [channels, n]."""
+        if block.shape[0] != self._channels:
+            raise ValueError(f"a block of {block.shape[0]} channels, expected {self._channels}")
+        self.update_bare(bare_bytes(block))
+
+    def update_bare(self, data: bytes | memoryview) -> None:
+        """Takes the next samples as they are stored."""
+        self._sha.update(data)
+
+    def name(self) -> str:
+        return f"media/{self._sha.hexdigest()}"

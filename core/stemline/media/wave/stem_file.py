@@ -17,8 +17,7 @@ from stemline.media.decode.container import audio_stream, open_container, stat_m
 from stemline.media.decode.frame_decoder import raw_samples
 from stemline.media.decode.packets import decoded_frames
 from stemline.media.samples import pack_int24
-from stemline.media.wave.bext import ORIGINATOR, Bext, decode_bext, parse_time_reference
-from stemline.media.wave.ixml import Ixml, decode_ixml
+from stemline.media.wave.metadata import ORIGINATOR, Bext, Ixml, decode_bext, decode_ixml, parse_time_reference
 from stemline.media.wave.riff import Chunk, chunks
 
 _HASH_BYTES = 1 << 20

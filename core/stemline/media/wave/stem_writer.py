@@ -1,8 +1,9 @@
-"""Writes stem files: streamed, never half there under their final name, never wrapped or clipped."""
+"""Write stem files: Broadcast WAVE of 24 bits or 32-bit float, and 24-bit FLAC."""
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+import av
+import numpy as np
+
+from stemline.errors import UsageError
 from stemline.files import output_errors
-from stemline.media.samples import FloatBlock, SampleFormat
-from stemline.media.wave.tags import StemTags
+from stemline.media.samples import FloatBlock, SampleFormat, pack_int24, to_int24
+from stemline.media.wave import riff
+from stemline.media.wave.metadata import StemTags, encode_bext, encode_ixml
+from stemline.media.wave.pcm_f32 import bare_bytes
 from stemline_bridge.atomic import part_path, put_in_place
 
 
@@ -114,3 +121,118 @@ def coding_history(tags: StemTags, form: AudioFormat) -> str:
 def stamped(metadata: Mapping[str, object], audio_sha256: str) -> dict[str, object]:
     """The metadata with the hash of the audio that it belongs to."""
     return {**metadata, "audio_sha256": audio_sha256}
+
+
+class WavWriter(StemWriter):
+    """Broadcast Wave; RF64 when it passes `riff_limit` bytes."""
+
+    def __init__(
+        self, path: Path, audio_format: AudioFormat, tags: StemTags, riff_limit: int = riff.RIFF_LIMIT
+    ) -> None:
+        self._limit = riff_limit
+        super().__init__(path, audio_format, tags)
+
+    def _begin(self) -> None:
+        form = self.audio_format
+        self._send(riff.riff_head((0, 0, 0)))
+        self._send(riff.chunk(b"bext", encode_bext(self.tags, coding_history(self.tags, form))))
+        self._send(riff.chunk(b"fmt ", riff.fmt_body(form.sample_format, form.sample_rate, form.channels, form.layout)))
+        if form.sample_format.is_float:
+            self._fact_offset = self._file.tell() + 8
+            self._send(riff.chunk(b"fact", bytes(4)))
+        self._data_offset = self._file.tell()
+        self._send(riff.data_head(0, is_rf64=False))
+
+    def _put(self, block: FloatBlock) -> None:
+        if self.audio_format.sample_format.is_float:
+            if not np.isfinite(block).all():
+                raise ValueError("samples that are not finite cannot be written")
+            data = bare_bytes(block)
+        else:
+            data = pack_int24(to_int24(block))
+        self._sha.update(data)
+        self._send(data)
+
+    def _finish(self) -> None:
+        form = self.audio_format
+        data_size = self._file.tell() - self._data_offset - 8
+        self._send(b"\0" * (data_size & 1))
+        metadata = stamped(self.tags.metadata, self.audio_sha256)
+        self._send(riff.chunk(b"iXML", encode_ixml(self.tags, form.sample_rate, form.channels, metadata)))
+        sizes = (self._file.tell() - 8, data_size, self.length_samples)
+        head = riff.riff_head(sizes, self._limit)
+        self._file.seek(0)
+        self._send(head)
+        self._file.seek(self._data_offset)
+        self._send(riff.data_head(data_size, is_rf64=head.startswith(b"RF64")))
+        if form.sample_format.is_float:
+            self._file.seek(self._fact_offset)
+            self._send(min(self.length_samples, 0xFFFFFFFF).to_bytes(4, "little"))
+
+    def _send(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._file.write(view) :]
+
+
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # RFC 9639, 9.1.3
+
+
+class FlacWriter(StemWriter):
+    """24-bit FLAC. What `bext` and `iXML` say in a WAVE file stands in its Vorbis comments."""
+
+    def _begin(self) -> None:
+        form = self.audio_format
+        self._placeholder = secrets.token_hex(32)  # as long as the hash, which is known only at the end
+        self._container = av.open(self._file, "w", format="flac")
+        self._container.metadata.update(self._comments())
+        self._stream = self._container.add_stream("flac", rate=form.sample_rate)
+        self._stream.codec_context.format = "s32"
+        self._stream.codec_context.layout = _LAYOUTS[form.channels]
+        self._stream.codec_context.thread_count = 1
+
+    def _comments(self) -> dict[str, str]:
+        tags, form = self.tags, self.audio_format
+        document = encode_ixml(
+            tags, form.sample_rate, form.channels, stamped(tags.metadata, self._placeholder)
+        ).decode()
+        self._head_bytes = len(document.encode()) + 65_536 + 4 * (len(tags.description) + len(tags.coding_history))
+        return {
+            "description": tags.description,
+            "originator_reference": tags.reference,
+            "time_reference": str(tags.time_reference_sample),
+            "coding_history": coding_history(tags, form),
+            "ixml": document,
+        }
+
+    def _put(self, block: FloatBlock) -> None:
+        samples = to_int24(block)
+        self._sha.update(pack_int24(samples))
+        frame = av.AudioFrame.from_ndarray(
+            (samples << 8).reshape(1, -1), format="s32", layout=_LAYOUTS[self.audio_format.channels]
+        )
+        frame.sample_rate = self.audio_format.sample_rate
+        frame.pts = self.length_samples
+        self._container.mux(self._stream.encode(frame))
+
+    def _finish(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._file.seek(0)
+        head = self._file.read(self._head_bytes)
+        place = head.index(self._placeholder.encode())
+        self._file.seek(place)
+        self._file.write(self.audio_sha256.encode())
+
+
+_MAX_CHANNELS = {SampleFormat.FLAC: 8, SampleFormat.WAV24: 256, SampleFormat.WAV32F: 256}
+
+
+def open_writer(path: str | Path, audio_format: AudioFormat, tags: StemTags | None = None) -> StemWriter:
+    """Begins a stem file; one of that name is replaced, once this is complete. Raises OutputError, UsageError."""
+    if not 1 <= audio_format.channels <= _MAX_CHANNELS[audio_format.sample_format]:
+        raise UsageError(
+            f"{audio_format.sample_format} cannot hold {audio_format.channels} channels.", advice="Use wav24 or wav32f."
+        )
+    kind = FlacWriter if audio_format.sample_format is SampleFormat.FLAC else WavWriter
+    return kind(Path(path), audio_format, tags or StemTags())

@@ -75,7 +75,7 @@ class MediaSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class StreamSection:
     """A part [start, end) of a stream whose channels or rate change on the way.
 
     `channels` are those of the whole stream that it has; `sample_rate` is its own, from which it is resampled.
@@ -93,7 +93,7 @@ class MediaFacts:
 
     `timecode_sample` is where the file's own timecode puts its first sample, counted in samples since midnight.
     `cut_short` says that the file names more sound than it holds; `stream_channels` counts all channels of the stream
-    where a fold-down leaves one (0: they are `channels`). `stretches` are the parts of a stream whose channels change.
+    where a fold-down leaves one (0: they are `channels`). `sections` are the parts of a stream whose channels change.
     """
 
     sample_rate: int
@@ -104,7 +104,7 @@ class MediaFacts:
     drop_frame: bool = False
     cut_short: bool = False
     stream_channels: int = 0
-    stretches: tuple[Stretch, ...] = ()
+    sections: tuple[StreamSection, ...] = ()
 
     def channels_of(self, source: MediaSource) -> tuple[int, ...]:
         """Return the numbers of the stream's channels that the source takes."""

@@ -152,7 +152,7 @@ class MediaStoreSuite:
         assert store.is_verified(name)
         assert store.verify(media.row)
         hasher = MediaHasher(SHAPE.sample_rate, SHAPE.channels)
-        hasher.update_bare(store.path(name).read_bytes())
+        hasher.update_pcm(store.path(name).read_bytes())
         assert hasher.name() == name
         assert store.stored_bytes().result() == SHAPE.size_bytes
         assert store.lookup(MEDIA).result() is None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import SampleRange, TimeRange
-from stemline.media import AudioReader, Overview, open_audio, peaks_of, sound_extent
+from stemline.media import AudioReader, Overview, find_event_bounds, open_audio, peaks_of
 from stemline_panel.sound.layers import Layer
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.spectrogram import BANDS, Spectrogram, SpectrogramPixels
@@ -103,7 +103,7 @@ class ClipWaveform:
         rate = self._reader.sample_rate
         at = self.opened.sample_at(time)
         near = SampleRange(at - _AROUND_S * rate, at + _AROUND_S * rate).intersect(self.opened.played)
-        found = sound_extent(self._reader.read(near.start_sample, near.end_sample), rate, at - near.start_sample)
+        found = find_event_bounds(self._reader.read(near.start_sample, near.end_sample), rate, at - near.start_sample)
         if found is None:
             return None
         found = found.shift(near.start_sample)

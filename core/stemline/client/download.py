@@ -18,7 +18,7 @@ from stemline.client.disk_nonce import disk_nonce
 from stemline.client.link import Link
 from stemline.client.values import Media, Progress, media_of
 from stemline.errors import Code, OutputError, SeparationError
-from stemline.media import SAMPLE_BYTES, BareFile, read_bare
+from stemline.media import SAMPLE_BYTES, PcmFile, read_pcm
 from stemline.v1 import media_pb2
 
 _SILENCE_TIMEOUT_S = 120.0
@@ -28,7 +28,7 @@ _SLOWEST_SAMPLES_PER_S = 50_000
 class MediaReader:
     """Random access to the sound of a media. A context manager. Nothing stays in memory."""
 
-    def __init__(self, media: Media, file: BareFile) -> None:
+    def __init__(self, media: Media, file: PcmFile) -> None:
         self.media = media
         self._file = file
 
@@ -56,7 +56,7 @@ class MediaReader:
         """
         if not 0 <= start_sample <= end_sample <= self.length_samples:
             raise ValueError(f"[{start_sample}, {end_sample}) is not within {self.length_samples} samples")
-        block = read_bare(self._file, start_sample, self.channels, end_sample - start_sample)
+        block = read_pcm(self._file, start_sample, self.channels, end_sample - start_sample)
         if block is None:
             raise SeparationError(
                 f"The stem {self.media.name} is cut short on the disk.",

@@ -18,7 +18,7 @@ from stemline.client.status import details_of
 from stemline.client.values import Media, Progress, media_of
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError, StemlineError
-from stemline.media import MAX_PEAK, SAMPLE_BYTES, MediaHasher, PcmCache, bare_bytes, media_facts, open_audio
+from stemline.media import MAX_PEAK, SAMPLE_BYTES, MediaHasher, PcmCache, media_facts, open_audio, pcm_bytes
 from stemline.shared_disk import file_facts
 from stemline.v1 import media_pb2
 
@@ -177,7 +177,7 @@ class _Upload:
         rest = SampleRange(self._extent.range.start_sample + first, self._extent.range.end_sample)
         try:
             for block in _blocks(self._extent.source, rest):
-                data = bytes(bare_bytes(block))
+                data = bytes(pcm_bytes(block))
                 yield media_pb2.UploadMediaRequest(data=data[skip:])
                 skip = 0
                 first += block.shape[1]

@@ -3,13 +3,13 @@
 from stemline.media.decode.audio_reader import MAX_PEAK, AudioReader, open_audio
 from stemline.media.decode.pcm_cache import PcmCache
 from stemline.media.decode.probe import default_sample_format, media_facts, probe, source_within
-from stemline.media.event_bounds import sound_extent
+from stemline.media.event_bounds import find_event_bounds
 from stemline.media.loudness import Loudness, measure_loudness
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
 from stemline.media.peaks import Overview, Peaks, peaks_of
 from stemline.media.samples import BeyondFullScaleError, SampleFormat, interleaved, quantise
 from stemline.media.wave.metadata import StemTags
-from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, BareFile, MediaHasher, bare_bytes, read_bare
+from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, MediaHasher, PcmFile, pcm_bytes, read_pcm
 from stemline.media.wave.stem_file import StemFile, read_tags
 from stemline.media.wave.stem_writer import AudioFormat, StemWriter, open_writer
 
@@ -19,31 +19,31 @@ __all__ = [
     "AudioFormat",
     "AudioReader",
     "AudioStream",
-    "BareFile",
     "BeyondFullScaleError",
     "Loudness",
     "MediaHasher",
     "MediaInfo",
     "Overview",
     "PcmCache",
+    "PcmFile",
     "Peaks",
     "SampleFormat",
     "SourceTimecode",
     "StemFile",
     "StemTags",
     "StemWriter",
-    "bare_bytes",
     "default_sample_format",
+    "find_event_bounds",
     "interleaved",
     "measure_loudness",
     "media_facts",
     "open_audio",
     "open_writer",
+    "pcm_bytes",
     "peaks_of",
     "probe",
     "quantise",
-    "read_bare",
+    "read_pcm",
     "read_tags",
-    "sound_extent",
     "source_within",
 ]

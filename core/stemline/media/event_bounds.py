@@ -18,7 +18,7 @@ _QUIETEST_DB = -80.0
 _FLOOR_PERCENT = 15
 
 
-def sound_extent(block: FloatBlock, sample_rate: int, at_sample: int) -> SampleRange | None:
+def find_event_bounds(block: FloatBlock, sample_rate: int, at_sample: int) -> SampleRange | None:
     """The extent, within `block` [channels, n], of the sound that is heard at `at_sample`; None in the background.
 
     The level in steps of 10 ms is followed both ways from the loudest step near the point, while it stays above both

@@ -82,7 +82,7 @@ def prepare(
             broken[source] = error
         except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
             broken[source] = report_crash(error)
-    clips = [_within_stretch(clip, facts) for clip in clips]
+    clips = [_within_section(clip, facts) for clip in clips]
     for clip in clips:
         if clip.source in broken:
             reason = broken[clip.source]
@@ -118,10 +118,10 @@ def _adapt(clip: ClipRange, settings: RunSettings) -> ClipRange:
     )
 
 
-def _within_stretch(clip: ClipRange, facts: dict[MediaSource, MediaFacts]) -> ClipRange:
+def _within_section(clip: ClipRange, facts: dict[MediaSource, MediaFacts]) -> ClipRange:
     """Limit a clip of a stream whose channels change to those that it plays, and add their facts."""
     known = facts.get(clip.source)
-    if known is None or not known.stretches:
+    if known is None or not known.sections:
         return clip
     source = source_within(clip.source, known, clip.source_range)
     if source not in facts:

@@ -178,7 +178,7 @@ def _damage_message(places: Sequence[SampleRange], sample_rate: int) -> str:
 def _format_change(recipe: Recipe) -> str:
     """Return where the channels or the rate change within a segment, empty where they do not."""
     facts, held = recipe.facts, recipe.segment.range
-    changes = [each for each in facts.stretches[1:] if held.start_sample < each.start_sample < held.end_sample]
+    changes = [each for each in facts.sections[1:] if held.start_sample < each.start_sample < held.end_sample]
     if not changes:
         return ""
     times = ", ".join(f"{each.start_sample / facts.sample_rate:.2f} s" for each in changes[:_LISTED_PLACES])

@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, MediaError
-from stemline.media import SAMPLE_BYTES, bare_bytes
+from stemline.media import SAMPLE_BYTES, pcm_bytes
 from stemline.shared_disk import FileFacts
 from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
@@ -200,7 +200,7 @@ def _file_facts(sent: pb.FileFacts) -> FileFacts:
 
 
 def _packed(sound: AudioSource, start_sample: int, end_sample: int) -> bytes:
-    return bytes(bare_bytes(sound.read(start_sample, end_sample)))
+    return bytes(pcm_bytes(sound.read(start_sample, end_sample)))
 
 
 def _unknown(name: str) -> MediaError:

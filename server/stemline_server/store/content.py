@@ -15,7 +15,7 @@ from typing import IO
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, OutputError
-from stemline.media import MediaHasher, bare_bytes
+from stemline.media import MediaHasher, pcm_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
@@ -88,7 +88,7 @@ class ContentStore:
         try:
             with self.path(row.name).open("rb") as file:
                 while data := file.read(_READ_BYTES):
-                    hasher.update_bare(data)
+                    hasher.update_pcm(data)
         except OSError:
             return ""
         return hasher.name()
@@ -287,8 +287,8 @@ class Draft:
 
     def write(self, block: Waveform) -> None:
         """Appends [channels, samples]. Raises OutputError (DISK_FULL)."""
-        data = bare_bytes(block)
-        self._hasher.update_bare(data)
+        data = pcm_bytes(block)
+        self._hasher.update_pcm(data)
         self._written += data.nbytes
         with full_disk_named(self._store.drafts):
             self._file.write(data)

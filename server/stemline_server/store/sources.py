@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stemline.errors import Code, MediaError
-from stemline.media import AudioReader, open_audio, read_bare
+from stemline.media import AudioReader, open_audio, read_pcm
 from stemline_server.engines.base import AudioSource, Waveform
 from stemline_server.store.media_roots import MediaRoots, file_identity
 from stemline_server.store.media_store import MediaStore
@@ -31,7 +31,7 @@ class StoredSound:
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
         """Return [channels, end-start]. Raises MediaError when the file is shorter than it was."""
-        block = read_bare(self._file, start_sample, self.channels, end_sample - start_sample)
+        block = read_pcm(self._file, start_sample, self.channels, end_sample - start_sample)
         if block is None:
             raise MediaError("A sound in the server's store is damaged.", advice="Run it again to compute it again.")
         return _finite(block)

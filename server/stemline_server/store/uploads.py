@@ -141,7 +141,7 @@ class Uploads:
         try:
             with path.open("rb") as file:
                 while data := file.read(_READ_BYTES):
-                    hasher.update_bare(data)
+                    hasher.update_pcm(data)
         except FileNotFoundError as error:  # the other caller has finished it
             raise _taken_over() from error
         with self._lock:

@@ -336,11 +336,11 @@ def test_channels_that_change_on_the_way_are_all_separated(name: str, tmp_path: 
     source = MediaSource(str(path))
     facts = media_facts(source)
     assert facts.channels == max(counts)
-    assert [len(stretch.channels) for stretch in facts.stretches] == counts
-    for stretch, file in zip(facts.stretches, files, strict=True):
-        used = TimeRange(Fraction(stretch.start_sample, RATE), Fraction(stretch.end_sample, RATE))
+    assert [len(section.channels) for section in facts.sections] == counts
+    for section, file in zip(facts.sections, files, strict=True):
+        used = TimeRange(Fraction(section.start_sample, RATE), Fraction(section.end_sample, RATE))
         with open_audio(source_within(source, facts, used), cache=cache) as reader:
-            found = reader.read(stretch.start_sample + 4000, stretch.start_sample + 60_000)
+            found = reader.read(section.start_sample + 4000, section.start_sample + 60_000)
         assert alike(found, read_all(file, cache)[:, 4000:60_000])
     across = TimeRange(Fraction(0), Fraction(facts.length_samples, RATE))
     assert source_within(source, facts, across) == source
@@ -353,7 +353,7 @@ def test_a_sample_rate_that_changes_keeps_time(tmp_path: Path, cache: PcmCache) 
     facts = media_facts(MediaSource(str(path)))
     assert facts.sample_rate == RATE
     assert facts.length_samples == pytest.approx(4 * RATE, abs=4 * 1024)
-    assert [stretch.sample_rate for stretch in facts.stretches] == [48_000, 44_100]
+    assert [section.sample_rate for section in facts.sections] == [48_000, 44_100]
     assert np.abs(read_all(path, cache)[:, -RATE:]).max() > 0.1
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemline.media import Overview, measure_loudness, peaks_of, sound_extent
+from stemline.media import Overview, find_event_bounds, measure_loudness, peaks_of
 
 RATE = 48000
 
@@ -59,7 +59,7 @@ def beeps(*spans: tuple[float, float], seconds: float = 10.0, level: float = 0.3
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 1.2), (4.0, 6.5), (9.0, 10.0), (0.0, 0.5)])
 def test_a_point_in_a_sound_gives_its_onset_and_offset(start: float, end: float) -> None:
-    found = sound_extent(beeps((start, end)), RATE, round((start + end) / 2 * RATE))
+    found = find_event_bounds(beeps((start, end)), RATE, round((start + end) / 2 * RATE))
     assert found is not None
     assert found.start_sample / RATE == pytest.approx(start, abs=0.04)
     assert found.end_sample / RATE == pytest.approx(end, abs=0.04)
@@ -67,14 +67,14 @@ def test_a_point_in_a_sound_gives_its_onset_and_offset(start: float, end: float)
 
 def test_short_pauses_are_bridged_and_long_ones_are_not() -> None:
     sound = beeps((2.0, 2.5), (2.58, 3.0), (3.6, 4.0))
-    found = sound_extent(sound, RATE, round(2.2 * RATE))
+    found = find_event_bounds(sound, RATE, round(2.2 * RATE))
     assert found is not None
     assert found.end_sample / RATE == pytest.approx(3.0, abs=0.04)
 
 
 @pytest.mark.parametrize("sound", [beeps(), np.zeros((2, RATE), np.float32), np.zeros((1, 10), np.float32)])
 def test_in_the_background_there_is_no_extent(sound: npt.NDArray[np.float32]) -> None:
-    assert sound_extent(sound, RATE, sound.shape[1] // 2) is None
+    assert find_event_bounds(sound, RATE, sound.shape[1] // 2) is None
 
 
 @pytest.mark.parametrize("rate", [44100, 48000, 96000])

@@ -13,7 +13,7 @@ from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError
 from stemline.files import printable
 from stemline.media.decode.edit_list import EditedRanges, Ranges
-from stemline.media.decode.exact_reader import TrueRanges
+from stemline.media.decode.exact_reader import ExactRanges
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache
 from stemline.media.decode.probe import chosen_channels, usable_stream
@@ -147,7 +147,7 @@ def open_audio(source: MediaSource, *, cache: PcmCache | None = None, max_peak: 
     decoder = FrameDecoder(source.path, source.stream, facts.anchor)
     ranges = RangeDecoder(decoder, facts.stream.sample_rate)
     media = media_facts_of_stream(source.path, source.stream)
-    exact: Ranges = TrueRanges(source.path, media, ranges, cache or PcmCache(cache_dir() / "pcm"))
+    exact: Ranges = ExactRanges(source.path, media, ranges, cache or PcmCache(cache_dir() / "pcm"))
     if facts.edits:
         exact = EditedRanges(exact, media.stream.length_samples, facts.edits, facts.stream.sample_rate)
     return AudioReader(source, facts, exact, max_peak)

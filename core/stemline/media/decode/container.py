@@ -17,7 +17,7 @@ from stemline.errors import Code, MediaError
 from stemline.files import printable
 from stemline.media.decode.edit_list import joins_ranges
 from stemline.media.decode.spliced_file import open_spliced
-from stemline.media.decode.truncation import is_cut_mp4
+from stemline.media.decode.truncation import is_truncated_mp4
 from stemline.media.decode.wave_layout import open_repaired
 
 # Containers that hold their media themselves. Playlists and other formats that name further files (hls, dash, concat,
@@ -119,7 +119,7 @@ def audio_stream(container: InputContainer, index: int, path: str | Path) -> AvA
         MediaError: The file holds no audio, no such stream, or no decoder knows that stream.
     """
     streams = container.streams.audio
-    if not streams and "mp4" in container.format.name and is_cut_mp4(path):
+    if not streams and "mp4" in container.format.name and is_truncated_mp4(path):
         raise unreadable(path)
     if not streams:
         raise MediaError(f"{printable(path)} holds no audio.", code=Code.MEDIA_NO_AUDIO)

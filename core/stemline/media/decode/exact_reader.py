@@ -35,7 +35,7 @@ def repeats(facts: StreamFacts) -> Repeats:
     return Repeats.SOMETIMES if codec == "aac" and facts.profile == "LC" else Repeats.NEVER
 
 
-class TrueRanges:
+class ExactRanges:
     """Any range as decoding the whole stream from its start gives it.
 
     Reading on from the start is that by itself. Elsewhere a decoder that repeats is sought; one that may not is asked
@@ -60,7 +60,7 @@ class TrueRanges:
         self._decoded.read(start_sample, out)
 
     def _read_decoder(self, start_sample: int, out: FloatBlock) -> None:
-        if self._repeats is Repeats.ALWAYS or self._ranges.true_from(start_sample):
+        if self._repeats is Repeats.ALWAYS or self._ranges.exact_from(start_sample):
             self._ranges.read(start_sample, out)
         elif self._repeats is Repeats.SOMETIMES:
             self._read_checked(start_sample, out)

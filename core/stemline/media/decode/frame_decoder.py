@@ -65,7 +65,7 @@ class Anchor:
 
     `first_length` and `grid` are the lengths of the first and the following frames; timestamps are snapped to that grid
     where `time_base` is coarser than a sample. `limit_sample` is where the container says the audio ends (None: where
-    decoding ends). `channels` are the names of the stream's channels, of its widest stretch where they change.
+    decoding ends). `channels` are the names of the stream's channels, of its widest section where they change.
     `parts` are the byte offsets of the files that a joined one consists of, `breaks` those of known damage.
     """
 

@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
-from stemline.media.decode.truncation import has_matroska_damage, is_cut
+from stemline.media.decode.truncation import has_matroska_damage, is_truncated
 
 LOST, CORRUPT = 1, 2
 _MAX_FAILURES = 200
@@ -92,7 +92,7 @@ class PacketDecoder:
         name, size = self._container.format.name, self._container.size
         if size - last.pos - last.size < min(_NEAR_END_BYTES, size // 16):
             return False
-        return has_matroska_damage(self._path) if "matroska" in name else not is_cut(self._path, name)
+        return has_matroska_damage(self._path) if "matroska" in name else not is_truncated(self._path, name)
 
     def _find_wavpack_block(self, last: Packet[AvAudioStream] | None) -> bool:
         """Seek to the next block header: FFmpeg's demuxer stays where the header should be."""

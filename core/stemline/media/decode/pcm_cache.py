@@ -22,7 +22,7 @@ from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.range_decoder import RangeDecoder
 from stemline.media.decode.stream_index import StreamFacts
 from stemline.media.samples import FloatBlock, interleaved
-from stemline.media.wave.pcm_f32 import bare_bytes
+from stemline.media.wave.pcm_f32 import pcm_bytes
 
 _BLOCK_SAMPLES = 1 << 17
 _ABANDONED_S = 86_400
@@ -114,7 +114,7 @@ class PcmCache:
             for start in range(0, stream.length_samples, _BLOCK_SAMPLES):
                 here = block[:, : min(_BLOCK_SAMPLES, stream.length_samples - start)]
                 ranges.read(start, here)
-                file.write(bare_bytes(here))
+                file.write(pcm_bytes(here))
                 if self._progress is not None:
                     self._progress(start + here.shape[1], stream.length_samples)
             return [(place.start_sample, place.end_sample) for place in decoder.damage]

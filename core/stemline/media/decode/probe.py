@@ -104,7 +104,7 @@ def media_facts(source: MediaSource) -> MediaFacts:
         drop_frame=info.timecode.drop_frame if info.timecode else False,
         cut_short=facts.cut_short,
         stream_channels=facts.stream.channels if source.mono else 0,
-        stretches=facts.stretches,
+        sections=facts.sections,
     )
 
 
@@ -142,13 +142,13 @@ def chosen_channels(source: MediaSource, stream: AudioStream) -> tuple[int, ...]
 
 def source_within(source: MediaSource, facts: MediaFacts, used: TimeRange) -> MediaSource:
     """Return a source limited to the channels that its stream has in `used`, a range of seconds of the media."""
-    if source.channels or not facts.stretches:
+    if source.channels or not facts.sections:
         return source
     start, end = used.start * facts.sample_rate, used.end * facts.sample_rate
-    for stretch in facts.stretches:
-        if stretch.start_sample <= start and end <= stretch.end_sample and stretch.channels:
-            whole = len(stretch.channels) == (facts.stream_channels or facts.channels)
-            return source if whole else replace(source, channels=stretch.channels)
+    for section in facts.sections:
+        if section.start_sample <= start and end <= section.end_sample and section.channels:
+            whole = len(section.channels) == (facts.stream_channels or facts.channels)
+            return source if whole else replace(source, channels=section.channels)
     return source
 
 

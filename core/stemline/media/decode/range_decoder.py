@@ -27,7 +27,7 @@ class RangeDecoder:
     def close(self) -> None:
         self._decoder.close()
 
-    def true_from(self, start_sample: int) -> bool:
+    def exact_from(self, start_sample: int) -> bool:
         """Whether a read from there is decoded in one go from the very first sample, as a player would."""
         if self._starts_over(start_sample):
             return True

@@ -14,7 +14,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
 
-from stemline.clips import Stretch
+from stemline.clips import StreamSection
 from stemline.errors import Code, MediaError
 from stemline.media.decode.channel_map import channel_names, channel_sources, widest
 from stemline.media.decode.clock_scan import scan_clock
@@ -22,7 +22,7 @@ from stemline.media.decode.container import audio_stream, moving_video, open_con
 from stemline.media.decode.edit_list import Edit, joining_edits, joins_ranges
 from stemline.media.decode.frame_decoder import Anchor, FrameDecoder, Unseekable
 from stemline.media.decode.packets import PacketDecoder, decoded_frames
-from stemline.media.decode.truncation import is_cut, is_fragmented_mp4
+from stemline.media.decode.truncation import is_fragmented_mp4, is_truncated
 from stemline.media.decode.wave_layout import wave_layout
 from stemline.media.model import AudioStream
 from stemline.timebase import round_half_up
@@ -39,7 +39,7 @@ class StreamFacts:
 
     `profile` is the codec's; `seekable` tells whether seeks in this file land where its timestamps say, `cut_short`
     whether it names more than it holds (a second of sound at least, where the file does not say its own size).
-    `stretches` are the parts of a stream whose channels change on the way, else empty. `edits` join ranges of the
+    `sections` are the parts of a stream whose channels change on the way, else empty. `edits` join ranges of the
     stream in MOV and MP4, else empty.
     """
 
@@ -49,7 +49,7 @@ class StreamFacts:
     seekable: bool
     claims_audio: bool
     cut_short: bool = False
-    stretches: tuple[Stretch, ...] = ()
+    sections: tuple[StreamSection, ...] = ()
     edits: tuple[Edit, ...] = ()
 
 
@@ -80,7 +80,7 @@ def _measured(path: str, _state: tuple[int, int, int], index: int) -> StreamFact
             stream=_describe(path, stream, index, head),
             anchor=anchor,
             profile=stream.profile or "",
-            seekable=container_name != "mxf" or seeks_truly(path, stat_media(path)),
+            seekable=container_name != "mxf" or seeks_exactly(path, stat_media(path)),
             claims_audio=bool(stream.duration or container.duration),
             edits=joining_edits(path, index) if "mp4" in container_name else (),
         )
@@ -91,7 +91,7 @@ def _measured(path: str, _state: tuple[int, int, int], index: int) -> StreamFact
     facts = replace(facts, anchor=anchor, seekable=facts.seekable and clock.continuous)
     facts = _with_length(path, facts, expected)
     missing = expected - facts.stream.length_samples
-    return replace(facts, cut_short=is_cut(path, container_name) or (indexed and missing >= anchor.sample_rate))
+    return replace(facts, cut_short=is_truncated(path, container_name) or (indexed and missing >= anchor.sample_rate))
 
 
 def _with_length(path: str, facts: StreamFacts, expected: int) -> StreamFacts:
@@ -103,7 +103,7 @@ def _with_length(path: str, facts: StreamFacts, expected: int) -> StreamFacts:
     if not facts.seekable or not found.decode_tail(expected):
         found.decode_all()
         if found.changes:
-            facts = replace(facts, seekable=False, stretches=found.stretches())
+            facts = replace(facts, seekable=False, sections=found.sections())
             anchor = replace(anchor, channels=found.channels())
     stream = replace(
         stream,
@@ -155,7 +155,7 @@ class _Survey:
                 self.end_sample = end if limit is None else min(end, limit)
 
     def channels(self) -> tuple[str, ...]:
-        """Return the layout that holds the channels of all stretches. Raises MediaError where there is none."""
+        """Return the layout that holds the channels of all sections. Raises MediaError where there is none."""
         names = widest([names for _, names, _, _ in self._layouts])
         return names or self._layouts[0][1]
 
@@ -163,13 +163,13 @@ class _Survey:
         """Return FFmpeg's name of a layout that was met."""
         return next((name for _, names, name, _ in self._layouts if names == channels), "")
 
-    def stretches(self) -> tuple[Stretch, ...]:
+    def sections(self) -> tuple[StreamSection, ...]:
         """Return the parts of equal channels, each with the channels that it has of the whole stream."""
         starts = [start for start, *_ in self._layouts]
         ends = [*starts[1:], self.end_sample]
         whole = self.channels()
         return tuple(
-            Stretch(start, end, _channels_in(whole, names), rate)
+            StreamSection(start, end, _channels_in(whole, names), rate)
             for (start, names, _, rate), end in zip(self._layouts, ends, strict=True)
         )
 
@@ -240,7 +240,7 @@ def _limited(anchor: Anchor, container: InputContainer, stream: AvAudioStream) -
 
 
 @lru_cache(maxsize=4096)
-def seeks_truly(path: str, _state: tuple[int, int, int]) -> bool:
+def seeks_exactly(path: str, _state: tuple[int, int, int]) -> bool:
     """Whether a seek finds the packet that reading on finds: in MXF cut short, without its index, FFmpeg guesses."""
     with open_container(path) as container:
         stream = audio_stream(container, 0, path)

@@ -24,7 +24,7 @@ _MP3_HEAD_BYTES = 64
 _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 
-def is_cut(path: str | Path, container: str) -> bool:
+def is_truncated(path: str | Path, container: str) -> bool:
     """For WAVE, Matroska and MP3 with a table of contents; False for others. `container` is FFmpeg's name of the
     format.
     """
@@ -38,7 +38,7 @@ def is_cut(path: str | Path, container: str) -> bool:
         return matroska_end(file, 0) > file.seek(0, 2)
 
 
-def is_cut_mp4(path: str | Path) -> bool:
+def is_truncated_mp4(path: str | Path) -> bool:
     """Return whether the last box of a MOV or MP4 file reaches past its end; its list of streams may be lost then."""
     with Path(path).open("rb") as file:
         last, size = 0, file.seek(0, 2)

@@ -12,7 +12,7 @@ from stemline.media.samples import FloatBlock
 SAMPLE_BYTES = 4
 
 
-class BareFile(Protocol):
+class PcmFile(Protocol):
     """What is asked of an open file of bare sound."""
 
     def seek(self, offset: int, /) -> int: ...
@@ -22,12 +22,12 @@ class BareFile(Protocol):
     def close(self) -> None: ...
 
 
-def bare_bytes(block: FloatBlock) -> memoryview:
+def pcm_bytes(block: FloatBlock) -> memoryview:
     """[channels, n] as bytes; without a copy where the block already lies in memory like that."""
     return np.ascontiguousarray(block.T, dtype="<f4").reshape(-1).view(np.uint8).data
 
 
-def read_bare(file: BareFile, start_sample: int, channels: int, samples: int) -> FloatBlock | None:
+def read_pcm(file: PcmFile, start_sample: int, channels: int, samples: int) -> FloatBlock | None:
     """[channels, samples] from `start_sample` of the file on; None where the file ends before that."""
     raw = np.empty((samples, channels), "<f4")
     file.seek(start_sample * channels * SAMPLE_BYTES)
@@ -51,9 +51,9 @@ class MediaHasher:
         """Takes the next samples, [channels, n]."""
         if block.shape[0] != self._channels:
             raise ValueError(f"a block of {block.shape[0]} channels, expected {self._channels}")
-        self.update_bare(bare_bytes(block))
+        self.update_pcm(pcm_bytes(block))
 
-    def update_bare(self, data: bytes | memoryview) -> None:
+    def update_pcm(self, data: bytes | memoryview) -> None:
         """Takes the next samples as they are stored."""
         self._sha.update(data)
 

@@ -19,7 +19,7 @@ from stemline.files import output_errors
 from stemline.media.samples import FloatBlock, SampleFormat, pack_int24, to_int24
 from stemline.media.wave import riff
 from stemline.media.wave.metadata import StemTags, encode_bext, encode_ixml
-from stemline.media.wave.pcm_f32 import bare_bytes
+from stemline.media.wave.pcm_f32 import pcm_bytes
 from stemline_bridge.atomic import part_path, put_in_place
 
 
@@ -147,7 +147,7 @@ class WavWriter(StemWriter):
         if self.audio_format.sample_format.is_float:
             if not np.isfinite(block).all():
                 raise ValueError("samples that are not finite cannot be written")
-            data = bare_bytes(block)
+            data = pcm_bytes(block)
         else:
             data = pack_int24(to_int24(block))
         self._sha.update(data)

@@ -147,6 +147,7 @@ def nearest_frame(ticks: Ticks, frame: Ticks) -> Ticks:
     return (2 * ticks + frame) // (2 * frame) * frame
 
 
+@lru_cache(maxsize=256)
 def day_of(rate: float, *, drop_frame: bool) -> Ticks:
     """Return the length of a day as timecode labels count it: other than 86,400 s where the rate is not whole."""
     exact = exact_rate(rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -76,6 +75,7 @@ class _Media:
         streams = info.streams if all_mono else info.streams[:1]
         self.whole = tuple(MediaSource(info.path, stream.index) for stream in streams)
         self._timecodes: dict[float, Ticks] = {}
+        self._labels: dict[float, Ticks] = {}
 
     def timecode(self, rate: float) -> Ticks:
         """Return the timecode of the first sample by the file itself, on the clip's frames.
@@ -96,7 +96,10 @@ class _Media:
         timecode = self.info.timecode
         if timecode is None:
             return 0
-        return nearest_frame(to_ticks(Fraction(timecode.frame) / timecode.rate), frame_ticks(rate))
+        if rate not in self._labels:
+            seconds = Fraction(timecode.frame) / timecode.rate
+            self._labels[rate] = nearest_frame(to_ticks(seconds), frame_ticks(rate))
+        return self._labels[rate]
 
     def stamp(self, rate: float, clip: otio.schema.Clip) -> tuple[Ticks, Ticks]:
         """Return the file's timecode, and the length of a day as its labels count it."""
@@ -162,20 +165,31 @@ class SoundFinder:
             raise MediaError("The clip is made by a generator.", code=Code.CLIP_NOT_MEDIA)
         if isinstance(reference, otio.schema.ImageSequenceReference):
             raise MediaError("The clip is an image sequence, which has no sound.", code=Code.CLIP_NOT_MEDIA)
-        missing: MediaError | None = None
-        for candidate in _candidates(clip):
-            link = _link_of(candidate)
+        link = _link_of(reference)
+        try:
+            if link:
+                return self._finder.find(link), reference
+        except MediaError as error:
+            return self._locate_other(clip, reference, error)
+        return self._locate_other(clip, reference, None)
+
+    def _locate_other(
+        self, clip: otio.schema.Clip, active: otio.core.MediaReference, missing: MediaError | None
+    ) -> tuple[str, otio.core.MediaReference]:
+        """Return another of the clip's media references, which OTIO has for the same content; else search by name."""
+        for key, reference in clip.media_references().items():
+            link = _link_of(reference) if key != clip.active_media_reference_key else ""
             try:
                 if link:
-                    return self._finder.find(link), candidate
+                    return self._finder.find(link), reference
             except MediaError as error:
                 missing = missing or error
         if missing is None:
-            return self._guess(clip), reference
+            return self._guess(clip), active
         if missing.code is not Code.MEDIA_MISSING or not self._finder.media_files():
             raise missing
         try:
-            return self._guess(clip), reference
+            return self._guess(clip), active
         except MediaError as guess:
             raise MediaError(missing.message, code=missing.code, advice=guess.advice) from None
 
@@ -189,15 +203,6 @@ class SoundFinder:
         return [
             f"No link leads to {several(list(names), 'files')}: found by {how}." for how, names in self._guessed.items()
         ]
-
-
-def _candidates(clip: otio.schema.Clip) -> Iterator[otio.core.MediaReference]:
-    """Yield the active media reference, then the others, which OTIO has for the same content."""
-    yield clip.media_reference
-    references = clip.media_references()
-    if len(references) > 1:
-        active = clip.active_media_reference_key
-        yield from (reference for key, reference in references.items() if key != active)
 
 
 def _link_of(reference: otio.core.MediaReference | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 
 from hosts.formats.exported import RATES, stereo_edit, written
 from hosts.formats.melt import needs_melt, render, tracks_of_otio, tracks_of_xml
-from hosts.otio.support import is_stem
+from hosts.otio.support import is_stem, separate, source_samples, write_wav
+from stemline_otio import Dialect, OtioTarget, open_edit
 from stemline_otio.export import ExportRequest, export_stems
 
 FRAMES = 120
+TEN_HOURS_S = 36000
 FLOAT_STEP = 2.0**-23
 
 
@@ -30,6 +33,28 @@ def test_melt_plays_the_stems_as_it_plays_the_originals(tmp_path: Path, rate: Fr
         assert len(stems) == 2
         played = render(stems, rate, tmp_path, name, FRAMES)
         assert np.abs(original - played).max() <= 2 * FLOAT_STEP, name
+
+
+@needs_melt
+@pytest.mark.parametrize("rate", [RATES["25"], RATES["29.97"]], ids=["25", "29.97"])
+def test_an_old_melt_plays_the_stems_of_its_dialect_in_time(tmp_path: Path, rate: Fraction) -> None:
+    """MLT 7.12 enters a 24-bit WAV late, but not a 16-bit one: originals of 16 bits and their stems must agree."""
+    edit = stereo_edit(tmp_path, rate)
+    take = tmp_path / "take.wav"
+    samples = source_samples(str(take)) % 32768 * 256
+    bext = TEN_HOURS_S * 48000
+    write_wav(take, samples, 48000, bext)
+    output = tmp_path / "out" / "edit.stems.otio"
+    separate(open_edit(edit, OtioTarget(output, Dialect.MLT_7_12)), output, head_handle=False)
+    with wave.open(str(take), "wb") as sound:
+        sound.setnchannels(2)
+        sound.setsampwidth(2)
+        sound.setframerate(48000)
+        sound.writeframes((samples // 256).T.astype("<i2").tobytes())
+    original = render(tracks_of_otio(output, lambda t: not is_stem(t)), rate, tmp_path, "original", FRAMES)
+    played = render(tracks_of_otio(output, is_stem), rate, tmp_path, "stems", FRAMES)
+    assert np.abs(original).max() > 0.1
+    assert np.abs(original - played).max() <= 2 * FLOAT_STEP
 
 
 @needs_melt

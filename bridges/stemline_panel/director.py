@@ -77,7 +77,7 @@ class Director(QObject):
             self.open(Path(name))
 
     def close(self) -> bool:
-        """End everything; the current run is kept as interrupted. Return True if all threads ended."""
+        """End everything; the journal records the current run as interrupted. Return True if all threads ended."""
         if self._closed:
             return True
         self._closed = True
@@ -109,7 +109,7 @@ class Director(QObject):
         """Have the host render the shown clip, so that its effects are heard and separated too."""
         clip = self.session.clip
         if clip is not None and self.hosts.document is not None:
-            self.window.show_progress(self.tr("The host renders the clip…"))
+            self.window.show_progress(self.tr("Rendering the clip in the host…"))
             self.hosts.render(clip, self.session.output_dir / "renders")
 
     def show_help(self) -> None:

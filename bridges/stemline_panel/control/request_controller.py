@@ -185,9 +185,9 @@ class RequestController(QObject):
         def queue() -> None:
             request = self._session.request()
             if self._session.queue.result_of(request) is not None:
-                self._window.show_status(self.tr("This is separated already; see the result."))
+                self._window.show_status(self.tr("This is already separated; see the result."))
             elif self._session.queue.pending(request) is not None:
-                self._window.show_status(self.tr("This is in the queue already."))
+                self._window.show_status(self.tr("This request is already in the queue."))
             elif self._session.primary_action().action in (Action.SEPARATE, Action.STOP):
                 self._add(request)
                 self._window.wave.setFocus()

@@ -126,7 +126,7 @@ class RunController(QObject):
         self._use_journal(lambda: self._journal.write(entries))
 
     def close(self) -> bool:
-        """Stop the current run, which the journal keeps as interrupted. Return True if all threads ended."""
+        """Stop the current run, which the journal records as interrupted. Return True if all threads ended."""
         for item in self._session.queue:
             if not item.state.ended:
                 item.cancel.set()

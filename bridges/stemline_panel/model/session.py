@@ -131,7 +131,7 @@ class Session:
         if not self.stems.has_request:
             raise UsageError(
                 translate("Session", "Name a sound or mark it."),
-                advice=translate("Session", "Type words such as 'dog barking', or mark where it sounds."),
+                advice=translate("Session", "Type words such as 'dog barking', or select a sound and mark it."),
             )
         stems = self.stems.requests()
         timeline = self.host.writes_tracks
@@ -208,7 +208,7 @@ class Session:
             hint = translate("Session", "{host} has quit. Start it and choose Stemline from its menu to apply.")
             return PrimaryAction(Action.NOTHING, self.apply_label, hint.format(host=self.host.name))
         if self.busy:
-            hint = translate("Session", "Wait until reading or writing has ended.")
+            hint = translate("Session", "Wait until reading or writing ends.")
             return PrimaryAction(Action.NOTHING, self.apply_label, hint)
         stems = result.outcome.stems if result.outcome else result.request.stems
         return PrimaryAction(

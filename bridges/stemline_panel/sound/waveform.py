@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waveform and spectrogram data of a clip. Only the shown part is decoded; a scan fills the overview meanwhile."""
+"""Waveform and spectrogram data of a clip. Only the shown part is decoded; a scan fills the overview."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class ResultsView(QWidget):
         self.apply = button(self.tr("Apply"), self.tr("Apply the stems (Ctrl+Return)"), self.apply_wanted.emit)
         tip = self.tr("Take back the earlier stems and apply these")
         self.replace = button(self.tr("Replace"), tip, self.replace_wanted.emit)
-        tip = self.tr("Remove the applied stems again (Ctrl+Delete)")
+        tip = self.tr("Undo Apply: remove the stems again (Ctrl+Delete)")
         self.take_back = button(self.tr("Take back"), tip, self.take_back_wanted.emit)
         head = row_widget(self._title, self.null, grow=0)
         foot = row_widget(self.apply, self.replace, self.take_back, 1)

@@ -37,7 +37,7 @@ class SettingsDialog(QDialog):
         self._audition = _combo_box(
             [(str(s), seconds.format(count=s)) for s in AUDITION_LENGTHS_S], str(settings.audition_s)
         )
-        self._chain = _check_box(self.tr("Separate each stem from the rest of the one before"), on=settings.chain)
+        self._chain = _check_box(self.tr("Separate each stem from the residual of the previous one"), on=settings.chain)
         self._disable = _check_box(
             self.tr("Disable the original clips when stems are applied"), on=settings.disable_originals
         )

@@ -38,7 +38,7 @@ class Transport(QWidget):
         tip = self.tr("Mark the selection: the target doesn't sound here (M)")
         self.minus = button(self.tr("Mark: not here"), tip, self.mark_minus.emit, "minus")
         self.matched = CheckBox(self.tr("Match loudness"))
-        self.matched.setToolTip(self.tr("Play all sounds at the loudness of the mix (E), because louder seems better"))
+        self.matched.setToolTip(self.tr("Play all sounds at the same loudness (E); louder tends to sound better"))
         self.matched.toggled.connect(self.matched_toggled.emit)
         self.problem = ElidedLabel("dim")
         self.layers = LayerSwitch()

@@ -67,7 +67,7 @@ def test_an_empty_request_is_refused_with_a_message(open_panel: OpenPanel, tmp_p
     QTest.keyClick(edit, Qt.Key_Return)
     assert (
         panel.window.status_text
-        == "Name a sound or mark it. Type words such as 'dog barking', or mark where it sounds."
+        == "Name a sound or mark it. Type words such as 'dog barking', or select a sound and mark it."
     )
     assert not len(panel.session.queue)
 

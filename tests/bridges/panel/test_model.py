@@ -220,7 +220,7 @@ def test_the_main_button_follows_the_state_of_the_session() -> None:
     assert made.primary_action().action is Action.NOTHING
     assert (
         made.primary_action().hint
-        == "Name a sound or mark it. Type words such as 'dog barking', or mark where it sounds."
+        == "Name a sound or mark it. Type words such as 'dog barking', or select a sound and mark it."
     )
     made.stems.add("rain")
     assert (made.primary_action().action, made.primary_action().label) == (Action.SEPARATE, "Isolate rain")

@@ -81,12 +81,12 @@ def test_enter_during_a_run_queues_the_next(open_panel: OpenPanel, tmp_path: Pat
     assert panel.session.primary_action().action is Action.STOP, "the button still stops"
     press_enter(panel)
     assert len(panel.session.queue) == 2
-    assert panel.window.status_text == "This is in the queue already."
+    assert panel.window.status_text == "This request is already in the queue."
     panel.ended()
     assert [item.state for item in panel.session.queue] == [ItemState.DONE] * 2
     press_enter(panel)
     assert len(panel.session.queue) == 2
-    assert panel.window.status_text == "This is separated already; see the result."
+    assert panel.window.status_text == "This is already separated; see the result."
 
 
 # -- prompts that a model refuses --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import importlib
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,7 +33,13 @@ QT_PACKAGES = " ".join(
         "libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1",
     )
 )
-_HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+_ALWAYS_WORKING = ("offscreen", "minimal")
+_DISPLAY_PLATFORMS = ("", "xcb", "wayland", "wayland-egl")
+_START_S = 20.0
+_START_QT = (
+    "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0));"
+    " from PyQt5.QtGui import QGuiApplication; QGuiApplication([])"
+)
 
 
 def check_system() -> None:
@@ -58,15 +65,17 @@ def install_advice(packages: str) -> str:
 
 
 def _check_linux_platform(platform: str) -> None:
-    if platform in _HEADLESS_PLATFORMS:
+    """Check the platform that QT_QPA_PLATFORM names, or Qt's default for an empty name."""
+    if platform in _ALWAYS_WORKING:
         return
-    x11, wayland = os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY")
-    if not x11 and not wayland:
+    x11 = os.environ.get("DISPLAY")
+    if platform in _DISPLAY_PLATFORMS and not x11 and not os.environ.get("WAYLAND_DISPLAY"):
         raise UsageError(
             "The panel needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set.",
             advice="Start it from a desktop session, or use `stemline separate` without a window.",
         )
-    if platform == "wayland" or (wayland and not x11):
+    if platform not in ("", "xcb") or not x11:
+        _try_platform()
         return
     plugin = _platform_plugin("libqxcb.so")
     if plugin is not None:
@@ -74,10 +83,31 @@ def _check_linux_platform(platform: str) -> None:
             ctypes.CDLL(str(plugin))
         except OSError as error:
             raise _missing_library(str(error)) from error
-    if x11 and not _connects_to_x11():
+    if not _connects_to_x11():
         raise UsageError(
             f"The panel cannot connect to the display {x11}.",
             advice="Start it from a desktop session, or set DISPLAY to one that runs.",
+        )
+
+
+def _try_platform() -> None:
+    """Start Qt in another process, which Qt may abort. Raises UsageError with Qt's reason."""
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _START_QT],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_START_S,
+        )
+    except subprocess.TimeoutExpired:
+        return
+    if tried.returncode != 0:
+        reasons = [line.strip() for line in tried.stderr.splitlines() if line.strip()]
+        raise UsageError(
+            f"Qt cannot start on this display ({reasons[0].rstrip('.') if reasons else 'no reason given'}).",
+            advice="Set DISPLAY for X11, or WAYLAND_DISPLAY and QT_QPA_PLATFORM=wayland for Wayland.",
         )
 
 

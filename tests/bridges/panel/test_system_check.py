@@ -37,7 +37,16 @@ def panel_command(environment: dict[str, str], *options: str) -> subprocess.Comp
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="X11 and Wayland are for Linux")
-@pytest.mark.parametrize("display", [{}, {"DISPLAY": ":99999"}])
+@pytest.mark.parametrize(
+    "display",
+    [
+        {},
+        {"DISPLAY": ":99999"},
+        {"WAYLAND_DISPLAY": "wayland-99"},
+        {"WAYLAND_DISPLAY": "wayland-99", "QT_QPA_PLATFORM": "wayland"},
+        {"QT_QPA_PLATFORM": "nonsense"},
+    ],
+)
 def test_a_missing_display_is_one_sentence(display: dict[str, str]) -> None:
     ended = panel_command(display)
     assert ended.returncode == 2, ended.stderr

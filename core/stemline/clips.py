@@ -76,9 +76,13 @@ class MediaSource:
 
 @dataclass(frozen=True, slots=True)
 class StreamSection:
-    """A part [start, end) of a stream whose channels or rate change on the way.
+    """A part of a stream whose channels or sample rate change on the way.
 
-    `channels` are those of the whole stream that it has; `sample_rate` is its own, from which it is resampled.
+    Attributes:
+        start_sample: First sample of the part.
+        end_sample: End of the part.
+        channels: The channels of the whole stream that the part has.
+        sample_rate: Its own sample rate in Hz, from which it is resampled.
     """
 
     start_sample: int
@@ -89,11 +93,18 @@ class StreamSection:
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What planning must know of a `MediaSource`. `channels` counts those chosen by the source.
+    """Facts about a `MediaSource` that a plan needs.
 
-    `timecode_sample` is where the file's own timecode puts its first sample, counted in samples since midnight.
-    `cut_short` says that the file names more sound than it holds; `stream_channels` counts all channels of the stream
-    where a fold-down leaves one (0: they are `channels`). `sections` are the parts of a stream whose channels change.
+    Attributes:
+        sample_rate: Sample rate in Hz.
+        channels: Number of channels that the source takes.
+        length_samples: Length in samples.
+        timecode_sample: The file's own timecode of its first sample, in samples since midnight.
+        frame_rate: Frame rate of the timecode; None where the file has none.
+        drop_frame: Whether the timecode is drop frame.
+        cut_short: Whether the file declares more sound than it holds.
+        stream_channels: Number of channels of the stream, where a fold-down leaves one; else 0.
+        sections: The parts of a stream whose channels or sample rate change.
     """
 
     sample_rate: int
@@ -113,12 +124,17 @@ class MediaFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClipRange:
-    """A use of media on a timeline, in a form that any host can give.
+    """A use of media on a timeline, in a form that every host can give.
 
-    `source_range` counts seconds from the media's first sample (source timecode already taken off); `record_range`
-    counts seconds from the start of the host's timeline. Both have the same duration. `frame_rate` is the grid that
-    the host cuts the media on; None where it cuts on samples. `carry` holds what the host needs back to place stems
-    as the original is placed (fades, transitions, markers ...); the core does not look into it.
+    Attributes:
+        clip_id: Identifies the clip for the host.
+        name: Name of the clip.
+        track: Name of its track.
+        source: The sound that it plays.
+        source_range: Seconds from the first sample of the media, without source timecode.
+        record_range: Seconds from the start of the host's timeline, as long as `source_range`.
+        frame_rate: The grid on which the host cuts the media; None where it cuts on samples.
+        carry: What the host needs to place stems like the original, such as fades and markers. Only the host reads it.
     """
 
     clip_id: str
@@ -144,11 +160,17 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class StemClip:
-    """A stem file's place on the timeline: where it plays, and from which of its samples.
+    """A stem file on the timeline.
 
-    `path` is the stem file; `file_start` is where in the file the record range begins, in exact seconds on the
-    media's frame grid; `file_range` is the range of the media that the file holds. `metadata` is what goes under the
-    key `stemline`.
+    Attributes:
+        clip_id: The clip that the stem belongs to.
+        name: Name of the new clip.
+        path: Path of the stem file.
+        record_range: Where it plays, in seconds of the host's timeline.
+        file_start: Seconds from the first sample of the file to the start of `record_range`, on the media's frame grid.
+        file_range: The range of the media that the file holds, in samples.
+        sample_rate: Sample rate in Hz.
+        metadata: What the host writes under the key `stemline`.
     """
 
     clip_id: str
@@ -163,7 +185,18 @@ class StemClip:
 
 @dataclass(frozen=True, slots=True)
 class StemTrack:
-    """A new track: one stem of one source track. `lane` counts from 0 where clips of that track overlap in time."""
+    """A new track with one stem of one source track.
+
+    Attributes:
+        name: Name of the track.
+        stem: Name of the stem.
+        source_track: Name of the track of the originals.
+        lane: Counts from 0 where clips of the source track overlap in time.
+        channels: Number of channels.
+        enabled: Whether the track plays.
+        clips: Its clips, in order of time.
+        metadata: What the host writes under the key `stemline`.
+    """
 
     name: str
     stem: str

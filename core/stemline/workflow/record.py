@@ -338,7 +338,7 @@ def _file(values: JsonReader) -> RecordedFile:
 
 
 def _whole_numbers(values: list[Any]) -> tuple[int, ...]:
-    if not all(type(value) is int for value in values):
+    if not set(map(type, values)) <= {int}:
         raise RecordError("A list of whole numbers holds something else.")
     return tuple(values)
 

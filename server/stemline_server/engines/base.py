@@ -179,7 +179,7 @@ class Control(Protocol):
 
         Args:
             prompt: Index into `EngineRequest.prompts`.
-            code: Stable code in capitals, such as "LOW_CONFIDENCE".
+            code: A `stemline.errors.WarningCode`, or another stable code in capitals.
             message: One sentence for the user.
         """
         ...

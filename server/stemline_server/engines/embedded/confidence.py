@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from stemline.errors import WarningCode
 from stemline_server.engines.base import Finding
 from stemline_server.engines.embedded.fusion import Samples
 from stemline_server.engines.embedded.routing import Route
 
-LOW_CONFIDENCE = "LOW_CONFIDENCE"
-ROUGH_BY_WORDS = "ROUGH_BY_WORDS"
 _MAX_CONFIDENCE_BY_NAME = 0.5
 """Animals and effects by name alone are imprecise even where the net is certain that they occur."""
 _LOW_CONFIDENCE_BELOW = 0.4
@@ -58,8 +57,8 @@ def warnings(route: Route, finding: Finding) -> list[tuple[str, str]]:
         message = (
             f'Found by name alone, "{finding.matched}" is only approximate; mark where it occurs for a better stem.'
         )
-        return [(ROUGH_BY_WORDS, message)]
+        return [(WarningCode.ROUGH_BY_WORDS, message)]
     if finding.confidence < _LOW_CONFIDENCE_BELOW:
         message = f"It is uncertain whether this audio contains {finding.matched}; listen before you use the stem."
-        return [(LOW_CONFIDENCE, message)]
+        return [(WarningCode.LOW_CONFIDENCE, message)]
     return []

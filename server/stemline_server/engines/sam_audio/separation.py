@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemline.errors import Code, UsageError
+from stemline.errors import Code, UsageError, WarningCode
 from stemline_server.engines.base import Control, EnginePrompt, EngineRequest, Finding, Waveform
 from stemline_server.engines.sam_audio.chunked_codec import ChunkedDecoder, LevelMeter, encode, frame_count
 from stemline_server.engines.sam_audio.conditioning import FrameSpan, sample_to_frame, span_tokens
@@ -79,7 +79,7 @@ class Separation:
             if is_sentence_like(prompt.text):
                 self._control.warn(
                     number,
-                    "PROMPT_SENTENCE",
+                    WarningCode.PROMPT_SENTENCE,
                     f"{prompt.text!r} looks like a sentence; SAM Audio was trained on phrases such as 'man speaking'.",
                 )
         if mix.loudest_rms[0] == 0:

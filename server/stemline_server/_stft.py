@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from stemline_server.engines.base import Waveform
-
 Spectrum = npt.NDArray[np.complex64]
 """complex64, [..., frames, bins]."""
 
@@ -17,13 +15,13 @@ OVERLAP = 4
 """Hops in a frame."""
 
 
-def stft(samples: Waveform, size: int) -> Spectrum:
+def stft(samples: npt.NDArray[np.float32], size: int) -> Spectrum:
     """[..., n] to [..., frames, size/2+1]: frame i begins at sample i * size/4. Only whole frames."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, size, axis=-1)[..., :: size // OVERLAP, :]
     return np.fft.rfft(frames * _window(size)).astype(np.complex64, copy=False)
 
 
-def istft(spectrum: Spectrum, size: int) -> Waveform:
+def istft(spectrum: Spectrum, size: int) -> npt.NDArray[np.float32]:
     """[..., frames, size/2+1] to [..., n]: inverts `stft` except where less than all frames meet, at both ends."""
     hop = size // OVERLAP
     frames = np.fft.irfft(spectrum, size).astype(np.float32, copy=False) * (_window(size) * np.float32(2 / OVERLAP))

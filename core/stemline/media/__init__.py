@@ -8,9 +8,9 @@ from stemline.media.loudness import Loudness, measure_loudness
 from stemline.media.model import AudioStream, MediaInfo, SourceTimecode
 from stemline.media.peaks import Overview, Peaks, peaks_of
 from stemline.media.samples import BeyondFullScaleError, SampleFormat, interleaved, quantise
+from stemline.media.stem_file import StemFile, read_tags
 from stemline.media.wave.metadata import StemTags
 from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, MediaHasher, PcmFile, pcm_bytes, read_pcm
-from stemline.media.wave.stem_file import StemFile, read_tags
 from stemline.media.wave.stem_writer import AudioFormat, StemWriter, open_writer
 
 __all__ = [

@@ -78,6 +78,7 @@ _OPTIONS = (
 
 def serve(config: ServerConfig) -> int:
     """Runs until it is told to stop or was idle long enough; the exit code. Raises StemlineError if it cannot start."""
+    os.umask(0o077)
     check_devices(config.devices)
     if config.model:
         registry.create(config.model)
@@ -167,7 +168,7 @@ class Server:
         self._folder = folder
         self.address = ""
         self.token_file = config.token_file or folder.token
-        self._guard = CallGuard(read_or_make_token(self.token_file))
+        self._guard = CallGuard(read_or_make_token(self.token_file, own=config.token_file is None))
         self._database = Database(folder.database, SCHEMA, table.mend)
         owner = uuid.uuid4().hex
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)

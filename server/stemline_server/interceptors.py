@@ -1,10 +1,11 @@
-"""Around every call: the token is checked, errors get their status, and the server knows that it is in use."""
+"""The guard around every call: it checks the token, translates errors, and counts calls."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import hmac
+import inspect
 import logging
 import secrets
 import time
@@ -14,58 +15,80 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from stemline.errors import Cancelled, Code, StemlineError
+from stemline.errors import Cancelled, Code, InputError, StemlineError
 from stemline_server.services import status
+from stemline_server.services.callers import is_this_machine
+from stemline_server.services.redaction import without_folders
 
 _log = logging.getLogger(__name__)
 _HEALTH = "/grpc.health.v1.Health/"
+_REFUSALS_EVERY_S = 10.0
+_MALFORMED = object()
 
 if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
     Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
 
 class CallGuard(grpc.aio.ServerInterceptor):
-    """One interceptor, because the order matters: count the call, check the token, run it, translate what it raises.
+    """Counts calls, checks their token, and translates what handlers raise.
 
+    One interceptor, because the order matters. A caller without the token gets an answer before its message is parsed.
     Health probes need no token, and keep no idle server alive.
 
     A CancelledError that leaves a handler would keep the client waiting for its deadline (grpc issue 29248), and the
-    text of any other exception would be sent to the client as it is; both are caught here.
+    text of any other exception would be sent to the client as it is; both are caught here, as is the traceback that
+    gRPC logs for a message that can't be parsed.
     """
 
     def __init__(self, token: str) -> None:
+        """Admit callers that show `token`."""
         self._expected = f"Bearer {token}".encode()
         self._active = 0
         self._last_call_s = time.monotonic()
+        self._refusals = _RefusalLog()
 
     def idle_s(self) -> float:
-        """Seconds since the last call ended; 0 while one is running."""
+        """Return the seconds since the last call ended; 0 while one is running."""
         return 0.0 if self._active else time.monotonic() - self._last_call_s
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
+        """Return the handler of a call with the guard around it."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
         method = handler_call_details.method
         probe = method.startswith(_HEALTH)
-        admitted = probe or self._has_token(handler_call_details)
+        if not probe and not self._has_token(handler_call_details):
+            return self._refusing(handler)
 
         @asynccontextmanager
-        async def around(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+        async def around(context: Context) -> AsyncIterator[None]:
             async with _translated(method, context), contextlib.nullcontext() if probe else self._counted():
-                if not admitted:
-                    raise StemlineError(
-                        "The server wants its token.",
-                        code=Code.UNAUTHENTICATED,
-                        advice="Give the token of its token file.",
-                    )
                 yield
 
         return _wrapped(handler, around)
+
+    def _refusing(self, handler: Handler) -> Handler:
+        """Return a handler of the same kind that parses nothing and refuses."""
+
+        async def refuse(_: object, context: Context) -> None:
+            self._refusals.log(context.peer())
+            await _abort(
+                context,
+                StemlineError(
+                    "The server wants its token.",
+                    code=Code.UNAUTHENTICATED,
+                    advice="Give the token of its token file.",
+                ),
+            )
+
+        return _maker(handler)(refuse)
 
     def _has_token(self, details: grpc.HandlerCallDetails) -> bool:
         sent = next((value for key, value in details.invocation_metadata or () if key == "authorization"), "")
@@ -82,8 +105,8 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
 
 @asynccontextmanager
-async def _translated(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """Ends the call with the status of whatever is raised within."""
+async def _translated(method: str, context: Context) -> AsyncIterator[None]:
+    """End the call with the status of what is raised within."""
     try:
         yield
     except StemlineError as error:
@@ -104,35 +127,80 @@ async def _translated(method: str, context: grpc.aio.ServicerContext[Any, Any]) 
         )
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: StemlineError) -> None:
+class _RefusalLog:
+    """Logs callers without the token, at most once in a while: they must not rotate the log away."""
+
+    def __init__(self) -> None:
+        self._logged_s = -_REFUSALS_EVERY_S
+        self._unlogged = 0
+
+    def log(self, peer: str) -> None:
+        self._unlogged += 1
+        if time.monotonic() - self._logged_s >= _REFUSALS_EVERY_S:
+            _log.warning("%d calls without the token were refused, the last from %s", self._unlogged, peer)
+            self._logged_s, self._unlogged = time.monotonic(), 0
+
+
+async def _abort(context: Context, error: StemlineError) -> None:
+    if not is_this_machine(context):
+        error = StemlineError(without_folders(error.message), code=error.code, advice=without_folders(error.advice))
     details = ((status.DETAILS_KEY, status.details_of(error)),)
     await context.abort(status.status_code(error), status.message_of(error), trailing_metadata=details)
 
 
-def _wrapped(
-    handler: Any, around: Callable[[grpc.aio.ServicerContext[Any, Any]], AbstractAsyncContextManager[None]]
-) -> Handler:
-    """The same handler with `around` about each call, whether it answers once or in a stream."""
+def _wrapped(handler: Any, around: Callable[[Context], AbstractAsyncContextManager[None]]) -> Handler:
+    """Return the same handler with `around` about each call, whether it answers once or in a stream."""
     behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
 
-    async def once(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+    async def once(request: Any, context: Context) -> Any:
         async with around(context):
-            return await behaviour(request, context)
+            return await behaviour(_checked(request), context)
 
-    async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
         async with around(context):
-            async for response in behaviour(request, context):
+            responses = behaviour(_checked(request), context)
+            if inspect.isawaitable(responses):  # a handler that writes to the context, as that of Health.Watch
+                await responses
+                return
+            async for response in responses:
                 yield response
 
+    return _maker(handler)(
+        stream if handler.response_streaming else once,
+        request_deserializer=_never_raising(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _maker(handler: Any) -> Callable[..., Handler]:
     makers = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
-    make = makers[handler.request_streaming, handler.response_streaming]
-    return make(
-        stream if handler.response_streaming else once,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
+    return makers[handler.request_streaming, handler.response_streaming]
+
+
+def _never_raising(deserializer: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    def deserialize(data: bytes) -> object:
+        try:
+            return deserializer(data)
+        except DecodeError:
+            return _MALFORMED
+
+    return deserialize
+
+
+def _checked(request: Any) -> Any:
+    """Return the request, or the iterator of its messages. Raises InputError for what can't be parsed."""
+    if hasattr(request, "__aiter__"):
+        return _checked_stream(request)
+    if request is _MALFORMED:
+        raise InputError("The request can't be parsed.", advice="Use the messages of stemline.v1.")
+    return request
+
+
+async def _checked_stream(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for message in messages:
+        yield _checked(message)

@@ -61,6 +61,10 @@ class Catalog:
         """Return what is known of every model. One that can't be imported is listed as unavailable."""
         return await self._ask(lambda: [self._facts_or_obstacle(model) for model in self._source.engine_ids()])
 
+    async def ids(self) -> tuple[str, ...]:
+        """Return the ids of all models, the default model first."""
+        return await self._ask(self._source.engine_ids)
+
     async def admit(self, model: str, prompts: Iterable[EnginePrompt]) -> EngineInfo:
         """Return the model after it has checked the prompts.
 

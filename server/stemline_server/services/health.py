@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from grpc_health.v1 import health, health_pb2
@@ -15,30 +17,61 @@ if TYPE_CHECKING:
     Context = ServicerContext[object, object]
 
 _MODEL = "model/"
+_ANSWER_LASTS_S = 5.0
 
 
 class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # the package has no types
-    """A model is asked when somebody asks for it: what it says may change, and asking it may load libraries."""
+    """Answers for the server, its services, and its models.
+
+    A model is asked when a probe wants to know, because its answer may change. Probes need no token, so an answer
+    serves all probes for a while: asking may load libraries.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
+        """Ask `catalog` about models."""
         super().__init__()
         self._catalog = catalog
+        self._known: frozenset[str] = frozenset()
+        self._asked_s: dict[str, float] = {}
+        self._asking = asyncio.Lock()
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
+        """Return the status of a service now."""
         if request.service.startswith(_MODEL):
             await self._ask_model(request.service)
         return await super().Check(request, context)
 
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        """Send the status of a service, and each change of it."""
+        if request.service.startswith(_MODEL):
+            await self._ask_model(request.service)
+        await super().Watch(request, context)
+
     async def serving(self, services: tuple[str, ...]) -> None:
-        """From now on these, and the server as a whole, can be used."""
+        """Report these services, and the server as a whole, as usable."""
         for service in ("", *services):
             await self.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     async def _ask_model(self, service: str) -> None:
-        """An unknown model stays unknown."""
-        try:
-            facts = await self._catalog.facts(service.removeprefix(_MODEL))
-        except StemlineError:
-            return
-        answer = health_pb2.HealthCheckResponse
-        await self.set(service, answer.NOT_SERVING if facts.obstacle else answer.SERVING)
+        """Bring the status of a model up to date. An unknown model stays unknown."""
+        async with self._asking:
+            if self._is_due(""):
+                self._known = frozenset(await self._catalog.ids())
+            model = service.removeprefix(_MODEL)
+            if model not in self._known or not self._is_due(model):
+                return
+            answer = health_pb2.HealthCheckResponse
+            try:
+                facts = await self._catalog.facts(model)
+            except StemlineError:
+                await self.set(service, answer.NOT_SERVING)
+            else:
+                await self.set(service, answer.NOT_SERVING if facts.obstacle else answer.SERVING)
+
+    def _is_due(self, model: str) -> bool:
+        """Return whether it is time to ask about a model, or ("") about all, and take note of it."""
+        now_s = time.monotonic()
+        due = now_s - self._asked_s.get(model, -_ANSWER_LASTS_S) >= _ANSWER_LASTS_S
+        if due:
+            self._asked_s[model] = now_s
+        return due

@@ -17,6 +17,8 @@ from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import Filter, JobRecord, NewJob
 from stemline_server.jobs.specs import check_against_media, check_ids, engine_prompt, job_kind, normal_spec
 from stemline_server.pipeline import PIPELINE_VERSION
+from stemline_server.services.callers import is_this_machine
+from stemline_server.services.redaction import without_folders
 from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:
@@ -43,42 +45,44 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
         (job,) = await self._create([request])
-        return self._message(job)
+        return self._message(job, context)
 
     async def BatchCreateJobs(self, request: pb.BatchCreateJobsRequest, context: Context) -> pb.BatchCreateJobsResponse:
         if len(request.requests) > _MAX_BATCH:
             raise InputError(f"A batch may have {_MAX_BATCH} jobs.", advice="Send several batches with one batch_id.")
         jobs = await self._create(request.requests)
-        return pb.BatchCreateJobsResponse(jobs=[self._message(job) for job in jobs])
+        return pb.BatchCreateJobsResponse(jobs=[self._message(job, context) for job in jobs])
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
-        return self._message(await result_of(self._board.jobs.get(request.name)))
+        return self._message(await result_of(self._board.jobs.get(request.name)), context)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         size = min(request.page_size, _MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE
         wanted = Filter(batch_id=request.batch_id, states=tuple(request.states))
         jobs = await result_of(self._board.jobs.newest(wanted, _page_start(request.page_token), size + 1))
         token = str(jobs[size - 1].id) if len(jobs) > size else ""
-        return pb.ListJobsResponse(jobs=[self._message(job) for job in jobs[:size]], next_page_token=token)
+        return pb.ListJobsResponse(jobs=[self._message(job, context) for job in jobs[:size]], next_page_token=token)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
-        return self._message(await self._board.cancel(request.name))
+        return self._message(await self._board.cancel(request.name), context)
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
         await result_of(self._board.jobs.delete(request.name))
         return pb.DeleteJobResponse()
 
     async def WaitJob(self, request: pb.WaitJobRequest, context: Context) -> pb.Job:
-        timeout_s = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else _MAX_WAIT_S
+        timeout_s = (
+            request.timeout.seconds + request.timeout.nanos / 1e9 if request.HasField("timeout") else _MAX_WAIT_S
+        )
         with self._board.hub.watch(Filter(names=frozenset({request.name}))) as watcher:
             job = await result_of(self._board.jobs.get(request.name))
             try:
-                async with asyncio.timeout(min(max(timeout_s, 0.0), _MAX_WAIT_S)):
+                async with asyncio.timeout(timeout_s):
                     while not job.ended and await watcher.next_events():
                         job = await result_of(self._board.jobs.get(request.name))
             except TimeoutError:
                 job = await result_of(self._board.jobs.get(request.name))
-        return self._message(job)
+        return self._message(job, context)
 
     async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
         wanted = Filter(names=frozenset(request.names), batch_id=request.batch_id)
@@ -88,11 +92,12 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             while page := await result_of(self._board.jobs.changed_after(wanted.batch_id, sequence, _REPLAY_PAGE)):
                 for job in page:
                     if wanted.admits(job):
-                        yield pb.JobEvent(sequence=job.sequence, job=self._message(job))
+                        yield pb.JobEvent(sequence=job.sequence, job=self._message(job, context))
                 sequence = page[-1].sequence
             while events := await watcher.next_events():
                 for event in events:
                     if event.sequence == 0 or event.sequence > sequence:
+                        _redact(event.job, context)
                         yield event
 
     async def _create(self, requests: Sequence[pb.CreateJobRequest]) -> list[JobRecord]:
@@ -124,8 +129,21 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             for model, different in prompts.items()
         }
 
-    def _message(self, job: JobRecord) -> pb.Job:
-        return job.message(self._board.hub.progress_of(job))
+    def _message(self, job: JobRecord, context: Context) -> pb.Job:
+        message = job.message(self._board.hub.progress_of(job))
+        _redact(message, context)
+        return message
+
+
+def _redact(job: pb.Job, context: Context) -> None:
+    """Take the server's folders out of what a caller on another machine reads."""
+    if is_this_machine(context):
+        return
+    if job.HasField("error"):
+        job.error.message = without_folders(job.error.message)
+        job.error.advice = without_folders(job.error.advice)
+    for warning in job.stem.warnings:
+        warning.message = without_folders(warning.message)
 
 
 def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo) -> NewJob:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import grpc
 
 from stemline.error_table import ROW_OF
-from stemline.errors import StemlineError
+from stemline.errors import Code, StemlineError
 
 DOMAIN = "stemline"
 DETAILS_KEY = "grpc-status-details-bin"
 _MAX_MESSAGE_CHARACTERS = 1000  # trailing metadata has a limit of its own
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+_RETRY_AFTER_S = {Code.QUEUE_FULL: 5}
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 
 
@@ -24,18 +26,26 @@ def status_code(error: StemlineError) -> grpc.StatusCode:
 
 
 def message_of(error: StemlineError) -> str:
+    """Return the message, short enough for a trailer."""
     return error.message[:_MAX_MESSAGE_CHARACTERS]
 
 
 def details_of(error: StemlineError) -> bytes:
-    """google.rpc.Status with one ErrorInfo: reason, domain, and the advice as metadata."""
+    """Return a google.rpc.Status with an ErrorInfo: reason, domain, and the advice as metadata.
+
+    Where waiting helps, a RetryInfo says how long.
+    """
     advice = error.advice[:_MAX_MESSAGE_CHARACTERS]
     info = _text(1, error.code.value) + _text(2, DOMAIN)
     if advice:
         info += _field(3, _text(1, "advice") + _text(2, advice))
-    packed = _text(1, _ERROR_INFO) + _field(2, info)
+    details = _field(3, _text(1, _ERROR_INFO) + _field(2, info))
+    wait_s = _RETRY_AFTER_S.get(error.code)
+    if wait_s is not None:
+        duration = _varint(1 << 3) + _varint(wait_s)
+        details += _field(3, _text(1, _RETRY_INFO) + _field(2, _field(1, duration)))
     number: int = status_code(error).value[0]
-    return _varint(1 << 3) + _varint(number) + _text(2, message_of(error)) + _field(3, packed)
+    return _varint(1 << 3) + _varint(number) + _text(2, message_of(error)) + details
 
 
 def _text(number: int, value: str) -> bytes:

@@ -11,7 +11,22 @@ from pathlib import Path
 from typing import IO
 
 from stemline._version import __version__
+from stemline.errors import UsageError
 from stemline.locks import try_lock
+
+_PRIVATE = (
+    "*jobs.sqlite*",
+    "server.log*",
+    "crash.txt",
+    "process.json",
+    "endpoint.json",
+    "disk-nonce",
+    "lock",
+    "store",
+    "scratch",
+    "uploads",
+)
+_LEAST_TOKEN_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +48,17 @@ class StateFolder:
     root: Path
 
     def make(self) -> None:
+        """Make the folder for its owner alone, and close what an earlier version left open to others.
+
+        A folder that was there keeps its own mode. Raises OSError.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.store, self.scratch):
             folder.mkdir(exist_ok=True, mode=0o700)
+        for pattern in _PRIVATE:
+            for path in self.root.glob(pattern):
+                if not path.is_symlink():
+                    path.chmod(0o700 if path.is_dir() else 0o600)
 
     @property
     def database(self) -> Path:
@@ -80,16 +103,34 @@ class StateFolder:
         return DiskNonce(path, secret.encode())
 
 
-def read_or_make_token(path: Path) -> str:
-    """The secret that callers must show. A new one is readable by its owner only."""
+def read_or_make_token(path: Path, *, own: bool = False) -> str:
+    """Return the secret that callers must show. A new one is readable by its owner only.
+
+    Args:
+        path: The token file.
+        own: Whether the server made the file: an unusable token is replaced then.
+
+    Raises:
+        UsageError: The file can be written by others, or holds no token that is hard to guess.
+    """
     try:
-        token = path.read_text(encoding="ascii").strip()
+        mode = path.stat().st_mode
+        token = path.read_bytes().decode("ascii", "replace").strip()
     except FileNotFoundError:
-        token = ""
-    if token:
-        return token
-    token = secrets.token_urlsafe(32)
-    _put(path, token)
+        mode, token = 0, ""
+    except OSError as error:
+        raise UsageError(f"The token file {path} cannot be read: {error.strerror}.") from error
+    if os.name == "posix" and mode & 0o002:
+        raise UsageError(f"Every user can change the token file {path}.", advice=f"Run: chmod 600 {path}")
+    usable = token.isascii() and token.isprintable() and len(token) >= _LEAST_TOKEN_CHARACTERS
+    if not token or (own and not usable):
+        token = secrets.token_urlsafe(32)
+        _put(path, token)
+    elif not usable:
+        raise UsageError(
+            f"The token file {path} holds no usable token.",
+            advice=f"Use {_LEAST_TOKEN_CHARACTERS} or more printable ASCII characters, or remove the file.",
+        )
     return token
 
 

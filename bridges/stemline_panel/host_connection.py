@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stemline.companion.companion import Companion
 from stemline.companion.jsonrpc import Params
+from stemline.companion.process import Companion
 from stemline.companion.services import EditServices
 from stemline_bridge.lines import ByteStream
 from stemline_bridge.peers import Method

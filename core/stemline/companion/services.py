@@ -9,8 +9,8 @@ from typing import Any
 
 from stemline.api.running import plan_host
 from stemline.client import connect
-from stemline.companion.companion import Separation
 from stemline.companion.jsonrpc import Params
+from stemline.companion.process import Separation
 from stemline.companion.runs import Report
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError, UsageError

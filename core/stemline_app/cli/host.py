@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         )
     incoming, outgoing = claim_standard_streams()
 
-    from stemline.companion.companion import Companion, serve
+    from stemline.companion.process import Companion, serve
     from stemline.companion.services import EditServices
 
     return serve(Companion(incoming, outgoing, EditServices(args.server, doctor_report)))

@@ -14,7 +14,7 @@ from stemline import paths
 from stemline.errors import Code, OutputError
 from stemline.hosts.description import Installed
 from stemline_app.install.blender_package import EXTENSION_ID, build_zip, is_package, put_files, validate_zip
-from stemline_app.install.record import record_installation
+from stemline_app.install.files import record_installation
 
 _ADDON = "stemline_blender"
 """The add-on's module before Blender 4.2: not the name of the library, which Blender's Python may have too."""

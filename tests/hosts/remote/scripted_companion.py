@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from stemline.clips import ClipRange, SampleRange, StemClip, StemTrack
-from stemline.companion.companion import Companion, serve
 from stemline.companion.jsonrpc import Params
+from stemline.companion.process import Companion, serve
 from stemline.companion.remote import CallTimes
 from stemline.companion.runs import Report
 from stemline.companion.stdio import claim_standard_streams

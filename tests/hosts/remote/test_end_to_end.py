@@ -13,7 +13,7 @@ import pytest
 
 from hosts.remote.running import STEMLINE_HOST, FakeHostRunner
 from stemline.client import JobState, connect
-from stemline.companion.companion import Companion
+from stemline.companion.process import Companion
 from stemline.companion.services import EditServices
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stemline.clips import ClipRange, StemClip, StemTrack
-from stemline.companion.companion import Companion, Hello
+from stemline.companion.process import Companion, Hello
 from stemline.companion.services import EditServices, SeparateParams
 from stemline.companion.wire import from_wire
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written

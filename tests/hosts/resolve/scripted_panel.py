@@ -13,7 +13,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hosts.resolve.desk import STEM, write_copies
-from stemline.companion.companion import Companion
+from stemline.companion.process import Companion
 from stemline.companion.remote import RemoteHost
 from stemline.companion.services import EditServices
 from stemline.companion.stdio import claim_standard_streams

@@ -17,20 +17,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .atomic import atomic_path, atomic_write
     from .constants import METADATA_KEY, PROTOCOLS
-    from .finding import Installation, NotInstalled, find_installation
     from .jsonrpc import Call, ConnectionClosed, HostError, RemoteError
     from .peers import Deferred, HostPeer
-    from .process import CompanionProcess, clean_environment
+    from .process import CompanionProcess, Installation, NotInstalled, clean_environment, find_installation
     from .stem_names import RESIDUAL, StemNameError, clean_stem_name, stem_name_from_text
     from .timeline import from_exact, to_exact
 
 _MODULES = {
     "atomic": ("atomic_path", "atomic_write"),
     "constants": ("METADATA_KEY", "PROTOCOLS"),
-    "finding": ("Installation", "NotInstalled", "find_installation"),
     "jsonrpc": ("Call", "ConnectionClosed", "HostError", "RemoteError"),
     "peers": ("Deferred", "HostPeer"),
-    "process": ("CompanionProcess", "clean_environment"),
+    "process": ("CompanionProcess", "Installation", "NotInstalled", "clean_environment", "find_installation"),
     "stem_names": ("RESIDUAL", "StemNameError", "clean_stem_name", "stem_name_from_text"),
     "timeline": ("from_exact", "to_exact"),
 }

@@ -22,7 +22,7 @@ from stemline_bridge import (
     find_installation,
 )
 from stemline_bridge.constants import PROTOCOLS
-from stemline_bridge.finding import home_dir
+from stemline_bridge.process import home_dir
 
 from .api import Api
 from .host import ResolveHost, Settings

@@ -32,7 +32,7 @@ from stemline_bridge import (
     NotInstalled,
     RemoteError,
     find_installation,
-    finding,
+    process,
 )
 from stemline_bridge.jsonrpc import Limits
 from stemline_bridge.peers import Method
@@ -427,4 +427,4 @@ def test_the_bridge_looks_for_the_installation_where_stemline_records_it(
 ) -> None:
     if not named:
         monkeypatch.delenv("STEMLINE_HOME", raising=False)
-    assert finding.home_dir() == paths.home_dir()
+    assert process.home_dir() == paths.home_dir()

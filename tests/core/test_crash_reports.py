@@ -10,7 +10,7 @@ import pytest
 
 from stemline.paths import cache_dir
 from stemline_app.cli import main, models
-from stemline_app.doctor import packages
+from stemline_app.doctor import environment
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_check_that_times_out_is_reported_without_its_command(monkeypatch: pyt
     def late() -> None:
         raise subprocess.TimeoutExpired(["python", "-c", "a long program"], 120)
 
-    monkeypatch.setattr(packages, "_probe", late)
-    (check,) = packages._server_packages()
+    monkeypatch.setattr(environment, "_probe", late)
+    (check,) = environment._server_packages()
     assert check.message == "did not load within 120 s"
     assert "long program" not in check.message + check.advice

@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve the host until it is gone, then return 0. Claims the standard streams before any import that may print."""
     import sys
 
-    from stemline.companion.stdio import claim_standard_streams
+    from stemline.companion.process import claim_standard_streams
     from stemline.errors import UsageError
 
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty():

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     import importlib
     import sys
 
-    from stemline.companion.stdio import claim_standard_streams
+    from stemline.companion.process import claim_standard_streams
     from stemline.errors import UsageError
     from stemline.extras import install_command
 

@@ -9,8 +9,7 @@ from stemline.companion.wire import to_wire
 from stemline.errors import HostError
 from stemline.hosts.description import Check, HostDescription, Status
 from stemline.hosts.registry import host_list, load
-from stemline_app.doctor.environment import package_checks
-from stemline_app.doctor.places import place_checks
+from stemline_app.doctor.environment import package_checks, place_checks
 from stemline_app.doctor.server import server_checks
 
 __all__ = ["Check", "Status", "all_checks", "host_checks", "report"]

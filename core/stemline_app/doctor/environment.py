@@ -1,4 +1,4 @@
-"""Checks of Python and the packages, and of what they can do here.
+"""Checks of Python, the packages and the folders that Stemline writes to.
 
 The server's packages are tried in a process of their own: the core never imports torch, and a library that crashes when
 it is loaded must not end the doctor.
@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 
+from stemline import paths
 from stemline._version import __version__
 from stemline.extras import install_command
 from stemline.hosts.description import Check, Status
@@ -32,6 +35,9 @@ _CORE = {
 }
 _DECODERS = ("aac", "ac3", "eac3", "mp3float", "opus", "vorbis", "flac", "alac", "pcm_s16le", "pcm_s24le", "pcm_f32le")
 _INSTALL_CORE = "Run `pip install --force-reinstall stemline`."
+_GB = 1_000_000_000
+_LITTLE_BYTES = 5 * _GB
+_TOO_LITTLE_BYTES = _GB // 2
 _PROBE_TIMEOUT_S = 120
 _PROBE = """
 import importlib, importlib.metadata, json
@@ -143,3 +149,37 @@ def _probe() -> dict[str, dict[str, str]]:
         raise ValueError(said[0])
     found: dict[str, dict[str, str]] = json.loads(lines[-1])
     return found
+
+
+def place_checks() -> Iterator[Check]:
+    """Check the cache, temporary and models folders."""
+    yield _writable("cache folder", paths.cache_dir(), "Set STEMLINE_CACHE to a folder on a disk with room.")
+    yield _writable("temporary folder", Path(tempfile.gettempdir()), "Set TMPDIR to a folder on a disk with room.")
+    yield _models()
+
+
+def _writable(name: str, folder: Path, advice: str) -> Check:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not there.is_dir():
+        return Check(name, Status.FAIL, f"{there} is not a folder", advice)
+    try:
+        with tempfile.TemporaryFile(dir=there if os.access(there, os.W_OK) else folder):
+            free = shutil.disk_usage(there).free
+    except OSError as error:
+        return Check(name, Status.FAIL, f"{folder} cannot be written ({error.strerror})", advice)
+    found = f"{folder}, {free / _GB:.1f} GB free"
+    if free < _TOO_LITTLE_BYTES:
+        return Check(name, Status.FAIL, found, advice)
+    return Check(name, Status.WARN, found, advice) if free < _LITTLE_BYTES else Check(name, Status.OK, found)
+
+
+def _models() -> Check:
+    folder = paths.models_dir()
+    try:
+        held = sorted(entry.name for entry in folder.iterdir())
+    except FileNotFoundError:
+        held = []
+    except OSError as error:
+        message = f"{folder} cannot be read ({error.strerror})"
+        return Check("models folder", Status.WARN, message, "Set STEMLINE_MODELS to a folder that can.")
+    return Check("models folder", Status.OK, f"{folder}: {', '.join(held) or 'nothing there, none is needed'}")

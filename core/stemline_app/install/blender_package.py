@@ -11,8 +11,7 @@ from pathlib import Path
 
 from stemline._version import __version__
 from stemline.errors import Code, OutputError
-from stemline_app.install.files import bridge_folder
-from stemline_app.install.fresh_folder import fresh_folder
+from stemline_app.install.files import bridge_folder, fresh_folder
 
 EXTENSION_ID = "stemline"
 _LEFT_OUT = {"link.py"}  # the source tree has it instead of the folder `link`

@@ -1,10 +1,13 @@
-"""`installation.json`: how hosts start this Stemline (read by `bridges/stemline_bridge/finding.py`)."""
+"""Installed files: the record of this Stemline that hosts read, and folders that are replaced as a whole."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from stemline import paths
@@ -33,3 +36,24 @@ def bridge_folder(package: str) -> Path:
         message = f"This Stemline comes without {package}."
         raise OutputError(message, code=Code.OUTPUT_UNWRITABLE, advice="Reinstall stemline.")
     return Path(spec.submodule_search_locations[0])
+
+
+@contextmanager
+def fresh_folder(target: Path) -> Iterator[Path]:
+    """Give the block an empty folder, which replaces `target` at the end of the block. Raises OSError.
+
+    The old folder stays complete until the new one is: Windows refuses to move a folder while a file in it is in use.
+    """
+    fresh, old = (target.with_name(f".{target.name}.{kind}") for kind in ("part", "old"))
+    for left in (fresh, old):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        fresh.mkdir(parents=True)
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -17,8 +17,7 @@ from stemline import paths
 from stemline.errors import OutputError
 from stemline.extras import install_command, why_no_panel
 from stemline.hosts.description import Installed
-from stemline_app.install.files import bridge_folder, record_installation
-from stemline_app.install.fresh_folder import fresh_folder
+from stemline_app.install.files import bridge_folder, fresh_folder, record_installation
 from stemline_bridge import atomic_write
 
 SCRIPT_NAME = "Stemline.py"

@@ -26,7 +26,7 @@ from stemline.hosts.description import Status
 from stemline_app.cli import cache, doctor, jobs, models, serve, stop
 from stemline_app.cli.cache import parse_size
 from stemline_app.cli.output import size_text, visible
-from stemline_app.doctor.places import place_checks
+from stemline_app.doctor.environment import place_checks
 from stemline_app.doctor.server import server_checks
 
 Command = Callable[..., tuple[int, str]]

@@ -14,10 +14,9 @@ from typing import Any
 
 from stemline.clips import ClipRange, SampleRange, StemClip, StemTrack
 from stemline.companion.jsonrpc import Params
-from stemline.companion.process import Companion, serve
+from stemline.companion.process import Companion, claim_standard_streams, serve
 from stemline.companion.remote import CallTimes
 from stemline.companion.runs import Report
-from stemline.companion.stdio import claim_standard_streams
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Cancelled
 from stemline.hosts.base import Host, Selection, WriteOptions

@@ -13,10 +13,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hosts.resolve.desk import STEM, write_copies
-from stemline.companion.process import Companion
+from stemline.companion.process import Companion, claim_standard_streams
 from stemline.companion.remote import RemoteHost
 from stemline.companion.services import EditServices
-from stemline.companion.stdio import claim_standard_streams
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import HostError, StemlineError
 from stemline.hosts.base import Host, RangeToRender, Selection, WriteOptions

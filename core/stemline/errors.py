@@ -130,12 +130,14 @@ class StemlineError(Exception):
     default_code = Code.INTERNAL
 
     def __init__(self, message: str, *, code: Code | None = None, advice: str = "") -> None:
+        """Make an error with one sentence, and with the default code of its class if none is given."""
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.advice = advice
 
     def __str__(self) -> str:
+        """Return message and advice in one line."""
         return f"{self.message} {self.advice}".rstrip()
 
     def to_json(self) -> dict[str, str]:
@@ -273,4 +275,5 @@ class Cancelled(StemlineError):
     default_code = Code.CANCELLED
 
     def __init__(self, message: str = "Stopped.") -> None:
+        """Make the error of a stopped run."""
         super().__init__(message)

@@ -59,6 +59,7 @@ class TimelinePrompt:
     mask: str = ""
 
     def __post_init__(self) -> None:
+        """Clean the text and check the spans. Raises UsageError."""
         object.__setattr__(self, "text", clean_text(self.text) if self.text.strip() else "")
         if any(span.duration <= 0 for span in (*self.plus, *self.minus)):
             raise UsageError("A span must end after it starts.")
@@ -77,6 +78,7 @@ class StemRequest:
     prompt: TimelinePrompt
 
     def __post_init__(self) -> None:
+        """Clean the name and check that the prompt is not empty. Raises UsageError."""
         object.__setattr__(self, "name", clean_name(self.name))
         if self.prompt.is_empty:
             raise UsageError(

@@ -98,6 +98,7 @@ class Client:
     """
 
     def __init__(self, link: Link, info: ServerInfo) -> None:
+        """Use a connection that is open; `connect` opens one."""
         self._link = link
         self._shares_disk = info.shares_disk
 
@@ -106,6 +107,7 @@ class Client:
         self._link.close()
 
     def __enter__(self) -> Client:
+        """Return the client."""
         return self
 
     def __exit__(
@@ -114,6 +116,7 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Close the connection."""
         self.close()
 
     @property

@@ -14,8 +14,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from stemline.client.disk_nonce import disk_nonce
-from stemline.client.link import Link
+from stemline.client.link import Link, disk_nonce
 from stemline.client.values import Media, Progress, media_of
 from stemline.errors import Code, OutputError, SeparationError
 from stemline.media import SAMPLE_BYTES, PcmFile, read_pcm
@@ -29,6 +28,7 @@ class MediaReader:
     """Random access to the sound of a media. A context manager. Nothing stays in memory."""
 
     def __init__(self, media: Media, file: PcmFile) -> None:
+        """Read from an open file of the media's samples, and close it at the end."""
         self.media = media
         self._file = file
 
@@ -70,6 +70,7 @@ class MediaReader:
         self._file.close()
 
     def __enter__(self) -> MediaReader:
+        """Return the reader."""
         return self
 
     def __exit__(
@@ -78,6 +79,7 @@ class MediaReader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Close the file."""
         self.close()
 
 

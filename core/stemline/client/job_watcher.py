@@ -49,6 +49,7 @@ class JobWatch:
     """
 
     def __init__(self, link: Link, batch_id: str = "", names: Sequence[str] = ()) -> None:
+        """Watch the jobs of a batch, or those of the given names."""
         self._link = link
         self._batch_id = batch_id
         self._pending: dict[str, Job | None] = dict.fromkeys(names)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import grpc
@@ -16,6 +17,7 @@ from stemline.client.address import Endpoint
 from stemline.client.managed_server import START_TIMEOUT_S, ensure_private
 from stemline.client.status import details_of, error_of, status_of
 from stemline.errors import Code, NoServerError
+from stemline.shared_disk import read_nonce
 from stemline.v1 import media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
 
 _Request = TypeVar("_Request")
@@ -27,6 +29,7 @@ _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 2.0
 _LONGEST_ASKED_WAIT_S = 10.0
 CALL_TIMEOUT_S = 60.0
+_SERVERS_REMEMBERED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Link:
     """Calls to the server at `endpoint`, or to the private server if it is None. Safe to use from several threads."""
 
     def __init__(self, endpoint: Endpoint | None, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        """Open a channel; start the private server if `endpoint` is None. Raises NoServerError."""
         self._private = endpoint is None
         self._start_timeout_s = start_timeout_s
         self._lock = threading.Lock()
@@ -159,3 +163,19 @@ class Link:
             if endpoint != used.endpoint:
                 self._retired.append(used.channel)  # other threads may still use it
                 self._stubs = Stubs.open(endpoint)
+
+
+def disk_nonce(link: Link) -> bytes:
+    """Return the server's nonce as this machine's disk holds it; empty where the two share no disk.
+
+    A server reached through a tunnel or in a container looks like one of this machine, so the address proves nothing.
+    The server compares the nonce with its own in every call that names a file.
+    """
+    path = _nonce_path(link, link.stubs.endpoint)
+    return read_nonce(path) if path else b""
+
+
+@lru_cache(maxsize=_SERVERS_REMEMBERED)
+def _nonce_path(link: Link, endpoint: object) -> str:
+    request = models_pb2.GetServerInfoRequest()
+    return link.call(lambda stubs: stubs.models.GetServerInfo, request).nonce_path

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline import paths
-from stemline.client.disk_nonce import disk_nonce
-from stemline.client.link import ATTEMPTS, CALL_TIMEOUT_S, Link
+from stemline.client.link import ATTEMPTS, CALL_TIMEOUT_S, Link, disk_nonce
 from stemline.client.status import details_of
 from stemline.client.values import Media, Progress, media_of
 from stemline.clips import MediaSource, SampleRange

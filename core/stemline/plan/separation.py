@@ -42,6 +42,7 @@ class PlanSettings:
     head_handle: bool = True
 
     def __post_init__(self) -> None:
+        """Check the values. Raises UsageError."""
         for name, seconds in (("handle", self.handle), ("context", self.context)):
             if not 0 <= seconds <= MAX_HANDLE_S:
                 raise UsageError(f"{name} must be 0 to {MAX_HANDLE_S} seconds, not {float(seconds):g}.")

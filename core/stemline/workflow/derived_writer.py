@@ -65,6 +65,7 @@ class Derivation:
     """
 
     def __init__(self, prepared: Prepared, settings: RunSettings, namer: Namer, hooks: Hooks) -> None:
+        """Prepare to write the derived sounds of a run."""
         self._prepared = prepared
         self._settings = settings
         self._namer = namer

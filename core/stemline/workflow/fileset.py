@@ -242,6 +242,7 @@ class WaveformMeter:
     """Measures the waveform of a file: the largest sample of each column, in thousandths of full scale."""
 
     def __init__(self, length: int) -> None:
+        """Prepare for a file of `length` samples."""
         self._columns = np.zeros(min(WAVEFORM_COLUMNS, max(1, length)), np.float32)
         self._length = max(1, length)
         self._at = 0

@@ -29,6 +29,7 @@ class EditNamer:
     """Names `DIR/stems/<stem>_<source>_<tcin>_<hash8>`: unique in the edit, and different for every prompt."""
 
     def __init__(self, folder: Path) -> None:
+        """Name files in the folder `stems` of `folder`."""
         self.folder = folder / "stems"
 
     def __call__(self, segment: StemSegment, facts: MediaFacts, stem: str, fingerprint: str) -> Path:
@@ -40,6 +41,7 @@ class FileNamer:
     """Names `DIR/<media base name>[.<in>-<out>].<stem>`. Media with the same name get a short hash of their paths."""
 
     def __init__(self, folder: Path, media: Sequence[str], ranges: Mapping[str, tuple[Fraction, Fraction]]) -> None:
+        """Name files of `media` in `folder`; `ranges` holds the start and end of those separated in part."""
         self._folder = folder
         self._ranges = ranges
         bases = [plain_part(PurePath(path).stem).casefold() for path in media]
@@ -74,6 +76,7 @@ class OutputLedger:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Use the ledger of an output folder."""
         self._path = folder / _LEDGER
         self._folder = folder
         self._reserved: dict[Path, IO[bytes]] = {}
@@ -118,6 +121,7 @@ class OutputLedger:
         return True
 
     def __enter__(self) -> Self:
+        """Return the ledger."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -28,6 +28,7 @@ class Hooks:
         cancelled: Callable[[], bool],
         on_files: Callable[[StemSegment, Mapping[str, Path]], None] = lambda segment, files: None,
     ) -> None:
+        """Store the callbacks."""
         self.on_progress = on_progress
         self.on_files = on_files
         self.client: Client | None = None
@@ -51,6 +52,7 @@ class Meter:
     """
 
     def __init__(self, prepared: Prepared, on_progress: Callable[[Progress], None]) -> None:
+        """Prepare for a planned run; `on_progress` is called whenever it moves."""
         self._tell = on_progress
         self._prepared = prepared
         self._lock = threading.Lock()

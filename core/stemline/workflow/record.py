@@ -293,6 +293,7 @@ class JsonReader:
     """Reads the values of a JSON object one by one. `rest` holds the values that have not been read."""
 
     def __init__(self, value: object) -> None:
+        """Read from a JSON value. Raises RecordError if it is not an object."""
         if not isinstance(value, Mapping):
             raise RecordError("A record is an object.")
         self.rest: Json = dict(value)

@@ -28,6 +28,7 @@ class Target:
     """Reads a stem in samples of its media. Outside the extent it is silent."""
 
     def __init__(self, reader: MediaReader, extent: SampleRange) -> None:
+        """Read from an open stem of an extent."""
         self._reader = reader
         self._extent = extent
 

@@ -55,6 +55,7 @@ class Separation:
         namer: Namer,
         hooks: Hooks,
     ) -> None:
+        """Prepare a run and choose its model. Raises UsageError for a model that cannot run."""
         self._client = client
         self._prepared = prepared
         self._settings = settings

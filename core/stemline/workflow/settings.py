@@ -43,6 +43,7 @@ class Replace:
     gain_db: float = 0.0
 
     def __post_init__(self) -> None:
+        """Check the values. Raises UsageError."""
         check_gain(self.gain_db, "the gain of a fill")
 
     @property
@@ -98,6 +99,7 @@ class Settings:
     replace: Mapping[str, Replace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Check the values. Raises UsageError."""
         check_choice("quality", self.quality, QUALITIES)
         check_choice("channels", self.channels, CHANNELS)
         check_choice("sample_format", self.sample_format, (None, *FORMATS))
@@ -126,6 +128,7 @@ class RunSettings(Settings):
     audition_s: int = 0
 
     def __post_init__(self) -> None:
+        """Check the values. Raises UsageError."""
         Settings.__post_init__(self)
         check_choice("play", self.play, PLAYS)
         if self.audition_s < 0:

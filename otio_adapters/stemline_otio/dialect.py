@@ -17,10 +17,7 @@ from stemline_otio.exact_time import (
     Ticks,
     frame_ticks,
     known_span,
-    known_start,
     rational_range,
-    rational_time,
-    ticks_of,
 )
 from stemline_otio.links import existing_file, is_relative_link, is_windows_path, plain_path
 from stemline_otio.reading import Placed
@@ -52,6 +49,11 @@ class Dialect(StrEnum):
     @property
     def removes_originals(self) -> bool:
         """Return whether the program ignores that a clip is disabled, so that originals must be taken out."""
+        return self in (Dialect.KDENLIVE, Dialect.MLT_7_12)
+
+    @property
+    def ignores_transitions(self) -> bool:
+        """Return whether the program's import ignores transitions and speed changes."""
         return self in (Dialect.KDENLIVE, Dialect.MLT_7_12)
 
     @property
@@ -156,36 +158,3 @@ def shape_stem_track(track: otio.schema.Track, channels: int) -> None:
         "Locked": False,
         "SoloOn": False,
     }
-
-
-def count_from_zero(clip: otio.schema.Clip, placed: Placed | None, dialect: Dialect) -> None:
-    """Make the ranges of an original count as Kdenlive's importer does: from the first frame of the media.
-
-    Kdenlive takes a timecode off that the program `mediainfo` finds, which knows those of QuickTime and MXF files but
-    not the time stamp of a broadcast WAV.
-    """
-    reference = clip.media_reference
-    if reference is None or clip.source_range is None:
-        return
-    start = placed.clock.zero if placed is not None else known_start(reference.available_range)
-    if start is None:
-        return
-    label = placed.clock.label if placed is not None and dialect is Dialect.KDENLIVE else 0
-    rate = clip.source_range.duration.rate
-    for item in (clip, *clip.markers):
-        _shift(item, label - start)
-    available = known_span(reference.available_range)
-    length = available.duration if available is not None else placed.media_length if placed is not None else None
-    frame = frame_ticks(rate)
-    reference.available_range = (
-        rational_range(Span(label, label + length // frame * frame), rate) if length is not None else None
-    )
-
-
-def _shift(item: otio.schema.Clip | otio.schema.Marker, ticks: Ticks) -> None:
-    """Move the range of a clip or of a marker on it; a time that cannot be read stays."""
-    name = "source_range" if isinstance(item, otio.schema.Clip) else "marked_range"
-    span = getattr(item, name)
-    if known_span(span) is not None:
-        begin = rational_time(ticks_of(span.start_time) + ticks, span.start_time.rate)
-        setattr(item, name, otio.opentime.TimeRange(begin, span.duration))

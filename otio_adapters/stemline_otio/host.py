@@ -17,7 +17,6 @@ from stemline.errors import Code, EditError, HostError, OutputError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline_otio.dialect import (
     Dialect,
-    count_from_zero,
     relink_originals,
     shape_for_resolve,
     shape_original_for_resolve,
@@ -26,6 +25,7 @@ from stemline_otio.document import refuse_endless_nesting, save_timeline
 from stemline_otio.exact_time import is_rate, ticks_of, to_seconds
 from stemline_otio.format_metadata import is_drop_frame
 from stemline_otio.formats import ReadOptions, read_edit
+from stemline_otio.kdenlive import playable_tracks, shape_for_kdenlive, tracks_left_out
 from stemline_otio.links import LinkRules, MediaFinder
 from stemline_otio.messages import several
 from stemline_otio.reading import STEMLINE, Placed, Reading, read_timeline_clips, source_tracks
@@ -119,10 +119,12 @@ class OtioEdit:
             source_tracks=sources,
             checkerboard=self._target.checkerboard,
         )
-        built = builder.tracks(tracks)
+        built = builder.tracks(playable_tracks(tracks, self._target.dialect))
         notes = list(builder.notes) + _disable(result, placed, options.disable_clips)
         if self._target.dialect.counts_from_zero:
-            notes += shape_for_kdenlive(result, placed, options.disable_clips, self._target.dialect)
+            originals = {known.use.path: (_at(result, known.use.path), known) for known in placed.values()}
+            notes += shape_for_kdenlive(result, tuple(originals.values()), self._target.dialect)
+            notes += tracks_left_out(tracks, self._target.dialect)
         relink_originals(result, self._links.folder.absolute(), folder, self._target.dialect)
         _insert(result, built)
         about = {"report": self._target.report} if self._target.report else {}
@@ -141,7 +143,8 @@ class OtioEdit:
         return Written(names[-len(built) :] if built else (), str(self._target.path), tuple(notes))
 
     def _read(self, selection: Selection) -> Reading:
-        reading = read_timeline_clips(self._timeline, selection, self._sounds)
+        transitions = not self._target.dialect.ignores_transitions
+        reading = read_timeline_clips(self._timeline, selection, self._sounds, transitions=transitions)
         self._placed = reading.placed
         return reading
 
@@ -211,38 +214,6 @@ def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_
         else:
             clip.enabled = False
     return [f"{several(pictures)}: left enabled for the picture, mute the sound by hand."] if pictures else []
-
-
-def shape_for_kdenlive(
-    timeline: otio.schema.Timeline, placed: Mapping[str, Placed], separated: Sequence[str], dialect: Dialect
-) -> list[str]:
-    """Count the media of all clips from zero and take the separated originals out; return notes."""
-    by_path = {known.use.path: known for known in placed.values()}
-    clips = {path: _at(timeline, path) for path in by_path}
-    for path, clip in clips.items():
-        count_from_zero(clip, by_path[path], dialect)
-    known = {id(clip) for clip in clips.values()}
-    for clip in timeline.find_clips():
-        if id(clip) not in known:
-            count_from_zero(clip, None, dialect)
-    removed = [clip.name for clip_id in separated if (clip := _take_out(clips[placed[clip_id].use.path])) is not None]
-    if not removed:
-        return []
-    return [
-        f"{several(removed)}: taken out of the result, because the program imports disabled clips as enabled. The "
-        "originals are in the edit itself."
-    ]
-
-
-def _take_out(clip: otio.schema.Clip) -> otio.schema.Clip | None:
-    """Put a gap in the place of a disabled clip. Returns the clip, None where it stays for its picture."""
-    track = clip.parent()
-    if clip.enabled or not isinstance(track, otio.schema.Track):
-        return None
-    index = track.index(clip)
-    duration = clip.trimmed_range().duration
-    track[index] = otio.schema.Gap(source_range=otio.opentime.TimeRange(duration - duration, duration))
-    return clip
 
 
 def _at(timeline: otio.schema.Timeline, path: Sequence[int]) -> otio.schema.Clip:

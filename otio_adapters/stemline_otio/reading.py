@@ -75,8 +75,10 @@ def source_tracks(timeline: otio.schema.Timeline) -> list[SourceTrack]:
     return found
 
 
-def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, sounds: SoundFinder) -> Reading:
-    """Return the clips of the selected tracks.
+def read_timeline_clips(
+    timeline: otio.schema.Timeline, selection: Selection, sounds: SoundFinder, *, transitions: bool = True
+) -> Reading:
+    """Return the clips of the selected tracks. Without `transitions` they meet at hard cuts.
 
     Raises:
         UsageError: A track does not exist.
@@ -88,7 +90,7 @@ def read_timeline_clips(timeline: otio.schema.Timeline, selection: Selection, so
     children = timeline.tracks
     if tracks and not _is_audio(children[tracks[0].index]):
         reading.notes.append("The edit has no audio tracks: the sound of its video clips is used.")
-    walk = Walk(timeline, sounds.length_of)
+    walk = Walk(timeline, sounds.length_of, transitions=transitions)
     for use in walk.uses([track.index for track in tracks]):
         _read_use(use, names[use.track], selection, sounds, reading)
     reading.notes += walk.notes

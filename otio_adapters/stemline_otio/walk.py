@@ -99,9 +99,10 @@ class _Slot:
 class Walk:
     """Walks the tracks of a timeline. `length_of` returns the length of a clip that states no range (None: unknown)."""
 
-    def __init__(self, timeline: otio.schema.Timeline, length_of: LengthOf) -> None:
-        """Walk the tracks of `timeline`."""
+    def __init__(self, timeline: otio.schema.Timeline, length_of: LengthOf, *, transitions: bool = True) -> None:
+        """Walk the tracks of `timeline`; without `transitions` clips meet at hard cuts."""
         self._stack = timeline.tracks
+        self._transitions = transitions
         self._length_of = length_of
         self.notes: dict[str, None] = {}
         """What was left out on the way, once each."""
@@ -196,6 +197,12 @@ class Walk:
 
     def _blend(self, item: otio.core.Composable | None, cut: Ticks, *, ends_track: bool = False) -> Blend | None:
         if not isinstance(item, otio.schema.Transition):
+            return None
+        if not self._transitions:
+            name = item.name or "transition"
+            self.notes[f"The {name} is a hard cut in the result: the program that imports it ignores transitions."] = (
+                None
+            )
             return None
         try:
             return Blend(item, cut, ticks_of(item.in_offset), ticks_of(item.out_offset), ends_track)

@@ -9,7 +9,7 @@ from pathlib import Path
 import opentimelineio as otio
 import pytest
 
-from hosts.otio.support import audio_track, clip, frames, gap, is_stem, media, save, separate, span
+from hosts.otio.support import audio_track, clip, cross, frames, gap, is_stem, media, save, separate, span
 from stemline.hosts.base import Selection, WriteOptions
 from stemline.media import media_facts
 from stemline.plan import PlanSettings, plan_separation
@@ -85,6 +85,39 @@ def test_the_separated_originals_sound_no_second_time(tmp_path: Path, dialect: D
     separate(open_edit(tmp_path / "edit.otio", OtioTarget(output, dialect)), output)
     timeline = otio.adapters.read_from_file(str(output))
     assert len(timeline.tracks[1].find_clips()) == 2, "originals that stay enabled stay"
+
+
+@pytest.mark.parametrize("dialect", ZERO_BASED)
+def test_nothing_that_is_disabled_sounds_after_the_import(tmp_path: Path, dialect: Dialect) -> None:
+    """Kdenlive imports disabled clips and tracks as enabled: the user's own, and stems that `--enable` mutes."""
+    media(tmp_path / "m.wav", 20)
+    items = [clip("m.wav", (20 * n, 20), 25, (0, 500), name=f"c{n}") for n in range(3)]
+    items[1].enabled = False
+    off = audio_track("off", [clip("m.wav", (0, 50), 25, (0, 500), name="off")])
+    off.enabled = False
+    path = save(tmp_path / "edit.otio", audio_track("A1", items), off)
+    output = tmp_path / "out" / "edit.stems.otio"
+    host = open_edit(path, OtioTarget(output, dialect))
+    separate(host, output, play="residual")
+    timeline = otio.adapters.read_from_file(str(output))
+    names = {track.name: [c.name for c in track.find_clips()] for track in timeline.tracks}
+    assert names == {"A1": ["c0", "c2"], "off": [], "residual A1": ["c0 residual", "c2 residual"]}
+
+
+@pytest.mark.parametrize("dialect", ZERO_BASED)
+def test_transitions_that_the_import_ignores_are_hard_cuts(tmp_path: Path, dialect: Dialect) -> None:
+    media(tmp_path / "m.wav", 20)
+    items = [clip("m.wav", (20, 50), 25, (0, 500)), cross(5, 5, 25), clip("m.wav", (200, 50), 25, (0, 500))]
+    path = save(tmp_path / "edit.otio", audio_track("A1", items))
+    output = tmp_path / "out" / "edit.stems.otio"
+    host = open_edit(path, OtioTarget(output, dialect))
+    result = separate(host, output, disable=True, head_handle=not dialect.starts_at_clip)
+    assert [(int(c.record_range.start * 25), int(c.record_range.end * 25)) for c in result.read.clips] == [
+        (0, 50), (50, 100)
+    ]  # fmt: skip
+    timeline = otio.adapters.read_from_file(str(output))
+    assert not timeline.find_children(descended_from_type=otio.schema.Transition)
+    assert any("cross is a hard cut" in note for note in result.read.notes)
 
 
 def test_a_timecode_that_kdenlive_takes_off_is_left_in(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def separate(
     selection: Selection = ALL,
     checkerboard: bool = False,
     head_handle: bool = True,
+    play: str = "all",
 ) -> Result:
     """What the product does around the engine, with stems cut by these tests: half of each sample, and the rest."""
     read = host.read_clips(selection)
@@ -148,7 +149,7 @@ def separate(
             own = {"stem": stem, "source": held}
             placed += [PlacedStem(i, stem, str(file), segment.range, own) for i in segment.clip_ids]
     by_id = {c.clip_id: facts[c.source] for c in read.clips}
-    tracks = place_stems(read.clips, placed, by_id, TrackOptions(checkerboard=checkerboard))
+    tracks = place_stems(read.clips, placed, by_id, TrackOptions(play, checkerboard=checkerboard))
     ids = tuple(c.clip_id for c in read.clips) if disable else ()
     return Result(read, host.write_tracks(tracks, WriteOptions(disable_clips=ids)), output)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts the panel: one process with one window."""
+"""The start of the panel: one process with one window."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def build(launch: Launch, sink: AudioSink, user_data: UserData) -> Director:
     """Build the window and everything behind it, and open what was asked for."""
     output = Path(absolute_folder(launch.output)) if launch.output else None
     director = Director(Session(user_data.settings(), server=launch.server, output_now=output), user_data, sink)
-    director.hosts.doctor = launch.doctor
-    director.connection.connect_now()
+    director.host.doctor = launch.doctor
+    director.server.connect_now()
     if launch.streams is not None:
-        director.hosts.attach(*launch.streams)
+        director.host.attach(*launch.streams)
     elif launch.input:
         director.open(Path(launch.input).absolute())
     return director

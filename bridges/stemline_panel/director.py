@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds the controllers and connects them: the user's actions change the session, and the window shows the session."""
+"""The composition of the panel: builds the controllers and connects their signals."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Director(QObject):
         super().__init__()
         self.session, self._user_data = session, user_data
         self.window = MainWindow(user_data.history)
-        self.connection = ServerConnection(session.server)
-        self.hosts = HostController(session.server, user_data.reconnect_file)
-        self.host_status = HostStatus(self.window, self.hosts)
+        self.server = ServerConnection(session.server)
+        self.host = HostController(session.server, user_data.reconnect_file)
+        self.host_status = HostStatus(self.window, self.host)
         self.playback = PlaybackController(sink, matched=session.settings.loudness_matched)
         self.runs = RunController(session, user_data.journal)
         self.marks = MarkController(session, self.window.wave, self.playback)
         self.transport = TransportController(session, self.window, self.playback, self.marks)
-        self.results = ResultController(session, self.window, self.playback, self.hosts, self.runs)
-        services = RequestServices(self.runs, self.connection, self.playback, self.results)
+        self.results = ResultController(session, self.window, self.playback, self.host, self.runs)
+        services = RequestServices(self.runs, self.server, self.playback, self.results)
         self.requests = RequestController(session, self.window, user_data, services)
         self._closed = False
         self._connect_window()
@@ -68,7 +68,7 @@ class Director(QObject):
     def open(self, path: Path) -> None:
         """Open a media file or an edit."""
         self.window.show_progress(self.tr("Opening {file}…").format(file=path.name))
-        self.hosts.open(path)
+        self.host.open(path)
 
     def ask_for_file(self) -> None:
         """Let the user choose a file to open."""
@@ -83,7 +83,7 @@ class Director(QObject):
         self._closed = True
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
-        ended = [part.close() for part in (self.runs, self.playback, self.hosts, self.connection)]
+        ended = [part.close() for part in (self.runs, self.playback, self.host, self.server)]
         return all(ended)
 
     # -- showing -------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class Director(QObject):
         window.prompt.prompt.show_text(session.stems.current.text)
         window.prompt.stems.show_stems(session.stems, session.clip.record_range if session.clip else None)
         window.wave.show_marks(session.stems.current.marks)
-        self.connection.set_model(session.settings.model)
+        self.server.set_model(session.settings.model)
         self._refresh_runs()
 
     def step_clip(self, by: int) -> None:
@@ -108,18 +108,18 @@ class Director(QObject):
     def render(self) -> None:
         """Have the host render the shown clip, so that its effects are heard and separated too."""
         clip = self.session.clip
-        if clip is not None and self.hosts.document is not None:
+        if clip is not None and self.host.document is not None:
             self.window.show_progress(self.tr("Rendering the clip in the host…"))
-            self.hosts.render(clip, self.session.output_dir / "renders")
+            self.host.render(clip, self.session.output_dir / "renders")
 
     def show_help(self) -> None:
         """Show the keyboard shortcuts."""
         ShortcutDialog(self.window).exec_()
 
     def _refresh_runs(self) -> None:
-        self.session.lost, self.session.busy = self.hosts.lost, self.hosts.busy
+        self.session.lost, self.session.busy = self.host.lost, self.host.busy
         self.window.prompt.show_primary(self.session.primary_action())
-        self.actions["render"].setEnabled(self.hosts.connected and self.session.host.renders_ranges)
+        self.actions["render"].setEnabled(self.host.connected and self.session.host.renders_ranges)
         self.window.queue.show_items(self.session.queue)
         self.results.refresh()
 
@@ -185,7 +185,7 @@ class Director(QObject):
 
     def _host_gone(self) -> None:
         """Close a panel without any work of the user, else keep it open. An open file stays in any case."""
-        if not self.hosts.lost:
+        if not self.host.lost:
             self.host_status.hide()
             self.window.show_status(self.tr("The host program has quit. The open file stays open."))
         elif not len(self.session.queue) and not self.session.stems.has_request:
@@ -197,8 +197,8 @@ class Director(QObject):
         self._refresh_runs()
 
     def _fix_host(self) -> None:
-        if self.hosts.connected:
-            self.hosts.read()
+        if self.host.connected:
+            self.host.read()
         elif self.session.clip is not None:
             self.host_status.hide()
             self.open(Path(self.session.clip.source.path))
@@ -222,7 +222,7 @@ class Director(QObject):
 
     def _run_failed(self, item: QueueItem) -> None:
         if isinstance(item.error, NoServerError):
-            self.connection.lost(item.error)
+            self.server.lost(item.error)
         if item.error is not None:
             self.window.show_banner(str(item.error))
 
@@ -240,7 +240,7 @@ class Director(QObject):
         own: Handlers = {
             "previous_clip": lambda: self.step_clip(-1),
             "next_clip": lambda: self.step_clip(1),
-            "reload": self.hosts.read,
+            "reload": self.host.read,
             "render": self.render,
             "open": self.ask_for_file,
             "help": self.show_help,
@@ -255,18 +255,18 @@ class Director(QObject):
         self.window.wave.menu_wanted.connect(self._show_mark_menu)
 
     def _connect_documents(self) -> None:
-        hosts, clip_bar = self.hosts, self.window.clip_bar
-        hosts.opened.connect(self._opened_document)
-        hosts.failed.connect(self._document_failed)
-        hosts.gone.connect(self._host_gone)
-        hosts.slow.connect(self.host_status.show_slow)
-        hosts.rendered.connect(self._rendered)
-        hosts.busy_changed.connect(self._refresh_runs)
+        host, clip_bar = self.host, self.window.clip_bar
+        host.opened.connect(self._opened_document)
+        host.failed.connect(self._document_failed)
+        host.gone.connect(self._host_gone)
+        host.slow.connect(self.host_status.show_slow)
+        host.rendered.connect(self._rendered)
+        host.busy_changed.connect(self._refresh_runs)
         clip_bar.step.connect(self.step_clip)
-        clip_bar.reload.connect(hosts.read)
+        clip_bar.reload.connect(host.read)
         clip_bar.host.fix_wanted.connect(self._fix_host)
-        self.connection.changed.connect(self._server_changed)
-        clip_bar.server.fix_wanted.connect(self.connection.connect_now)
+        self.server.changed.connect(self._server_changed)
+        clip_bar.server.fix_wanted.connect(self.server.connect_now)
 
     def _connect_playback(self) -> None:
         self.playback.opened.connect(self._opened_clip)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reconnects an open panel to a host that was started again.
+"""Reconnection of an open panel to a host that was started again.
 
 A panel whose host ended listens on the loopback interface and writes its port with a secret to a file that only its
 user can read. The panel process that the host starts next relays its pipe to that port.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the queue, one item after the other, and keeps its journal."""
+"""The controller of the queue, which runs one item after the other and records them in the journal."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays one of several layers of a clip, and switches between them at the same playhead without a gap or a click."""
+"""The player, which switches between the layers of a clip at the same playhead without a gap or a click."""
 
 from __future__ import annotations
 

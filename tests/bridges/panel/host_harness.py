@@ -28,7 +28,7 @@ def attended(
             yield panel, child
         finally:
             if child.poll() is None:
-                panel.director.hosts.close()
+                panel.director.host.close()
             child.wait(60)
 
 

@@ -114,7 +114,7 @@ def test_a_host_that_quits_during_a_run_loses_no_work(runner: FakeHostRunner, op
         assert not panel.window.results.apply.isEnabled()
         panel.click(panel.window.clip_bar.host.fix)
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü.wav"))
-        assert not panel.director.hosts.lost
+        assert not panel.director.host.lost
 
 
 def test_a_restarted_host_reconnects_to_the_open_panel(
@@ -135,7 +135,7 @@ def test_a_restarted_host_reconnects_to_the_open_panel(
             panel.until(panel.window.results.apply.isEnabled)
             panel.click(panel.window.results.apply)
             panel.until(lambda: item.applied)
-            panel.director.hosts.close()
+            panel.director.host.close()
             assert host.wait(60) == 0
     seen = report(runner)
     assert [track[1] for track in seen["tracks"]] == ["speech", "residual"]
@@ -170,7 +170,7 @@ def test_results_of_the_host_are_not_applied_to_an_open_file(runner: FakeHostRun
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         panel.director.results.select(item.number)
         assert not panel.window.results.apply.isEnabled(), "its tracks belong to the host"
-        panel.director.hosts.read()
+        panel.director.host.read()
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü 1"))
         panel.until(panel.window.results.apply.isEnabled)
     assert report(runner)["tracks"] == []
@@ -180,7 +180,7 @@ def test_an_unanswered_write_says_that_the_tracks_may_exist(runner: FakeHostRunn
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
         item = panel.separate("speech")
-        connection = panel.director.hosts._connection
+        connection = panel.director.host._connection
         assert connection is not None
         connection._times = CallTimes(write_s=0.0)
         panel.trigger_primary()
@@ -215,8 +215,8 @@ def test_marks_of_the_host_clip_are_not_used_for_a_file(runner: FakeHostRunner, 
         panel.click(panel.window.transport.plus)
         panel.type("speech")
         assert len(panel.session.stems.current.marks) == 1
-        panel.director.hosts.read()
-        panel.until(lambda: not panel.director.hosts.busy)
+        panel.director.host.read()
+        panel.until(lambda: not panel.director.host.busy)
         assert len(panel.session.stems.current.marks) == 1, "the same document keeps them"
         panel.director.open(runner.media[1])
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
@@ -230,9 +230,9 @@ def test_an_open_file_stays_usable_when_the_host_ends(runner: FakeHostRunner, op
         panel.director.open(runner.media[1])
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("music.wav"))
         child.kill()
-        panel.until(lambda: not panel.director.hosts.connected)
+        panel.until(lambda: not panel.director.host.connected)
         assert panel.window.isVisible()
-        assert not panel.director.hosts.lost
+        assert not panel.director.host.lost
         item = panel.separate("speech")
         panel.trigger_primary()
         panel.until(lambda: item.applied)
@@ -246,7 +246,7 @@ def test_reading_before_hello_is_refused_with_one_sentence(open_panel: OpenPanel
         panel.until(panel.window.banner.isVisible)
         assert "hello" in panel.window.banner.text()
         theirs.shutdown(socket.SHUT_RDWR)
-        panel.until(lambda: not panel.director.hosts.connected)
+        panel.until(lambda: not panel.director.host.connected)
 
 
 def test_skipped_clips_and_warnings_of_the_host_are_shown(runner: FakeHostRunner, open_panel: OpenPanel) -> None:

@@ -73,7 +73,7 @@ def test_a_host_that_cannot_be_read_does_not_replace_the_open_file(
             raise EditError("There is no clip with sound.", code=Code.EDIT_NO_CLIPS)
 
         monkeypatch.setattr(HostDocument, "read", nothing)
-        panel.director.hosts.read()
+        panel.director.host.read()
         panel.until(panel.window.banner.isVisible)
         assert panel.primary_label == "Save the stems"
         panel.trigger_primary()
@@ -88,10 +88,10 @@ def test_a_timed_out_call_can_be_tried_again(
 ) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
-        connection = panel.director.hosts._connection
+        connection = panel.director.host._connection
         assert connection is not None
         connection._times = CallTimes(read_s=0.0)
-        panel.director.hosts.read()
+        panel.director.host.read()
         panel.until(lambda: panel.window.clip_bar.host.health is Health.BAD)
         assert "did not answer read_clips" in panel.window.banner.text()
         connection._times = CallTimes()
@@ -103,7 +103,7 @@ def test_a_timed_out_call_can_be_tried_again(
 def test_the_badge_shows_that_the_host_is_slow(runner: FakeHostRunner, open_panel: OpenPanel) -> None:
     with attended(runner, open_panel) as (panel, _):
         panel.ready()
-        hosts, badge, answered = panel.director.hosts, panel.window.clip_bar.host, threading.Event()
+        hosts, badge, answered = panel.director.host, panel.window.clip_bar.host, threading.Event()
         hosts._slow_timer.setInterval(0)
         hosts._do(hosts.document, lambda: answered.wait(60), lambda _: None)
         panel.until(lambda: badge.status == "still waiting")

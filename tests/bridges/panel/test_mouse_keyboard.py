@@ -312,7 +312,7 @@ def test_an_earlier_run_can_be_reused_and_forgotten(panel: Panel) -> None:
 
 
 def test_settings_are_shown_and_chosen(panel: Panel) -> None:
-    dialog = SettingsDialog(PanelSettings(), panel.director.connection.models, "/film/stems", panel.window)
+    dialog = SettingsDialog(PanelSettings(), panel.director.server.models, "/film/stems", panel.window)
     model = dialog.findChildren(QComboBox)[0]
     known = [model.itemData(row) for row in range(model.count())]
     assert {"", "embedded"} <= set(known)

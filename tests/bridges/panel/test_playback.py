@@ -154,9 +154,9 @@ def test_an_audition_plays_by_itself_only_once(open_panel: OpenPanel, tmp_path: 
     panel.until(panel.plays)
     panel.key(Qt.Key_Space)
     assert not panel.plays()
-    panel.director.hosts.read()
+    panel.director.host.read()
     with panel.bot.waitSignal(panel.playback.compared, timeout=60_000):
-        panel.until(lambda: not panel.director.hosts.busy)
+        panel.until(lambda: not panel.director.host.busy)
     assert list(panel.playback.player.layers) == ["mix", "beep", "residual"]
     assert not panel.plays()
 

@@ -49,7 +49,7 @@ def marked(qapp: QApplication) -> Iterator[None]:
 
 
 def texts(window: QWidget) -> Iterator[str]:
-    """The texts that the program shows, without those that the user or the media gave."""
+    """Yield the texts that the program shows, without those that the user or the media gave."""
     for action in window.findChildren(QAction):
         yield action.text()
     for menu in window.findChildren(QMenu):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import film
+from hosts.resolve.harness import film
 from stemline_app.doctor import resolve as checks
 from stemline_app.install import resolve as installing
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hosts.pythons import host_python
-from hosts.resolve.desk import stubs
 from hosts.resolve.fake_resolve.sound import decoded
+from hosts.resolve.harness import stubs
 from stemline import paths
 from stemline_app.install import resolve as installing
 

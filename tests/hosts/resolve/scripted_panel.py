@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hosts.resolve.desk import STEM, write_copies
+from hosts.resolve.harness import STEM, write_copies
 from stemline.companion.process import Companion, claim_standard_streams
 from stemline.companion.remote import RemoteHost
 from stemline.companion.services import EditServices

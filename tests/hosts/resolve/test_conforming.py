@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import Desk
 from hosts.resolve.fake_resolve.item import Item
+from hosts.resolve.harness import Harness
 from stemline.clips import TimeRange
 from stemline.errors import HostError
 from stemline.hosts.base import RangeToRender
@@ -23,13 +23,13 @@ COMPOUND = {"path": "", "kind": "Compound", "inside": 0}
 LENGTH = (Fraction(0), Fraction(20, 25))
 
 
-def items(desk: Desk) -> dict[str, Item]:
-    return {item.name: item for track in desk.fake.timeline.audio for item in track.items}
+def items(harness: Harness) -> dict[str, Item]:
+    return {item.name: item for track in harness.fake.timeline.audio for item in track.items}
 
 
-def move(desk: Desk, frames: Fraction, *names: str) -> None:
+def move(harness: Harness, frames: Fraction, *names: str) -> None:
     for name in names:
-        items(desk)[name].start += frames
+        items(harness)[name].start += frames
 
 
 def slip(item: Item) -> None:
@@ -62,70 +62,70 @@ CHANGES = [slip, slip_by_less_than_a_frame, trim_the_head, trim_the_tail, retime
 
 @pytest.mark.parametrize("frames", [Fraction(7), Fraction(-3), Fraction(15, 4)])
 def test_stems_follow_clips_that_were_moved(folder: Path, cut: Config, frames: Fraction) -> None:
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", "A2", before_writing=lambda: move(desk, frames, "A", "B"))
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", "A2", before_writing=lambda: move(harness, frames, "A", "B"))
     assert written.notes == (MOVED + "A on A1, B on A1.",)
-    new = [track for track, name in enumerate(desk.track_names(), 1) if name.startswith("speech A1")]
-    together = [sum(values) for values in zip(*(desk.sound(track)[0] for track in new), strict=True)]
-    assert together == desk.sound(1)[0]
-    assert desk.sound(len(desk.track_names())) == desk.sound(2)
-    assert not any(desk.enabled()[name] for name in "ABC")
+    new = [track for track, name in enumerate(harness.track_names(), 1) if name.startswith("speech A1")]
+    together = [sum(values) for values in zip(*(harness.sound(track)[0] for track in new), strict=True)]
+    assert together == harness.sound(1)[0]
+    assert harness.sound(len(harness.track_names())) == harness.sound(2)
+    assert not any(harness.enabled()[name] for name in "ABC")
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_clip_that_plays_another_part_by_now_gets_no_stem_and_stays_enabled(
     folder: Path, cut: Config, change: Callable[[Item], None]
 ) -> None:
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", before_writing=lambda: change(items(desk)["A"]))
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", before_writing=lambda: change(items(harness)["A"]))
     assert written.notes == (CHANGED + "A on A1. Read the clips again, then separate them again.",)
-    assert [item.start for item in desk.fake.timeline.audio[2].items] == [90030]
-    assert desk.enabled()["A"]
-    assert not desk.enabled()["B"]
+    assert [item.start for item in harness.fake.timeline.audio[2].items] == [90030]
+    assert harness.enabled()["A"]
+    assert not harness.enabled()["B"]
 
 
 def test_where_every_clip_was_changed_nothing_is_written(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(
         HostError, match=r"retimed since the clips were read: C on A2\. The timeline is as it was"
     ) as told:
-        desk.apply("A2", before_writing=lambda: slip(items(desk)["C"]))
+        harness.apply("A2", before_writing=lambda: slip(items(harness)["C"]))
     assert told.value.advice == "Read the clips again, then separate them again."
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert desk.enabled()["C"]
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert harness.enabled()["C"]
 
 
 def test_a_part_follows_its_clip(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 19}}
-    desk = Desk(folder, cut)
-    written = desk.apply(before_writing=lambda: move(desk, Fraction(7), "A", "B"))
+    harness = Harness(folder, cut)
+    written = harness.apply(before_writing=lambda: move(harness, Fraction(7), "A", "B"))
     assert MOVED + "A on A1." in written.notes
     start, end = 19 * 1920, 27 * 1920
-    assert desk.sound(3)[0][start:end] == desk.sound(1)[0][start:end]
-    assert not any(desk.sound(3)[0][:start] + desk.sound(3)[0][end:])
+    assert harness.sound(3)[0][start:end] == harness.sound(1)[0][start:end]
+    assert not any(harness.sound(3)[0][:start] + harness.sound(3)[0][end:])
 
 
 def test_a_part_that_its_clip_does_not_play_any_more_is_left_out(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 19}}
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
 
     def trim() -> None:
-        item = items(desk)["A"]
+        item = items(harness)["A"]
         for _ in range(2):
             trim_the_head(item)
 
-    written = desk.apply(before_writing=trim)
+    written = harness.apply(before_writing=trim)
     assert any(note.startswith(CHANGED + "A on A1.") for note in written.notes)
-    assert desk.track_names()[2:] == ["speech A2"]
+    assert harness.track_names()[2:] == ["speech A2"]
 
 
 def test_a_head_trimmed_before_the_part_changes_nothing(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 19}}
-    desk = Desk(folder, cut)
-    written = desk.apply(before_writing=lambda: trim_the_head(items(desk)["A"]))
+    harness = Harness(folder, cut)
+    written = harness.apply(before_writing=lambda: trim_the_head(items(harness)["A"]))
     assert not any("since the clips were read" in note for note in written.notes)
     start, end = 12 * 1920, 20 * 1920
-    assert desk.sound(3)[0][start:end] == desk.sound(1)[0][start:end]
+    assert harness.sound(3)[0][start:end] == harness.sound(1)[0][start:end]
 
 
 @pytest.mark.parametrize("version", [[18, 6, 0], [21, 0, 0]])
@@ -133,10 +133,10 @@ def test_what_was_rendered_follows_too(folder: Path, cut: Config, version: list[
     cut["version"] = version
     cut["media"].append(COMPOUND)
     cut["timelines"][0]["audio"][0]["items"][0]["media"] = 3
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", before_writing=lambda: move(desk, Fraction(7), "A", "B"))
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", before_writing=lambda: move(harness, Fraction(7), "A", "B"))
     assert MOVED + "A on A1, B on A1." in written.notes
-    assert sorted(item.start for track in desk.fake.timeline.audio[2:] for item in track.items) == [90017, 90037]
+    assert sorted(item.start for track in harness.fake.timeline.audio[2:] for item in track.items) == [90017, 90037]
 
 
 def test_many_moved_clips_are_counted(folder: Path, cut: Config) -> None:
@@ -146,9 +146,9 @@ def test_many_moved_clips_are_counted(folder: Path, cut: Config) -> None:
         for number in range(10)
     ]
     cut["timelines"][0].update(linked=[], video=[])
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     names = [f"S{number}" for number in range(10)]
-    written = desk.apply("A1", before_writing=lambda: move(desk, Fraction(1), *names))
+    written = harness.apply("A1", before_writing=lambda: move(harness, Fraction(1), *names))
     assert written.notes[0].endswith("S7 on A1 and 2 more.")
 
 
@@ -157,11 +157,13 @@ def test_a_plain_clip_that_was_rendered_by_request_is_not_taken_for_slipped(
     folder: Path, cut: Config, frames: int
 ) -> None:
     """Its stems begin where the rendered file does, which says nothing of the clip's own file."""
-    desk = Desk(folder, cut)
-    read = desk.read("A1")
+    harness = Harness(folder, cut)
+    read = harness.read("A1")
     asked = RangeToRender(read.clips[0].record_range, str(folder / "out"), read.clips[0].clip_id)
-    rendered = replace(read.clips[0], source=desk.host.render_range(asked).clip.source, source_range=TimeRange(*LENGTH))
-    desk.host.read_clips = lambda selection: replace(read, clips=(rendered,))  # type: ignore[method-assign]
-    written = desk.apply("A1", before_writing=lambda: move(desk, Fraction(frames), "A"))
+    rendered = replace(
+        read.clips[0], source=harness.host.render_range(asked).clip.source, source_range=TimeRange(*LENGTH)
+    )
+    harness.host.read_clips = lambda selection: replace(read, clips=(rendered,))  # type: ignore[method-assign]
+    written = harness.apply("A1", before_writing=lambda: move(harness, Fraction(frames), "A"))
     assert written.notes == ((MOVED + "A on A1.",) if frames else ())
-    assert [item.start for item in desk.fake.timeline.audio[2].items] == [90010 + frames]
+    assert [item.start for item in harness.fake.timeline.audio[2].items] == [90010 + frames]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import stubs
 from hosts.resolve.fake_resolve import Fake, build
 from hosts.resolve.fake_resolve.signatures import OBJECTS, signatures_of
+from hosts.resolve.harness import stubs
 
 Config = dict[str, Any]
 

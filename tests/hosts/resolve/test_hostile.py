@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import Desk
+from hosts.resolve.harness import Harness
 from hosts.resolve.running import run_menu_script
 from stemline.errors import Code, HostError
 
@@ -30,65 +30,65 @@ WRITES = [
 def test_resolve_quits_in_the_middle_of_a_write(folder: Path, cut: Config, method: str) -> None:
     """The error says what is there; the next session knows, and takes it away before it writes anew."""
     cut["events"] = [[method, 1, "quit"]]
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(HostError) as failure:
-        desk.apply("A1", "A2")
+        harness.apply("A1", "A2")
     assert "An incomplete result is still there" in failure.value.message
-    desk.fake.referee.has_quit = False  # it is started again, with the project as it was saved or recovered
-    for item in (item for track in desk.fake.timeline.audio for item in track.items):
+    harness.fake.referee.has_quit = False  # it is started again, with the project as it was saved or recovered
+    for item in (item for track in harness.fake.timeline.audio for item in track.items):
         item.enabled = True
-    notes = desk.read("A1", "A2").warnings
-    left = desk.track_names()[2:]
+    notes = harness.read("A1", "A2").warnings
+    left = harness.track_names()[2:]
     assert any("was interrupted" in note for note in notes) == ("AddTrack" in method or bool(left))
-    written = desk.apply("A1", "A2")
+    written = harness.apply("A1", "A2")
     assert any("interrupted write were removed" in note for note in written.notes)
-    assert [name for name in desk.track_names()[2:] if name.startswith("speech")] == ["speech A1", "speech A2"]
-    assert len(desk.track_names()) == 4
-    assert desk.sound(3) == desk.sound(1)
-    assert not any("was interrupted" in note for note in desk.read("A1", "A2", include_disabled=True).notes)
+    assert [name for name in harness.track_names()[2:] if name.startswith("speech")] == ["speech A1", "speech A2"]
+    assert len(harness.track_names()) == 4
+    assert harness.sound(3) == harness.sound(1)
+    assert not any("was interrupted" in note for note in harness.read("A1", "A2", include_disabled=True).notes)
 
 
 @pytest.mark.parametrize("method", WRITES[2:])
 @pytest.mark.slow
 def test_a_call_that_never_returns_leaves_the_timeline_as_it_was(folder: Path, cut: Config, method: str) -> None:
     cut["events"] = [[method, 1, "hang"]]
-    desk = Desk(folder, cut, patience=0.05)
+    harness = Harness(folder, cut, patience=0.05)
     with pytest.raises(HostError, match=r"did not answer .* The timeline is as it was\."):
-        desk.apply("A1", "A2")
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
-    assert desk.fake.timeline.markers == {}
-    desk.apply("A1", "A2")
-    assert desk.sound(3) == desk.sound(1)
+        harness.apply("A1", "A2")
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
+    assert harness.fake.timeline.markers == {}
+    harness.apply("A1", "A2")
+    assert harness.sound(3) == harness.sound(1)
 
 
 def test_the_project_is_closed_before_the_write(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    project = desk.fake.project
+    harness = Harness(folder, cut)
+    project = harness.fake.project
     with pytest.raises(HostError, match="No project is open") as failure:
-        desk.apply("A1", before_writing=lambda: desk.fake.happens("close project"))
+        harness.apply("A1", before_writing=lambda: harness.fake.happens("close project"))
     assert "Open a project" in failure.value.advice
-    desk.fake.project = project
-    desk.apply("A1")
-    assert desk.sound(3) == desk.sound(1)
+    harness.fake.project = project
+    harness.apply("A1")
+    assert harness.sound(3) == harness.sound(1)
 
 
 def test_another_project_is_open_at_the_write(folder: Path, cut: Config) -> None:
-    desk, other = Desk(folder, cut), Desk(folder, cut)
+    harness, other = Harness(folder, cut), Harness(folder, cut)
     with pytest.raises(HostError, match="not in the open project") as failure:
-        desk.apply("A1", before_writing=lambda: setattr(desk.fake, "project", other.fake.project))
+        harness.apply("A1", before_writing=lambda: setattr(harness.fake, "project", other.fake.project))
     assert "the stems are finished" in failure.value.advice
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
 
 
 def test_another_timeline_is_open_at_the_write(folder: Path, cut: Config) -> None:
     cut["timelines"].append({"name": "Other", "label": "24", "rate": "24", "zero": 0, "audio": []})
-    desk = Desk(folder, cut)
-    desk.apply("A1", before_writing=lambda: desk.fake.happens("switch timeline"))
-    assert desk.fake.project is not None
-    assert desk.fake.project.current is desk.fake.project.timelines[1]
-    assert desk.fake.project.timelines[1].audio == []
-    assert desk.sound(3) == desk.sound(1)
+    harness = Harness(folder, cut)
+    harness.apply("A1", before_writing=lambda: harness.fake.happens("switch timeline"))
+    assert harness.fake.project is not None
+    assert harness.fake.project.current is harness.fake.project.timelines[1]
+    assert harness.fake.project.timelines[1].audio == []
+    assert harness.sound(3) == harness.sound(1)
 
 
 def other_timeline(cut: Config, start: str) -> None:
@@ -107,43 +107,43 @@ def test_another_timeline_is_opened_in_the_middle_of_a_write(
     """In the very moment of an append: nothing of ours stays in it."""
     other_timeline(cut, "50")
     cut.update(events=[["MediaPool.AppendToTimeline", count, "switch timeline"]], habits=habit)
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    before = desk.fake.project.timelines[1].facts()
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    before = harness.fake.project.timelines[1].facts()
     with pytest.raises(HostError, match=r"Another timeline was opened .* The timeline is as it was\.") as failure:
-        desk.apply("A1", "A2")
+        harness.apply("A1", "A2")
     assert "open no other timeline" in failure.value.advice
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
-    assert desk.fake.project.timelines[1].facts() == before
-    assert desk.fake.project.current is desk.fake.project.timelines[1]
-    desk.fake.project.current = desk.fake.timeline
-    desk.apply("A1", "A2")
-    assert desk.sound(3) == desk.sound(1)
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
+    assert harness.fake.project.timelines[1].facts() == before
+    assert harness.fake.project.current is harness.fake.project.timelines[1]
+    harness.fake.project.current = harness.fake.timeline
+    harness.apply("A1", "A2")
+    assert harness.sound(3) == harness.sound(1)
 
 
 def test_another_timeline_is_opened_before_an_append(folder: Path, cut: Config) -> None:
     other_timeline(cut, "50")
     cut["events"] = [["Timeline.AddTrack", 2, "switch timeline"]]
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(HostError, match="Another timeline was opened while the stems were written"):
-        desk.apply("A1", "A2")
-    assert desk.fake.referee.counts["MediaPool.AppendToTimeline"] == 2
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
+        harness.apply("A1", "A2")
+    assert harness.fake.referee.counts["MediaPool.AppendToTimeline"] == 2
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
 
 
 def test_a_stem_of_ours_in_a_copy_of_the_timeline_is_not_taken_for_a_stray(folder: Path, cut: Config) -> None:
     other_timeline(cut, "50")
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert desk.fake.project is not None
-    of_copy, stem = desk.fake.project.timelines[1].audio[2], desk.fake.timeline.audio[2].items[0]
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert harness.fake.project is not None
+    of_copy, stem = harness.fake.project.timelines[1].audio[2], harness.fake.timeline.audio[2].items[0]
     of_copy.items.append(stem)
     stem.track = of_copy
-    del desk.fake.timeline.audio[2:]
-    desk.fake.referee.hooks["MediaPool.AppendToTimeline", 3] = lambda: desk.fake.happens("switch timeline")
+    del harness.fake.timeline.audio[2:]
+    harness.fake.referee.hooks["MediaPool.AppendToTimeline", 3] = lambda: harness.fake.happens("switch timeline")
     with pytest.raises(HostError, match=r"while the stems were written\. The timeline is as it was"):
-        desk.apply("A1", include_disabled=True)
+        harness.apply("A1", include_disabled=True)
     assert of_copy.items[1:] == [stem]
 
 
@@ -151,41 +151,41 @@ def test_a_stray_that_cannot_be_deleted_is_named(folder: Path, cut: Config) -> N
     other_timeline(cut, "50")
     cut.update(events=[["MediaPool.AppendToTimeline", 1, "switch timeline"]], deaf={"Timeline.DeleteClips": 1})
     with pytest.raises(HostError, match=r"speech_.+\.wav is in it now, on A3; delete it by hand\."):
-        Desk(folder, cut).apply("A1")
+        Harness(folder, cut).apply("A1")
 
 
 def test_the_source_track_is_deleted_before_the_write(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    before = desk.sound(1)
-    written = desk.apply("A1", before_writing=lambda: desk.fake.happens("delete first track"))
+    harness = Harness(folder, cut)
+    before = harness.sound(1)
+    written = harness.apply("A1", before_writing=lambda: harness.fake.happens("delete first track"))
     assert "A separated clip is no longer on the timeline." in written.notes
-    assert desk.track_names() == ["Audio 2", "speech A1"]
-    assert desk.sound(2) == before
+    assert harness.track_names() == ["Audio 2", "speech A1"]
+    assert harness.sound(2) == before
 
 
 def test_a_dialog_opens_in_the_middle_of_a_write(folder: Path, cut: Config) -> None:
     cut["events"] = [["MediaPool.AppendToTimeline", 2, "dialog"]]
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(HostError, match="A dialog is open in DaVinci Resolve") as failure:
-        desk.apply("A1", "A2")
+        harness.apply("A1", "A2")
     assert "tracks: speech A1" in failure.value.message
     assert failure.value.code is Code.HOST_BUSY
-    desk.fake.referee.dialog_is_open = False
-    desk.apply("A1", "A2")
-    assert desk.track_names()[2:] == ["speech A1", "speech A2"]
+    harness.fake.referee.dialog_is_open = False
+    harness.apply("A1", "A2")
+    assert harness.track_names()[2:] == ["speech A1", "speech A2"]
 
 
 def test_a_result_nobody_knows_cannot_be_removed(folder: Path, cut: Config) -> None:
     with pytest.raises(HostError, match="no record of this result"):
-        Desk(folder, cut).host.remove_result("20260101-000000-00000000")
+        Harness(folder, cut).host.remove_result("20260101-000000-00000000")
 
 
 def test_a_timeline_of_resolve_that_is_not_there(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    desk.fake.project.current = None
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    harness.fake.project.current = None
     with pytest.raises(HostError, match="No timeline is open"):
-        desk.read()
+        harness.read()
 
 
 @pytest.mark.usefixtures("shared_server")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hosts.pythons import NEWEST, python_command
-from hosts.resolve.desk import stubs
+from hosts.resolve.harness import stubs
 from hosts.resolve.running import HOST_PYTHON, panel_with_steps
 from stemline import extras, paths
 from stemline.errors import OutputError

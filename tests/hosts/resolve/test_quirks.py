@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import Desk, left_of
+from hosts.resolve.harness import Harness, left_of
 from stemline.errors import Code, HostError
 from stemline_resolve import api, document, fitting, placing, removing, sources, writing
 
@@ -34,14 +34,14 @@ class Quirk:
         return f"{self.number}-{self.name}"
 
 
-def comes_in(folder: Path, cut: Config) -> Desk:
+def comes_in(folder: Path, cut: Config) -> Harness:
     """Stems that are copies sound at every sample like the tracks they come from."""
-    desk = Desk(folder, cut)
-    desk.apply("A1", "A2")
-    assert desk.track_names()[2:] == ["speech A1", "speech A2"]
-    assert desk.sound(3) == desk.sound(1)
-    assert desk.sound(4) == desk.sound(2)
-    return desk
+    harness = Harness(folder, cut)
+    harness.apply("A1", "A2")
+    assert harness.track_names()[2:] == ["speech A1", "speech A2"]
+    assert harness.sound(3) == harness.sound(1)
+    assert harness.sound(4) == harness.sound(2)
+    return harness
 
 
 # -- 1, 13, 14, 15: the API itself -------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def comes_in(folder: Path, cut: Config) -> Desk:
 
 def only_dir_is_believed(folder: Path, cut: Config) -> None:
     cut["version"] = [20, 0, 0]  # which has no GetSelectedClips
-    assert len(Desk(folder, cut).read().clips) == 3
+    assert len(Harness(folder, cut).read().clips) == 3
 
 
 def without_dir(patch: Patch) -> None:
@@ -67,12 +67,12 @@ def without_reading_back(patch: Patch) -> None:
 
 def a_dialog_is_told(folder: Path, cut: Config) -> None:
     cut.update(product="DaVinci Resolve", version=[19, 1, 0])
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert not desk.fake.referee.dialog_is_open, "a call that only Studio may make"
-    desk.fake.happens("dialog")
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert not harness.fake.referee.dialog_is_open, "a call that only Studio may make"
+    harness.fake.happens("dialog")
     with pytest.raises(HostError) as refusal:
-        desk.read("A1")
+        harness.read("A1")
     assert "A dialog is open" in refusal.value.message
     assert refusal.value.code is Code.HOST_BUSY
 
@@ -83,14 +83,14 @@ def without_blocked(patch: Patch) -> None:
 
 def a_call_that_never_returns_is_given_up(folder: Path, cut: Config) -> None:
     cut["events"] = [["Timeline.AddTrack", 2, "hang"]]
-    desk = Desk(folder, cut, patience=0.1)
+    harness = Harness(folder, cut, patience=0.1)
     with pytest.raises(HostError) as refusal:
-        desk.apply("A1", "A2")
+        harness.apply("A1", "A2")
     assert "did not answer AddTrack" in refusal.value.message
     assert "The timeline is as it was." in refusal.value.message
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    desk.apply("A1", "A2")
-    assert desk.track_names()[2:] == ["speech A1", "speech A2"]
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    harness.apply("A1", "A2")
+    assert harness.track_names()[2:] == ["speech A1", "speech A2"]
 
 
 def without_reconnecting(patch: Patch) -> None:
@@ -129,10 +129,10 @@ def with_relative_record_frames(patch: Patch) -> None:
 def clips_that_share_a_frame(folder: Path, cut: Config) -> None:
     first, second = cut["timelines"][0]["audio"][0]["items"]
     first["frames"], second["start"], second["frames"] = "41/2", "61/2", "29/2"
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert desk.track_names()[2:] == ["speech A1", "speech A1 (2)"]
-    assert left_of(desk, 3, 4) == desk.sound(1)[0]
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert harness.track_names()[2:] == ["speech A1", "speech A1 (2)"]
+    assert left_of(harness, 3, 4) == harness.sound(1)[0]
 
 
 def without_lanes(patch: Patch) -> None:
@@ -167,8 +167,8 @@ def counting_in_timeline_frames(patch: Patch) -> None:
 
 
 def tracks_of_the_stems_kind(folder: Path, cut: Config) -> None:
-    desk = comes_in(folder, cut)
-    assert [track.kind for track in desk.fake.timeline.audio] == ["mono", "stereo"] * 2
+    harness = comes_in(folder, cut)
+    assert [track.kind for track in harness.fake.timeline.audio] == ["mono", "stereo"] * 2
 
 
 def with_mono_tracks(patch: Patch) -> None:
@@ -186,13 +186,13 @@ def without_unlocking(patch: Patch) -> None:
 
 def what_saving_loses(folder: Path, cut: Config) -> None:
     cut["events"] = [["MediaPool.AppendToTimeline", 2, "append in error"]]
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(HostError) as refusal:
-        desk.apply("A1", "A2")
+        harness.apply("A1", "A2")
     assert "disappeared from track speech A1 after saving" in refusal.value.message
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    desk.apply("A1", "A2")
-    assert desk.sound(3) == desk.sound(1)
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    harness.apply("A1", "A2")
+    assert harness.sound(3) == harness.sound(1)
 
 
 def without_reading_after_saving(patch: Patch) -> None:
@@ -205,13 +205,13 @@ def without_reading_after_saving(patch: Patch) -> None:
 def offsets_in_two_rates(folder: Path, cut: Config) -> None:
     cut["media"][0]["rate"] = "24"
     cut["timelines"][0]["audio"][0]["items"][0]["source"] = "11/24"
-    desk = comes_in(folder, cut)
-    desk.fake.timeline.audio[0].items[0].enabled = True
-    assert desk.read("A1").clips[0].source_range.start == Fraction(11, 24)
+    harness = comes_in(folder, cut)
+    harness.fake.timeline.audio[0].items[0].enabled = True
+    assert harness.read("A1").clips[0].source_range.start == Fraction(11, 24)
     cut["version"] = [18, 6, 0]  # which tells only the offset, in frames of the timeline: it is rendered
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert left_of(desk, 3, 4) == desk.sound(1)[0]
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert left_of(harness, 3, 4) == harness.sound(1)[0]
 
 
 def believing_source_frames(patch: Patch) -> None:
@@ -224,9 +224,9 @@ def believing_source_frames(patch: Patch) -> None:
 def other_speeds_are_rendered(folder: Path, cut: Config) -> None:
     faster, unknown = cut["timelines"][0]["audio"][0]["items"]
     faster["speed"], unknown["speed"] = "2", None
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert desk.sound(3) == desk.sound(1) * 2  # rendered in stereo
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert harness.sound(3) == harness.sound(1) * 2  # rendered in stereo
 
 
 def without_looking_at_speed(patch: Patch) -> None:
@@ -237,7 +237,7 @@ def transitions_are_no_clips(folder: Path, cut: Config) -> None:
     items = cut["timelines"][0]["audio"][0]["items"]
     items.insert(1, {"name": "cross fade", "kind": "transition", "start": "28", "frames": "4"})
     items.append({"name": "title", "kind": "title", "start": "50", "frames": "4"})
-    read = Desk(folder, cut).read("A1")
+    read = Harness(folder, cut).read("A1")
     assert [clip.name for clip in read.clips] == ["A", "B"]
     assert [(skip.clip, str(skip.code)) for skip in read.skipped] == [("title", "CLIP_NOT_MEDIA")]
 
@@ -250,9 +250,9 @@ def taking_transitions_for_clips(patch: Patch) -> None:
 
 
 def two_lists_of_colours(folder: Path, cut: Config) -> None:
-    desk = comes_in(folder, cut)
-    assert {item.colour for track in desk.fake.timeline.audio[2:] for item in track.items} == {"Teal"}
-    assert [marker["color"] for marker in desk.fake.timeline.markers.values()] == ["Mint"]
+    harness = comes_in(folder, cut)
+    assert {item.colour for track in harness.fake.timeline.audio[2:] for item in track.items} == {"Teal"}
+    assert [marker["color"] for marker in harness.fake.timeline.markers.values()] == ["Mint"]
 
 
 def mixing_them_up(patch: Patch) -> None:
@@ -261,11 +261,11 @@ def mixing_them_up(patch: Patch) -> None:
 
 def deleting_on_the_edit_page(folder: Path, cut: Config) -> None:
     cut["page"] = "color"
-    desk = comes_in(folder, cut)
-    result = desk.apply("A1", "A2", include_disabled=True).result
-    assert desk.host.remove_result(result) == ()
-    assert desk.track_names()[2:] == ["speech A1", "speech A2"]
-    assert desk.fake.page == "color"
+    harness = comes_in(folder, cut)
+    result = harness.apply("A1", "A2", include_disabled=True).result
+    assert harness.host.remove_result(result) == ()
+    assert harness.track_names()[2:] == ["speech A1", "speech A2"]
+    assert harness.fake.page == "color"
 
 
 def deleting_anywhere(patch: Patch) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import Desk, left_of, write_media
 from hosts.resolve.fake_resolve.sound import decoded
+from hosts.resolve.harness import Harness, left_of, write_media
 from stemline.clips import MediaSource, TimeRange
 from stemline.errors import Code, HostError
 from stemline.hosts.base import RangeToRender, Selection
@@ -29,11 +29,11 @@ def clip_c(cut: Config) -> Config:
 def test_one_channel_of_a_stereo_file(folder: Path, cut: Config) -> None:
     clip_c(cut)["channels"] = [2]
     cut["timelines"][0]["audio"][1]["kind"] = "mono"
-    desk = Desk(folder, cut)
-    assert desk.read("A2").clips[0].source.channels == (1,)
-    desk.apply("A2")
-    assert desk.sound(3) == desk.sound(2)
-    assert desk.fake.timeline.audio[2].kind == "mono"
+    harness = Harness(folder, cut)
+    assert harness.read("A2").clips[0].source.channels == (1,)
+    harness.apply("A2")
+    assert harness.sound(3) == harness.sound(2)
+    assert harness.fake.timeline.audio[2].kind == "mono"
 
 
 def linked(folder: Path, offset: int) -> Config:
@@ -48,7 +48,7 @@ def linked(folder: Path, offset: int) -> Config:
 
 def test_linked_sound_is_read_from_its_own_file(folder: Path, cut: Config) -> None:
     cut["media"][2]["mapping"] = linked(folder, offset=0)
-    clip = Desk(folder, cut).read("A2").clips[0]
+    clip = Harness(folder, cut).read("A2").clips[0]
     assert Path(clip.source.path).name == "recorder.wav"
     assert clip.source.channels == (1,)
 
@@ -63,10 +63,10 @@ def test_linked_sound_is_read_from_its_own_file(folder: Path, cut: Config) -> No
 )
 def test_sound_that_no_one_range_of_a_file_holds_is_rendered(folder: Path, cut: Config, mapping: Config) -> None:
     cut["media"][2]["mapping"] = {**linked(folder, offset=0), **mapping}
-    desk = Desk(folder, cut)
-    desk.apply("A2")
-    assert desk.sound(3) == desk.sound(2)
-    assert any("was rendered by Resolve" in note for note in desk.read("A2", include_disabled=True).notes)
+    harness = Harness(folder, cut)
+    harness.apply("A2")
+    assert harness.sound(3) == harness.sound(2)
+    assert any("was rendered by Resolve" in note for note in harness.read("A2", include_disabled=True).notes)
 
 
 @pytest.mark.parametrize("channels", [None, [1, 2], [1], [2], [2, 1]])
@@ -74,19 +74,19 @@ def test_an_mxf_of_several_channels_is_rendered(folder: Path, cut: Config, chann
     """Each may be a stream of its own, which Resolve's numbers do not tell."""
     cut["media"][2]["path"] = str((folder / "atmo.wav").rename(folder / "atmo.MXF"))
     clip_c(cut)["channels"] = channels
-    assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+    assert "rendered" in Path(Harness(folder, cut).read("A2").clips[0].source.path).parts
 
 
 def test_an_mxf_of_unknown_channels_is_rendered(folder: Path, cut: Config) -> None:
     cut["media"][2].update(path=str((folder / "atmo.wav").rename(folder / "atmo.mxf")), mapping={"track_mapping": {}})
-    assert "rendered" in Path(Desk(folder, cut).read("A2").clips[0].source.path).parts
+    assert "rendered" in Path(Harness(folder, cut).read("A2").clips[0].source.path).parts
 
 
 def test_an_mxf_of_one_channel_is_read(folder: Path, cut: Config) -> None:
     camera = (folder / "voice ü.wav").rename(folder / "voice.mxf")
     cut["media"][0]["path"] = str(camera)
     cut["timelines"][0].update(video=[], linked=[])
-    assert Desk(folder, cut).read("A1").clips[0].source == MediaSource(str(camera), 0, (0,))
+    assert Harness(folder, cut).read("A1").clips[0].source == MediaSource(str(camera), 0, (0,))
 
 
 def test_a_stereo_clip_of_a_file_whose_first_stream_is_mono_is_skipped_by_name(folder: Path, cut: Config) -> None:
@@ -97,10 +97,10 @@ def test_a_stereo_clip_of_a_file_whose_first_stream_is_mono_is_skipped_by_name(f
         "embedded_audio_channels": 2,
         "track_mapping": {"1": {"channel_idx": [1, 2], "mute": False, "type": "Stereo"}},
     }
-    desk = Desk(folder, cut)
-    assert desk.read("A2").clips[0].source.channels == (0, 1)
+    harness = Harness(folder, cut)
+    assert harness.read("A2").clips[0].source.channels == (0, 1)
     settings = RunSettings(output_dir=folder / "stems", selection=Selection(("A1", "A2")))
-    prepared = prepare(desk.host, [StemRequest("speech", TimelinePrompt("speech"))], settings)
+    prepared = prepare(harness.host, [StemRequest("speech", TimelinePrompt("speech"))], settings)
     assert [clip.name for clip in prepared.clips] == ["A", "B"]
     assert [(skip.clip, skip.code) for skip in prepared.skipped] == [("C", Code.CHANNEL_UNKNOWN)]
 
@@ -115,17 +115,17 @@ def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: 
     compound(cut)
     cut.update(page="fairlight", habits={"project.mark_out_is_exclusive": exclusive})
     cut["timelines"][0]["audio"].append({"kind": "mono", "items": [], "enabled": False})
-    desk = Desk(folder, cut)
-    before = desk.fake.facts()
-    desk.read("A2")
-    assert desk.fake.facts() == before
-    assert desk.fake.project is not None
-    assert desk.fake.project.settings == {"of the user": True}
-    assert list(desk.fake.project.presets) == ["Audio Only"]
-    assert desk.fake.project.jobs == {}
-    desk.apply("A2")
-    assert desk.sound(4) == desk.sound(2)
-    assert not desk.enabled()["C"]
+    harness = Harness(folder, cut)
+    before = harness.fake.facts()
+    harness.read("A2")
+    assert harness.fake.facts() == before
+    assert harness.fake.project is not None
+    assert harness.fake.project.settings == {"of the user": True}
+    assert list(harness.fake.project.presets) == ["Audio Only"]
+    assert harness.fake.project.jobs == {}
+    harness.apply("A2")
+    assert harness.sound(4) == harness.sound(2)
+    assert not harness.enabled()["C"]
 
 
 MARKS_UNKNOWN = "read the in and out marks in this Resolve: rendering may have changed them"
@@ -138,22 +138,22 @@ def test_marks_that_cannot_be_read_are_told_once_to_have_changed(
     cut["version"] = version
     compound(cut)
     cut["timelines"][0]["audio"].append(cut["timelines"][0]["audio"][1])
-    desk = Desk(folder, cut)
-    marks = {kind: dict(one) for kind, one in desk.fake.timeline.marks.items()}
-    read = desk.read("A2", "A3")
+    harness = Harness(folder, cut)
+    marks = {kind: dict(one) for kind, one in harness.fake.timeline.marks.items()}
+    read = harness.read("A2", "A3")
     assert len(read.clips) == 2
     assert sum(MARKS_UNKNOWN in note for note in read.notes) == told
-    assert (desk.fake.timeline.marks != marks) == bool(told)
-    assert not any(MARKS_UNKNOWN in note for note in desk.read("A1").notes)
+    assert (harness.fake.timeline.marks != marks) == bool(told)
+    assert not any(MARKS_UNKNOWN in note for note in harness.read("A1").notes)
 
 
 def test_a_render_that_fails_tells_of_the_marks_too_and_the_others_are_read(folder: Path, cut: Config) -> None:
     cut["version"] = [18, 6, 0]
     compound(cut)
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    del desk.fake.project.presets["Audio Only"]
-    read = desk.read("A1", "A2")
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    del harness.fake.project.presets["Audio Only"]
+    read = harness.read("A1", "A2")
     assert [clip.name for clip in read.clips] == ["A", "B"]
     assert MARKS_UNKNOWN in read.skipped[0].reason
 
@@ -161,57 +161,57 @@ def test_a_render_that_fails_tells_of_the_marks_too_and_the_others_are_read(fold
 def test_a_render_that_never_returns_tells_of_the_marks_too(folder: Path, cut: Config) -> None:
     cut.update(version=[18, 6, 0], events=[["Project.SetRenderSettings", 1, "hang"]])
     compound(cut)
-    desk = Desk(folder, cut, patience=0.1)
+    harness = Harness(folder, cut, patience=0.1)
     with pytest.raises(HostError, match="did not answer SetRenderSettings") as failure:
-        desk.host.read_clips(Selection(("A2",)))
+        harness.host.read_clips(Selection(("A2",)))
     assert MARKS_UNKNOWN in failure.value.message
 
 
 def test_a_compound_clip_that_apply_disabled_is_rendered_with_its_sound(folder: Path, cut: Config) -> None:
     """Resolve renders no disabled clip; afterwards it is disabled again."""
     compound(cut)
-    desk = Desk(folder, cut)
-    desk.apply("A2")
-    before = desk.fake.facts()
-    clip = desk.read("A2").clips[0]
+    harness = Harness(folder, cut)
+    harness.apply("A2")
+    before = harness.fake.facts()
+    clip = harness.read("A2").clips[0]
     assert [list(channel) for channel in decoded(clip.source.path)[1]] == [
-        channel[5 * 1920 : 35 * 1920] for channel in desk.sound(2)
+        channel[5 * 1920 : 35 * 1920] for channel in harness.sound(2)
     ]
     request = RangeToRender(clip.record_range, str(folder / "out"), clip.clip_id)
-    assert decoded(desk.host.render_range(request).clip.source.path)[1] == decoded(clip.source.path)[1]
-    assert desk.fake.facts() == before
-    desk.fake.timeline.audio[1].locked = True
-    assert "cannot be enabled" in desk.read("A2").skipped[0].reason
+    assert decoded(harness.host.render_range(request).clip.source.path)[1] == decoded(clip.source.path)[1]
+    assert harness.fake.facts() == before
+    harness.fake.timeline.audio[1].locked = True
+    assert "cannot be enabled" in harness.read("A2").skipped[0].reason
 
 
 def test_a_disabled_clip_that_stays_enabled_after_a_render_is_told(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    desk.apply("A2")
-    wake = desk.fake.timeline.audio[1].items[0]
+    harness = Harness(folder, cut)
+    harness.apply("A2")
+    wake = harness.fake.timeline.audio[1].items[0]
     wake.SetClipEnabled = lambda on: setattr(wake, "enabled", wake.enabled or on)  # type: ignore[assignment, method-assign, return-value]
-    assert "Could not be restored: a disabled clip." in desk.read("A2").notes
+    assert "Could not be restored: a disabled clip." in harness.read("A2").notes
 
 
 def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    first, second = (desk.read("A2").clips[0].source.path for _ in range(2))
+    harness = Harness(folder, cut)
+    first, second = (harness.read("A2").clips[0].source.path for _ in range(2))
     assert first == second
     assert len(list(Path(first).parent.iterdir())) == 1
 
 
 def test_what_cannot_be_rendered_is_skipped_and_everything_put_back(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    del desk.fake.project.presets["Audio Only"]
-    before = desk.fake.facts()
-    read = desk.read("A1", "A2")
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    del harness.fake.project.presets["Audio Only"]
+    before = harness.fake.facts()
+    read = harness.read("A1", "A2")
     assert [clip.name for clip in read.clips] == ["A", "B"]
     assert str(read.skipped[0].code) == "CLIP_NOT_MEDIA"
     assert "no render preset" in read.skipped[0].reason
-    assert desk.fake.facts() == before
+    assert harness.fake.facts() == before
 
 
 @pytest.mark.parametrize("deaf", ["Resolve.OpenPage", "Timeline.SetTrackEnable"])
@@ -219,24 +219,24 @@ def test_a_render_that_would_hold_the_wrong_sound_is_not_made(folder: Path, cut:
     """Resolve says yes and stays on its page, or leaves the other tracks on."""
     compound(cut)
     cut["deaf"] = {deaf: 1}
-    desk = Desk(folder, cut)
-    before = desk.fake.facts()
-    read = desk.read("A2")
+    harness = Harness(folder, cut)
+    before = harness.fake.facts()
+    read = harness.read("A2")
     assert read.clips == ()
     assert "could not render it" in read.skipped[0].reason
-    assert desk.fake.facts() == before
+    assert harness.fake.facts() == before
 
 
 def test_a_render_that_nobody_waits_for_is_stopped(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    before = desk.fake.facts()
-    desk.bridge._given_up = lambda: True
+    harness = Harness(folder, cut)
+    before = harness.fake.facts()
+    harness.bridge._given_up = lambda: True
     with pytest.raises(HostError, match="was stopped"):
-        desk.read("A2")
-    assert desk.fake.facts() == before
-    assert desk.fake.project is not None
-    assert desk.fake.project.jobs == {}
+        harness.read("A2")
+    assert harness.fake.facts() == before
+    assert harness.fake.project is not None
+    assert harness.fake.project.jobs == {}
 
 
 DURING = [("Timeline.SetTrackEnable", 1), ("Project.SetRenderSettings", 1), ("Project.IsRenderingInProgress", 2)]
@@ -248,113 +248,113 @@ def test_a_call_that_never_returns_in_a_render_leaves_everything_as_it_was(
 ) -> None:
     compound(cut)
     cut["events"] = [[method, count, "hang"]]
-    desk = Desk(folder, cut, patience=0.1)
-    before = desk.fake.facts()
+    harness = Harness(folder, cut, patience=0.1)
+    before = harness.fake.facts()
     with pytest.raises(HostError, match=r"did not answer \w+ within 3 s\. Close any dialog in Resolve, .*again\.$"):
-        desk.host.read_clips(Selection(("A2",)))
-    assert desk.fake.facts() == before
-    assert_untouched(desk)
+        harness.host.read_clips(Selection(("A2",)))
+    assert harness.fake.facts() == before
+    assert_untouched(harness)
 
 
-def assert_untouched(desk: Desk) -> None:
-    assert desk.fake.project is not None
-    assert desk.fake.project.settings == {"of the user": True}
-    assert list(desk.fake.project.presets) == ["Audio Only"]
-    assert desk.fake.project.jobs == {}
+def assert_untouched(harness: Harness) -> None:
+    assert harness.fake.project is not None
+    assert harness.fake.project.settings == {"of the user": True}
+    assert list(harness.fake.project.presets) == ["Audio Only"]
+    assert harness.fake.project.jobs == {}
 
 
 @pytest.mark.parametrize("event", ["dialog", "quit"])
 def test_what_a_render_could_not_put_back_is_told(folder: Path, cut: Config, event: str) -> None:
     compound(cut)
     cut["events"] = [["Project.SetRenderSettings", 1, event]]
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(HostError) as failure:
-        desk.host.read_clips(Selection(("A2",)))
+        harness.host.read_clips(Selection(("A2",)))
     told = "Could not be restored: your render settings, track A1, track A2, the in and out marks, the edit"
     assert told in failure.value.message
 
 
 def test_the_settings_an_earlier_crash_left_are_not_taken_for_the_users(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    desk.fake.project.presets["Stemline keeps your render settings"] = {"of a crash": True}
-    assert desk.read("A2").clips
-    assert_untouched(desk)
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    harness.fake.project.presets["Stemline keeps your render settings"] = {"of a crash": True}
+    assert harness.read("A2").clips
+    assert_untouched(harness)
 
 
 def test_a_render_that_cannot_keep_the_settings_says_so(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    desk.fake.project.SaveAsNewRenderPreset = lambda name: False  # type: ignore[method-assign]
-    assert "Could not be restored: your render settings." in desk.read("A2").notes
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    harness.fake.project.SaveAsNewRenderPreset = lambda name: False  # type: ignore[method-assign]
+    assert "Could not be restored: your render settings." in harness.read("A2").notes
     record = {"start": "2/5", "end": "6/5"}
-    answer = desk.bridge.render_range({"record_range": record, "folder": str(folder / "out")})
+    answer = harness.bridge.render_range({"record_range": record, "folder": str(folder / "out")})
     assert answer["notes"] == ["Could not be restored: your render settings."]
 
 
 def test_a_render_of_the_users_is_not_stopped(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    assert desk.fake.project is not None
-    desk.fake.project.polls_left = 100
-    assert "Resolve is rendering" in desk.read("A2").skipped[0].reason
-    assert desk.fake.project.polls_left == 99
-    assert_untouched(desk)
+    harness = Harness(folder, cut)
+    assert harness.fake.project is not None
+    harness.fake.project.polls_left = 100
+    assert "Resolve is rendering" in harness.read("A2").skipped[0].reason
+    assert harness.fake.project.polls_left == 99
+    assert_untouched(harness)
 
 
 def test_the_same_sound_does_not_touch_a_file_that_is_played(folder: Path, cut: Config) -> None:
     compound(cut)
-    desk = Desk(folder, cut)
-    made = Path(desk.read("A2").clips[0].source.path)
+    harness = Harness(folder, cut)
+    made = Path(harness.read("A2").clips[0].source.path)
     before = made.stat()
-    desk.read("A2")
+    harness.read("A2")
     assert made.stat().st_ino == before.st_ino
 
 
 def test_a_range_is_rendered_as_it_is_heard(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     record = TimeRange(Fraction(2, 5), Fraction(6, 5))
     request = RangeToRender(record, str(folder / "out"))
-    clip = desk.host.render_range(request).clip
+    clip = harness.host.render_range(request).clip
     assert clip.record_range == record
     heard = decoded(clip.source.path)[1][0]
     start, end = 2 * 48000 // 5, 6 * 48000 // 5
-    assert heard == left_of(desk, 1, 2)[start:end]
+    assert heard == left_of(harness, 1, 2)[start:end]
 
 
 def test_a_range_of_a_clip_that_is_gone_is_refused(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    clip = desk.read("A1").clips[0]
-    desk.fake.timeline.audio[0].items.clear()
+    harness = Harness(folder, cut)
+    clip = harness.read("A1").clips[0]
+    harness.fake.timeline.audio[0].items.clear()
     request = RangeToRender(clip.record_range, str(folder / "out"), clip.clip_id)
     with pytest.raises(HostError, match="no longer on the timeline"):
-        desk.host.render_range(request)
+        harness.host.render_range(request)
 
 
 def test_times_that_fit_nothing_are_not_believed(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    media = desk.fake.timeline.audio[0].items[0].media
+    harness = Harness(folder, cut)
+    media = harness.fake.timeline.audio[0].items[0].media
     assert media is not None
     media.start_frame, media.length = 77777, 0
-    desk.fake.timeline.audio[0].items[0].GetSourceStartTime = lambda: 1234.5  # type: ignore[method-assign]
-    read = desk.read("A1")
+    harness.fake.timeline.audio[0].items[0].GetSourceStartTime = lambda: 1234.5  # type: ignore[method-assign]
+    read = harness.read("A1")
     assert "rendered" in Path(read.clips[0].source.path).parts
 
 
 def test_lower_case_types_of_21_1(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 1, 0]
     compound(cut)
-    assert any("It is a compound, not a single file." in note for note in Desk(folder, cut).read("A2").notes)
+    assert any("It is a compound, not a single file." in note for note in Harness(folder, cut).read("A2").notes)
 
 
 def test_resolve_is_asked_once_which_version_it_is(folder: Path, cut: Config) -> None:
     """Each call crosses into Resolve, and a long timeline has thousands of positions."""
-    desk = Desk(folder, cut)
-    before = desk.fake.referee.counts.get("Resolve.GetVersion", 0)
-    assert len(desk.read("A1", "A2").clips) == 3
-    assert desk.fake.referee.counts["Resolve.GetVersion"] == before + 1
+    harness = Harness(folder, cut)
+    before = harness.fake.referee.counts.get("Resolve.GetVersion", 0)
+    assert len(harness.read("A1", "A2").clips) == 3
+    assert harness.fake.referee.counts["Resolve.GetVersion"] == before + 1
 
 
 def test_a_path_that_macos_took_apart_is_the_same() -> None:

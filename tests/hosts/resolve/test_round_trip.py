@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hosts.otio.support import audio_track, clip, gap, media, save, separate
-from hosts.resolve.desk import stubs
 from hosts.resolve.fake_resolve import Fake, build
 from hosts.resolve.fake_resolve.sound import track_sound
+from hosts.resolve.harness import stubs
 from stemline_otio import LinkRules, OtioTarget, open_edit
 from stemline_otio.dialect import Dialect
 

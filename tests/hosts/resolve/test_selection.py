@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import Desk
+from hosts.resolve.harness import Harness
 from stemline.errors import HostError
 
 Config = dict[str, Any]
@@ -29,21 +29,21 @@ RATES = [
 ]
 
 
-def names(desk: Desk, *tracks: str) -> list[str]:
-    return [clip.name for clip in desk.read(*tracks).clips]
+def names(harness: Harness, *tracks: str) -> list[str]:
+    return [clip.name for clip in harness.read(*tracks).clips]
 
 
 def test_selected_clips_come_first_and_a_picture_brings_its_sound(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 0, 4]
     cut["timelines"][0]["selected"] = ["P"]
-    desk = Desk(folder, cut)
-    assert names(desk) == ["A"]
-    assert desk.read().notes[0] == "Clips: the selected clips."
+    harness = Harness(folder, cut)
+    assert names(harness) == ["A"]
+    assert harness.read().notes[0] == "Clips: the selected clips."
 
 
 def test_without_a_selection_the_marks_count_from_in_to_the_frame_marked_out(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 30}}
-    read = Desk(folder, cut).read()
+    read = Harness(folder, cut).read()
     assert [(c.name, int(c.record_range.start * 25), int(c.record_range.end * 25)) for c in read.clips] == [
         ("A", 12, 30),
         ("B", 30, 31),
@@ -55,87 +55,87 @@ def test_without_a_selection_the_marks_count_from_in_to_the_frame_marked_out(fol
 def test_an_in_mark_alone_is_no_range(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12}}
     cut["timelines"][0]["playhead"] = 90000 + 40
-    assert names(Desk(folder, cut)) == ["B"]
+    assert names(Harness(folder, cut)) == ["B"]
 
 
 @pytest.mark.parametrize(("frame", "expected"), [(29, ["A", "C"]), (30, ["B", "C"]), (35, ["B"]), (44, ["B"])])
 def test_without_marks_what_is_under_the_playhead(folder: Path, cut: Config, frame: int, expected: list[str]) -> None:
     cut["timelines"][0].update(marks={}, playhead=90000 + frame)
-    assert names(Desk(folder, cut)) == expected
+    assert names(Harness(folder, cut)) == expected
 
 
 def test_with_nothing_there_one_sentence_says_so(folder: Path, cut: Config) -> None:
     cut["timelines"][0].update(marks={}, playhead=90000 + 59)
     with pytest.raises(HostError, match="No clip with sound is selected") as refusal:
-        Desk(folder, cut).read()
+        Harness(folder, cut).read()
     assert "playhead" in refusal.value.advice
 
 
 def test_named_tracks_are_taken_whole(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {}
-    assert names(Desk(folder, cut), "A2") == ["C"]
+    assert names(Harness(folder, cut), "A2") == ["C"]
 
 
 def test_older_versions_have_neither_selection_nor_marks(folder: Path, cut: Config) -> None:
     cut["version"] = [18, 6, 0]
     cut["timelines"][0]["playhead"] = 90000 + 31
-    assert names(Desk(folder, cut)) == ["B", "C"]
+    assert names(Harness(folder, cut)) == ["B", "C"]
 
 
 def test_disabled_clips_and_tracks_are_skipped_by_name(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][1]["enabled"] = False
     cut["timelines"][0]["audio"][1]["enabled"] = False
-    desk = Desk(folder, cut)
-    read = desk.read()
+    harness = Harness(folder, cut)
+    read = harness.read()
     assert [clip.name for clip in read.clips] == ["A"]
     assert [(skip.clip, str(skip.code)) for skip in read.skipped] == [("B", "CLIP_DISABLED"), ("C", "CLIP_DISABLED")]
-    assert len(desk.read(include_disabled=True).clips) == 3
+    assert len(harness.read(include_disabled=True).clips) == 3
 
 
 @pytest.mark.parametrize("how", ["selected", "marks", "playhead", "tracks"])
 def test_after_apply_the_originals_are_meant_and_not_the_stems(folder: Path, cut: Config, how: str) -> None:
     cut["version"] = [21, 0, 4]
     cut["timelines"][0]["playhead"] = 90000 + 29
-    desk = Desk(folder, cut)
-    first = desk.apply("A1", "A2")
-    timeline = desk.fake.timeline
+    harness = Harness(folder, cut)
+    first = harness.apply("A1", "A2")
+    timeline = harness.fake.timeline
     if how == "selected":
         timeline.selected = [item for track in timeline.audio for item in track.items]
     elif how != "marks":
         timeline.marks = {}
-    read = desk.read(*(["A1", "A2", "A3", "A4"] if how == "tracks" else []))
+    read = harness.read(*(["A1", "A2", "A3", "A4"] if how == "tracks" else []))
     assert [clip.name for clip in read.clips] == (["A", "C"] if how == "playhead" else ["A", "B", "C"])
     assert read.skipped == ()
-    again = desk.apply("A1", "A2")
+    again = harness.apply("A1", "A2")
     for written in (first, again):
-        assert not any(desk.enabled()[name] for name in "ABC")
-        desk.host.remove_result(written.result)
-    assert all(desk.enabled()[name] for name in "ABC")
+        assert not any(harness.enabled()[name] for name in "ABC")
+        harness.host.remove_result(written.result)
+    assert all(harness.enabled()[name] for name in "ABC")
 
 
 def test_where_only_stems_are_selected_they_are_meant(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 0, 4]
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    stem = desk.fake.timeline.audio[2].items[0]
-    desk.fake.timeline.selected = [stem]
-    assert names(desk) == [stem.name]
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    stem = harness.fake.timeline.audio[2].items[0]
+    harness.fake.timeline.selected = [stem]
+    assert names(harness) == [stem.name]
 
 
 def test_what_the_user_disabled_stays_skipped_after_apply(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][1]["enabled"] = False
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    read = desk.read("A1")
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    read = harness.read("A1")
     assert [clip.name for clip in read.clips] == ["A"]
     assert [(skip.clip, str(skip.code)) for skip in read.skipped] == [("B", "CLIP_DISABLED")]
 
 
 def test_after_remove_a_disabled_clip_is_disabled(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    desk.host.remove_result(desk.apply("A1").result)
-    desk.fake.timeline.audio[0].items[0].enabled = False
-    assert names(desk, "A1") == ["B"]
+    harness = Harness(folder, cut)
+    harness.host.remove_result(harness.apply("A1").result)
+    harness.fake.timeline.audio[0].items[0].enabled = False
+    assert names(harness, "A1") == ["B"]
 
 
 @pytest.mark.parametrize(("label", "rate"), RATES)
@@ -149,12 +149,14 @@ def test_every_frame_rate_comes_in_on_its_sample(folder: Path, cut: Config, labe
         item["source"] = str(frame / rate)
     timeline["video"] = []
     timeline["linked"] = []
-    desk = Desk(folder, cut)
-    assert [clip.name for clip in desk.read().clips] == ["B", "C"]
-    desk.apply("A1", "A2")
-    assert desk.sound(3) == desk.sound(1)
-    assert desk.sound(4) == desk.sound(2)
-    assert not any(".wav" in path and "resolve" in Path(path).parts for path in desk.fake.facts()["bins"]["Stemline"])
+    harness = Harness(folder, cut)
+    assert [clip.name for clip in harness.read().clips] == ["B", "C"]
+    harness.apply("A1", "A2")
+    assert harness.sound(3) == harness.sound(1)
+    assert harness.sound(4) == harness.sound(2)
+    assert not any(
+        ".wav" in path and "resolve" in Path(path).parts for path in harness.fake.facts()["bins"]["Stemline"]
+    )
 
 
 @pytest.mark.parametrize("media_rate", ["24", "24000/1001", "30000/1001", "50"])
@@ -167,13 +169,13 @@ def test_media_project_and_timeline_of_three_rates(
         media["rate"] = media_rate
     first = cut["timelines"][0]["audio"][0]["items"][0]
     first["source"] = str(11 / Fraction(media_rate))
-    desk = Desk(folder, cut)
-    desk.apply("A1", "A2")
-    new = range(3, len(desk.track_names()) + 1)
-    stereo = [track for track in new if desk.fake.timeline.audio[track - 1].kind == "stereo"]
+    harness = Harness(folder, cut)
+    harness.apply("A1", "A2")
+    new = range(3, len(harness.track_names()) + 1)
+    stereo = [track for track in new if harness.fake.timeline.audio[track - 1].kind == "stereo"]
     mono = [track for track in new if track not in stereo]
     for original, stems in ((1, mono), (2, stereo)):
-        sounds = [desk.sound(track) for track in stems]
-        for channel, wanted in enumerate(desk.sound(original)):
+        sounds = [harness.sound(track) for track in stems]
+        for channel, wanted in enumerate(harness.sound(original)):
             together = [sum(values) for values in zip(*(sound[channel] for sound in sounds), strict=True)]
             assert together[: len(wanted)] == wanted

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hosts.resolve.desk import Desk, left_of, write_media
+from hosts.resolve.harness import Harness, left_of, write_media
 from stemline.errors import Code, HostError
 from stemline.plan import PlanSettings
 from stemline_bridge.wav import Piece, read_head, write_piece
@@ -34,69 +34,69 @@ def test_every_version_and_edition_that_runs_python(
     folder: Path, cut: Config, product: str, version: list[int]
 ) -> None:
     cut.update(product=product, version=version)
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", "A2")
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", "A2")
     assert written.tracks == ("speech A1", "speech A2")
     assert written.notes == ()
-    assert desk.sound(3) == desk.sound(1)
-    assert desk.sound(4) == desk.sound(2)
-    assert [name for name, on in desk.enabled().items() if not on] == ["A", "B", "C"]
-    assert not desk.fake.referee.dialog_is_open
-    assert desk.host.remove_result(written.result) == ()
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
+    assert harness.sound(3) == harness.sound(1)
+    assert harness.sound(4) == harness.sound(2)
+    assert [name for name, on in harness.enabled().items() if not on] == ["A", "B", "C"]
+    assert not harness.fake.referee.dialog_is_open
+    assert harness.host.remove_result(written.result) == ()
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
 
 
 @pytest.mark.parametrize("handle", ["2/25", "2"])
 def test_start_frames_that_count_from_the_files_timecode(folder: Path, cut: Config, handle: str) -> None:
     """Nobody wrote down which of the two Resolve means; what was placed tells."""
     cut["habits"] = {"pool.counts_from_timecode": True}
-    desk = Desk(folder, cut)
-    desk.apply("A1", plan=PlanSettings(handle=Fraction(handle)))
-    assert desk.sound(3) == desk.sound(1)
+    harness = Harness(folder, cut)
+    harness.apply("A1", plan=PlanSettings(handle=Fraction(handle)))
+    assert harness.sound(3) == harness.sound(1)
 
 
 def test_the_marker_holds_the_record_and_the_next_frame_where_one_is_taken(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    desk.fake.timeline.AddMarker(5, "Red", "mine", "", 1, "")
-    written = desk.apply("A1", "A2")
-    marker = desk.fake.timeline.markers[6]
+    harness = Harness(folder, cut)
+    harness.fake.timeline.AddMarker(5, "Red", "mine", "", 1, "")
+    written = harness.apply("A1", "A2")
+    marker = harness.fake.timeline.markers[6]
     record = json.loads(marker["customData"])["stemline"]
     assert record["result"] == written.result
     assert {stem["job"] for stem in record["stems"]} == {"jobs/1"}
     assert all(stem["sidecar"].endswith(".json") for stem in record["stems"])
     assert Path(record["journal"]).is_file()
-    desk.host.remove_result(written.result)
-    assert list(desk.fake.timeline.markers) == [5]
+    harness.host.remove_result(written.result)
+    assert list(harness.fake.timeline.markers) == [5]
 
 
 def test_a_clip_between_frames_is_heard_to_the_sample(folder: Path, cut: Config) -> None:
     first, second = cut["timelines"][0]["audio"][0]["items"]
     first.update(start="41/4", frames="77/4", source="1234/4800")
     second.update(start="61/2", frames="33/4", source="77/96")
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert left_of(desk, *range(3, len(desk.track_names()) + 1)) == desk.sound(1)[0]
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert left_of(harness, *range(3, len(harness.track_names()) + 1)) == harness.sound(1)[0]
 
 
 def test_a_clip_that_was_meant_in_part_stays_enabled(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 29}}
-    desk = Desk(folder, cut)
-    written = desk.apply()
-    assert desk.enabled()["A"]
-    assert desk.enabled()["C"]
+    harness = Harness(folder, cut)
+    written = harness.apply()
+    assert harness.enabled()["A"]
+    assert harness.enabled()["C"]
     assert any("Clips separated only between the marks stay enabled (2)" in note for note in written.notes)
     start, end = 12 * 1920, 30 * 1920
-    assert desk.sound(3)[0][start:end] == desk.sound(1)[0][start:end]
-    assert not any(desk.sound(3)[0][:start] + desk.sound(3)[0][end:])
+    assert harness.sound(3)[0][start:end] == harness.sound(1)[0][start:end]
+    assert not any(harness.sound(3)[0][:start] + harness.sound(3)[0][end:])
 
 
 def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["locked"] = True
-    desk = Desk(folder, cut)
-    written = desk.apply("A1")
-    assert desk.enabled()["A"]
-    assert desk.fake.timeline.audio[0].locked
+    harness = Harness(folder, cut)
+    written = harness.apply("A1")
+    assert harness.enabled()["A"]
+    assert harness.fake.timeline.audio[0].locked
     assert any(
         note.startswith("A on A1 could not be disabled and plays together with its stems") for note in written.notes
     )
@@ -104,203 +104,203 @@ def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: 
 
 def test_a_clip_that_is_disabled_in_word_alone_is_told(folder: Path, cut: Config) -> None:
     cut["deaf"] = {"TimelineItem.SetClipEnabled": 1}
-    written = Desk(folder, cut).apply("A1")
+    written = Harness(folder, cut).apply("A1")
     assert next(note for note in written.notes if "could not be disabled" in note).startswith("A on A1")
 
 
 def test_stems_that_are_not_to_sound_come_in_switched_off(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    desk.apply("A1", play="residual")
-    assert [track.enabled for track in desk.fake.timeline.audio] == [True, True, False]
+    harness = Harness(folder, cut)
+    harness.apply("A1", play="residual")
+    assert [track.enabled for track in harness.fake.timeline.audio] == [True, True, False]
 
 
 def test_a_project_without_a_name_is_not_saved(folder: Path, cut: Config) -> None:
     """Saving it would hang."""
     cut["project"] = "Untitled Project"
-    desk = Desk(folder, cut)
-    written = desk.apply("A1")
-    assert desk.fake.manager.saves == 0
+    harness = Harness(folder, cut)
+    written = harness.apply("A1")
+    assert harness.fake.manager.saves == 0
     assert "The project has no name yet, so it was not saved." in written.notes
 
 
 def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
     cut["duplicate_first"] = True
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    assert desk.fake.project is not None
-    assert [timeline.name for timeline in desk.fake.project.timelines] == ["Cut", "Cut before Stemline"]
-    assert desk.fake.project.current is desk.fake.timeline
-    assert desk.sound(3) == desk.sound(1)
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    assert harness.fake.project is not None
+    assert [timeline.name for timeline in harness.fake.project.timelines] == ["Cut", "Cut before Stemline"]
+    assert harness.fake.project.current is harness.fake.timeline
+    assert harness.sound(3) == harness.sound(1)
     for _ in range(2):
-        desk.apply("A1", include_disabled=True)
-    copies = [timeline.name for timeline in desk.fake.project.timelines[1:]]
+        harness.apply("A1", include_disabled=True)
+    copies = [timeline.name for timeline in harness.fake.project.timelines[1:]]
     assert copies == ["Cut before Stemline", "Cut before Stemline 2", "Cut before Stemline 3"]
 
 
 def test_where_resolve_stays_in_the_copy_nothing_is_written(folder: Path, cut: Config) -> None:
     cut.update(duplicate_first=True, deaf={"Project.SetCurrentTimeline": 1})
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
     with pytest.raises(HostError, match="Resolve stays in the copy 'Cut before Stemline'") as failure:
-        desk.apply("A1")
+        harness.apply("A1")
     assert "Open the timeline of the stems" in failure.value.advice
-    assert desk.fake.project is not None
-    assert [len(timeline.audio) for timeline in desk.fake.project.timelines] == [2, 0]
+    assert harness.fake.project is not None
+    assert [len(timeline.audio) for timeline in harness.fake.project.timelines] == [2, 0]
 
 
 def test_what_can_still_be_taken_back_is_told_at_every_reading(folder: Path, cut: Config) -> None:
     """Taken back by anybody, or deleted by hand with its originals on again: it is not told any more."""
-    desk = Desk(folder, cut)
-    assert desk.read().results == ()
-    first, second = desk.apply("A1"), desk.apply("A2")
-    assert set(desk.read(include_disabled=True).results or ()) == {first.result, second.result}
-    desk.host.remove_result(first.result)
-    assert desk.read(include_disabled=True).results == (second.result,)
-    del desk.fake.timeline.audio[2:]
-    assert desk.read(include_disabled=True).results == (second.result,), "Remove still enables the original"
-    for item in desk.fake.timeline.audio[1].items:
+    harness = Harness(folder, cut)
+    assert harness.read().results == ()
+    first, second = harness.apply("A1"), harness.apply("A2")
+    assert set(harness.read(include_disabled=True).results or ()) == {first.result, second.result}
+    harness.host.remove_result(first.result)
+    assert harness.read(include_disabled=True).results == (second.result,)
+    del harness.fake.timeline.audio[2:]
+    assert harness.read(include_disabled=True).results == (second.result,), "Remove still enables the original"
+    for item in harness.fake.timeline.audio[1].items:
         item.enabled = True
-    assert desk.read().results == ()
+    assert harness.read().results == ()
 
 
 def test_a_result_on_another_timeline_is_believed_to_be_there(folder: Path, cut: Config) -> None:
     cut["timelines"].append({**cut["timelines"][0], "name": "Other"})
-    desk = Desk(folder, cut)
-    written = desk.apply("A1")
-    desk.fake.happens("switch timeline")
-    assert desk.read().results == (written.result,)
+    harness = Harness(folder, cut)
+    written = harness.apply("A1")
+    harness.fake.happens("switch timeline")
+    assert harness.read().results == (written.result,)
 
 
 def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    first = desk.apply("A1")
-    second = desk.apply("A1", include_disabled=True)
-    assert desk.track_names()[2:] == ["speech A1", "speech A1"]
-    assert desk.host.remove_result(first.result) == ()
-    assert desk.track_names()[2:] == ["speech A1"]
-    assert desk.sound(3) == desk.sound(1)
-    desk.host.remove_result(second.result)
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    harness = Harness(folder, cut)
+    first = harness.apply("A1")
+    second = harness.apply("A1", include_disabled=True)
+    assert harness.track_names()[2:] == ["speech A1", "speech A1"]
+    assert harness.host.remove_result(first.result) == ()
+    assert harness.track_names()[2:] == ["speech A1"]
+    assert harness.sound(3) == harness.sound(1)
+    harness.host.remove_result(second.result)
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
 
 
 def test_a_track_with_a_clip_of_the_users_stays(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    written = desk.apply("A1")
-    new, old = desk.fake.timeline.audio[2], desk.fake.timeline.audio[1]
+    harness = Harness(folder, cut)
+    written = harness.apply("A1")
+    new, old = harness.fake.timeline.audio[2], harness.fake.timeline.audio[1]
     item = old.items.pop()
     new.items.append(item)
-    notes = desk.host.remove_result(written.result)
+    notes = harness.host.remove_result(written.result)
     assert notes == ("Track speech A1 stays: there are other clips on it.",)
     assert new.items == [item]
 
 
 def test_a_locked_stem_track_is_taken_away_too(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", "A2")
-    desk.fake.timeline.audio[2].locked = True
-    assert desk.host.remove_result(written.result) == ()
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", "A2")
+    harness.fake.timeline.audio[2].locked = True
+    assert harness.host.remove_result(written.result) == ()
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
 
 
 def test_while_stems_stay_nothing_sounds_twice_and_the_handle_is_kept(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", "A2")
-    desk.fake.timeline.audio[2].locked = True
-    desk.fake.referee.deaf["Timeline.SetTrackLock"] = 1
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", "A2")
+    harness.fake.timeline.audio[2].locked = True
+    harness.fake.referee.deaf["Timeline.SetTrackLock"] = 1
     with pytest.raises(HostError, match="Stems could not be deleted from track speech A1") as refusal:
-        desk.host.remove_result(written.result)
+        harness.host.remove_result(written.result)
     assert refusal.value.advice == "Unlock it, then choose Take back again."
     assert refusal.value.code is Code.HOST_FAILED
-    assert not any(desk.enabled()[name] for name in "ABC")
-    assert len(desk.fake.timeline.markers) == 1
-    assert desk.host.remove_result(written.result) == ()
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
-    assert desk.fake.timeline.markers == {}
+    assert not any(harness.enabled()[name] for name in "ABC")
+    assert len(harness.fake.timeline.markers) == 1
+    assert harness.host.remove_result(written.result) == ()
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
+    assert harness.fake.timeline.markers == {}
 
 
 def test_what_the_user_had_disabled_stays_so(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][0]["enabled"] = False
-    desk = Desk(folder, cut)
-    written = desk.apply("A1", include_disabled=True)
-    desk.host.remove_result(written.result)
-    assert desk.enabled() == {"A": False, "B": True, "C": True}
+    harness = Harness(folder, cut)
+    written = harness.apply("A1", include_disabled=True)
+    harness.host.remove_result(written.result)
+    assert harness.enabled() == {"A": False, "B": True, "C": True}
 
 
 @pytest.mark.parametrize("first_removed", [0, 1])
 def test_originals_sound_again_with_the_last_result_that_replaces_them(
     folder: Path, cut: Config, first_removed: int
 ) -> None:
-    desk = Desk(folder, cut)
-    results = [desk.apply("A1").result, desk.apply("A1", include_disabled=True).result]
-    desk.host.remove_result(results.pop(first_removed))
-    assert not desk.enabled()["A"]
-    desk.host.remove_result(results.pop())
-    assert all(desk.enabled().values())
+    harness = Harness(folder, cut)
+    results = [harness.apply("A1").result, harness.apply("A1", include_disabled=True).result]
+    harness.host.remove_result(results.pop(first_removed))
+    assert not harness.enabled()["A"]
+    harness.host.remove_result(results.pop())
+    assert all(harness.enabled().values())
 
 
 def test_a_result_deleted_by_hand_keeps_no_original_disabled(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    first = desk.apply("A1")
-    desk.apply("A1", include_disabled=True)
-    del desk.fake.timeline.audio[3]
-    desk.host.remove_result(first.result)
-    assert all(desk.enabled().values())
+    harness = Harness(folder, cut)
+    first = harness.apply("A1")
+    harness.apply("A1", include_disabled=True)
+    del harness.fake.timeline.audio[3]
+    harness.host.remove_result(first.result)
+    assert all(harness.enabled().values())
 
 
 @pytest.mark.parametrize("saves", [0, 1])
 def test_stems_that_nobody_waits_for_are_taken_away(folder: Path, cut: Config, saves: int) -> None:
     """The panel ended in the middle of Apply: it would never learn how to remove them."""
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
 
     def given_up() -> bool:
-        return desk.fake.manager.saves >= saves and len(desk.fake.timeline.audio) > 2
+        return harness.fake.manager.saves >= saves and len(harness.fake.timeline.audio) > 2
 
-    desk.bridge._given_up = given_up
+    harness.bridge._given_up = given_up
     with pytest.raises(HostError, match=r"The panel no longer waits for the stems\. The timeline is as it was\."):
-        desk.apply("A1", "A2")
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
-    assert desk.fake.timeline.markers == {}
+        harness.apply("A1", "A2")
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
+    assert harness.fake.timeline.markers == {}
 
 
 def test_an_odd_answer_of_resolves_leaves_nothing_half_written(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    timeline = desk.fake.timeline
+    harness = Harness(folder, cut)
+    timeline = harness.fake.timeline
     answers: list[Any] = [5]  # where a list should be
     usual = timeline.GetItemListInTrack
 
     def items(kind: str, number: int) -> Any:
-        return answers.pop() if desk.fake.manager.saves and answers else usual(kind, number)
+        return answers.pop() if harness.fake.manager.saves and answers else usual(kind, number)
 
     timeline.GetItemListInTrack = items  # type: ignore[method-assign]
     with pytest.raises(HostError, match=r"gave an unexpected answer \(TypeError: .* The timeline is as it was\."):
-        desk.apply("A1", "A2")
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
-    assert all(desk.enabled().values())
+        harness.apply("A1", "A2")
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
+    assert all(harness.enabled().values())
 
 
 def test_stems_are_imported_once_and_the_users_bin_is_open_again(folder: Path, cut: Config) -> None:
-    desk = Desk(folder, cut)
-    desk.apply("A1")
-    desk.apply("A1", include_disabled=True)
-    facts = desk.fake.facts()
+    harness = Harness(folder, cut)
+    harness.apply("A1")
+    harness.apply("A1", include_disabled=True)
+    facts = harness.fake.facts()
     assert len(facts["bins"]["Stemline"]) == 2
     assert facts["current_bin"] == "Master"
 
 
 def test_a_compressed_stem_between_frames_is_refused_in_words(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][0]["start"] = "41/4"
-    desk = Desk(folder, cut)
+    harness = Harness(folder, cut)
 
     def compress() -> None:
         for stem in (folder / "stems").glob("*.wav"):
             stem.write_bytes(b"fLaC" + stem.read_bytes()[4:])
 
     with pytest.raises(HostError, match="is not a WAV file") as refusal:
-        desk.apply("A1", before_writing=compress)
+        harness.apply("A1", before_writing=compress)
     assert "wav24" in refusal.value.advice
-    assert desk.track_names() == ["Audio 1", "Audio 2"]
+    assert harness.track_names() == ["Audio 1", "Audio 2"]
 
 
 def test_a_piece_of_a_wav_is_cut_to_the_sample(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from desk import Desk
+from harness import Harness
 from main import enable
 
 CONFIG = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
@@ -44,21 +44,21 @@ def sequencer() -> dict[str, Any]:
     return {"window": window, "area": area, "region": region}
 
 
-def edit(desk: Desk) -> None:
+def edit(harness: Harness) -> None:
     """Three strips of the example's media, two of them selected."""
-    desk.set_rate(25, 1.0)
-    scene = desk.scene
+    harness.set_rate(25, 1.0)
+    scene = harness.scene
     for name, file, start, first, length, channel in (
         ("question", "recorder.wav", 15, 5, 70, 1),
         ("answer", "recorder.wav", 95, 80, 75, 1),
         ("street", "street.flac", 0, 0, 180, 2),
     ):
-        shutil.copy(Path(CONFIG["examples"]) / file, desk.folder)
-        strip = desk.sound(name, str(desk.folder / file), start, first, length, channel)
+        shutil.copy(Path(CONFIG["examples"]) / file, harness.folder)
+        strip = harness.sound(name, str(harness.folder / file), start, first, length, channel)
         strip.sound.filepath = f"//{file}"
         strip.show_waveform = True
     scene.frame_start, scene.frame_end = 0, 190
-    for strip in desk.strips:
+    for strip in harness.strips:
         strip.select = strip.name in ("question", "answer")
 
 
@@ -75,20 +75,20 @@ def script() -> Iterator[float]:
     module = enable()
     yield 1.0
     where = sequencer()
-    desk = Desk(module, CONFIG)
-    edit(desk)
+    harness = Harness(module, CONFIG)
+    edit(harness)
     yield 1.0
     with bpy.context.temp_override(**where):
         bpy.ops.sequencer.view_all()
     bpy.ops.ed.undo_push(message="the edit")
-    session = desk.session.SESSION
+    session = harness.session.SESSION
     say(ask="tab")
     yield from wait_for(lambda: session.wanted)
     yield from wait_for(lambda: session.server == "ready")
-    desk.scene.stemline.prompt = "speech"
-    desk.scene.stemline.play = "all"
+    harness.scene.stemline.prompt = "speech"
+    harness.scene.stemline.play = "all"
     bpy.ops.ed.undo_push(message="the prompt")
-    desk.session.redraw()
+    harness.session.redraw()
     yield 1.0
     say(ask="picture before")
     yield from wait_for(lambda: not Path(CONFIG["asked"]).exists())
@@ -103,15 +103,17 @@ def script() -> Iterator[float]:
             say(ask="picture during", during=job.fraction)
         yield 0.05
     yield 1.0
-    say(ask="picture after", end=job.state, messages=job.messages, stems=desk.stems())
+    say(ask="picture after", end=job.state, messages=job.messages, stems=harness.stems())
     yield from wait_for(lambda: Path(CONFIG["asked"] + ".after").exists())
     with bpy.context.temp_override(**where):
         undone = bpy.ops.ed.undo()
     yield 1.0
-    desk.scene = bpy.context.scene
-    desk.editor = desk.scene.sequence_editor
-    say(undone=sorted(undone), left=sorted(strip.name for strip in desk.strips), prompt=desk.scene.stemline.prompt)
-    say(muted=sorted(strip.name for strip in desk.strips if strip.mute), ask="end")
+    harness.scene = bpy.context.scene
+    harness.editor = harness.scene.sequence_editor
+    say(
+        undone=sorted(undone), left=sorted(strip.name for strip in harness.strips), prompt=harness.scene.stemline.prompt
+    )
+    say(muted=sorted(strip.name for strip in harness.strips if strip.mute), ask="end")
 
 
 def run(steps: Iterator[float]) -> Any:

@@ -74,7 +74,7 @@ class Fake:
 
 
 def build(stubs: Path, config: dict[str, Any]) -> Fake:
-    """`config` as tests/hosts/resolve/desk.py makes it."""
+    """`config` as tests/hosts/resolve/harness.py makes it."""
     fake = Fake(stubs, config["product"], tuple(config["version"]))
     project = fake.project = Project(fake, config.get("project", "Film"), Fraction(config["project_rate"]))
     fake.page = config.get("page", "edit")

@@ -93,7 +93,7 @@ def film(folder: Path) -> dict[str, Any]:
 
 
 @dataclass
-class Desk:
+class Harness:
     """The bridge in this process on a fake Resolve, reached by the core's own `RemoteHost`, JSON and all."""
 
     folder: Path
@@ -184,6 +184,6 @@ class _Direct:
             raise HostError(str(problem), code=Code(problem.code), advice=problem.advice) from problem
 
 
-def left_of(desk: Desk, *tracks: int) -> list[int]:
+def left_of(harness: Harness, *tracks: int) -> list[int]:
     """What the first channels of several tracks play together."""
-    return [sum(values) for values in zip(*(desk.sound(track)[0] for track in tracks), strict=True)]
+    return [sum(values) for values in zip(*(harness.sound(track)[0] for track in tracks), strict=True)]

@@ -17,7 +17,7 @@ LATE = 1028  # Blender's mixer may begin a strip, any strip, one of its blocks l
 SHIFTS = (0, 1, -1, 2, -2)
 
 
-class Desk:
+class Harness:
     """The scene that is edited, and the extension under its installed name."""
 
     def __init__(self, module: str, config: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import bpy
 import wav
-from desk import Desk
+from harness import Harness
 
 SLOW = "sleep:2"  # the engine `noop` takes so many seconds
 
@@ -17,89 +17,89 @@ SLOW = "sleep:2"  # the engine `noop` takes so many seconds
 def edited(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """Five strips are separated; meanwhile one is moved, one deleted, one renamed, one trimmed, the file saved under
     another name and another scene looked at."""
-    desk = Desk(module, config)
-    paths = [wav.noise(str(desk.folder / f"voice {n}.wav"), 48000, 1, 8, seed=n) for n in range(5)]
+    harness = Harness(module, config)
+    paths = [wav.noise(str(harness.folder / f"voice {n}.wav"), 48000, 1, 8, seed=n) for n in range(5)]
     moved, deleted, renamed, trimmed, still = (
-        desk.sound(name, path, 10 + 60 * n, 20, 50, channel=1 + n % 2)
+        harness.sound(name, path, 10 + 60 * n, 20, 50, channel=1 + n % 2)
         for n, (name, path) in enumerate(zip(("moved", "deleted", "renamed", "trimmed", "still"), paths))  # noqa: B905
     )
-    desk.select(moved, deleted, renamed, trimmed, still)
-    job = desk.press(SLOW)
-    assert desk.until(lambda: job.state == "running")
+    harness.select(moved, deleted, renamed, trimmed, still)
+    job = harness.press(SLOW)
+    assert harness.until(lambda: job.state == "running")
     moved.frame_start += 7
-    desk.strips.remove(deleted)
+    harness.strips.remove(deleted)
     renamed.name = "of another name"
-    desk.compat.set_handles(trimmed, desk.compat.left(trimmed) + 5, desk.compat.right(trimmed) - 5)
-    (desk.folder / "elsewhere").mkdir()
-    desk.save("elsewhere/saved as.blend")
+    harness.compat.set_handles(trimmed, harness.compat.left(trimmed) + 5, harness.compat.right(trimmed) - 5)
+    (harness.folder / "elsewhere").mkdir()
+    harness.save("elsewhere/saved as.blend")
     bpy.context.window.scene = bpy.data.scenes.new("another")
-    end = desk.wait(job)
-    bpy.context.window.scene = desk.scene
-    stems = desk.stem_strips()
+    end = harness.wait(job)
+    bpy.context.window.scene = harness.scene
+    stems = harness.stem_strips()
     kept = {"moved": moved, "renamed": renamed, "trimmed": trimmed, "still": still}
     nulls = {}
     for name, strip in kept.items():
-        own = [s for s in stems if desk.results.original_name(desk.results.record_of(s)) == strip.name]
-        mixed = desk.mix_down(*own, channels="MONO") if own else []
+        own = [s for s in stems if harness.results.original_name(harness.results.record_of(s)) == strip.name]
+        mixed = harness.mix_down(*own, channels="MONO") if own else []
         path = bpy.path.abspath(strip.sound.filepath)
-        nulls[name] = desk.null_with_source(strip, mixed, path) if own else None
-    return {"end": end, "stems": desk.stems(), "nulls": nulls, "others": len(bpy.data.scenes["another"].keys())}
+        nulls[name] = harness.null_with_source(strip, mixed, path) if own else None
+    return {"end": end, "stems": harness.stems(), "nulls": nulls, "others": len(bpy.data.scenes["another"].keys())}
 
 
 def another_file(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """Another file is opened while stems are made: nothing is written into it."""
-    desk = Desk(module, config)
-    desk.save("other.blend")
-    desk.save()
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
-    desk.select(desk.sound("original", media, 10))
-    desk.save()
-    job = desk.press(SLOW)
-    assert desk.until(lambda: job.state == "running")
-    bpy.ops.wm.open_mainfile(filepath=str(desk.folder / "other.blend"))
-    end = desk.wait(job)
+    harness = Harness(module, config)
+    harness.save("other.blend")
+    harness.save()
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 8)
+    harness.select(harness.sound("original", media, 10))
+    harness.save()
+    job = harness.press(SLOW)
+    assert harness.until(lambda: job.state == "running")
+    bpy.ops.wm.open_mainfile(filepath=str(harness.folder / "other.blend"))
+    end = harness.wait(job)
     editor = bpy.context.scene.sequence_editor
-    strips = [] if editor is None else [strip.name for strip in desk.compat.all_strips(editor)]
+    strips = [] if editor is None else [strip.name for strip in harness.compat.all_strips(editor)]
     return {"end": end, "strips": strips}
 
 
 def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """A running and a waiting job are cancelled; the next one works."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
-    original = desk.sound("original", media, 10)
-    desk.select(original)
-    running, waiting = desk.press("sleep:9"), desk.press("sleep:10")
-    assert desk.until(lambda: running.state == "running" and waiting.run)
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
+    original = harness.sound("original", media, 10)
+    harness.select(original)
+    running, waiting = harness.press("sleep:9"), harness.press("sleep:10")
+    assert harness.until(lambda: running.state == "running" and waiting.run)
     for job in (waiting, running):
         bpy.ops.stemline.cancel(tag=job.tag)
-    ends = [desk.wait(running), desk.wait(waiting)]
-    between = (len(desk.stems()), bool(original.mute))
-    last = desk.wait(desk.press("quick"))
+    ends = [harness.wait(running), harness.wait(waiting)]
+    between = (len(harness.stems()), bool(original.mute))
+    last = harness.wait(harness.press("quick"))
     bpy.ops.stemline.cancel(tag=running.tag)
-    listed = [job.title for job in desk.session.SESSION.jobs]
+    listed = [job.title for job in harness.session.SESSION.jobs]
     return {"ends": ends, "between": between, "last": last, "listed": listed}
 
 
 def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """The user holds a tool while stems are to be written, until nobody waits for them any more: once the run was
     reported as failed, once the write itself was given up, once the user cancels. Then a run that is waited for."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
-    desk.select(desk.sound("original", media, 10))
-    session, compat = desk.session.SESSION, cast(Any, desk.compat)
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
+    harness.select(harness.sound("original", media, 10))
+    session, compat = harness.session.SESSION, cast(Any, harness.compat)
     dragging = compat.user_is_dragging
 
     def held(prompt: str) -> Any:
         compat.user_is_dragging = lambda: True
-        job = desk.press(prompt)
-        assert desk.until(lambda: session._writes)
+        job = harness.press(prompt)
+        assert harness.until(lambda: session._writes)
         return job
 
     def let_go(job: Any) -> tuple[dict[str, Any], int]:
         compat.user_is_dragging = dragging
-        assert desk.until(lambda: not session._writes)
-        return desk.wait(job), len(desk.stems())
+        assert harness.until(lambda: not session._writes)
+        return harness.wait(job), len(harness.stems())
 
     job = held("failed")
     session._on_failed(job, {"error": {"code": "HOST_TIMEOUT", "message": "Blender did not answer."}})
@@ -112,7 +112,7 @@ def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
     given = let_go(job)
     job = held("cancelled")
     bpy.ops.stemline.cancel(tag=job.tag)
-    end = desk.wait(job, 20.0)
+    end = harness.wait(job, 20.0)
     cancelled = (end, let_go(job)[1])
     return {"failed": failed, "given_up": given, "cancelled": cancelled, "last": let_go(held("wanted"))}
 
@@ -120,50 +120,50 @@ def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
 def rendered_files(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """What is rendered for runs that come to nothing: cancelled at once, while they run, with no companion, and when
     their stems are there already; then for one that succeeds."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
-    meta = desk.strips.new_meta(name="of a long name " * 4, channel=3, frame_start=10)
-    desk.sound("inside", media, 10).move_to_meta(meta)
-    desk.compat.set_handles(meta, 10, 60)
-    desk.select(meta)
-    session, compat = desk.session.SESSION, cast(Any, desk.compat)
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
+    meta = harness.strips.new_meta(name="of a long name " * 4, channel=3, frame_start=10)
+    harness.sound("inside", media, 10).move_to_meta(meta)
+    harness.compat.set_handles(meta, 10, 60)
+    harness.select(meta)
+    session, compat = harness.session.SESSION, cast(Any, harness.compat)
     there: dict[str, Any] = {}
 
     def ended(kind: str, job: Any) -> None:
-        state = desk.wait(job)["state"]
+        state = harness.wait(job)["state"]
         there[kind] = (state, [path.is_file() for path in job.files.values()])
 
     slow = f"sleep:{11 + bpy.app.version[0]}"  # a job that another version left on the server would end at once
-    job = desk.press(slow)
+    job = harness.press(slow)
     begun = [path.is_file() for path in job.files.values()]
     bpy.ops.stemline.cancel(tag=job.tag)
     ended("at once", job)
     for kind in ("running", "no companion"):
-        job = desk.press(slow)
-        assert desk.until(lambda: job.state == "running" and job.stage == "separating")  # noqa: B023
+        job = harness.press(slow)
+        assert harness.until(lambda: job.state == "running" and job.stage == "separating")  # noqa: B023
         if kind == "running":
             bpy.ops.stemline.cancel(tag=job.tag)
         else:
             session._companion.process.kill()
         ended(kind, job)
     dragging, compat.user_is_dragging = compat.user_is_dragging, lambda: True
-    job = desk.press("separated")
-    assert desk.until(lambda: session._writes)
+    job = harness.press("separated")
+    assert harness.until(lambda: session._writes)
     bpy.ops.stemline.cancel(tag=job.tag)
     ended("separated", job)
     compat.user_is_dragging = dragging
-    ended("done", desk.press("done"))
+    ended("done", harness.press("done"))
     return {"begun": begun, "there": there}
 
 
 def many(module: str, config: dict[str, Any]) -> list[str]:
     """More runs than the list keeps, of which the first two and each third go on."""
-    desk = Desk(module, config)
+    harness = Harness(module, config)
     jobs = __import__(f"{module}.jobs", fromlist=["x"])
-    session = desk.session.Session()
+    session = harness.session.Session()
     session.start = lambda: None
     for number in range(30):
-        reading = desk.reading.Reading(desk.scene.name, "")
+        reading = harness.reading.Reading(harness.scene.name, "")
         job = jobs.Job(str(number), reading, {}, 0, "", 0)
         job.state = jobs.RUNNING if number < 2 or number % 3 == 0 else jobs.DONE
         session.add(job)
@@ -178,23 +178,23 @@ def names(module: str, config: dict[str, Any]) -> list[str]:
 
 def broken(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """The companion is killed, then the server; Blender goes on and the next press works."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
-    original = desk.sound("original", media, 10)
-    desk.select(original)
-    session = desk.session.SESSION
-    job = desk.press("sleep:9")
-    assert desk.until(lambda: job.state == "running" and job.fraction >= 0)
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
+    original = harness.sound("original", media, 10)
+    harness.select(original)
+    session = harness.session.SESSION
+    job = harness.press("sleep:9")
+    assert harness.until(lambda: job.state == "running" and job.fraction >= 0)
     session._companion.process.kill()
-    killed = desk.wait(job)
+    killed = harness.wait(job)
     state = (session.state, session.sentence)
-    job = desk.press("sleep:10")
-    assert desk.until(lambda: job.state == "running" and job.stage == "separating")
+    job = harness.press("sleep:10")
+    assert harness.until(lambda: job.state == "running" and job.stage == "separating")
     for pid in config_servers(config):
         os.kill(pid, signal.SIGKILL)
-    server = desk.wait(job, 200.0)
+    server = harness.wait(job, 200.0)
     muted = bool(original.mute)
-    after = desk.wait(desk.press("quick after all"), 200.0)
+    after = harness.wait(harness.press("quick after all"), 200.0)
     return {"killed": killed, "state": state, "server": server, "muted": muted, "after": after}
 
 
@@ -215,28 +215,28 @@ def config_servers(config: dict[str, Any]) -> list[int]:
 
 def missing(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """No Stemline, a program that is none, one of another version: one sentence, one command."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 4)
-    desk.select(desk.sound("original", media, 10))
-    session = desk.session.SESSION
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
+    harness.select(harness.sound("original", media, 10))
+    session = harness.session.SESSION
     addon = bpy.context.preferences.addons[module].preferences
     saw = []
     for program in ("", "/nowhere/stemline", config["dies"], config["too_new"]):
         addon.program = program
         session.stop()
-        job = desk.press()
-        end = desk.wait(job, 60.0)
+        job = harness.press()
+        end = harness.wait(job, 60.0)
         saw.append({"end": end["state"], "sentence": session.sentence, "command": session.command})
-    return {"saw": saw, "stems": len(desk.stems())}
+    return {"saw": saw, "stems": len(harness.stems())}
 
 
 def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """Spans, presets, history, A/B, versions beside each other, removing a result."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
-    original = desk.sound("original", media, 10, 0, 100)
-    desk.select(original)
-    scene, mine = desk.scene, desk.scene.stemline
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 8)
+    original = harness.sound("original", media, 10, 0, 100)
+    harness.select(original)
+    scene, mine = harness.scene, harness.scene.stemline
     empty = bpy.ops.stemline.add_span(sign="PLUS", source="PREVIEW")
     scene.use_preview_range = True
     scene.frame_preview_start, scene.frame_preview_end = 20, 44
@@ -245,23 +245,25 @@ def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
         scene.timeline_markers.new(f"m{frame}", frame=frame).select = True
     bpy.ops.stemline.add_span(sign="MINUS", source="MARKERS")
     spans = [(span.sign, span.start, span.end) for span in mine.spans]
-    first = desk.wait(desk.press("tone"))
-    records = [desk.results.record_of(strip) for strip in desk.stem_strips()]
+    first = harness.wait(harness.press("tone"))
+    records = [harness.results.record_of(strip) for strip in harness.stem_strips()]
     record = next(record["prompt"] for record in records if record["stem"] == "tone")
     prompts = {"plus": record["plus"], "minus": record["minus"]}
     bpy.ops.stemline.remove_span(index=0)
-    second = desk.wait(desk.press("other", play="residual", stem="a name"))
-    sets = sorted(result.title for result in desk.results.results_in(scene))
+    second = harness.wait(harness.press("other", play="residual", stem="a name"))
+    sets = sorted(result.title for result in harness.results.results_in(scene))
     heard = {}
     for what in ("ORIGINAL", "STEM", "RESIDUAL", "ALL"):
-        bpy.ops.stemline.play_result(result=_result(desk, "tone"), what=what)
-        heard[what] = [bool(original.mute)] + [stem["mute"] for stem in desk.stems() if "tone" in _title(desk, stem)]
-    bpy.ops.stemline.select_result(result=_result(desk, "tone"))
-    selected = sorted(strip.name for strip in desk.strips if strip.select)
-    second_mutes = {stem["stem"]: stem["mute"] for stem in desk.stems() if "a name" in _title(desk, stem)}
-    bpy.ops.stemline.remove_result(result=_result(desk, "tone"))
+        bpy.ops.stemline.play_result(result=_result(harness, "tone"), what=what)
+        heard[what] = [bool(original.mute)] + [
+            stem["mute"] for stem in harness.stems() if "tone" in _title(harness, stem)
+        ]
+    bpy.ops.stemline.select_result(result=_result(harness, "tone"))
+    selected = sorted(strip.name for strip in harness.strips if strip.select)
+    second_mutes = {stem["stem"]: stem["mute"] for stem in harness.stems() if "a name" in _title(harness, stem)}
+    bpy.ops.stemline.remove_result(result=_result(harness, "tone"))
     still_muted = bool(original.mute)
-    bpy.ops.stemline.remove_result(result=_result(desk, "a name"))
+    bpy.ops.stemline.remove_result(result=_result(harness, "a name"))
     bpy.ops.stemline.preset(drop=False)
     return {
         "empty": sorted(empty),
@@ -274,82 +276,82 @@ def buttons(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "second_mutes": second_mutes,
         "still_muted": still_muted,
         "muted_at_last": bool(original.mute),
-        "left": [strip.name for strip in desk.strips],
+        "left": [strip.name for strip in harness.strips],
         "sounds": len(bpy.data.sounds),
-        "names": [channel.name for channel in desk.editor.channels][1:8],
-        "words": _words(desk, original),
+        "names": [channel.name for channel in harness.editor.channels][1:8],
+        "words": _words(harness, original),
         "suggested": __import__(f"{module}.prompts", fromlist=["x"]).suggestions("O"),
     }
 
 
 def cut(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """Original and stems are cut together, the right half renamed; a copy is put elsewhere. Two results replace it."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
-    original = desk.sound("original", media, 10, 0, 100)
-    muted = desk.sound("muted", media, 10, 0, 100, channel=2)
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 8)
+    original = harness.sound("original", media, 10, 0, 100)
+    muted = harness.sound("muted", media, 10, 0, 100, channel=2)
     muted.mute = True
-    desk.select(original, muted)
-    ends = [desk.wait(desk.press(prompt))["state"] for prompt in ("first", "second")]
-    _split(desk, 50)
-    right = desk.strips["original.001"]
+    harness.select(original, muted)
+    ends = [harness.wait(harness.press(prompt))["state"] for prompt in ("first", "second")]
+    _split(harness, 50)
+    right = harness.strips["original.001"]
     right.name = "renamed"
-    desk.select(right)
-    with bpy.context.temp_override(**desk.window()):
+    harness.select(right)
+    with bpy.context.temp_override(**harness.window()):
         bpy.ops.sequencer.duplicate()
-    copy = next(strip for strip in desk.strips if strip.select)
+    copy = next(strip for strip in harness.strips if strip.select)
     copy.name = "copy"
-    desk.compat.set_handles(copy, 55, 60)
+    harness.compat.set_handles(copy, 55, 60)
     copy.frame_start += 400
     copy.mute = False
-    saw: dict[str, Any] = {"ends": ends, "halves": len(desk.stems())}
+    saw: dict[str, Any] = {"ends": ends, "halves": len(harness.stems())}
     for what in ("ORIGINAL", "ALL"):
-        bpy.ops.stemline.play_result(result=_result(desk, "first"), what=what)
-        saw[what] = _muted(desk)
+        bpy.ops.stemline.play_result(result=_result(harness, "first"), what=what)
+        saw[what] = _muted(harness)
     for title in ("first", "second"):
-        bpy.ops.stemline.remove_result(result=_result(desk, title))
-        saw[title] = _muted(desk)
-    saw["left"] = len(desk.stems())
-    saw["carry"] = [strip.name for strip in desk.strips if len(strip.keys())]
+        bpy.ops.stemline.remove_result(result=_result(harness, title))
+        saw[title] = _muted(harness)
+    saw["left"] = len(harness.stems())
+    saw["carry"] = [strip.name for strip in harness.strips if len(strip.keys())]
     return saw
 
 
 def cut_in_an_earlier_file(module: str, config: dict[str, Any]) -> dict[str, Any]:
     """Stems of an earlier version, whose originals carry nothing: found by name, and cut only after the first A/B."""
-    desk = Desk(module, config)
-    media = wav.noise(str(desk.folder / "voice.wav"), 48000, 1, 8)
-    desk.select(desk.sound("original", media, 10, 0, 100))
-    desk.wait(desk.press("tone"))
-    del desk.strips["original"]["stemline_replaced_by"]
+    harness = Harness(module, config)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 8)
+    harness.select(harness.sound("original", media, 10, 0, 100))
+    harness.wait(harness.press("tone"))
+    del harness.strips["original"]["stemline_replaced_by"]
     saw: dict[str, Any] = {}
     for what in ("ORIGINAL", "ALL"):
-        bpy.ops.stemline.play_result(result=_result(desk, "tone"), what=what)
-        saw[what] = _muted(desk)
-    _split(desk, 50)
-    bpy.ops.stemline.remove_result(result=_result(desk, "tone"))
-    return saw | {"left": _muted(desk)}
+        bpy.ops.stemline.play_result(result=_result(harness, "tone"), what=what)
+        saw[what] = _muted(harness)
+    _split(harness, 50)
+    bpy.ops.stemline.remove_result(result=_result(harness, "tone"))
+    return saw | {"left": _muted(harness)}
 
 
-def _split(desk: Desk, frame: int) -> None:
-    for strip in desk.strips:
+def _split(harness: Harness, frame: int) -> None:
+    for strip in harness.strips:
         strip.select = True
-    with bpy.context.temp_override(**desk.window()):
+    with bpy.context.temp_override(**harness.window()):
         bpy.ops.sequencer.split(frame=frame, type="SOFT", side="RIGHT")
 
 
-def _muted(desk: Desk) -> dict[str, bool]:
+def _muted(harness: Harness) -> dict[str, bool]:
     """Of every strip that is no stem."""
-    return {strip.name: bool(strip.mute) for strip in desk.strips if not desk.results.record_of(strip)}
+    return {strip.name: bool(strip.mute) for strip in harness.strips if not harness.results.record_of(strip)}
 
 
-def _result(desk: Desk, title: str) -> str:
-    return str(next(result.name for result in desk.results.results_in(desk.scene) if title in result.title))
+def _result(harness: Harness, title: str) -> str:
+    return str(next(result.name for result in harness.results.results_in(harness.scene) if title in result.title))
 
 
-def _title(desk: Desk, stem: dict[str, Any]) -> str:
-    return str(next(r.title for r in desk.results.results_in(desk.scene) if r.name == stem["result"]))
+def _title(harness: Harness, stem: dict[str, Any]) -> str:
+    return str(next(r.title for r in harness.results.results_in(harness.scene) if r.name == stem["result"]))
 
 
-def _words(desk: Desk, original: Any) -> list[str]:
-    desk.select(original)
-    return list(desk.reading.in_words(desk.scene))
+def _words(harness: Harness, original: Any) -> list[str]:
+    harness.select(original)
+    return list(harness.reading.in_words(harness.scene))

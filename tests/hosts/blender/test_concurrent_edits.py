@@ -19,7 +19,7 @@ _TOO_NEW = (
 
 
 def test_stems_follow_what_was_moved_renamed_or_trimmed(blender: Runner, version: str) -> None:
-    saw = blender.run("meanwhile.edited")
+    saw = blender.run("concurrent_edits.edited")
     done(saw)
     originals = sorted({stem["original"] for stem in saw["stems"]})
     assert originals == ["moved", "of another name", "still", "trimmed"]
@@ -35,14 +35,14 @@ def test_stems_follow_what_was_moved_renamed_or_trimmed(blender: Runner, version
 
 
 def test_another_file_is_left_alone(blender: Runner) -> None:
-    saw = blender.run("meanwhile.another_file")
+    saw = blender.run("concurrent_edits.another_file")
     assert saw["end"]["state"] == "failed"
     assert "Another file is open" in saw["end"]["messages"][0]
     assert saw["strips"] == []
 
 
 def test_cancel_running_and_waiting(blender: Runner) -> None:
-    saw = blender.run("meanwhile.cancelled")
+    saw = blender.run("concurrent_edits.cancelled")
     assert [end["state"] for end in saw["ends"]] == ["failed", "failed"]
     assert saw["between"] == [0, False], "nothing was written, nothing was muted"
     assert saw["last"]["state"] == "done"
@@ -50,7 +50,7 @@ def test_cancel_running_and_waiting(blender: Runner) -> None:
 
 
 def test_stems_of_a_run_that_failed_or_was_cancelled_are_not_written_later(blender: Runner) -> None:
-    saw = blender.run("meanwhile.given_up")
+    saw = blender.run("concurrent_edits.given_up")
     for end, stems in (saw["failed"], saw["given_up"], saw["cancelled"]):
         assert (end["state"], stems) == ("failed", 0), end
     assert saw["cancelled"][0]["messages"] == ["Cancelled."]
@@ -59,7 +59,7 @@ def test_stems_of_a_run_that_failed_or_was_cancelled_are_not_written_later(blend
 
 
 def test_what_was_rendered_for_a_run_that_came_to_nothing_is_removed(blender: Runner, version: str) -> None:
-    saw = blender.run("meanwhile.rendered_files")
+    saw = blender.run("concurrent_edits.rendered_files")
     assert version == "3.4" or saw["begun"] == [True], "in 3.4 another process renders it"
     for kind in ("at once", "running", "no companion"):
         assert saw["there"][kind] == ["failed", [False]], kind
@@ -68,7 +68,7 @@ def test_what_was_rendered_for_a_run_that_came_to_nothing_is_removed(blender: Ru
 
 
 def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
-    listed = blender.run("meanwhile.many")
+    listed = blender.run("concurrent_edits.many")
     going_on = ["0", "1", *(str(number) for number in range(3, 30, 3))]
     assert len(listed) == 20
     assert [title for title in listed if title in going_on] == going_on
@@ -77,11 +77,17 @@ def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
 
 def test_a_stem_is_named_in_every_script(blender: Runner) -> None:
     asked = [("हिन्दी", ""), ("", "ภาษาไทย!"), ("", "தமிழ்"), ("", "dog, far-off (barking)"), ("", "?")]
-    assert blender.run("meanwhile.names", asked=asked) == ["हिन्दी", "ภาษาไทย", "தமிழ்", "dog far-off barking", "stem"]
+    assert blender.run("concurrent_edits.names", asked=asked) == [
+        "हिन्दी",
+        "ภาษาไทย",
+        "தமிழ்",
+        "dog far-off barking",
+        "stem",
+    ]
 
 
 def test_a_dead_companion_and_a_killed_server_do_not_stop_blender(blender: Runner) -> None:
-    saw = blender.run("meanwhile.broken", cache=os.environ["STEMLINE_CACHE"])
+    saw = blender.run("concurrent_edits.broken", cache=os.environ["STEMLINE_CACHE"])
     assert saw["killed"]["state"] == "failed"
     assert "companion ended" in saw["killed"]["messages"][0]
     assert saw["state"][0] == "broken"
@@ -93,7 +99,7 @@ def test_a_dead_companion_and_a_killed_server_do_not_stop_blender(blender: Runne
 def test_a_missing_or_wrong_stemline_is_one_sentence_and_one_command(blender: Runner) -> None:
     dies = program_that(blender.folder, "import sys; sys.exit('No module named torch')")
     too_new = program_that(blender.folder, _TOO_NEW)
-    saw = blender.run("meanwhile.missing", recorded=False, dies=dies, too_new=too_new)
+    saw = blender.run("concurrent_edits.missing", recorded=False, dies=dies, too_new=too_new)
     sentences = [one["sentence"] for one in saw["saw"]]
     assert all(one["end"] == "failed" and one["command"].endswith("stemline install blender") for one in saw["saw"])
     assert "not installed" in sentences[0]
@@ -104,7 +110,7 @@ def test_a_missing_or_wrong_stemline_is_one_sentence_and_one_command(blender: Ru
 
 
 def test_spans_versions_and_removal(blender: Runner) -> None:
-    saw = blender.run("meanwhile.buttons")
+    saw = blender.run("concurrent_edits.buttons")
     assert saw["empty"] == ["CANCELLED"]
     assert saw["spans"] == [["PLUS", 20, 45], ["MINUS", 60, 70]]
     assert saw["prompt"] == {"plus": [[19200, 67200]], "minus": [[96000, 115200]]}
@@ -128,7 +134,7 @@ def test_spans_versions_and_removal(blender: Runner) -> None:
 
 
 def test_both_halves_of_a_cut_original_sound_again(blender: Runner) -> None:
-    saw = blender.run("meanwhile.cut")
+    saw = blender.run("concurrent_edits.cut")
     assert saw["ends"] == ["done", "done"]
     assert saw["halves"] == 16
     user = {"muted": True, "muted.001": True, "copy": False}
@@ -141,7 +147,7 @@ def test_both_halves_of_a_cut_original_sound_again(blender: Runner) -> None:
 
 
 def test_results_of_an_earlier_version_are_found_by_name_until_they_are_played(blender: Runner) -> None:
-    saw = blender.run("meanwhile.cut_in_an_earlier_file")
+    saw = blender.run("concurrent_edits.cut_in_an_earlier_file")
     assert saw["ORIGINAL"] == {"original": False}
     assert saw["ALL"] == {"original": True}
     assert saw["left"] == {"original": False, "original.001": False}

@@ -252,7 +252,10 @@ class Session:
         result = params["result"]
         job.state, job.fraction, job.result = DONE, 1.0, result
         left_out = [f"{entry['clip']}: {entry['reason']}" for entry in result.get("skipped", [])]
-        left_out += [f"{entry['clip']}: {entry['message']}" for entry in result.get("failed", [])]
+        left_out += [
+            f"{entry['clip']}: {entry['message']} {entry.get('advice', '')}".rstrip()
+            for entry in result.get("failed", [])
+        ]
         told = [f"{entry['clip']}: {entry['message']}" for entry in result.get("notices", [])]
         job.messages = [*left_out, *told, *result.get("notes", [])]
 

@@ -1,7 +1,7 @@
-"""Exact time: rates, the grids of frames and samples, timecode.
+"""Exact time: frame rates, the grids of frames and samples, and timecode.
 
-Positions are integers with a rate, or `Fraction` seconds. Floats come in only at the edges (what a file says its rate
-is) and are snapped here once.
+Positions are integers with a rate, or `Fraction` seconds. Floats occur only where a file states its rate, and are
+converted here once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ _TIMECODE = re.compile(r"^(\d{1,3}):([0-5]?\d):([0-5]?\d)([:;.])(\d{1,3})$")
 
 
 def snap_rate(rate: float | Fraction | str) -> Fraction:
-    """The exact rate that `rate` stands for: a whole number or n*1000/1001 when within a thousandth of one.
+    """Return the exact rate for an approximate one: a whole number or n*1000/1001 within a thousandth of it.
 
-    23.976, 23.976023976 and the float32 23.976024627685547 all give 24000/1001. Raises UsageError for a rate that is
-    not a positive finite number.
+    23.976, 23.976023976 and the float32 23.976024627685547 all give 24000/1001.
+
+    Raises:
+        UsageError: `rate` is not a positive finite number.
     """
     try:
         exact = Fraction(rate)
@@ -44,44 +46,46 @@ def snap_rate(rate: float | Fraction | str) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where whole frames fall on whole samples: every `frames` frames are exactly `samples` samples."""
+    """The common grid of frames and samples: every `frames` frames are exactly `samples` samples."""
 
     frames: int
     samples: int
 
 
 def grid_of(frame_rate: Fraction, sample_rate: int) -> Grid:
-    """The common grid, counted from a shared zero. 30000/1001 at 48000 gives 5 frames = 8008 samples."""
+    """Return the common grid of two rates from a shared zero. 30000/1001 at 48000 gives 5 frames = 8008 samples."""
     samples_per_frame = Fraction(sample_rate) / frame_rate
     return Grid(frames=samples_per_frame.denominator, samples=samples_per_frame.numerator)
 
 
 def round_half_up(value: Fraction) -> int:
-    """The nearest whole number, halves up: what a player does with a position between two samples."""
+    """Return the nearest whole number, halves up, as players round a position between two samples."""
     return math.floor(value + Fraction(1, 2))
 
 
 def floor_to(value: int, step: int) -> int:
-    """The largest multiple of `step` that is not above `value`."""
+    """Return the largest multiple of `step` that is not above `value`."""
     return value // step * step
 
 
 def ceil_to(value: int, step: int) -> int:
-    """The smallest multiple of `step` that is not below `value`."""
+    """Return the smallest multiple of `step` that is not below `value`."""
     return -(-value // step) * step
 
 
 def is_drop_rate(rate: Fraction) -> bool:
-    """Whether drop-frame labels exist at this rate (29.97, 59.94 and their multiples)."""
+    """Return whether drop-frame labels exist at this rate (29.97, 59.94 and their multiples)."""
     return rate.denominator == 1001 and rate.numerator % 30000 == 0
 
 
 def parse_timecode(text: str, rate: Fraction) -> int:
-    """The frame that a timecode label names, counted from 00:00:00:00. `;` or `.` before the frames means drop-frame
-    labels.
+    """Return the frame of a timecode label, counted from 00:00:00:00.
 
-    Drop-frame numbering is SMPTE ST 12-1: two labels (four at 59.94) are skipped each minute but every tenth.
-    Raises UsageError for text that is no timecode at this rate.
+    `;` or `.` before the frames marks drop-frame numbering (SMPTE ST 12-1): two labels, four at 59.94, are skipped each
+    minute but every tenth.
+
+    Raises:
+        UsageError: The text is not a timecode at this rate.
     """
     match = _TIMECODE.match(text.strip())
     if match is None:
@@ -106,7 +110,7 @@ def parse_timecode(text: str, rate: Fraction) -> int:
 
 
 def format_timecode(frame: int, rate: Fraction, *, drop_frame: bool = False) -> str:
-    """The label of a frame. Hours go past 24 rather than wrap, so that no two positions share a label."""
+    """Return the label of a frame. Hours go past 24, so that no two positions share a label."""
     nominal = math.ceil(rate)
     sign, frame = ("-", -frame) if frame < 0 else ("", frame)
     if drop_frame and is_drop_rate(rate):

@@ -1,4 +1,4 @@
-"""Media files: what they hold, exact ranges of their sound, and stem files written and read back."""
+"""Media files: their streams, exact ranges of their sound, and stem files."""
 
 from stemline.media.decode.audio_reader import MAX_PEAK, AudioReader, open_audio
 from stemline.media.decode.pcm_cache import PcmCache

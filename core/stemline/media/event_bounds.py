@@ -1,4 +1,4 @@
-"""From a point in a sound to the whole of it: where what is heard there begins and where it ends."""
+"""Find where the sound at a given point begins and ends."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FLOOR_PERCENT = 15
 
 
 def find_event_bounds(block: FloatBlock, sample_rate: int, at_sample: int) -> SampleRange | None:
-    """The extent, within `block` [channels, n], of the sound that is heard at `at_sample`; None in the background.
+    """Return the extent of the sound at `at_sample` within `block` [channels, n]; None in the background.
 
-    The level in steps of 10 ms is followed both ways from the loudest step near the point, while it stays above both
-    the background (its 15th percentile, plus 6 dB) and 24 dB below that step. Pauses of up to 120 ms are bridged.
+    The level in steps of 10 ms is followed both ways from the loudest step near the point, while it stays above the
+    background (its 15th percentile, plus 6 dB) and above 24 dB below that step. Pauses of up to 120 ms are bridged.
     """
     step = max(1, round(STEP_S * sample_rate))
     levels = _levels(block, step)
@@ -44,7 +44,7 @@ def find_event_bounds(block: FloatBlock, sample_rate: int, at_sample: int) -> Sa
 
 
 def _levels(block: FloatBlock, step: int) -> npt.NDArray[np.float64]:
-    """dBFS of each step, the channels' powers averaged."""
+    """Return the level of each step in dBFS, the powers of the channels averaged."""
     whole = block.shape[1] // step
     power = (
         np.square(block[:, : whole * step].astype(np.float64)).reshape(block.shape[0], whole, step).mean(axis=(0, 2))
@@ -53,7 +53,7 @@ def _levels(block: FloatBlock, step: int) -> npt.NDArray[np.float64]:
 
 
 def _reach(heard: npt.NDArray[np.bool_], gap: int) -> int:
-    """How many steps on the last heard one lies, when no pause before it is longer than `gap`."""
+    """Return the index of the last step above the threshold before a pause longer than `gap` steps."""
     last = 0
     for index, is_heard in enumerate(heard):
         if is_heard:

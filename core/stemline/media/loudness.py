@@ -19,14 +19,19 @@ _INTEGRATED = "lavfi.r128.I"
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """`lufs` is gated loudness, never below -70 (silence); `peak` the largest absolute sample."""
+    """Loudness and peak of a sound.
+
+    Attributes:
+        lufs: Gated integrated loudness, never below -70 (silence).
+        peak: The largest absolute sample.
+    """
 
     lufs: float
     peak: float
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is heard."""
+        """Whether the sound is silent."""
         return self.lufs <= SILENT_LUFS
 
 
@@ -34,11 +39,11 @@ def measure_loudness(blocks: Iterable[FloatBlock], sample_rate: int, layout: str
     """Measure the integrated loudness of one sound with FFmpeg's `ebur128` filter.
 
     Args:
-        blocks: The sound in order, each block [channels, n] of float32 at full scale 1.0. A sound shorter than the
-            400 ms that the measurement works on counts as one that silence follows.
+        blocks: The sound in order, each block [channels, n] of float32 at full scale 1.0. A sound shorter than the 400
+            ms of a measured block is padded with silence.
         sample_rate: Samples per second.
-        layout: FFmpeg's name of the channel layout, which weights the surround channels and leaves the LFE out. Where
-            it is empty all channels count alike.
+        layout: FFmpeg's name of the channel layout, by which surround channels weigh more and the LFE is left out.
+            Where it is empty all channels weigh the same.
     """
     meter: _Meter | None = None
     peak, length = 0.0, 0

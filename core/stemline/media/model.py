@@ -1,4 +1,4 @@
-"""What a media file says of itself, as plain values that outlive the open file."""
+"""Descriptions of media files as plain values that outlive the open file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from fractions import Fraction
 
 @dataclass(frozen=True, slots=True)
 class AudioStream:
-    """One audio stream. `index` counts audio streams only; `layout` is empty where the channels have no names.
+    """An audio stream of a media file. One that no decoder supports has no channels and no samples.
 
-    `sample_format` is the grid that the samples stand on: "u8", "s16", "s24", "s32", "f32" or "f64". `length_samples`
-    counts from the file's time zero (the first sample; in a file with video the start of the video) to the last sample.
+    Attributes:
+        index: Number among the file's audio streams, from 0.
+        codec: FFmpeg's name of the decoder.
+        sample_rate: Samples per second.
+        channels: Number of channels.
+        layout: FFmpeg's name of the channel layout; empty where the channels have no names.
+        sample_format: Grid of the samples: "u8", "s16", "s24", "s32", "f32" or "f64".
+        bits: Bits of a sample; 0 where the codec is lossy.
+        length_samples: Samples from the file's time zero to the last sample. Zero is the start of the video; without a
+            video it is the start of the timeline of a MOV or MP4, and elsewhere the first sample of any stream.
     """
 
     index: int
@@ -35,7 +43,16 @@ class SourceTimecode:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """A media file. `time_reference_sample` is the BWF time stamp: samples since midnight, None where there is none."""
+    """A media file.
+
+    Attributes:
+        path: Path of the file.
+        has_video: Whether it has a moving picture.
+        video_frame_rate: Exact frames per second of the picture.
+        streams: The audio streams in order.
+        timecode: Timecode of the file's time zero.
+        time_reference_sample: Time stamp of a Broadcast WAVE in samples since midnight.
+    """
 
     path: str
     has_video: bool

@@ -1,4 +1,4 @@
-"""Pictures of a long sound in memory that does not grow with it: the smallest and largest sample of each column."""
+"""Waveform overviews of long sound in constant memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Levels = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Peaks:
-    """`low` and `high` [n]: the smallest and largest sample of each column, over all channels.
+    """The smallest and largest sample of each column of a waveform, over all channels.
 
-    Column i holds samples [start + i * step, start + (i + 1) * step).
+    `low` and `high` have one value for each column. Column i holds samples [start + i * step, start + (i + 1) * step).
     """
 
     start_sample: int
@@ -27,7 +27,7 @@ class Peaks:
     high: Levels
 
     def reduced(self, columns: int) -> Peaks:
-        """The same in no more than `columns` columns, each holding a whole number of the old ones."""
+        """Return the same peaks in at most `columns` columns, each a whole number of the present ones."""
         group = -(-len(self.low) // max(1, columns))
         if group <= 1:
             return self
@@ -37,7 +37,7 @@ class Peaks:
 
 
 def peaks_of(block: FloatBlock, start_sample: int, columns: int) -> Peaks:
-    """The peaks of a block [channels, n] that begins at `start_sample`, in no more than `columns` columns."""
+    """Return the peaks of a block [channels, n] that begins at `start_sample`, in at most `columns` columns."""
     length = block.shape[1]
     if not length:
         return Peaks(start_sample, 1, np.zeros(0, np.float32), np.zeros(0, np.float32))
@@ -49,12 +49,13 @@ def peaks_of(block: FloatBlock, start_sample: int, columns: int) -> Peaks:
 
 
 class Overview:
-    """Peaks of a range of `length` samples from `start_sample` on, filled block by block while it is decoded.
+    """Peaks of a range of `length` samples from `start_sample`, filled block by block while it is decoded.
 
-    At most 65536 columns, whatever the length: half a megabyte for a minute and for a day.
+    An overview has at most 65536 columns, half a megabyte, whatever the length.
     """
 
     def __init__(self, start_sample: int, length: int) -> None:
+        """Start an empty overview."""
         self.start_sample, self.length = start_sample, length
         self.step = max(1, -(-length // MAX_COLUMNS))
         columns = max(1, -(-length // self.step))
@@ -64,14 +65,15 @@ class Overview:
 
     @property
     def complete(self) -> bool:
+        """Whether the whole range is filled."""
         return self.filled_samples >= self.length
 
     def add(self, block: FloatBlock) -> None:
-        """The next samples [channels, n] after those added before."""
+        """Add the next samples [channels, n]."""
         at = 0
         while at < block.shape[1]:
             column, into = divmod(self.filled_samples, self.step)
-            if into:  # a column that the block before left half full
+            if into:  # the previous block filled this column in part
                 part = block[:, at : at + self.step - into]
                 self._low[column] = min(float(self._low[column]), float(part.min()))
                 self._high[column] = max(float(self._high[column]), float(part.max()))
@@ -85,7 +87,7 @@ class Overview:
             self.filled_samples += part.shape[1]
 
     def peaks(self, start_sample: int, end_sample: int, columns: int) -> Peaks:
-        """What is known of a range so far, in no more than `columns` columns."""
+        """Return the peaks of a range as far as it is filled, in at most `columns` columns."""
         first = max(0, (start_sample - self.start_sample) // self.step)
         known = -(-self.filled_samples // self.step)
         last = max(first, min(known, -(-(end_sample - self.start_sample) // self.step)))

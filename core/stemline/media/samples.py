@@ -1,4 +1,4 @@
-"""Sample formats: from what decoders give to float32, and from float32 to what files hold."""
+"""Convert samples from decoders to float32 and from float32 to what files hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BeyondFullScaleError(ValueError):
 
 
 class SampleFormat(StrEnum):
-    """What a stem file holds: 24-bit PCM, 32-bit float (both BWF), or 24-bit FLAC."""
+    """Format of a stem file: 24-bit PCM or 32-bit float in Broadcast WAVE, or 24-bit FLAC."""
 
     WAV24 = "wav24"
     WAV32F = "wav32f"
@@ -27,25 +27,28 @@ class SampleFormat(StrEnum):
 
     @property
     def is_float(self) -> bool:
+        """Whether samples beyond full scale can be written."""
         return self is SampleFormat.WAV32F
 
     @property
     def suffix(self) -> str:
+        """Suffix of the file's name, with its dot."""
         return ".flac" if self is SampleFormat.FLAC else ".wav"
 
 
 def interleaved(channels: int, samples: int) -> FloatBlock:
-    """Room for a block [channels, samples] that lies in memory as it does in most files: nothing need be turned over
-    between reading and writing.
+    """Return an empty block [channels, samples] that is interleaved in memory.
+
+    Most files are interleaved, so that reading and writing need no transposition.
     """
     block: FloatBlock = np.empty((samples, channels), np.float32).T
     return block
 
 
 def quantise(block: FloatBlock, sample_format: SampleFormat) -> FloatBlock:
-    """`block` on the grid of the file: multiples of 2^-23 for 24 bits (exact in float32), unchanged for float.
+    """Return `block` on the grid of the file: multiples of 2^-23 for 24 bits (exact in float32), unchanged for float.
 
-    Never clips: samples beyond full scale stay beyond it.
+    Samples beyond full scale are not clipped.
     """
     if sample_format.is_float:
         return block
@@ -56,7 +59,11 @@ def quantise(block: FloatBlock, sample_format: SampleFormat) -> FloatBlock:
 
 
 def to_int24(block: FloatBlock) -> npt.NDArray[np.int32]:
-    """[channels, n] floats as interleaved 24-bit integers [n, channels]. Raises BeyondFullScaleError, NaN included."""
+    """Convert floats [channels, n] to interleaved 24-bit integers [n, channels].
+
+    Raises:
+        BeyondFullScaleError: A sample is beyond full scale, or not a number.
+    """
     scaled = block.T * _FULL_SCALE_24
     np.rint(scaled, out=scaled)
     if scaled.size and not (scaled.min() >= -_FULL_SCALE_24 and scaled.max() < _FULL_SCALE_24):
@@ -65,7 +72,7 @@ def to_int24(block: FloatBlock) -> npt.NDArray[np.int32]:
 
 
 def pack_int24(samples: npt.NDArray[np.int32]) -> memoryview:
-    """Interleaved 24-bit integers as little-endian bytes, three each."""
+    """Return interleaved 24-bit integers as little-endian bytes, three for each."""
     little = np.ascontiguousarray(samples, dtype="<i4").view(np.uint8).reshape(-1, 4)
     packed = np.empty((len(little), 3), np.uint8)
     for place in range(3):  # column by column: several times faster than one copy of three
@@ -74,7 +81,10 @@ def pack_int24(samples: npt.NDArray[np.int32]) -> memoryview:
 
 
 def copy_numbers(raw: npt.NDArray[np.generic], out: FloatBlock) -> None:
-    """Writes decoded samples [channels, n] into `out` as they are, silence being zero. 16 and 24 bits stay exact."""
+    """Copy decoded samples [channels, n] into `out` without scaling, with silence at zero.
+
+    Integers of 16 and 24 bits stay exact.
+    """
     if raw.dtype.kind == "f":
         with np.errstate(over="ignore"):  # a 64-bit number beyond float32 becomes infinite, and counts as that
             out[...] = raw
@@ -85,14 +95,14 @@ def copy_numbers(raw: npt.NDArray[np.generic], out: FloatBlock) -> None:
 
 
 def scale_numbers(dtype: np.dtype[np.generic], out: FloatBlock) -> None:
-    """Brings numbers copied from samples of `dtype` to full scale 1.0, in place."""
+    """Scale numbers copied from samples of `dtype` to full scale 1.0, in place."""
     unit = _UNIT.get(dtype.type)
     if unit is not None:
         out *= np.float32(unit)
 
 
 def zero_nonfinite(block: FloatBlock) -> int:
-    """Sets NaN and infinite samples of `block` to zero, in place; gives their number."""
+    """Set NaN and infinite samples of `block` to zero, in place, and return how many there were."""
     bad = ~np.isfinite(block)
     count = int(np.count_nonzero(bad))
     if count:

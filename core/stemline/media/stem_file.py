@@ -1,4 +1,4 @@
-"""Reads back what a stem file says of itself, and hashes its audio anew."""
+"""Read the metadata of a stem file and hash its audio."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import numpy as np
 from stemline.errors import Code, MediaError
 from stemline.files import printable
 from stemline.media.decode.container import audio_stream, open_container, stat_media, unreadable
-from stemline.media.decode.frame_decoder import raw_samples
-from stemline.media.decode.packets import decoded_frames
+from stemline.media.decode.packets import decoded_frames, raw_samples
 from stemline.media.samples import pack_int24
 from stemline.media.wave.metadata import ORIGINATOR, Bext, Ixml, decode_bext, decode_ixml, parse_time_reference
 from stemline.media.wave.riff import Chunk, chunks
@@ -27,9 +26,17 @@ _EXTENSIBLE = 0xFFFE
 
 @dataclass(frozen=True, slots=True)
 class StemFile:
-    """A stem file as it is. `audio_sha256` is computed from its audio; `metadata` is what it says under `stemline`.
+    """A stem file as it is on disk.
 
-    `sample_format` is named as in `AudioStream`.
+    Attributes:
+        path: Path of the file.
+        sample_format: Format of the samples, named as in `AudioStream`.
+        sample_rate: Samples per second.
+        channels: Number of channels.
+        length_samples: Samples of each channel.
+        bext: Content of the `bext` chunk.
+        ixml: Content of the `iXML` chunk.
+        audio_sha256: SHA-256 computed from the audio.
     """
 
     path: str
@@ -43,16 +50,22 @@ class StemFile:
 
     @property
     def metadata(self) -> Mapping[str, object]:
+        """The JSON object that the file has under `stemline`."""
         return self.ixml.metadata if self.ixml is not None else {}
 
 
 class _Hash(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Add bytes."""
 
 
 def read_tags(path: str | Path) -> StemFile:
-    """The tags of a WAVE or FLAC file; all its audio is read. Raises MediaError: MEDIA_MISSING, MEDIA_UNREADABLE for
-    what is neither, OUTPUT_DAMAGED for a file that is cut short or does not decode to what it once held."""
+    """Read the metadata of a WAVE or FLAC file, and all of its audio.
+
+    Raises:
+        MediaError: There is no file (MEDIA_MISSING), it is neither WAVE nor FLAC (MEDIA_UNREADABLE), or it is cut short
+            or decodes to other samples than were written (OUTPUT_DAMAGED).
+    """
     stat_media(path)
     try:
         with Path(path).open("rb") as file:
@@ -110,7 +123,7 @@ def _hash_range(file: BinaryIO, chunk: Chunk, sha: _Hash) -> None:
 
 
 def _read_flac(path: str | Path) -> StemFile:
-    """FLAC's own MD5 of the samples (RFC 9639, 8.2) tells whether it still decodes to what was written."""
+    """Read a FLAC file and compare its samples with their own MD5 (RFC 9639, 8.2)."""
     sha = hashlib.sha256()
     md5 = hashlib.md5(usedforsecurity=False)
     with open_container(path) as container:
@@ -141,7 +154,7 @@ def _read_flac(path: str | Path) -> StemFile:
 
 
 def _comments_bext(comments: Mapping[str, str]) -> Bext | None:
-    """What a WAVE file says in `bext`, from Vorbis comments (FFmpeg calls DESCRIPTION "comment")."""
+    """Return the content of `bext` from Vorbis comments, where FFmpeg calls DESCRIPTION "comment"."""
     samples = parse_time_reference(comments.get("time_reference", ""))
     if samples is None:
         return None
@@ -157,7 +170,7 @@ def _comments_bext(comments: Mapping[str, str]) -> Bext | None:
 
 
 def damaged(path: str | Path) -> MediaError:
-    """The error for a stem file that no longer is what was written."""
+    """Return the error for a stem file that differs from what was written."""
     return MediaError(
         f"{printable(path)} is damaged: it is cut short, or its audio is not what was written.",
         advice="Make it again.",

@@ -1,4 +1,4 @@
-"""Media made for tests: each sample tells its own place, so that any shift or loss shows."""
+"""Make test media in which each sample identifies its place, so that any shift or loss is visible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a file is encoded. `video` is the codec of a 64x64 picture at 25 fps; `start_sample` delays the sound."""
+    """Encoding of a file. `video` is the codec of a 64x64 picture at 25 fps; `start_sample` delays the sound."""
 
     codec: str
     frame_format: str = "fltp"
@@ -33,7 +33,7 @@ class Recipe:
 
 
 def ramp(channels: int, length_samples: int, bits: int = 24, seed: int = 0) -> npt.NDArray[np.float64]:
-    """[channels, n] on the grid of `bits`: every sample is a different number (as far as the bits go)."""
+    """Return [channels, n] on the grid of `bits`, with all samples different as far as the bits allow."""
     steps = 1 << bits
     place = (
         np.arange(length_samples, dtype=np.int64)[None] * 7919
@@ -44,7 +44,7 @@ def ramp(channels: int, length_samples: int, bits: int = 24, seed: int = 0) -> n
 
 
 def music(channels: int, length_samples: int, seed: int = 0) -> npt.NDArray[np.float64]:
-    """[channels, n] for lossy codecs: a chirp that never repeats, with bursts of noise."""
+    """Return [channels, n] for lossy codecs: a chirp that never repeats, with bursts of noise."""
     random = np.random.default_rng(seed)
     time = np.arange(length_samples) / 48_000
     sound = np.tile(0.3 * np.sin(2 * np.pi * (200 + 300 * time) * time), (channels, 1))
@@ -55,7 +55,7 @@ def music(channels: int, length_samples: int, seed: int = 0) -> npt.NDArray[np.f
 
 
 def encode(path: Path, recipe: Recipe, sounds: list[npt.NDArray[np.float64]]) -> Path:
-    """Writes one audio stream per sound."""
+    """Write one audio stream for each sound."""
     with av.open(str(path), "w", format=recipe.muxer, options=dict(recipe.muxer_options)) as container:
         container.metadata.update(recipe.metadata)
         pictures = _picture_stream(container, recipe)
@@ -112,7 +112,7 @@ def _frame(recipe: Recipe, sound: npt.NDArray[np.float64], start: int) -> av.Aud
 
 
 def plain_decode(path: Path, stream: int = 0) -> npt.NDArray[np.float32]:
-    """All of a stream as FFmpeg decodes it from the start, [channels, n]; shares nothing with the product."""
+    """Return a whole stream as FFmpeg decodes it, [channels, n], without code of the product."""
     parts = []
     with av.open(str(path)) as container:
         audio = container.streams.audio[stream]
@@ -126,7 +126,7 @@ def plain_decode(path: Path, stream: int = 0) -> npt.NDArray[np.float32]:
 
 
 def ranges(length_samples: int, seed: int = 0, count: int = 12) -> Iterator[tuple[int, int]]:
-    """Random and edge ranges, some reaching over either end of the media."""
+    """Yield random and edge ranges, some of which reach over the ends of the media."""
     random = np.random.default_rng(seed)
     yield from (
         (0, 1),
@@ -141,7 +141,7 @@ def ranges(length_samples: int, seed: int = 0, count: int = 12) -> Iterator[tupl
 
 
 def cut(whole: npt.NDArray[np.float32], start: int, end: int) -> npt.NDArray[np.float32]:
-    """`whole[:, start:end]` with zeros beyond its ends."""
+    """Return `whole[:, start:end]` with zeros beyond its ends."""
     out = np.zeros((whole.shape[0], end - start), np.float32)
     first, last = max(0, start), min(end, whole.shape[1])
     if first < last:

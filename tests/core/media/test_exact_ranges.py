@@ -1,4 +1,4 @@
-"""Any range, read in any order, is what one decode from the start gives: bit for bit, for every container and codec."""
+"""Ranges read in any order equal one decode from the start, bit for bit, for every container and codec."""
 
 from __future__ import annotations
 
@@ -66,18 +66,18 @@ def test_lossless_ranges_are_the_samples_that_were_written(name: str, tmp_path: 
         assert (reader.length_samples, reader.channels) == (truth.shape[1], recipe.channels)
         for start, end in ranges(truth.shape[1]):
             assert np.array_equal(reader.read(start, end), cut(truth, start, end)), (start, end)
-    assert not (tmp_path / "pcm").exists(), "what can be sought needs no cache"
+    assert not (tmp_path / "pcm").exists(), "seekable media needs no cache"
 
 
 @pytest.mark.parametrize("name", REPEATING)
 def test_lossy_ranges_equal_one_decode_from_the_start(name: str, tmp_path: Path) -> None:
     path = encode(tmp_path / name, REPEATING[name], [music(2, SECONDS * 48_000)])
     check_against_plain_decode(path, PcmCache(tmp_path / "pcm"))
-    assert not (tmp_path / "pcm").exists(), "what repeats needs no cache"
+    assert not (tmp_path / "pcm").exists(), "a repeating decoder needs no cache"
 
 
 @pytest.mark.parametrize("name", STATEFUL)
-def test_ranges_of_decoders_with_a_memory_equal_one_decode_from_the_start(name: str, tmp_path: Path) -> None:
+def test_ranges_of_stateful_decoders_equal_one_decode_from_the_start(name: str, tmp_path: Path) -> None:
     path = encode(tmp_path / name, STATEFUL[name], [music(2, SECONDS * 48_000)])
     check_against_plain_decode(path, PcmCache(tmp_path / "pcm"))
     assert list((tmp_path / "pcm").glob("*.f32")), "such media must come from the cache"
@@ -86,7 +86,7 @@ def test_ranges_of_decoders_with_a_memory_equal_one_decode_from_the_start(name: 
 def check_against_plain_decode(path: Path, cache: PcmCache) -> None:
     length = probe(path).streams[0].length_samples
     truth = plain_decode(path)
-    assert 0 <= truth.shape[1] - length <= 1024, "only the padding of the last packet may be taken off"
+    assert 0 <= truth.shape[1] - length <= 1024, "only the padding of the last packet may be missing"
     truth = truth[:, :length]
     for start, end in ranges(length):
         with open_audio(MediaSource(str(path)), cache=cache) as reader:
@@ -96,10 +96,8 @@ def check_against_plain_decode(path: Path, cache: PcmCache) -> None:
             assert np.array_equal(reader.read(start, end), cut(truth, start, end)), (start, end)
 
 
-def test_a_time_in_ogg_that_the_next_one_takes_back_makes_no_hole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As FFmpeg gives it for Vorbis where a short block follows a long one; no encoder of Vorbis comes with PyAV."""
+def test_a_wrong_timestamp_in_ogg_makes_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg gives such timestamps for Vorbis where a short block follows a long one; PyAV has no Vorbis encoder."""
     path = encode(tmp_path / "sound.opus", REPEATING["sound.opus"], [music(2, SECONDS * 48_000)])
     truth = plain_decode(path)
     honest = PacketDecoder.__iter__
@@ -119,7 +117,7 @@ def test_a_time_in_ogg_that_the_next_one_takes_back_makes_no_hole(
 
 
 @pytest.mark.parametrize("name", ["24.wav", "sound.mov", "no-pns.m4a", "sound.opus", "pns.m4a"])
-def test_blocks_join_to_the_range_whatever_their_size(name: str, tmp_path: Path) -> None:
+def test_blocks_of_any_size_join_to_the_range(name: str, tmp_path: Path) -> None:
     recipe = (LOSSLESS | REPEATING | STATEFUL)[name]
     sound = ramp(2, 6 * 48_000) if name in LOSSLESS else music(2, 6 * 48_000)
     path = encode(tmp_path / name, recipe, [sound])
@@ -142,8 +140,8 @@ def test_sequential_blocks_never_seek(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").is_file(), reason="needs Linux's count of what a process reads")
-def test_a_range_late_in_a_matroska_film_is_found_without_reading_the_film(tmp_path: Path) -> None:
-    """FFmpeg seeks by the index of the pictures; by the sound, which the index does not list, it reads all before."""
+def test_a_late_range_of_a_matroska_film_does_not_read_the_whole_film(tmp_path: Path) -> None:
+    """The index lists pictures only: a seek by the sound would read the whole file before the range."""
 
     def read_so_far() -> int:
         return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
@@ -155,7 +153,7 @@ def test_a_range_late_in_a_matroska_film_is_found_without_reading_the_film(tmp_p
         assert read_so_far() - before < path.stat().st_size / 4
 
 
-def test_streams_channels_and_fold_down(tmp_path: Path) -> None:
+def test_streams_and_channels_are_selected_and_folded_down(tmp_path: Path) -> None:
     recipe = Recipe("pcm_s24le", "s32", channels=1, streams=8, video="mpeg2video")
     sounds = [ramp(1, 5 * 48_000, seed=number) for number in range(8)]
     path = str(encode(tmp_path / "poly.mxf", recipe, sounds))
@@ -174,7 +172,7 @@ def test_streams_channels_and_fold_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["late.mov", "late.mkv"])
-def test_sound_that_starts_after_the_picture_keeps_its_place(name: str, tmp_path: Path) -> None:
+def test_sound_that_starts_after_the_picture_keeps_its_offset(name: str, tmp_path: Path) -> None:
     sound = ramp(2, 4 * 48_000, bits=16)
     recipe = Recipe("pcm_s16le", "s16", video="mpeg4", start_sample=24_000)
     path = encode(tmp_path / name, recipe, [sound])
@@ -185,8 +183,8 @@ def test_sound_that_starts_after_the_picture_keeps_its_place(name: str, tmp_path
             assert np.array_equal(reader.read(start, end), cut(whole, start, end)), (start, end)
 
 
-def test_a_hole_in_the_stream_is_silence_of_its_length(tmp_path: Path) -> None:
-    """Three seconds of sound, two of nothing, three of sound: as a recorder that lost packets leaves it."""
+def test_missing_packets_become_silence_of_the_same_length(tmp_path: Path) -> None:
+    """A recorder that loses packets leaves three seconds of sound, a gap of two, and three of sound."""
     sound = ramp(1, 8 * 48_000, bits=16)
     holed = sound.copy()
     holed[:, 3 * 48_000 : 5 * 48_000] = 0

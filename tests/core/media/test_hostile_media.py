@@ -1,4 +1,4 @@
-"""Whatever is put before us: the right answer, or one clear sentence with its code; no file opens but that named."""
+"""Hostile and broken files give the right answer or an error with its code, and never open another file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wave(path: Path, body: bytes, *, channels: int = 1, rate: int = 48_000, bits
     return path
 
 
-def test_missing_empty_and_not_media(tmp_path: Path) -> None:
+def test_missing_empty_and_non_media_files_have_their_codes(tmp_path: Path) -> None:
     assert code_of(tmp_path / "none.wav") is Code.MEDIA_MISSING
     assert code_of(tmp_path) is Code.MEDIA_UNREADABLE
     (tmp_path / "empty.wav").touch()
@@ -43,12 +43,12 @@ def test_missing_empty_and_not_media(tmp_path: Path) -> None:
     assert code_of(tmp_path / "noise.mp4") is Code.MEDIA_UNREADABLE
 
 
-def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     assert code_of(tmp_path / "pipe.wav") is Code.MEDIA_UNREADABLE
 
 
-def test_video_without_sound(tmp_path: Path) -> None:
+def test_video_without_sound_is_reported(tmp_path: Path) -> None:
     path = encode(tmp_path / "silent.mp4", Recipe("aac", video="mpeg4"), [np.zeros((2, 48_000))])
     mute = tmp_path / "mute.mp4"
     keep_video(path, mute)
@@ -69,7 +69,7 @@ def keep_video(source: Path, target: Path) -> None:
                 writing.mux(packet)
 
 
-def test_no_samples_and_one_sample(tmp_path: Path) -> None:
+def test_zero_and_one_samples_are_handled(tmp_path: Path) -> None:
     nothing = wave(tmp_path / "nothing.wav", b"")
     assert probe(nothing).streams[0].length_samples == 0
     assert code_of(nothing) is Code.MEDIA_EMPTY
@@ -79,7 +79,7 @@ def test_no_samples_and_one_sample(tmp_path: Path) -> None:
         assert reader.read(-1, 3).tolist() == [[0.0, -1.0, 0.0, 0.0]]
 
 
-def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) -> None:
+def test_nonfinite_wave_samples_are_silenced_and_counted(tmp_path: Path) -> None:
     numbers = np.array([0.5, np.nan, -np.inf, np.inf, 0.25], "<f4")
     path = wave(tmp_path / "nan.wav", numbers.tobytes(), bits=32, tag=3)
     with open_audio(MediaSource(str(path))) as reader:
@@ -92,7 +92,7 @@ def test_samples_that_are_not_finite_are_silenced_and_counted(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["<f4", "<f8"])
-def test_a_peak_above_the_limit_is_named_with_its_place(kind: str, tmp_path: Path) -> None:
+def test_a_peak_above_the_limit_is_reported_with_its_time(kind: str, tmp_path: Path) -> None:
     numbers = np.zeros(200_000, kind)
     numbers[150_000], numbers[160_000] = np.nan, -2000.0
     path = wave(tmp_path / "loud.wav", numbers.tobytes(), bits=numbers.itemsize * 8, tag=3)
@@ -114,7 +114,7 @@ def test_eight_channels_at_192_khz(tmp_path: Path) -> None:
         assert np.array_equal(reader.read(50_000, 99_999), numbers[50_000:99_999].T / np.float32(2**15))
 
 
-def test_streams_and_channels_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_streams_and_channels_have_their_codes(tmp_path: Path) -> None:
     path = wave(tmp_path / "a.wav", bytes(400), channels=2)
     assert code_of(path, stream=1) is Code.STREAM_UNKNOWN
     assert code_of(path, stream=-1) is Code.STREAM_UNKNOWN
@@ -136,7 +136,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_that_look_like_something_else_are_just_names(name: str, tmp_path: Path) -> None:
+def test_names_that_look_like_urls_or_patterns_are_plain_names(name: str, tmp_path: Path) -> None:
     path = wave(tmp_path / name, bytes(200))
     assert probe(path).streams[0].length_samples == 100
     monkey = Path.cwd()
@@ -150,7 +150,7 @@ def test_names_that_look_like_something_else_are_just_names(name: str, tmp_path:
 @pytest.mark.parametrize(
     "name", ["a\0b.wav", "http://127.0.0.1:9/a.wav", "concat:a.wav|a.wav", "file:a.wav", "x" * 5000, "\ud800.wav", ""]
 )
-def test_what_is_no_file_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_is_not_a_file_is_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     wave(tmp_path / "a.wav", bytes(200))
     assert code_of(name) in (Code.MEDIA_MISSING, Code.MEDIA_UNREADABLE)
@@ -161,7 +161,7 @@ def test_what_is_no_file_is_missing(name: str, tmp_path: Path, monkeypatch: pyte
     "text",
     ["#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{0}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile '{0}'\n"],
 )
-def test_playlists_open_nothing(name: str, text: str, tmp_path: Path) -> None:
+def test_playlists_open_no_other_file(name: str, text: str, tmp_path: Path) -> None:
     secret = wave(tmp_path / "secret.wav", bytes(4000))
     (tmp_path / name).write_text(text.format(secret))
     assert code_of(tmp_path / name) is Code.MEDIA_UNREADABLE
@@ -181,8 +181,8 @@ RECIPES = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_cut_files_give_what_is_there_or_say_so(name: str, tmp_path: Path) -> None:
-    """Wherever the file ends, length and ranges agree with a plain decode of what is left."""
+def test_truncated_files_are_read_to_their_end_or_refused(name: str, tmp_path: Path) -> None:
+    """Wherever the file ends, length and ranges agree with a plain decode of the rest."""
     whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 5 * 48_000, 16)]).read_bytes()
     for number, size in enumerate(
         [1, 7, 40, 300, 2000, len(whole) // 3, len(whole) // 2, len(whole) - 1000, len(whole) - 1]
@@ -204,7 +204,7 @@ def test_cut_files_give_what_is_there_or_say_so(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mxf", "a.mkv", "a.mp3"])
-def test_a_file_that_names_more_sound_than_it_holds_is_told_from_a_whole_one(name: str, tmp_path: Path) -> None:
+def test_a_file_that_holds_less_sound_than_it_states_is_cut_short(name: str, tmp_path: Path) -> None:
     whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 5 * 48_000, 16)])
     assert not media_facts(MediaSource(str(whole))).cut_short
     cut = tmp_path / f"cut-{name}"
@@ -213,7 +213,7 @@ def test_a_file_that_names_more_sound_than_it_holds_is_told_from_a_whole_one(nam
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.mkv", "a.mp4", "a.mp3", "a.opus", "a.ts"])
-def test_sound_that_does_not_decode_is_not_passed_over_in_silence(name: str, tmp_path: Path) -> None:
+def test_sound_that_does_not_decode_is_reported(name: str, tmp_path: Path) -> None:
     recipe = Recipe("flac", "s32") if name == "a.mkv" else RECIPES[name]  # PCM decodes, whatever it is
     whole = encode(tmp_path / name, recipe, [music(2, 8 * 48_000)])
     data = bytearray(whole.read_bytes())
@@ -225,16 +225,16 @@ def test_sound_that_does_not_decode_is_not_passed_over_in_silence(name: str, tmp
         with open_audio(MediaSource(str(path)), cache=PcmCache(tmp_path / "pcm")) as reader:
             for start in (300_000, 100_000, 0):  # from seeks and from the start
                 reader.read(start, start + 1000)
-            assert not reader.damaged or path == broken, "a seek alone is no damage"
+            assert not reader.damaged or path == broken, "a seek alone is not damage"
             reader.read(0, reader.length_samples)
             assert reader.damaged == damaged
     with open_audio(MediaSource(str(broken)), cache=PcmCache(tmp_path / "pcm")) as again:
         again.read(0, again.length_samples)
-        assert again.damaged, "what is kept of it says so too"
+        assert again.damaged, "the cached stream reports it too"
 
 
-def test_a_recording_that_was_never_finished_is_whole(tmp_path: Path) -> None:
-    """Matroska as a recorder leaves it that crashed, or that streams: of unknown size."""
+def test_an_unfinished_matroska_recording_is_not_cut_short(tmp_path: Path) -> None:
+    """Recorders that crash or stream leave Matroska of unknown size."""
     data = bytearray(encode(tmp_path / "a.mkv", RECIPES["a.mkv"], [ramp(2, 5 * 48_000, 16)]).read_bytes())
     size_at = data.index(b"\x18\x53\x80\x67") + 4
     data[size_at : size_at + 8] = b"\x01" + 7 * b"\xff"
@@ -243,7 +243,7 @@ def test_a_recording_that_was_never_finished_is_whole(tmp_path: Path) -> None:
     assert not media_facts(MediaSource(str(path))).cut_short
 
 
-def test_a_tagged_mp3_that_is_cut_short_is_told_from_a_whole_one(tmp_path: Path) -> None:
+def test_a_truncated_mp3_with_tags_is_cut_short(tmp_path: Path) -> None:
     sound = encode(tmp_path / "a.mp3", RECIPES["a.mp3"], [ramp(2, 5 * 48_000, 16)]).read_bytes()
     sound = sound[sound.index(b"\xff\xfb") :]
     tag = b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256)
@@ -253,8 +253,8 @@ def test_a_tagged_mp3_that_is_cut_short_is_told_from_a_whole_one(tmp_path: Path)
         assert media_facts(MediaSource(str(path))).cut_short == cut
 
 
-def test_an_mp4_whose_index_outlived_its_samples_is_cut_short(tmp_path: Path) -> None:
-    """As a copy of a file made for streaming: the index stands at its start."""
+def test_a_truncated_mp4_with_its_index_first_is_cut_short(tmp_path: Path) -> None:
+    """Files made for streaming have their index first."""
     whole = encode(tmp_path / "a.mp4", RECIPES["a.mp4"], [ramp(2, 5 * 48_000, 16)])
     streaming, cut = tmp_path / "streaming.mp4", tmp_path / "cut.mp4"
     index_first(whole, streaming)
@@ -278,7 +278,7 @@ def index_first(source: Path, target: Path) -> None:
                 written.mux(packet)
 
 
-def test_a_wave_whose_writer_never_knew_its_size_is_whole(tmp_path: Path) -> None:
+def test_a_streamed_wave_of_unknown_size_is_not_cut_short(tmp_path: Path) -> None:
     path = wave(tmp_path / "streamed.wav", bytes(96_000))
     data = bytearray(path.read_bytes())
     data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
@@ -288,7 +288,7 @@ def test_a_wave_whose_writer_never_knew_its_size_is_whole(tmp_path: Path) -> Non
 
 
 def salvaged(path: Path) -> np.ndarray:
-    """What FFmpeg decodes until it meets the cut."""
+    """Return what FFmpeg decodes up to the cut."""
     import av
 
     parts = []
@@ -303,8 +303,8 @@ def salvaged(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_damaged_heads_never_crash(name: str, tmp_path: Path) -> None:
-    """Random bytes changed in the first 600: an answer or a StemlineError, never anything else."""
+def test_damaged_headers_never_crash(name: str, tmp_path: Path) -> None:
+    """With random changes in the first 600 bytes, reading gives an answer or a StemlineError."""
     whole = encode(tmp_path / name, RECIPES[name], [ramp(2, 24_000, 16)]).read_bytes()
     random = np.random.default_rng(len(name))
     path = tmp_path / f"damaged-{name}"
@@ -321,7 +321,7 @@ def test_damaged_heads_never_crash(name: str, tmp_path: Path) -> None:
             assert str(error)
 
 
-def test_a_changed_file_is_measured_anew(tmp_path: Path) -> None:
+def test_a_changed_file_is_measured_again(tmp_path: Path) -> None:
     path = wave(tmp_path / "a.wav", bytes(2000))
     assert media_facts(MediaSource(str(path))).length_samples == 1000
     other = wave(tmp_path / "b.wav", bytes(600))

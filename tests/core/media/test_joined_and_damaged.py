@@ -1,4 +1,4 @@
-"""Recordings that are joined, damaged or change on the way keep all their sound, in its place, and say what is lost."""
+"""Joined, damaged and changing recordings are read whole, in place, and report what they lack."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def damaged_seconds(path: Path, cache: PcmCache) -> list[float]:
 
 
 def alike(found: Sound, wanted: Sound) -> bool:
-    """Whether two decodes are one sound in one place; the noise of AC-3 and AAC depends on what came before."""
+    """Return whether two decodes have the same sound in place; noise in AC-3 and AAC depends on the history."""
     return found.shape == wanted.shape and float(np.corrcoef(found.ravel(), wanted.ravel())[0, 1]) > 0.95
 
 
@@ -64,9 +64,7 @@ JOINS = {
 
 @pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize("name", JOINS)
-def test_nothing_behind_the_first_part_of_joined_recordings_is_lost(
-    name: str, count: int, tmp_path: Path, cache: PcmCache
-) -> None:
+def test_all_parts_of_joined_recordings_are_read(name: str, count: int, tmp_path: Path, cache: PcmCache) -> None:
     parts = []
     for number in range(count):
         recipe = JOINS[name]
@@ -84,7 +82,7 @@ def test_nothing_behind_the_first_part_of_joined_recordings_is_lost(
     path = joined(tmp_path / name, parts)
     whole = read_all(path, cache)
     apart = [read_all(part, cache) for part in parts]
-    if recipe.video:  # the sound before the first picture belongs to a join's inside, and not to a file's start
+    if recipe.video:  # sound before the first picture counts inside a join, but not at the start of a file
         assert 0 <= whole.shape[1] - sum(part.shape[1] for part in apart) < 2 * RATE // 25
         return
     assert whole.shape[1] == sum(part.shape[1] for part in apart)
@@ -100,9 +98,7 @@ def test_nothing_behind_the_first_part_of_joined_recordings_is_lost(
 
 
 @pytest.mark.parametrize("jump_s", [11, 1200, 40_000])
-def test_a_clock_of_a_transport_stream_that_jumps_makes_no_silence(
-    jump_s: int, tmp_path: Path, cache: PcmCache
-) -> None:
+def test_a_clock_jump_in_a_transport_stream_makes_no_silence(jump_s: int, tmp_path: Path, cache: PcmCache) -> None:
     recipe = Recipe("mp2", "s16")
     first = encode(tmp_path / "a.ts", recipe, [music(2, 2 * RATE)])
     ahead = Recipe("mp2", "s16", start_sample=(2 + jump_s) * RATE)
@@ -113,7 +109,7 @@ def test_a_clock_of_a_transport_stream_that_jumps_makes_no_silence(
     assert not np.any(np.all(read_all(path, cache)[:, 4000:] == 0, axis=0))
 
 
-def test_a_gap_of_less_than_ten_seconds_in_a_transport_stream_stays(tmp_path: Path, cache: PcmCache) -> None:
+def test_a_gap_below_ten_seconds_in_a_transport_stream_stays_silent(tmp_path: Path, cache: PcmCache) -> None:
     first = encode(tmp_path / "a.ts", Recipe("mp2", "s16"), [music(2, 2 * RATE)])
     second = encode(tmp_path / "b.ts", Recipe("mp2", "s16", start_sample=7 * RATE), [music(2, 2 * RATE)])
     path = joined(tmp_path / "gap.ts", [first, second])
@@ -133,7 +129,7 @@ DISTANCES = {
 @pytest.mark.parametrize("late", [0, 1])
 @pytest.mark.parametrize("name", DISTANCES)
 def test_tracks_without_a_picture_keep_their_distance(name: str, late: int, tmp_path: Path, cache: PcmCache) -> None:
-    """A track that starts 1.25 s after the other one is silent for so long, whichever comes first in the file."""
+    """A track that starts 1.25 s late begins with 1.25 s of silence, whichever track is first in the file."""
     path = two_tracks(tmp_path / name, DISTANCES[name], late)
     lengths = [stream.length_samples for stream in probe(path).streams]
     assert lengths[late] - lengths[1 - late] == pytest.approx(60_000, abs=1100)
@@ -190,7 +186,7 @@ EDITED = {
 
 @pytest.mark.parametrize("name", EDITED)
 def test_an_edit_list_joins_ranges_on_their_samples(name: str, tmp_path: Path, cache: PcmCache) -> None:
-    """The ranges end and begin inside packets; one of them lies before the one that it follows."""
+    """Ranges start and end inside packets, and one lies earlier in the media than the one before it."""
     sound = ramp(1, 4 * RATE, bits=16)
     path = encode(tmp_path / name, EDITED[name], [sound])
     set_edits(path, [(1000, 0), (1000, 96_000), (500, -1), (250, 10_000)])
@@ -232,7 +228,7 @@ LOST_PACKETS = {"ac3.ts": "ac3", "eac3.ts": "eac3", "aac.ts": "aac", "mp2.ts": "
 
 
 @pytest.mark.parametrize("name", LOST_PACKETS)
-def test_a_lost_broadcast_packet_costs_its_own_time_and_is_named(name: str, tmp_path: Path, cache: PcmCache) -> None:
+def test_a_lost_broadcast_packet_is_silence_and_is_reported(name: str, tmp_path: Path, cache: PcmCache) -> None:
     codec = LOST_PACKETS[name]
     recipe = Recipe(codec, "s16" if codec == "mp2" else "fltp")
     whole = encode(tmp_path / f"whole-{name}", recipe, [music(2, 10 * RATE)])
@@ -266,12 +262,12 @@ def test_damage_at_fifty_places_moves_no_sound(name: str, tmp_path: Path, cache:
     seconds = [slice(start, start + RATE) for start in range(0, length - RATE, RATE)]
     in_place = [alike(found[:, second], wanted[:, second]) for second in seconds]
     assert sum(in_place) > len(seconds) / 2
-    assert any(in_place[-5:]), "what follows the damage stands where it stood"
+    assert any(in_place[-5:]), "sound after the damage is in its place"
 
 
 @pytest.mark.parametrize("seed", [42, 1, 2])
-def test_damaged_alac_decodes_to_its_end(seed: int, tmp_path: Path, cache: PcmCache) -> None:
-    """Its decoder answers damage with errors of several kinds."""
+def test_damaged_alac_is_decoded_to_its_end(seed: int, tmp_path: Path, cache: PcmCache) -> None:
+    """The decoder raises several kinds of errors."""
     path = encode(tmp_path / "a.m4a", Recipe("alac", "s32p"), [music(2, 8 * RATE)])
     data = bytearray(path.read_bytes())
     seeded = random.Random(seed)
@@ -304,7 +300,7 @@ def test_an_error_of_the_demuxer_does_not_end_the_file(name: str, tmp_path: Path
     assert damaged_seconds(path, cache)
 
 
-def test_numbers_of_wavpack_that_are_not_finite_are_silenced_and_counted(tmp_path: Path, cache: PcmCache) -> None:
+def test_nonfinite_wavpack_samples_are_silenced_and_counted(tmp_path: Path, cache: PcmCache) -> None:
     sound = music(2, RATE)
     sound[:, 5000:5003] = np.nan, np.inf, -np.inf
     path = encode(tmp_path / "a.wv", Recipe("wavpack", "fltp"), [sound])
@@ -358,7 +354,7 @@ def test_a_sample_rate_that_changes_keeps_time(tmp_path: Path, cache: PcmCache) 
 
 
 def test_a_stream_without_a_decoder_does_not_stop_the_others(tmp_path: Path, cache: PcmCache) -> None:
-    """As a film of a phone, whose second track of sound is coded in a way FFmpeg does not know."""
+    """Films of phones have a second sound track of a codec that FFmpeg does not support."""
     path = encode(tmp_path / "phone.mov", Recipe("aac", channels=1, video="mpeg4"), [music(1, 2 * RATE)] * 2)
     data = bytearray(path.read_bytes())
     entry = data.index(b"mp4a", data.rindex(b"stsd"))  # of the second track, with a copy inside
@@ -379,7 +375,7 @@ PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 def pcm_wave(path: Path, words: npt.NDArray[np.int32], container: int, valid: int, *, extensible: bool) -> Path:
-    """PCM of `valid` bits in the upper bits of words of `container` bytes."""
+    """Write PCM of `valid` bits, left-justified in containers of `container` bytes."""
     body = words.astype("<i4").view(np.uint8).reshape(-1, 4)[:, 4 - container :].tobytes()
     fixed = (1, RATE, RATE * container, container)
     if extensible:
@@ -410,7 +406,7 @@ def test_pcm_in_a_larger_container_is_not_noise(
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_every_data_chunk_of_a_wave_is_read(parts: int, tmp_path: Path, cache: PcmCache) -> None:
-    """An editor's way past 4 GB."""
+    """Some editors pass 4 GB with further chunks."""
     sound = ramp(2, 60_000, bits=16)
     path = encode(tmp_path / "a.wav", Recipe("pcm_s16le", "s16"), [sound])
     data = path.read_bytes()
@@ -440,7 +436,7 @@ DEPTHS = {
 
 
 @pytest.mark.parametrize("name", DEPTHS)
-def test_more_than_24_bits_is_told_from_what_the_decoder_gives(name: str, tmp_path: Path) -> None:
+def test_bit_depth_comes_from_the_decoded_format(name: str, tmp_path: Path) -> None:
     recipe, sample_format, deep = DEPTHS[name]
     path = encode(tmp_path / name, recipe, [music(2, RATE)])
     assert probe(path).streams[0].sample_format == sample_format
@@ -450,7 +446,7 @@ def test_more_than_24_bits_is_told_from_what_the_decoder_gives(name: str, tmp_pa
 @pytest.mark.parametrize(
     "url", ["http://example.com/a.wav", "https://example.com/a.wav", "file:///tmp/a.wav", "s3://b/a"]
 )
-def test_a_url_is_named_as_such(url: str, tmp_path: Path) -> None:
+def test_a_url_is_reported_as_a_url(url: str, tmp_path: Path) -> None:
     for path in (url, str((tmp_path / url).absolute())):
         with pytest.raises(MediaError) as raised:
             probe(path)

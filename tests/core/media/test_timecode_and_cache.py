@@ -1,4 +1,4 @@
-"""Where files say they start on the clock, and the cache of decoded sound."""
+"""Source timecode of files, and the cache of decoded sound."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def ntsc(path: Path, timecode: str) -> Path:
     return path
 
 
-def test_no_timecode_is_none(tmp_path: Path) -> None:
+def test_a_missing_timecode_is_none(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mov", Recipe("pcm_s16le", "s16"), [ramp(2, 4800, 16)])
     assert probe(path).timecode is None
     assert media_facts(MediaSource(str(path))).timecode_sample == 0
@@ -88,7 +88,7 @@ def test_time_reference_of_wave_files(tmp_path: Path) -> None:
     assert media_facts(MediaSource(str(tmp_path / "a.wav"))).timecode_sample == 48_000 * 36_000 + 7
 
 
-def test_hash_names_the_sound_and_not_the_blocks() -> None:
+def test_the_hash_does_not_depend_on_the_blocks() -> None:
     sound = ramp(2, 1000).astype(np.float32)
     whole, parts = MediaHasher(48_000, 2), MediaHasher(48_000, 2)
     whole.update(sound)
@@ -108,7 +108,7 @@ def late_range(path: Path, cache: PcmCache) -> npt.NDArray[np.float32]:
         return reader.read(200_000, 210_000)
 
 
-def test_cache_is_made_once_and_again_when_the_file_changes(noisy: Path, tmp_path: Path) -> None:
+def test_a_stream_is_decoded_once_and_again_after_a_change(noisy: Path, tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     cache = PcmCache(tmp_path / "pcm", progress=lambda done, total: heard.append((done, total)))
     first = late_range(noisy, cache)
@@ -122,7 +122,7 @@ def test_cache_is_made_once_and_again_when_the_file_changes(noisy: Path, tmp_pat
     assert heard
 
 
-def test_a_half_written_entry_is_made_again(noisy: Path, tmp_path: Path) -> None:
+def test_a_half_written_entry_is_decoded_again(noisy: Path, tmp_path: Path) -> None:
     cache = PcmCache(tmp_path / "pcm")
     first = late_range(noisy, cache)
     entry = next((tmp_path / "pcm").glob("*.f32"))
@@ -132,7 +132,7 @@ def test_a_half_written_entry_is_made_again(noisy: Path, tmp_path: Path) -> None
     assert np.array_equal(late_range(noisy, cache), first)
 
 
-def test_past_its_limit_the_cache_drops_what_was_used_longest_ago(noisy: Path, tmp_path: Path) -> None:
+def test_the_least_recently_used_entries_are_deleted_above_the_limit(noisy: Path, tmp_path: Path) -> None:
     size = probe(noisy).streams[0].length_samples * 8
     cache = PcmCache(tmp_path / "pcm", limit_bytes=size * 2)
     paths = [noisy]
@@ -165,7 +165,7 @@ def test_several_processes_share_the_cache(noisy: Path, tmp_path: Path) -> None:
     assert not list((tmp_path / "pcm").glob(".*.part"))
 
 
-def test_halves_left_by_a_killed_process_go_after_a_day(noisy: Path, tmp_path: Path) -> None:
+def test_parts_of_a_killed_process_are_deleted_after_a_day(noisy: Path, tmp_path: Path) -> None:
     (tmp_path / "pcm").mkdir()
     old, new = tmp_path / "pcm" / ".old.part", tmp_path / "pcm" / ".new.part"
     old.write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""Stem files: the samples that went in, tags that come back, and nothing half done under a final name."""
+"""Stem files hold the exact samples and tags, and never have their final name before they are complete."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_samples_come_back_bit_for_bit(kind: SampleFormat, channels: int, tmp_pa
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_float_keeps_what_is_beyond_full_scale(tmp_path: Path) -> None:
+def test_float_holds_samples_beyond_full_scale(tmp_path: Path) -> None:
     sound = np.array([[1.5, -7.25, 1e-30, 0.1]], np.float32)
     write(tmp_path / "a.wav", sound, SampleFormat.WAV32F)
     with open_audio(MediaSource(str(tmp_path / "a.wav"))) as reader:
@@ -64,7 +64,7 @@ def test_24_bits_never_wrap_or_clip(kind: SampleFormat, value: float, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_float_refuses_what_is_not_finite(tmp_path: Path) -> None:
+def test_float_refuses_nonfinite_samples(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="finite"),
         open_writer(tmp_path / "a.wav", AudioFormat(SampleFormat.WAV32F, 48_000, 1)) as writer,
@@ -100,7 +100,7 @@ TAGS = StemTags(
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_tags_come_back(kind: SampleFormat, tmp_path: Path) -> None:
+def test_tags_are_read_back(kind: SampleFormat, tmp_path: Path) -> None:
     path = tmp_path / f"a{kind.suffix}"
     sha = write(path, ramp(2, 5000).astype(np.float32), kind, TAGS)
     found = read_tags(path)
@@ -137,7 +137,7 @@ def test_any_text_survives_in_the_metadata(text: str, key: str, tmp_path_factory
 @pytest.mark.parametrize(
     ("layout", "channels", "mask"), [("5.1", 6, 0x3F), ("", 6, 0), ("7.1", 8, 0x63F), ("5.1", 5, 0)]
 )
-def test_surround_carries_its_speakers(layout: str, channels: int, mask: int, tmp_path: Path) -> None:
+def test_surround_files_state_their_speakers(layout: str, channels: int, mask: int, tmp_path: Path) -> None:
     assert speaker_mask(layout, channels) == mask
     write(tmp_path / "a.wav", ramp(channels, 10).astype(np.float32), SampleFormat.WAV24, layout=layout)
     data = (tmp_path / "a.wav").read_bytes()
@@ -147,7 +147,7 @@ def test_surround_carries_its_speakers(layout: str, channels: int, mask: int, tm
 
 
 @pytest.mark.parametrize("kind", [SampleFormat.WAV24, SampleFormat.WAV32F])
-def test_past_the_limit_the_file_is_rf64(kind: SampleFormat, tmp_path: Path) -> None:
+def test_a_file_above_the_limit_is_rf64(kind: SampleFormat, tmp_path: Path) -> None:
     sound = ramp(2, 30_001).astype(np.float32)
     path = tmp_path / "big.wav"
     with WavWriter(path, AudioFormat(kind, 48_000, 2), TAGS, riff_limit=100_000) as writer:
@@ -162,7 +162,7 @@ def test_past_the_limit_the_file_is_rf64(kind: SampleFormat, tmp_path: Path) -> 
     assert found.metadata["audio_sha256"] == writer.audio_sha256
 
 
-def test_audio_hash_is_of_the_data_alone(tmp_path: Path) -> None:
+def test_the_audio_hash_covers_the_data_alone(tmp_path: Path) -> None:
     sound = ramp(2, 3000).astype(np.float32)
     sha = write(tmp_path / "a.wav", sound, SampleFormat.WAV24)
     numbers = np.ascontiguousarray((sound.T.astype(np.float64) * 2**23).astype("<i4"))
@@ -172,7 +172,7 @@ def test_audio_hash_is_of_the_data_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_damage_is_noticed(kind: SampleFormat, tmp_path: Path) -> None:
+def test_damaged_stem_files_are_detected(kind: SampleFormat, tmp_path: Path) -> None:
     path = tmp_path / f"a{kind.suffix}"
     sha = write(path, ramp(2, 30_000).astype(np.float32), kind, TAGS)
     whole = path.read_bytes()
@@ -189,7 +189,7 @@ def test_damage_is_noticed(kind: SampleFormat, tmp_path: Path) -> None:
     assert raised.value.code is Code.OUTPUT_DAMAGED
 
 
-def test_files_of_others_are_no_stems(tmp_path: Path) -> None:
+def test_files_of_other_programs_are_not_stems(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("no sound here")
     with pytest.raises(MediaError) as raised:
         read_tags(tmp_path / "a.wav")
@@ -211,7 +211,7 @@ def test_an_entity_bomb_in_ixml_is_not_expanded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_nothing_stays_when_the_work_fails(kind: SampleFormat, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(kind: SampleFormat, tmp_path: Path) -> None:
     path = tmp_path / f"a{kind.suffix}"
     path.write_bytes(b"older")
 
@@ -227,7 +227,7 @@ def test_nothing_stays_when_the_work_fails(kind: SampleFormat, tmp_path: Path) -
 
 
 class FullDisk:
-    """A file on a disk that takes `room` bytes more."""
+    """A file on a disk with `room` bytes left."""
 
     def __init__(self, file: IO[Any], room: int) -> None:
         self._file, self._room = file, room
@@ -243,7 +243,7 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_full_disk_is_said_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_no_file(
     kind: SampleFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Path.open
@@ -257,17 +257,17 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         open_writer(tmp_path / "none" / "a.wav", AudioFormat(SampleFormat.WAV24, 48_000, 1))
 
 
-def test_flac_has_eight_channels_at_most(tmp_path: Path) -> None:
+def test_flac_refuses_more_than_eight_channels(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="wav24"):
         open_writer(tmp_path / "a.flac", AudioFormat(SampleFormat.FLAC, 48_000, 9))
 
 
-def test_an_empty_stem_is_a_file_of_no_samples(tmp_path: Path) -> None:
+def test_an_empty_stem_is_a_valid_file(tmp_path: Path) -> None:
     sha = write(tmp_path / "a.wav", np.zeros((2, 0), np.float32), SampleFormat.WAV24)
     assert sha == hashlib.sha256(b"").hexdigest()
     assert read_tags(tmp_path / "a.wav").length_samples == 0

@@ -1,1 +1,1 @@
-"""Decoding: from a media file to exact samples of one stream."""
+"""From a media file to the exact samples of one stream."""

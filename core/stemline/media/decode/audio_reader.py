@@ -1,4 +1,4 @@
-"""Reads exact ranges of a media file's sound."""
+"""Read exact ranges of a media file's sound."""
 
 from __future__ import annotations
 
@@ -29,13 +29,19 @@ _UP_TO_24_BITS = ("u8", "s16", "s24")
 
 
 class AudioReader:
-    """The sound of a `MediaSource`: its stream, its channels in the order asked for, folded down for `mono`.
+    """The sound of a `MediaSource`, open for reading exact ranges. One reader serves one thread.
 
-    `sample_format` is the grid of the samples (see `AudioStream`); `nonfinite_samples` counts NaN and infinities that
-    were replaced by zero so far. One reader serves one thread.
+    Attributes:
+        sample_rate: Samples per second.
+        channels: Number of channels that are read; 1 for a fold-down.
+        length_samples: Samples of each channel.
+        sample_format: Grid of the samples, as in `AudioStream`.
+        layout: FFmpeg's name of the channel layout, empty where only some channels are read.
+        nonfinite_samples: How many NaN and infinite samples were replaced by zero so far.
     """
 
     def __init__(self, source: MediaSource, facts: StreamFacts, ranges: Ranges, max_peak: float | None = None) -> None:
+        """Choose the channels. Raises MediaError for a channel that the stream lacks."""
         self._path = source.path
         self._max_peak = max_peak
         self._channels = chosen_channels(source, facts.stream)
@@ -52,7 +58,12 @@ class AudioReader:
         self.nonfinite_samples = 0
 
     def read(self, start_sample: int, end_sample: int) -> FloatBlock:
-        """Samples [start, end) as float32 [channels, n], full scale 1.0; zeros before the first and past the last."""
+        """Read samples [start, end) as float32 [channels, n] at full scale 1.0, with zeros outside the sound.
+
+        Raises:
+            MediaError: A sample is above the accepted peak (MEDIA_PEAK_TOO_HIGH).
+            ValueError: The range ends before it starts.
+        """
         if end_sample < start_sample:
             raise ValueError(f"a range cannot end ({end_sample}) before it starts ({start_sample})")
         block = interleaved(self._stream_channels, end_sample - start_sample)
@@ -87,18 +98,18 @@ class AudioReader:
             )
 
     def _folded(self, block: FloatBlock) -> FloatBlock:
-        """The mean of the channels; of integers of up to 24 bits again a 24-bit number, so that stems add up to it."""
+        """Return the mean of the channels, on the 24-bit grid for integers, so that stems add up to it."""
         mean: FloatBlock = block.mean(axis=0, keepdims=True, dtype=np.float32)
         return quantise(mean, SampleFormat.WAV24) if self.sample_format in _UP_TO_24_BITS else mean
 
     def blocks(self, start_sample: int, end_sample: int, block_samples: int = BLOCK_SAMPLES) -> Iterator[FloatBlock]:
-        """The range in order, in blocks of `block_samples` (the last may be shorter): one pass, memory of one block."""
+        """Yield the range in order in blocks of `block_samples`, of which the last may be shorter."""
         for start in range(start_sample, end_sample, block_samples):
             yield self.read(start, min(end_sample, start + block_samples))
 
     @property
     def damage(self) -> tuple[SampleRange, ...]:
-        """The places read so far that do not decode, in order: they are silent, or missing."""
+        """The places read so far that do not decode, in order. They are silent, or missing."""
         return _merged(self._ranges.damage)
 
     @property
@@ -107,19 +118,22 @@ class AudioReader:
         return bool(self._ranges.damage)
 
     def close(self) -> None:
+        """Close the file."""
         self._ranges.close()
 
     def __enter__(self) -> Self:
+        """Return the reader."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the file."""
         self.close()
 
 
 def _merged(places: list[SampleRange]) -> tuple[SampleRange, ...]:
-    """Return the ranges in order, those that meet as one."""
+    """Return the ranges in order, with those that meet joined."""
     merged: list[SampleRange] = []
     for place in sorted(places):
         if merged and place.start_sample <= merged[-1].end_sample:

@@ -1,4 +1,4 @@
-"""Map the channels of one layout to those of another without mixing any of them."""
+"""Map the channels of one layout to those of another without mixing them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def channel_names(layout: AudioLayout) -> tuple[str, ...]:
 
 
 def channel_sources(given: Sequence[str], wanted: Sequence[str]) -> tuple[int | None, ...] | None:
-    """Return, for each channel of `wanted`, the channel of `given` that it plays; None where it plays none of them.
+    """Return, for each channel of `wanted`, the channel of `given` that it plays; None for silence.
 
-    One channel without a place of its own plays on both front channels. Returns None where a channel of `given` has no
-    place in `wanted`.
+    A single channel that `wanted` does not name plays on both front channels. The result is None where a channel of
+    `given` has no place in `wanted`.
     """
     places = {name: number for number, name in enumerate(given)}
     if len(given) == len(wanted):
@@ -35,7 +35,7 @@ def channel_sources(given: Sequence[str], wanted: Sequence[str]) -> tuple[int | 
 
 
 def widest(layouts: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
-    """Return the layout that has a place for the channels of all of them, None where there is none."""
+    """Return the layout that has a place for the channels of all layouts; None where none has."""
     for layout in sorted(layouts, key=len, reverse=True):
         if all(channel_sources(other, layout) is not None for other in layouts):
             return layout

@@ -1,4 +1,4 @@
-"""Find joined recordings: files whose clock starts over, which no seek and no length from one end can measure."""
+"""Find joined recordings, whose clock starts over: neither a seek nor one end tells their length."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _LAYOUT_BYTES = {"mp1": 4, "mp2": 4, "mp2float": 4, "mp3": 4, "mp3float": 4, "ac
 class Clock:
     """How a stream's timestamps run.
 
-    `continuous` says that seeks can be trusted: the clock never starts over and no packet is damaged. `parts` are the
-    byte offsets of the complete files that a joined file consists of, empty for one of a single part. `breaks` are
-    byte offsets at which the container is broken.
+    Attributes:
+        continuous: Whether seeks can be trusted: the clock never starts over, and no packet is damaged.
+        parts: Byte offsets of the complete files that a joined file consists of; empty where there is one.
+        breaks: Byte offsets at which the container is broken.
     """
 
     continuous: bool = True
@@ -40,7 +41,7 @@ class Clock:
 def scan_clock(path: str | Path, index: int, container: str) -> Clock:
     """Scan a stream for places where its clock starts over, without decoding it.
 
-    Only containers that may be joined by copying one file behind another are read; `container` is FFmpeg's name.
+    Only containers that are joined by copying one file behind another are read. `container` is FFmpeg's name.
     """
     if container in (*TRANSPORT, "nut"):
         return Clock(_runs_on(path, index))
@@ -53,6 +54,7 @@ def scan_clock(path: str | Path, index: int, container: str) -> Clock:
 
 
 def _runs_on(path: str | Path, index: int) -> bool:
+    """Return whether the packets of a stream keep one clock and one layout, and none is damaged."""
     with open_container(path) as container:
         stream = audio_stream(container, index, path)
         codec = stream.codec_context.name
@@ -79,7 +81,7 @@ def _runs_on(path: str | Path, index: int) -> bool:
 
 
 def _layout_field(codec: str, packet: object) -> int | None:
-    """Return the bits of a packet's header that name its rate and channels; None where they are not understood."""
+    """Return the header bits of a packet that state its rate and channels; None where they are unknown."""
     size = _LAYOUT_BYTES.get(codec)
     if size is None:
         return None
@@ -100,7 +102,7 @@ _Found = tuple[list[int], list[int]]  # offsets of the files after the first, of
 
 
 def _ogg_links(file: BinaryIO, size: int) -> _Found:
-    """Find the links of a chained file (RFC 3533): streams that begin after others ran."""
+    """Find the links of a chained file (RFC 3533): streams that begin after others ended."""
     parts: list[int] = []
     breaks: list[int] = []
     position, beginning = 0, True
@@ -124,6 +126,7 @@ def _ogg_links(file: BinaryIO, size: int) -> _Found:
 
 
 def _flac_files(file: BinaryIO, _size: int) -> _Found:
+    """Find the headers of further files."""
     parts: list[int] = []
     position = find_bytes(file, _FLAC_HEAD, 4)
     while position is not None:
@@ -133,7 +136,7 @@ def _flac_files(file: BinaryIO, _size: int) -> _Found:
 
 
 def _wavpack_files(file: BinaryIO, size: int) -> _Found:
-    """Find blocks whose sample number starts over, and places where no block follows."""
+    """Find blocks whose sample number goes back, and places where no block follows."""
     parts: list[int] = []
     breaks: list[int] = []
     position, last = 0, -1
@@ -157,7 +160,7 @@ def _wavpack_files(file: BinaryIO, size: int) -> _Found:
 
 
 def _matroska_files(file: BinaryIO, size: int) -> _Found:
-    """Find the files that follow the first one's segment."""
+    """Find the files that follow the segment of the first one."""
     parts: list[int] = []
     position = matroska_end(file, 0)
     while 0 < position < size:

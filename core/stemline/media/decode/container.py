@@ -1,4 +1,4 @@
-"""Open media files with FFmpeg so that neither a file's name nor its content can make it open anything else."""
+"""Open media files with FFmpeg so that neither their name nor their content opens anything else."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from stemline.media.decode.spliced_file import open_spliced
 from stemline.media.decode.truncation import is_truncated_mp4
 from stemline.media.decode.wave_layout import open_repaired
 
-# Containers that hold their media themselves. Playlists and other formats that name further files (hls, dash, concat,
-# image2, sdp ...) are left out on purpose.
+# Self-contained formats only. Playlists and other formats that refer to further files (hls, dash, concat, image2, sdp)
+# are excluded on purpose.
 _FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,dtshd,dv,eac3,flac,flv,gxf,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,"
     "mpegts,mpegvideo,mxf,nut,ogg,rm,sox,swf,tak,truehd,tta,voc,w64,wav,wv"
 )
 _RIFF = (b"RIFF", b"RF64", b"BW64")
-_MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # with which such a file begins
-# "//" may have become "/" on the way through a path
+_MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # the first box of such a file
+# Path turns "//" into "/"
 _URL = re.compile(r"(?:^|[/\\])(file|ftps?|https?|rtmps?|rtsp|s3|gs|sftp|smb|srt|udp|tcp):/+[^/]", re.IGNORECASE)
-_CHECKED = ("wavpack", "tta", "ape", "tak")  # damaged blocks would be numbers of any size
+_CHECKED = ("wavpack", "tta", "ape", "tak")  # without the check, damaged blocks decode to arbitrary numbers
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "enable_drefs": "0"}
 
 
@@ -61,6 +61,7 @@ def stat_media(path: str | Path) -> tuple[int, int, int]:
 
 
 def _missing(path: str | Path) -> MediaError:
+    """Return the error for a path that is not a file, or is a URL."""
     match = _URL.search(str(path))
     if match is None:
         return MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING)
@@ -82,11 +83,11 @@ def open_container(path: str | Path) -> InputContainer:
     try:
         with Path(path).open("rb") as file:
             head = file.read(8)
-        # In a WAVE file FFmpeg would search megabytes of samples for other codecs, for up to seconds, where the header
-        # says it all. Larger packets than 4 KiB read faster: every one costs a change of hands between threads.
+        # In a WAVE file FFmpeg probes megabytes of samples for other codecs, for up to seconds, although the header
+        # states the format. Packets above 4 KiB read faster, as each costs a switch between threads.
         options = {**_OPTIONS, "probesize": "32768", "max_size": "131072"} if head[:4] in _RIFF else dict(_OPTIONS)
         if head[4:8] in _MOV_BOXES and joins_ranges(path):
-            options["ignore_editlist"] = "1"  # see edit_list.py
+            options["ignore_editlist"] = "1"  # edit_list.py applies them
         source: str | BinaryIO = (open_repaired(path) if head[:4] in _RIFF else None) or f"file:{Path(path).absolute()}"
         return av.open(source, "r", container_options=options, metadata_errors="replace")
     except PermissionError as error:
@@ -96,7 +97,7 @@ def open_container(path: str | Path) -> InputContainer:
 
 
 def open_part(path: str | Path, begin: int, end: int) -> InputContainer:
-    """Open bytes [begin, end) of a file as a file of their own. Raises MediaError."""
+    """Open bytes [begin, end) of a file as a file in its own right. Raises MediaError."""
     try:
         return av.open(open_spliced(path, b"", [(begin, end - begin)]), "r", container_options=dict(_OPTIONS))
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -113,10 +114,10 @@ def unreadable(path: str | Path) -> MediaError:
 
 
 def audio_stream(container: InputContainer, index: int, path: str | Path) -> AvAudioStream:
-    """Return the n-th audio stream, set to decode in one thread, with all other streams discarded.
+    """Return the n-th audio stream, set to decode in one thread, and discard all other streams.
 
     Raises:
-        MediaError: The file holds no audio, no such stream, or no decoder knows that stream.
+        MediaError: The file holds no audio or no such stream, or no decoder supports the stream.
     """
     streams = container.streams.audio
     if not streams and "mp4" in container.format.name and is_truncated_mp4(path):
@@ -132,7 +133,7 @@ def audio_stream(container: InputContainer, index: int, path: str | Path) -> AvA
     stream = streams[index]
     if stream.codec_context is None:
         raise MediaError(
-            f"Stream {index} of {printable(path)} is coded in a way that cannot be decoded.",
+            f"FFmpeg cannot decode stream {index} of {printable(path)}.",
             advice="Choose another stream with --stream." if len(streams) > 1 else "",
             code=Code.MEDIA_UNSUPPORTED,
         )
@@ -140,7 +141,7 @@ def audio_stream(container: InputContainer, index: int, path: str | Path) -> AvA
         raise unreadable(path)
     for other in container.streams:
         if other.index != stream.index:
-            other.discard = Discard.all  # pictures are not even read where the container allows that
+            other.discard = Discard.all  # unused packets are not read where the container allows that
     stream.codec_context.thread_count = 1
     stream.codec_context.thread_type = "NONE"
     if stream.codec_context.name in _CHECKED:
@@ -149,7 +150,7 @@ def audio_stream(container: InputContainer, index: int, path: str | Path) -> AvA
 
 
 def moving_video(container: InputContainer) -> VideoStream | None:
-    """Return the first video stream that is no cover picture."""
+    """Return the first video stream that is not a cover picture."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
@@ -159,7 +160,7 @@ def moving_video(container: InputContainer) -> VideoStream | None:
 def seek_stream(container: InputContainer, stream: AvAudioStream) -> AvAudioStream | VideoStream:
     """Return the stream to seek by.
 
-    The index of a Matroska file lists only its pictures: a seek by the sound would read the file up to there.
+    The index of a Matroska film lists pictures only: a seek by the sound would read the file up to there.
     """
     pictures = moving_video(container) if "matroska" in container.format.name else None
     return pictures or stream

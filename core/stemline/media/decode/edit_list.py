@@ -1,7 +1,7 @@
-"""Edit lists of MOV and MP4 that join several ranges of a track.
+"""Apply the edit lists of MOV and MP4 that join several ranges of a track.
 
-FFmpeg applies edit lists by whole packets, which puts sound after a join a part of a packet early. Files whose edit
-lists join ranges are therefore opened without them, and the ranges are put together here.
+FFmpeg applies edit lists by whole packets, which moves the sound after a join by part of a packet. Files whose edit
+lists join ranges are opened without them, and the ranges are joined here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Box = tuple[bytes, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A range of a track's timeline, in seconds, and where it begins in the track's media; None for silence."""
+    """A range of a track's timeline in seconds, and where it begins in the track's media; None for silence."""
 
     start_s: Fraction
     end_s: Fraction
@@ -33,20 +33,24 @@ class Edit:
 
 
 class Ranges(Protocol):
-    """Exact ranges of a stream."""
+    """A stream that gives exact ranges."""
 
     @property
-    def damage(self) -> list[SampleRange]: ...
+    def damage(self) -> list[SampleRange]:
+        """The places read so far that do not decode."""
 
-    def read(self, start_sample: int, out: FloatBlock) -> None: ...
+    def read(self, start_sample: int, out: FloatBlock) -> None:
+        """Fill `out` [channels, n] from `start_sample`."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the file."""
 
 
 class EditedRanges:
-    """Ranges of a track's timeline, put together from ranges of its media."""
+    """The timeline of a track, joined from ranges of its media."""
 
     def __init__(self, media: Ranges, media_samples: int, edits: tuple[Edit, ...], sample_rate: int) -> None:
+        """Place the edits on samples."""
         self._media, self._media_samples = media, media_samples
         self._edits = [
             (
@@ -63,7 +67,7 @@ class EditedRanges:
         return self._media.damage
 
     def read(self, start_sample: int, out: FloatBlock) -> None:
-        """Fill `out` [channels, n] from `start_sample` on; the range lies within the timeline."""
+        """Fill `out` [channels, n] from `start_sample` of the timeline."""
         out[...] = 0
         end_sample = start_sample + out.shape[1]
         for begin, end, media in self._edits:
@@ -107,6 +111,7 @@ def _edit_lists(path: str, size: int, _mtime_ns: int) -> tuple[tuple[Edit, ...],
 
 
 def _edits(file: BinaryIO, movie_scale: int, scale: int, begin: int, end: int) -> Iterator[Edit]:
+    """Yield the edits of the track whose body is at [begin, end)."""
     position = Fraction(0)
     for box in _bodies(file, (b"edts", b"elst"), begin, end):
         body = _read(file, box)
@@ -119,6 +124,7 @@ def _edits(file: BinaryIO, movie_scale: int, scale: int, begin: int, end: int) -
 
 
 def _time_scale(file: BinaryIO, names: tuple[bytes, ...], begin: int, end: int) -> int:
+    """Return the units per second of a movie or track header."""
     for box in _bodies(file, names, begin, end):
         body = _read(file, box)
         at = 20 if body[:1] == b"\1" else 12

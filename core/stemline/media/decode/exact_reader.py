@@ -1,4 +1,4 @@
-"""Ranges of a stream that are the same whenever, and in whatever order, they are read."""
+"""Read ranges of a stream that are the same whenever, and in whatever order, they are read."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ _EXACT_CODECS = frozenset(("flac", "alac", "wavpack", "mp3", "mp3float", "opus")
 
 
 class Repeats(Enum):
-    """Whether a decoder gives a range the same samples wherever it started. Measured for each codec, never assumed."""
+    """Whether a decoder gives a range the same samples wherever it started; measured for each codec."""
 
     ALWAYS = "always"
-    SOMETIMES = "sometimes"  # AAC: not where bands of noise come from the decoder's own generator
+    SOMETIMES = "sometimes"  # AAC: not where perceptual noise substitution draws random numbers
     NEVER = "never"
 
 
 def repeats(facts: StreamFacts) -> Repeats:
-    """HE-AAC is left out: its noise index runs over 512 places, so that decoding twice can agree by chance."""
+    """Return how a stream's decoder repeats.
+
+    HE-AAC counts as never: its noise index runs over 512 places, so that two decodes can agree by chance.
+    """
     codec = facts.stream.codec
     if not facts.seekable:
         return Repeats.NEVER
@@ -36,21 +39,22 @@ def repeats(facts: StreamFacts) -> Repeats:
 
 
 class ExactRanges:
-    """Any range as decoding the whole stream from its start gives it.
+    """Any range of a stream as decoding the whole stream from its start gives it.
 
-    Reading on from the start is that by itself. Elsewhere a decoder that repeats is sought; one that may not is asked
-    twice, the second time with its state moved on: equal answers cannot depend on the state. All else comes from the
-    cache, into which the stream is decoded once from its start.
+    Reading on from the start is exact. Elsewhere a decoder that repeats seeks; one that may not decodes the range
+    twice, the second time in another state, so that equal results cannot depend on the state. All other ranges come
+    from the cache, into which the stream is decoded once from its start.
     """
 
     def __init__(self, path: str, facts: StreamFacts, ranges: RangeDecoder, cache: PcmCache) -> None:
+        """Take the stream's decoder, and the cache for what it does not repeat."""
         self._path, self._facts, self._ranges, self._cache = path, facts, ranges, cache
         self._repeats = repeats(facts)
         self._decoded: DecodedSound | None = None
         self._checked = (0, np.empty((facts.stream.channels, 0), np.float32))
 
     def read(self, start_sample: int, out: FloatBlock) -> None:
-        """Fills `out` [channels, n] from `start_sample` on; the range lies within the stream."""
+        """Fill `out` [channels, n] from `start_sample`; the range lies within the stream."""
         if self._decoded is None:
             try:
                 self._read_decoder(start_sample, out)
@@ -92,6 +96,7 @@ class ExactRanges:
         return self._ranges.damage if self._decoded is None else self._decoded.damage
 
     def close(self) -> None:
+        """Close the file and the cached sound."""
         self._ranges.close()
         if self._decoded is not None:
             self._decoded.close()

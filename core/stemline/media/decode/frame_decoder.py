@@ -1,10 +1,10 @@
 """Decode one audio stream with every frame placed on its exact sample position.
 
-Container timestamps alone do not place samples: coarse time bases jitter, a decoder's first frame after a seek is
-often short or wrong, and seeking to the very start skips priming. The rules here are measured on FFmpeg 8: open the
-file again instead of seeking to the start; otherwise seek a second early, drop the first frame, snap the next to the
-grid of frames, then count samples. A clock that starts over, or jumps by more than 10 s in a transport or program
-stream, is a discontinuity: the samples after it follow those before it.
+Container timestamps alone do not place samples: coarse time bases jitter, a decoder's first frame after a seek is often
+short or wrong, and a seek to the very start skips priming. The rules here are measured on FFmpeg 8: open the file again
+instead of seeking to the start; otherwise seek a second early, drop the first frame, snap the next to the grid of
+frames, then count samples. A clock that starts over, or that jumps by more than 10 s in a transport or program stream,
+is a discontinuity: the samples after it follow those before it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Self
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
@@ -31,11 +30,10 @@ from stemline.errors import Code, MediaError
 from stemline.files import printable
 from stemline.media.decode.channel_map import channel_names, channel_sources
 from stemline.media.decode.container import audio_stream, open_container, open_part, seek_stream
-from stemline.media.decode.packets import CORRUPT, LOST, PacketDecoder
+from stemline.media.decode.packets import CORRUPT, LOST, PacketDecoder, Raw, raw_samples
 from stemline.media.decode.truncation import has_matroska_damage
 from stemline.timebase import round_half_up
 
-Raw = npt.NDArray[np.generic]
 LONGEST_GAP_S = 86_400
 LONGEST_TS_GAP_S = 10
 RESTART_S = Fraction(1, 2)
@@ -44,14 +42,6 @@ TRANSPORT = ("mpegts", "mpeg")
 _WITHOUT_GAPS = ("flac", "ogg", "mpegts", "mpeg", "nut", "asf", "avi", "flv", "wv")  # missing time in these is loss
 _CONFIRMING_FRAMES = 24
 _DAMAGE_MERGE_S = Fraction(1, 2)
-_PACKED: dict[str, type[np.generic]] = {
-    "u8": np.uint8,
-    "s16": np.int16,
-    "s32": np.int32,
-    "s64": np.int64,
-    "flt": np.float32,
-    "dbl": np.float64,
-}
 _Marked = tuple[AudioFrame, int]
 
 
@@ -61,12 +51,19 @@ class Unseekable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Where a stream's samples lie. `pts` belongs to the first decoded sample, which is media sample `offset_sample`.
+    """Where a stream's samples lie.
 
-    `first_length` and `grid` are the lengths of the first and the following frames; timestamps are snapped to that grid
-    where `time_base` is coarser than a sample. `limit_sample` is where the container says the audio ends (None: where
-    decoding ends). `channels` are the names of the stream's channels, of its widest section where they change.
-    `parts` are the byte offsets of the files that a joined one consists of, `breaks` those of known damage.
+    Attributes:
+        pts: Timestamp of the first decoded sample.
+        time_base: Seconds per tick of a timestamp.
+        sample_rate: Samples per second.
+        offset_sample: Media sample of the first decoded sample.
+        first_length: Samples of the first frame.
+        grid: Samples of the following frames, to which timestamps are snapped where a tick is longer than a sample.
+        limit_sample: Where the container says the audio ends; None where decoding ends.
+        channels: Names of the stream's channels, of its widest section where they change.
+        parts: Byte offsets of the files that a joined file consists of.
+        breaks: Byte offsets of known damage.
     """
 
     pts: int
@@ -98,29 +95,20 @@ class Anchor:
         return zero + self.grid * round_half_up((exact - zero) / self.grid)
 
 
-def raw_samples(frame: AudioFrame, channels: int) -> Raw:
-    """Return the frame's samples as [channels, n] in the decoder's number format, as a view where possible."""
-    dtype = _PACKED.get(frame.format.name)
-    if dtype is None:
-        planar: Raw = frame.to_ndarray()
-        return planar
-    packed: Raw = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
-    return packed.reshape(-1, channels).T
-
-
 class FrameDecoder:
     """The frames of one stream in order, each a pair (media sample of its start, samples [channels, n]).
 
-    Opens the file on its own; `close` it. After `rewind` it yields everything from the first sample, after `seek`
-    everything from a little before the requested sample. `damage` lists the places read so far that do not decode.
+    After `rewind` it yields everything from the first sample, after `seek` everything from a little before the
+    requested sample. `damage` lists the places read so far that do not decode.
     """
 
     def __init__(self, path: str | Path, index: int, anchor: Anchor) -> None:
+        """Open the file. Raises MediaError."""
         self._path, self._index, self._anchor = path, index, anchor
         self.first_sample = anchor.offset_sample
         self.damage: list[SampleRange] = []
         tick = anchor.tick_samples
-        self._tick = tick.as_integer_ratio()  # whole numbers: this runs for every frame
+        self._tick = tick.as_integer_ratio()  # integers, as this runs for every frame
         self._tolerance = max(2 * tick.denominator, tick.numerator + tick.denominator)
         self._longest_gap = LONGEST_GAP_S * anchor.sample_rate * tick.denominator
         self._restart = int(RESTART_S * anchor.sample_rate * tick.denominator)
@@ -144,7 +132,7 @@ class FrameDecoder:
         self._frames: Iterator[_Marked] = decoded
         self._ahead: deque[_Marked] = deque()
         self._clock = self._anchor
-        self._loss: tuple[int, int] | None = None  # where an open place begins, and the flag that opened it
+        self._loss: tuple[int, int] | None = None  # start of a loss not yet recorded, and its flag
         self.next_sample = sample
         self.from_start = from_start
         self.source_rate = self._anchor.sample_rate
@@ -155,7 +143,7 @@ class FrameDecoder:
         self._open()
 
     def seek(self, sample: int) -> None:
-        """Go a second before `sample`, or to the start where that is nearer. Raises Unseekable."""
+        """Go to a second before `sample`, or to the start where that is nearer. Raises Unseekable."""
         anchor = self._anchor
         early = anchor.sample_rate
         while True:
@@ -204,7 +192,11 @@ class FrameDecoder:
             raise Unseekable
 
     def frames(self) -> Iterator[tuple[int, Raw]]:
-        """Yield all that follows to the end of the stream, trimmed to what the container says is audio."""
+        """Yield all frames to the end of the stream, trimmed to what the container says is audio.
+
+        Raises:
+            MediaError: The channels change to some that the stream's layout has no place for.
+        """
         count = len(self._anchor.channels)
         limit = sys.maxsize if self._anchor.limit_sample is None else self._anchor.limit_sample
         for start, frame in self.placed_frames():
@@ -230,7 +222,7 @@ class FrameDecoder:
             yield start, frame
         if self._lost_at_end:
             self._add_damage(self.next_sample, self.next_sample + 1)
-        if self._loss is not None and self._loss[1] & LOST:  # a corrupt last packet is one that is cut short
+        if self._loss is not None and self._loss[1] & LOST:  # a corrupt last packet is only cut short
             self._add_damage(self._loss[0], self.next_sample)
         self._loss = None
 
@@ -241,7 +233,7 @@ class FrameDecoder:
         self._lost_at_end = packets.lost_at_end
 
     def _decode_parts(self) -> Iterator[_Marked]:
-        """Decode each part of a joined file as the file that it was."""
+        """Decode each part of a joined file as a file in its own right."""
         ends = [*self._anchor.parts[1:], Path(self._path).stat().st_size]
         for begin, end in zip(self._anchor.parts, ends, strict=True):
             lost = self._lost_at_end
@@ -258,7 +250,7 @@ class FrameDecoder:
                     flags = 0
 
     def _resample(self, frames: Iterator[_Marked]) -> Iterator[_Marked]:
-        """Bring frames of other rates to that of the stream's start. They are counted; their timestamps are dropped."""
+        """Resample frames of other rates than the stream's first, and drop their timestamps."""
         wanted = self._anchor.sample_rate
         resampler: av.AudioResampler | None = None
         source: tuple[int, str] | None = None
@@ -282,7 +274,7 @@ class FrameDecoder:
         if flags & RESTART:
             return self._start_over(frame)
         if pts is None:
-            if self._format == "flac" and not flags & RESAMPLED:  # every frame of which says where it begins
+            if self._format == "flac" and not flags & RESAMPLED:  # each of its frames states its place
                 self._add_damage(expected, expected + 1)
             return expected, flags
         ahead = (pts - clock.pts) * self._tick[0] - (expected - clock.offset_sample) * self._tick[1]
@@ -344,7 +336,7 @@ class FrameDecoder:
         self.damage.append(SampleRange(start, max(end, start + 1)))
 
     def _mapped(self, frame: AudioFrame, start: int) -> Raw:
-        """Return the samples of a frame of fewer channels in the stream's channels; the others are silent."""
+        """Return a frame of fewer channels in the stream's channels; the others are silent."""
         names = channel_names(frame.layout)
         sources = channel_sources(names, self._anchor.channels)
         if sources is None:
@@ -360,7 +352,7 @@ class FrameDecoder:
     def _unsupported(self, change: str, start: int) -> MediaError:
         at = f"{start / self._anchor.sample_rate:.3f}"
         return MediaError(
-            f"{printable(self._path)} {change} at {at} s, which its other sound cannot be joined with.",
+            f"{printable(self._path)} {change} at {at} s, which its layout has no place for.",
             advice=f"Separate the part before it with --out {at}, and the rest from a copy that begins there.",
             code=Code.MEDIA_UNSUPPORTED,
         )
@@ -370,11 +362,13 @@ class FrameDecoder:
         self._container.close()
 
     def __enter__(self) -> Self:
+        """Return the decoder."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the file."""
         self.close()
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import av
+import numpy as np
+import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream as AvAudioStream
 from av.container import InputContainer
@@ -14,7 +16,16 @@ from av.packet import Packet
 
 from stemline.media.decode.truncation import has_matroska_damage, is_truncated
 
+Raw = npt.NDArray[np.generic]
 LOST, CORRUPT = 1, 2
+_PACKED: dict[str, type[np.generic]] = {
+    "u8": np.uint8,
+    "s16": np.int16,
+    "s32": np.int32,
+    "s64": np.int64,
+    "flt": np.float32,
+    "dbl": np.float64,
+}
 _MAX_FAILURES = 200
 _NEAR_END_BYTES = 1 << 16
 _FIND_BYTES = 1 << 18
@@ -26,20 +37,21 @@ class PacketDecoder:
     """The decoded frames of one stream, from the container's current position to the end of the file.
 
     Iterating yields (frame, flags). `LOST` marks a frame before which packets are missing or do not decode, `CORRUPT`
-    one that the demuxer calls corrupt. `breaks` are byte offsets at which the file is known to be broken. Failures
-    before the first frame are not marked: decoders fail there after every seek. `lost_at_end` is set where the file
-    ends with data that cannot be read.
+    one that the demuxer calls corrupt. Failures before the first frame are not marked: decoders fail there after every
+    seek. `lost_at_end` is set where the file ends with data that cannot be read.
     """
 
     def __init__(
         self, path: str | Path, container: InputContainer, stream: AvAudioStream, breaks: tuple[int, ...] = ()
     ) -> None:
+        """Take an open stream. `breaks` are byte offsets at which the file is known to be broken."""
         self._path, self._container, self._stream = path, container, stream
         self._breaks = breaks
         self._skipped = False
         self.lost_at_end = False
 
     def __iter__(self) -> Iterator[tuple[AudioFrame, int]]:
+        """Yield (frame, flags)."""
         begun, flags = False, 0
         breaks = list(self._breaks)
         for packet in self.packets():
@@ -51,7 +63,7 @@ class PacketDecoder:
                 flags |= LOST
             try:
                 frames = packet.decode()
-            except av.FFmpegError:  # of many kinds: decoders return numbers of their own
+            except av.FFmpegError:  # not InvalidDataError alone: decoders return private error numbers
                 flags |= LOST if begun else 0
                 continue
             if begun and packet.is_corrupt:
@@ -64,7 +76,7 @@ class PacketDecoder:
         self.lost_at_end = bool(flags & LOST or breaks) or self._skipped
 
     def packets(self) -> Iterator[Packet[AvAudioStream]]:
-        """Yield the stream's packets; an error of the demuxer does not end the file."""
+        """Yield the stream's packets, past errors of the demuxer."""
         failures = 0
         before: Packet[AvAudioStream] | None = None
         last: Packet[AvAudioStream] | None = None
@@ -86,7 +98,7 @@ class PacketDecoder:
             self._skipped = self._data_follows(last)
 
     def _data_follows(self, last: Packet[AvAudioStream] | None) -> bool:
-        """Return whether the file goes on after its last readable packet, other than by being cut short."""
+        """Return whether the file goes on after its last readable packet, unless it is cut short."""
         if last is None or last.pos is None:
             return False
         name, size = self._container.format.name, self._container.size
@@ -111,12 +123,22 @@ def decoded_frames(path: str | Path, container: InputContainer, stream: AvAudioS
         yield frame
 
 
+def raw_samples(frame: AudioFrame, channels: int) -> Raw:
+    """Return the frame's samples as [channels, n] in the decoder's number format, as a view where possible."""
+    dtype = _PACKED.get(frame.format.name)
+    if dtype is None:
+        planar: Raw = frame.to_ndarray()
+        return planar
+    packed: Raw = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
+    return packed.reshape(-1, channels).T
+
+
 def find_bytes(file: BinaryIO, wanted: bytes, begin: int) -> int | None:
-    """Return the offset of `wanted` at or after byte `begin`, None where it does not follow. Memory stays flat."""
+    """Return the offset of `wanted` at or after byte `begin`, None where it does not occur."""
     buffer = bytearray(_FIND_BYTES)
     view = memoryview(buffer)
     file.seek(begin)
-    held = 0  # bytes at the start of the buffer that were read before
+    held = 0  # bytes of the previous block at the start of the buffer
     while size := file.readinto(view[held:]):  # type: ignore[attr-defined]
         found = buffer.find(wanted, 0, held + size)
         if found >= 0:

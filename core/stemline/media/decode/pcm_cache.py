@@ -1,4 +1,4 @@
-"""Sound decoded once, from the start of its stream, for media that no seek can read truly."""
+"""Cache decoded sound of media that seeks cannot read exactly."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ Progress = Callable[[int, int], None]
 
 
 class DecodedSound:
-    """A stream as interleaved float32, open for reading ranges. `damage` lists the places that do not decode."""
+    """A cached stream, open for reading ranges. `damage` lists the places that do not decode."""
 
     def __init__(self, path: Path, channels: int, damage: list[SampleRange]) -> None:
+        """Open the file of samples."""
         self._file = path.open("rb")
         self._channels = channels
         self.damage = damage
 
     def read(self, start_sample: int, out: FloatBlock) -> None:
-        """Fills `out` [channels, n] from `start_sample` on; zeros past the end."""
+        """Fill `out` [channels, n] from `start_sample`, with zeros past the end."""
         stride = 4 * self._channels
         for first in range(0, out.shape[1], _BLOCK_SAMPLES):
             part = out[:, first : first + _BLOCK_SAMPLES]
@@ -50,39 +51,47 @@ class DecodedSound:
             part[:, len(got) :] = 0
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
 class PcmCache:
-    """A folder of decoded streams: each a `.f32` beside a small `.json`, which is written last and makes it count.
+    """A folder of decoded streams, each a `.f32` of interleaved float32 beside a small `.json`.
 
-    Several processes may share the folder. Past `limit_bytes` the entries not used for longest go. `progress` hears
-    (samples done, samples in all) while a stream is decoded.
+    The `.json` is written last and makes the entry valid. Several processes may share the folder. Above `limit_bytes`
+    the least recently used entries are deleted. `progress` is called with (samples done, all samples) while a stream is
+    decoded.
     """
 
     def __init__(
         self, folder: str | Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, progress: Progress | None = None
     ) -> None:
+        """Take the folder, which is made on first use."""
         self.folder = Path(folder)
         self._limit_bytes = limit_bytes
         self._progress = progress
 
     def open(self, path: str, facts: StreamFacts) -> DecodedSound:
-        """The whole stream, decoded now if it is not here yet. Raises MediaError, OutputError (full disk)."""
+        """Open a stream, and decode the whole of it first where it is not cached.
+
+        Raises:
+            MediaError: The stream does not decode.
+            OutputError: The disk is full.
+        """
         with output_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         key, about = _identity(path, facts)
         with output_errors(self.folder), file_lock(self.folder / f"{key}.lock"):
             sound = self.folder / f"{key}.f32"
             with contextlib.suppress(FileNotFoundError):
-                os.utime(sound)  # in use: the last to be dropped by others
+                os.utime(sound)  # marks the entry as recently used
             held = self._held(key, facts)
             if held is None:
                 held = self._decode(key, path, facts, about)
             return DecodedSound(sound, facts.stream.channels, _damage_of(held.get("damaged"), facts))
 
     def _held(self, key: str, facts: StreamFacts) -> dict[str, object] | None:
-        """What is said of the stream, where it is here."""
+        """Return the description of a cached stream, None where it is not cached."""
         try:
             size = (self.folder / f"{key}.f32").stat().st_size
             about = json.loads((self.folder / f"{key}.json").read_text("utf-8"))
@@ -120,7 +129,7 @@ class PcmCache:
             return [(place.start_sample, place.end_sample) for place in decoder.damage]
 
     def _make_room(self, wanted_bytes: int) -> None:
-        """Drops what is left half done, then the entries unused for longest until `wanted_bytes` more fit the limit."""
+        """Delete abandoned parts, then the least recently used entries until `wanted_bytes` more fit the limit."""
         for part in self.folder.glob(".*.part"):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _ABANDONED_S:
@@ -134,14 +143,14 @@ class PcmCache:
         for _, size, sound in sorted(entries):
             if held + wanted_bytes <= self._limit_bytes:
                 return
-            with contextlib.suppress(OSError):  # open in another process, where the system minds that
+            with contextlib.suppress(OSError):  # Windows refuses to delete an open file
                 sound.with_suffix(".json").unlink(missing_ok=True)
                 sound.unlink()
                 held -= size
 
 
 def _damage_of(saved: object, facts: StreamFacts) -> list[SampleRange]:
-    """Return the damaged places of an entry. Entries of earlier versions only say whether there are any."""
+    """Return the damaged places of an entry. Earlier versions stored only whether there are any."""
     if isinstance(saved, list):
         return [SampleRange(int(start), int(end)) for start, end in saved]
     return [SampleRange(0, facts.stream.length_samples)] if saved else []
@@ -152,7 +161,7 @@ def _size_bytes(facts: StreamFacts) -> int:
 
 
 def _identity(path: str, facts: StreamFacts) -> tuple[str, dict[str, object]]:
-    """A key that changes with the file and with the decoder, and what it was made of."""
+    """Return a key that changes with the file and with the decoder, and the fields that it is made of."""
     size, mtime_ns, inode = stat_media(path)
     about: dict[str, object] = {
         "version": 1,

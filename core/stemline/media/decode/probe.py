@@ -22,7 +22,7 @@ from stemline.timebase import is_drop_rate, parse_timecode, snap_rate
 
 
 def video_frame_rate(container: InputContainer) -> Fraction | None:
-    """The exact rate of the video, None without video."""
+    """Return the exact rate of the video, None without a video."""
     video = moving_video(container)
     if video is None:
         return None
@@ -31,7 +31,7 @@ def video_frame_rate(container: InputContainer) -> Fraction | None:
 
 
 def source_timecode(container: InputContainer, rate: Fraction | None) -> SourceTimecode | None:
-    """The first timecode that the file carries and that makes sense at its frame rate."""
+    """Return the first timecode of the file that is valid at its frame rate."""
     for text, own_rate in _labels(container):
         at = rate or own_rate
         if at is None:
@@ -46,7 +46,7 @@ def source_timecode(container: InputContainer, rate: Fraction | None) -> SourceT
 
 
 def _labels(container: InputContainer) -> Iterator[tuple[str, Fraction | None]]:
-    """Timecode labels with the rate of what carries them: video streams, then timecode tracks, then the container."""
+    """Yield timecode labels with their rate: of video streams, then of timecode tracks, then of the container."""
     for stream in sorted(container.streams, key=lambda stream: stream.type != "video"):
         text = _tag(stream.metadata, "timecode")
         if text:
@@ -58,7 +58,7 @@ def _labels(container: InputContainer) -> Iterator[tuple[str, Fraction | None]]:
 
 
 def time_reference(container: InputContainer) -> int | None:
-    """The `bext` time reference: samples since midnight."""
+    """Return the `bext` time reference in samples since midnight."""
     return parse_time_reference(_tag(container.metadata, "time_reference"))
 
 
@@ -67,7 +67,11 @@ def _tag(metadata: dict[str, str], name: str) -> str:
 
 
 def probe(path: str | Path) -> MediaInfo:
-    """Every audio stream of a file with its true length, and the file's timecode. Raises MediaError."""
+    """Describe a file: every audio stream with its true length, and the timecode.
+
+    Raises:
+        MediaError: The file is missing or unreadable.
+    """
     count, info = _container_facts(str(path), stat_media(path))
     streams = tuple(describe_streams(path, count))
     return MediaInfo(
@@ -77,7 +81,7 @@ def probe(path: str | Path) -> MediaInfo:
 
 @lru_cache(maxsize=4096)
 def _container_facts(path: str, _state: tuple[int, int, int]) -> tuple[int, MediaInfo]:
-    """The number of audio streams, and all that the container alone tells."""
+    """Return the number of audio streams, and what the container alone states."""
     with open_container(path) as container:
         rate = video_frame_rate(container)
         info = MediaInfo(
@@ -92,7 +96,11 @@ def _container_facts(path: str, _state: tuple[int, int, int]) -> tuple[int, Medi
 
 
 def media_facts(source: MediaSource) -> MediaFacts:
-    """What planning must know of a source. Raises MediaError: missing, unreadable, empty, no such stream or channel."""
+    """Return what planning needs to know of a source.
+
+    Raises:
+        MediaError: The file is missing, unreadable or empty, or has no such stream or channel.
+    """
     _, info = _container_facts(source.path, stat_media(source.path))
     facts = usable_stream(source)
     return MediaFacts(
@@ -116,7 +124,7 @@ def _timecode_sample(info: MediaInfo, sample_rate: int) -> Fraction:
 
 
 def usable_stream(source: MediaSource) -> StreamFacts:
-    """The facts of the source's stream. Raises MediaError where it holds no sample that decodes."""
+    """Return the facts of the source's stream. Raises MediaError where no sample of it decodes."""
     facts = stream_facts(source.path, source.stream)
     if facts.anchor is None and facts.claims_audio:
         raise unreadable(source.path)
@@ -128,7 +136,11 @@ def usable_stream(source: MediaSource) -> StreamFacts:
 
 
 def chosen_channels(source: MediaSource, stream: AudioStream) -> tuple[int, ...]:
-    """The channels that the source names, or all of them. Raises MediaError for one that is not there."""
+    """Return the channels that the source names, or all of them.
+
+    Raises:
+        MediaError: The stream has no such channel (CHANNEL_UNKNOWN).
+    """
     for channel in source.channels:
         if not 0 <= channel < stream.channels:
             raise MediaError(

@@ -1,18 +1,20 @@
-"""Cuts the frames of a decoder to ranges."""
+"""Cut the frames of a decoder to ranges."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from stemline.clips import SampleRange
-from stemline.media.decode.frame_decoder import FrameDecoder, Raw
+from stemline.media.decode.frame_decoder import FrameDecoder
+from stemline.media.decode.packets import Raw
 from stemline.media.samples import FloatBlock, copy_numbers, scale_numbers
 
 
 class RangeDecoder:
-    """Any range of a stream as float32 [channels, n], straight from the decoder; reading on costs no seek."""
+    """Any range of a stream as float32 [channels, n], straight from the decoder. Reading on needs no seek."""
 
     def __init__(self, decoder: FrameDecoder, sample_rate: int) -> None:
+        """Take a decoder that no one else reads."""
         self._decoder = decoder
         self._near_samples = 2 * sample_rate
         self._frames = decoder.frames()
@@ -25,16 +27,17 @@ class RangeDecoder:
         return self._decoder.damage
 
     def close(self) -> None:
+        """Close the decoder."""
         self._decoder.close()
 
     def exact_from(self, start_sample: int) -> bool:
-        """Whether a read from there is decoded in one go from the very first sample, as a player would."""
+        """Return whether a read from there is decoded in one go from the stream's first sample."""
         if self._starts_over(start_sample):
             return True
         return self._decoder.from_start and self._reads_on(start_sample)
 
     def read(self, start_sample: int, out: FloatBlock) -> None:
-        """Fills `out` [channels, n] with the samples from `start_sample` on; zeros where the stream has none."""
+        """Fill `out` [channels, n] from `start_sample`, with zeros where the stream has no samples."""
         end = start_sample + out.shape[1]
         if not self._reads_on(start_sample):
             self._go(start_sample)
@@ -63,7 +66,7 @@ class RangeDecoder:
             scale_numbers(dtype, out[:, scaled - start_sample :])
 
     def read_again(self, start_sample: int, out: FloatBlock) -> None:
-        """As `read`, but goes back first, with a decoder that has moved on."""
+        """Read as `read` does, after going back with a decoder in another state."""
         self._go(start_sample)
         self.read(start_sample, out)
 
@@ -83,7 +86,7 @@ class RangeDecoder:
         self._reached = self._decoder.next_sample
 
     def _frame_before(self, end_sample: int) -> tuple[int, Raw] | None:
-        """The next frame if it begins before `end_sample`. It stays pending: it may reach beyond."""
+        """Return the next frame if it begins before `end_sample`; it stays pending, as it may reach beyond."""
         if self._pending is None:
             self._pending = next(self._frames, None)
         if self._pending is None or self._pending[0] >= end_sample:

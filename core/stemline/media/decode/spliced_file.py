@@ -1,4 +1,4 @@
-"""A file made of a header in memory and ranges of another file, read in place."""
+"""A read-only file made of a header in memory and ranges of another file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ BUFFER_BYTES = 1 << 18
 
 
 class SplicedFile(io.RawIOBase):
-    """`head`, then each (offset, size) range of the file at `path`."""
+    """The bytes of `head`, then of each (offset, size) range of the file at `path`."""
 
-    name = "spliced"  # FFmpeg asks for one, and must not judge the content by it
+    name = "spliced"  # without a suffix, so that FFmpeg probes the content
 
     def __init__(self, path: str | Path, head: bytes, ranges: Sequence[tuple[int, int]]) -> None:
+        """Open the file at `path`."""
         super().__init__()
         self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
         self._head = head
@@ -27,20 +28,25 @@ class SplicedFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to an offset and return it."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def tell(self) -> int:
+        """Return the current offset."""
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read from one range into a buffer and return the number of bytes."""
         at = self._position - len(self._head)
         if at < 0:
             part = self._head[self._position : self._position + len(buffer)]
@@ -56,11 +62,12 @@ class SplicedFile(io.RawIOBase):
         return len(part)
 
     def close(self) -> None:
+        """Close the file."""
         if not self.closed:
             self._file.close()
         super().close()
 
 
 def open_spliced(path: str | Path, head: bytes, ranges: Sequence[tuple[int, int]]) -> BinaryIO:
-    """Open a `SplicedFile` with a buffer."""
+    """Open a buffered `SplicedFile`."""
     return io.BufferedReader(SplicedFile(path, head, ranges), BUFFER_BYTES)

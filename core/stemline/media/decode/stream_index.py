@@ -1,4 +1,4 @@
-"""Measure where a stream's samples lie and how many there are, from a few decoded frames at either end."""
+"""Measure where a stream's samples lie and how many there are, from frames at both ends."""
 
 from __future__ import annotations
 
@@ -28,19 +28,24 @@ from stemline.media.model import AudioStream
 from stemline.timebase import round_half_up
 
 _SEEK_TRIAL_S = 4
-_INDEXED = ("mp4", "flac", "mxf", "aiff")  # say in their head how much sound follows; others estimate it
+_INDEXED = ("mp4", "flac", "mxf", "aiff")  # their headers state the length; others estimate it
 _UNKNOWN_RATE = 48_000
 _AT_MOST_24_BITS = ("ape", "tak", "truehd", "mlp", "s302m", "dca", "pcm_dvd", "pcm_bluray", "wmalossless", "shorten")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """A stream as measured. `anchor` is None where nothing decodes; `claims_audio` tells whether something should.
+    """A stream as measured.
 
-    `profile` is the codec's; `seekable` tells whether seeks in this file land where its timestamps say, `cut_short`
-    whether it names more than it holds (a second of sound at least, where the file does not say its own size).
-    `sections` are the parts of a stream whose channels change on the way, else empty. `edits` join ranges of the
-    stream in MOV and MP4, else empty.
+    Attributes:
+        stream: Its description.
+        anchor: Where its samples lie; None where nothing decodes.
+        profile: The codec's profile.
+        seekable: Whether seeks reach the place that the timestamps state.
+        claims_audio: Whether the container says that there is audio.
+        cut_short: Whether the file names at least a second more sound than it holds.
+        sections: The parts of a stream whose channels or rate change; else empty.
+        edits: The edits that join ranges of the stream in MOV and MP4; else empty.
     """
 
     stream: AudioStream
@@ -54,7 +59,7 @@ class StreamFacts:
 
 
 def stream_facts(path: str | Path, index: int) -> StreamFacts:
-    """Return the facts of a stream, measured once per state of the file. Raises MediaError."""
+    """Measure a stream, once for each state of the file. Raises MediaError."""
     facts = media_facts_of_stream(path, index)
     if not facts.edits:
         return facts
@@ -63,7 +68,7 @@ def stream_facts(path: str | Path, index: int) -> StreamFacts:
 
 
 def media_facts_of_stream(path: str | Path, index: int) -> StreamFacts:
-    """Return the facts of a stream without its edit list: all that its media holds. Raises MediaError."""
+    """Measure a stream without its edit list. Raises MediaError."""
     return _measured(str(path), stat_media(path), index)
 
 
@@ -116,7 +121,7 @@ def _with_length(path: str, facts: StreamFacts, expected: int) -> StreamFacts:
 
 
 class _Survey:
-    """Decodes a stream to find its end and the places where its channels change."""
+    """Finds the end of a stream and the places where its channels change."""
 
     def __init__(self, path: str, index: int, anchor: Anchor) -> None:
         self._path, self._index, self._anchor = path, index, anchor
@@ -125,10 +130,11 @@ class _Survey:
 
     @property
     def changes(self) -> bool:
+        """Whether the channels or the rate change."""
         return len(self._layouts) > 1
 
     def decode_tail(self, expected: int) -> bool:
-        """Return whether the end was found, in the channels of the start."""
+        """Decode the last second. Return whether the end was found and has the channels of the start."""
         with FrameDecoder(self._path, self._index, self._anchor) as decoder:
             try:
                 decoder.seek(max(self._anchor.offset_sample, expected - self._anchor.sample_rate))
@@ -139,6 +145,7 @@ class _Survey:
         return all((len(names), rate) == at_start for _, names, _, rate in self._layouts)
 
     def decode_all(self) -> None:
+        """Decode the whole stream."""
         self._layouts.clear()
         with FrameDecoder(self._path, self._index, self._anchor) as decoder:
             self._decode(decoder)
@@ -155,16 +162,16 @@ class _Survey:
                 self.end_sample = end if limit is None else min(end, limit)
 
     def channels(self) -> tuple[str, ...]:
-        """Return the layout that holds the channels of all sections. Raises MediaError where there is none."""
+        """Return the layout that holds the channels of all sections, or else of the first."""
         names = widest([names for _, names, _, _ in self._layouts])
         return names or self._layouts[0][1]
 
     def layout_name(self, channels: tuple[str, ...]) -> str:
-        """Return FFmpeg's name of a layout that was met."""
+        """Return FFmpeg's name of a layout that was decoded."""
         return next((name for _, names, name, _ in self._layouts if names == channels), "")
 
     def sections(self) -> tuple[StreamSection, ...]:
-        """Return the parts of equal channels, each with the channels that it has of the whole stream."""
+        """Return the parts of equal channels and rate."""
         starts = [start for start, *_ in self._layouts]
         ends = [*starts[1:], self.end_sample]
         whole = self.channels()
@@ -241,7 +248,10 @@ def _limited(anchor: Anchor, container: InputContainer, stream: AvAudioStream) -
 
 @lru_cache(maxsize=4096)
 def seeks_exactly(path: str, _state: tuple[int, int, int]) -> bool:
-    """Whether a seek finds the packet that reading on finds: in MXF cut short, without its index, FFmpeg guesses."""
+    """Return whether a seek finds the packet that reading on finds.
+
+    FFmpeg guesses in an MXF that lacks its index because it was cut short.
+    """
     with open_container(path) as container:
         stream = audio_stream(container, 0, path)
         wanted = int(_SEEK_TRIAL_S / (stream.time_base or Fraction(1, stream.sample_rate)))
@@ -261,7 +271,7 @@ def seeks_exactly(path: str, _state: tuple[int, int, int]) -> bool:
 
 
 def _expected_end(container: InputContainer, stream: AvAudioStream, anchor: Anchor | None) -> int:
-    """Where the container says the stream ends, as a media sample; only a hint."""
+    """Return the media sample at which the container says the stream ends; only a hint."""
     if anchor is None:
         return 0
     if stream.duration is not None:
@@ -288,7 +298,7 @@ def _describe(path: str, stream: AvAudioStream, index: int, head: list[AudioFram
 def _sample_grid(path: str, stream: AvAudioStream, head: list[AudioFrame]) -> tuple[str, int]:
     """Return the format of the grid that the samples lie on, and its bits (0 where the codec is lossy).
 
-    The decoded format decides; a codec's header only narrows the 32 bits in which decoders return more than 16.
+    The decoded format decides. A codec's header only narrows the 32 bits of decoders that return more than 16.
     """
     codec = stream.codec_context.codec
     decoded = (head[0].format.name if head else stream.format.name).removesuffix("p")
@@ -302,7 +312,7 @@ def _sample_grid(path: str, stream: AvAudioStream, head: list[AudioFrame]) -> tu
 
 
 def _deep_bits(path: str, stream: AvAudioStream) -> int:
-    """Return the bits that a stream decoded to 32 bits really has, 0 where its header does not say."""
+    """Return the real bits of a stream that decodes to 32 bits, 0 where its header does not state them."""
     name, header = stream.codec_context.name, stream.codec_context.extradata or b""
     if name in _AT_MOST_24_BITS:
         return 24
@@ -332,7 +342,7 @@ def _wavpack_bits(path: str, stream_index: int) -> int:
 
 
 def describe_streams(path: str | Path, count: int) -> Iterator[AudioStream]:
-    """Yield every audio stream of a file. One that no decoder knows has no channels and no samples."""
+    """Yield every audio stream of a file. One that no decoder supports has no channels and no samples."""
     for index in range(count):
         try:
             yield stream_facts(path, index).stream

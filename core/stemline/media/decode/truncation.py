@@ -1,4 +1,4 @@
-"""Whether a file ends before what its own head says that it holds: a copy or download that broke off."""
+"""Detect files that end before their own header says, and broken Matroska files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 
 def is_truncated(path: str | Path, container: str) -> bool:
-    """For WAVE, Matroska and MP3 with a table of contents; False for others. `container` is FFmpeg's name of the
-    format.
+    """Return whether a WAVE, Matroska or tagged MP3 file is cut short; False for other containers.
+
+    `container` is FFmpeg's name of the format.
     """
     if container not in ("wav", "mp3") and "matroska" not in container:
         return False
@@ -39,7 +40,7 @@ def is_truncated(path: str | Path, container: str) -> bool:
 
 
 def is_truncated_mp4(path: str | Path) -> bool:
-    """Return whether the last box of a MOV or MP4 file reaches past its end; its list of streams may be lost then."""
+    """Return whether the last box of a MOV or MP4 file reaches past its end; its index may be lost then."""
     with Path(path).open("rb") as file:
         last, size = 0, file.seek(0, 2)
         for name, offset, length in mp4_boxes(file, 0, size):
@@ -50,7 +51,7 @@ def is_truncated_mp4(path: str | Path) -> bool:
 
 
 def is_fragmented_mp4(path: str | Path) -> bool:
-    """Return whether a MOV or MP4 file is written in fragments, whose times need not count from the file's start."""
+    """Return whether a MOV or MP4 file has fragments, whose times need not start at the file's zero."""
     with Path(path).open("rb") as file:
         return any(name == b"moof" for name, _, _ in mp4_boxes(file, 0, file.seek(0, 2)))
 
@@ -81,7 +82,7 @@ def _ebml_size(data: bytes | mmap.mmap, position: int) -> tuple[int | None, int]
 
 
 def _mp3_end(file: BinaryIO) -> int:
-    """Where the sound ends by the Xing or Info table in its first frame; 0 where there is none."""
+    """Return where the sound ends by the Xing or Info table of the first frame; 0 where there is none."""
     head = file.read(10)
     begin = 0
     if head[:3] == b"ID3" and len(head) == 10:
@@ -99,7 +100,7 @@ def _mp3_end(file: BinaryIO) -> int:
 
 
 def has_matroska_damage(path: str | Path) -> bool:
-    """Return whether the elements of a Matroska file fail to follow each other; a file cut at its end is whole."""
+    """Return whether the elements of a Matroska file do not follow each other. A file cut short is whole."""
     state = Path(path).stat()
     return _has_matroska_damage(str(path), state.st_size, state.st_mtime_ns)
 

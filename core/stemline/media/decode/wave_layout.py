@@ -1,7 +1,8 @@
 """Present WAVE files that FFmpeg misreads under a header that it reads right.
 
 FFmpeg takes the valid bits of a sample for its size, so that 24 bits in a container of 32 become noise, and reads the
-first `data` chunk only. A repaired file is the same bytes in one `data` chunk after a header that states the container.
+first `data` chunk only. A repaired file has the same bytes in one `data` chunk after a header that states the
+container.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _HEAD_BYTES = 48 - 8 + 8  # riff_head() and data_head() without the first chunk'
 class WaveLayout:
     """The layout of a WAVE file that FFmpeg misreads.
 
-    `fmt` is the body of a `fmt ` chunk that states the container's size. `valid_bits` are the bits of a sample that
-    carry sound, 0 where the file's own `fmt ` chunk is right. `data` are the chunks of sound, `others` all that is to
-    be kept beside them.
+    Attributes:
+        fmt: Body of a `fmt ` chunk that states the size of the container.
+        valid_bits: Bits of a sample that carry sound; 0 where the file's own `fmt ` chunk is right.
+        data: The chunks of sound.
+        others: The chunks of metadata.
     """
 
     fmt: bytes
@@ -67,7 +70,7 @@ def _misread_bits(file: BinaryIO, fmt: bytes, data: Chunk) -> int:
         valid, subformat = (int.from_bytes(fmt[at : at + 2], "little") for at in (18, 24))
         stated = bits == 8 * container and subformat == _PCM
         return valid if stated and valid > 0 and -(-valid // 8) != container else 0
-    # without an extension, 24 bits in 4 bytes may also be the floating-point numbers of old editors
+    # without an extension, 24 bits in 4 bytes may also be floating point of Cool Edit
     if tag == _PCM and container == 4 and bits in (16, 20, 24) and _holds_integers(file, data, bits):
         return int(bits)
     return 0

@@ -1,1 +1,1 @@
-"""Stem files: WAV and FLAC with their metadata, written and read back."""
+"""Stem files: WAVE and FLAC with their metadata."""

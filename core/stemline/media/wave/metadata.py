@@ -11,13 +11,32 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
+_FIXED = struct.Struct("<256s32s32s10s8sQH64s190s")
+ORIGINATOR = "Stemline"
+MIDNIGHT_LIMIT = 1 << 64
+_LIKELY_LIMIT = 1 << 53
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+BLOCK = "STEMLINE"
+
 
 @dataclass(frozen=True, slots=True)
 class StemTags:
-    """Goes into `bext` and `iXML` (FLAC: Vorbis comments).
+    """Metadata of a stem file, written to `bext` and `iXML`, in FLAC to Vorbis comments.
 
-    `time_reference_sample` is the source timecode of the first sample, in samples since midnight. `metadata` is the
-    JSON object that stands under `stemline` elsewhere. `reference` (cut to 32 characters in `bext`) names the job.
+    Attributes:
+        description: Text for people.
+        reference: Name of the job, cut to 32 characters in `bext`.
+        time_reference_sample: Source timecode of the first sample, in samples since midnight.
+        coding_history: Earlier lines of the coding history (EBU R98).
+        project: Name of the edit.
+        scene: Scene of the take.
+        take: Number of the take.
+        note: Remark for editors.
+        track_names: Name of each channel.
+        frame_rate: Frames per second of the timecode.
+        drop_frame: Whether timecode labels are drop frame.
+        created: When the file was made.
+        metadata: The JSON object that other formats have under the key `stemline`.
     """
 
     description: str = ""
@@ -35,15 +54,9 @@ class StemTags:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-_FIXED = struct.Struct("<256s32s32s10s8sQH64s190s")
-ORIGINATOR = "Stemline"
-MIDNIGHT_LIMIT = 1 << 64
-_LIKELY_LIMIT = 1 << 53
-
-
 @dataclass(frozen=True, slots=True)
 class Bext:
-    """What a `bext` chunk says. `time_reference_sample` counts samples since midnight."""
+    """Content of a `bext` chunk. `time_reference_sample` counts samples since midnight."""
 
     description: str
     originator: str
@@ -55,7 +68,7 @@ class Bext:
 
 
 def parse_time_reference(text: str) -> int | None:
-    """A time reference written in decimal digits; None for what is none, or is centuries of samples."""
+    """Parse a time reference in decimal digits; None for text that is not one, or names centuries of samples."""
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         return None
     samples = int(text)
@@ -63,7 +76,10 @@ def parse_time_reference(text: str) -> int | None:
 
 
 def encode_bext(tags: StemTags, coding_history: str) -> bytes:
-    """The chunk's body. Text that is too long is cut, what is not ASCII is replaced: the exact text is in `iXML`."""
+    """Encode the body of a `bext` chunk (EBU Tech 3285, version 1).
+
+    Text that is too long is cut, and characters outside ASCII are replaced; `iXML` has the exact text.
+    """
     date = tags.created.strftime("%Y-%m-%d") if tags.created else ""
     time = tags.created.strftime("%H:%M:%S") if tags.created else ""
     if not 0 <= tags.time_reference_sample < MIDNIGHT_LIMIT:
@@ -83,7 +99,7 @@ def encode_bext(tags: StemTags, coding_history: str) -> bytes:
 
 
 def decode_bext(body: bytes) -> Bext | None:
-    """Reads the chunk's body of any version; None where it is too short to be one."""
+    """Decode the body of a `bext` chunk of any version; None where it is too short to be one."""
     if len(body) < _FIXED.size:
         return None
     description, originator, reference, date, time, samples, _, _, _ = _FIXED.unpack_from(body)
@@ -107,13 +123,9 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
 
 
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-BLOCK = "STEMLINE"
-
-
 @dataclass(frozen=True, slots=True)
 class Ixml:
-    """What an `iXML` chunk says. `metadata` is Stemline's JSON object, empty in files of others."""
+    """Content of an `iXML` chunk. `metadata` is Stemline's JSON object, empty in files that others wrote."""
 
     project: str
     scene: str
@@ -124,7 +136,10 @@ class Ixml:
 
 
 def encode_ixml(tags: StemTags, sample_rate: int, channels: int, metadata: Mapping[str, object]) -> bytes:
-    """The document as UTF-8. Characters that XML cannot hold are left out of fields; the JSON keeps them escaped."""
+    """Encode an `iXML` document (ixml.info, version 1.61) as UTF-8.
+
+    Characters that XML cannot hold are left out of the fields; the JSON has them escaped.
+    """
     root = ET.Element("BWFXML")
     _add(root, "IXML_VERSION", "1.61")
     for name, text in (("PROJECT", tags.project), ("SCENE", tags.scene), ("TAKE", tags.take), ("NOTE", tags.note)):
@@ -164,7 +179,10 @@ def _add(parent: ET.Element, name: str, text: str) -> None:
 
 
 def decode_ixml(body: bytes) -> Ixml | None:
-    """Reads the document; None where it is no XML, or carries a document type (entities are never expanded)."""
+    """Decode an `iXML` document; None where it is not XML or has a document type.
+
+    Entities are never expanded.
+    """
     try:
         text = body.rstrip(b"\0 \r\n").decode("utf-8-sig")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:

@@ -42,8 +42,9 @@ _SPEAKERS = (  # in the bit order of WAVEFORMATEXTENSIBLE
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A chunk's name and where its body lies. A body that passes the end of the file is `cut`, unless its writer never
-    knew its size.
+    """A chunk's name and where its body lies.
+
+    A body that passes the end of the file is `cut`, unless its writer never knew its size.
     """
 
     name: bytes
@@ -53,7 +54,10 @@ class Chunk:
 
 
 def speaker_mask(layout: str, channels: int) -> int:
-    """The channel mask of a layout by FFmpeg's name ("5.1": 0x3f); 0 where it has none, or not this many channels."""
+    """Return the channel mask of a layout by FFmpeg's name ("5.1": 0x3f).
+
+    It is 0 where the layout has none, or has another number of channels.
+    """
     if not layout:
         return 0
     try:
@@ -67,7 +71,10 @@ def speaker_mask(layout: str, channels: int) -> int:
 
 
 def fmt_body(sample_format: SampleFormat, sample_rate: int, channels: int, layout: str) -> bytes:
-    """The `fmt ` chunk: plain for mono and stereo, which every program reads; extensible, with its mask, above."""
+    """Return the body of a `fmt ` chunk.
+
+    Mono and stereo have the plain form that every program reads; more channels have the extensible form with a mask.
+    """
     bits = 32 if sample_format.is_float else 24
     tag = FLOAT if sample_format.is_float else PCM
     frame = channels * bits // 8
@@ -79,7 +86,10 @@ def fmt_body(sample_format: SampleFormat, sample_rate: int, channels: int, layou
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """The chunks of a WAVE file in order; nothing for a file that is none. None reaches past the end of the file."""
+    """Yield the chunks of a WAVE file in order, and those of files joined to it; nothing for another kind of file.
+
+    No chunk reaches past the end of the file.
+    """
     length = file.seek(0, 2)
     file.seek(0)
     head = file.read(12)

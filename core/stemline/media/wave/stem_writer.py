@@ -25,7 +25,7 @@ from stemline_bridge.atomic import part_path, put_in_place
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """How a stem file is written. `layout` is FFmpeg's name of the channel layout, empty for channels without names."""
+    """Format of a stem file. `layout` is FFmpeg's name of the channel layout, empty for channels without names."""
 
     sample_format: SampleFormat
     sample_rate: int
@@ -34,13 +34,14 @@ class AudioFormat:
 
 
 class StemWriter(ABC):
-    """A stem file being written beside its place under a temporary name; it takes the final name on a clean exit.
+    """A stem file that is written under a temporary name and takes its final name on a clean exit.
 
-    After that `audio_sha256` is the SHA-256 of its audio alone: the bytes of `data`, or FLAC's samples as 24-bit
+    After that `audio_sha256` is the SHA-256 of its audio alone: the bytes of `data`, or the samples of FLAC as 24-bit
     little-endian.
     """
 
     def __init__(self, path: Path, audio_format: AudioFormat, tags: StemTags) -> None:
+        """Create the temporary file and write its head. Raises OutputError."""
         self.path, self.audio_format, self.tags = path, audio_format, tags
         self.length_samples = 0
         self.audio_sha256 = ""
@@ -55,8 +56,12 @@ class StemWriter(ABC):
                 raise
 
     def write(self, block: FloatBlock) -> None:
-        """Takes the next samples, [channels, n]. BeyondFullScaleError where it must not clip; ValueError:
-        not finite, another shape.
+        """Write the next samples, [channels, n].
+
+        Raises:
+            BeyondFullScaleError: A sample would clip.
+            ValueError: A sample is not finite, or the block has another shape.
+            OutputError: The file cannot be written.
         """
         if block.ndim != 2 or block.shape[0] != self.audio_format.channels:
             raise ValueError(f"a block of shape {block.shape}, expected [{self.audio_format.channels}, n]")
@@ -76,7 +81,7 @@ class StemWriter(ABC):
     def _finish(self) -> None: ...
 
     def close(self) -> None:
-        """Completes the file and gives it its name. OutputError when the disk is full or may not be written."""
+        """Complete the file and give it its name. Raises OutputError."""
         if self._file.closed:
             return
         try:
@@ -90,7 +95,7 @@ class StemWriter(ABC):
             raise
 
     def discard(self) -> None:
-        """Gives the file up; nothing stays on disk."""
+        """Delete the temporary file."""
         if not self._file.closed:
             self._discard()
 
@@ -99,11 +104,13 @@ class StemWriter(ABC):
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
+        """Return the writer."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the file, or discard it after an error."""
         if kind is None:
             self.close()
         else:
@@ -111,7 +118,7 @@ class StemWriter(ABC):
 
 
 def coding_history(tags: StemTags, form: AudioFormat) -> str:
-    """The history given, then the line for this file (EBU R98)."""
+    """Return the given history with a line for this file (EBU R98)."""
     mode = {1: "mono", 2: "stereo"}.get(form.channels, "multi")
     width = 32 if form.sample_format.is_float else 24
     own = f"A=PCM,F={form.sample_rate},W={width},M={mode},T=Stemline"
@@ -119,16 +126,17 @@ def coding_history(tags: StemTags, form: AudioFormat) -> str:
 
 
 def stamped(metadata: Mapping[str, object], audio_sha256: str) -> dict[str, object]:
-    """The metadata with the hash of the audio that it belongs to."""
+    """Return the metadata with the hash of the audio that it belongs to."""
     return {**metadata, "audio_sha256": audio_sha256}
 
 
 class WavWriter(StemWriter):
-    """Broadcast Wave; RF64 when it passes `riff_limit` bytes."""
+    """Broadcast WAVE, RF64 where it passes `riff_limit` bytes."""
 
     def __init__(
         self, path: Path, audio_format: AudioFormat, tags: StemTags, riff_limit: int = riff.RIFF_LIMIT
     ) -> None:
+        """Create the temporary file and write its head. Raises OutputError."""
         self._limit = riff_limit
         super().__init__(path, audio_format, tags)
 
@@ -179,7 +187,7 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: 
 
 
 class FlacWriter(StemWriter):
-    """24-bit FLAC. What `bext` and `iXML` say in a WAVE file stands in its Vorbis comments."""
+    """24-bit FLAC, with the content of `bext` and `iXML` in its Vorbis comments."""
 
     def _begin(self) -> None:
         form = self.audio_format
@@ -229,7 +237,12 @@ _MAX_CHANNELS = {SampleFormat.FLAC: 8, SampleFormat.WAV24: 256, SampleFormat.WAV
 
 
 def open_writer(path: str | Path, audio_format: AudioFormat, tags: StemTags | None = None) -> StemWriter:
-    """Begins a stem file; one of that name is replaced, once this is complete. Raises OutputError, UsageError."""
+    """Start a stem file, which replaces one of that name when it is complete.
+
+    Raises:
+        OutputError: The file cannot be created.
+        UsageError: The format cannot hold so many channels.
+    """
     if not 1 <= audio_format.channels <= _MAX_CHANNELS[audio_format.sample_format]:
         raise UsageError(
             f"{audio_format.sample_format} cannot hold {audio_format.channels} channels.", advice="Use wav24 or wav32f."

@@ -1,4 +1,4 @@
-"""Overviews of long sound, the extent of a sound around a point, and loudness: pure functions on known signals."""
+"""Overviews, event bounds and loudness of known signals."""
 
 from __future__ import annotations
 
@@ -24,9 +24,7 @@ def sine(hertz: float, level_db: float, seconds: float, rate: int = RATE) -> npt
     parts=st.lists(st.integers(1, 700), min_size=1, max_size=20),
     columns=st.integers(1, 300),
 )
-def test_an_overview_filled_in_any_parts_is_that_of_the_whole(
-    length: int, start: int, parts: list[int], columns: int
-) -> None:
+def test_an_overview_does_not_depend_on_the_blocks(length: int, start: int, parts: list[int], columns: int) -> None:
     sound = np.random.default_rng(length).normal(size=(2, length)).astype(np.float32)
     overview = Overview(start, length)
     at = 0
@@ -40,12 +38,12 @@ def test_an_overview_filled_in_any_parts_is_that_of_the_whole(
     assert np.array_equal(seen.high, wanted.high)
 
 
-def test_an_overview_of_a_day_is_no_larger_than_that_of_an_hour() -> None:
+def test_an_overview_of_a_day_is_as_small_as_one_of_an_hour() -> None:
     assert len(Overview(0, 86_400 * RATE)._low) <= 1 << 16
     part = Overview(0, 3600 * RATE)
     part.add(np.ones((1, part.step * 10 + 3), np.float32))
     known = part.peaks(0, 3600 * RATE, 100_000)
-    assert len(known.high) == 11, "what was not decoded yet is not drawn"
+    assert len(known.high) == 11, "columns that are not decoded yet are left out"
     assert known.high.min() == 1
 
 
@@ -58,7 +56,7 @@ def beeps(*spans: tuple[float, float], seconds: float = 10.0, level: float = 0.3
 
 
 @pytest.mark.parametrize(("start", "end"), [(1.0, 1.2), (4.0, 6.5), (9.0, 10.0), (0.0, 0.5)])
-def test_a_point_in_a_sound_gives_its_onset_and_offset(start: float, end: float) -> None:
+def test_onset_and_offset_are_found_from_a_point_inside(start: float, end: float) -> None:
     found = find_event_bounds(beeps((start, end)), RATE, round((start + end) / 2 * RATE))
     assert found is not None
     assert found.start_sample / RATE == pytest.approx(start, abs=0.04)
@@ -73,12 +71,12 @@ def test_short_pauses_are_bridged_and_long_ones_are_not() -> None:
 
 
 @pytest.mark.parametrize("sound", [beeps(), np.zeros((2, RATE), np.float32), np.zeros((1, 10), np.float32)])
-def test_in_the_background_there_is_no_extent(sound: npt.NDArray[np.float32]) -> None:
+def test_background_has_no_event(sound: npt.NDArray[np.float32]) -> None:
     assert find_event_bounds(sound, RATE, sound.shape[1] // 2) is None
 
 
 @pytest.mark.parametrize("rate", [44100, 48000, 96000])
-def test_loudness_of_the_tones_of_the_recommendation(rate: int) -> None:
+def test_reference_tones_have_their_stated_loudness(rate: int) -> None:
     """ITU-R BS.1770: a sine of 997 Hz at full scale on one channel is -3.01 LKFS; EBU Tech 3341: 1 kHz on two channels
     at -23 dBFS is -23 LUFS."""
     one = measure_loudness([sine(997, 0, 5, rate)], rate)
@@ -88,13 +86,13 @@ def test_loudness_of_the_tones_of_the_recommendation(rate: int) -> None:
     assert measure_loudness([both], rate).lufs == pytest.approx(-23.0, abs=0.05)
 
 
-def test_quiet_stretches_are_gated() -> None:
+def test_quiet_passages_are_gated() -> None:
     """EBU Tech 3341, case 3: 10 s at -36, 60 s at -23, 10 s at -36 dBFS are -23 LUFS."""
     parts = [np.repeat(sine(1000, level, s), 2, axis=0) for level, s in ((-36, 10), (-23, 60), (-36, 10))]
     assert measure_loudness(parts, RATE).lufs == pytest.approx(-23.0, abs=0.1)
 
 
-def test_low_tones_count_for_less() -> None:
+def test_low_tones_weigh_less() -> None:
     """The K weighting takes rumble down and lifts treble by the 4 dB of its shelf, of which 1 kHz has 0.7."""
     low, middle = (measure_loudness([sine(hz, -20, 5)], RATE).lufs for hz in (30.0, 1000.0))
     high = measure_loudness([sine(8000, -20, 5)], RATE).lufs
@@ -109,7 +107,7 @@ def test_low_tones_count_for_less() -> None:
 def test_surround_channels_weigh_more_and_the_lfe_does_not_count(
     layout: str, count: int, channel: int, weight_db: float | None
 ) -> None:
-    """ITU-R BS.1770-4, table 3; the channels of a sound whose layout is not known count alike."""
+    """ITU-R BS.1770-4, table 3. Channels of an unknown layout weigh the same."""
     sound = np.zeros((count, 3 * RATE), np.float32)
     sound[channel] = sine(1000, -20, 3)
     alone = measure_loudness([sine(1000, -20, 3)], RATE).lufs
@@ -127,8 +125,8 @@ def test_loudness_does_not_depend_on_the_blocks(step: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.02, 0.1, 0.399])
-def test_a_sound_shorter_than_a_stretch_is_heard(seconds: float) -> None:
-    """It counts as a stretch filled up with silence."""
+def test_a_sound_shorter_than_a_measured_block_is_measured(seconds: float) -> None:
+    """It is padded with silence to 400 ms."""
     heard = measure_loudness([sine(997, -10, seconds)], RATE)
     whole = measure_loudness([sine(997, -10, 0.4)], RATE)
     assert not heard.silent

@@ -41,7 +41,7 @@ def stereo_edit(folder: Path, rate: Fraction, channels: int = 2) -> Path:
 
 
 def written(path: Path, folder: Path, *, checkerboard: bool = False) -> tuple[Path, tuple[str, ...]]:
-    """The edit with stems of halves, and its new tracks."""
+    """Return the edit with stems of halves, and its new tracks."""
     output = folder / "out" / "edit.stems.otio"
     target = OtioTarget(output, checkerboard=checkerboard)
     result = separate(open_edit(path, target), output, checkerboard=checkerboard)

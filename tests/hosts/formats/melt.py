@@ -1,4 +1,4 @@
-"""Renders edits with `melt`, the player of the MLT framework (Debian package `melt`): a judge that is not ours.
+"""Renders edits with `melt`, the player of the MLT framework (Debian package `melt`): an independent judge.
 
 The two writers here know nothing of Stemline: one turns an .otio file, one a Final Cut 7 XML file, into MLT XML by
 counting frames.
@@ -44,7 +44,7 @@ WHOLE_RENDER_S = 120
 
 
 def tracks_of_otio(path: Path, wanted: Callable[[otio.schema.Track], bool]) -> Tracks:
-    """The wanted audio tracks of an .otio file; disabled clips are read too."""
+    """Return the wanted audio tracks of an .otio file; disabled clips are read too."""
     tracks = []
     timeline = otio.adapters.read_from_file(str(path))  # kept: its tracks live no longer than it
     for track in timeline.tracks:
@@ -65,7 +65,7 @@ def tracks_of_otio(path: Path, wanted: Callable[[otio.schema.Track], bool]) -> T
 
 
 def tracks_of_xml(path: Path) -> Tracks:
-    """The audio tracks of the sequence in a Final Cut 7 XML file."""
+    """Return the audio tracks of the sequence in a Final Cut 7 XML file."""
     root = ElementTree.parse(path).getroot()  # noqa: S314 - our own file
     files = {f.get("id"): f.findtext("pathurl", "") for f in root.iter("file") if f.find("pathurl") is not None}
     tracks = []
@@ -82,7 +82,7 @@ def tracks_of_xml(path: Path) -> Tracks:
 
 
 def render(tracks: Tracks, rate: Fraction, folder: Path, name: str, frames: int) -> np.ndarray:
-    """The sum of the tracks as melt plays them: float64 [2, samples] at 48 kHz."""
+    """Return the sum of the tracks as melt plays them: float64 [2, samples] at 48 kHz."""
     document = folder / f"{name}.mlt"
     document.write_text(_document(tracks, rate, frames), encoding="utf-8")
     output = folder / f"{name}.wav"
@@ -117,7 +117,7 @@ def _played(command: list[str], output: Path) -> bool:
 
 
 def _waited(melt: subprocess.Popen[bytes], output: Path) -> int | None:
-    """The exit status of melt, or nothing where it has written nothing for a time."""
+    """Return the exit status of melt, None where it has written nothing for a time."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         return melt.wait(FIRST_SAMPLE_S)
     return melt.wait(WHOLE_RENDER_S) if _has_sound(output) else None

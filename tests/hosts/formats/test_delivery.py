@@ -107,7 +107,7 @@ def test_a_template_of_names_that_makes_none_is_refused(names: str) -> None:
         (["--to", "wav", "--format", "flac"], "WAV"),
     ],
 )
-def test_options_that_do_not_go_together_are_told_before_any_work(
+def test_options_that_do_not_go_together_are_refused_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
 ) -> None:
     code = main(["batch", str(stereo_edit(tmp_path, Fraction(25))), "--stem", "x=speech", "--json", *more])

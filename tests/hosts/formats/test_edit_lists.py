@@ -135,7 +135,7 @@ def test_a_wrong_rate_is_said_to_be_one(root: Path, tmp_path: Path) -> None:
         read(root, tmp_path, "001 TAKE1 A C 10:00:00:00 10:00:02:29 01:00:00:00 01:00:02:29\n")
 
 
-def test_an_assumption_is_told_once_and_not_for_every_clip(root: Path, tmp_path: Path) -> None:
+def test_an_assumption_is_noted_once_and_not_for_every_clip(root: Path, tmp_path: Path) -> None:
     events = (
         f"{n:03d} TAKE1 A C 10:00:{n:02d}:00 10:00:{n + 1:02d}:00 01:00:{n:02d}:00 01:00:{n + 1:02d}:00\n"
         for n in range(1, 9)

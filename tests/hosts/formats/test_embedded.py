@@ -69,7 +69,7 @@ def test_embedded_sound_is_copied_once(tmp_path: Path) -> None:
     assert copied.stat().st_mtime_ns == stamp
 
 
-def test_sounds_of_one_name_and_one_session_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sounds_of_one_name_and_one_session_are_not_confused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Media Composer's ids of one session differ in the middle and end alike."""
     new = aaf2.mobid.MobID.new
 

@@ -1,4 +1,4 @@
-"""Stems in formats of editors: every clip on its frame, in its file, on its channel, by readers that are not ours."""
+"""Stems in formats of editors: every clip on its frame, in its file, on its channel, by independent readers."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_aaf_holds_mono_legs_that_are_the_channels_of_the_stems(tmp_path: Path, 
         for slot in slots:
             parts = slot.segment.segments[0].components
             assert [part.length for part in parts] == [10, 50, 20, 30, 10]
-        told = [media_of(part) for part in (p for s in slots for p in s.segment.segments[0].components)]
+        placed = [media_of(part) for part in (p for s in slots for p in s.segment.segments[0].components)]
     whole = otio.adapters.read_from_file(str(edit))  # kept: its tracks live no longer than it
     stems = [t for t in whole.tracks if is_stem(t)]
     wanted = [
         (round((c.source_range.start_time - c.media_reference.available_range.start_time).value), c)
         for t in stems for _ in range(2) for c in t.find_clips()
     ]  # fmt: skip
-    found = [entry for entry in told if entry is not None]
+    found = [entry for entry in placed if entry is not None]
     assert [start for start, _ in found] == [start for start, _ in wanted]
     for number, ((_, path), (_, stem)) in enumerate(zip(found, wanted, strict=True)):
         assert path.name == f"{Path(stem.media_reference.target_url).stem}.{'LR'[number // 2 % 2]}.wav"

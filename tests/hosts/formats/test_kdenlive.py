@@ -21,7 +21,7 @@ ZERO_BASED = [Dialect.KDENLIVE, Dialect.MLT_7_12]
 
 
 def export_of_kdenlive(folder: Path) -> Path:
-    """An edit as Kdenlive 26.08 exports it: bare paths, ranges from 0, the rate 0 for files without picture."""
+    """Write an edit as Kdenlive 26.08 exports it: bare paths, ranges from 0, the rate 0 for files without picture."""
     media(folder / "take.wav", 9, timecode_sample=36000 * 48000)
     first = clip(str(folder / "take.wav"), (20, 50), 25, (0, 225), name="take")
     path = save(folder / "edit.otio", audio_track("A1", [gap(10, 25), first]))
@@ -34,7 +34,7 @@ def export_of_kdenlive(folder: Path) -> Path:
 
 
 def broadcast_edit(folder: Path) -> Path:
-    """Clips whose ranges count source timecode, which Kdenlive knows nothing of in a broadcast WAV."""
+    """Write clips whose ranges count source timecode, which Kdenlive does not know of a broadcast WAV."""
     media(folder / "take #1.wav", 20, timecode_sample=36000 * 48000)
     whole = (HOUR_10, 500)
     link = str(folder / "take #1.wav")

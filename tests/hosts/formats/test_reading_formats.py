@@ -33,7 +33,7 @@ CONVERTED = {
 
 
 def stand_ins(timeline: otio.schema.Timeline, root: Path) -> dict[str, Path]:
-    """A ramp for each media file that the edit names, long enough for all that is used of it."""
+    """Write a ramp for each media file that the edit names, long enough for all that is used of it."""
     wanted: dict[str, int] = {}
     for item in timeline.find_clips():
         reference = item.media_reference
@@ -79,7 +79,7 @@ def test_every_clip_of_a_real_edit_is_separated_or_named(
 
 
 def differs_by(output: Path, track: SourceTrack, files: dict[str, Path]) -> tuple[float, float]:
-    """(the largest difference between one track's originals and its stems, its loudest sample)."""
+    """Return the largest difference between one track's originals and its stems, and its loudest sample."""
     player = Player(output, media=files)
     original = player.timeline.tracks[track.index]
     one = any(aaf_channels(clip.media_reference) for clip in original.find_clips())

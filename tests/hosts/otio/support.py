@@ -61,7 +61,7 @@ def span(start: float, duration: float, rate: float) -> otio.opentime.TimeRange:
 def clip(
     url: str, used: tuple[float, float], rate: float, available: tuple[float, float] | None, **more: object
 ) -> otio.schema.Clip:
-    """A clip of a file; `used` and `available` are (start, duration) in frames."""
+    """Return a clip of a file; `used` and `available` are (start, duration) in frames."""
     reference = otio.schema.ExternalReference(
         target_url=url, available_range=span(*available, rate) if available is not None else None
     )
@@ -117,7 +117,7 @@ def separate(
     head_handle: bool = True,
     play: str = "all",
 ) -> Result:
-    """What the product does around the engine, with stems cut by these tests: half of each sample, and the rest."""
+    """Do what the product does around the engine, with stems cut by these tests: half of each sample, and the rest."""
     read = host.read_clips(selection)
     facts = {c.source: media_facts(c.source) for c in read.clips}
     plan = plan_separation(
@@ -155,7 +155,7 @@ def separate(
 
 
 def source_samples(path: str) -> np.ndarray:
-    """The integers in a file written by `write_wav`."""
+    """Return the integers in a file written by `write_wav`."""
     raw = Path(path).read_bytes()
     at = raw.index(b"fmt ")
     channels = struct.unpack_from("<H", raw, at + 10)[0]
@@ -179,7 +179,7 @@ def difference(
     length_s: int = 12,
     **more: object,
 ) -> tuple[float, float]:
-    """(the largest difference between the originals and the sum of their stems, the loudest original sample)."""
+    """Return the largest difference between originals and the sum of their stems, and the loudest original sample."""
     player = Player(path, zero, **more)  # type: ignore[arg-type]
     how = {"sample_rate": sample_rate, "channels": channels, "length_s": length_s}
     original = player.render(lambda t: not is_stem(t), **how)

@@ -1,4 +1,4 @@
-"""Real edits: each converts, or is refused with one sentence. Their media dangle, so ramps stand in for them."""
+"""Real edits: each converts, or is refused with one sentence. Their media is missing, so ramps replace it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONVERTED = {
 
 
 def stand_ins(path: Path, root: Path) -> dict[str, Path]:
-    """A ramp of the named length for each media file that the edit names."""
+    """Write a ramp of the stated length for each media file that the edit names."""
     made: dict[str, Path] = {}
     timeline = otio.adapters.read_from_file(str(path))
     for item in timeline.find_clips():

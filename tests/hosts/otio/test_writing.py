@@ -50,7 +50,7 @@ def without_stems(timeline: otio.schema.Timeline) -> list[otio.schema.Track]:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A clip with a marker, a gain and a delay; a clip behind a gap; a picture track above."""
+    """Write a clip with a marker, a gain and a delay; a clip behind a gap; a picture track above."""
     media(tmp_path / "m.wav", 10, timecode_sample=HOUR * 1920)
     first = clip("m.wav", (HOUR + 30, 40), 25, (HOUR, 250), name="first")
     first.markers.append(otio.schema.Marker("here", span(HOUR + 45, 1, 25), color="RED"))

@@ -117,7 +117,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("line", ODD, ids=lambda line: line[:60].decode("latin-1"))
-def test_an_odd_message_is_passed_over_and_the_next_is_heard(line: bytes) -> None:
+def test_a_malformed_message_is_ignored_and_the_next_is_handled(line: bytes) -> None:
     heard: list[Any] = []
     with heard_by_hand({"mark": heard.append}) as (peer, lines):
         open_ask = peer.ask("hello", {})
@@ -128,7 +128,7 @@ def test_an_odd_message_is_passed_over_and_the_next_is_heard(line: bytes) -> Non
         assert not open_ask.done
 
 
-def test_an_error_of_another_shape_still_fails_its_call() -> None:
+def test_a_malformed_error_still_fails_its_call() -> None:
     with heard_by_hand({}) as (peer, lines):
         call = peer.ask("hello", {})
         lines.write(b'{"jsonrpc":"2.0","id":1,"error":"text"}\n')
@@ -148,7 +148,7 @@ def test_an_answer_that_json_cannot_hold_is_an_error_and_not_silence() -> None:
     assert "JSON" in got[0].message
 
 
-def test_a_line_that_is_too_long_is_passed_over() -> None:
+def test_a_line_that_is_too_long_is_dropped() -> None:
     heard: list[Any] = []
     with heard_by_hand({"mark": heard.append}, Limits(line_bytes=100)) as (peer, lines):
         for length in (99, 100, 101, 1000):
@@ -210,7 +210,7 @@ def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
         assert ours.call("ping", {}, 60.0) == {}
 
 
-def test_whatever_ends_the_reading_the_host_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_failure_of_the_reader_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda failure: None)
     monkeypatch.setattr(HostPeer, "_receive", lambda self, line: line.missing)
     with heard_by_hand({}) as (peer, lines):
@@ -222,7 +222,7 @@ def test_whatever_ends_the_reading_the_host_is_told(monkeypatch: pytest.MonkeyPa
         assert open_ask.done
 
 
-def test_what_a_handler_refuses_is_told_with_its_code() -> None:
+def test_a_handlers_refusal_keeps_its_code() -> None:
     def refuse(params: dict[str, Any]) -> Any:
         raise HostError("The track is locked.", "HOST_UNSUPPORTED", "Unlock it.")
 
@@ -235,7 +235,7 @@ def test_what_a_handler_refuses_is_told_with_its_code() -> None:
     assert "no method" in got[0].message
 
 
-def test_a_handler_that_breaks_is_an_answer_too() -> None:
+def test_a_crashed_handler_is_answered_with_an_error() -> None:
     with (
         joined({"read_clips": lambda p: p["missing"]}) as (ours, theirs),
         called_by_companion(theirs, "read_clips", {}) as got,
@@ -245,7 +245,7 @@ def test_a_handler_that_breaks_is_an_answer_too() -> None:
     assert "KeyError" in got[0].message
 
 
-def test_a_later_answer_leaves_the_host_free() -> None:
+def test_a_deferred_answer_does_not_block_the_host() -> None:
     later = Deferred()
     with (
         joined({"render_range": lambda p: later}) as (ours, theirs),
@@ -258,7 +258,7 @@ def test_a_later_answer_leaves_the_host_free() -> None:
     assert got == [{"clip": 1}]
 
 
-def test_a_call_nobody_waits_for_is_not_begun() -> None:
+def test_a_call_that_was_given_up_does_not_begin() -> None:
     begun: list[str] = []
     with joined({"write_tracks": lambda p: begun.append("written")}) as (ours, theirs):
         with pytest.raises(Cancelled):
@@ -273,7 +273,7 @@ def test_a_call_nobody_waits_for_is_not_begun() -> None:
     assert begun == []
 
 
-def test_long_work_can_ask_whether_anybody_still_waits() -> None:
+def test_long_work_can_ask_whether_it_was_given_up() -> None:
     asked: list[bool] = []
 
     def render(params: dict[str, Any]) -> Any:
@@ -295,7 +295,7 @@ def test_long_work_can_ask_whether_anybody_still_waits() -> None:
     assert ours.given_up(), "when the other side is gone, nobody waits"
 
 
-def test_a_later_answer_is_told_that_nobody_waits_and_nothing_is_kept_of_it() -> None:
+def test_a_deferred_answer_learns_that_it_was_given_up() -> None:
     begun: list[Deferred] = []
 
     def write(params: dict[str, Any]) -> Deferred:
@@ -327,7 +327,7 @@ def _call_until(theirs: CompanionPeer, cancelled: threading.Event) -> None:
         theirs.call("render_range", {}, 20.0, cancelled=cancelled.is_set)
 
 
-def test_a_refused_ask_says_why_and_a_dead_companion_fails_the_open_ones() -> None:
+def test_a_refusal_says_why_and_a_dead_companion_fails_open_calls() -> None:
     def refuse(params: object) -> object:
         raise errors.HostError("No.", advice="Ask again.")
 
@@ -369,7 +369,7 @@ def test_the_recorded_installation_is_found_and_starts(tmp_path: Path) -> None:
         find_installation("", "blender")
 
 
-def test_a_preference_is_believed_or_named(tmp_path: Path) -> None:
+def test_a_preference_is_used_or_reported_as_missing(tmp_path: Path) -> None:
     assert find_installation(sys.executable, "blender").command == (sys.executable,)
     with pytest.raises(NotInstalled, match="no program"):
         find_installation(str(tmp_path / "nowhere"), "blender")
@@ -386,7 +386,7 @@ def test_a_companion_that_cannot_run_says_why(tmp_path: Path) -> None:
     assert companion.last_words() == "No module named torch"
 
 
-def test_a_companion_that_reads_nothing_stops_nobody(tmp_path: Path) -> None:
+def test_a_companion_that_reads_nothing_does_not_block_the_host(tmp_path: Path) -> None:
     program = tmp_path / "stemline"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)

@@ -18,7 +18,7 @@ _TOO_NEW = (
 )
 
 
-def test_stems_follow_what_was_moved_renamed_or_trimmed(blender: Runner, version: str) -> None:
+def test_stems_follow_strips_that_were_moved_renamed_or_trimmed(blender: Runner, version: str) -> None:
     saw = blender.run("concurrent_edits.edited")
     done(saw)
     originals = sorted({stem["original"] for stem in saw["stems"]})
@@ -34,14 +34,14 @@ def test_stems_follow_what_was_moved_renamed_or_trimmed(blender: Runner, version
     assert saw["others"] == 0
 
 
-def test_another_file_is_left_alone(blender: Runner) -> None:
+def test_stems_are_never_written_into_another_file(blender: Runner) -> None:
     saw = blender.run("concurrent_edits.another_file")
     assert saw["end"]["state"] == "failed"
     assert "Another file is open" in saw["end"]["messages"][0]
     assert saw["strips"] == []
 
 
-def test_cancel_running_and_waiting(blender: Runner) -> None:
+def test_running_and_waiting_jobs_can_be_cancelled(blender: Runner) -> None:
     saw = blender.run("concurrent_edits.cancelled")
     assert [end["state"] for end in saw["ends"]] == ["failed", "failed"]
     assert saw["between"] == [0, False], "nothing was written, nothing was muted"
@@ -58,7 +58,7 @@ def test_stems_of_a_run_that_failed_or_was_cancelled_are_not_written_later(blend
     assert (end["state"], stems) == ("done", 2), end
 
 
-def test_what_was_rendered_for_a_run_that_came_to_nothing_is_removed(blender: Runner, version: str) -> None:
+def test_rendered_files_of_a_failed_run_are_deleted(blender: Runner, version: str) -> None:
     saw = blender.run("concurrent_edits.rendered_files")
     assert version == "3.4" or saw["begun"] == [True], "in 3.4 another process renders it"
     for kind in ("at once", "running", "no companion"):
@@ -67,7 +67,7 @@ def test_what_was_rendered_for_a_run_that_came_to_nothing_is_removed(blender: Ru
     assert saw["there"]["done"] == ["done", [True]]
 
 
-def test_a_full_list_drops_no_run_that_still_goes_on(blender: Runner) -> None:
+def test_a_full_list_drops_no_active_run(blender: Runner) -> None:
     listed = blender.run("concurrent_edits.many")
     going_on = ["0", "1", *(str(number) for number in range(3, 30, 3))]
     assert len(listed) == 20
@@ -109,7 +109,7 @@ def test_a_missing_or_wrong_stemline_is_one_sentence_and_one_command(blender: Ru
     assert saw["stems"] == 0
 
 
-def test_spans_versions_and_removal(blender: Runner) -> None:
+def test_spans_comparison_and_removal_of_results(blender: Runner) -> None:
     saw = blender.run("concurrent_edits.buttons")
     assert saw["empty"] == ["CANCELLED"]
     assert saw["spans"] == [["PLUS", 20, 45], ["MINUS", 60, 70]]
@@ -133,7 +133,7 @@ def test_spans_versions_and_removal(blender: Runner) -> None:
     assert saw["suggested"][0] == "other"
 
 
-def test_both_halves_of_a_cut_original_sound_again(blender: Runner) -> None:
+def test_both_halves_of_a_cut_original_are_unmuted(blender: Runner) -> None:
     saw = blender.run("concurrent_edits.cut")
     assert saw["ends"] == ["done", "done"]
     assert saw["halves"] == 16

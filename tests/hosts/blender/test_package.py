@@ -30,7 +30,7 @@ def only_modules(blender: Runner, version: str) -> None:
     assert blender.folder.is_dir()
 
 
-def test_blenders_own_tool_validates_and_builds_it(blender: Runner, version: str) -> None:
+def test_blenders_own_tool_validates_and_builds_the_extension(blender: Runner, version: str) -> None:
     only_modules(blender, version)
     python = blender.blender.command[0]
     tool = next(site_packages(version).glob("bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
@@ -49,7 +49,7 @@ def test_blenders_own_tool_validates_and_builds_it(blender: Runner, version: str
         assert sorted(theirs.namelist()) == sorted(ours.namelist()), "nothing is left out by the manifest"
 
 
-def test_it_installs_into_an_empty_blender_with_no_site_packages(blender: Runner, version: str) -> None:
+def test_the_extension_works_without_site_packages(blender: Runner, version: str) -> None:
     only_modules(blender, version)
     bare = blender.folder / "bare"
     bare.mkdir()

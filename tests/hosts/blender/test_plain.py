@@ -49,7 +49,7 @@ def test_a_dozen_cuts_of_one_file_are_one_job_and_sample_true(blender: Runner, v
         exact(null, version == "3.4")
 
 
-def test_a_movie_stands_for_its_sound(blender: Runner, version: str) -> None:
+def test_a_movie_strip_selects_its_sound_strip(blender: Runner, version: str) -> None:
     decoded = decoded_camera(blender.folder / "decoded.wav")
     saw = blender.run("sources.movie", movie=str(CAMERA), decoded=str(decoded))
     done(saw)
@@ -61,7 +61,7 @@ def test_a_movie_stands_for_its_sound(blender: Runner, version: str) -> None:
     exact(saw["null"], version == "3.4")
 
 
-def test_packed_relative_missing_and_many_channels(blender: Runner, version: str) -> None:
+def test_packed_relative_missing_and_multichannel_media(blender: Runner, version: str) -> None:
     saw = blender.run("sources.files")
     done(saw)
     assert sorted(saw["end"]["skipped"]) == [["missing", "MEDIA_MISSING"], ["title", "CLIP_NOT_MEDIA"]]

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.host, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("kind", ["meta", "scene", "retimed", "modifier"])
-def test_what_stands_in_no_file_is_rendered_first(blender: Runner, version: str, kind: str) -> None:
+def test_strips_that_no_file_holds_are_rendered_first(blender: Runner, version: str, kind: str) -> None:
     if kind == "modifier" and version == "3.4":
         pytest.skip("Blender 3.4 has no modifiers of sound")
     tries = 4 if kind == "retimed" else 1  # 4.5.15 divides by zero in about one mixdown of a retimed strip in four
@@ -57,7 +57,7 @@ def test_inside_a_meta_strip_that_the_user_opened(blender: Runner) -> None:
     assert abs(saw["null"]["shift"]) <= 1
 
 
-def test_what_is_rendered_inside_a_meta_strip_of_a_meta_strip_sounds(blender: Runner) -> None:
+def test_a_strip_rendered_inside_nested_meta_strips_is_audible(blender: Runner) -> None:
     saw = blender.run("sources.inside_two_metas")
     done(saw)
     assert saw["unchanged"], "rendering puts everything back"

@@ -22,7 +22,7 @@ def _wait_gone(pid: int, timeout_s: float = 60.0) -> bool:
 
 
 @pytest.mark.parametrize("name", ["fake_host.py", "host_peer.py", "scenarios.py", "wav_samples.py"])
-def test_the_fake_host_is_what_a_bridge_may_be(name: str) -> None:
+def test_the_fake_host_uses_only_what_a_bridge_may_use(name: str) -> None:
     tree = ast.parse((HOST_SIDE / name).read_text(encoding="utf-8"), feature_version=(3, 8))
     imported = {
         alias.name if isinstance(node, ast.Import) else node.module
@@ -52,7 +52,7 @@ def test_prints_in_the_companion_never_reach_the_host(fake_host: FakeHostRunner)
         assert stray in fake_host.log()
 
 
-def test_cancelling_a_run_and_one_that_waits(fake_host: FakeHostRunner) -> None:
+def test_running_and_waiting_runs_can_be_cancelled(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("cancel")
     assert report["ends"] == ["CANCELLED", "CANCELLED"]
     assert report["tracks_after_cancel"] == 0
@@ -60,13 +60,13 @@ def test_cancelling_a_run_and_one_that_waits(fake_host: FakeHostRunner) -> None:
     assert len(report["tracks"]) == 1
 
 
-def test_a_killed_host_takes_its_companion_along(fake_host: FakeHostRunner) -> None:
+def test_the_companion_ends_when_its_host_is_killed(fake_host: FakeHostRunner) -> None:
     config = fake_host.config("die", SCRIPTED)
     assert subprocess.run(fake_host.command(config), check=False, timeout=60).returncode == -9
     assert _wait_gone(int((fake_host.folder / "report.json.pid").read_text()))
 
 
-def test_a_separation_that_will_not_stop_does_not_keep_the_companion(fake_host: FakeHostRunner) -> None:
+def test_a_separation_that_does_not_stop_does_not_keep_the_companion_alive(fake_host: FakeHostRunner) -> None:
     config = fake_host.config("die", SCRIPTED, long={"steps": 10_000, "ignores_cancel": True})
     assert subprocess.run(fake_host.command(config), check=False, timeout=60).returncode == -9
     assert _wait_gone(int((fake_host.folder / "report.json.pid").read_text()))
@@ -78,19 +78,21 @@ def test_a_killed_companion_does_not_hang_the_host(fake_host: FakeHostRunner) ->
     assert report["exit_code"] == -9
 
 
-def test_a_host_that_does_not_answer_is_given_up_and_told_so(fake_host: FakeHostRunner) -> None:
+def test_a_call_that_times_out_is_cancelled_in_the_host(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("slow", read_takes_s=6)
     assert report["slow"]["code"] == "HOST_TIMEOUT"
     assert len(report["cancelled_calls"]) == 1
     assert report["next"] == "take 1"
 
 
-def test_a_host_that_hangs_with_open_pipes_is_left(fake_host: FakeHostRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_companion_leaves_a_host_that_hangs_with_open_pipes(
+    fake_host: FakeHostRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEST_SILENCE_S", "4")
     assert fake_host.run("silent")["exit_code_when_silent"] == 0
 
 
-def test_a_host_of_another_version_is_told_what_to_do(fake_host: FakeHostRunner) -> None:
+def test_a_host_of_another_protocol_version_gets_advice(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("wrong_version")
     assert report["too_early"]["code"] == "HOST_PROTOCOL"
     assert report["too_new"]["code"] == "HOST_VERSION"
@@ -100,7 +102,7 @@ def test_a_host_of_another_version_is_told_what_to_do(fake_host: FakeHostRunner)
     assert report["agreed"]["protocol"] == 1
 
 
-def test_lines_that_are_no_messages_are_refused_and_nothing_else_happens(fake_host: FakeHostRunner) -> None:
+def test_lines_that_are_not_messages_are_refused_without_side_effects(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("garbage")
     assert report["refused"] == {
         "text": [-32700],

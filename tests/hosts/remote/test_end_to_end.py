@@ -41,7 +41,7 @@ def test_stems_land_in_the_host_and_add_up_to_the_originals(fake_host: FakeHostR
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared_server")
-def test_a_host_can_show_models_and_health(fake_host: FakeHostRunner) -> None:
+def test_models_and_doctor_answer_a_host(fake_host: FakeHostRunner) -> None:
     report = fake_host.run("health", STEMLINE_HOST)
     assert {check["status"] for check in report["doctor"]["checks"]} <= {"ok", "warn", "fail"}
     assert "python" in [check["name"] for check in report["doctor"]["checks"]]
@@ -88,7 +88,7 @@ def test_a_killed_companion_does_not_hang_the_host_though_the_server_lives(fake_
 
 
 @pytest.mark.usefixtures("shared_server")
-def test_what_cannot_be_separated_is_told_by_name(fake_host: FakeHostRunner) -> None:
+def test_clips_that_cannot_be_separated_are_named(fake_host: FakeHostRunner) -> None:
     text = fake_host.folder / "notes.wav"
     text.write_text("not sound")
     config = _config(fake_host)
@@ -111,7 +111,7 @@ def test_a_request_that_no_run_could_take_is_refused_at_once(fake_host: FakeHost
     ]
 
 
-def test_started_by_hand_it_says_what_it_is_for() -> None:
+def test_starting_the_companion_by_hand_is_explained() -> None:
     import os
     import pty
 

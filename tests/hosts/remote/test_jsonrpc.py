@@ -70,7 +70,7 @@ def test_an_error_keeps_its_code_its_sentence_and_its_advice() -> None:
         )
 
 
-def test_a_user_who_stops_it_in_the_host_is_no_error() -> None:
+def test_a_cancel_in_the_host_is_not_an_error() -> None:
     def stop(params: Params) -> object:
         raise Cancelled("Stopped in the host.")
 
@@ -78,7 +78,7 @@ def test_a_user_who_stops_it_in_the_host_is_no_error() -> None:
         left.call("stop", {}, 10.0)
 
 
-def test_a_call_given_up_tells_the_other_side() -> None:
+def test_giving_up_a_call_notifies_the_other_side() -> None:
     told, release = threading.Event(), threading.Event()
     numbers: list[int] = []
 
@@ -192,7 +192,7 @@ def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
         assert left.call("echo", {}, 10.0) == {}
 
 
-def test_a_call_on_the_reading_thread_is_a_fault_and_no_deadlock() -> None:
+def test_a_call_on_the_reading_thread_fails_instead_of_blocking() -> None:
     peers: list[CompanionPeer] = []
     right = {"bad": Method(lambda _: peers[1].call("anything", {}, 10.0), quick=True)}
     with pair({}, right) as made:

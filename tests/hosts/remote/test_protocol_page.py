@@ -41,7 +41,7 @@ def _answer(example: list[tuple[str, dict[str, Any]]], method: str) -> dict[str,
     return next(m["result"] for s, m in example if s != side and "result" in m and m["id"] == call["id"])
 
 
-def test_the_example_is_a_conversation_that_the_code_would_have(example: list[tuple[str, dict[str, Any]]]) -> None:
+def test_the_example_on_the_page_matches_the_code(example: list[tuple[str, dict[str, Any]]]) -> None:
     assert from_wire(Hello, _params(example, "hello"), "hello").protocols == PROTOCOLS
     assert from_wire(SeparateParams, _params(example, "separate"), "separate").stems[0].name == "speech"
     assert from_wire(Selection, _params(example, "read_clips")["selection"], "selection") == Selection()

@@ -45,7 +45,7 @@ def _changed(**changes: Any) -> Any:
         ({"source_range": {"start": "1/1", "end": "0/1"}}, Code.CLIP_EMPTY),
     ],
 )
-def test_a_clip_that_cannot_be_is_skipped_and_the_rest_goes_on(changes: dict[str, Any], code: Code) -> None:
+def test_an_impossible_clip_is_skipped_and_the_rest_goes_on(changes: dict[str, Any], code: Code) -> None:
     wire = {"clips": [_changed(**changes), _changed(clip_id="c2")], "notes": ["from the host"]}
     with host_that("read_clips", lambda _: wire) as host:
         read = host.read_clips(Selection())
@@ -56,7 +56,7 @@ def test_a_clip_that_cannot_be_is_skipped_and_the_rest_goes_on(changes: dict[str
     assert read.notes == ("from the host",)
 
 
-def test_clips_that_cannot_be_told_apart_are_refused() -> None:
+def test_clips_with_the_same_id_are_refused() -> None:
     with (
         host_that("read_clips", lambda _: {"clips": [_changed(), _changed()]}) as host,
         pytest.raises(HostError, match="two clips have the id 'c1'"),
@@ -65,12 +65,12 @@ def test_clips_that_cannot_be_told_apart_are_refused() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, [], "clips", {}, {"clips": None}])
-def test_an_answer_that_is_none_is_named(answer: object) -> None:
+def test_a_malformed_answer_is_named(answer: object) -> None:
     with host_that("read_clips", lambda _: answer) as host, pytest.raises(HostError, match=r"^read_clips"):
         host.read_clips(Selection())
 
 
-def test_a_host_is_never_asked_for_what_it_cannot_do() -> None:
+def test_a_host_is_never_asked_for_a_missing_capability() -> None:
     calls: list[Params] = []
     with host_that("write_tracks", calls.append, HostCapabilities("Reader", "1", writes_tracks=False)) as host:
         for refused in (
@@ -99,11 +99,11 @@ def test_a_rendered_range_is_a_clip_of_its_own_file() -> None:
     assert asked == [expected | {"tag": "t"}]
 
 
-def test_a_range_that_was_not_asked_for_is_refused() -> None:
+def test_a_rendered_range_other_than_the_requested_is_refused() -> None:
     with host_that("render_range", lambda _: _changed()) as host, pytest.raises(HostError, match="another range"):
         host.render_range(RangeToRender(TimeRange(Fraction(10), Fraction(12)), "/out"))
 
 
-def test_a_result_is_taken_back_with_what_stayed() -> None:
+def test_removing_a_result_returns_the_notes() -> None:
     with host_that("remove_result", lambda params: {"notes": [f"kept {params['result']}"]}) as host:
         assert host.remove_result("result-1") == ("kept result-1",)

@@ -40,7 +40,7 @@ def listener() -> Iterator[Listener]:
     assert made.runs.stop(20)
 
 
-def test_progress_is_throttled_but_every_stage_is_told(listener: Listener) -> None:
+def test_progress_is_throttled_but_every_stage_is_reported(listener: Listener) -> None:
     def work(report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:
         for stage in ("read", "separate", "place"):
             for step in range(500):
@@ -58,7 +58,7 @@ def test_progress_is_throttled_but_every_stage_is_told(listener: Listener) -> No
     assert listener.runs.status(name)[0]["progress"] == {"stage": "place", "done": 499, "total": 500}
 
 
-def test_a_run_that_breaks_is_told_and_the_next_goes_on(listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_crashed_run_is_reported_and_the_next_goes_on(listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
     def broken(report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:
         raise ZeroDivisionError
 
@@ -74,7 +74,7 @@ def test_a_run_that_breaks_is_told_and_the_next_goes_on(listener: Listener, capl
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_stopping_ends_what_runs_and_what_waits() -> None:
+def test_stopping_ends_running_and_waiting_runs() -> None:
     listener, run_lock = Listener(), threading.Event()
 
     def until_cancelled(report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def test_stopping_ends_what_runs_and_what_waits() -> None:
     assert waits == []
 
 
-def test_a_name_that_is_no_run_is_refused(listener: Listener) -> None:
+def test_an_unknown_run_is_refused(listener: Listener) -> None:
     for ask in (listener.runs.status, listener.runs.cancel):
         with pytest.raises(UsageError) as caught:
             ask("run-7")

@@ -37,7 +37,7 @@ def test_a_stem_that_the_command_line_would_refuse_is_refused_here_too(stem: dic
     assert refused.value.code is code
 
 
-def test_names_that_differ_in_spaces_or_case_are_one() -> None:
+def test_names_that_differ_only_in_spaces_or_case_are_duplicates() -> None:
     with pytest.raises(UsageError, match="Duplicate stem name"):
         prepared([SPEECH, {**SPEECH, "name": " Speech "}])
 
@@ -69,7 +69,7 @@ def test_settings_that_no_run_can_take_are_refused_by_name(settings: dict[str, A
     assert refused.value.message.startswith(f"{name} must be ")
 
 
-def test_every_format_that_can_be_written_can_be_asked_for() -> None:
+def test_every_writable_format_can_be_requested() -> None:
     assert tuple(SampleFormat) == FORMATS
     assert all(callable(prepared([SPEECH], sample_format=chosen)) for chosen in (None, *FORMATS))
 

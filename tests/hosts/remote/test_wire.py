@@ -83,7 +83,7 @@ def _through_a_line(value: object) -> object:
 
 
 @given(st.sampled_from(VALUES).flatmap(lambda pair: st.tuples(st.just(pair[0]), pair[1])))
-def test_every_value_of_the_seam_comes_back_as_it_was(pair: tuple[type[Any], Any]) -> None:
+def test_every_value_of_the_protocol_survives_the_wire(pair: tuple[type[Any], Any]) -> None:
     kind, value = pair
     back = from_wire(kind, _through_a_line(value), "value")
     assert back == value
@@ -105,7 +105,7 @@ def test_settings_of_a_run_can_be_given_in_part() -> None:
     assert from_wire(RunSettings, _through_a_line(expected), "settings") == expected
 
 
-def test_what_a_newer_peer_adds_is_ignored() -> None:
+def test_unknown_fields_of_a_newer_peer_are_ignored() -> None:
     assert from_wire(Selection, {"tracks": ["A1"], "colour": "teal"}, "selection") == Selection(("A1",))
 
 
@@ -146,12 +146,12 @@ def test_a_wrong_field_is_named(path: tuple[str, ...], value: object, sentence: 
 
 
 @pytest.mark.parametrize("text", [0, 1.5, "1", "1.5", "1/0", "1/-2", " 1/2", "1/2\n", "1e9/1", "٣/4", f"{'9' * 41}/1"])
-def test_a_time_that_is_no_exact_fraction_is_refused(text: object) -> None:
+def test_a_time_that_is_not_an_exact_fraction_is_refused(text: object) -> None:
     with pytest.raises(HostError, match="start must be a fraction"):
         from_wire(TimeRange, {"start": text, "end": "1/1"}, "range")
 
 
-def test_a_code_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_code_is_refused() -> None:
     skip = {"clip": "c", "track": "A1", "record_start": "0/1", "code": "HOST_ON_FIRE", "reason": "x"}
     with pytest.raises(HostError, match=r"skip\.code must be one of .*CLIP_RETIMED.*, not 'HOST_ON_FIRE'"):
         from_wire(Skip, skip, "skip")
@@ -162,7 +162,7 @@ class Opaque:
     value: complex
 
 
-def test_a_value_that_has_no_form_is_a_fault_of_the_program() -> None:
+def test_a_value_that_json_cannot_hold_is_a_programming_error() -> None:
     with pytest.raises(TypeError, match="complex"):
         to_wire(Opaque(1j))
     with pytest.raises(TypeError, match="complex"):

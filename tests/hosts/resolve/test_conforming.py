@@ -73,7 +73,7 @@ def test_stems_follow_clips_that_were_moved(folder: Path, cut: Config, frames: F
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_clip_that_plays_another_part_by_now_gets_no_stem_and_stays_enabled(
+def test_a_trimmed_or_slipped_clip_gets_no_stem_and_stays_enabled(
     folder: Path, cut: Config, change: Callable[[Item], None]
 ) -> None:
     harness = Harness(folder, cut)
@@ -84,7 +84,7 @@ def test_a_clip_that_plays_another_part_by_now_gets_no_stem_and_stays_enabled(
     assert not harness.enabled()["B"]
 
 
-def test_where_every_clip_was_changed_nothing_is_written(folder: Path, cut: Config) -> None:
+def test_nothing_is_written_when_every_clip_was_changed(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     with pytest.raises(
         HostError, match=r"retimed since the clips were read: C on A2\. The timeline is as it was"
@@ -95,7 +95,7 @@ def test_where_every_clip_was_changed_nothing_is_written(folder: Path, cut: Conf
     assert harness.enabled()["C"]
 
 
-def test_a_part_follows_its_clip(folder: Path, cut: Config) -> None:
+def test_a_stem_of_a_part_follows_its_moved_clip(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 19}}
     harness = Harness(folder, cut)
     written = harness.apply(before_writing=lambda: move(harness, Fraction(7), "A", "B"))
@@ -105,7 +105,7 @@ def test_a_part_follows_its_clip(folder: Path, cut: Config) -> None:
     assert not any(harness.sound(3)[0][:start] + harness.sound(3)[0][end:])
 
 
-def test_a_part_that_its_clip_does_not_play_any_more_is_left_out(folder: Path, cut: Config) -> None:
+def test_a_part_that_was_trimmed_away_gets_no_stem(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 19}}
     harness = Harness(folder, cut)
 
@@ -119,7 +119,7 @@ def test_a_part_that_its_clip_does_not_play_any_more_is_left_out(folder: Path, c
     assert harness.track_names()[2:] == ["speech A2"]
 
 
-def test_a_head_trimmed_before_the_part_changes_nothing(folder: Path, cut: Config) -> None:
+def test_trimming_the_head_before_the_part_changes_nothing(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 19}}
     harness = Harness(folder, cut)
     written = harness.apply(before_writing=lambda: trim_the_head(items(harness)["A"]))
@@ -129,7 +129,7 @@ def test_a_head_trimmed_before_the_part_changes_nothing(folder: Path, cut: Confi
 
 
 @pytest.mark.parametrize("version", [[18, 6, 0], [21, 0, 0]])
-def test_what_was_rendered_follows_too(folder: Path, cut: Config, version: list[int]) -> None:
+def test_a_rendered_clip_is_followed_too(folder: Path, cut: Config, version: list[int]) -> None:
     cut["version"] = version
     cut["media"].append(COMPOUND)
     cut["timelines"][0]["audio"][0]["items"][0]["media"] = 3
@@ -139,7 +139,7 @@ def test_what_was_rendered_follows_too(folder: Path, cut: Config, version: list[
     assert sorted(item.start for track in harness.fake.timeline.audio[2:] for item in track.items) == [90017, 90037]
 
 
-def test_many_moved_clips_are_counted(folder: Path, cut: Config) -> None:
+def test_a_long_list_of_moved_clips_is_shortened(folder: Path, cut: Config) -> None:
     track = cut["timelines"][0]["audio"][0]
     track["items"] = [
         {"name": f"S{number}", "media": 0, "start": str(4 * number), "frames": "4", "source": "1/1"}
@@ -153,9 +153,7 @@ def test_many_moved_clips_are_counted(folder: Path, cut: Config) -> None:
 
 
 @pytest.mark.parametrize("frames", [0, 7])
-def test_a_plain_clip_that_was_rendered_by_request_is_not_taken_for_slipped(
-    folder: Path, cut: Config, frames: int
-) -> None:
+def test_a_clip_rendered_on_request_does_not_count_as_slipped(folder: Path, cut: Config, frames: int) -> None:
     """Its stems begin where the rendered file does, which says nothing of the clip's own file."""
     harness = Harness(folder, cut)
     read = harness.read("A1")

@@ -57,7 +57,7 @@ def test_the_bridge_talks_to_stemline_host(folder: Path, cut: dict[str, Any]) ->
     assert_stems_add_up(session)
 
 
-def test_a_result_is_removed_without_a_trace(folder: Path, cut: dict[str, Any]) -> None:
+def test_removing_a_result_leaves_no_trace(folder: Path, cut: dict[str, Any]) -> None:
     copy = {"do": "copy", "output_dir": str(folder / "stems")}
     session = run_menu_script(folder, cut, [copy, {"do": "remove", "result": "last"}])
     assert session.results[1]["tracks"] == ["speech A1", "speech A2"]

@@ -34,7 +34,7 @@ def fake(cut: Config) -> Fake:
 
 
 @pytest.mark.parametrize("call", FORBIDDEN.values(), ids=FORBIDDEN)
-def test_what_is_not_documented_is_a_fault(fake: Fake, call: Any) -> None:
+def test_an_undocumented_call_fails_the_test(fake: Fake, call: Any) -> None:
     resolve = fake.resolve()
     timeline = resolve.GetProjectManager().GetCurrentProject().GetCurrentTimeline()
     assert fake.referee.faults == []
@@ -42,7 +42,7 @@ def test_what_is_not_documented_is_a_fault(fake: Fake, call: Any) -> None:
     assert len(fake.referee.faults) == 1
 
 
-def test_everything_has_every_attribute(fake: Fake) -> None:
+def test_every_object_has_every_attribute_as_in_resolve(fake: Fake) -> None:
     assert hasattr(fake.resolve(), "MakeCoffee")
     assert "MakeCoffee" not in dir(fake.resolve())
 

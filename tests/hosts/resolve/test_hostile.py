@@ -132,7 +132,7 @@ def test_another_timeline_is_opened_before_an_append(folder: Path, cut: Config) 
     assert harness.track_names() == ["Audio 1", "Audio 2"]
 
 
-def test_a_stem_of_ours_in_a_copy_of_the_timeline_is_not_taken_for_a_stray(folder: Path, cut: Config) -> None:
+def test_an_earlier_stem_in_a_copy_of_the_timeline_is_not_deleted(folder: Path, cut: Config) -> None:
     other_timeline(cut, "50")
     harness = Harness(folder, cut)
     harness.apply("A1")
@@ -147,7 +147,7 @@ def test_a_stem_of_ours_in_a_copy_of_the_timeline_is_not_taken_for_a_stray(folde
     assert of_copy.items[1:] == [stem]
 
 
-def test_a_stray_that_cannot_be_deleted_is_named(folder: Path, cut: Config) -> None:
+def test_a_misplaced_stem_that_cannot_be_deleted_is_named(folder: Path, cut: Config) -> None:
     other_timeline(cut, "50")
     cut.update(events=[["MediaPool.AppendToTimeline", 1, "switch timeline"]], deaf={"Timeline.DeleteClips": 1})
     with pytest.raises(HostError, match=r"speech_.+\.wav is in it now, on A3; delete it by hand\."):
@@ -175,7 +175,7 @@ def test_a_dialog_opens_in_the_middle_of_a_write(folder: Path, cut: Config) -> N
     assert harness.track_names()[2:] == ["speech A1", "speech A2"]
 
 
-def test_a_result_nobody_knows_cannot_be_removed(folder: Path, cut: Config) -> None:
+def test_an_unknown_result_is_refused(folder: Path, cut: Config) -> None:
     with pytest.raises(HostError, match="no record of this result"):
         Harness(folder, cut).host.remove_result("20260101-000000-00000000")
 
@@ -203,13 +203,13 @@ def test_the_panel_is_killed_and_its_stems_are_found_again(folder: Path, cut: Co
     assert [clip["reused"] for clip in again.results[1]["clips"]] == [True, True]
 
 
-def test_a_panel_that_cannot_run_says_why_in_the_console(folder: Path, cut: Config) -> None:
+def test_the_console_says_why_the_panel_cannot_run(folder: Path, cut: Config) -> None:
     session = run_menu_script(folder, cut, [{"do": "unknown"}])
     assert "KeyError" in session.console
     assert "stemline doctor" in session.console
 
 
-def test_a_panel_that_aborts_is_not_called_stopped(folder: Path, cut: Config) -> None:
+def test_a_crash_of_the_panel_is_not_reported_as_stopped(folder: Path, cut: Config) -> None:
     """As Qt does where it finds no screen: it says why, then aborts."""
     session = run_menu_script(folder, cut, [{"do": "abort", "saying": "no Qt platform plugin could be initialized"}])
     assert "the panel ended (no Qt platform plugin could be initialized)" in session.console

@@ -45,7 +45,7 @@ def found() -> dict[str, Check]:
     return {check.name: check for check in resolve_checks()}
 
 
-def test_it_makes_the_folder_and_takes_old_copies_away(
+def test_installing_creates_the_folder_and_removes_old_copies(
     nothing_shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = [nothing_shared / "Utility" / "Stemline.py", installing.scripts_folder() / "Edit" / "Stemline.py"]
@@ -68,7 +68,7 @@ def test_it_makes_the_folder_and_takes_old_copies_away(
     assert "There was no menu script" in json.loads(capsys.readouterr().out.splitlines()[-1])["results"][0]["done"][0]
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     blocked = installing.scripts_folder().parent
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file where a folder should be")
@@ -84,7 +84,9 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(capsys: pytest.CaptureFixt
         ("linux", ".local/share/DaVinciResolve/Fusion/Scripts"),
     ],
 )
-def test_each_system_has_its_folder(monkeypatch: pytest.MonkeyPatch, platform: str, ends: str) -> None:
+def test_the_script_goes_to_the_folder_of_each_system(
+    monkeypatch: pytest.MonkeyPatch, platform: str, ends: str
+) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     assert installing.scripts_folder().as_posix().endswith(ends)
 
@@ -97,7 +99,7 @@ def run_script(prelude: str) -> str:
     return done.stdout
 
 
-def test_the_script_says_in_one_line_what_is_wrong() -> None:
+def test_the_menu_script_reports_failures_in_one_line() -> None:
     installing.install()
     assert "cannot be reached" in run_script("resolve = None")
     assert "install Python 3.8" in run_script("import sys; sys.version_info = (3, 6, 8)")
@@ -140,7 +142,7 @@ def test_the_doctor_follows_an_installation(monkeypatch: pytest.MonkeyPatch) -> 
     assert found()["resolve companion"].status == "fail"
 
 
-def test_a_companion_that_breaks_is_a_finding() -> None:
+def test_the_doctor_reports_a_companion_that_cannot_start() -> None:
     installing.install()
     record = {"version": 1, "stemline": "0", "command": [sys.executable, "-c", "raise SystemExit('torch is gone')"]}
     (paths.home_dir() / "installation.json").write_text(json.dumps(record))
@@ -155,7 +157,7 @@ def test_a_companion_that_breaks_is_a_finding() -> None:
         ("DaVinci Resolve Studio", "21.1.0.7", "ok"),
     ],
 )
-def test_the_free_edition_from_21_1_is_led_to_the_round_trip(product: str, version: str, status: str) -> None:
+def test_the_doctor_sends_the_free_edition_of_21_1_to_the_round_trip(product: str, version: str, status: str) -> None:
     installing.install()
     seen = paths.home_dir() / "resolve" / "seen.json"
     seen.write_text(json.dumps({"product": product, "version": version, "python": "3.10.11"}))
@@ -164,9 +166,7 @@ def test_the_free_edition_from_21_1_is_led_to_the_round_trip(product: str, versi
     assert ("--for resolve" in check.advice) == (status == "warn")
 
 
-def test_an_update_that_took_python_away_is_seen_beside_the_program(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_doctor_sees_on_disk_that_an_update_removed_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The script last ran in 21.0; the program on disk is 21.1 by now."""
     contents = folder / "DaVinci Resolve.app" / "Contents"
     contents.mkdir(parents=True)
@@ -179,7 +179,7 @@ def test_an_update_that_took_python_away_is_seen_beside_the_program(
 
 
 @pytest.mark.parametrize(("ran_s_after", "status"), [(60, "ok"), (-60, "warn")])
-def test_what_ran_before_an_update_says_nothing_of_now(
+def test_a_run_before_an_update_does_not_count_as_working(
     folder: Path, monkeypatch: pytest.MonkeyPatch, ran_s_after: int, status: str
 ) -> None:
     installing.install()
@@ -194,7 +194,7 @@ def test_what_ran_before_an_update_says_nothing_of_now(
     assert ("has not run the script since it was updated" in check.message) == (status == "warn")
 
 
-def test_a_panel_without_its_packages_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_of_the_panel_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (installing, checks):
         monkeypatch.setattr(module, "why_no_panel", lambda: "No module named 'PyQt5'")
     next_step = installing.install().next_step
@@ -210,7 +210,7 @@ def test_a_panel_without_its_packages_is_told(monkeypatch: pytest.MonkeyPatch) -
     ("code", "why"),
     [("", ""), ("raise ImportError('no Qt')", "ImportError: no Qt"), ("import os; os.abort()", "exit code -6")],
 )
-def test_the_panels_packages_are_tried_elsewhere(
+def test_a_crash_of_the_panels_packages_does_not_end_the_doctor(
     folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, why: str
 ) -> None:
     package = folder / "stemline_panel"
@@ -221,7 +221,7 @@ def test_the_panels_packages_are_tried_elsewhere(
     assert extras.why_no_panel() == why
 
 
-def test_a_bridge_that_is_in_use_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_bridge_in_use_stays_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows refuses to move a folder while a file in it is open."""
     installing.install()
     target, rename = installing.bridge_copy(), Path.rename
@@ -242,7 +242,7 @@ def test_a_bridge_that_is_in_use_stays_whole(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("text", "expected"), [('{"duplicate_timeline": true}', True), ("{}", False), ("[]", False), ("not JSON", False)]
 )
-def test_a_copy_before_writing_is_a_setting(folder: Path, text: str, expected: bool) -> None:
+def test_the_setting_for_a_copy_before_writing_is_read(folder: Path, text: str, expected: bool) -> None:
     (folder / "settings.json").write_text(text)
     assert settings_in(folder).duplicate_first is expected
 
@@ -385,7 +385,7 @@ def test_each_system_has_its_place_for_resolves_python(
         ("raise ModuleNotFoundError(\"No module named 'imp'\")", "None", "imports `imp`, which Python 3.12"),
     ],
 )
-def test_what_keeps_it_outside_is_one_line(
+def test_a_refusal_from_outside_is_explained_in_one_line(
     folder: Path, cut: dict[str, Any], crash: str, answer: str, said: str
 ) -> None:
     ended = run_external(folder, cut, crash, answer)

@@ -295,12 +295,14 @@ QUIRKS = (
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=str)
-def test_the_bridge_copes(quirk: Quirk, folder: Path, cut: Config) -> None:
+def test_the_bridge_handles_each_quirk(quirk: Quirk, folder: Path, cut: Config) -> None:
     quirk.scene(folder, cut)
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=str)
-def test_it_does_not_without_its_handling(quirk: Quirk, folder: Path, cut: Config, monkeypatch: Patch) -> None:
+def test_each_quirk_breaks_the_bridge_without_its_handling(
+    quirk: Quirk, folder: Path, cut: Config, monkeypatch: Patch
+) -> None:
     quirk.without(monkeypatch)
     with pytest.raises(BaseException) as failure:
         quirk.scene(folder, cut)

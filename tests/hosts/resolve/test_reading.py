@@ -61,7 +61,7 @@ def test_linked_sound_is_read_from_its_own_file(folder: Path, cut: Config) -> No
         {"track_mapping": {"1": {"channel_idx": [1]}, "2": {"channel_idx": [2]}}},
     ],
 )
-def test_sound_that_no_one_range_of_a_file_holds_is_rendered(folder: Path, cut: Config, mapping: Config) -> None:
+def test_sound_that_is_not_one_range_of_one_file_is_rendered(folder: Path, cut: Config, mapping: Config) -> None:
     cut["media"][2]["mapping"] = {**linked(folder, offset=0), **mapping}
     harness = Harness(folder, cut)
     harness.apply("A2")
@@ -111,7 +111,7 @@ def compound(cut: Config) -> None:
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_a_compound_clip_is_rendered_and_everything_put_back(folder: Path, cut: Config, exclusive: bool) -> None:
+def test_a_compound_clip_is_rendered_and_the_project_restored(folder: Path, cut: Config, exclusive: bool) -> None:
     compound(cut)
     cut.update(page="fairlight", habits={"project.mark_out_is_exclusive": exclusive})
     cut["timelines"][0]["audio"].append({"kind": "mono", "items": [], "enabled": False})
@@ -132,7 +132,7 @@ MARKS_UNKNOWN = "read the in and out marks in this Resolve: rendering may have c
 
 
 @pytest.mark.parametrize(("version", "told"), [([18, 6, 0], 1), ([19, 1, 0], 1), ([20, 0, 0], 0)])
-def test_marks_that_cannot_be_read_are_told_once_to_have_changed(
+def test_a_note_says_once_that_unreadable_marks_may_have_changed(
     folder: Path, cut: Config, version: list[int], told: int
 ) -> None:
     cut["version"] = version
@@ -147,7 +147,7 @@ def test_marks_that_cannot_be_read_are_told_once_to_have_changed(
     assert not any(MARKS_UNKNOWN in note for note in harness.read("A1").notes)
 
 
-def test_a_render_that_fails_tells_of_the_marks_too_and_the_others_are_read(folder: Path, cut: Config) -> None:
+def test_a_failed_render_mentions_the_marks_and_other_clips_are_read(folder: Path, cut: Config) -> None:
     cut["version"] = [18, 6, 0]
     compound(cut)
     harness = Harness(folder, cut)
@@ -158,7 +158,7 @@ def test_a_render_that_fails_tells_of_the_marks_too_and_the_others_are_read(fold
     assert MARKS_UNKNOWN in read.skipped[0].reason
 
 
-def test_a_render_that_never_returns_tells_of_the_marks_too(folder: Path, cut: Config) -> None:
+def test_a_hung_render_mentions_the_marks(folder: Path, cut: Config) -> None:
     cut.update(version=[18, 6, 0], events=[["Project.SetRenderSettings", 1, "hang"]])
     compound(cut)
     harness = Harness(folder, cut, patience=0.1)
@@ -167,7 +167,7 @@ def test_a_render_that_never_returns_tells_of_the_marks_too(folder: Path, cut: C
     assert MARKS_UNKNOWN in failure.value.message
 
 
-def test_a_compound_clip_that_apply_disabled_is_rendered_with_its_sound(folder: Path, cut: Config) -> None:
+def test_a_compound_clip_disabled_by_apply_is_rendered_audibly(folder: Path, cut: Config) -> None:
     """Resolve renders no disabled clip; afterwards it is disabled again."""
     compound(cut)
     harness = Harness(folder, cut)
@@ -184,7 +184,7 @@ def test_a_compound_clip_that_apply_disabled_is_rendered_with_its_sound(folder: 
     assert "cannot be enabled" in harness.read("A2").skipped[0].reason
 
 
-def test_a_disabled_clip_that_stays_enabled_after_a_render_is_told(folder: Path, cut: Config) -> None:
+def test_a_clip_that_stays_enabled_after_a_render_is_reported(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     harness.apply("A2")
@@ -193,7 +193,7 @@ def test_a_disabled_clip_that_stays_enabled_after_a_render_is_told(folder: Path,
     assert "Could not be restored: a disabled clip." in harness.read("A2").notes
 
 
-def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:
+def test_rendering_the_same_sound_gives_the_same_file(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     first, second = (harness.read("A2").clips[0].source.path for _ in range(2))
@@ -201,7 +201,7 @@ def test_the_same_sound_keeps_its_file(folder: Path, cut: Config) -> None:
     assert len(list(Path(first).parent.iterdir())) == 1
 
 
-def test_what_cannot_be_rendered_is_skipped_and_everything_put_back(folder: Path, cut: Config) -> None:
+def test_a_clip_that_cannot_be_rendered_is_skipped_and_the_project_restored(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     assert harness.fake.project is not None
@@ -215,7 +215,7 @@ def test_what_cannot_be_rendered_is_skipped_and_everything_put_back(folder: Path
 
 
 @pytest.mark.parametrize("deaf", ["Resolve.OpenPage", "Timeline.SetTrackEnable"])
-def test_a_render_that_would_hold_the_wrong_sound_is_not_made(folder: Path, cut: Config, deaf: str) -> None:
+def test_nothing_is_rendered_when_the_wrong_tracks_would_sound(folder: Path, cut: Config, deaf: str) -> None:
     """Resolve says yes and stays on its page, or leaves the other tracks on."""
     compound(cut)
     cut["deaf"] = {deaf: 1}
@@ -227,7 +227,7 @@ def test_a_render_that_would_hold_the_wrong_sound_is_not_made(folder: Path, cut:
     assert harness.fake.facts() == before
 
 
-def test_a_render_that_nobody_waits_for_is_stopped(folder: Path, cut: Config) -> None:
+def test_a_render_is_stopped_when_the_call_is_given_up(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     before = harness.fake.facts()
@@ -243,9 +243,7 @@ DURING = [("Timeline.SetTrackEnable", 1), ("Project.SetRenderSettings", 1), ("Pr
 
 
 @pytest.mark.parametrize(("method", "count"), DURING)
-def test_a_call_that_never_returns_in_a_render_leaves_everything_as_it_was(
-    folder: Path, cut: Config, method: str, count: int
-) -> None:
+def test_a_hung_call_during_a_render_restores_the_project(folder: Path, cut: Config, method: str, count: int) -> None:
     compound(cut)
     cut["events"] = [[method, count, "hang"]]
     harness = Harness(folder, cut, patience=0.1)
@@ -264,7 +262,7 @@ def assert_untouched(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("event", ["dialog", "quit"])
-def test_what_a_render_could_not_put_back_is_told(folder: Path, cut: Config, event: str) -> None:
+def test_a_note_names_what_a_render_could_not_restore(folder: Path, cut: Config, event: str) -> None:
     compound(cut)
     cut["events"] = [["Project.SetRenderSettings", 1, event]]
     harness = Harness(folder, cut)
@@ -274,7 +272,7 @@ def test_what_a_render_could_not_put_back_is_told(folder: Path, cut: Config, eve
     assert told in failure.value.message
 
 
-def test_the_settings_an_earlier_crash_left_are_not_taken_for_the_users(folder: Path, cut: Config) -> None:
+def test_settings_left_by_a_crash_do_not_count_as_the_users(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     assert harness.fake.project is not None
@@ -283,7 +281,7 @@ def test_the_settings_an_earlier_crash_left_are_not_taken_for_the_users(folder: 
     assert_untouched(harness)
 
 
-def test_a_render_that_cannot_keep_the_settings_says_so(folder: Path, cut: Config) -> None:
+def test_a_note_says_that_render_settings_could_not_be_saved(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     assert harness.fake.project is not None
@@ -294,7 +292,7 @@ def test_a_render_that_cannot_keep_the_settings_says_so(folder: Path, cut: Confi
     assert answer["notes"] == ["Could not be restored: your render settings."]
 
 
-def test_a_render_of_the_users_is_not_stopped(folder: Path, cut: Config) -> None:
+def test_the_users_own_render_is_not_stopped(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     assert harness.fake.project is not None
@@ -304,7 +302,7 @@ def test_a_render_of_the_users_is_not_stopped(folder: Path, cut: Config) -> None
     assert_untouched(harness)
 
 
-def test_the_same_sound_does_not_touch_a_file_that_is_played(folder: Path, cut: Config) -> None:
+def test_rendering_the_same_sound_does_not_rewrite_its_file(folder: Path, cut: Config) -> None:
     compound(cut)
     harness = Harness(folder, cut)
     made = Path(harness.read("A2").clips[0].source.path)
@@ -333,7 +331,7 @@ def test_a_range_of_a_clip_that_is_gone_is_refused(folder: Path, cut: Config) ->
         harness.host.render_range(request)
 
 
-def test_times_that_fit_nothing_are_not_believed(folder: Path, cut: Config) -> None:
+def test_contradictory_source_times_are_rendered(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     media = harness.fake.timeline.audio[0].items[0].media
     assert media is not None
@@ -343,7 +341,7 @@ def test_times_that_fit_nothing_are_not_believed(folder: Path, cut: Config) -> N
     assert "rendered" in Path(read.clips[0].source.path).parts
 
 
-def test_lower_case_types_of_21_1(folder: Path, cut: Config) -> None:
+def test_lower_case_media_types_of_21_1_are_recognised(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 1, 0]
     compound(cut)
     assert any("It is a compound, not a single file." in note for note in Harness(folder, cut).read("A2").notes)
@@ -357,6 +355,6 @@ def test_resolve_is_asked_once_which_version_it_is(folder: Path, cut: Config) ->
     assert harness.fake.referee.counts["Resolve.GetVersion"] == before + 1
 
 
-def test_a_path_that_macos_took_apart_is_the_same() -> None:
+def test_a_path_decomposed_by_macos_is_the_same_path() -> None:
     assert same_path("/films/u\u0308ben/../a.wav") == same_path("/films/a.wav")
     assert same_path("/films/\u00fc.wav") == same_path("/films/u\u0308.wav")

@@ -39,12 +39,12 @@ def test_stems_come_in_at_their_samples(folder: Path, cut: dict[str, Any]) -> No
     assert [first + second for first, second in zip(half, residual, strict=True)] == original
 
 
-def test_the_general_document_is_refused(folder: Path, cut: dict[str, Any]) -> None:
+def test_a_generic_otio_document_is_refused_by_resolve(folder: Path, cut: dict[str, Any]) -> None:
     assert brought_in(folder, cut, Dialect.GENERIC)[1] is None
 
 
 @pytest.mark.parametrize("spoilt", ["global_start_time", "available_range", "Clip.2", "Audio 1"])
-def test_each_of_its_parts_is_needed(
+def test_each_part_of_the_resolve_dialect_is_needed(
     folder: Path, cut: dict[str, Any], spoilt: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The document with one thing spoilt is not taken any more."""

@@ -52,7 +52,7 @@ def test_without_a_selection_the_marks_count_from_in_to_the_frame_marked_out(fol
     assert read.clips[0].source_range.start == Fraction(13, 25)
 
 
-def test_an_in_mark_alone_is_no_range(folder: Path, cut: Config) -> None:
+def test_an_in_mark_without_an_out_mark_is_ignored(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12}}
     cut["timelines"][0]["playhead"] = 90000 + 40
     assert names(Harness(folder, cut)) == ["B"]
@@ -64,14 +64,14 @@ def test_without_marks_what_is_under_the_playhead(folder: Path, cut: Config, fra
     assert names(Harness(folder, cut)) == expected
 
 
-def test_with_nothing_there_one_sentence_says_so(folder: Path, cut: Config) -> None:
+def test_an_empty_selection_is_reported_in_one_sentence(folder: Path, cut: Config) -> None:
     cut["timelines"][0].update(marks={}, playhead=90000 + 59)
     with pytest.raises(HostError, match="No clip with sound is selected") as refusal:
         Harness(folder, cut).read()
     assert "playhead" in refusal.value.advice
 
 
-def test_named_tracks_are_taken_whole(folder: Path, cut: Config) -> None:
+def test_every_clip_of_named_tracks_is_chosen(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {}
     assert names(Harness(folder, cut), "A2") == ["C"]
 
@@ -93,7 +93,7 @@ def test_disabled_clips_and_tracks_are_skipped_by_name(folder: Path, cut: Config
 
 
 @pytest.mark.parametrize("how", ["selected", "marks", "playhead", "tracks"])
-def test_after_apply_the_originals_are_meant_and_not_the_stems(folder: Path, cut: Config, how: str) -> None:
+def test_after_apply_the_originals_are_chosen_and_not_the_stems(folder: Path, cut: Config, how: str) -> None:
     cut["version"] = [21, 0, 4]
     cut["timelines"][0]["playhead"] = 90000 + 29
     harness = Harness(folder, cut)
@@ -113,7 +113,7 @@ def test_after_apply_the_originals_are_meant_and_not_the_stems(folder: Path, cut
     assert all(harness.enabled()[name] for name in "ABC")
 
 
-def test_where_only_stems_are_selected_they_are_meant(folder: Path, cut: Config) -> None:
+def test_selected_stems_are_chosen_when_nothing_else_is(folder: Path, cut: Config) -> None:
     cut["version"] = [21, 0, 4]
     harness = Harness(folder, cut)
     harness.apply("A1")
@@ -122,7 +122,7 @@ def test_where_only_stems_are_selected_they_are_meant(folder: Path, cut: Config)
     assert names(harness) == [stem.name]
 
 
-def test_what_the_user_disabled_stays_skipped_after_apply(folder: Path, cut: Config) -> None:
+def test_a_clip_disabled_by_the_user_is_skipped_after_apply(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][1]["enabled"] = False
     harness = Harness(folder, cut)
     harness.apply("A1")

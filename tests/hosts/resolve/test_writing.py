@@ -48,7 +48,7 @@ def test_every_version_and_edition_that_runs_python(
 
 
 @pytest.mark.parametrize("handle", ["2/25", "2"])
-def test_start_frames_that_count_from_the_files_timecode(folder: Path, cut: Config, handle: str) -> None:
+def test_start_frames_counted_from_timecode_are_handled(folder: Path, cut: Config, handle: str) -> None:
     """Nobody wrote down which of the two Resolve means; what was placed tells."""
     cut["habits"] = {"pool.counts_from_timecode": True}
     harness = Harness(folder, cut)
@@ -70,7 +70,7 @@ def test_the_marker_holds_the_record_and_the_next_frame_where_one_is_taken(folde
     assert list(harness.fake.timeline.markers) == [5]
 
 
-def test_a_clip_between_frames_is_heard_to_the_sample(folder: Path, cut: Config) -> None:
+def test_a_clip_between_frames_plays_to_the_sample(folder: Path, cut: Config) -> None:
     first, second = cut["timelines"][0]["audio"][0]["items"]
     first.update(start="41/4", frames="77/4", source="1234/4800")
     second.update(start="61/2", frames="33/4", source="77/96")
@@ -79,7 +79,7 @@ def test_a_clip_between_frames_is_heard_to_the_sample(folder: Path, cut: Config)
     assert left_of(harness, *range(3, len(harness.track_names()) + 1)) == harness.sound(1)[0]
 
 
-def test_a_clip_that_was_meant_in_part_stays_enabled(folder: Path, cut: Config) -> None:
+def test_a_clip_separated_in_part_stays_enabled(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["marks"] = {"audio": {"in": 12, "out": 29}}
     harness = Harness(folder, cut)
     written = harness.apply()
@@ -91,7 +91,7 @@ def test_a_clip_that_was_meant_in_part_stays_enabled(folder: Path, cut: Config) 
     assert not any(harness.sound(3)[0][:start] + harness.sound(3)[0][end:])
 
 
-def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: Config) -> None:
+def test_a_note_says_that_clips_on_a_locked_track_stay_enabled(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["locked"] = True
     harness = Harness(folder, cut)
     written = harness.apply("A1")
@@ -102,13 +102,13 @@ def test_a_locked_track_keeps_its_clips_and_the_note_says_so(folder: Path, cut: 
     )
 
 
-def test_a_clip_that_is_disabled_in_word_alone_is_told(folder: Path, cut: Config) -> None:
+def test_a_clip_that_resolve_only_claims_to_disable_is_reported(folder: Path, cut: Config) -> None:
     cut["deaf"] = {"TimelineItem.SetClipEnabled": 1}
     written = Harness(folder, cut).apply("A1")
     assert next(note for note in written.notes if "could not be disabled" in note).startswith("A on A1")
 
 
-def test_stems_that_are_not_to_sound_come_in_switched_off(folder: Path, cut: Config) -> None:
+def test_tracks_of_silent_stems_are_switched_off(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     harness.apply("A1", play="residual")
     assert [track.enabled for track in harness.fake.timeline.audio] == [True, True, False]
@@ -123,7 +123,7 @@ def test_a_project_without_a_name_is_not_saved(folder: Path, cut: Config) -> Non
     assert "The project has no name yet, so it was not saved." in written.notes
 
 
-def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
+def test_the_timeline_can_be_copied_before_a_write(folder: Path, cut: Config) -> None:
     cut["duplicate_first"] = True
     harness = Harness(folder, cut)
     harness.apply("A1")
@@ -137,7 +137,7 @@ def test_the_timeline_can_be_copied_before(folder: Path, cut: Config) -> None:
     assert copies == ["Cut before Stemline", "Cut before Stemline 2", "Cut before Stemline 3"]
 
 
-def test_where_resolve_stays_in_the_copy_nothing_is_written(folder: Path, cut: Config) -> None:
+def test_nothing_is_written_when_resolve_stays_in_the_copy(folder: Path, cut: Config) -> None:
     cut.update(duplicate_first=True, deaf={"Project.SetCurrentTimeline": 1})
     harness = Harness(folder, cut)
     with pytest.raises(HostError, match="Resolve stays in the copy 'Cut before Stemline'") as failure:
@@ -147,7 +147,7 @@ def test_where_resolve_stays_in_the_copy_nothing_is_written(folder: Path, cut: C
     assert [len(timeline.audio) for timeline in harness.fake.project.timelines] == [2, 0]
 
 
-def test_what_can_still_be_taken_back_is_told_at_every_reading(folder: Path, cut: Config) -> None:
+def test_every_read_lists_the_results_that_can_be_removed(folder: Path, cut: Config) -> None:
     """Taken back by anybody, or deleted by hand with its originals on again: it is not told any more."""
     harness = Harness(folder, cut)
     assert harness.read().results == ()
@@ -162,7 +162,7 @@ def test_what_can_still_be_taken_back_is_told_at_every_reading(folder: Path, cut
     assert harness.read().results == ()
 
 
-def test_a_result_on_another_timeline_is_believed_to_be_there(folder: Path, cut: Config) -> None:
+def test_a_result_on_another_timeline_counts_as_removable(folder: Path, cut: Config) -> None:
     cut["timelines"].append({**cut["timelines"][0], "name": "Other"})
     harness = Harness(folder, cut)
     written = harness.apply("A1")
@@ -182,7 +182,7 @@ def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Pa
     assert harness.track_names() == ["Audio 1", "Audio 2"]
 
 
-def test_a_track_with_a_clip_of_the_users_stays(folder: Path, cut: Config) -> None:
+def test_a_stem_track_with_the_users_clip_stays(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     written = harness.apply("A1")
     new, old = harness.fake.timeline.audio[2], harness.fake.timeline.audio[1]
@@ -193,7 +193,7 @@ def test_a_track_with_a_clip_of_the_users_stays(folder: Path, cut: Config) -> No
     assert new.items == [item]
 
 
-def test_a_locked_stem_track_is_taken_away_too(folder: Path, cut: Config) -> None:
+def test_a_locked_stem_track_is_removed_too(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     written = harness.apply("A1", "A2")
     harness.fake.timeline.audio[2].locked = True
@@ -202,7 +202,7 @@ def test_a_locked_stem_track_is_taken_away_too(folder: Path, cut: Config) -> Non
     assert all(harness.enabled().values())
 
 
-def test_while_stems_stay_nothing_sounds_twice_and_the_handle_is_kept(folder: Path, cut: Config) -> None:
+def test_originals_stay_disabled_while_stems_cannot_be_removed(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     written = harness.apply("A1", "A2")
     harness.fake.timeline.audio[2].locked = True
@@ -219,7 +219,7 @@ def test_while_stems_stay_nothing_sounds_twice_and_the_handle_is_kept(folder: Pa
     assert harness.fake.timeline.markers == {}
 
 
-def test_what_the_user_had_disabled_stays_so(folder: Path, cut: Config) -> None:
+def test_removing_leaves_clips_disabled_that_the_user_disabled(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][0]["enabled"] = False
     harness = Harness(folder, cut)
     written = harness.apply("A1", include_disabled=True)
@@ -249,7 +249,7 @@ def test_a_result_deleted_by_hand_keeps_no_original_disabled(folder: Path, cut: 
 
 
 @pytest.mark.parametrize("saves", [0, 1])
-def test_stems_that_nobody_waits_for_are_taken_away(folder: Path, cut: Config, saves: int) -> None:
+def test_stems_of_a_given_up_write_are_removed(folder: Path, cut: Config, saves: int) -> None:
     """The panel ended in the middle of Apply: it would never learn how to remove them."""
     harness = Harness(folder, cut)
 
@@ -264,7 +264,7 @@ def test_stems_that_nobody_waits_for_are_taken_away(folder: Path, cut: Config, s
     assert harness.fake.timeline.markers == {}
 
 
-def test_an_odd_answer_of_resolves_leaves_nothing_half_written(folder: Path, cut: Config) -> None:
+def test_an_unexpected_answer_of_resolve_leaves_no_half_written_result(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     timeline = harness.fake.timeline
     answers: list[Any] = [5]  # where a list should be
@@ -280,7 +280,7 @@ def test_an_odd_answer_of_resolves_leaves_nothing_half_written(folder: Path, cut
     assert all(harness.enabled().values())
 
 
-def test_stems_are_imported_once_and_the_users_bin_is_open_again(folder: Path, cut: Config) -> None:
+def test_stems_are_imported_once_and_the_users_bin_is_reopened(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     harness.apply("A1")
     harness.apply("A1", include_disabled=True)
@@ -289,7 +289,7 @@ def test_stems_are_imported_once_and_the_users_bin_is_open_again(folder: Path, c
     assert facts["current_bin"] == "Master"
 
 
-def test_a_compressed_stem_between_frames_is_refused_in_words(folder: Path, cut: Config) -> None:
+def test_a_compressed_stem_between_frames_is_refused_with_advice(folder: Path, cut: Config) -> None:
     cut["timelines"][0]["audio"][0]["items"][0]["start"] = "41/4"
     harness = Harness(folder, cut)
 
@@ -315,7 +315,7 @@ def test_a_piece_of_a_wav_is_cut_to_the_sample(tmp_path: Path) -> None:
     assert [path.name for path in part.parent.iterdir()] == ["part.wav"]
 
 
-def test_a_long_wav_says_its_length_where_32_bits_do_not_hold_it(tmp_path: Path) -> None:
+def test_a_wav_above_4_gib_has_64_bit_sizes(tmp_path: Path) -> None:
     form = struct.pack("<HHIIHH", 1, 1, 48000, 96000, 2, 16)
     size = 5_000_000_000
     path = tmp_path / "long.wav"

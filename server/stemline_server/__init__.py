@@ -1,1 +1,1 @@
-"""The inference server: services, jobs, the separation pipeline, engines. It knows no timeline."""
+"""The separation server: services, jobs, store, pipeline and engines. It knows no timeline."""

@@ -1,4 +1,4 @@
-"""`python -m stemline_server`: what `stemline serve` runs."""
+"""Entry point of `python -m stemline_server`, which `stemline serve` runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from stemline_server.config import add_arguments, from_arguments
 
 
 def main() -> int:
+    """Run the server that the command line describes, and return the exit code."""
     parser = argparse.ArgumentParser(prog="stemline serve", description="The gRPC server that separates sound.")
     add_arguments(parser)
     try:

@@ -1,4 +1,4 @@
-"""Futures of other threads, as the event loop waits for them."""
+"""Waits in the event loop for futures of other threads."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ OVERLAP = 4
 
 
 def stft(samples: npt.NDArray[np.float32], size: int) -> Spectrum:
-    """[..., n] to [..., frames, size/2+1]: frame i begins at sample i * size/4. Only whole frames."""
+    """Return frames [..., frames, size/2+1] of [..., n]; frame i begins at sample i * size/4. Whole frames only."""
     frames = np.lib.stride_tricks.sliding_window_view(samples, size, axis=-1)[..., :: size // OVERLAP, :]
     return np.fft.rfft(frames * _window(size)).astype(np.complex64, copy=False)
 
 
 def istft(spectrum: Spectrum, size: int) -> npt.NDArray[np.float32]:
-    """[..., frames, size/2+1] to [..., n]: inverts `stft` except where less than all frames meet, at both ends."""
+    """Return [..., n] of frames [..., frames, size/2+1]: the inverse of `stft`, except at both ends."""
     hop = size // OVERLAP
     frames = np.fft.irfft(spectrum, size).astype(np.float32, copy=False) * (_window(size) * np.float32(2 / OVERLAP))
     count = spectrum.shape[-2]

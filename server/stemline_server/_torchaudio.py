@@ -1,8 +1,7 @@
-"""The one way to torchaudio.
+"""Imports torchaudio without its compiled part.
 
-Its compiled part only loads into the very torch release it was built for, and a mismatch stops the whole import.
-All that is used of it here is plain Python on torch (`transforms.Resample`), so it is imported with the compiled part
-declared absent.
+The compiled part only loads into the very torch release it was built for, and a mismatch stops the whole import.
+Stemline uses plain Python on torch only (`transforms.Resample`), so the compiled part is declared absent.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _EXTENSION = "torchaudio._extension"
 
 
 def torchaudio_transforms() -> Any:
-    """The module `torchaudio.transforms`. Raises ImportError when torch or torchaudio is not installed."""
+    """Return the module `torchaudio.transforms`. Raises ImportError when torch or torchaudio is not installed."""
     if "torchaudio" not in sys.modules:
         sys.modules[_EXTENSION] = _absent_extension()
     import torchaudio.transforms  # noqa: PLC0415 - torch takes seconds to import; only a change of rate needs it
@@ -25,7 +24,7 @@ def torchaudio_transforms() -> Any:
 
 
 def _absent_extension() -> ModuleType:
-    """What `torchaudio._extension` is where torchaudio was built without its compiled part."""
+    """Return the module `torchaudio._extension` as a build without compiled parts has it."""
     module = ModuleType(_EXTENSION)
 
     def fail_if_no_align(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The server process: puts the parts together, listens, and stops in good order."""
+"""The server process: builds the parts, listens, and stops in good order."""
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ _OPTIONS = (
 
 
 def serve(config: ServerConfig) -> int:
-    """Runs until it is told to stop or was idle long enough; the exit code. Raises StemlineError if it cannot start."""
+    """Run until the process is told to stop or was idle long enough, and return the exit code.
+
+    Raises:
+        StemlineError: The server can't start.
+    """
     os.umask(0o077)
     check_devices(config.devices)
     if config.model:
@@ -125,7 +129,7 @@ async def _serve(config: ServerConfig, folder: StateFolder, *, crashed: bool) ->
 
 
 def _leave_engines() -> None:
-    """Ends the process here when an engine is still in a step: PyTorch aborts where Python takes its thread down."""
+    """End the process here when an engine is still in a step: PyTorch aborts where Python ends its thread."""
     if any(isinstance(thread, Worker) for thread in threading.enumerate()):
         logging.shutdown()
         os._exit(0)
@@ -164,6 +168,15 @@ class Server:
         crashed: bool,
         engines: EngineSource,
     ) -> None:
+        """Build the parts of a server. Raises StemlineError.
+
+        Args:
+            config: How it is to run.
+            folder: Its state.
+            loop: The event loop that it runs in.
+            crashed: Whether the server before this one died of what it did.
+            engines: Where its engines come from.
+        """
         self._config = config
         self._folder = folder
         self.address = ""
@@ -209,7 +222,7 @@ class Server:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def start(self) -> None:
-        """Listens, then works. Raises StemlineError (PORT_TAKEN): `stop` it then, too."""
+        """Listen, then work. Raises StemlineError (PORT_TAKEN); call `stop` then, too."""
         self._grpc = grpc.aio.server(interceptors=(self._guard,), options=_OPTIONS)
         media_pb2_grpc.add_MediaServiceServicer_to_server(self._media, self._grpc)
         separation_pb2_grpc.add_SeparationServiceServicer_to_server(self._jobs, self._grpc)
@@ -226,7 +239,7 @@ class Server:
         _log.info("listening on %s as process %d", self.address, os.getpid())
 
     async def wait_idle(self, timeout_s: float, stop: asyncio.Event) -> None:
-        """Returns when nobody asked for anything for that long and no job waits or runs, or when `stop` is set."""
+        """Return when no call came for that long and no job waits or runs, or when `stop` is set."""
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(_IDLE_CHECK_S, timeout_s))
@@ -235,7 +248,7 @@ class Server:
                 return
 
     async def stop(self) -> None:
-        """Takes nothing new, puts running jobs back, ends the watches and lets engines reach their next step."""
+        """Refuse new work, put running jobs back, end the watches, and let engines reach their next step."""
         self._folder.endpoint.unlink(missing_ok=True)
         self._jobs.draining = True
         await self._health.enter_graceful_shutdown()
@@ -283,7 +296,7 @@ def _credentials(tls: Tls) -> grpc.ServerCredentials:
 
 
 def _try_port(listen: str) -> None:
-    """Raises OSError where gRPC would fail too, but with lines of its own on the user's terminal."""
+    """Raise OSError where gRPC would fail too. gRPC would also write to the user's terminal."""
     host, _, port = listen.rpartition(":")
     family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
@@ -299,7 +312,7 @@ def _enable_reflection(server: grpc.aio.Server) -> None:
 
 
 def _start_log(folder: StateFolder, *, private: bool) -> None:
-    """Into server.log; the private server's own streams too: no pipe of whoever started it stays open."""
+    """Log into server.log. A private server sends its own streams there too, so it holds no pipe of its parent open."""
     file = logging.handlers.RotatingFileHandler(folder.log, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
     handlers: list[logging.Handler] = [file]
     if not private:

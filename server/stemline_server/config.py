@@ -1,4 +1,4 @@
-"""How a server is to run: the options of the command line, checked."""
+"""The configuration of a server: the options of the command line, checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_PORT = 7861
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM files. With `client_ca` only clients that it has signed are let in."""
+    """The PEM files of TLS. With `client_ca`, only clients with a certificate signed by it are admitted."""
 
     certificate: Path
     key: Path
@@ -25,9 +25,19 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig:
-    """`media_roots` None: every file of this user may be registered (private servers); empty: none.
+    """How a server runs.
 
-    `idle_timeout_s` 0 means never. `devices` empty: whatever is there. `model` empty: the default of the registry.
+    Attributes:
+        state: Folder of the job table, the store and the token.
+        listen: HOST:PORT; port 0 takes any free port.
+        private: Whether it serves the programs of one user only.
+        idle_timeout_s: Seconds without calls and jobs after which it stops; 0 for never.
+        media_roots: Folders whose files callers may name; None for every file of this user.
+        store_limit_bytes: How much sound the store may hold.
+        token_file: File of the token; None for one in the state folder.
+        tls: Certificates; None for plain text.
+        devices: Devices to work on; empty for all.
+        model: Model for jobs that name none; empty for the default of the registry.
     """
 
     state: Path
@@ -43,12 +53,12 @@ class ServerConfig:
 
     @property
     def loopback(self) -> bool:
-        """Whether only programs of this machine can connect."""
+        """Return whether only programs of this machine can connect."""
         return is_loopback(self.listen)
 
 
 def is_loopback(address: str) -> bool:
-    """Of HOST:PORT. A name other than localhost is taken for the world."""
+    """Return whether HOST:PORT is an address of this machine alone. A name other than localhost counts as public."""
     host = address.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True
@@ -59,7 +69,7 @@ def is_loopback(address: str) -> bool:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `stemline serve` and `python -m stemline_server`."""
+    """Add the options of `stemline serve` and `python -m stemline_server`."""
     parser.add_argument("--listen", metavar="HOST:PORT", help=f"where to listen (default 127.0.0.1:{DEFAULT_PORT})")
     parser.add_argument("--state", type=Path, metavar="DIR", help="folder of the job table, the store and the token")
     parser.add_argument("--model", default="", metavar="ID", help="model for jobs that name none")
@@ -73,16 +83,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="programs of this machine may name files in it",
     )
     parser.add_argument(
-        "--store-limit", type=float, default=50.0, metavar="GIB", help="how much sound to keep (default 50)"
+        "--store-limit", type=float, default=50.0, metavar="GIB", help="how much sound to store (default 50)"
     )
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="token that callers must show (made when missing)"
     )
     parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="certificate chain")
     parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its private key")
-    parser.add_argument("--tls-client-ca", type=Path, metavar="PEM", help="let in only clients that it has signed")
     parser.add_argument(
-        "--insecure", action="store_true", help="allow other machines without TLS: anyone between can listen"
+        "--tls-client-ca", type=Path, metavar="PEM", help="admit only clients with a certificate signed by it"
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow other machines without TLS: anyone on the network can listen"
     )
     parser.add_argument("--private", action="store_true", help="the server of one user's own programs")
     parser.add_argument(
@@ -90,12 +102,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="S",
-        help="stop when nobody asked for anything so long (0: never)",
+        help="stop after so long without a call or a job (0: never)",
     )
 
 
 def from_arguments(args: argparse.Namespace) -> ServerConfig:
-    """Raises UsageError for options that do not go together."""
+    """Return the configuration. Raises UsageError for options that don't go together."""
     listen = args.listen or ("127.0.0.1:0" if args.private else f"127.0.0.1:{DEFAULT_PORT}")
     _check_address(listen)
     tls = _tls(args)
@@ -104,7 +116,7 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
     if not is_loopback(listen) and tls is None and not args.insecure:
         raise UsageError(
             f"Listening on {listen} without TLS would let anyone on the network read the sound and the token.",
-            advice="Give --tls-cert and --tls-key, or --insecure if the network is yours.",
+            advice="Give --tls-cert and --tls-key, or --insecure on a private network.",
         )
     if not 0 < args.store_limit < math.inf:
         raise UsageError("--store-limit must be a number above zero.", advice="Give it in GiB.")
@@ -132,7 +144,7 @@ def _tls(args: argparse.Namespace) -> Tls | None:
     if args.tls_cert is None and args.tls_key is None and args.tls_client_ca is None:
         return None
     if args.tls_cert is None or args.tls_key is None:
-        raise UsageError("TLS needs both a certificate and its key.", advice="Give --tls-cert and --tls-key.")
+        raise UsageError("TLS needs a certificate and its key.", advice="Give --tls-cert and --tls-key.")
     return Tls(args.tls_cert, args.tls_key, args.tls_client_ca)
 
 

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 class CallGuard(grpc.aio.ServerInterceptor):
     """Counts calls, checks their token, and translates what handlers raise.
 
-    One interceptor, because the order matters. A caller without the token gets an answer before its message is parsed.
-    Health probes need no token, and keep no idle server alive.
+    This is one interceptor, because the order matters. A caller without the token gets an answer before its message is
+    parsed. Health probes need no token, and don't keep an idle server alive.
 
-    A CancelledError that leaves a handler would keep the client waiting for its deadline (grpc issue 29248), and the
-    text of any other exception would be sent to the client as it is; both are caught here, as is the traceback that
-    gRPC logs for a message that can't be parsed.
+    A CancelledError that leaves a handler would make the client wait for its deadline (grpc issue 29248), and the text
+    of any other exception would be sent to the client; both are caught here. So is the traceback that gRPC logs for a
+    message that can't be parsed.
     """
 
     def __init__(self, token: str) -> None:
@@ -82,7 +82,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
             await _abort(
                 context,
                 StemlineError(
-                    "The server wants its token.",
+                    "The server needs its token.",
                     code=Code.UNAUTHENTICATED,
                     advice="Give the token of its token file.",
                 ),
@@ -121,14 +121,14 @@ async def _translated(method: str, context: Context) -> AsyncIterator[None]:
         await _abort(
             context,
             StemlineError(
-                f"The server failed in a way that was not foreseen (error {number}).",
-                advice="Look for that number in server.log.",
+                f"The server failed with an internal error ({number}).",
+                advice="Look for this number in server.log.",
             ),
         )
 
 
 class _RefusalLog:
-    """Logs callers without the token, at most once in a while: they must not rotate the log away."""
+    """Logs callers without the token, but only now and then, so that they can't rotate the log away."""
 
     def __init__(self) -> None:
         self._logged_s = -_REFUSALS_EVERY_S

@@ -22,7 +22,7 @@ from stemline_server.store.folder import StateFolder, read_or_make_token
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("The disk is full: /srv/stemline/store takes no more.", "The disk is full: store takes no more."),
+        ("The disk is full: /srv/stemline/store has no room.", "The disk is full: store has no room."),
         ("'/media/show 1/take.wav' was changed.", "'take.wav' was changed."),
         ("There is no file '/media/it.wav'.", "There is no file 'it.wav'."),
         (r"'C:\\shows\\take.wav' is not a file.", "'take.wav' is not a file."),

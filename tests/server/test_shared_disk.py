@@ -137,7 +137,7 @@ def mounts() -> None:
 
 @pytest.fixture(params=["its state too", "its state shared"])
 def other_machine(request: pytest.FixtureRequest, tmp_path: Path, mounts: None) -> Iterator[tuple[str, str]]:
-    """A server behind loopback that sees another folder at the path of ours: its address and token."""
+    """A server behind loopback that sees another folder at the path of the client's: its address and token."""
     ours, theirs = tmp_path / "media", tmp_path / "theirs"
     for folder, seed in ((ours, 0), (theirs, 1)):
         folder.mkdir()

@@ -93,7 +93,7 @@ def test_stops_that_do_not_wait_for_the_step_are_no_deaths(
 def test_a_job_is_back_in_the_queue_before_the_step_is_over(
     step: LongStep, config: ServerConfig, noise: Path, tmp_path: Path
 ) -> None:
-    """Whoever kills the server while it waits for the step takes nothing from the job."""
+    """A kill of the server while it waits for the step costs the job nothing."""
     with contextlib.ExitStack() as running:
         server = running.enter_context(server_in_thread(config))
         server.create(server.register(noise, 0, LENGTH_SAMPLES).name)

@@ -1,4 +1,4 @@
-"""Uploads that meet, break or are left: one whole sound, and no room set aside for nobody."""
+"""Uploads that meet, break or are abandoned: one whole sound, and no room set aside in vain."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_of_two_that_sent_all_the_later_gives_the_sound_and_the_other_is_told(
 
 
 def test_one_that_was_overtaken_drops_nothing_of_the_other(uploads: Uploads, roomy: ContentStore) -> None:
-    """The later one begins anew, so what is there when the first ends is not its sound."""
+    """The later one begins again, so what is there when the first ends is not its sound."""
     first = uploads.begin(WHOLE)
     first.write(DATA)
     later = uploads.begin(WHOLE)

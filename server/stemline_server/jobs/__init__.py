@@ -1,1 +1,1 @@
-"""Jobs: kept in a table, put into groups that share a computation, run by one worker per device, watched by clients."""
+"""Jobs: stored in a table, grouped to share a computation, run by one worker per device, watched by clients."""

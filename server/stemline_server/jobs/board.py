@@ -1,4 +1,4 @@
-"""Jobs as the services use them: the job table, the workers and the event hub in one place."""
+"""The job board: the job table, the workers and the event hub, as the services use them."""
 
 from __future__ import annotations
 

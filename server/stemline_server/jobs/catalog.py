@@ -1,4 +1,4 @@
-"""The engines as the front sees them: what they are, whether they can run here, which prompts they take."""
+"""The catalog of engines: which there are, whether they can run here, and which prompts they take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which jobs a free worker takes next: the first in turn, with others that differ from it only in the prompt."""
+"""Chooses the jobs that a free worker runs next: the first in turn, with others that differ only in the prompt."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ _FREE_VALUES = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Jobs leased together. `keys` has one entry per computation, so one per prompt; several jobs may share one.
+    """Jobs leased together.
 
-    `name` is the same whenever the same computations meet again.
+    Attributes:
+        name: The same whenever the same computations meet again.
+        jobs: All jobs of the group.
+        keys: One key for each computation, so one for each prompt; several jobs may share one.
     """
 
     name: str
@@ -29,14 +32,14 @@ class Group:
     keys: tuple[str, ...]
 
     def first(self, key: str) -> JobRecord:
-        """A job that stands for the computation."""
+        """Return a job of that computation."""
         return next(job for job in self.jobs if job.key == key)
 
 
 def next_group(connection: sqlite3.Connection, owner: str) -> Group | None:
-    """Leases the jobs of the next group to `owner`; None when nothing waits.
+    """Lease the jobs of the next group to `owner`; return None when no job waits.
 
-    Priority goes first, then age. A group that was interrupted comes together again: its scratch folder still fits.
+    Priority goes first, then age. A group that was interrupted is formed again, because its scratch folder still fits.
     """
     row = connection.execute(
         f"SELECT * FROM jobs WHERE {_FREE} ORDER BY priority DESC, id LIMIT 1",  # noqa: S608
@@ -56,7 +59,7 @@ def next_group(connection: sqlite3.Connection, owner: str) -> Group | None:
 
 
 def _company(connection: sqlite3.Connection, first: JobRecord) -> list[JobRecord]:
-    """The free jobs that may run with `first`, itself included, in turn."""
+    """Return the free jobs that may run with `first`, itself included, in turn."""
     if first.solo or first.lost_leases >= _LEASES_SHARED or first.kills >= _KILLS_SHARED:
         return [first]
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""The engine's line to the jobs it works for."""
+"""The control through which an engine reports on the jobs of a group."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ _REPORT_EVERY_S = 0.1
 
 @dataclass(slots=True)
 class Outcome:
-    """What the engine said about one prompt."""
+    """What the engine reported about one prompt."""
 
     finding: Finding = field(default_factory=lambda: Finding(found=True, confidence=0.0))
     warnings: list[pb.Warning] = field(default_factory=list)
 
 
 class GroupControl:
-    """One per run of a group. `stop` may be called from any thread; the engine notices at its next step."""
+    """The control of one run of a group. `stop` may be called from any thread; the engine notices at its next step."""
 
     def __init__(self, group: Group, hub: EventHub) -> None:
+        """Report to the watchers of `hub`."""
         self.group = group
         self.outcomes = [Outcome() for _ in group.keys]
         self._hub = hub
@@ -34,15 +35,17 @@ class GroupControl:
         self._reported_s = 0.0
 
     def stop(self) -> None:
+        """Make the engine's next step raise Cancelled."""
         self._stopped.set()
 
     def stage(self, name: str) -> None:
-        """Says what goes on before the engine's own steps. Raises Cancelled."""
+        """Report what happens before the engine's own steps. Raises Cancelled."""
         if self._stopped.is_set():
             raise Cancelled
         self._hub.report(self.group.jobs, pb.Progress(stage=name))
 
     def step(self, done: int, total: int) -> None:
+        """Report progress, at most a few times a second. Raises Cancelled."""
         if self._stopped.is_set():
             raise Cancelled
         now_s = time.monotonic()
@@ -52,7 +55,9 @@ class GroupControl:
             self._hub.report(self.group.jobs, pb.Progress(fraction=fraction, stage="separating"))
 
     def warn(self, prompt: int, code: str, message: str) -> None:
+        """Add a warning to the stem of a prompt."""
         self.outcomes[prompt].warnings.append(pb.Warning(code=code, message=message))
 
     def find(self, prompt: int, finding: Finding) -> None:
+        """Take the engine's finding about a prompt."""
         self.outcomes[prompt].finding = finding

@@ -1,4 +1,4 @@
-"""Which devices there are to work on, without loading torch into the server."""
+"""Lists the devices of this machine without loading torch into the server."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _PROBE_TIMEOUT_S = 60
 
 
 def available_devices() -> tuple[str, ...]:
-    """Every CUDA device that torch can use, else the processor. Slow only where an NVIDIA driver is installed."""
+    """Return every CUDA device that torch can use, else the processor. Slow only where there is an NVIDIA driver."""
     return (_cuda_devices() if shutil.which("nvidia-smi") is not None else ()) or ("cpu",)
 
 
 def check_devices(wanted: Sequence[str]) -> None:
-    """Raises UsageError for one that is not there. Slow where anything but the processor is wanted."""
+    """Raise UsageError for a device that is not there. Slow where anything but the processor is wanted."""
     there = ("cpu",) if set(wanted) <= {"cpu"} else ("cpu", *_cuda_devices())
     for device in wanted:
         if device not in there:

@@ -1,4 +1,4 @@
-"""News of jobs, from any thread to every client that watches."""
+"""Delivers events of jobs from any thread to every client that watches."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from stemline_server.jobs.record import Filter, JobRecord
 
 
 class Watcher:
-    """What one client has not been sent yet: per job its last event. Never more than that."""
+    """The events that one client has not been sent yet: at most the last one of each job."""
 
     def __init__(self, wanted: Filter, after_sequence: int) -> None:
+        """Watch the jobs that `wanted` admits, for events later than `after_sequence`."""
         self.wanted = wanted
         self._seen_sequence = after_sequence
         self._pending: dict[str, tuple[int, pb.Job]] = {}
@@ -21,7 +22,7 @@ class Watcher:
         self._closed = False
 
     def offer(self, job: JobRecord, progress: pb.Progress | None = None) -> None:
-        """Takes note of a change, or of progress. Old news are left out."""
+        """Note a change or progress. Changes that the client has seen are dropped."""
         if not self.wanted.admits(job):
             return
         if progress is None:
@@ -36,11 +37,12 @@ class Watcher:
         self._news.set()
 
     def close(self) -> None:
+        """End the watch."""
         self._closed = True
         self._news.set()
 
     async def next_events(self) -> list[pb.JobEvent]:
-        """Waits for news; empty when the server ends the watch."""
+        """Wait for events; return none when the server ends the watch."""
         await self._news.wait()
         self._news.clear()
         pending, self._pending = self._pending, {}
@@ -50,9 +52,10 @@ class Watcher:
 
 
 class EventHub:
-    """Lives in the event loop; `publish` and `report` may be called from any thread."""
+    """The events of all jobs. It lives in the event loop; `publish` and `report` may be called from any thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver events in `loop`."""
         self._loop = loop
         self._watchers: set[Watcher] = set()
         self._running: dict[str, JobRecord] = {}
@@ -60,20 +63,21 @@ class EventHub:
         self._closed = False
 
     def publish(self, jobs: Sequence[JobRecord]) -> None:
-        """Tells of committed changes, in the order of their sequence numbers."""
+        """Deliver committed changes, in the order of their sequence numbers."""
         if jobs:
             self._soon(self._deliver, jobs)
 
     def report(self, jobs: Sequence[JobRecord], progress: pb.Progress) -> None:
-        """Tells of progress: kept in memory only."""
+        """Deliver progress, which stays in memory only."""
         self._soon(self._deliver_progress, jobs, progress)
 
     def progress_of(self, job: JobRecord) -> pb.Progress | None:
+        """Return the last progress of a running job, if there is any."""
         return self._progress.get(job.name)
 
     @contextlib.contextmanager
     def watch(self, wanted: Filter, after_sequence: int = 0) -> Iterator[Watcher]:
-        """A watcher that hears everything from now on."""
+        """Yield a watcher that gets every event from now on."""
         watcher = Watcher(wanted, after_sequence)
         self._watchers.add(watcher)
         if self._closed:
@@ -84,13 +88,13 @@ class EventHub:
             self._watchers.discard(watcher)
 
     def close(self) -> None:
-        """Ends every watch: clients of a server that stops get an orderly end of stream."""
+        """End every watch, so that clients of a server that stops get an orderly end of stream."""
         self._closed = True
         for watcher in self._watchers:
             watcher.close()
 
     def _soon(self, function: object, *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has gone: nobody is left to be told
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and every watch with it
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
 
     def _deliver(self, jobs: Sequence[JobRecord]) -> None:

@@ -113,7 +113,6 @@ class SqliteJobTable:
 
     def create(self, requests: Sequence[NewJob], in_store: Callable[[str], bool]) -> Future[list[JobRecord]]:
         """See `JobTable`."""
-
         changes: list[Change] = []
 
         def work(connection: sqlite3.Connection) -> list[JobRecord]:
@@ -156,7 +155,6 @@ class SqliteJobTable:
 
     def cancel(self, name: str, on_commit: Callable[[JobRecord], object]) -> Future[JobRecord]:
         """See `JobTable`."""
-
         changes: list[Change] = []
 
         def work(connection: sqlite3.Connection) -> JobRecord:

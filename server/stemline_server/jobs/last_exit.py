@@ -1,4 +1,4 @@
-"""Why the server before this one died: jobs answer for crashes, not for kills from outside."""
+"""Finds out why the server before this one died: jobs answer for crashes, not for kills from outside."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class ExitRecord:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Use the state folder `folder`."""
         self._crash = folder / "crash.txt"
         self._process = folder / "process.json"
 

@@ -1,4 +1,4 @@
-"""The values of the job table: jobs as it holds them and as the wire shows them, requests, results, filters."""
+"""The values of the job table: jobs, requests, results and filters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCAL_OWNER = "local"
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One row. Moments are microseconds since 1970; `id` grows with age."""
+    """One row of the job table. Moments are microseconds since 1970; `id` grows with each new job."""
 
     id: int
     name: str
@@ -46,6 +46,7 @@ class JobRecord:
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> JobRecord:
+        """Return the record of a row."""
         return cls(
             id=row["id"],
             name=row["name"],
@@ -76,14 +77,16 @@ class JobRecord:
 
     @property
     def spec(self) -> pb.SeparationSpec:
+        """Return the spec as the server completed it."""
         return pb.SeparationSpec.FromString(self.packed_spec)
 
     @property
     def ended(self) -> bool:
+        """Return whether the job has succeeded, failed or been cancelled."""
         return self.state in (pb.STATE_SUCCEEDED, pb.STATE_FAILED, pb.STATE_CANCELLED)
 
     def message(self, progress: pb.Progress | None = None) -> pb.Job:
-        """The job for the wire; `progress` is what is known beyond the table of a running one."""
+        """Return the job as sent to clients; `progress` is what is known beyond the table of a running one."""
         job = pb.Job(
             name=self.name,
             request_id=self.request_id,
@@ -113,7 +116,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A checked request to create a job. `spec` is what the caller sent, byte for byte comparable."""
+    """A checked request to create a job. `spec` is complete, so that equal requests are equal."""
 
     request_id: str
     batch_id: str
@@ -128,7 +131,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The job that answers a request, and whether the request changed anything."""
+    """The job that answers a request, and whether the request changed it."""
 
     job: JobRecord
     changed: bool
@@ -136,13 +139,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs a caller asks for; empty fields mean any."""
+    """The jobs that a caller asks for; empty fields admit any."""
 
     names: frozenset[str] = frozenset()
     batch_id: str = ""
     states: tuple[int, ...] = ()
 
     def admits(self, job: JobRecord) -> bool:
+        """Return whether the filter admits a job."""
         return (
             (not self.names or job.name in self.names)
             and (not self.batch_id or job.batch_id == self.batch_id)
@@ -152,7 +156,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a computation gave for one key."""
+    """The result of a computation: the stem of one key, and the seconds that it took."""
 
     key: str
     stem: pb.Stem

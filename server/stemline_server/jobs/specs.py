@@ -50,9 +50,9 @@ def normal_spec(sent: pb.SeparationSpec, default_model: str) -> pb.SeparationSpe
     spec.quality = spec.quality or "standard"
     spec.channels = spec.channels or pb.CHANNEL_POLICY_LINKED
     if spec.quality not in QUALITIES:
-        raise InputError("The quality is not one that exists.", advice=f"Choose one of: {', '.join(QUALITIES)}.")
+        raise InputError("There is no such quality.", advice=f"Choose one of: {', '.join(QUALITIES)}.")
     if spec.channels not in pb.ChannelPolicy.values():
-        raise InputError("The channel policy is not one that exists.", advice="Choose linked or each.")
+        raise InputError("There is no such channel policy.", advice="Choose linked or each.")
     if len(spec.subtract) > _MAX_SUBTRACT:
         raise InputError(f"At most {_MAX_SUBTRACT} stems can be subtracted.", advice="Subtract fewer.")
     if not 0 <= spec.origin_sample < _MAX_SAMPLE:

@@ -1,7 +1,7 @@
-"""The job table: every change of state, as functions of the open transaction.
+"""The job table in SQL: every change of state, as functions of the open transaction.
 
-A lease lasts as long as the server process that took it: the lock of the state folder admits one, so a lease whose
-owner is another process has expired. A job that three servers crashed on is not tried again.
+A lease lasts as long as the server process that took it: the lock of the state folder admits one process, so a lease
+of another process has expired. A job on which three servers crashed is not tried again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,18 @@ def create_all(
 
 
 def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> Change:
-    """Idempotent by request id. Raises InputError (REQUEST_ID_REUSED). `in_store`: whether a stem is still at hand."""
+    """Create a job, or return the job of the same request id.
+
+    A job that failed, was cancelled, or whose stem is lost is started again.
+
+    Args:
+        connection: The open transaction.
+        new: The checked request.
+        in_store: Says whether the stem of an earlier result can still be handed out.
+
+    Raises:
+        InputError: The request id was used for another job (REQUEST_ID_REUSED).
+    """
     row = connection.execute("SELECT * FROM jobs WHERE request_id = ?", (new.request_id,)).fetchone()
     if row is None:
         return Change(_insert(connection, new, in_store), changed=True)
@@ -113,7 +124,7 @@ def _restart(connection: sqlite3.Connection, job: JobRecord, new: NewJob, in_sto
 
 
 def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
-    """A job that enters the queue pins its media, unless its result is there already: then it never queues."""
+    """Let a job enter the queue and pin its media, or end it at once where its result is there already."""
     result = _result(connection, new.keys.key, in_store)
     if result is not None:
         connection.execute(
@@ -131,17 +142,19 @@ def _pin(connection: sqlite3.Connection, job_id: int, spec: pb.SeparationSpec) -
 
 
 def get(connection: sqlite3.Connection, name: str) -> JobRecord:
-    """Raises SeparationError (JOB_UNKNOWN)."""
+    """Return a job. Raises SeparationError (JOB_UNKNOWN)."""
     row = connection.execute("SELECT * FROM jobs WHERE name = ?", (name,)).fetchone()
     if row is None:
         raise SeparationError(
-            "The server knows no such job.", code=Code.JOB_UNKNOWN, advice="It may have been deleted; create it again."
+            "There is no such job.",
+            code=Code.JOB_UNKNOWN,
+            advice="It may have been deleted; create it again.",
         )
     return JobRecord.of(row)
 
 
 def newest(connection: sqlite3.Connection, wanted: Filter, before_id: int, limit: int) -> list[JobRecord]:
-    """A page of jobs, newest first, with ids below `before_id`."""
+    """Return a page of jobs with ids below `before_id`, newest first."""
     conditions, values = ["id < ?"], [str(before_id)]
     if wanted.batch_id:
         conditions.append("batch_id = ?")
@@ -154,7 +167,7 @@ def newest(connection: sqlite3.Connection, wanted: Filter, before_id: int, limit
 
 
 def changed_after(connection: sqlite3.Connection, batch_id: str, sequence: int, limit: int) -> list[JobRecord]:
-    """Jobs (of a batch, or of all) whose last lasting event is later than `sequence`, in the order of those events."""
+    """Return jobs, of a batch or of all, whose last event is later than `sequence`, in the order of events."""
     rows = connection.execute(
         "SELECT * FROM jobs WHERE sequence > ? AND (? = '' OR batch_id = ?) ORDER BY sequence LIMIT ?",
         (sequence, batch_id, batch_id, limit),
@@ -163,7 +176,7 @@ def changed_after(connection: sqlite3.Connection, batch_id: str, sequence: int, 
 
 
 def cancel(connection: sqlite3.Connection, name: str) -> Change:
-    """Ends a job at once, unless an engine works for it alone: then once that has reached its next step.
+    """End a job at once, unless an engine works for it alone: then at the engine's next step.
 
     An ended job stays as it is.
     """
@@ -179,7 +192,7 @@ def cancel(connection: sqlite3.Connection, name: str) -> Change:
 
 
 def delete(connection: sqlite3.Connection, name: str) -> None:
-    """Raises SeparationError (JOB_UNKNOWN), InputError when the job has not ended."""
+    """Delete an ended job. Raises SeparationError (JOB_UNKNOWN), and InputError when the job has not ended."""
     job = get(connection, name)
     if job.state in _LIVE:
         raise InputError("A job that has not ended cannot be deleted.", advice="Cancel it first.")
@@ -187,7 +200,7 @@ def delete(connection: sqlite3.Connection, name: str) -> None:
 
 
 def fail(connection: sqlite3.Connection, jobs: Iterable[JobRecord], error: pb.JobError) -> list[JobRecord]:
-    """Ends those of the jobs that are still running, as FAILED, or as CANCELLED where that was asked for."""
+    """End those of the jobs that still run, as FAILED, or as CANCELLED where that was asked for."""
     return [
         _end(connection, job.id, pb.STATE_FAILED, error)
         if job.state == pb.STATE_RUNNING
@@ -197,7 +210,7 @@ def fail(connection: sqlite3.Connection, jobs: Iterable[JobRecord], error: pb.Jo
 
 
 def requeue(connection: sqlite3.Connection, jobs: Iterable[JobRecord], *, solo: bool) -> list[JobRecord]:
-    """Puts those still running back into the queue; `solo` runs each on its own. Cancelled ones end."""
+    """Put those of the jobs that still run back into the queue; `solo` makes each run alone. Cancelled ones end."""
     changed = []
     for job in _running(connection, jobs):
         if job.state == pb.STATE_CANCELLING:
@@ -209,7 +222,7 @@ def requeue(connection: sqlite3.Connection, jobs: Iterable[JobRecord], *, solo: 
 
 
 def succeed(connection: sqlite3.Connection, result: Result) -> list[JobRecord]:
-    """Every job of that key that waits or runs has it now, as later ones will; cancelled ones end as such."""
+    """Store a result, and end every job of its key that waits or runs; cancelled ones end as such."""
     packed = result.stem.SerializeToString()
     connection.execute(
         "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)",
@@ -234,13 +247,14 @@ def succeed(connection: sqlite3.Connection, result: Result) -> list[JobRecord]:
 
 
 def counts(connection: sqlite3.Connection) -> tuple[int, int]:
-    """(queued, running)."""
+    """Return how many jobs are queued, and how many run."""
     rows = connection.execute("SELECT state, count(*) FROM jobs WHERE state IN (?, ?, ?) GROUP BY state", _LIVE)
     found = dict(rows.fetchall())
     return found.get(pb.STATE_QUEUED, 0), found.get(pb.STATE_RUNNING, 0) + found.get(pb.STATE_CANCELLING, 0)
 
 
 def take_lease(connection: sqlite3.Connection, job: JobRecord, owner: str, claim: str) -> JobRecord:
+    """Lease a job to `owner` as part of the group `claim`."""
     connection.execute(
         "UPDATE jobs SET owner = ?, claim = ?, start_us = coalesce(start_us, ?) WHERE id = ?",
         (owner, claim, now_us(), job.id),
@@ -249,7 +263,7 @@ def take_lease(connection: sqlite3.Connection, job: JobRecord, owner: str, claim
 
 
 def give_back(connection: sqlite3.Connection, owner: str) -> list[JobRecord]:
-    """Puts everything that `owner` has leased back into the queue: what a server leaves in good order it never lost."""
+    """Put all jobs that `owner` has leased back into the queue, as a stop in good order does."""
     leased = connection.execute("SELECT * FROM jobs WHERE owner = ?", (owner,)).fetchall()
     return requeue(connection, map(JobRecord.of, leased), solo=False)
 
@@ -306,12 +320,13 @@ def _readable_spec(job: JobRecord) -> pb.SeparationSpec | None:
 
 
 def waiting_claims(connection: sqlite3.Connection) -> set[str]:
-    """Names of groups that are to go on: their scratch folders are still wanted."""
+    """Return the names of the groups that are to go on, because their scratch folders are still needed."""
     rows = connection.execute("SELECT DISTINCT claim FROM jobs WHERE state = ? AND claim != ''", (pb.STATE_QUEUED,))
     return {row["claim"] for row in rows}
 
 
 def forget_ended_before(connection: sqlite3.Connection, moment_us: int) -> None:
+    """Delete the jobs that ended before a moment, in microseconds since 1970."""
     connection.execute("DELETE FROM jobs WHERE end_us < ?", (moment_us,))
 
 
@@ -340,7 +355,7 @@ def _move(connection: sqlite3.Connection, job_id: int, state: int) -> JobRecord:
 
 
 def _running(connection: sqlite3.Connection, jobs: Iterable[JobRecord]) -> list[JobRecord]:
-    """The jobs as they are now, without those that have ended or were deleted."""
+    """Return the jobs as they are now, without those that have ended or were deleted."""
     current = (connection.execute("SELECT * FROM jobs WHERE id = ?", (job.id,)).fetchone() for job in jobs)
     records = [JobRecord.of(row) for row in current if row is not None]
     return [job for job in records if job.state in (pb.STATE_RUNNING, pb.STATE_CANCELLING)]

@@ -1,4 +1,4 @@
-"""One thread per device: takes the next group, runs it, stores its stems."""
+"""The thread of one device: it takes the next group, runs it, and stores its stems."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Worker(threading.Thread):
 
     @property
     def loaded_model(self) -> str:
-        """The id of the model that is loaded, or the empty string."""
+        """Return the id of the loaded model, or the empty string."""
         engine = self._engine
         return engine.info.id if engine is not None else ""
 
@@ -181,7 +181,7 @@ class Worker(threading.Thread):
             self._fail(group, error)
         except MemoryError:
             self._fail(group, _out_of_memory())
-        except BaseException:  # noqa: BLE001 - a worker outlives whatever an engine does, `sys.exit()` included
+        except BaseException:  # noqa: BLE001 - a worker survives every failure of an engine, `sys.exit()` included
             self._fail(group, _internal(group))
         self._leave(group)
 
@@ -293,7 +293,7 @@ def _out_of_memory() -> StemlineError:
 
 def _end_unwritten() -> StemlineError:
     return StemlineError(
-        "The server could not write down how this job ended.",
+        "The server could not save the end of this job.",
         code=Code.INTERNAL,
         advice="Run it again; the reason is in server.log.",
     )
@@ -304,7 +304,7 @@ def _internal(group: Group) -> StemlineError:
     number = secrets.token_hex(4)
     _log.exception("error %s while running %s", number, ", ".join(job.name for job in group.jobs))
     return StemlineError(
-        f"The model failed in a way that was not foreseen (error {number}).",
+        f"The model failed with an internal error ({number}).",
         code=Code.INTERNAL,
-        advice="Look for that number in server.log.",
+        advice="Look for this number in server.log.",
     )

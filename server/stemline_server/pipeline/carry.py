@@ -1,4 +1,4 @@
-"""Carries the estimate made from a fold-down to each of the channels behind it."""
+"""Carries an estimate of a fold-down to each of its channels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PIECE_FRAMES = 24
 
 
 def carried(estimates: Iterable[Waveform], channels: AudioSource) -> Iterator[Waveform]:
-    """Blocks [prompts, 1, n] at the rate of `channels` to blocks [prompts, channels, n], as many samples in all.
+    """Yield blocks [prompts, channels, n] for blocks [prompts, 1, n] at the rate of `channels`, as many samples in all.
 
-    Works on pieces with a frame of context at either end, so that where they meet makes no difference.
+    Works on pieces with a frame of context at either end, so that the places where they meet make no difference.
     """
     context = frame_samples(channels.sample_rate)
     piece = _PIECE_FRAMES * context
@@ -38,7 +38,7 @@ def carried(estimates: Iterable[Waveform], channels: AudioSource) -> Iterator[Wa
 
 
 def _carry_piece(estimates: Waveform, channels: AudioSource, start_sample: int) -> Waveform:
-    """[prompts, n] that begins at `start_sample` of the media, to [prompts, channels, n less a frame at either end]."""
+    """Return [prompts, channels, n less a frame at either end] for [prompts, n] that begins at `start_sample`."""
     context = frame_samples(channels.sample_rate)
     end_sample = start_sample + estimates.shape[1]
     length = channels.length_samples

@@ -1,4 +1,4 @@
-"""One control seen by several passes of an engine over the same task."""
+"""Joins several passes of an engine over one task into one report."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ class Passes:
     _findings: dict[int, tuple[int, Finding]] = field(default_factory=dict)
 
     def step(self, done: int, total: int) -> None:
+        """Report the progress of the current pass as a part of the whole. Raises Cancelled."""
         self.control.step(self.current * total + done, self.passes * total)
 
     def warn(self, prompt: int, code: str, message: str) -> None:
+        """Note a warning of the current pass."""
         self._warned.setdefault((self.current, prompt), {})[code] = message
 
     def find(self, prompt: int, finding: Finding) -> None:
-        """A sound is found when it is in any of the channels."""
+        """Note a finding of the current pass. A sound that is in any of the channels is found."""
         _, best = self._findings.get(prompt, (0, None))
         if best is None or (finding.found, finding.confidence) > (best.found, best.confidence):
             self._findings[prompt] = self.current, finding
 
     def tell(self, prompts: int, notes: tuple[tuple[str, str], ...]) -> None:
-        """Passes on what was found, and `notes` with it; a prompt that no pass spoke of was not found."""
+        """Report the findings, each with `notes`. A prompt that no pass reported on was not found."""
         for number in range(prompts):
             of_pass, found = self._findings.get(number, (0, Finding(found=False, confidence=0.0)))
             for code, message in self._warned.get((of_pass, number), {}).items():

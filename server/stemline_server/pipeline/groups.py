@@ -1,9 +1,9 @@
-"""Which channels belong together: those that a fold-down keeps.
+"""Groups the channels that a fold-down preserves.
 
 A panned source correlates across channels. A lav and a boom, or the front and the surround of a film mix, hardly do,
-and their mean would only add noise to each; what stands in antiphase on two channels would cancel in it. Correlation is
-taken in bands that all count alike, and in each band moment by moment too, for a voice in antiphase may stand behind
-music that is in phase.
+and their mean would only add noise to each; sound in antiphase on two channels would cancel in it. Correlation is taken
+in bands that all count alike, and in each band moment by moment too, because a voice in antiphase may be behind music
+that is in phase.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ChannelGroups:
-    """`groups` share one estimate each; `silent` channels hold nothing but zeros.
+    """Channels that share an estimate.
 
-    `alike` are the groups whose channels hold the very same samples from beginning to end.
+    Attributes:
+        groups: Channels of each estimate.
+        silent: Channels of zeros.
+        alike: Groups whose channels hold the same samples from beginning to end.
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -42,7 +45,7 @@ class ChannelGroups:
 
 
 def one_each(audio: AudioSource, control: Control) -> ChannelGroups:
-    """Every channel that sounds on its own."""
+    """Return every channel with sound as a group."""
     sounding = np.zeros(audio.channels, bool)
     step = _FRAMES_READ * frame_samples(audio.sample_rate)
     for start in range(0, audio.length_samples, step):
@@ -54,7 +57,7 @@ def one_each(audio: AudioSource, control: Control) -> ChannelGroups:
 
 
 def correlated(audio: AudioSource, control: Control) -> ChannelGroups:
-    """Channels joined wherever two of them correlate and neither cancels part of the other."""
+    """Return groups of channels, joined wherever two of them correlate and neither cancels part of the other."""
     if audio.channels == 1:
         return one_each(audio, control)
     likeness = _Likeness(audio.channels)
@@ -79,7 +82,7 @@ def _grouped(groups: list[set[int]], channels: int) -> ChannelGroups:
 
 
 class _Likeness:
-    """Sums over all moments, for every pair of channels and every band: [channels, channels, bands]."""
+    """Sums over time, for every pair of channels and every band: [channels, channels, bands]."""
 
     def __init__(self, channels: int) -> None:
         self.sounding = np.zeros(channels, bool)
@@ -89,7 +92,7 @@ class _Likeness:
         self._antiphase = np.zeros((channels, channels, _BANDS))
 
     def add(self, block: Waveform, size: int) -> None:
-        """[channels, n] in frames of `size` samples; the last is filled up with silence."""
+        """Add [channels, n] in frames of `size` samples; the last is filled up with silence."""
         self.sounding |= block.any(axis=1)
         for pair in {*combinations(range(len(block)), 2)} - self._different:
             if not np.array_equal(block[pair[0]], block[pair[1]]):
@@ -107,11 +110,11 @@ class _Likeness:
             self._antiphase[..., band] += (level * (cross < _ANTIPHASE * level)).sum(axis=-1)
 
     def alike(self, group: tuple[int, ...]) -> bool:
-        """Whether all these channels, in rising order, hold the same samples."""
+        """Return whether all these channels, in rising order, hold the same samples."""
         return self._different.isdisjoint(combinations(group, 2))
 
     def linked(self) -> npt.NDArray[np.bool_]:
-        """[channels, channels]: whether a fold-down keeps what the two have."""
+        """Return [channels, channels]: whether a fold-down preserves what the two channels have."""
         tiny = np.finfo(np.float64).tiny
         energy = np.einsum("aab->ab", self._together)
         norm = np.sqrt(energy[:, None] * energy[None, :])

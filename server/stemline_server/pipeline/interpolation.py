@@ -1,7 +1,7 @@
 """Windowed-sinc interpolation at any place between samples, at a cost that does not depend on the ratio of the rates.
 
 Farrow, "A continuously variable digital delay element", ISCAS 1988: each tap of the filter is a polynomial in the
-place between two samples, so a bank of a dozen fixed filters stands for all the filters there are.
+place between two samples, so a bank of a dozen fixed filters replaces all others.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Interpolation:
 
     @property
     def spacing(self) -> int:
-        """Input samples from one place where the bank is applied to the next."""
+        """Return the input samples from one place where the bank is applied to the next."""
         return max(1, self.from_rate // self.to_rate)
 
     def apply(self, samples: Waveform, first_input: int, start_sample: int, end_sample: int) -> Waveform:
-        """Outputs [start, end) from [rows, n] that begins at input `first_input` and covers `reach + spacing`."""
+        """Return outputs [start, end) of [rows, n] that begins at input `first_input` and covers `reach + spacing`."""
         import torch  # noqa: PLC0415 - takes seconds; only a change of rate needs it
 
         at = np.arange(start_sample, end_sample, dtype=np.int64) * self.from_rate
@@ -63,7 +63,7 @@ class Interpolation:
 
     @cached_property
     def _bank(self) -> Any:
-        """[powers, 1, taps]: each tap's polynomial in the place from one spacing's middle to the next, -1..1."""
+        """Return [powers, 1, taps]: each tap's polynomial in the place between the middles of two spacings, -1..1."""
         import torch  # noqa: PLC0415 - as above
 
         places = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))

@@ -31,7 +31,7 @@ _BLOCK_OUTPUTS = 1 << 14
 
 @dataclass(frozen=True)
 class Resampler:
-    """From one rate to another. Stateless: any range of the output can be asked for."""
+    """A change from one rate to another. It has no state: any range of the output can be computed."""
 
     from_rate: int
     to_rate: int
@@ -46,7 +46,7 @@ class Resampler:
 
     @property
     def reach_samples(self) -> int:
-        """How far, in input samples, outputs depend on what lies to either side."""
+        """Return how far, in input samples, an output depends on samples to either side."""
         return self._filter_reach + self._interpolation.spacing
 
     @property
@@ -54,6 +54,7 @@ class Resampler:
         return math.ceil(_ZERO_CROSSINGS * self.from_rate / (min(self.from_rate, self.to_rate) * _ROLLOFF)) + 1
 
     def output_length(self, input_samples: int) -> int:
+        """Return the length of the output for that many input samples."""
         return -(-input_samples * self.to_rate // self.from_rate)
 
     @property
@@ -61,7 +62,7 @@ class Resampler:
         return max(self._in_step, self._out_step) <= _LONGEST_STEP
 
     def input_range(self, start_sample: int, end_sample: int) -> tuple[int, int]:
-        """The input that outputs [start, end) depend on, from where the work on it may begin; may pass either end."""
+        """Return the input that outputs [start, end) depend on. It may extend past either end of the sound."""
         end = end_sample * self.from_rate // self.to_rate + self.reach_samples + 1
         if not self._meets_often:
             return start_sample * self.from_rate // self.to_rate - self.reach_samples, end
@@ -69,7 +70,7 @@ class Resampler:
         return first_step * self._in_step, end
 
     def apply(self, samples: Waveform, start_sample: int, end_sample: int) -> Waveform:
-        """Outputs [start, end) from `samples`, [rows, n]: the whole of `input_range(start, end)`."""
+        """Return outputs [start, end) of `samples`, [rows, n], which is all of `input_range(start, end)`."""
         first_input = self.input_range(start_sample, end_sample)[0]
         if end_sample <= start_sample:
             return samples[:, :0]
@@ -114,17 +115,21 @@ class ResampledSource:
 
     @property
     def sample_rate(self) -> int:
+        """Return the sample rate in Hz."""
         return self.resampler.to_rate
 
     @property
     def channels(self) -> int:
+        """Return the number of channels."""
         return self.source.channels
 
     @property
     def length_samples(self) -> int:
+        """Return the length in samples."""
         return self.resampler.output_length(self.source.length_samples)
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
+        """Return samples [start_sample, end_sample) as [channels, samples]."""
         pieces = [
             self._piece(start, min(start + _BLOCK_OUTPUTS, end_sample))
             for start in range(start_sample, end_sample, _BLOCK_OUTPUTS)
@@ -140,7 +145,7 @@ class ResampledSource:
 
 
 def resampled_blocks(blocks: Iterable[Waveform], resampler: Resampler) -> Iterator[Waveform]:
-    """Consecutive blocks [rows, n] at another rate. Silence is taken to stand before the first and after the last."""
+    """Yield consecutive blocks [rows, n] at another rate, with silence before the first block and after the last."""
     held: Waveform | None = None
     held_start = done = received = 0
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Runs an engine over a task: the one way from the media's sound to its stems."""
+"""Runs an engine over a task, from the sound of the media to its stems."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ _SHORTAGE_S = 0.5  # at most so much is filled up with silence: an engine counts
 
 
 def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequence[Sink]) -> None:
-    """Writes to each sink the stem of its prompt: exactly the samples of the audio, in order.
+    """Write to each sink the stem of its prompt: exactly the samples of the audio, in order.
 
-    The engine is loaded and has checked the prompts. Raises Cancelled (through `control.step`), SeparationError,
-    and OSError where the disk is full.
+    The engine is loaded and has checked the prompts.
+
+    Raises:
+        Cancelled: `control.step` raised it.
+        SeparationError: The engine failed, or gave no usable result.
+        OSError: The disk is full.
     """
     if engine.info.multichannel:
         blocks = _estimates(task, task.audio, engine, control)
@@ -41,7 +45,7 @@ def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequen
 
 
 def _by_channels(task: PipelineTask, engine: Engine, control: Control) -> Iterator[Waveform]:
-    """A one-channel engine over media of any layout: blocks [prompts, channels, n]."""
+    """Yield the stems of a one-channel engine for media of any layout: blocks [prompts, channels, n]."""
     find_groups = correlated if task.channels == "linked" else one_each
     found = find_groups(task.audio, control)
     groups = found.groups
@@ -71,7 +75,7 @@ def _by_channels(task: PipelineTask, engine: Engine, control: Control) -> Iterat
 
 
 def _account(groups: Sequence[tuple[int, ...]]) -> str:
-    """What was done to each channel, counted from 1, to stand with the stem."""
+    """Return how each channel was estimated, counted from 1, for the record of the stem."""
     said = [
         f"one estimate of {'+'.join(str(channel + 1) for channel in group)}, carried to each"
         if len(group) > 1
@@ -84,10 +88,10 @@ def _account(groups: Sequence[tuple[int, ...]]) -> str:
 def _stems_of_group(
     task: PipelineTask, group: tuple[int, ...], engine: Engine, control: Control, *, alike: bool
 ) -> Iterator[Waveform]:
-    """One estimate for the fold-down of these channels, carried to each: blocks [prompts, len(group), n].
+    """Yield one estimate for the fold-down of these channels, carried to each: blocks [prompts, len(group), n].
 
     Channels that are `alike` throughout get the estimate itself. That holds for all of the sound or for none of it:
-    the estimate and what is carried differ, and would click where one follows the other.
+    the estimate and the carried stems differ, and would click where one follows the other.
     """
     channels = ChannelView(task.audio, group)
     one_pass = replace(task, scratch=_scratch_of(task, group))
@@ -112,7 +116,7 @@ def _silence(task: PipelineTask) -> Iterator[Waveform]:
 
 
 def _estimates(task: PipelineTask, audio: AudioSource, engine: Engine, control: Control) -> Iterator[Waveform]:
-    """What the engine says of `audio`, at the media's rate and length: blocks [prompts, channels, n]."""
+    """Yield the engine's estimates at the rate and length of the media: blocks [prompts, channels, n]."""
     rate = engine.info.sample_rate or audio.sample_rate
     shape = (len(task.prompts), audio.channels)
     given = {field.name: getattr(task, field.name) for field in fields(EngineRequest)}
@@ -134,7 +138,7 @@ def _estimates(task: PipelineTask, audio: AudioSource, engine: Engine, control: 
 
 
 def _at_rate(prompt: EnginePrompt, rate: int, audio: AudioSource) -> EnginePrompt:
-    """Spans on the engine's grid, rounded outward."""
+    """Return the prompt with its spans on the engine's grid, rounded outward."""
 
     def spans(given: tuple[SampleRange, ...]) -> tuple[SampleRange, ...]:
         return tuple(
@@ -156,7 +160,7 @@ def _checked(blocks: Iterable[Waveform], request: EngineRequest) -> Iterator[Wav
         if block.ndim != len(shape) + 1 or block.shape[:-1] != shape:
             raise _broken(f"The model gave a block of shape {block.shape} for {shape} prompts and channels.")
         if not np.all(np.isfinite(block)):
-            raise _broken("The model's output holds values that are not numbers.")
+            raise _broken("The model's output has values that are not numbers.")
         missing_samples -= block.shape[-1]
         yield block
     nothing = missing_samples == request.audio.length_samples > 0
@@ -165,11 +169,13 @@ def _checked(blocks: Iterable[Waveform], request: EngineRequest) -> Iterator[Wav
 
 
 def _broken(message: str) -> SeparationError:
-    return SeparationError(message, advice="Run it again; if it stays, report it with the media and the prompt.")
+    return SeparationError(
+        message, advice="Run it again. If the error comes back, report it with the media and the prompt."
+    )
 
 
 def _exactly(blocks: Iterable[Waveform], shape: tuple[int, int], length_samples: int) -> Iterator[Waveform]:
-    """Cut, or filled up with silence, to the length of the media: an engine counts in frames of its own."""
+    """Yield the blocks cut, or filled up with silence, to the length of the media, because engines count in frames."""
     left = length_samples
     for block in blocks:
         kept = block[..., :left]

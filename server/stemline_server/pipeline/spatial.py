@@ -20,14 +20,14 @@ _FLOOR = np.float32(1e-12)
 
 
 def frame_samples(sample_rate: int) -> int:
-    """The power of two nearest to 43 ms."""
+    """Return the power of two nearest to 43 ms."""
     return int(2 ** round(np.log2(max(64.0, sample_rate * _FRAME_S))))
 
 
 def stems_of_channels(estimates: Waveform, mix: Waveform, size: int) -> Waveform:
-    """[prompts, n] made from the fold-down of `mix` [channels, n] to [prompts, channels, n], in frames of `size`.
+    """Return stems [prompts, channels, n] for estimates [prompts, n] of the fold-down of `mix` [channels, n].
 
-    Whole frames only, and the outer `size` samples at either end are not yet what they should be.
+    Works in whole frames of `size`. The outer `size` samples at either end are not final.
     """
     estimated, whole, channels = (stft(x, size) for x in (estimates, fold_down(mix)[0], mix))
     share = np.clip((estimated * whole.conj()).real / (np.square(np.abs(whole)) + _FLOOR), 0, 1)

@@ -1,1 +1,1 @@
-"""What the server says on the wire: stemline.v1, health, and errors that carry a stable reason."""
+"""The services on the wire: stemline.v1, health, and errors with stable reasons."""

@@ -1,4 +1,4 @@
-"""Who calls: whether the other end of a connection is this machine."""
+"""Tells callers on this machine from callers on others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ _PEER = re.compile(r"^ipv[46]:\[?([^\]]+?)\]?:\d+$")
 
 
 class HasPeer(Protocol):
-    def peer(self) -> str: ...
+    """The context of a call, as far as it names the other end."""
+
+    def peer(self) -> str:
+        """Return the address of the other end, as gRPC spells it."""
+        ...
 
 
 def is_this_machine(context: HasPeer) -> bool:
-    """True for loopback addresses and Unix sockets."""
+    """Return whether the other end is a loopback address or a Unix socket."""
     peer = unquote(context.peer())
     if peer.startswith("unix:"):
         return True

@@ -1,4 +1,4 @@
-"""grpc.health.v1: the server, each of its services, and `model/<id>`."""
+"""The service grpc.health.v1: the status of the server, its services and its models (`model/<id>`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MediaService: sound on the wire."""
+"""MediaService: sound in, out and by name."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ _SILENCE_TIMEOUT_S = 60.0  # of a caller in the middle of an upload
 
 
 class MediaService(media_pb2_grpc.MediaServiceServicer):
-    """`registrar` None: this server does not share a disk with its callers."""
+    """Registers, receives, sends and deletes sound."""
 
     def __init__(
         self, store: MediaStore, opener: SoundOpener, uploads: Uploads, registrar: PathRegistrar | None
     ) -> None:
+        """Serve the sound of `store`; `registrar` is None on a server that shares no disk with its callers."""
         self._store = store
         self._opener = opener
         self._uploads = uploads
@@ -51,6 +52,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="media")
 
     def close(self) -> None:
+        """Stop the threads that wait for the disk."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def nonce_path(self, context: Context) -> str:
@@ -63,6 +65,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return str(self._registrar.nonce.path)
 
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
+        """Return a sound that the server holds. Raises MediaError (MEDIA_UNKNOWN)."""
         media = await self._lookup(request.name)
         if not await self._blocking(self._store.verify, media.row):
             try:
@@ -72,6 +75,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return self._message(media.row, context, request.nonce)
 
     async def RegisterPath(self, request: pb.RegisterPathRequest, context: Context) -> pb.Media:
+        """Make a range of a file known as media. Raises InputError (PATH_NOT_ALLOWED), MediaError."""
         if self._registrar is None or not self._may_share(context, request.nonce):
             raise InputError(
                 "This server reads no files of its callers.",
@@ -85,6 +89,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return self._message(row, context)
 
     async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
+        """Receive a sound. Raises InputError (UPLOAD_MISMATCH), OutputError (DISK_QUOTA, DISK_FULL)."""
         first = await _next_part(request_iterator)
         if first is None or not first.HasField("header"):
             raise InputError("An upload begins with its header.", advice="Send the header first.")
@@ -99,6 +104,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             self._threads.submit(upload.close)
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.Upload:
+        """Return how much of a sound has arrived."""
         media_id(request.name)
         known = await result_of(self._store.lookup(request.name))
         if known is not None and await self._blocking(self._store.verify, known.row):
@@ -106,6 +112,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return pb.Upload(name=request.name, committed_size=self._uploads.committed_bytes(request.name))
 
     async def DownloadMedia(self, request: pb.DownloadMediaRequest, context: Context) -> AsyncIterator[pb.MediaChunk]:
+        """Send a range of a sound in chunks. Raises MediaError."""
         media = await self._lookup(request.name)
         shape = media.row.shape
         end_sample = request.end_sample or shape.length_samples
@@ -126,12 +133,13 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             self._threads.submit(stack.close)
 
     async def DeleteMedia(self, request: pb.DeleteMediaRequest, context: Context) -> pb.DeleteMediaResponse:
+        """Forget a sound. Raises MediaError (MEDIA_UNKNOWN), and InputError where a job needs it."""
         await self._lookup(request.name)
         await result_of(self._store.delete(request.name))
         return pb.DeleteMediaResponse()
 
     async def _opened(self, opening: Callable[[], T], close: Callable[[T], object]) -> T:
-        """What `opening` opens, in a thread; a caller that leaves meanwhile leaves nothing open behind."""
+        """Return what `opening` opens, in a thread. A caller that leaves during that leaves nothing open."""
         running = asyncio.ensure_future(self._blocking(opening))
 
         def close_opened(opened: asyncio.Future[T]) -> None:
@@ -186,7 +194,7 @@ async def _next_part(parts: AsyncIterator[pb.UploadMediaRequest]) -> pb.UploadMe
         raise InputError(
             f"Nothing arrived for {_SILENCE_TIMEOUT_S:g} s.",
             code=Code.UPLOAD_MISMATCH,
-            advice="Ask GetUpload where to go on.",
+            advice="Call GetUpload for the byte to go on at.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""ModelService: the models that a server holds, and the server itself."""
+"""ModelService: the models of the server, and the server itself."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class ModelService(models_pb2_grpc.ModelServiceServicer):
-    """Loading happens on the devices' own threads, between jobs."""
+    """Lists, loads and unloads models. Devices load them on their own threads, between jobs."""
 
     def __init__(self, board: JobBoard, catalog: Catalog, store: MediaStore, media: MediaService) -> None:
+        """Serve the models of `catalog` and the devices of `board`."""
         self._board = board
         self._catalog = catalog
         self._store = store
@@ -33,22 +34,27 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
         self._started_s = time.monotonic()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        """Return every model; one that can't run says why."""
         return pb.ListModelsResponse(models=[self._message(facts) for facts in await self._catalog.all_facts()])
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
+        """Return a model. Raises UsageError (MODEL_UNKNOWN)."""
         return self._message(await self._catalog.facts(_id(request.name)))
 
     async def LoadModel(self, request: pb.LoadModelRequest, context: Context) -> pb.Model:
+        """Load a model on every device now. Raises UsageError (MODEL_UNKNOWN), SeparationError (MODEL_UNAVAILABLE)."""
         info = await self._catalog.admit(_id(request.name), ())
         await asyncio.gather(*map(asyncio.wrap_future, self._board.load(info.id)))
         return self._message(await self._catalog.facts(info.id))
 
     async def UnloadModel(self, request: pb.UnloadModelRequest, context: Context) -> pb.Model:
+        """Drop a model from every device. Raises UsageError (MODEL_UNKNOWN)."""
         facts = await self._catalog.facts(_id(request.name))
         await asyncio.gather(*map(asyncio.wrap_future, self._board.unload(facts.info.id)))
         return self._message(facts)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.ServerInfo:
+        """Return what the server is, holds and does."""
         queued, running = await result_of(self._board.jobs.counts())
         nonce_path = self._media.nonce_path(context)
         return pb.ServerInfo(

@@ -1,4 +1,4 @@
-"""SeparationService: jobs on the wire."""
+"""SeparationService: jobs."""
 
 from __future__ import annotations
 
@@ -35,28 +35,33 @@ _NEWEST = 1 << 62
 
 
 class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
-    """Handlers never block: the database, the catalog and the workers have threads of their own."""
+    """Creates, lists, cancels and watches jobs. Handlers never block: other threads wait for disks and engines."""
 
     def __init__(self, board: JobBoard, catalog: Catalog, store: MediaStore) -> None:
+        """Serve the jobs of `board`, whose media are in `store`."""
         self._board = board
         self._catalog = catalog
         self._store = store
         self.draining = False
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Context) -> pb.Job:
+        """Create a job, or return the job of the same request id. Raises StemlineError."""
         (job,) = await self._create([request])
         return self._message(job, context)
 
     async def BatchCreateJobs(self, request: pb.BatchCreateJobsRequest, context: Context) -> pb.BatchCreateJobsResponse:
+        """Create all of the jobs or, when one is refused, none. Raises StemlineError."""
         if len(request.requests) > _MAX_BATCH:
             raise InputError(f"A batch may have {_MAX_BATCH} jobs.", advice="Send several batches with one batch_id.")
         jobs = await self._create(request.requests)
         return pb.BatchCreateJobsResponse(jobs=[self._message(job, context) for job in jobs])
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
+        """Return a job. Raises SeparationError (JOB_UNKNOWN)."""
         return self._message(await result_of(self._board.jobs.get(request.name)), context)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        """Return a page of jobs, newest first."""
         size = min(request.page_size, _MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE
         wanted = Filter(batch_id=request.batch_id, states=tuple(request.states))
         jobs = await result_of(self._board.jobs.newest(wanted, _page_start(request.page_token), size + 1))
@@ -64,13 +69,16 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         return pb.ListJobsResponse(jobs=[self._message(job, context) for job in jobs[:size]], next_page_token=token)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
+        """Cancel a job. Raises SeparationError (JOB_UNKNOWN)."""
         return self._message(await self._board.cancel(request.name), context)
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
+        """Forget an ended job. Raises SeparationError (JOB_UNKNOWN), InputError."""
         await result_of(self._board.jobs.delete(request.name))
         return pb.DeleteJobResponse()
 
     async def WaitJob(self, request: pb.WaitJobRequest, context: Context) -> pb.Job:
+        """Return a job once it has ended or the timeout is over. Raises SeparationError (JOB_UNKNOWN)."""
         timeout_s = (
             request.timeout.seconds + request.timeout.nanos / 1e9 if request.HasField("timeout") else _MAX_WAIT_S
         )
@@ -85,6 +93,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         return self._message(job, context)
 
     async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
+        """Send the events of jobs in order. Raises SeparationError (JOB_UNKNOWN)."""
         wanted = Filter(names=frozenset(request.names), batch_id=request.batch_id)
         await result_of(self._board.jobs.check_known(wanted.names))
         with self._board.hub.watch(wanted, request.after_sequence) as watcher:
@@ -120,7 +129,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         )
 
     async def _admit(self, specs: Sequence[pb.SeparationSpec]) -> dict[str, EngineInfo]:
-        """Each model is asked once about each different prompt."""
+        """Return the models of the specs. Each model checks each different prompt once."""
         prompts: dict[str, dict[bytes, pb.Prompt]] = {}
         for spec in specs:
             prompts.setdefault(spec.model, {})[spec.prompt.SerializeToString(deterministic=True)] = spec.prompt
@@ -163,5 +172,5 @@ def _page_start(token: str) -> int:
     if not token:
         return _NEWEST
     if not token.isascii() or not token.isdigit() or len(token) > 18:
-        raise InputError("The page token is not one of this server.", advice="Start again without one.")
+        raise InputError("The server does not know this page token.", advice="Start again without one.")
     return int(token)

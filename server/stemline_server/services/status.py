@@ -1,4 +1,4 @@
-"""Our errors as gRPC statuses, in one place.
+"""Translates errors into gRPC statuses.
 
 The details are google.rpc.Status with an ErrorInfo (AIP-193), written by hand in protobuf wire format: the published
 messages need a newer protobuf than Stemline's environments can promise. Layouts: google/rpc/status.proto and

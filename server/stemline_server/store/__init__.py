@@ -1,1 +1,1 @@
-"""Sound by content: stems and uploads as files, media of this machine as references, all under a quota."""
+"""Sound by content, under a quota: stems and uploads as files, media of this machine as references."""

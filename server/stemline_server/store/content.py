@@ -1,4 +1,4 @@
-"""The store: files of bare samples named by what is in them, under a quota."""
+"""The media store on files: bare samples, named by their hash, under a quota."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from stemline_server.store.names import media_id
 _log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 20
-_SPARE_DISK_BYTES = 64 * 1024 * 1024  # left to the database, the log and everybody else
+_SPARE_DISK_BYTES = 64 * 1024 * 1024  # left free for the database, the log and other programs
 
 
 @dataclass(frozen=True, slots=True)
 class _Stamp:
-    """What changes with the content of a file, unless somebody takes care that it does not."""
+    """The facts of a file that change with its content."""
 
     size_bytes: int
     modified_ns: int
@@ -40,9 +40,10 @@ class _Stamp:
 
 
 class ContentStore:
-    """Files are written under `draft/`, hashed, and only then renamed to `<id>.f32`: what has a final name is whole."""
+    """A `MediaStore` on files. They are written under `draft/`, hashed, and then renamed to `<id>.f32`."""
 
     def __init__(self, root: Path, database: Database, limit_bytes: int) -> None:
+        """Keep files under `root` and their table in `database`. Drafts of an earlier process are removed."""
         self._root = root
         self._database = database
         self.limit_bytes = limit_bytes
@@ -55,7 +56,7 @@ class ContentStore:
         self.drafts.mkdir(parents=True)
 
     def path(self, name: str) -> Path:
-        """Where the store keeps that media, whether or not it does."""
+        """Return where the store keeps the file of a sound, whether or not it has one. Raises InputError."""
         identity = media_id(name)
         return self._root / identity[:2] / f"{identity}.f32"
 
@@ -192,7 +193,7 @@ class ContentStore:
 
         def work(connection: sqlite3.Connection) -> None:
             if media_table.is_pinned(connection, name):
-                raise InputError("A job that has not ended needs that media.", advice="Cancel the job first.")
+                raise InputError("A job that has not ended needs this media.", advice="Cancel the job first.")
             media_table.forget(connection, name)
 
         return self._database.submit(work, lambda _: self._unlink([name]))
@@ -226,7 +227,7 @@ class ContentStore:
         return max(over, short)
 
     def _unlink(self, names: Iterable[str]) -> None:
-        """Removes the files of sounds that the table has forgotten. What cannot be removed now goes with `sweep`."""
+        """Remove the files of sounds that the table has forgotten. `sweep` removes what can't be removed now."""
         for name in names:
             self._verified.pop(name, None)
             with contextlib.suppress(OSError):
@@ -252,7 +253,7 @@ class ContentStore:
         return self._database.call(work)
 
     def sweep(self) -> None:
-        """Makes files and table agree again after a process that died. For start-up, before anything is served."""
+        """Make files and table agree again after a process died. Call this at start, before anything is served."""
         there = {path: path.stat().st_size for path in self._root.glob("??/*.f32")}
 
         def work(connection: sqlite3.Connection) -> set[Path]:
@@ -268,9 +269,10 @@ class ContentStore:
 
 
 class Draft:
-    """A stem being written, from one thread: blocks in, then `close` for its name; `discard` in any case."""
+    """A stem that one thread writes: blocks in, then `close` for its name. Call `discard` in any case."""
 
     def __init__(self, store: MediaStore, shape: MediaShape) -> None:
+        """Set room aside for a sound of that shape, and open its file. Raises OutputError (DISK_QUOTA, DISK_FULL)."""
         self._store = store
         self._shape = shape
         self._hasher = MediaHasher(shape.sample_rate, shape.channels)
@@ -286,7 +288,7 @@ class Draft:
             raise
 
     def write(self, block: Waveform) -> None:
-        """Appends [channels, samples]. Raises OutputError (DISK_FULL)."""
+        """Append [channels, samples]. Raises OutputError (DISK_FULL)."""
         data = pcm_bytes(block)
         self._hasher.update_pcm(data)
         self._written += data.nbytes
@@ -294,7 +296,7 @@ class Draft:
             self._file.write(data)
 
     def close(self) -> MediaRow:
-        """The finished media. Raises ValueError when it is not as long as it was said to be."""
+        """Return the finished media. Raises ValueError for more or fewer samples than were announced."""
         if self._written != self._shape.size_bytes:
             raise ValueError(f"{self._written} bytes were written of {self._shape.size_bytes}")
         with full_disk_named(self._store.drafts):
@@ -302,7 +304,7 @@ class Draft:
         return self._store.adopt(Path(self._file.name), self._hasher.name(), self._shape)
 
     def discard(self) -> None:
-        """Leaves nothing behind that has no final name. Once per draft."""
+        """Remove what has no final name, and give up its room. Call this once."""
         with contextlib.suppress(OSError):
             self._file.close()
         Path(self._file.name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One thread owns the SQLite connection; everybody else hands it work."""
+"""The SQLite database: one thread owns the connection, and other threads hand it work."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 class Database:
-    """Runs each piece of work as one transaction, in the order given, on a thread of its own.
+    """Runs each piece of work as one transaction, in the order given, on its own thread.
 
-    WAL with synchronous=NORMAL: what was committed survives the death of this process; after a power cut the last
-    moments may be missing, never half there.
+    WAL with synchronous=NORMAL: what was committed survives the death of this process. After a power cut the last
+    changes may be missing, but none is half there.
     """
 
     def __init__(self, path: Path, schema: str, mend: Callable[[sqlite3.Connection], object] | None = None) -> None:
@@ -42,9 +42,10 @@ class Database:
         self._connection: sqlite3.Connection = self._executor.submit(self._file.open).result()
 
     def submit(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> Future[T]:
-        """Queues `work`; `after` sees its result on the database thread, committed, before any later work runs.
+        """Queue `work`. `after` gets its result on the database thread, committed, before any later work runs.
 
-        Raises Cancelled once the database is closed.
+        Raises:
+            Cancelled: The database is closed.
         """
         try:
             return self._executor.submit(self._transact, work, after)
@@ -52,14 +53,15 @@ class Database:
             raise Cancelled("The server has stopped.") from error
 
     def call(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
-        """Runs `work` and waits: for threads only, never in the event loop."""
+        """Run `work` and wait. For threads only, never in the event loop."""
         return self.submit(work, after).result()
 
     async def run(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
-        """Runs `work` while the event loop goes on. A caller that leaves does not undo it."""
+        """Run `work` while the event loop goes on. A caller that leaves does not undo it."""
         return await asyncio.shield(asyncio.wrap_future(self.submit(work, after)))
 
     def close(self) -> None:
+        """Finish the queued work and close the file."""
         self._executor.submit(self._connection.close).result()
         self._executor.shutdown()
 
@@ -93,7 +95,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class _DatabaseFile:
-    """Opens the file, and makes a new one of what can be read where it is damaged."""
+    """Opens the file, or makes a new one from the rows that can be read where it is damaged."""
 
     path: Path
     schema: str

@@ -1,4 +1,4 @@
-"""A full disk, told by the folder on it."""
+"""Reports a full disk by the folder on it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from stemline.files import is_full
 
 
 def disk_full(folder: Path) -> OutputError:
+    """Return the error for a full disk (DISK_FULL)."""
     return OutputError(
-        f"The server's disk is full: {folder} takes no more.",
+        f"The server's disk is full: {folder} has no room.",
         code=Code.DISK_FULL,
         advice="Free some space there, then run it again.",
     )
@@ -21,7 +22,7 @@ def disk_full(folder: Path) -> OutputError:
 
 @contextlib.contextmanager
 def full_disk_named(folder: Path) -> Iterator[None]:
-    """Raises OutputError (DISK_FULL) in place of what files and SQLite say of a full disk or a quota."""
+    """Raise OutputError (DISK_FULL) in place of what files and SQLite report for a full disk or quota."""
     try:
         yield
     except OSError as error:

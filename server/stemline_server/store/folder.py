@@ -1,4 +1,4 @@
-"""The server's state folder: who holds it, the token that opens it, and where the server listens."""
+"""The server's state folder: its lock, the token, and the endpoint where the server listens."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class DiskNonce:
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """Names what lies where in the folder, and makes it for its owner alone."""
+    """The paths in the state folder, which belongs to its owner alone."""
 
     root: Path
 
@@ -62,30 +62,36 @@ class StateFolder:
 
     @property
     def database(self) -> Path:
+        """Return the file of the job table."""
         return self.root / "jobs.sqlite"
 
     @property
     def store(self) -> Path:
+        """Return the folder of the media store."""
         return self.root / "store"
 
     @property
     def scratch(self) -> Path:
+        """Return the folder where engines keep the state of interrupted jobs."""
         return self.root / "scratch"
 
     @property
     def log(self) -> Path:
+        """Return the log file."""
         return self.root / "server.log"
 
     @property
     def token(self) -> Path:
+        """Return the token file."""
         return self.root / "token"
 
     @property
     def endpoint(self) -> Path:
+        """Return the file that says where the server listens."""
         return self.root / "endpoint.json"
 
     def try_lock(self) -> IO[bytes] | None:
-        """The folder's lock, held until the file is closed or the process dies; None when another process has it."""
+        """Return the folder's lock, held until the file is closed or the process dies; None if it is taken."""
         handle = (self.root / "lock").open("ab")
         if try_lock(handle):
             return handle
@@ -93,6 +99,7 @@ class StateFolder:
         return None
 
     def write_endpoint(self, address: str, token_file: Path) -> None:
+        """Write where the server listens, for clients of the same user."""
         facts = {"version": __version__, "pid": os.getpid(), "address": address, "token_file": str(token_file)}
         _put(self.endpoint, json.dumps(facts))
 
@@ -135,7 +142,7 @@ def read_or_make_token(path: Path, *, own: bool = False) -> str:
 
 
 def _put(path: Path, text: str) -> None:
-    """Writes a file for its owner alone, whole or not at all."""
+    """Write a file for its owner alone, whole or not at all."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
     try:

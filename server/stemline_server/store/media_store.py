@@ -14,7 +14,7 @@ from stemline_server.store.media_table import MediaReference, MediaRow, MediaSha
 
 @dataclass(frozen=True, slots=True)
 class KnownMedia:
-    """A sound that the store knows, and the files of other people where it was found."""
+    """A sound that the store knows, and the files outside the store where it was found."""
 
     row: MediaRow
     references: tuple[MediaReference, ...]

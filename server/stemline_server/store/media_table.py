@@ -1,4 +1,4 @@
-"""What the database knows of media: their shape, whether the store holds them, and where else they can be read."""
+"""The tables of media in SQL: shapes, stored files, and ranges of other files, as functions of the open transaction."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ class MediaShape:
 
     @property
     def size_bytes(self) -> int:
+        """Return the size of the bare samples."""
         return self.length_samples * self.channels * SAMPLE_BYTES
 
     def check_rate(self) -> None:
-        """Raises MediaError (MEDIA_UNSUPPORTED) for a rate that no engine can sensibly be given."""
+        """Raise MediaError (MEDIA_UNSUPPORTED) for a rate that no engine works at."""
         if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
             raise MediaError(
                 f"A sample rate of {self.sample_rate} Hz is outside {LOWEST_RATE} to {HIGHEST_RATE} Hz.",
@@ -48,7 +49,7 @@ class MediaRow:
 
 @dataclass(frozen=True, slots=True)
 class MediaReference:
-    """A range of a file of this machine, and what told the file from others when its sound was hashed."""
+    """A range of a file outside the store, and the identity of that file when the range was hashed."""
 
     source: MediaSource
     range: SampleRange
@@ -56,12 +57,12 @@ class MediaReference:
 
 
 def now_us() -> int:
-    """Microseconds since 1970: how the database writes moments."""
+    """Return the microseconds since 1970, as the database stores moments."""
     return time.time_ns() // 1000
 
 
 def find(connection: sqlite3.Connection, name: str) -> MediaRow | None:
-    """The media of that name, marked as used now."""
+    """Return the media of that name, marked as used now."""
     row = connection.execute("SELECT * FROM media WHERE name = ?", (name,)).fetchone()
     if row is None:
         return None
@@ -70,13 +71,13 @@ def find(connection: sqlite3.Connection, name: str) -> MediaRow | None:
 
 
 def find_many(connection: sqlite3.Connection, names: set[str]) -> dict[str, MediaRow]:
-    """Those of the names that are known, marked as used now."""
+    """Return those of the names that are known, marked as used now."""
     found = ((name, find(connection, name)) for name in names)
     return {name: row for name, row in found if row is not None}
 
 
 def put(connection: sqlite3.Connection, name: str, shape: MediaShape, stored_bytes: int) -> MediaRow:
-    """Makes a sound known, or known as stored when it was only referred to."""
+    """Make a sound known, or known as stored when only references led to it."""
     connection.execute(
         "INSERT INTO media VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
         " stored_bytes = max(stored_bytes, excluded.stored_bytes), used_us = excluded.used_us",
@@ -86,6 +87,7 @@ def put(connection: sqlite3.Connection, name: str, shape: MediaShape, stored_byt
 
 
 def put_reference(connection: sqlite3.Connection, media: str, reference: MediaReference) -> None:
+    """Note that a range of a file is this sound."""
     connection.execute(
         "INSERT OR REPLACE INTO media_references VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (*_reference_key(reference.source, reference.range), reference.identity, media),
@@ -95,7 +97,7 @@ def put_reference(connection: sqlite3.Connection, media: str, reference: MediaRe
 def find_reference(
     connection: sqlite3.Connection, source: MediaSource, wanted: SampleRange, identity: str
 ) -> MediaRow | None:
-    """The media that this very range of this very file was hashed to before; None when the file is another one now."""
+    """Return the media that this range of this file was hashed to; None when the file's identity is another."""
     row = connection.execute(
         "SELECT media FROM media_references WHERE (path, stream, channels, mono, start_sample, end_sample)"
         " = (?, ?, ?, ?, ?, ?) AND identity = ?",
@@ -105,7 +107,7 @@ def find_reference(
 
 
 def references(connection: sqlite3.Connection, media: str) -> list[MediaReference]:
-    """Every place where this sound was found, as far as it was not overwritten by a later look."""
+    """Return the ranges of files where this sound was found."""
     rows = connection.execute("SELECT * FROM media_references WHERE media = ?", (media,))
     return [
         MediaReference(
@@ -123,7 +125,7 @@ def references(connection: sqlite3.Connection, media: str) -> list[MediaReferenc
 
 
 def forget_stored(connection: sqlite3.Connection, name: str) -> None:
-    """The store no longer holds the file: results that it was are no longer at hand either."""
+    """Note that the store no longer holds the file, and forget the results that it was."""
     connection.execute("UPDATE media SET stored_bytes = 0 WHERE name = ?", (name,))
     connection.execute("DELETE FROM results WHERE media = ?", (name,))
     connection.execute(
@@ -132,28 +134,28 @@ def forget_stored(connection: sqlite3.Connection, name: str) -> None:
 
 
 def forget(connection: sqlite3.Connection, name: str) -> None:
-    """Nothing is known of this sound any more."""
+    """Forget a sound and every reference to it."""
     connection.execute("DELETE FROM media_references WHERE media = ?", (name,))
     forget_stored(connection, name)
 
 
 def is_pinned(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether a job that has not ended needs it."""
+    """Return whether a job that has not ended needs the sound."""
     return connection.execute("SELECT 1 FROM pins WHERE media = ?", (name,)).fetchone() is not None
 
 
 def stored_bytes(connection: sqlite3.Connection) -> int:
-    """What the store holds in all."""
+    """Return how much the store holds."""
     return int(connection.execute("SELECT coalesce(sum(stored_bytes), 0) FROM media").fetchone()[0])
 
 
 def unused_bytes(connection: sqlite3.Connection) -> int:
-    """What the store holds that no job needs."""
+    """Return how much of the store no job needs."""
     return int(connection.execute(f"SELECT coalesce(sum(stored_bytes), 0) FROM media WHERE {_UNUSED}").fetchone()[0])  # noqa: S608
 
 
 def least_recently_used(connection: sqlite3.Connection, wanted_bytes: int) -> list[str]:
-    """Names of stored media that no job needs, the longest unused first, until they make up `wanted_bytes`."""
+    """Return stored media that no job needs, the longest unused first, until they make up `wanted_bytes`."""
     rows = connection.execute(f"SELECT name, stored_bytes FROM media WHERE {_UNUSED} ORDER BY used_us")  # noqa: S608
     names, total = [], 0
     for row in rows:

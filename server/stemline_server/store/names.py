@@ -1,4 +1,4 @@
-"""How media are named: by what they sound like, rate and channel count included."""
+"""The names of media, made from the hash of their samples, rate and channel count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NAME = re.compile(r"media/([0-9a-f]{64})")
 
 
 def media_id(name: str) -> str:
-    """The id in a media name. Raises InputError for anything else, so that no name can become a path of its own."""
+    """Return the id in a media name. Raises InputError for anything else, so that no name can become another path."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Makes files of this machine known as media without a copy; a range is hashed once."""
+"""Makes ranges of files of this machine known as media, without a copy."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class PathRegistrar:
             raise MediaError(
                 f"{reference.source.path!r} is being changed.",
                 code=Code.MEDIA_CHANGED,
-                advice="Wait until it is whole.",
+                advice="Wait until the file is complete.",
             )
         return hasher.name(), shape
 

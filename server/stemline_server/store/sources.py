@@ -33,7 +33,7 @@ class StoredSound:
         """Return [channels, end-start]. Raises MediaError when the file is shorter than it was."""
         block = read_pcm(self._file, start_sample, self.channels, end_sample - start_sample)
         if block is None:
-            raise MediaError("A sound in the server's store is damaged.", advice="Run it again to compute it again.")
+            raise MediaError("A sound in the server's store is damaged.", advice="Run it again.")
         return _finite(block)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Remainder:
 
 
 class SoundOpener:
-    """Opens any known media, from the store or from a file that still is what it was."""
+    """Opens any known media, from the store or from an unchanged file."""
 
     def __init__(self, store: MediaStore, roots: MediaRoots | None = None) -> None:
         """Open media of `store`, and files that `roots` admits (None: all)."""

@@ -26,7 +26,13 @@ _AHEAD_BYTES = 4 * 1024 * 1024  # set aside at a time
 
 @dataclass(frozen=True, slots=True)
 class UploadHeader:
-    """What is sent: the name it must turn out to have, its shape, and the byte at which the data goes on."""
+    """The announcement of an upload.
+
+    Attributes:
+        name: The name that the sound must turn out to have.
+        shape: Its shape.
+        offset_bytes: Byte at which the data goes on.
+    """
 
     name: str
     shape: MediaShape
@@ -35,7 +41,13 @@ class UploadHeader:
 
 @dataclass(slots=True)
 class _Part:
-    """What has arrived of one sound. `counted_bytes` are set aside for it; `upload` is the transfer that goes on."""
+    """The part of a sound that has arrived.
+
+    Attributes:
+        path: Its file.
+        counted_bytes: Room that is set aside for it.
+        upload: The transfer that goes on, if any.
+    """
 
     path: Path
     counted_bytes: int = 0
@@ -64,6 +76,7 @@ class Uploads:
     """
 
     def __init__(self, store: MediaStore, folder: Path) -> None:
+        """Take up the parts in `folder` that an earlier process left."""
         self._store = store
         self._folder = folder
         self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -91,7 +104,7 @@ class Uploads:
         """
         shape = header.shape
         if not (0 < shape.channels <= _MAX_CHANNELS and shape.length_samples > 0):
-            raise InputError("The sound's channel count or length is not possible.", advice="Check the header.")
+            raise InputError("The header's channel count or length is impossible.", advice="Check the header.")
         shape.check_rate()
         self._drop_idle(_KEPT_S)
         self._store.check_fits(max(0, shape.size_bytes - self.committed_bytes(header.name)))
@@ -101,7 +114,7 @@ class Uploads:
                 raise InputError(
                     f"{arrived} bytes of this sound have arrived, so it cannot go on at byte {header.offset_bytes}.",
                     code=Code.UPLOAD_MISMATCH,
-                    advice="Ask GetUpload where to go on.",
+                    advice="Call GetUpload for the byte to go on at.",
                 )
             upload = Upload(self, self._path(header.name), header)
             self._parts.setdefault(header.name, _Part(self._path(header.name))).upload = upload
@@ -149,7 +162,7 @@ class Uploads:
             if hasher.name() != header.name:
                 path.unlink()
                 raise InputError(
-                    "What arrived is not the sound that was announced.",
+                    "The data is not the announced sound.",
                     code=Code.UPLOAD_MISMATCH,
                     advice="Send it again.",
                 )
@@ -184,7 +197,9 @@ class Uploads:
 
 def _taken_over() -> InputError:
     return InputError(
-        "Another caller sends the same sound.", code=Code.UPLOAD_MISMATCH, advice="Ask GetUpload where to go on."
+        "Another caller sends the same sound.",
+        code=Code.UPLOAD_MISMATCH,
+        advice="Call GetUpload for the byte to go on at.",
     )
 
 
@@ -192,6 +207,7 @@ class Upload:
     """One transfer, from one caller at a time; every method blocks on the disk. `close` it in any case."""
 
     def __init__(self, uploads: Uploads, part: Path, header: UploadHeader) -> None:
+        """Open the file of the part at the offset of `header`."""
         self._uploads = uploads
         self._part = part
         self._header = header
@@ -228,7 +244,7 @@ class Upload:
             raise InputError(
                 f"{self._header.shape.size_bytes - self._arrived} bytes of this sound are missing.",
                 code=Code.UPLOAD_MISMATCH,
-                advice="Ask GetUpload where to go on.",
+                advice="Call GetUpload for the byte to go on at.",
             )
         self._file.close()
         return self._uploads.finish(self._header, self, self._part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from stemline._version import __version__
@@ -12,6 +11,7 @@ from stemline.prompts import StemRequest
 from stemline.workflow import ClipOutcome, RunResult, RunSettings
 from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import relative_to
+from stemline.workflow.privacy import recorded_path, recorded_words
 
 
 def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], settings: RunSettings) -> dict[str, Any]:
@@ -20,9 +20,14 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
     return {
         "version": 1,
         "stemline": __version__,
-        "result": summary_of(edit, result),
+        "result": {
+            **summary_of(recorded_path(edit, settings.record_paths), result),
+            "output": relative_to(folder, result.output) if result.output else "",
+        },
         "asked": {
-            "stems": [{"name": stem.name, "text": stem.prompt.text} for stem in stems],
+            "stems": [
+                {"name": stem.name, "text": recorded_words(stem.prompt.text, settings.record_words)} for stem in stems
+            ],
             "model": result.model,
             "seed": settings.seed,
             "quality": settings.quality,
@@ -30,7 +35,7 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
             "chain": settings.chain,
             **derived_json(settings),
         },
-        "clips": [_clip(clip, folder) for clip in result.clips],
+        "clips": [_clip(clip, settings) for clip in result.clips],
         "notices": [
             {"clip": n.clip, "stem": n.stem, "code": str(n.code), "message": n.message} for n in result.notices
         ],
@@ -82,11 +87,12 @@ def skip_of(skip: Skip) -> dict[str, str]:
     }
 
 
-def _clip(clip: ClipOutcome, folder: Path) -> dict[str, Any]:
+def _clip(clip: ClipOutcome, settings: RunSettings) -> dict[str, Any]:
+    folder = settings.output_dir
     files = [
         {
             "stem": stem.stem,
-            "prompt": stem.prompt,
+            "prompt": recorded_words(stem.prompt, settings.record_words),
             "file": relative_to(folder, stem.path),
             "found": stem.found,
             "confidence": round(stem.confidence, 3),
@@ -116,7 +122,7 @@ def _clip(clip: ClipOutcome, folder: Path) -> dict[str, Any]:
         "track": clip.track,
         "record_start": clip.record_start,
         "record_start_s": round(float(Fraction(clip.record_start)), 6),
-        "media": clip.media,
+        "media": recorded_path(clip.media, settings.record_paths),
         "sample_rate": clip.sample_rate,
         "channels": clip.channels,
         "length_samples": clip.length_samples,

@@ -10,6 +10,7 @@ to 24 bits lie on that grid themselves, so nothing is rounded after it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from stemline.media import (
     StemWriter,
     open_audio,
     open_writer,
+    pcm_bytes,
     quantise,
 )
 from stemline.workflow.results import Null
@@ -104,6 +106,7 @@ class WrittenSet:
     overlapping: bool = False
     nonfinite_samples: int = 0
     damage: tuple[SampleRange, ...] = ()
+    source_sha256: str = ""
     null: Null = field(default=Null.of(0.0))
 
 
@@ -147,7 +150,7 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
 
 def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> WrittenSet:
     meters = {name: WaveformMeter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
-    overlap = _Overlap()
+    overlap, source = _Overlap(), hashlib.sha256()
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(open_writer(file_path(path, audio_format), audio_format, request.tags(name)))
@@ -158,6 +161,7 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
                 raise Cancelled
             whole = mix.read(part.start_sample, part.end_sample)
             meters[""].add(whole)
+            source.update(pcm_bytes(quantise(whole, SampleFormat.WAV24)))
             rest = whole.astype(np.float64) if len(request.targets) > 1 else whole.copy(order="K")
             for name, target in request.targets.items():
                 stem = (
@@ -172,11 +176,15 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
             if len(request.targets) > 1:
                 overlap.add(whole, rest)
             _put(writers[RESIDUAL], meters[RESIDUAL], rest.astype(np.float32, copy=False))
+        for writer in writers.values():
+            writer.source_sha256 = source.hexdigest()
     files = {
         name: WrittenFile(file_path(path, audio_format), writers[name].audio_sha256, meters[name].columns())
         for name, path in request.paths.items()
     }
-    return WrittenSet(files, meters[""].columns(), audio_format.sample_format, overlap.found)
+    return WrittenSet(
+        files, meters[""].columns(), audio_format.sample_format, overlap.found, source_sha256=source.hexdigest()
+    )
 
 
 def _put(writer: StemWriter, meter: WaveformMeter, block: Block) -> None:

@@ -7,8 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from pathlib import Path
 
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource
 from stemline.errors import Code, OutputError
@@ -200,8 +199,7 @@ def finished_sets(folder: Path, facts: Mapping[MediaSource, MediaFacts]) -> dict
 
 def _key_of_record(record: StemRecord) -> _Key:
     source = record.source
-    name = PurePosixPath(unquote(source.media.rpartition("/")[2])).name
-    return name, source.stream, source.channels, record.settings.channels == "mono", source.sample_rate
+    return source.name, source.stream, source.channels, record.settings.channels == "mono", source.sample_rate
 
 
 def _key_of_source(source: MediaSource, media: MediaFacts) -> _Key:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import PurePosixPath
 
 from stemline._version import __version__
 from stemline.client import Job, JobRequest, Model
@@ -13,6 +12,7 @@ from stemline.clips import RESIDUAL, MediaFacts
 from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
 from stemline.plan import PlannedJob, StemSegment
+from stemline.workflow.privacy import recorded_media, recorded_words
 from stemline.workflow.record import RecordedPrompt, RecordedSettings, RecordedSource, StemRecord
 from stemline.workflow.settings import RunSettings
 
@@ -96,7 +96,7 @@ class Recipe:
         return StemRecord(
             stem=stem,
             prompt=RecordedPrompt(
-                planned.prompt.text,
+                recorded_words(planned.prompt.text, self.settings.record_words),
                 tuple(span.shift(base) for span in planned.prompt.plus),
                 tuple(span.shift(base) for span in planned.prompt.minus),
             )
@@ -105,7 +105,7 @@ class Recipe:
             job=job.name if job else "",
             key=self.key(stem),
             source=RecordedSource(
-                media=Path(segment.source.path).as_uri(),
+                media=recorded_media(segment.source.path, self.settings.record_paths),
                 stream=segment.source.stream,
                 channels=self.facts.channels_of(segment.source),
                 range=segment.range,
@@ -141,10 +141,11 @@ def stem_tags(record: StemRecord, facts: MediaFacts, fingerprint: str) -> StemTa
         description=f"{stem}: {text}" if text else stem,
         reference=fingerprint[:32],
         time_reference_sample=max(0, round(position)),
-        scene=PurePosixPath(unquote(urlsplit(record.source.media).path, errors="surrogateescape")).stem,
+        scene=PurePosixPath(record.source.name).stem,
         note=f"Made by Stemline {__version__} with the model {record.model}.",
         track_names=tuple(stem if count == 1 else f"{stem} {i + 1}" for i in range(count)),
         frame_rate=facts.frame_rate,
         drop_frame=facts.drop_frame,
         metadata=record.to_json(),
+        stamp_source=not record.source.audio_sha256,
     )

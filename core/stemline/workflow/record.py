@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from stemline.clips import METADATA_VERSION, SampleRange
 
@@ -46,7 +48,15 @@ class RecordedPrompt:
 class RecordedSource:
     """The sound that a stem was separated from. `range` is what the stem file holds of it, handles included.
 
-    `media` is a file URL, or a path relative to the edit.
+    Attributes:
+        media: Name of the file; with `record_paths="full"`, and in files of earlier versions, a file URL or a path
+            relative to the edit; empty with "omit".
+        stream: Audio stream of the file, counted from 0.
+        channels: Channels of the stream.
+        range: What the stem file holds of the sound.
+        sample_rate: Samples per second.
+        audio_sha256: SHA-256 of that sound as interleaved little-endian float32 samples on the 24-bit grid; empty in
+            files of earlier versions.
     """
 
     media: str
@@ -54,7 +64,15 @@ class RecordedSource:
     channels: tuple[int, ...]
     range: SampleRange
     sample_rate: int
+    audio_sha256: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the media file; empty where the record leaves it out."""
+        if "://" not in self.media:
+            return PurePosixPath(self.media).name
+        return PurePosixPath(unquote(urlsplit(self.media).path, errors="surrogateescape")).name
 
     @classmethod
     def from_json(cls, value: object) -> RecordedSource:
@@ -66,6 +84,7 @@ class RecordedSource:
             channels=_whole_numbers(values.take("channels", list)),
             range=SampleRange(values.take("start_sample", int), values.take("end_sample", int)),
             sample_rate=values.take("sample_rate", int),
+            audio_sha256=values.take("audio_sha256", str, ""),
             extra=values.rest,
         )
 
@@ -78,6 +97,7 @@ class RecordedSource:
             "start_sample": self.range.start_sample,
             "end_sample": self.range.end_sample,
             "sample_rate": self.sample_rate,
+            **({"audio_sha256": self.audio_sha256} if self.audio_sha256 else {}),
             **self.extra,
         }
 

@@ -19,6 +19,7 @@ from stemline.workflow.estimate import remember_speed
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
+from stemline.workflow.privacy import recorded_words
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, DerivedOutcome, Failure, Notice, Progress, RunResult, StemOutcome
 from stemline.workflow.separation import SegmentResult, Separation
@@ -99,7 +100,10 @@ def _write_tracks(
     run = {
         "version": METADATA_VERSION,
         "engine_version": __version__,
-        "stems": [{"name": stem.name, "text": stem.prompt.text} for stem in prepared.stems],
+        "stems": [
+            {"name": stem.name, "text": recorded_words(stem.prompt.text, settings.record_words)}
+            for stem in prepared.stems
+        ],
         "settings": {
             "model": settings.model,
             "seed": settings.seed,

@@ -17,6 +17,7 @@ from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
 from stemline.workflow.previous_stems import FinishedFile
+from stemline.workflow.privacy import recorded_words
 from stemline.workflow.recipe import Recipe, stem_tags
 from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord
 from stemline.workflow.sidecars import sidecar_path
@@ -118,6 +119,7 @@ def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job
     stem = job.stem if job else None
     finished = replace(
         record,
+        source=replace(record.source, audio_sha256=written.source_sha256),
         null=RecordedNull(written.null.peak, written.null.dbfs),
         audio_sha256=file.audio_sha256,
         file=RecordedFile(
@@ -128,7 +130,7 @@ def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job
             sample_format=written.sample_format,
             found=bool(stem and stem.found),
             confidence=stem.confidence if stem else 0.0,
-            matched=stem.matched if stem else "",
+            matched=recorded_words(stem.matched, work.recipe.settings.record_words) if stem else "",
             notes=dict(stem.notes) if stem else {},
             warnings=tuple(_warnings(name, work.recipe, written, stem)),
             waveform=file.waveform,

@@ -9,7 +9,17 @@ from pathlib import Path
 
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
-from stemline.options import CHANNELS, FORMATS, MAX_PRIORITY, MAX_SEED, PLAYS, QUALITIES, check_choice
+from stemline.options import (
+    CHANNELS,
+    FORMATS,
+    MAX_PRIORITY,
+    MAX_SEED,
+    PLAYS,
+    QUALITIES,
+    RECORD_PATHS,
+    RECORD_WORDS,
+    check_choice,
+)
 from stemline.plan import PlanSettings
 
 MAX_GAIN_DB = 24.0
@@ -69,6 +79,8 @@ class Settings:
         accept_peaks: Separate media with a peak of more than 60 dB over full scale; else it is refused
             (MEDIA_PEAK_TOO_HIGH).
         priority: Jobs of a higher priority run first.
+        record_paths: How records, edits and reports name media: by "name", by "full" path, or not at all ("omit").
+        record_words: How they name prompts: in "full", as a "hash" with a key of this installation, or not ("omit").
         remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
             stay as they are. Adds one file, `remix`, beside the stems.
         replace: What takes the place of a removed stem, by stem name.
@@ -95,6 +107,8 @@ class Settings:
     overwrite: bool = False
     accept_peaks: bool = False
     priority: int = 0
+    record_paths: str = "name"
+    record_words: str = "full"
     remix: Mapping[str, float] = field(default_factory=dict)
     replace: Mapping[str, Replace] = field(default_factory=dict)
 
@@ -102,6 +116,8 @@ class Settings:
         """Check the values. Raises UsageError."""
         check_choice("quality", self.quality, QUALITIES)
         check_choice("channels", self.channels, CHANNELS)
+        check_choice("record_paths", self.record_paths, RECORD_PATHS)
+        check_choice("record_words", self.record_words, RECORD_WORDS)
         check_choice("sample_format", self.sample_format, (None, *FORMATS))
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")

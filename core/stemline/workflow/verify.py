@@ -11,6 +11,7 @@ from typing import Any
 from stemline.media import read_tags
 from stemline.workflow.record import RecordError, StemRecord
 from stemline.workflow.sidecars import read_sidecar, sidecar_of
+from stemline.workflow.source_proof import SourceProof, prove_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Verdict:
         record: The record in the file; None where it holds none that Stemline wrote.
         sidecar: The record beside the file; None where there is none.
         bext: Fields of the file's BWF chunk; empty where there is none.
+        proof: The comparison with the source; None where none was asked for.
 
     Examples:
         >>> import stemline
@@ -37,6 +39,7 @@ class Verdict:
     record: StemRecord | None
     sidecar: StemRecord | None
     bext: Mapping[str, Any]
+    proof: SourceProof | None = None
 
     @property
     def expected_sha256(self) -> str:
@@ -57,28 +60,45 @@ class Verdict:
         return tuple(sorted(name for name in own.keys() & beside.keys() if own[name] != beside[name]))
 
     @property
-    def sentence(self) -> str:
-        """The verdict in one sentence."""
-        if self.record is None:
-            return "This file carries no record of Stemline."
+    def status(self) -> str:
+        """The verdict as a word: "unchanged", "changed", "disagreeing" or "none" (no record)."""
         if not self.expected_sha256:
-            return "Nothing in this file says what its audio should be."
+            return "none"
         if self.audio_sha256 != self.expected_sha256:
-            return "The audio is not what was written: it was changed after Stemline made it."
-        if self.disagreements:
-            return f"The file and its sidecar disagree about {', '.join(self.disagreements)}."
-        return "The audio is exactly what was written."
+            return "changed"
+        return "disagreeing" if self.disagreements else "unchanged"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence. It never says more than the record proves."""
+        if self.record is not None and not self.expected_sha256:
+            return "The record in this file has no checksum of its audio."
+        return {
+            "none": "This file carries no record of Stemline.",
+            "changed": "The audio was changed after it was written: it does not match the checksum in its record.",
+            "disagreeing": f"The file and its sidecar disagree about {', '.join(self.disagreements)}.",
+            "unchanged": "Unchanged by its own checksum, which detects damage; anybody could have written both.",
+        }[self.status]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file is intact and, where a source was given, proven against it."""
+        if self.proof is None:
+            return self.intact
+        return self.intact and self.proof.same_sound is not False and (self.proof.null is None or self.proof.proven)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result of `stemline verify --json`."""
         return {
             "file": str(self.path),
             "intact": self.intact,
+            "status": self.status,
             "verdict": self.sentence,
             "audio_sha256": self.audio_sha256,
             "expected_sha256": self.expected_sha256,
             "stemline": self.record.to_json() if self.record else {},
             "bext": dict(self.bext),
+            **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
     def as_lines(self) -> list[str]:
@@ -89,7 +109,7 @@ class Verdict:
             source, text = record.source, record.prompt.text
             lines += [
                 f"  stem       {record.stem}{f', prompt {text!r}' if text else ''}",
-                f"  source     {source.media}, stream {source.stream}",
+                f"  source     {source.media or 'not recorded'}, stream {source.stream}",
                 f"  range      samples {source.range.start_sample} to {source.range.end_sample}"
                 f" at {source.sample_rate} Hz",
                 f"  model      {record.model} ({record.weights}), seed {record.seed}",
@@ -97,14 +117,21 @@ class Verdict:
             ]
         if self.sidecar is not None and self.sidecar.null is not None:
             lines.append(f"  null       {self.sidecar.null.dbfs:g} dBFS when it was written")
+        if self.proof is not None:
+            lines.append(f"  proof      {self.proof.sentence}")
         return lines
 
 
-def verify(file: str | os.PathLike[str]) -> Verdict:
-    """Read a stem file and its sidecar and hash the audio. The file is streamed once.
+def verify(file: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None) -> Verdict:
+    """Read a stem file and its sidecar and hash the audio. Files are streamed.
+
+    Args:
+        file: The stem file.
+        source: The media that it was made from: decoded again and compared with the record, and where all files of
+            the set are beside the stem, with their sum. That proves the stems without any key.
 
     Raises:
-        MediaError: The file is not a readable audio file.
+        MediaError: The file, or the source, is not a readable audio file.
 
     Examples:
         >>> import stemline
@@ -114,11 +141,12 @@ def verify(file: str | os.PathLike[str]) -> Verdict:
     path = Path(file)
     tags = read_tags(path)
     sidecar = read_sidecar(sidecar_of(path))
-    bext = tags.bext
+    bext, record = tags.bext, _record(tags.metadata)
     return Verdict(
         path=path,
         audio_sha256=tags.audio_sha256,
-        record=_record(tags.metadata),
+        record=record,
+        proof=prove_source(path, record, source) if source is not None and record is not None else None,
         sidecar=sidecar if isinstance(sidecar, StemRecord) else None,
         bext={
             "description": bext.description,

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import stemline
-from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES
+from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +33,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--chain", action="store_true", help="take each stem from what the stems before it left")
     _add_derived(parser)
+    _add_record(parser)
     parser.add_argument(
         "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
     )
@@ -69,6 +70,22 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_record(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what records say about the user."""
+    parser.add_argument(
+        "--record-paths",
+        choices=RECORD_PATHS,
+        default="name",
+        help="how records and reports name your media: by name (default), by full path, or not at all",
+    )
+    parser.add_argument(
+        "--record-words",
+        choices=RECORD_WORDS,
+        default="full",
+        help="how records and reports name your prompts: in full (default), as a keyed hash, or not at all",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
@@ -99,6 +116,8 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         sample_format=args.format,
         chain=args.chain,
         overwrite=args.overwrite,
+        record_paths=args.record_paths,
+        record_words=args.record_words,
         remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
         replace={
             name: stemline.Replace(

@@ -19,6 +19,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Check whether the audio of stem files is what Stemline wrote, and print their records.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a stem file; sidecars among them are skipped")
+    parser.add_argument(
+        "--source", metavar="MEDIA", help="the media that the files were made from: prove that they add up to it"
+    )
     add_json(parser)
     parser.set_defaults(func=run)
 
@@ -35,15 +38,15 @@ def run(args: argparse.Namespace) -> int:
         if file in sidecars:  # `stems/*` names both: the sidecar is checked with its file
             continue
         try:
-            verdict = stemline.verify(file)
+            verdict = stemline.verify(file, source=args.source)
         except stemline.StemlineError as error:
             errors.append({"input": file, **error.to_json()})
             code = max(code, error.exit_code)
             continue
         results.append(verdict.as_dict())
-        if not verdict.intact:
+        if not verdict.passed:
             code_of_file = str(stemline.Code.OUTPUT_DAMAGED)
-            errors.append({"input": file, "code": code_of_file, "message": verdict.sentence, "advice": ""})
+            errors.append({"input": file, "code": code_of_file, "message": _fault(verdict), "advice": ""})
             code = max(code, 1)
         if not args.json:
             for line in verdict.as_lines():
@@ -53,3 +56,8 @@ def run(args: argparse.Namespace) -> int:
     for damage in errors:
         say(f"stemline: {damage['input']}: {damage['message']}")
     return code
+
+
+def _fault(verdict: stemline.Verdict) -> str:
+    """Return why a file did not pass."""
+    return verdict.proof.sentence if verdict.intact and verdict.proof else verdict.sentence

@@ -37,6 +37,7 @@ class StemTags:
         drop_frame: Whether timecode labels are drop frame.
         created: When the file was made.
         metadata: The JSON object that other formats have under the key `stemline`.
+        stamp_source: Whether the writer adds `audio_sha256` to the metadata's `source`.
     """
 
     description: str = ""
@@ -52,6 +53,7 @@ class StemTags:
     drop_frame: bool = False
     created: datetime | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+    stamp_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class StemWriter(ABC):
     """A stem file that is written under a temporary name and takes its final name on a clean exit.
 
     After that `audio_sha256` is the SHA-256 of its audio alone: the bytes of `data`, or the samples of FLAC as 24-bit
-    little-endian.
+    little-endian. `source_sha256`, set before that, goes into the metadata of tags that ask for it.
     """
 
     def __init__(self, path: Path, audio_format: AudioFormat, tags: StemTags) -> None:
@@ -45,6 +45,7 @@ class StemWriter(ABC):
         self.path, self.audio_format, self.tags = path, audio_format, tags
         self.length_samples = 0
         self.audio_sha256 = ""
+        self.source_sha256 = ""
         self._sha = hashlib.sha256()
         self._part = part_path(path)
         with output_errors(path):
@@ -125,9 +126,12 @@ def coding_history(tags: StemTags, form: AudioFormat) -> str:
     return f"{tags.coding_history}\r\n{own}" if tags.coding_history else own
 
 
-def stamped(metadata: Mapping[str, object], audio_sha256: str) -> dict[str, object]:
-    """Return the metadata with the hash of the audio that it belongs to."""
-    return {**metadata, "audio_sha256": audio_sha256}
+def stamped(tags: StemTags, audio_sha256: str, source_sha256: str) -> dict[str, object]:
+    """Return the metadata with the hash of the audio, and with that of the source where the tags ask for it."""
+    source = tags.metadata.get("source")
+    if tags.stamp_source and isinstance(source, Mapping):
+        return {**tags.metadata, "source": {**source, "audio_sha256": source_sha256}, "audio_sha256": audio_sha256}
+    return {**tags.metadata, "audio_sha256": audio_sha256}
 
 
 class WavWriter(StemWriter):
@@ -165,7 +169,7 @@ class WavWriter(StemWriter):
         form = self.audio_format
         data_size = self._file.tell() - self._data_offset - 8
         self._send(b"\0" * (data_size & 1))
-        metadata = stamped(self.tags.metadata, self.audio_sha256)
+        metadata = stamped(self.tags, self.audio_sha256, self.source_sha256)
         self._send(riff.chunk(b"iXML", encode_ixml(self.tags, form.sample_rate, form.channels, metadata)))
         sizes = (self._file.tell() - 8, data_size, self.length_samples)
         head = riff.riff_head(sizes, self._limit)
@@ -191,7 +195,8 @@ class FlacWriter(StemWriter):
 
     def _begin(self) -> None:
         form = self.audio_format
-        self._placeholder = secrets.token_hex(32)  # as long as the hash, which is known only at the end
+        # As long as the hashes, which are known only at the end.
+        self._placeholder, self._source_placeholder = secrets.token_hex(32), secrets.token_hex(32)
         self._container = av.open(self._file, "w", format="flac")
         self._container.metadata.update(self._comments())
         self._stream = self._container.add_stream("flac", rate=form.sample_rate)
@@ -202,7 +207,7 @@ class FlacWriter(StemWriter):
     def _comments(self) -> dict[str, str]:
         tags, form = self.tags, self.audio_format
         document = encode_ixml(
-            tags, form.sample_rate, form.channels, stamped(tags.metadata, self._placeholder)
+            tags, form.sample_rate, form.channels, stamped(tags, self._placeholder, self._source_placeholder)
         ).decode()
         self._head_bytes = len(document.encode()) + 65_536 + 4 * (len(tags.description) + len(tags.coding_history))
         return {
@@ -228,9 +233,13 @@ class FlacWriter(StemWriter):
         self._container.close()
         self._file.seek(0)
         head = self._file.read(self._head_bytes)
-        place = head.index(self._placeholder.encode())
-        self._file.seek(place)
-        self._file.write(self.audio_sha256.encode())
+        self._put_hash(head, self._placeholder, self.audio_sha256)
+        if self.tags.stamp_source:
+            self._put_hash(head, self._source_placeholder, self.source_sha256)
+
+    def _put_hash(self, head: bytes, placeholder: str, sha256: str) -> None:
+        self._file.seek(head.index(placeholder.encode()))
+        self._file.write(sha256.encode())
 
 
 _MAX_CHANNELS = {SampleFormat.FLAC: 8, SampleFormat.WAV24: 256, SampleFormat.WAV32F: 256}

@@ -311,6 +311,15 @@ def test_nonfinite_wavpack_samples_are_silenced_and_counted(tmp_path: Path, cach
     assert np.array_equal(found[:, 6000:], sound[:, 6000:].astype(np.float32))
 
 
+def test_a_damaged_last_page_of_ogg_is_reported(tmp_path: Path, cache: PcmCache) -> None:
+    path = encode(tmp_path / "a.opus", Recipe("libopus", "flt", muxer="ogg"), [music(2, 5 * RATE)])
+    assert not damaged_seconds(path, cache)
+    data = bytearray(path.read_bytes())
+    data[-20:-10] = bytes(10)
+    path.write_bytes(data)
+    assert damaged_seconds(path, cache)
+
+
 CHANGES = {
     "5.1, stereo": ("ac3", [6, 2]),
     "stereo, 5.1": ("ac3", [2, 6]),
@@ -402,6 +411,20 @@ def test_pcm_in_a_larger_container_is_not_noise(
     assert np.array_equal(read_all(path, cache)[0], (words * 2.0**-31).astype(np.float32))
     wanted = "wav32f" if valid > 24 else "wav24"
     assert default_sample_format(MediaSource(str(path))) == wanted
+
+
+def test_pcm_in_a_larger_container_of_wave64_is_not_noise(tmp_path: Path, cache: PcmCache) -> None:
+    words = (np.random.default_rng(0).integers(-(2**23), 2**23, 20_001) << 8).astype(np.int32)
+    tail = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return name + tail + struct.pack("<Q", 24 + len(body)) + body + bytes(-len(body) % 8)
+
+    fmt = struct.pack("<HHIIHHHHI", 0xFFFE, 1, RATE, 4 * RATE, 4, 32, 22, 24, 4) + PCM_GUID
+    body = b"wave" + tail + chunk(b"fmt ", fmt) + chunk(b"data", words.astype("<i4").tobytes())
+    path = tmp_path / "a.w64"
+    path.write_bytes(b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000") + struct.pack("<Q", 24 + len(body)) + body)
+    assert np.array_equal(read_all(path, cache)[0], (words * 2.0**-31).astype(np.float32))
 
 
 @pytest.mark.parametrize("parts", [2, 3])

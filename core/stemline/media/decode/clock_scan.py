@@ -105,7 +105,7 @@ def _ogg_links(file: BinaryIO, size: int) -> _Found:
     """Find the links of a chained file (RFC 3533): streams that begin after others ended."""
     parts: list[int] = []
     breaks: list[int] = []
-    position, beginning = 0, True
+    position, beginning, last = 0, True, (0, 0)
     while position <= size - _OGG_HEADER_BYTES:
         file.seek(position)
         head = file.read(_OGG_HEADER_BYTES + 255)
@@ -121,8 +121,30 @@ def _ogg_links(file: BinaryIO, size: int) -> _Found:
             parts.append(position)
         beginning = starts
         table = head[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + head[26]]
-        position += _OGG_HEADER_BYTES + len(table) + sum(table)
+        last = position, _OGG_HEADER_BYTES + len(table) + sum(table)
+        position += last[1]
+    if position <= size and not _is_sound_page(file, *last):
+        breaks.append(size)  # FFmpeg drops the page, and no later timestamp shows the gap
     return parts, breaks
+
+
+def _is_sound_page(file: BinaryIO, offset: int, size: int) -> bool:
+    """Return whether the checksum of an Ogg page is right (RFC 3533, 6)."""
+    file.seek(offset)
+    page = bytearray(file.read(size))
+    wanted = int.from_bytes(page[22:26], "little")
+    page[22:26] = bytes(4)
+    checksum = 0
+    for byte in page:
+        checksum = (checksum << 8 & 0xFFFFFFFF) ^ _OGG_CRC[checksum >> 24 ^ byte]
+    return checksum == wanted
+
+
+def _ogg_crc_of(byte: int) -> int:
+    value = byte << 24
+    for _ in range(8):
+        value = (value << 1) ^ (0x104C11DB7 if value & 0x80000000 else 0)
+    return value
 
 
 def _flac_files(file: BinaryIO, _size: int) -> _Found:
@@ -171,6 +193,7 @@ def _matroska_files(file: BinaryIO, size: int) -> _Found:
     return parts, []
 
 
+_OGG_CRC = tuple(map(_ogg_crc_of, range(256)))
 _JOINABLE: dict[str, Callable[[BinaryIO, int], _Found]] = {
     "ogg": _ogg_links,
     "flac": _flac_files,

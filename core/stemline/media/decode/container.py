@@ -18,7 +18,7 @@ from stemline.files import printable
 from stemline.media.decode.edit_list import joins_ranges
 from stemline.media.decode.spliced_file import open_spliced
 from stemline.media.decode.truncation import is_truncated_mp4
-from stemline.media.decode.wave_layout import open_repaired
+from stemline.media.decode.wave_layout import W64, open_repaired
 
 # Self-contained formats only. Playlists and other formats that refer to further files (hls, dash, concat, image2, sdp)
 # are excluded on purpose.
@@ -65,10 +65,10 @@ def _missing(path: str | Path) -> MediaError:
     match = _URL.search(str(path))
     if match is None:
         return MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING)
-    scheme = match[1].lower()
+    url = f"{match[1]}://{str(path)[match.end(1) + 1 :].lstrip('/')}"
     return MediaError(
-        f"{printable(str(path)[match.start(1) :])} is a {scheme} URL; Stemline reads files.",
-        advice="Give the file's path." if scheme == "file" else "Download it, and give the path of the copy.",
+        f"{printable(url)} is a URL; Stemline reads local files.",
+        advice="Give the file's path." if match[1] == "file" else "Download it, and give the path of the copy.",
         code=Code.MEDIA_MISSING,
     )
 
@@ -88,7 +88,9 @@ def open_container(path: str | Path) -> InputContainer:
         options = {**_OPTIONS, "probesize": "32768", "max_size": "131072"} if head[:4] in _RIFF else dict(_OPTIONS)
         if head[4:8] in _MOV_BOXES and joins_ranges(path):
             options["ignore_editlist"] = "1"  # edit_list.py applies them
-        source: str | BinaryIO = (open_repaired(path) if head[:4] in _RIFF else None) or f"file:{Path(path).absolute()}"
+        source: str | BinaryIO = (
+            open_repaired(path) if head[:4] in (*_RIFF, W64) else None
+        ) or f"file:{Path(path).absolute()}"
         return av.open(source, "r", container_options=options, metadata_errors="replace")
     except PermissionError as error:
         raise MediaError(f"{printable(path)} may not be read.", advice="Check the file's permissions.") from error

@@ -8,6 +8,7 @@ container.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,9 @@ from stemline.media.wave.riff import Chunk, chunk, chunks, data_head, riff_head
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 _REWRITTEN = (b"RIFF", b"ds64", b"JUNK", b"fmt ", b"data", b"fact")
 _LARGEST_CHUNK_BYTES = 16 << 20
+W64 = b"riff"
+"""The first bytes of a Sony Wave64 file, whose chunks have names of 16 bytes and sizes of 64 bits."""
+_W64_HEADER_BYTES = 24
 _SAMPLED_FRAMES = 1 << 14
 _HEAD_BYTES = 48 - 8 + 8  # riff_head() and data_head() without the first chunk's own header
 
@@ -44,7 +48,7 @@ class WaveLayout:
 def wave_layout(path: str | Path) -> WaveLayout | None:
     """Return the layout of a WAVE file that FFmpeg misreads, None for any other file."""
     with Path(path).open("rb") as file:
-        found = list(chunks(file))
+        found = list(_w64_chunks(file) if file.read(4) == W64 else chunks(file))
         formats = [_body(file, each) for each in found if each.name == b"fmt "]
         data = tuple(each for each in found if each.name == b"data" and each.size)
         if not formats or not data or len(formats[0]) < 16 or any(other != formats[0] for other in formats):
@@ -58,6 +62,20 @@ def wave_layout(path: str | Path) -> WaveLayout | None:
         others = tuple(each for each in found if each.name not in _REWRITTEN and each.size <= _LARGEST_CHUNK_BYTES)
         fmt = _with_container_bits(formats[0], 8 * frame_bytes // channels) if valid_bits else formats[0]
         return WaveLayout(fmt, valid_bits, data, others)
+
+
+def _w64_chunks(file: BinaryIO) -> Iterator[Chunk]:
+    """Yield the chunks of a Wave64 file under their names in WAVE; sizes include the header and end on 8 bytes."""
+    position, length = _W64_HEADER_BYTES + 16, file.seek(0, 2)
+    while position + _W64_HEADER_BYTES <= length:
+        file.seek(position)
+        head = file.read(_W64_HEADER_BYTES)
+        size = int.from_bytes(head[16:], "little")
+        if size < _W64_HEADER_BYTES:
+            return
+        body = position + _W64_HEADER_BYTES
+        yield Chunk(head[:4], body, min(size - _W64_HEADER_BYTES, length - body), cut=position + size > length)
+        position += -(-size // 8) * 8
 
 
 def _misread_bits(file: BinaryIO, fmt: bytes, data: Chunk) -> int:

@@ -1,4 +1,4 @@
-"""The end of the talk that every bridge carries: against Stemline's own peer, and against the real companion."""
+"""The kit that every bridge carries: against Stemline's own peer, and against the real companion."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def test_long_work_can_ask_whether_it_was_given_up() -> None:
         thread.join(20.0)
         assert not thread.is_alive()
         assert not ours.given_up()
-    assert ours.given_up(), "when the other side is gone, nobody waits"
+    assert ours.given_up(), "a call is given up when the other side is gone"
 
 
 def test_a_deferred_answer_learns_that_it_was_given_up() -> None:
@@ -313,7 +313,7 @@ def test_a_deferred_answer_learns_that_it_was_given_up() -> None:
         while not begun[0].given_up():
             time.sleep(0.01)
         thread.join(20.0)
-        begun[0].settle(None, HostError("Nobody waits.", "CANCELLED"))
+        begun[0].settle(None, HostError("Given up.", "CANCELLED"))
         theirs.notify("cancel_request", {"id": 1})  # too late: it is answered
         with called_by_companion(theirs, "ping", {}) as got:
             while not got:

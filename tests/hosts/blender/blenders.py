@@ -1,4 +1,4 @@
-"""Finds the Blenders that are here and runs one scenario in one of them, in a process of its own."""
+"""Find the installed Blenders and run one scenario in one of them, in a process of its own."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def decoded_camera(path: Path) -> Path:
 
 
 def program_that(folder: Path, does: str) -> str:
-    """A stand-in for the `stemline` program."""
+    """Return a program that runs `does` instead of `stemline`."""
     program = folder / f"stemline-{abs(hash(does)) % 10_000}"
     program.write_text(f"#!{sys.executable}\n{does}\n", encoding="utf-8")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Real Blenders. STEMLINE_BLENDERS=4.5,5.0 chooses versions; without it every one that is here is used."""
+"""Real Blenders. STEMLINE_BLENDERS=4.5,5.0 chooses versions; without it every installed one is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens in Blender while stems are made, and what the other buttons do."""
+"""Edits during a run, failures around it, and the panel's other buttons, in a real Blender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panel in a Blender with a window, on a screen of its own."""
+"""The panel in a Blender with a window, on a virtual screen."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def screen() -> Iterator[str]:
             server.terminate()
 
 
-class Person:
-    """Who sits before the screen: presses, looks, takes pictures."""
+class ScreenUser:
+    """A user at the screen: clicks, waits, takes screenshots."""
 
     def __init__(self, display: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self.environment = os.environ | {"DISPLAY": display}
@@ -107,31 +107,31 @@ def test_the_panel_is_pressed_and_undone(blender: Runner, version: str) -> None:
         )
         with subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT) as process:
             try:
-                sit_before(Person(display, folder, process))
+                use_panel(ScreenUser(display, folder, process))
                 process.wait(60)
             finally:
                 process.kill()
 
 
-def sit_before(person: Person) -> None:
-    person.asked("tab")
+def use_panel(user: ScreenUser) -> None:
+    user.asked("tab")
     time.sleep(5.0)  # until its window is drawn
-    person.click(TAB)
-    person.move(ASIDE)
-    person.asked("picture before")
-    person.picture("before")
-    (person.folder / "asked").unlink()
-    person.asked("press")
-    person.click(BUTTON)
-    if person.asked("picture during", "picture after") == "picture during":
-        person.picture("during")
-    person.move(ASIDE)
-    person.asked("picture after")
+    user.click(TAB)
+    user.move(ASIDE)
+    user.asked("picture before")
+    user.picture("before")
+    (user.folder / "asked").unlink()
+    user.asked("press")
+    user.click(BUTTON)
+    if user.asked("picture during", "picture after") == "picture during":
+        user.picture("during")
+    user.move(ASIDE)
+    user.asked("picture after")
     time.sleep(1.0)
-    person.picture("after")
-    (person.folder / "asked.after").touch()
-    person.asked("end")
-    saw = person.report()
+    user.picture("after")
+    (user.folder / "asked.after").touch()
+    user.asked("end")
+    saw = user.report()
     assert saw["end"] == "done", saw
     assert sorted(stem["stem"] for stem in saw["stems"]) == ["residual", "residual", "speech", "speech"]
     assert any(state == "running" and 0 < fraction < 1 for state, _, fraction in saw["stages"]), "progress was seen"
@@ -142,4 +142,4 @@ def sit_before(person: Person) -> None:
     keep = os.environ.get("STEMLINE_PICTURES")
     if keep:
         for name in ("before", "during", "after"):
-            shutil.copy(person.folder / f"{name}.png", Path(keep) / f"blender-{name}.png")
+            shutil.copy(user.folder / f"{name}.png", Path(keep) / f"blender-{name}.png")

@@ -1,4 +1,4 @@
-"""The extension as a package: Blender's own tool takes it, and it installs where nothing of ours is."""
+"""The extension as a package: Blender's own tool accepts it, and it works without Stemline's packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way of a plain strip through a real Blender: what CI runs on every change."""
+"""A plain sound strip from Blender to stems and back: the tests that CI runs on every change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every other kind of strip, in every Blender that is here."""
+"""Every other kind of strip, in every installed Blender."""
 
 from __future__ import annotations
 

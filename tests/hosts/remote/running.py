@@ -1,4 +1,4 @@
-"""Starts the fake host in a process of its own, on media made for it."""
+"""Start the fake host in a process of its own, on media made for it."""
 
 from __future__ import annotations
 

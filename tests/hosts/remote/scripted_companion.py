@@ -1,4 +1,4 @@
-"""A companion process with a scripted separation in place of the server; all that a host meets is the real thing."""
+"""A companion process with a scripted separation instead of a server; the rest is the real code."""
 
 from __future__ import annotations
 

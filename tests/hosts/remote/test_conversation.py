@@ -1,4 +1,4 @@
-"""A host in another process and its companion: what goes wrong between them stays between them."""
+"""A host in another process and its companion: hangs, crashes and bad messages on either side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host without any package of ours, the real `stemline host`, the real private server: stems at their places."""
+"""A host without Stemline's packages, the real `stemline host`, the real server: stems at their places."""
 
 from __future__ import annotations
 

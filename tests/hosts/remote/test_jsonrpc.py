@@ -1,4 +1,4 @@
-"""Two peers over real pipes: calls both ways at once, limits, and an end that leaves nothing behind."""
+"""Two peers over real pipes: calls both ways at once, limits, and a clean end."""
 
 from __future__ import annotations
 

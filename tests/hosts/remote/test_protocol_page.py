@@ -1,4 +1,4 @@
-"""The page that bridges are written from says what the code does."""
+"""docs/host-protocol.md, from which bridges are written, matches the code."""
 
 from __future__ import annotations
 

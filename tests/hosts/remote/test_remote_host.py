@@ -1,4 +1,4 @@
-"""The seam over the wire: what a host may get wrong without spoiling the rest, and what it may not."""
+"""Answers of a remote host that are wrong: which of them skip a clip and which end the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue of runs: one after the other, each told to its end, whatever one of them does."""
+"""The queue of runs: one after the other, each reported to its end, whatever one of them does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host asks for is checked before it is queued: no run fails, or loops, over a word that it could never take."""
+"""A host's request is checked before it is queued, so that no run fails or loops over a bad value."""
 
 from __future__ import annotations
 

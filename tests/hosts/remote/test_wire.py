@@ -1,4 +1,4 @@
-"""The seam's values on the wire: exact both ways, and a wrong one is named."""
+"""Values of the host protocol: exact in both directions, and wrong ones named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small film on the fake's timeline, with the bridge beside it: what the tests of Resolve are made of."""
+"""A small film on the fake's timeline, with the bridge beside it, for the tests of the Resolve bridge."""
 
 from __future__ import annotations
 

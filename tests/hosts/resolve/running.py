@@ -1,4 +1,4 @@
-"""Runs a session of the fake Resolve in a process of its own, with the bridge as `stemline install resolve` puts it."""
+"""Run a session of the fake Resolve in a process of its own, with the installed bridge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stands in for `stemline panel --host`: does what the steps in $STEMLINE_TEST_STEPS say, and writes down what came."""
+"""A scripted `stemline panel --host`: follow the steps in $STEMLINE_TEST_STEPS and write down the answers."""
 
 from __future__ import annotations
 

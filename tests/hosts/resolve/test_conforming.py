@@ -1,4 +1,4 @@
-"""The timeline was edited between reading and Apply: stems follow what was moved, never what was changed."""
+"""Edits between reading and Apply: stems follow moved clips and skip changed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the menu to stems on the timeline and back, over the real pipe, in a host's own Python."""
+"""From the menu to stems on the timeline and back, over the real pipe, in the Pythons of hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake is strict: what the documentation does not allow is a fault."""
+"""The fake is strict: a call that the documentation does not allow fails the test."""
 
 from __future__ import annotations
 

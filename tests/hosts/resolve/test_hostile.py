@@ -1,4 +1,4 @@
-"""Resolve, its project or the panel go away in the middle: never a half-written timeline without a word about it."""
+"""Resolve, its project or the panel disappear during a write: no half-written timeline goes unreported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WRITES = [
 
 @pytest.mark.parametrize("method", WRITES)
 def test_resolve_quits_in_the_middle_of_a_write(folder: Path, cut: Config, method: str) -> None:
-    """The error says what is there; the next session knows, and takes it away before it writes anew."""
+    """The error says what is there; the next session knows, and removes it before it writes again."""
     cut["events"] = [[method, 1, "quit"]]
     harness = Harness(folder, cut)
     with pytest.raises(HostError) as failure:
@@ -104,7 +104,7 @@ def other_timeline(cut: Config, start: str) -> None:
 def test_another_timeline_is_opened_in_the_middle_of_a_write(
     folder: Path, cut: Config, count: int, habit: Config
 ) -> None:
-    """In the very moment of an append: nothing of ours stays in it."""
+    """At the moment of an append: no stem stays in it."""
     other_timeline(cut, "50")
     cut.update(events=[["MediaPool.AppendToTimeline", count, "switch timeline"]], habits=habit)
     harness = Harness(folder, cut)

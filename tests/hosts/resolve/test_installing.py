@@ -1,4 +1,4 @@
-"""`stemline install resolve`, what the doctor says of it, and the way in from outside."""
+"""`stemline install resolve`, the doctor's checks of it, and the panel opened from outside."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ def newest_python() -> tuple[str, ...]:
         return (HOST_PYTHON[0], "-S", "-B")
 
 
-def test_from_21_1_the_panel_is_served_by_the_python_that_resolve_brings(
+def test_from_21_1_the_panel_uses_the_python_that_resolve_brings(
     folder: Path, cut: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without any variable, and though the user's Python has variables that no other can live with."""

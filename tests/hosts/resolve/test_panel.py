@@ -1,5 +1,4 @@
-"""The real panel, as the menu script starts it, on the fake Resolve: its own process, the real pipe, a real server, and
-a user at its real widgets."""
+"""The real panel on the fake Resolve: its own process, the real pipe, a real server, used through its widgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sound of which file a clip plays; and what no file holds, rendered with everything put back."""
+"""Which sound of which file a clip plays, and clips that must be rendered with everything restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quirk 18: the way without a script, for the free edition. What `--for resolve` writes is taken, and nothing else."""
+"""Quirk 18: the OTIO round trip for the free edition. Resolve takes what `--for resolve` writes, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which clips are meant, and where they are: selected, between the marks, under the playhead; every frame rate."""
+"""Which clips are chosen, and where they are: selected, between the marks, under the playhead; every frame rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is on the timeline after a write: the stems and nothing else, and a sentence about whatever could not be."""
+"""The timeline after a write: the stems and nothing else, and a note on everything that could not be done."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_version_and_edition_that_runs_python(
 
 @pytest.mark.parametrize("handle", ["2/25", "2"])
 def test_start_frames_counted_from_timecode_are_handled(folder: Path, cut: Config, handle: str) -> None:
-    """Nobody wrote down which of the two Resolve means; what was placed tells."""
+    """The documentation does not say which of the two Resolve counts; the placed item shows it."""
     cut["habits"] = {"pool.counts_from_timecode": True}
     harness = Harness(folder, cut)
     harness.apply("A1", plan=PlanSettings(handle=Fraction(handle)))
@@ -148,7 +148,7 @@ def test_nothing_is_written_when_resolve_stays_in_the_copy(folder: Path, cut: Co
 
 
 def test_every_read_lists_the_results_that_can_be_removed(folder: Path, cut: Config) -> None:
-    """Taken back by anybody, or deleted by hand with its originals on again: it is not told any more."""
+    """Removed, or deleted by hand with its originals enabled again, it is no longer listed."""
     harness = Harness(folder, cut)
     assert harness.read().results == ()
     first, second = harness.apply("A1"), harness.apply("A2")

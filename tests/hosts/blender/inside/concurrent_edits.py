@@ -1,4 +1,4 @@
-"""The user goes on editing while stems are made; things break; the panel's other buttons."""
+"""Scenarios: edits during a run, failures around it, and the panel's other buttons."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ SLOW = "sleep:2"  # the engine `noop` takes so many seconds
 
 
 def edited(module: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Five strips are separated; meanwhile one is moved, one deleted, one renamed, one trimmed, the file saved under
-    another name and another scene looked at."""
+    """Separate five strips that are moved, deleted, renamed or trimmed during the run, in a file saved elsewhere."""
     harness = Harness(module, config)
     paths = [wav.noise(str(harness.folder / f"voice {n}.wav"), 48000, 1, 8, seed=n) for n in range(5)]
     moved, deleted, renamed, trimmed, still = (
@@ -82,8 +81,7 @@ def cancelled(module: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The user holds a tool while stems are to be written, until nobody waits for them any more: once the run was
-    reported as failed, once the write itself was given up, once the user cancels. Then a run that is waited for."""
+    """Hold strips with a tool until the write is given up: after a failure and after a cancel."""
     harness = Harness(module, config)
     media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
     harness.select(harness.sound("original", media, 10))
@@ -118,8 +116,11 @@ def given_up(module: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def rendered_files(module: str, config: dict[str, Any]) -> dict[str, Any]:
-    """What is rendered for runs that come to nothing: cancelled at once, while they run, with no companion, and when
-    their stems are there already; then for one that succeeds."""
+    """Collect the rendered files of runs that fail, and of one that succeeds.
+
+    The runs are cancelled at once, cancelled while they run, left without a companion, and cancelled when their stems
+    exist already.
+    """
     harness = Harness(module, config)
     media = wav.noise(str(harness.folder / "voice.wav"), 48000, 1, 4)
     meta = harness.strips.new_meta(name="of a long name " * 4, channel=3, frame_start=10)

@@ -1,5 +1,7 @@
-"""In a Blender with a window: the panel is drawn, the button pressed, progress seen, stems are there, undo takes them
-back. The test that started it presses keys and takes pictures when the report asks for it."""
+"""In a Blender with a window: draw the panel, press the button, see progress and stems, undo.
+
+The test that started it clicks and takes screenshots when the report asks for it.
+"""
 
 from __future__ import annotations
 

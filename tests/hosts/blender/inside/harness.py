@@ -1,4 +1,4 @@
-"""An edit in Blender for one scenario: strips, the press of the button, and what the sequence sounds like."""
+"""An edit in Blender for one scenario: strips, a press of the button, and the sound of the sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of strip, end to end: separated, saved, opened again, mixed down. Each gives what it saw."""
+"""Scenarios for every kind of strip: separated, saved, opened again, mixed down."""
 
 from __future__ import annotations
 

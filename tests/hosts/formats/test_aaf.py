@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 
+import opentimelineio as otio
 import pytest
 
 from hosts.formats.aaf import RATE, Document
@@ -12,6 +14,8 @@ from hosts.otio.support import media
 from stemline.errors import Code
 from stemline.hosts.base import ReadClips, Selection
 from stemline_otio import LinkRules, OtioTarget, aaf_reader, open_edit, read_edit
+from stemline_otio.exact_time import TICKS_PER_SECOND
+from stemline_otio.walk import Walk
 
 COMBINER = "Audio Channel Combiner"
 
@@ -199,3 +203,33 @@ def test_a_clip_without_any_media_is_named(tmp_path: Path) -> None:
     with Document(tmp_path / "reel.aaf") as made:
         made.track(1, [made.use(made.master(["file:///gone.wav"]), 30, 100)])
     assert [skip.code for skip in read(tmp_path / "reel.aaf").skipped] == [Code.MEDIA_MISSING]
+
+
+def positions(timeline: otio.schema.Timeline) -> list[tuple[object, ...]]:
+    """Return the clips that show: name, record range, and the media frame that each begins with."""
+    found: list[tuple[object, ...]] = []
+    for index, track in enumerate(timeline.tracks):
+        for use in Walk(timeline, lambda _: None).uses([index] if track.kind == "Audio" else []):
+            hidden = round((use.record.start - use.origin) * RATE / TICKS_PER_SECOND)
+            if use.record.duration > 0:
+                found.append((use.clip.name, use.record, use.clip.source_range.start_time.value + hidden))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_positions_agree_with_an_independent_reader(tmp_path: Path, seed: int) -> None:
+    """The OpenTimelineIO adapter reads the positions of such compositions right, though not their channels."""
+    choice = Random(seed)
+    path = tmp_path / "reel.aaf"
+    with Document(path) as made:
+        masters = [made.master([f"file:///x/{n}.wav"]) for n in range(3)]
+        nest = made.composition("nest")
+        made.track(1, [made.use(masters[0], 7, 80), made.use(masters[1], 9, 120)], into=nest)
+        items = []
+        for _ in range(choice.randint(3, 8)):
+            begin, length = choice.randint(0, 99), choice.randint(25, 60)
+            item = made.use(choice.choice([*masters, nest]), begin, length)
+            items.append(choice.choice([item, made.group("Audio Gain", [item], length), made.gap(length)]))
+        made.track(1, items)
+        made.track(2, [made.gap(5), made.use(masters[2], 3, 20)])
+    assert positions(read_edit(path).timeline) == positions(otio.adapters.read_from_file(str(path)))

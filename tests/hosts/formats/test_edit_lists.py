@@ -6,11 +6,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hosts.otio.support import media
 from stemline.errors import Code, EditError
 from stemline.hosts.base import ReadClips, Selection
-from stemline.timebase import parse_timecode
+from stemline.timebase import format_timecode, parse_timecode
 from stemline_otio import LinkRules, OtioTarget, ReadOptions, open_edit, read_edit
 
 TEN_HOURS_S = 36000
@@ -278,3 +280,31 @@ def test_locators_stay_on_the_sound_they_were_set_on(root: Path, tmp_path: Path)
 def test_events_are_numbered_as_systems_like(root: Path, tmp_path: Path, number: str) -> None:
     found = read(root, tmp_path, f"{number} TAKE1 A C 10:00:00:00 10:00:02:00 01:00:00:00 01:00:02:00 note\n")
     assert places(found) == [("A1", "TAKE1", 0, 0)]
+
+
+Edit = tuple[str, int, int, int]
+"""The track, the first frame on the timeline, the length, and the first frame in the media."""
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["A", "A2"]), st.integers(0, 400), st.integers(1, 60), st.integers(0, 700)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_events_in_any_order_and_overlap_are_read_as_they_are_written(
+    root: Path, tmp_path: Path, edits: list[Edit]
+) -> None:
+    rate, hour = Fraction(25), 25 * 3600
+    lines = []
+    for number, (track, start, length, begin) in enumerate(edits, 1):
+        times = (10 * hour + begin, 10 * hour + begin + length, hour + start, hour + start + length)
+        labels = " ".join(format_timecode(frame, rate) for frame in times)
+        lines.append(f"{number:03d}  TAKE1 {track} C {labels}\n* FROM CLIP NAME: c{number}\n")
+    found = read(root, tmp_path, "".join(lines))
+    first = min(start for _, start, _, _ in edits)
+    read_back = {(c.name, int(c.record_range.start * 25) + first, int(c.source_range.start * 25)) for c in found.clips}
+    assert read_back == {(f"c{n}", start, begin) for n, (_, start, _, begin) in enumerate(edits, 1)}
+    assert all(c.track.startswith("A2" if edits[int(c.name[1:]) - 1][0] == "A2" else "A1") for c in found.clips)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hosts.formats.xmeml import RATE, Document, channel, cross_fade, track
 from hosts.otio.support import media
@@ -193,3 +197,24 @@ def test_a_timecode_without_a_frame_number_is_read_from_its_label(tmp_path: Path
     found = read(made.save(track("A", [made.clip("a", (0, 50), 30, file)])))
     assert places(found)["a"] == (0, 50, 30)
     assert not [skip for skip in found.skipped if skip.code is not Code.MEDIA_MISSING]
+
+
+Placement = tuple[int, int, int]
+"""The first frame on the timeline, the length, and the first frame in the media."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60), st.integers(0, 700)), min_size=1, max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_clips_in_any_order_and_overlap_are_read_as_they_are_written(clips: list[Placement], order: Random) -> None:
+    with TemporaryDirectory() as folder:
+        made = Document(Path(folder))
+        written = [
+            made.clip(f"c{n}", (start, start + length), begin, made.file("other"))
+            for n, (start, length, begin) in enumerate(clips)
+        ]
+        order.shuffle(written)
+        found = places(read(made.save(track("A", written))))
+    assert found == {f"c{n}": (start, start + length, begin) for n, (start, length, begin) in enumerate(clips)}

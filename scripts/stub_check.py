@@ -1,4 +1,4 @@
-"""Does what the stubs are for, with whatever protobuf and grpcio this interpreter has; run by stub-matrix.sh."""
+"""Send every kind of field through the stubs, with the protobuf and grpcio of this interpreter. See stub-matrix.sh."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from stemline.v1 import media_pb2, media_pb2_grpc, models_pb2_grpc, separation_p
 
 
 class Echo(separation_pb2_grpc.SeparationServiceServicer):
+    """Answer `GetJob` with a full job."""
+
     def GetJob(self, request: separation_pb2.GetJobRequest, context: grpc.ServicerContext) -> separation_pb2.Job:
+        """Return the job of that name."""
         return job(request.name)
 
 
 def job(name: str) -> separation_pb2.Job:
-    """A job with a field of every kind: nested, repeated, enum, 64 bit, float, well-known."""
+    """Return a job with a field of every kind: nested, repeated, enum, 64 bit, float, well-known."""
     return separation_pb2.Job(
         name=name,
         spec=separation_pb2.SeparationSpec(

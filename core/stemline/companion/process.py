@@ -32,7 +32,9 @@ _GRACE_S = 3.0
 class Separation(Protocol):
     """A checked request. Called on the runs' thread; returns the result in a form that JSON can hold."""
 
-    def __call__(self, host: Host, report: Report, cancelled: Callable[[], bool], /) -> Mapping[str, Any]: ...
+    def __call__(self, host: Host, report: Report, cancelled: Callable[[], bool], /) -> Mapping[str, Any]:
+        """Run it."""
+        ...
 
 
 class Services(Protocol):

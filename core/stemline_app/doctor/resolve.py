@@ -96,7 +96,7 @@ def _script(scripts: list[Path]) -> Check:
 
 
 def _companion() -> Check:
-    """Starts the companion as the script would, and says hello to it."""
+    """Start the companion the way the menu script does, and ping it."""
     name = "resolve companion"
     try:
         installation = find_installation("", "resolve")
@@ -115,7 +115,7 @@ def _companion() -> Check:
 
 
 def _panel() -> Check:
-    """The script opens it; without it the script alone does nothing."""
+    """Check whether the panel, which the menu script opens, can be loaded."""
     name, why = "resolve panel", why_no_panel()
     if why:
         message = f"the panel's packages do not load ({why})"

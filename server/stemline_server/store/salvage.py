@@ -136,7 +136,7 @@ def _behind_damage(source: sqlite3.Connection, table: _Table, after: object) -> 
 def _key_space(
     source: sqlite3.Connection, table: _Table, after: object
 ) -> tuple[int, int, Callable[[int], object]] | None:
-    """Number the keys: that of `after`, the largest, and the way back. None for keys that are no numbers or digests."""
+    """Map keys to numbers: return that of `after`, the largest, and the inverse; None for other kinds of keys."""
     sample = after
     if sample is None:
         try:

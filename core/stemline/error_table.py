@@ -344,6 +344,14 @@ WARNINGS = (
         WarningCode.ROUGH_BY_WORDS, "Words alone are not enough for a clean stem: mark where the sound is heard."
     ),
     WarningRow(
+        WarningCode.STEM_IS_MIX,
+        "The stem has more than 97 % of the energy of the mix: nothing else sounds there, or it was not separated.",
+    ),
+    WarningRow(
+        WarningCode.PROMPT_SUBSTITUTED,
+        "Words of the prompt were corrected or left out; the message names the sound that the prompt was taken for.",
+    ),
+    WarningRow(
         WarningCode.PROMPT_SENTENCE,
         'The words read like a sentence, and SAM Audio was trained on phrases such as "man speaking".',
     ),

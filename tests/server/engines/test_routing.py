@@ -33,6 +33,20 @@ def test_a_doubtful_stem_has_a_warning(prompt: EnginePrompt, certainty: float, c
     assert [given for given, _ in warnings(route, finding)] == ([code] if code else [])
 
 
+@pytest.mark.parametrize("prompt", [EnginePrompt("rain"), EnginePrompt("dog"), EnginePrompt(plus=SPAN)])
+def test_a_stem_that_is_the_whole_mix_has_a_warning_and_half_the_confidence(prompt: EnginePrompt) -> None:
+    route = choose_route(prompt, ("dog", "rain"))
+    findings, codes = {}, {}
+    for share in (0.96, 0.98, 1.0):
+        meter = TargetMeter(route)
+        meter.add(MIX, np.float32(share**0.5) * MIX)
+        findings[share] = meter.finding(0.9)
+        given = warnings(route, findings[share], is_whole_mix=meter.is_whole_mix)
+        codes[share] = "STEM_IS_MIX" in dict(given)
+    assert codes == {0.96: False, 0.98: True, 1.0: True}
+    assert findings[1.0].confidence == pytest.approx(findings[0.96].confidence / 2, abs=0.001)
+
+
 def test_silence_is_reported_as_not_found_without_a_warning() -> None:
     route = choose_route(EnginePrompt("dog"), ("dog",))
     meter = TargetMeter(route)

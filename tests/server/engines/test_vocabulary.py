@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 from stemline.clips import SampleRange
-from stemline.errors import Code, UsageError
-from stemline_server.engines.base import EnginePrompt
+from stemline.errors import Code, UsageError, WarningCode
+from stemline_server.engines.base import EnginePrompt, Finding
+from stemline_server.engines.embedded.confidence import warnings
 from stemline_server.engines.embedded.routing import choose_route
-from stemline_server.engines.embedded.vocabulary import match_sound, phrases
+from stemline_server.engines.embedded.vocabulary import match_sound, phrases, related_phrases
 
 SPAN = (SampleRange(0, 10),)
-TYPED = [line.split("\t") for line in Path(__file__).with_name("typed_prompts.tsv").read_text("utf-8").splitlines()[1:]]
+
+
+def table(name: str) -> list[list[str]]:
+    return [line.split("\t") for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()[1:]]
+
+
+TYPED = table("typed_prompts.tsv")
 
 
 @pytest.mark.parametrize(("text", "sound"), TYPED)
@@ -24,6 +31,64 @@ def test_a_typed_prompt_matches_its_sound_or_is_refused(text: str, sound: str) -
         assert refused.code is Code.PROMPT_UNKNOWN
         found = "-"
     assert found == sound
+
+
+@pytest.mark.parametrize(("text", "sounds"), table("everyday_prompts.tsv") + table("unusual_prompts.tsv"))
+def test_an_everyday_or_unusual_prompt_is_right_or_refused(text: str, sounds: str) -> None:
+    try:
+        found = match_sound(text).sound
+    except UsageError as refused:
+        assert '"' in refused.advice  # it suggests other sounds
+        found = "-"
+    assert found in sounds.split("|")
+
+
+@pytest.mark.parametrize("text", ["belly", "mousse", "harmonic", "matching", "canon", "rein", "sneaking", "boating"])
+def test_an_english_word_is_never_taken_for_a_typing_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        match_sound(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [("spech", "speech"), ("violn", "violin"), ("gitar", "guitar"), ("dog brking", "dog"), ("trafic niose", "engine")],
+)
+def test_a_typing_error_is_corrected_and_the_correction_is_said(text: str, sound: str) -> None:
+    match = match_sound(text)
+    assert (match.sound, match.is_substitute) == (sound, True)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (EnginePrompt("espresso maker"), "'espresso maker' was taken for machine."),
+        (EnginePrompt("helicoptor"), "'helicoptor' was taken for helicopter."),
+        (EnginePrompt("unicorn", plus=SPAN), "This model doesn't know 'unicorn'; it used only the marked spans."),
+        (EnginePrompt("remove the dogs barking"), ""),
+        (EnginePrompt("the guy in the red jacket"), ""),
+        (EnginePrompt(plus=SPAN), ""),
+    ],
+)
+def test_a_substitution_is_said_in_a_warning(prompt: EnginePrompt, message: str) -> None:
+    route = choose_route(prompt, ("machine", "helicopter", "dog"))
+    codes = dict(warnings(route, Finding(found=False, confidence=0)))
+    assert codes.get(WarningCode.PROMPT_SUBSTITUTED, "").startswith(message)
+    assert bool(codes) == bool(message)
+
+
+@pytest.mark.parametrize(("text", "near"), [("kettle", "water steam appliance"), ("electric kettles", "water steam")])
+def test_a_refusal_suggests_related_sounds_not_similar_spellings(text: str, near: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        match_sound(text)
+    assert all(f'"{phrase}"' in refused.value.advice for phrase in near.split())
+    assert "motor bike" not in refused.value.advice
+
+
+def test_every_suggested_phrase_is_known_and_no_known_word_has_suggestions() -> None:
+    for word, suggestions in related_phrases().items():
+        assert all(match_sound(phrase).confidence == 1 for phrase in suggestions)
+        with pytest.raises(UsageError):
+            match_sound(word)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ _MAX_CONFIDENCE_BY_NAME = 0.5
 _LOW_CONFIDENCE_BELOW = 0.4
 _SILENT_ENERGY_RATIO = 1e-6
 """A target 60 dB below the mix counts as absent."""
+_WHOLE_MIX_ENERGY_RATIO = 0.97
+_WHOLE_MIX_CERTAINTY = 0.5
+"""A target that is nearly the whole mix was either alone or was not separated; the estimators cannot tell which."""
 
 
 class TargetMeter:
@@ -33,6 +36,11 @@ class TargetMeter:
         self._mix_with_target += float(energy[target != 0].sum())
         self._target += float(np.square(target, dtype=np.float64).sum())
 
+    @property
+    def is_whole_mix(self) -> bool:
+        """Whether the target has nearly all energy of the mix."""
+        return self._target > _WHOLE_MIX_ENERGY_RATIO * self._mix
+
     def finding(self, certainty: float | None) -> Finding:
         """Return the outcome for the measured target.
 
@@ -45,20 +53,32 @@ class TargetMeter:
             certainty = min(1.0, (self._target / self._mix_with_target) ** 0.5)
         elif self._route.is_rough and not self._route.uses_spans:
             certainty *= _MAX_CONFIDENCE_BY_NAME
+        if self.is_whole_mix:
+            certainty *= _WHOLE_MIX_CERTAINTY
         confidence = round(self._route.confidence * certainty, 3)
         return Finding(found=True, confidence=confidence, matched=self._route.matched)
 
 
-def warnings(route: Route, finding: Finding) -> list[tuple[str, str]]:
-    """Return codes and messages of warnings about a target that may be worse than the mix."""
+def warnings(route: Route, finding: Finding, *, is_whole_mix: bool = False) -> list[tuple[WarningCode, str]]:
+    """Return codes and messages of warnings about a target that may be another sound or worse than the mix.
+
+    Args:
+        route: The route of the target's prompt.
+        finding: The outcome.
+        is_whole_mix: Whether the target has nearly all energy of the mix.
+    """
+    given = [(WarningCode.PROMPT_SUBSTITUTED, route.substituted)] if route.substituted else []
     if not finding.found:
-        return []
+        return given
+    if is_whole_mix:
+        message = "The stem is nearly the whole mix: either nothing else sounds here, or it was not separated."
+        given.append((WarningCode.STEM_IS_MIX, message))
     if route.net_class and not route.uses_spans and route.is_rough:
         message = (
             f'Found by name alone, "{finding.matched}" is only approximate; mark where it occurs for a better stem.'
         )
-        return [(WarningCode.ROUGH_BY_WORDS, message)]
-    if finding.confidence < _LOW_CONFIDENCE_BELOW:
+        given.append((WarningCode.ROUGH_BY_WORDS, message))
+    elif finding.confidence < _LOW_CONFIDENCE_BELOW and not is_whole_mix:
         message = f"It is uncertain whether this audio contains {finding.matched}; listen before you use the stem."
-        return [(WarningCode.LOW_CONFIDENCE, message)]
-    return []
+        given.append((WarningCode.LOW_CONFIDENCE, message))
+    return given

@@ -26,7 +26,7 @@ from stemline_server.engines.embedded.weights import load_net, net_classes, net_
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
 
-_VERSION = 3
+_VERSION = 4
 """Increase this whenever the same request gives another result with the same weights."""
 
 
@@ -111,7 +111,7 @@ class EmbeddedEngine:
             for number, meter in enumerate(meters):
                 finding = meter.finding(estimators.certainty(number))
                 control.find(number, finding)
-                for code, message in warnings(routes[number], finding):
+                for code, message in warnings(routes[number], finding, is_whole_mix=meter.is_whole_mix):
                     control.warn(number, code, message)
 
     def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> VoiceSources:

@@ -10,7 +10,7 @@ from stemline.errors import Code, UsageError
 from stemline_server.engines.base import EnginePrompt
 from stemline_server.engines.embedded.span_nmf import TargetKind
 from stemline_server.engines.embedded.spleeter_weights import install_advice
-from stemline_server.engines.embedded.vocabulary import SoundMatch, match_sound
+from stemline_server.engines.embedded.vocabulary import SoundMatch, match_sound, quoted
 
 _CONTINUOUS_KINDS = ("music", "ambience")
 """Kinds of sound that rarely pause. Minus spans mark the sounds that disturb them."""
@@ -26,6 +26,7 @@ class Route:
     Attributes:
         matched: Name of the sound that the prompt was taken for.
         confidence: Certainty of that match, 0..1.
+        substituted: Sentence that says how words of the prompt were corrected or left out; empty if they were not.
         speech: Use the speech estimate (over music averaged with Spleeter's voices).
         without_speech: Use the mix minus the speech estimate.
         vocals: Use Spleeter's voices.
@@ -44,6 +45,7 @@ class Route:
 
     matched: str
     confidence: float
+    substituted: str = ""
     speech: bool = False
     without_speech: bool = False
     vocals: bool = False
@@ -84,9 +86,18 @@ def choose_route(prompt: EnginePrompt, net_classes: Container[str], *, has_vocal
     try:
         sound = match_sound(prompt.text)
     except UsageError as error:
-        if error.code is Code.PROMPT_UNKNOWN and (prompt.plus or prompt.minus):
-            return _span_route(prompt)  # the spans are sufficient
+        if error.code is Code.PROMPT_UNKNOWN and (prompt.plus or prompt.minus):  # the spans are sufficient
+            sentence = f"This model doesn't know {quoted(prompt.text)}; it used only the marked spans."
+            return replace(_span_route(prompt), substituted=sentence)
         raise
+    route = _named_route(prompt, sound, net_classes, has_vocals=has_vocals)
+    if not sound.is_substitute:
+        return route
+    sentence = f"{quoted(prompt.text)} was taken for {route.matched}. If that is wrong, name another sound."
+    return replace(route, substituted=sentence)
+
+
+def _named_route(prompt: EnginePrompt, sound: SoundMatch, net_classes: Container[str], *, has_vocals: bool) -> Route:
     if sound.sound == "speech":
         named = Route("speech", sound.confidence, plus=prompt.plus, minus=prompt.minus)
         if prompt.plus:

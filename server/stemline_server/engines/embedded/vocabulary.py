@@ -1,6 +1,8 @@
 """Map the text of a prompt to a sound that the engine knows.
 
-The table `phrases.tsv` lists all known phrases. Any other text is refused with the nearest known phrases.
+The table `phrases.tsv` lists all known phrases. One wrong letter in a word is corrected, unless the word is an English
+word (`look_alikes.txt`). Any other text is refused with related sounds (`related.tsv`). A match that leaves out or
+corrects words of the prompt says so.
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ from stemline_bridge.stem_names import REQUEST
 
 _MAX_CHARACTERS = 200
 _MAX_QUOTED_CHARACTERS = 60
-_TYPO_SIMILARITY = 0.84
-_SLIP_SIMILARITY = 0.94
 _MIN_TYPO_CHARACTERS = 5
+_MIN_SPELLING_SIMILARITY = 0.8
+_PARTIAL_CONFIDENCE, _TYPO_CONFIDENCE = 0.8, 0.6
 _NEGATIONS = frozenset(("but", "except", "without", "no", "not", "non", "minus", "excluding", "besides"))
 _ARTICLES = frozenset(("a", "an", "the"))
+_NEUTRAL_WORD = re.compile(
+    "someone|somebody|person|people|playing|making|being|nearby|passing|running|heavy|small|big|old|young|soft|sad|happy|"
+    "lead|two|three|many|few|lots|some|more|other|background|annoying|sounds?|noise|audio|of|by|and"
+)
+"""Matches words that do not change which sound a known phrase names."""
 _GENERIC_SOUNDS = frozenset(("music", "instrument", "animal", "sound effect"))
 _PREFIX = re.compile(
     r"^(?:(?:all|any|some|every|this|that|these|those|my|his|her|their|our|of|loud|quiet|distant|"
@@ -46,6 +53,7 @@ class SoundMatch:
         classes: Classes of the net for this sound, best first.
         confidence: Certainty of the match, 0..1; 1 for a phrase of the table.
         is_weak: Whether the phrase gives way to any other sound in the same prompt.
+        is_substitute: Whether words of the prompt were corrected or left out to find the sound.
     """
 
     sound: str
@@ -53,6 +61,7 @@ class SoundMatch:
     classes: tuple[str, ...]
     confidence: float
     is_weak: bool = False
+    is_substitute: bool = False
 
 
 def match_sound(text: str) -> SoundMatch:
@@ -81,11 +90,12 @@ def match_sound(text: str) -> SoundMatch:
             code=Code.PROMPT_EMPTY,
             advice='Name one sound, such as "speech", or mark where it occurs.',
         )
-    match = _exact(words) or _misspelt(words, _SLIP_SIMILARITY)
-    if match is None and _NEGATIONS.isdisjoint(words.split()):
-        head = _PREPOSITION.split(words)[0]
-        matches = _contained(head) or [hit for hit in _contained(words) if not hit.is_weak]
-        match = _single_sound(matches, text) or _misspelt(words, _TYPO_SIMILARITY)
+    match = _exact(words)
+    if match is None:
+        corrected = _corrected(words)
+        match = _match(corrected, text)
+        if match is not None and corrected != words:
+            match = replace(match, confidence=_TYPO_CONFIDENCE, is_substitute=True)
     if match is None or match.kind == "none":
         raise _unknown(words, text)
     return match
@@ -113,11 +123,29 @@ def phrases() -> dict[str, SoundMatch]:
     return table
 
 
+def _match(words: str, text: str) -> SoundMatch | None:
+    """Return the sound of normalised words: of all words, else of a known phrase in them.
+
+    Raises:
+        UsageError: The words name several sounds (PROMPT_UNKNOWN).
+    """
+    exact = _exact(words)
+    if exact is not None or not _NEGATIONS.isdisjoint(words.split()):
+        return exact
+    head = _PREPOSITION.split(words)[0]
+    matches, left_out = _contained(head)
+    if not matches:
+        matches, left_out = _contained(words)
+        matches = [hit for hit in matches if not hit.is_weak]
+    match = _single_sound(matches, text)
+    return match and replace(match, is_substitute=not all(map(_NEUTRAL_WORD.fullmatch, left_out)))
+
+
 def _exact(words: str) -> SoundMatch | None:
     for candidate in _variants(words):
         if candidate in phrases():
             return phrases()[candidate]
-    return None
+    return _phrases_in_singular().get(_in_singular(words))
 
 
 def _variants(words: str) -> tuple[str, ...]:
@@ -129,6 +157,20 @@ def _variants(words: str) -> tuple[str, ...]:
 def _singulars(words: str) -> tuple[str, ...]:
     endings = (("ies", "y"), ("es", ""), ("s", ""))
     return tuple(words[: -len(plural)] + singular for plural, singular in endings if words.endswith(plural))
+
+
+@cache
+def _phrases_in_singular() -> dict[str, SoundMatch]:
+    """Return the sound of each phrase of several words, by the phrase with all words in the singular."""
+    table: dict[str, SoundMatch] = {}
+    for phrase, match in phrases().items():
+        if " " in phrase:
+            table.setdefault(_in_singular(phrase), match)
+    return table
+
+
+def _in_singular(words: str) -> str:
+    return " ".join(word.removesuffix("s") for word in words.split())
 
 
 def _single_sound(matches: list[SoundMatch], text: str) -> SoundMatch | None:
@@ -146,15 +188,18 @@ def _single_sound(matches: list[SoundMatch], text: str) -> SoundMatch | None:
     sounds = {sound: hit for sound, hit in sounds.items() if not broader.intersection(hit.classes[:1])} or sounds
     if len(sounds) > 1:  # "acoustic guitar strumming" is a single sound by now
         raise UsageError(
-            f"{_quoted(text)} names several sounds: {', '.join(sounds)}.",
+            f"{quoted(text)} names several sounds: {', '.join(sounds)}.",
             code=Code.PROMPT_UNKNOWN,
             advice="Ask for one sound at a time.",
         )
-    return next((replace(hit, confidence=0.8) for hit in sounds.values()), None)
+    return next((replace(hit, confidence=_PARTIAL_CONFIDENCE) for hit in sounds.values()), None)
 
 
-def _contained(words: str) -> list[SoundMatch]:
-    """Return the sounds of all phrases in a longer text. Longer phrases are matched first and consume their words."""
+def _contained(words: str) -> tuple[list[SoundMatch], list[str]]:
+    """Return the sounds of all phrases in a longer text and the words that no phrase has.
+
+    Longer phrases are matched first and consume their words.
+    """
     remaining, matches = words.split(), []
     for size in range(min(4, len(remaining)), 0, -1):
         for start in range(len(remaining) - size + 1):
@@ -163,31 +208,85 @@ def _contained(words: str) -> list[SoundMatch]:
             if hit is not None:
                 matches.append(hit)
                 remaining[start : start + size] = [""] * size
-    return matches
+    return matches, [word for word in remaining if word]
 
 
-def _misspelt(words: str, similarity: float) -> SoundMatch | None:
-    """Return the sound of the most similar phrase with the same first letter, or None.
+def _corrected(words: str) -> str:
+    """Return words with typing errors corrected."""
+    return " ".join(map(_corrected_word, words.split()))
 
-    Typing errors rarely change the first letter, and short words are too similar to each other.
+
+def _corrected_word(word: str) -> str:
+    """Return the nearest known word that differs in one letter from an unknown word, or the word itself.
+
+    Typing errors rarely change the first letter, short words are too similar to each other, and an English word is no
+    typing error: "belly" is not "bell".
     """
-    if len(words) < _MIN_TYPO_CHARACTERS:
-        return None
-    candidates = [phrase for phrase in phrases() if phrase[0] == words[0]]
-    nearest = difflib.get_close_matches(words, candidates, n=1, cutoff=similarity)
-    return replace(phrases()[nearest[0]], confidence=0.6) if nearest else None
+    known = _known_words()
+    singulars = (word, *_singulars(word))
+    if len(word) < _MIN_TYPO_CHARACTERS or any(one in known or one in _look_alikes() for one in singulars):
+        return word
+    slips = sorted(other for other in known if other[0] == word[0] and _is_one_slip(word, other))
+    return next(iter(difflib.get_close_matches(word, slips, n=1)), word)
+
+
+def _is_one_slip(word: str, other: str) -> bool:
+    """Return whether one letter is missing, added or wrong, or two neighbours are swapped."""
+    if abs(len(word) - len(other)) > 1:
+        return False
+    short, long = sorted((word, other), key=len)
+    at = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[at:] == long[at + 1 :]
+    swapped = long[at : at + 2][::-1] == short[at : at + 2] and short[at + 2 :] == long[at + 2 :]
+    return short[at + 1 :] == long[at + 1 :] or swapped
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    """Return all words of the phrases that are long enough to be corrected to."""
+    words = {word for phrase in phrases() for word in phrase.split()}
+    return frozenset(word for word in words if len(word) >= _MIN_TYPO_CHARACTERS)
+
+
+@cache
+def _look_alikes() -> frozenset[str]:
+    """Return English words that differ in one letter from a known word."""
+    lines = files(__package__).joinpath("look_alikes.txt").read_text("utf-8").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
+
+
+@cache
+def related_phrases() -> dict[str, tuple[str, ...]]:
+    """Return phrases of related sounds for words that name no known sound."""
+    table: dict[str, tuple[str, ...]] = {}
+    for line in files(__package__).joinpath("related.tsv").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            suggested, words = line.split("\t")
+            table |= dict.fromkeys(words.split(", "), tuple(suggested.split(", ")))
+    return table
+
+
+def _suggestions(words: str) -> tuple[str, ...]:
+    """Return known phrases near an unknown text: related sounds, else similar spellings, else common sounds."""
+    for word in reversed(words.split()):  # "electric kettle": the last word is the noun
+        for form in (word, *_singulars(word)):
+            if form in related_phrases():
+                return related_phrases()[form]
+    known = [phrase for phrase, hit in phrases().items() if hit.kind != "none" and phrase[0] == words[:1]]
+    alike = difflib.get_close_matches(words, known, n=3, cutoff=_MIN_SPELLING_SIMILARITY)
+    return tuple(alike) or ("speech", "music", "dog barking", "rain")
 
 
 def _unknown(words: str, text: str) -> UsageError:
     if not _NEGATIONS.isdisjoint(words.split()):
         advice = "Ask for the sound that you want to remove: the residual holds everything else."
     else:
-        known = [phrase for phrase, match in phrases().items() if match.kind != "none"]
-        nearest = difflib.get_close_matches(words, known, n=3, cutoff=0.5)
-        listed = ", ".join(f'"{phrase}"' for phrase in nearest) or '"speech", "music", "dog barking", "rain"'
+        listed = ", ".join(f'"{phrase}"' for phrase in _suggestions(words))
         advice = f"The nearest sounds it knows: {listed}. Or mark where the sound occurs."
-    return UsageError(f"This model doesn't know {_quoted(text)}.", code=Code.PROMPT_UNKNOWN, advice=advice)
+    return UsageError(f"This model doesn't know {quoted(text)}.", code=Code.PROMPT_UNKNOWN, advice=advice)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text in quotation marks, shortened if it is long."""
     return repr(text if len(text) <= _MAX_QUOTED_CHARACTERS else f"{text[:_MAX_QUOTED_CHARACTERS]}…")

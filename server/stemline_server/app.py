@@ -53,6 +53,7 @@ from stemline_server.store.uploads import Uploads
 
 _log = logging.getLogger(__name__)
 
+_MAX_CONCURRENT_CALLS = 1000
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _STEP_TIMEOUT_S = 20.0  # how long a stop waits for an engine to reach its next step
 _GRACE_S = 2.0
@@ -223,7 +224,9 @@ class Server:
 
     async def start(self) -> None:
         """Listen, then work. Raises StemlineError (PORT_TAKEN); call `stop` then, too."""
-        self._grpc = grpc.aio.server(interceptors=(self._guard,), options=_OPTIONS)
+        self._grpc = grpc.aio.server(
+            interceptors=(self._guard,), options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS
+        )
         media_pb2_grpc.add_MediaServiceServicer_to_server(self._media, self._grpc)
         separation_pb2_grpc.add_SeparationServiceServicer_to_server(self._jobs, self._grpc)
         models_pb2_grpc.add_ModelServiceServicer_to_server(self._models, self._grpc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +135,7 @@ class JobTableSuite:
 
 
 class MediaStoreSuite:
-    """Give it a fixture `store`, empty and with room for five sounds of `SHAPE`."""
+    """Give it a fixture `store`, empty and with room for five sounds of `SHAPE`, and one that fills its disk."""
 
     def keep(self, store: MediaStore, value: float) -> str:
         draft = Draft(store, SHAPE)
@@ -167,6 +167,14 @@ class MediaStoreSuite:
         assert not store.verify(media.row)
         assert store.lookup(name).result() is None
         assert store.stored_bytes().result() == 0
+
+    def test_reading_needs_no_room_on_the_disk(self, store: MediaStore, full_disk: Callable[[], None]) -> None:
+        name = self.keep(store, 0.5)
+        full_disk()
+        media = store.lookup(name).result()
+        assert media is not None
+        assert store.verify(media.row)
+        assert store.known([name]).result() == {name: media.row}
 
     def test_a_deleted_sound_is_forgotten(self, store: MediaStore) -> None:
         name = self.keep(store, 0.5)

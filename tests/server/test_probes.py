@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server.conftest import LENGTH_SAMPLES
-from server.harness import CALL_TIMEOUT_S, Caller
+from server.harness import CALL_TIMEOUT_S, Caller, server_in_thread
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.config import ServerConfig
 from stemline_server.engines import registry
 from stemline_server.engines.base import Engine
 
@@ -82,6 +84,22 @@ def test_without_the_token_nothing_is_parsed_and_little_is_logged(
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
     assert len([record for record in caplog.records if "without the token" in record.getMessage()]) == 1
     assert len(caplog.records) < 10
+
+
+def test_more_calls_at_once_than_the_server_bears_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemline_server.app._MAX_CONCURRENT_CALLS", 3)
+    with server_in_thread(ServerConfig(tmp_path / "state", private=True, devices=("cpu",))) as server:
+        stub = health_pb2_grpc.HealthStub(server.channel)
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(service="")) for _ in range(3)]
+        for watch in watches:
+            next(watch)
+        assert probe(server, "") is grpc.StatusCode.RESOURCE_EXHAUSTED
+        watches.pop().cancel()
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
+        while probe(server, "") is not grpc.StatusCode.OK:
+            assert time.monotonic() < deadline_s
+        for watch in watches:
+            watch.cancel()
 
 
 @pytest.mark.parametrize("method", [CREATE, UPLOAD])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,18 @@ class TestContentStore(MediaStoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path, database: Database) -> MediaStore:
         return ContentStore(tmp_path / "store", database, LIMIT_BYTES)
+
+    @pytest.fixture
+    def full_disk(self, database: Database) -> Callable[[], None]:
+        """From then on a note of the use of a sound finds no room."""
+
+        def fill(connection: sqlite3.Connection) -> None:
+            connection.execute("CREATE TABLE filler (data BLOB)")
+            connection.execute(
+                "CREATE TRIGGER fill BEFORE UPDATE OF used_us ON media"
+                " BEGIN INSERT INTO filler VALUES (zeroblob(1000000)); END"
+            )
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+
+        return lambda: database.call(fill)

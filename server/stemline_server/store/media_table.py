@@ -66,8 +66,17 @@ def find(connection: sqlite3.Connection, name: str) -> MediaRow | None:
     row = connection.execute("SELECT * FROM media WHERE name = ?", (name,)).fetchone()
     if row is None:
         return None
-    connection.execute("UPDATE media SET used_us = ? WHERE name = ?", (now_us(), name))
+    _mark_used(connection, name)
     return _media(row)
+
+
+def _mark_used(connection: sqlite3.Connection, name: str) -> None:
+    """Note the use of a sound. A disk that is full or read-only must not keep it from being read."""
+    try:
+        connection.execute("UPDATE media SET used_us = ? WHERE name = ?", (now_us(), name))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
+            raise
 
 
 def find_many(connection: sqlite3.Connection, names: set[str]) -> dict[str, MediaRow]:

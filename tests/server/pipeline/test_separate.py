@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +210,16 @@ def test_spans_and_origin_reach_the_engine_at_its_own_rate() -> None:
     assert request.prompts[0].plus == (SampleRange(480, 48_000),)
     assert request.prompts[0].minus == (SampleRange(0, 2),)
     assert (request.origin_sample, request.seed) == (48_000 * 60, 7)
+
+
+def test_every_field_of_a_request_reaches_the_engine() -> None:
+    """A field that the pipeline forgot would silently have its default."""
+    values = {"seed": 7, "origin_sample": 5, "quality": "best", "scratch": Path("scratch")}
+    assert {field.name for field in fields(EngineRequest)} == {"audio", "prompts", *values}
+    engine = Gain(48_000)
+    source = ArraySource(noise(1, 4_800), 48_000)
+    separate(PipelineTask(source, (EnginePrompt("x"),), **values), engine, Recorder(), [Collect()])  # type: ignore[arg-type]
+    assert {name: getattr(engine.requests[0], name) for name in values} == values
 
 
 @dataclass

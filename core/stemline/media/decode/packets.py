@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ _PACKED: dict[str, type[np.generic]] = {
 }
 _MAX_FAILURES = 200
 _NEAR_END_BYTES = 1 << 16
-_FIND_BYTES = 1 << 18
+_WINDOW_BYTES = 1 << 22  # a whole file mapped at once would count as memory
 _WAVPACK = b"wvpk"
 _WAVPACK_HEADER_BYTES = 32
 
@@ -135,18 +136,15 @@ def raw_samples(frame: AudioFrame, channels: int) -> Raw:
 
 def find_bytes(file: BinaryIO, wanted: bytes, begin: int) -> int | None:
     """Return the offset of `wanted` at or after byte `begin`, None where it does not occur."""
-    buffer = bytearray(_FIND_BYTES)
-    view = memoryview(buffer)
-    file.seek(begin)
-    held = 0  # bytes of the previous block at the start of the buffer
-    while size := file.readinto(view[held:]):  # type: ignore[attr-defined]
-        found = buffer.find(wanted, 0, held + size)
+    size = file.seek(0, 2)
+    window = begin // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    while window < size:
+        length = min(_WINDOW_BYTES + len(wanted) - 1, size - window)
+        with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=window) as data:
+            found = data.find(wanted, max(0, begin - window))
         if found >= 0:
-            return begin + found
-        keep = min(len(wanted) - 1, held + size)
-        begin += held + size - keep
-        view[:keep] = bytes(view[held + size - keep : held + size])
-        held = keep
+            return window + found
+        window += _WINDOW_BYTES
     return None
 
 

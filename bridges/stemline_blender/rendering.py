@@ -129,6 +129,7 @@ class BackgroundRender:
     """Renders ranges in a background Blender from a copy of the open file. Poll `done`."""
 
     def __init__(self, ranges: list[Range]) -> None:
+        """Start to render `ranges`; without a Blender program, render them now."""
         self._folder = tempfile.TemporaryDirectory(prefix="stemline-")
         self._ranges = ranges
         self._process: subprocess.Popen[bytes] | None = None

@@ -43,6 +43,7 @@ class Session:
     """`state` is the companion's; `sentence` and `command` say what is wrong with it and what fixes it."""
 
     def __init__(self) -> None:
+        """Make a session without jobs. The companion starts on demand."""
         self.state = OFF
         self.sentence = ""
         self.command = ""

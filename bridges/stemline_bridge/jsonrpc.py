@@ -24,6 +24,7 @@ class HostError(Exception):
     """A failure to report to the other side: a sentence, a stable code of `docs/errors.md`, and what to do."""
 
     def __init__(self, message: str, code: str, advice: str = "") -> None:
+        """Make an error with a code of `docs/errors.md`."""
         super().__init__(message)
         self.message = message
         self.code = code
@@ -34,6 +35,7 @@ class RemoteError(Exception):
     """The other side answered a call with an error. Its text is the sentence and the advice."""
 
     def __init__(self, error: object) -> None:
+        """Read the `error` of an answer, whatever its form."""
         given = error if isinstance(error, dict) else {}
         data = given.get("data")
         data = data if isinstance(data, dict) else {}
@@ -68,6 +70,7 @@ class Call:
     """A call to the other side."""
 
     def __init__(self, number: int, on_answer: Callable[[Call], None] | None = None) -> None:
+        """Make an open call. `on_answer` gets it once it is settled."""
         self.number = number
         self._done = threading.Event()
         self._on_answer = on_answer
@@ -101,6 +104,7 @@ class Connection:
     """One end of the conversation. `closed` is set once it is over, and `reason` says why."""
 
     def __init__(self, incoming: ByteStream, outgoing: ByteStream, limits: Limits | None = None) -> None:
+        """Prepare the conversation over two streams. `start` begins it."""
         self.closed = threading.Event()
         self.reason = ""
         self._incoming, self._outgoing = incoming, outgoing

@@ -26,6 +26,7 @@ class Deferred:
     """
 
     def __init__(self) -> None:
+        """Make an answer that is not settled."""
         self.settle: Callable[[Any, Exception | None], None] = lambda result, error: None
         self.given_up: Callable[[], bool] = lambda: False
 
@@ -44,6 +45,7 @@ class HostPeer(Connection):
         handlers: Mapping[str, Callable[[dict[str, Any]], Any]],
         limits: Limits | None = None,
     ) -> None:
+        """Begin the conversation over two streams."""
         super().__init__(incoming, outgoing, limits)
         self._handlers = dict(handlers)
         self._inbox: queue.Queue[Callable[[], None] | None] = queue.Queue()
@@ -165,6 +167,7 @@ class ThreadedPeer(Connection):
         methods: Mapping[str, Method],
         limits: Limits | None = None,
     ) -> None:
+        """Prepare the conversation over two streams. `start` begins it."""
         super().__init__(incoming, outgoing, limits)
         self._methods = dict(methods)
         self._slots = threading.BoundedSemaphore(self._limits.open_calls)

@@ -29,6 +29,7 @@ class NotInstalled(Exception):
     """No Stemline was found. Its text is one sentence; `command` is what the user can run."""
 
     def __init__(self, sentence: str, command: str) -> None:
+        """Make an error with the command that the user can run."""
         super().__init__(sentence)
         self.command = command
 
@@ -91,6 +92,7 @@ class CompanionProcess:
     """A running companion: its `process`, and the `peer` that talks to it."""
 
     def __init__(self, process: subprocess.Popen[bytes], peer: HostPeer, log: Path) -> None:
+        """Take a running process and its peer. Use `start` to make both."""
         self.process = process
         self.peer = peer
         self._log = log

@@ -28,6 +28,7 @@ class StemNameError(ValueError):
     """A text that cannot be a stem name. `advice` says what can."""
 
     def __init__(self, message: str, advice: str) -> None:
+        """Make an error with advice."""
         super().__init__(message)
         self.advice = advice
 

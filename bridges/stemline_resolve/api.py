@@ -30,6 +30,7 @@ class MethodMissing(HostError):
     """This Resolve has no such method."""
 
     def __init__(self, name: str) -> None:
+        """Name the method."""
         super().__init__(f"This DaVinci Resolve has no {name}.", "HOST_UNSUPPORTED", "Update Resolve.")
 
 
@@ -37,6 +38,7 @@ class CallHung(HostError):
     """Resolve did not return from a call in time."""
 
     def __init__(self, name: str, waited_s: float) -> None:
+        """Name the method and the time limit in seconds."""
         super().__init__(
             f"DaVinci Resolve did not answer {name} within {waited_s:g} s.",
             "HOST_TIMEOUT",
@@ -48,6 +50,7 @@ class ResolveBlocked(HostError):
     """A dialog is open in Resolve. Every call returns False until it is closed."""
 
     def __init__(self) -> None:
+        """Ask the user to close the dialog."""
         super().__init__(
             "A dialog is open in DaVinci Resolve, so it answers no script.",
             "HOST_BUSY",
@@ -73,6 +76,7 @@ class Api:
     """
 
     def __init__(self, resolve: Any, reconnect: Callable[[], Any] | None = None, patience: float = 1.0) -> None:
+        """Take the live `resolve`, or None to fetch it with `reconnect`."""
         self._resolve = resolve
         self._reconnect = reconnect
         self._patience = patience
@@ -141,16 +145,19 @@ class Remote:
     __slots__ = ("_api", "_names", "_raw")
 
     def __init__(self, api: Api, raw: Any) -> None:
+        """Wrap an object of Resolve."""
         self._api = api
         self._raw = raw
         self._names: frozenset[str] | None = None
 
     def __contains__(self, name: str) -> bool:
+        """Return whether the object has a method of this name."""
         if self._names is None:
             self._names = self._api.names(self._raw)
         return name in self._names
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return the method of this name. Raises MethodMissing."""
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self:

@@ -31,6 +31,7 @@ class Document:
     """One timeline of the open project. `rate` is its frame rate, `zero` the number of its first frame."""
 
     def __init__(self, api: Api, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
+        """Read the rate and the start of the timeline."""
         self.resolve, self.manager, self.project, self.timeline = resolve, manager, project, timeline
         self._api = api
         self.rate = _frame_rate(timeline, project)

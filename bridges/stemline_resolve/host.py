@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError, HostPeer, from_exact, to_exact
+from stemline_bridge.journal import Entry, Journal
 
 from .api import Api, with_more
 from .document import Document, open_document
-from .journal import Entry, Journal
 from .reading import ClipId, Reading
 from .removing import removable, take_back
 from .rendering import Stretch, render
@@ -35,6 +35,7 @@ class ResolveHost:
     """Answers for the open timeline, or for the timeline that was read."""
 
     def __init__(self, api: Api, settings: Settings) -> None:
+        """Answer through `api`."""
         self._api = api
         self._settings = settings
         self._given_up: Callable[[], bool] = lambda: False
@@ -91,7 +92,12 @@ class ResolveHost:
             notes = self._clear_interrupted(document)
             if self._settings.duplicate_first:
                 notes += _duplicate(document)
-            entry = self._journal.begin(document, options.get("metadata") or {})
+            entry = self._journal.begin(
+                str(document.project.GetName()),
+                document.timeline_id,
+                str(document.timeline.GetName()),
+                options.get("metadata") or {},
+            )
             with ExitStack() as whole_or_nothing:
                 whole_or_nothing.push(partial(self._undo, entry))
                 answer = Writing(document, entry, self._given_up).write(tracks, options)

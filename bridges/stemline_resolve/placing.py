@@ -39,6 +39,7 @@ class Placer:
     """Adds tracks to one timeline and places items on them."""
 
     def __init__(self, document: Document) -> None:
+        """Add to the timeline of `document`."""
         self._document = document
         self._pool = document.pool()
         self._known: set[str] = set()  # ids on the track that was added last

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError, to_exact
+from stemline_bridge.journal import Remains
 
 from .api import CallHung
 from .document import Document, Placed
-from .journal import Remains
 from .rendering import NotRestored, Stretch, render
 from .selection import choose, track_label
 from .sources import NeedsRender, Sound, sound_of
@@ -55,6 +55,7 @@ class Reading:
     """
 
     def __init__(self, document: Document, folder: Path, remains: Remains, given_up: Callable[[], bool]) -> None:
+        """Prepare a reading of the timeline."""
         self._document = document
         self._folder = folder
         self._remains = remains

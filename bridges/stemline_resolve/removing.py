@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stemline_bridge import HostError
+from stemline_bridge.journal import REMOVED, WRITING, Entry
 
 from .api import Remote
 from .document import Document, Placed
-from .journal import REMOVED, WRITING, Entry
 from .media_bin import same_path
 from .placing import delete_items
 

@@ -63,6 +63,7 @@ class NotRestored(HostError):
     """A render failed, and not everything it had changed could be restored."""
 
     def __init__(self, failure: Exception, note: str) -> None:
+        """Add `note`, which says what was not restored, to the failure."""
         error = with_more(failure, note)
         super().__init__(str(error), error.code, error.advice)
 

@@ -19,6 +19,7 @@ class NeedsRender(Exception):
     """The item plays no plain range of one file, so Resolve must render it. `code` is one of docs/errors.md."""
 
     def __init__(self, reason: str, code: str) -> None:
+        """Say why in a sentence and a code."""
         super().__init__(reason)
         self.code = code
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
 from stemline_bridge.constants import METADATA_KEY, METADATA_VERSION
+from stemline_bridge.journal import WRITTEN, Entry
 from stemline_bridge.timeline import pack_lanes
 
 from .conforming import conform
 from .document import Document, Placed
 from .fitting import fit, make_piece
-from .journal import WRITTEN, Entry
 from .media_bin import import_files
 from .placing import Placer, Placing
 from .reading import ClipId
@@ -36,6 +36,7 @@ class Writing:
     """One write into one timeline, recorded in `entry` step by step."""
 
     def __init__(self, document: Document, entry: Entry, given_up: Callable[[], bool]) -> None:
+        """Prepare a write that `entry` records."""
         self._document = document
         self._entry = entry
         self._given_up = given_up

@@ -29,6 +29,7 @@ class CompanionPeer(ThreadedPeer):
     def __init__(
         self, incoming: ByteStream, outgoing: ByteStream, methods: Mapping[str, Method], limits: Limits | None = None
     ) -> None:
+        """Prepare the conversation; without `limits`, a host may be silent for `SILENCE_S`."""
         super().__init__(incoming, outgoing, methods, limits or Limits(silence_s=SILENCE_S))
 
     def call(self, method: str, params: object, timeout_s: float, cancelled: Callable[[], bool] = lambda: False) -> Any:

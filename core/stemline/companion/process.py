@@ -33,7 +33,7 @@ class Separation(Protocol):
     """A checked request. Called on the runs' thread; returns the result in a form that JSON can hold."""
 
     def __call__(self, host: Host, report: Report, cancelled: Callable[[], bool], /) -> Mapping[str, Any]:
-        """Run it."""
+        """Separate the host's clips and write their stems back."""
         ...
 
 
@@ -88,6 +88,7 @@ class Companion:
         limits: Limits | None = None,
         times: CallTimes | None = None,
     ) -> None:
+        """Prepare to serve the host at the other end of two streams."""
         self._services = services
         self._times = times
         self._host: HostCapabilities | None = None

@@ -37,6 +37,7 @@ class RemoteHost:
         cancelled: Callable[[], bool] = lambda: False,
         tag: str = "",
     ) -> None:
+        """Call the host behind `peer`, which has these capabilities."""
         self._peer = peer
         self._capabilities = capabilities
         self._times = times or CallTimes()

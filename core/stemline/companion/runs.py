@@ -60,6 +60,7 @@ class Runs:
     """The queue and its one worker. `tell` sends `progress` (throttled), `done` and `failed`."""
 
     def __init__(self, tell: Tell, progress_every_s: float = 0.1) -> None:
+        """Prepare the queue. `start` begins it."""
         self._tell = tell
         self._progress_every_s = progress_every_s
         self._lock = threading.Lock()

@@ -48,6 +48,7 @@ class EditServices:
     """
 
     def __init__(self, server: str | None = None, doctor: Doctor = no_doctor) -> None:
+        """Use `server` where a host names none, and the checks of `doctor`."""
         self._server = server
         self._doctor = doctor
 

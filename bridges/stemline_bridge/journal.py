@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import HostError, atomic_write
-
-from .document import Document
+from .atomic import atomic_write
+from .jsonrpc import HostError
 
 WRITING, WRITTEN, REMOVED = "writing", "written", "removed"
 
@@ -24,9 +23,10 @@ class Remains(NamedTuple):
 
 
 class Entry:
-    """One write. Every change is on disk before the next call into Resolve."""
+    """One write. Every change is on disk before the host's next step."""
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        """Take the facts of an entry that is saved at `path`."""
         self.path = path
         self._facts = facts
 
@@ -125,17 +125,18 @@ class Journal:
     """All entries, one file each in `folder`."""
 
     def __init__(self, folder: Path) -> None:
+        """Use `folder`, which is made with the first entry."""
         self._folder = folder
 
-    def begin(self, document: Document, metadata: dict[str, Any]) -> Entry:
+    def begin(self, project: str, timeline_id: str, timeline: str, metadata: dict[str, Any]) -> Entry:
         """Return a new entry, on disk before anything is written. Raises HostError when it cannot be saved."""
         result = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
         facts = {
             "version": 1,
             "result": result,
             "state": WRITING,
-            "project": str(document.project.GetName()),
-            "timeline": {"id": document.timeline_id, "name": str(document.timeline.GetName())},
+            "project": project,
+            "timeline": {"id": timeline_id, "name": timeline},
             "tracks": [],
             "disabled": [],
             "replaced": [],

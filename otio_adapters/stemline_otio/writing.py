@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 
@@ -21,19 +22,18 @@ from stemline_otio.exact_time import (
     TICKS_PER_SECOND,
     Span,
     Ticks,
-    exact_rate,
     frame_ticks,
     rational_range,
     rational_time,
     samples_to_ticks,
-    span_of,
+    ticks_of,
     to_ticks,
 )
 from stemline_otio.reading import STEMLINE, Placed
 from stemline_otio.walk import Blend
 
 _PLACE_TOLERANCE = TICKS_PER_SECOND // 1_000_000
-_ROUNDING = 1e-12
+_PLACE_TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,29 +208,37 @@ class TrackBuilder:
 
 
 def stands_right(track: otio.schema.Track, places: Sequence[Span]) -> bool:
-    """Return whether the clips of a track lie at `places` by OpenTimelineIO's own (floating-point) arithmetic.
+    """Return whether the clips of a track lie at `places`, by the exact lengths of its items as they were read back.
 
-    It takes a rate such as 23.976 as it is spelled, by which positions drift from the exact ones.
+    OpenTimelineIO's own (floating-point) positions are compared with the same lengths. It takes a rate such as 23.976
+    literally, so that its positions drift from the exact ones.
     """
     ranges = track.range_of_all_children()
-    found = [span_of(ranges[item]) for item in track if isinstance(item, otio.schema.Clip)]
-    drift: float = max((_misspelling(item) for item in track if isinstance(item, otio.core.Item)), default=0.0)
-    return len(found) == len(places) and all(
-        _near(is_at.start, wanted.start, drift) and _near(is_at.end, wanted.end, drift)
-        for is_at, wanted in zip(found, places, strict=True)
-    )
+    exact: Ticks = 0
+    spelled = Fraction(0)
+    found = 0
+    for item in track:
+        if isinstance(item, otio.schema.Transition):
+            continue
+        duration = item.source_range.duration
+        length = ticks_of(duration)
+        if isinstance(item, otio.schema.Clip):
+            if (
+                found == len(places)
+                or not _near(exact, places[found].start)
+                or not _near(length, places[found].duration)
+            ):
+                return False
+            if abs(ranges[item].start_time.to_seconds() - float(spelled)) > _PLACE_TOLERANCE_S:
+                return False
+            found += 1
+        exact += length
+        spelled += Fraction(duration.value) / Fraction(duration.rate)
+    return found == len(places)
 
 
-def _misspelling(item: otio.core.Item) -> float:
-    """Return by how much the rate of an item, taken literally, differs from the exact one; 0 at most rates."""
-    rate = item.source_range.duration.rate if item.source_range is not None else 1.0
-    difference = abs(rate / float(exact_rate(rate)) - 1)
-    return difference if difference > _ROUNDING else 0.0
-
-
-def _near(one: Ticks, other: Ticks, drift: float) -> bool:
-    allowed = _PLACE_TOLERANCE + math.ceil(math.fabs(other) * drift)
-    return -allowed <= one - other <= allowed
+def _near(one: Ticks, other: Ticks) -> bool:
+    return -_PLACE_TOLERANCE <= one - other <= _PLACE_TOLERANCE
 
 
 def _copy(blend: Blend) -> otio.schema.Transition:

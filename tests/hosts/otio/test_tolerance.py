@@ -16,6 +16,7 @@ from stemline.errors import Code, OutputError, UsageError
 from stemline.hosts.base import Selection
 from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline_otio.edit_files import FILES
+from stemline_otio.exact_time import TICKS_PER_SECOND, Span
 from stemline_otio.writing import stands_right
 
 WHOLE = (0, 400)
@@ -31,15 +32,17 @@ def test_a_rate_as_files_spell_it_among_others_is_written(tmp_path: Path, rate: 
     assert result.written.tracks == ("half A1", "residual A1")
 
 
-def test_a_clip_one_frame_off_is_still_seen(tmp_path: Path) -> None:
-    track = audio_track("A1", [gap(100, 23.976), clip("a.wav", (20, 240), 23.976, WHOLE)])
-    exact = Fraction(100 * 1001, 24000) * 705_600_000
-    end = exact + Fraction(240 * 1001, 24000) * 705_600_000
-    from stemline_otio.exact_time import Span
-
-    assert stands_right(track, [Span(exact, end)])
-    frame = Fraction(1001, 24000) * 705_600_000
-    assert not stands_right(track, [Span(exact + frame, end + frame)])
+@pytest.mark.parametrize("frames_before", [100, 24 * 3600 * 20])
+def test_a_clip_one_frame_off_is_still_seen(frames_before: int) -> None:
+    """After 20 hours the literal 23.976 is 72 ms off, more than a frame."""
+    items = [gap(frames_before, 23.976), clip("a.wav", (0, 24), 23.976, WHOLE), gap(25, 25)]
+    track = audio_track("A1", [*items, clip("b.wav", (20, 240), 23.976, WHOLE)])
+    frame = Fraction(TICKS_PER_SECOND * 1001, 24000)
+    first = Span(frames_before * frame, (frames_before + 24) * frame)
+    start = first.end + TICKS_PER_SECOND
+    assert stands_right(track, [first, Span(start, start + 240 * frame)])
+    assert not stands_right(track, [first, Span(start + frame, start + 241 * frame)])
+    assert not stands_right(track, [first, Span(start, start + 241 * frame)])
 
 
 def changed(path: Path, change: Callable[[list[Any]], None]) -> Path:

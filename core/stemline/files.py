@@ -1,4 +1,4 @@
-"""Small files written in one step, and what a failed write is called."""
+"""Write small files in one step, and turn failed writes into errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
 
 @contextlib.contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Raise OutputError in place of what the system says of a failed write to `path`."""
+    """Raise OutputError for an OSError or UnicodeEncodeError in the block, which writes to `path`."""
     try:
         yield
     except UnicodeEncodeError as error:

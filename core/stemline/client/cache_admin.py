@@ -44,7 +44,7 @@ class Cleared:
     """Result of clearing: the bytes freed, and one sentence for each part that was not cleared."""
 
     freed_bytes: int
-    kept: tuple[str, ...]
+    not_cleared: tuple[str, ...]
 
 
 def cache_parts() -> list[CachePart]:
@@ -63,16 +63,16 @@ def clear_cache() -> Cleared:
         return Cleared(0, ("Stemline is separating. Clear the cache when it is done.",))
     before = _total_bytes()
     own = paths.server_state_dir(__version__)
-    kept = list(_clear_own(own))
+    not_cleared = list(_clear_own(own))
     for folder in sorted(paths.cache_dir().glob("server-*")):
         if _OF_SERVE in folder.name:
-            kept.append(f"{folder} belongs to a `stemline serve`, whose jobs may need it. Remove it by hand.")
+            not_cleared.append(f"{folder} belongs to a `stemline serve`, whose jobs may need it. Remove it by hand.")
         elif folder != own and not _wipe(folder):
-            kept.append(f"{folder.name} is in use.")
+            not_cleared.append(f"{folder.name} is in use.")
     if not any(part.in_use for part in cache_parts()):
         for name in ("pcm", "panel"):
             shutil.rmtree(paths.cache_dir() / name, ignore_errors=True)
-    return Cleared(max(0, before - _total_bytes()), tuple(kept))
+    return Cleared(max(0, before - _total_bytes()), tuple(not_cleared))
 
 
 def _clear_own(state: Path) -> Iterator[str]:

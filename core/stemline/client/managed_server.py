@@ -116,7 +116,7 @@ def set_store_limit_bytes(limit_bytes: int) -> None:
     file = _settings_file()
     with output_errors(file):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_json(file, {"store_limit_bytes": limit_bytes})
+    write_json(file, {"store_limit_bytes": limit_bytes}, durable=True)
 
 
 def _settings_file() -> Path:

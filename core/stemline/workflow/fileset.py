@@ -267,8 +267,8 @@ class WaveformMeter:
         begins = -(-np.arange(first, last + 1) * self._length // count) - self._at  # of the columns, in this block
         starts = np.maximum(-(-begins // stride), 0)
         starts = starts[starts < len(heights)]
-        kept = self._columns[first : first + len(starts)]
-        np.maximum(kept, np.maximum.reduceat(heights, starts), out=kept)
+        columns = self._columns[first : first + len(starts)]
+        np.maximum(columns, np.maximum.reduceat(heights, starts), out=columns)
         self._at += size
 
     def columns(self) -> tuple[int, ...]:

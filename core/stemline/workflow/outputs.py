@@ -108,7 +108,8 @@ class OutputLedger:
     def note(self, path: Path, recipe: str) -> None:
         """Record the edit that was just written."""
         with file_lock(lock_of(self._path)):
-            write_json(self._path, {**self._read(), path.name: {"recipe": recipe, "sha256": _sha256(path)}})
+            edits = {**self._read(), path.name: {"recipe": recipe, "sha256": _sha256(path)}}
+            write_json(self._path, edits, durable=True)
 
     def _reserve(self, path: Path) -> bool:
         """Return whether no other run has reserved this path. The reservation ends with the process or this ledger."""

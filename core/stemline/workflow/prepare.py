@@ -140,7 +140,7 @@ def _first(whole: TimeRange, keep: Fraction) -> TimeRange:
 
 def _nothing_to_do(skipped: Sequence[Skip]) -> str:
     if not skipped:
-        return "There is no clip with sound to separate."
+        return "The edit has no clip with sound."
     counts = Counter((skip.code, skip.reason) for skip in skipped)
     (_, reason), count = counts.most_common(1)[0]
     others = len(skipped) - count

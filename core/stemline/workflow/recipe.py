@@ -1,4 +1,4 @@
-"""The recipe of a segment's stems: what makes each file what it is, and what its record and tags say of that."""
+"""The recipe of a segment's stems: their keys, requests, records and tags."""
 
 from __future__ import annotations
 

@@ -88,9 +88,9 @@ def _clear(args: argparse.Namespace) -> int:
 
     cleared = clear_cache()
     if args.json:
-        write_json([{"freed_bytes": cleared.freed_bytes, "kept": list(cleared.kept)}])
+        write_json([{"freed_bytes": cleared.freed_bytes, "kept": list(cleared.not_cleared)}])
         return 0
     write_line(f"{size_text(cleared.freed_bytes)} freed.")
-    for reason in cleared.kept:
+    for reason in cleared.not_cleared:
         write_line(reason)
     return 0

@@ -171,7 +171,7 @@ def test_an_unusable_cache_folder_is_reported(tmp_path: Path, monkeypatch: pytes
     file = tmp_path / "file"
     file.touch()
     monkeypatch.setenv("STEMLINE_CACHE", str(file / "cache"))
-    with pytest.raises(NoServerError, match="cannot be made"):
+    with pytest.raises(NoServerError, match="cannot be created"):
         connect()
 
 

@@ -45,7 +45,7 @@ def is_idle(effect: otio.schema.Effect) -> bool:
     return _remap_values(effect) == ("0", "100", "FALSE")
 
 
-def is_carried(effect: otio.schema.Effect) -> bool:
+def is_linear(effect: otio.schema.Effect) -> bool:
     """Return whether stems can take a copy of an effect: it is linear, so that they still add up."""
     if isinstance(effect, otio.schema.TimeEffect):
         return isinstance(effect, otio.schema.LinearTimeWarp)
@@ -95,7 +95,7 @@ def copy_effects(original: otio.core.Item, skipped_frames: int = 0) -> tuple[lis
     if not len(original.effects):
         return copies, left
     for effect in original.effects:
-        if is_carried(effect):
+        if is_linear(effect):
             copies.append(_copy(effect, skipped_frames))
         elif effect.enabled:
             left.append(effect_name(effect))

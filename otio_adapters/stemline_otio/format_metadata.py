@@ -12,7 +12,7 @@ EDL_KEY = "cmx_3600"
 _DROPPED = "DROP FRAME"
 
 
-def settle_fcp(timeline: otio.schema.Timeline) -> None:
+def apply_fcp_metadata(timeline: otio.schema.Timeline) -> None:
     """Set track names and the enabled flags of tracks and clips, which the adapter reads into metadata alone."""
     for track in timeline.find_children(descended_from_type=otio.schema.Track):
         facts = fcp_facts(track)

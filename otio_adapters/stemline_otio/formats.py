@@ -26,7 +26,7 @@ from stemline.hosts.registry import unreadable_edit
 from stemline_otio.aaf_reader import read_aaf
 from stemline_otio.document import only_timeline, read_document
 from stemline_otio.edl import read_edl
-from stemline_otio.format_metadata import settle_fcp
+from stemline_otio.format_metadata import apply_fcp_metadata
 from stemline_otio.packed_media import unpack_bundle
 from stemline_otio.xmeml import read_xmeml, restore_positions
 
@@ -100,7 +100,7 @@ def read_edit(path: Path, options: ReadOptions | None = None) -> EditDocument:
         root, notes = read_xmeml(path)
         timeline = only_timeline(call_adapter(known, path, lambda adapter: _parse_tree(adapter, root)), path)
         restore_positions(timeline)
-        settle_fcp(timeline)
+        apply_fcp_metadata(timeline)
         return EditDocument(timeline, folder, notes)
     timeline, notes = call_adapter(known, path, lambda _: read_aaf(path, unpack_to))
     return EditDocument(timeline, folder, notes)

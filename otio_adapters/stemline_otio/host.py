@@ -27,10 +27,10 @@ from stemline_otio.format_metadata import is_drop_frame
 from stemline_otio.formats import ReadOptions, read_edit
 from stemline_otio.kdenlive import playable_tracks, shape_for_kdenlive, tracks_left_out
 from stemline_otio.links import LinkRules, MediaFinder
-from stemline_otio.messages import several
+from stemline_otio.messages import list_names
 from stemline_otio.reading import STEMLINE, Placed, Reading, read_timeline_clips, source_tracks
 from stemline_otio.sources import SoundFinder
-from stemline_otio.writing import TrackBuilder, plain, stands_right
+from stemline_otio.writing import TrackBuilder, is_placed_right, otio_metadata
 
 _DEFAULT_RATE = 24.0
 
@@ -128,7 +128,7 @@ class OtioEdit:
         relink_originals(result, self._links.folder.absolute(), folder, self._target.dialect)
         _insert(result, built)
         about = {"report": self._target.report} if self._target.report else {}
-        result.metadata[STEMLINE] = plain({"version": METADATA_VERSION, **options.metadata, **about})
+        result.metadata[STEMLINE] = otio_metadata({"version": METADATA_VERSION, **options.metadata, **about})
         if self._target.dialect is Dialect.RESOLVE:
             shape_for_resolve(result, builder.rate)
             for known in placed.values():
@@ -137,7 +137,9 @@ class OtioEdit:
         back = save_timeline(
             result,
             self._target.path.absolute(),
-            lambda read: all(stands_right(track, places[track.name]) for track in read.tracks if track.name in places),
+            lambda read: all(
+                is_placed_right(track, places[track.name]) for track in read.tracks if track.name in places
+            ),
         )
         names = tuple(track.name for track in back.tracks if STEMLINE in track.metadata)
         return Written(names[-len(built) :] if built else (), str(self._target.path), tuple(notes))
@@ -213,7 +215,7 @@ def _disable(timeline: otio.schema.Timeline, placed: Mapping[str, Placed], clip_
             pictures.append(clip.name)
         else:
             clip.enabled = False
-    return [f"{several(pictures)}: left enabled for the picture, mute the sound by hand."] if pictures else []
+    return [f"{list_names(pictures)}: left enabled for the picture, mute the sound by hand."] if pictures else []
 
 
 def _at(timeline: otio.schema.Timeline, path: Sequence[int]) -> otio.schema.Clip:

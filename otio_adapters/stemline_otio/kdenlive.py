@@ -18,7 +18,7 @@ from stemline_otio.exact_time import (
     rational_time,
     ticks_of,
 )
-from stemline_otio.messages import several
+from stemline_otio.messages import list_names
 from stemline_otio.reading import Placed
 
 
@@ -30,7 +30,7 @@ def playable_tracks(tracks: Sequence[StemTrack], dialect: Dialect) -> list[StemT
 def tracks_left_out(tracks: Sequence[StemTrack], dialect: Dialect) -> list[str]:
     """Return a note on the stem tracks that `playable_tracks` leaves out."""
     names = [track.name for track in tracks if not track.enabled and dialect.removes_originals]
-    return [f"{several(names, 'tracks')}: left out, because the program imports disabled tracks as enabled."] * bool(
+    return [f"{list_names(names, 'tracks')}: left out, because the program imports disabled tracks as enabled."] * bool(
         names
     )
 
@@ -49,12 +49,12 @@ def shape_for_kdenlive(
         if id(clip) not in known:
             _count_from_zero(clip, None, dialect)
     retimed = [clip.name for clip, placed in originals if placed.speed != 1]
-    notes = [f"{several(retimed)}: the program ignores the change of speed; set it again there."] if retimed else []
+    notes = [f"{list_names(retimed)}: the program ignores the change of speed; set it again there."] if retimed else []
     removed = _take_out_disabled(timeline)
     if removed:
         notes.append(
-            f"{several(removed)}: taken out of the result, because the program imports disabled clips as enabled. The "
-            "originals are in the edit itself."
+            f"{list_names(removed)}: taken out of the result, because the program imports disabled clips as enabled. "
+            "The originals are in the edit itself."
         )
     return notes
 

@@ -74,7 +74,7 @@ class MediaFinder:
         if by_name is not None:
             return by_name
         raise MediaError(
-            f"The media file {shown(plain)} is missing.",
+            f"The media file {printable(plain)} is missing.",
             code=Code.MEDIA_MISSING,
             advice="Give its folder with --media-root, or its new place with --path-map.",
         )
@@ -104,7 +104,7 @@ class MediaFinder:
         winners = [path for score, path in scored if score == best]
         if len(winners) > 1:
             raise MediaError(
-                f"There are {len(winners)} files named {shown(winners[0].name)} under the media roots.",
+                f"There are {len(winners)} files named {printable(winners[0].name)} under the media roots.",
                 code=Code.MEDIA_MISSING,
                 advice="Give the folder you need with --media-root.",
             )
@@ -124,7 +124,7 @@ def plain_path(link: str) -> str:
         return link
     if (scheme[1] or scheme[2]).lower() != "file":
         raise MediaError(
-            f"The link {shown(link)} is not a file of this machine.",
+            f"The link {printable(link)} is not a file of this machine.",
             code=Code.MEDIA_MISSING,
             advice="Copy the media here and give its folder with --media-root.",
         )
@@ -185,7 +185,7 @@ def _existing(path: Path) -> str | None:
             if Path(spelled).is_file():
                 return spelled
             if Path(spelled).exists():
-                raise MediaError(f"{shown(spelled)} is not a media file.", code=Code.MEDIA_UNREADABLE)
+                raise MediaError(f"{printable(spelled)} is not a media file.", code=Code.MEDIA_UNREADABLE)
         except OSError:  # too long a name, no permission, a loop of links: not this one
             continue
     return None
@@ -237,6 +237,6 @@ def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
     return count
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return a text for a message: printable, at most 200 characters."""
     return "".join(c if c.isprintable() else "?" for c in text[-200:])

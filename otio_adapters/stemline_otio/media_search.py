@@ -14,7 +14,7 @@ from stemline.errors import Code, MediaError
 from stemline.media import probe
 from stemline_otio.exact_time import Span, Ticks, day_of, span_of, to_ticks, zero_at
 from stemline_otio.format_metadata import EDL_KEY, as_mapping, is_drop_clip
-from stemline_otio.links import MediaFinder, folded_name, shown
+from stemline_otio.links import MediaFinder, folded_name, printable
 
 _NO_REELS = frozenset({"", "ax", "bl", "black", "none", "unknown"})
 _CMX_REEL_LENGTH = 8
@@ -37,7 +37,7 @@ class Hints:
     def stated(self) -> str:
         """Return the media as the edit calls it, for messages; empty where it states neither name nor reel."""
         names = [*self.names[:2], *([f"reel {self.reel}"] if folded_name(self.reel) not in _NO_REELS else [])]
-        return ", ".join(dict.fromkeys(shown(name) for name in names))
+        return ", ".join(dict.fromkeys(printable(name) for name in names))
 
 
 def hints_of(clip: otio.schema.Clip) -> Hints:
@@ -93,7 +93,7 @@ class MediaGuesser:
                 return str(timed[0]), f"{how} and timecode"
             if found:
                 raise MediaError(
-                    f"There are {len(found)} files that could be {shown(found[0].name)} under the media roots.",
+                    f"There are {len(found)} files that could be {printable(found[0].name)} under the media roots.",
                     code=Code.MEDIA_MISSING,
                     advice="Give the folder you need with --media-root.",
                 )
@@ -112,7 +112,7 @@ class MediaGuesser:
         raise MediaError(
             f"No file under the media roots has the name that the edit states ({hints.stated}).",
             code=Code.MEDIA_MISSING,
-            advice=f"{shown(timed[0].name)} covers its timecode: if it is the media, give it that name."
+            advice=f"{printable(timed[0].name)} covers its timecode: if it is the media, give it that name."
             if len(timed) == 1
             else "Give the folder of its media with --media-root.",
         )

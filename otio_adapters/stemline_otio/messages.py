@@ -14,7 +14,7 @@ def printable_name(name: str) -> str:
     return (short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)).strip()
 
 
-def several(names: Sequence[str], what: str = "clips") -> str:
+def list_names(names: Sequence[str], what: str = "clips") -> str:
     """Return one name, or the number of names and the first of them."""
     if len(names) == 1:
         return names[0]

@@ -12,7 +12,7 @@ from stemline.clips import ClipRange, MediaSource, Skip
 from stemline.errors import Code, EditError, MediaError, UsageError
 from stemline.hosts.base import ReadClips, Selection
 from stemline_otio.exact_time import Span, Ticks, frame_ticks, to_seconds
-from stemline_otio.messages import printable_name, several
+from stemline_otio.messages import list_names, printable_name
 from stemline_otio.sources import Clock, Sound, SoundFinder
 from stemline_otio.walk import Speed, Use, Walk, sounding, speed_of
 
@@ -51,7 +51,7 @@ class Reading:
 
     def public(self) -> ReadClips:
         """Return the part that every host returns."""
-        notes = [*self.notes, *(f"{several(clips)}: {what}." for what, clips in self.assumed.items())]
+        notes = [*self.notes, *(f"{list_names(clips)}: {what}." for what, clips in self.assumed.items())]
         return ReadClips(tuple(self.clips), tuple(self.skipped), tuple(notes))
 
 

@@ -30,7 +30,7 @@ from stemline_otio.exact_time import (
 from stemline_otio.format_metadata import as_mapping, is_drop_clip
 from stemline_otio.links import MediaFinder
 from stemline_otio.media_search import MediaGuesser, hints_of
-from stemline_otio.messages import several
+from stemline_otio.messages import list_names
 from stemline_otio.walk import Speed
 
 
@@ -201,7 +201,8 @@ class SoundFinder:
     def notes(self) -> list[str]:
         """Return by what media without a link was found."""
         return [
-            f"No link leads to {several(list(names), 'files')}: found by {how}." for how, names in self._guessed.items()
+            f"No link leads to {list_names(list(names), 'files')}: found by {how}."
+            for how, names in self._guessed.items()
         ]
 
 

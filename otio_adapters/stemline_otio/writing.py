@@ -103,7 +103,7 @@ class TrackBuilder:
         track = otio.schema.Track(
             name=given.name,
             kind=otio.schema.TrackKind.Audio,
-            metadata={STEMLINE: plain({**own, **given.metadata})},
+            metadata={STEMLINE: otio_metadata({**own, **given.metadata})},
         )
         track.enabled = given.enabled
         source = self.source_tracks.get(given.source_track)
@@ -173,7 +173,7 @@ class TrackBuilder:
                 available_range=rational_range(_whole_frames(available, stem, rate), rate),
             ),
             source_range=otio.opentime.TimeRange(rational_time(start, rate), rational_time(seat.range.duration, rate)),
-            metadata={STEMLINE: plain(stem.metadata)},
+            metadata={STEMLINE: otio_metadata(stem.metadata)},
         )
         clip.media_reference.name = path.name
         clip.enabled = placed.use.blocked is None
@@ -207,7 +207,7 @@ class TrackBuilder:
                 )
 
 
-def stands_right(track: otio.schema.Track, places: Sequence[Span]) -> bool:
+def is_placed_right(track: otio.schema.Track, places: Sequence[Span]) -> bool:
     """Return whether the clips of a track lie at `places`, by the exact lengths of its items as they were read back.
 
     OpenTimelineIO's own (floating-point) positions are compared with the same lengths. It takes a rate such as 23.976
@@ -251,12 +251,12 @@ def _whole_frames(start: Ticks, stem: StemClip, rate: float) -> Span:
     return Span(start, start + samples_to_ticks(stem.file_range.length, stem.sample_rate) // frame * frame)
 
 
-def plain(value: object) -> object:
+def otio_metadata(value: object) -> object:
     """Return a value as OTIO metadata can hold it: JSON types, 64-bit integers, valid UTF-8."""
     if isinstance(value, Mapping):
-        return {str(plain(str(key))): plain(item) for key, item in value.items()}
+        return {str(otio_metadata(str(key))): otio_metadata(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [otio_metadata(item) for item in value]
     if isinstance(value, bool | float) or value is None:
         return value
     if isinstance(value, int) and -(2**63) <= value < 2**63:

@@ -23,7 +23,7 @@ from stemline.errors import Code, EditError
 from stemline.plan import pack_lanes
 from stemline_otio.description import FCPXML_ADVICE
 from stemline_otio.format_metadata import FCP_KEY
-from stemline_otio.messages import several
+from stemline_otio.messages import list_names
 from stemline_otio.xmeml_items import (
     Definitions,
     TrackItem,
@@ -141,7 +141,7 @@ class TrackSettler:
 
     def notes(self) -> list[str]:
         """Return what had to be assumed, a sentence each."""
-        return [f"{several(names)}: {_SENTENCES[what]}." for what, names in self._named.items()]
+        return [f"{list_names(names)}: {_SENTENCES[what]}." for what, names in self._named.items()]
 
     def _walk(self, sequence: Element, inherited: Fraction | None) -> None:
         """Visit the items in the order in which the adapter reads them."""

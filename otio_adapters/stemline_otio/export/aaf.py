@@ -12,7 +12,7 @@ from stemline_otio.exact_time import Ticks, frame_ticks, span_of, ticks_of
 from stemline_otio.export.sequence import Item, Sequence, SequenceTrack, note_hard_cuts
 from stemline_otio.formats import AAF, call_adapter
 from stemline_otio.links import plain_path
-from stemline_otio.messages import several
+from stemline_otio.messages import list_names
 
 
 class ExpectedClip(NamedTuple):
@@ -67,9 +67,9 @@ def _note_losses(sequence: Sequence) -> None:
     if muted:
         sequence.notes.append(f"AAF cannot mute a track: mute {', '.join(muted)} by hand.")
     if silent:
-        sequence.notes.append(f"AAF cannot disable a clip: {several(list(dict.fromkeys(silent)))} sounds in it.")
+        sequence.notes.append(f"AAF cannot disable a clip: {list_names(list(dict.fromkeys(silent)))} sounds in it.")
     if rich:
-        sequence.notes.append(f"{several(list(dict.fromkeys(rich)))}: markers and effects are only in the .otio.")
+        sequence.notes.append(f"{list_names(list(dict.fromkeys(rich)))}: markers and effects are only in the .otio.")
     note_hard_cuts(sequence.tracks, sequence.notes)
 
 

@@ -37,7 +37,7 @@ def write(sequence: Sequence, spool: Path, target: Path) -> list[str]:
     builder = _Builder(sequence)
     text = call_adapter(FCP_XML, target, lambda adapter: adapter.write_to_string(builder.timeline))
     spool.parent.mkdir(parents=True, exist_ok=True)
-    spool.write_text(linked(text), encoding="utf-8", newline="\n")
+    spool.write_text(with_clip_links(text), encoding="utf-8", newline="\n")
     return _differences(sequence, builder, spool, target)
 
 
@@ -212,7 +212,7 @@ def _flag(value: bool) -> str:
     return "TRUE" if value else "FALSE"
 
 
-def linked(text: str) -> str:
+def with_clip_links(text: str) -> str:
     """Return the document with `link` elements between the two sides of each clip, which the adapter does not write."""
     if "totalExplodedTrackCount" not in text:
         return text

@@ -15,7 +15,7 @@ import opentimelineio as otio
 from stemline.errors import Code, EditError, MediaError, OutputError
 from stemline_otio.document import read_timeline, refuse_endless_nesting
 from stemline_otio.exact_time import TICKS_PER_SECOND, Ticks, exact_rate, span_of, ticks_of
-from stemline_otio.export.fcp7 import filter_of, linked, side_facts
+from stemline_otio.export.fcp7 import filter_of, side_facts, with_clip_links
 from stemline_otio.export.stems import Exported
 from stemline_otio.format_metadata import FCP_KEY, fcp_facts, markers_from_file
 from stemline_otio.formats import AAF, FCP_XML, call_adapter, read_edit, require_adapter
@@ -65,7 +65,7 @@ def rewrite_edit(edit: Path, target: Path) -> Exported:
     try:
         if known is FCP_XML:
             text = call_adapter(known, target, lambda adapter: adapter.write_to_string(prepared))
-            spool.write_text(linked(text), encoding="utf-8", newline="\n")
+            spool.write_text(with_clip_links(text), encoding="utf-8", newline="\n")
         else:
             call_adapter(
                 known, target, lambda adapter: adapter.write_to_file(prepared, str(spool), use_empty_mob_ids=True)

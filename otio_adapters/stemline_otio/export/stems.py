@@ -14,7 +14,7 @@ from stemline_otio.document import read_timeline
 from stemline_otio.export import aaf, fcp7
 from stemline_otio.export.sequence import Sequence as StemSequence
 from stemline_otio.export.sequence import note_hard_cuts, sequence_of
-from stemline_otio.export.waves import WaveOptions, digest_of, mono_legs, waves_of, write_waves
+from stemline_otio.export.waves import WaveOptions, digest_of, split_by_channel, waves_of, write_waves
 from stemline_otio.formats import AAF, FCP_XML, require_adapter
 
 _WRITERS: dict[str, Callable[[StemSequence, Path, Path], list[str]]] = {"xml": fcp7.write, "aaf": aaf.write}
@@ -88,4 +88,4 @@ def export_waves(request: ExportRequest, options: WaveOptions, choose: Callable[
 def _sequence(request: ExportRequest, *, mono: bool) -> StemSequence:
     timeline = read_timeline(request.edit)
     sequence = sequence_of(timeline, request.edit.absolute().parent, frozenset(request.tracks), request.rate)
-    return mono_legs(sequence) if mono else sequence
+    return split_by_channel(sequence) if mono else sequence

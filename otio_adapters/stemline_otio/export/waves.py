@@ -22,7 +22,7 @@ _BLOCK_SAMPLES = 1 << 17
 _SIDES = {1: ("",), 2: (".L", ".R"), 6: (".L", ".R", ".C", ".LFE", ".Ls", ".Rs")}
 
 
-def mono_legs(sequence: Sequence) -> Sequence:
+def split_by_channel(sequence: Sequence) -> Sequence:
     """Return the sequence with one mono track per channel.
 
     The files of the channels are written beside their stems, once.

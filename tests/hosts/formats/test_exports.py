@@ -111,8 +111,8 @@ def test_an_edit_without_frames_asks_for_the_rate(tmp_path: Path) -> None:
 def test_a_file_that_does_not_read_back_is_not_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit, tracks = written(stereo_edit(tmp_path, Fraction(25)), tmp_path)
     target = tmp_path / "out" / "edit.stems.xml"
-    linked = fcp7_writer.linked
-    monkeypatch.setattr(fcp7_writer, "linked", lambda text: linked(text).replace("<start>10<", "<start>11<"))
+    linked = fcp7_writer.with_clip_links
+    monkeypatch.setattr(fcp7_writer, "with_clip_links", lambda text: linked(text).replace("<start>10<", "<start>11<"))
     with pytest.raises(OutputError, match="did not read back"):
         export_stems(ExportRequest(edit, tracks, target))
     assert not list(target.parent.glob("*.xml"))

@@ -17,7 +17,7 @@ from stemline.hosts.base import Selection
 from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline_otio.edit_files import FILES
 from stemline_otio.exact_time import TICKS_PER_SECOND, Span
-from stemline_otio.writing import stands_right
+from stemline_otio.writing import is_placed_right
 
 WHOLE = (0, 400)
 
@@ -40,9 +40,9 @@ def test_a_clip_one_frame_off_is_still_seen(frames_before: int) -> None:
     frame = Fraction(TICKS_PER_SECOND * 1001, 24000)
     first = Span(frames_before * frame, (frames_before + 24) * frame)
     start = first.end + TICKS_PER_SECOND
-    assert stands_right(track, [first, Span(start, start + 240 * frame)])
-    assert not stands_right(track, [first, Span(start + frame, start + 241 * frame)])
-    assert not stands_right(track, [first, Span(start, start + 241 * frame)])
+    assert is_placed_right(track, [first, Span(start, start + 240 * frame)])
+    assert not is_placed_right(track, [first, Span(start + frame, start + 241 * frame)])
+    assert not is_placed_right(track, [first, Span(start, start + 241 * frame)])
 
 
 def changed(path: Path, change: Callable[[list[Any]], None]) -> Path:

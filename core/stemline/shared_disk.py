@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCKS = 5
-_BLOCK_BYTES = 64 * 1024
+_BLOCK_BYTES = 16 * 1024
 _INODE_BITS = 64
 _MAX_NONCE_BYTES = 256
 

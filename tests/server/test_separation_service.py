@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from server.conftest import LENGTH_SAMPLES
 from server.harness import ENDED, Caller, job_request, samples_of
 from stemline.v1 import media_pb2
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs.specs import normal_spec
 
 
 @pytest.fixture
@@ -252,6 +254,25 @@ def test_a_chain_separates_what_is_left(server: Caller, media: str, noise: Path)
     other = server.register(noise, 0, 100)
     code, _ = server.refused(server.jobs.CreateJob, job_request(media, subtract=[other.name]))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_other_calls_get_their_turn_during_a_large_batch(
+    server: Caller, media: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else runs in the event loop while a batch is checked, unless the batch makes room for it."""
+    turns: list[int] = []
+    checked = 0
+
+    def count(spec: pb.SeparationSpec, default_model: str) -> pb.SeparationSpec:
+        nonlocal checked
+        checked += 1
+        asyncio.get_running_loop().call_soon(lambda: turns.append(checked))
+        return normal_spec(spec, default_model)
+
+    monkeypatch.setattr("stemline_server.services.separation.normal_spec", count)
+    requests = [job_request(media, f"prompt {number}") for number in range(1000)]
+    server.call(server.jobs.BatchCreateJobs, pb.BatchCreateJobsRequest(requests=requests))
+    assert sorted(set(turns)) == [200, 400, 600, 800, 1000]
 
 
 def test_a_large_batch_is_taken_at_once(server: Caller, media: str) -> None:

@@ -67,7 +67,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     async def GetMedia(self, request: pb.GetMediaRequest, context: Context) -> pb.Media:
         """Return a sound that the server holds. Raises MediaError (MEDIA_UNKNOWN)."""
         media = await self._lookup(request.name)
-        if not await self._blocking(self._store.verify, media.row):
+        if not await self._is_held(media.row):
             try:
                 await self._blocking(still_valid, media.references)
             except MediaError as error:  # its files are gone or changed: it has to be brought again
@@ -95,7 +95,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             raise InputError("An upload begins with its header.", advice="Send the header first.")
         header = _header(first.header)
         known = await result_of(self._store.lookup(header.name))
-        if known is not None and await self._blocking(self._store.verify, known.row):
+        if known is not None and await self._is_held(known.row):
             return self._message(known.row, context)
         upload = await self._opened(partial(self._uploads.begin, header), Upload.close)
         try:
@@ -107,7 +107,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         """Return how much of a sound has arrived."""
         media_id(request.name)
         known = await result_of(self._store.lookup(request.name))
-        if known is not None and await self._blocking(self._store.verify, known.row):
+        if known is not None and await self._is_held(known.row):
             return pb.Upload(name=request.name, committed_size=known.row.shape.size_bytes)
         return pb.Upload(name=request.name, committed_size=self._uploads.committed_bytes(request.name))
 
@@ -166,6 +166,10 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         if media is None:
             raise _unknown(name)
         return media
+
+    async def _is_held(self, row: MediaRow) -> bool:
+        """Return whether the store holds the sound, after reading it once if need be."""
+        return self._store.is_verified(row.name) or await self._blocking(self._store.verify, row)
 
     async def _blocking(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

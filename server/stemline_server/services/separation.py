@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stemline.errors import Code, InputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 
     Context = ServicerContext[object, object]
 
+T = TypeVar("T")
+
 _MAX_WAIT_S = 60.0
 _MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
 _REPLAY_PAGE = 500
+_SLICE = 200  # requests of a batch between two turns of other calls
 _MAX_BATCH = 20_000
 _NEWEST = 1 << 62
 
@@ -54,7 +57,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         if len(request.requests) > _MAX_BATCH:
             raise InputError(f"A batch may have {_MAX_BATCH} jobs.", advice="Send several batches with one batch_id.")
         jobs = await self._create(request.requests)
-        return pb.BatchCreateJobsResponse(jobs=[self._message(job, context) for job in jobs])
+        return pb.BatchCreateJobsResponse(jobs=[self._message(job, context) async for job in _in_slices(jobs)])
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
         """Return a job. Raises SeparationError (JOB_UNKNOWN)."""
@@ -115,7 +118,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
                 "The server is stopping.", code=Code.SERVER_UNREACHABLE, advice="Try again in a moment."
             )
         specs = []
-        for request in requests:
+        async for request in _in_slices(requests):
             check_ids(request)
             job_kind(request)
             specs.append(normal_spec(request.spec, self._catalog.default_model))
@@ -124,8 +127,9 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         for spec in specs:
             check_against_media(spec, known)
         models = await self._admit(specs)
+        pairs = list(zip(requests, specs, strict=True))
         return await self._board.create(
-            [_new_job(request, spec, models[spec.model]) for request, spec in zip(requests, specs, strict=True)]
+            [_new_job(request, spec, models[spec.model]) async for request, spec in _in_slices(pairs)]
         )
 
     async def _admit(self, specs: Sequence[pb.SeparationSpec]) -> dict[str, EngineInfo]:
@@ -142,6 +146,14 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         message = job.message(self._board.hub.progress_of(job))
         _redact(message, context)
         return message
+
+
+async def _in_slices(items: Sequence[T]) -> AsyncIterator[T]:
+    """Yield the items, and let other calls run in between: a large batch takes seconds."""
+    for number, item in enumerate(items):
+        if number % _SLICE == 0:
+            await asyncio.sleep(0)
+        yield item
 
 
 def _redact(job: pb.Job, context: Context) -> None:

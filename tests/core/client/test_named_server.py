@@ -24,6 +24,7 @@ from stemline import paths
 from stemline.client import JobState, connect, find_private
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError, NoServerError, UsageError
+from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.v1 import models_pb2, models_pb2_grpc
 
 WHOLE = SampleRange(0, LENGTH_SAMPLES)
@@ -125,6 +126,20 @@ def test_only_the_requested_range_and_channels_are_sent(serve: Serve, clip: Path
         assert (media.channels, media.length_samples) == (1, 4000)
         with client.open_media(media.name) as reader:
             np.testing.assert_array_equal(reader.read(0, 4000), samples_of(clip)[1:, 10:4010])
+
+
+def test_impossible_peaks_are_refused_before_anything_is_sent(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "loud.wav"
+    with open_writer(path, AudioFormat(SampleFormat.WAV32F, 48_000, 1)) as writer:
+        writer.write(np.full((1, LENGTH_SAMPLES), 2000.0, np.float32))
+    sent: list[int] = []
+    with connect(serve.address) as client:
+        with pytest.raises(MediaError) as refused:
+            client.ensure_media(MediaSource(str(path)), WHOLE, lambda done, total: sent.append(done))
+        assert refused.value.code is Code.MEDIA_PEAK_TOO_HIGH
+        assert not sent
+        media = client.ensure_media(MediaSource(str(path)), WHOLE, accept_peaks=True)
+        assert media.length_samples == LENGTH_SAMPLES
 
 
 def test_an_unreadable_file_is_the_same_error_with_and_without_a_shared_disk(serve: Serve, tmp_path: Path) -> None:

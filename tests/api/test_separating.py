@@ -10,6 +10,8 @@ import stemline
 from stemline.api.stems import Stems
 from stemline_app.cli import main
 
+pytestmark = pytest.mark.smoke
+
 
 def stems_in(folder: Path) -> dict[str, tuple[str, dict[str, object]]]:
     """Sound and record of every stem file; the record without the job, which has a new name each time."""

@@ -12,6 +12,8 @@ from stemline.errors import UsageError
 from stemline.prompts import clean_name, name_from_text
 from stemline_bridge.stem_names import StemNameError, asks_to_remove, clean_stem_name, sound_in, stem_name_from_text
 
+pytestmark = pytest.mark.smoke
+
 TYPED = [
     "dialogue",
     " two  words ",

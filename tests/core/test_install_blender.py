@@ -18,6 +18,8 @@ from stemline.errors import OutputError
 from stemline_app.install import blender, blender_package
 from stemline_app.install.blender_package import build_zip, validate_zip
 
+pytestmark = pytest.mark.smoke
+
 STEMLINE = str(Path(sys.executable).with_name("stemline"))
 
 

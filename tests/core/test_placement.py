@@ -6,11 +6,14 @@ import itertools
 from collections import Counter
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, TimeRange
 from stemline.plan import PlacedStem, TrackOptions, place_stems, safe_part, stem_file_name
+
+pytestmark = pytest.mark.smoke
 
 MEDIA = MediaSource("/m.wav")
 FACTS = MediaFacts(48000, 2, 48000 * 600)

@@ -27,6 +27,8 @@ from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 from stemline.workflow.sidecars import read_sidecar
 
+pytestmark = pytest.mark.smoke
+
 SIDECARS = Path(__file__).parent / "sidecars"
 NOOP = Model(
     id="noop",

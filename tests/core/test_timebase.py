@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from stemline.errors import UsageError
 from stemline.timebase import Grid, ceil_to, floor_to, format_timecode, grid_of, parse_timecode, snap_rate
 
+pytestmark = pytest.mark.smoke
+
 NTSC = Fraction(30000, 1001)
 
 

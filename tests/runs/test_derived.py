@@ -14,6 +14,8 @@ from conftest import ROOT
 from runs.conftest import noise, record_in
 from runs.test_separate import samples
 
+pytestmark = pytest.mark.smoke
+
 Command = Callable[..., tuple[int, dict[str, Any], str]]
 INTERVIEW = ROOT / "examples" / "interview"
 

@@ -20,6 +20,8 @@ from stemline_server.engines.base import Control, EngineRequest, Waveform
 from stemline_server.engines.noop import NoopEngine
 from stemline_server.testing import FunctionEngine, serve_engines
 
+pytestmark = pytest.mark.smoke
+
 LENGTH = 9_000
 
 

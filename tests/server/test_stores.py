@@ -15,6 +15,8 @@ from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
 from stemline_server.store.media_store import MediaStore
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def published() -> list[Sequence[JobRecord]]:

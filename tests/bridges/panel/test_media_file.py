@@ -16,6 +16,8 @@ from stemline.media import open_audio
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Action
 
+pytestmark = pytest.mark.smoke
+
 
 def test_open_mark_separate_compare_save_take_back(open_panel: OpenPanel, tmp_path: Path) -> None:
     media = tones(tmp_path / "interview ü.wav")

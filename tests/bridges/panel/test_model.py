@@ -35,6 +35,8 @@ from stemline_panel.model.settings import PanelSettings, read_settings, write_se
 from stemline_panel.model.shortcuts import SHORTCUTS, LayerShortcut
 from stemline_panel.model.stems import StemList
 
+pytestmark = pytest.mark.smoke
+
 TIMES = st.fractions(0, 100, max_denominator=48000)
 
 

@@ -23,6 +23,8 @@ from stemline.media import AudioFormat, SampleFormat, StemTags, open_audio, open
 from stemline.media.wave.riff import speaker_mask
 from stemline.media.wave.stem_writer import WavWriter
 
+pytestmark = pytest.mark.smoke
+
 FORMATS = list(SampleFormat)
 
 

@@ -17,6 +17,8 @@ from hosts.otio.support import audio_track, clip, cross, gap, save
 from stemline.hosts.base import Selection
 from stemline_otio import OtioTarget, open_edit
 
+pytestmark = pytest.mark.smoke
+
 MANIFEST = Path(__file__).parents[3] / "otio_adapters" / "otio_stemline" / "plugin_manifest.json"
 
 

@@ -16,6 +16,8 @@ from stemline.clips import ClipRange
 from stemline.errors import Code
 from stemline.hosts.base import ReadClips, Selection
 
+pytestmark = pytest.mark.smoke
+
 WHOLE = (0, 250)
 
 

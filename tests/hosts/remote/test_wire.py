@@ -30,6 +30,8 @@ from stemline.workflow import RunSettings
 from stemline.workflow.settings import Replace
 from stemline_bridge.lines import dump, load
 
+pytestmark = pytest.mark.smoke
+
 texts = st.text(st.characters(exclude_categories=()), max_size=12)  # lone surrogates too: file names hold them
 whole = st.integers(-(2**70), 2**70)
 rates = st.sampled_from([Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001), Fraction(60000, 1001)])

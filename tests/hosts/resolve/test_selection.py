@@ -11,6 +11,8 @@ import pytest
 from hosts.resolve.harness import Harness
 from stemline.errors import HostError
 
+pytestmark = pytest.mark.smoke
+
 Config = dict[str, Any]
 
 RATES = [

@@ -14,6 +14,8 @@ from stemline_server.engines.base import EnginePrompt
 from stemline_server.engines.noop import BLOCK_SAMPLES, NoopEngine
 from stemline_server.pipeline import PipelineTask, separate
 
+pytestmark = pytest.mark.smoke
+
 
 def test_each_stem_is_half_of_the_mix_at_any_rate_and_channel_count() -> None:
     mix = np.random.default_rng(1).standard_normal((6, 2 * BLOCK_SAMPLES + 7)).astype(np.float32)

@@ -10,6 +10,8 @@ from stemline_server.engines.base import EnginePrompt
 from stemline_server.engines.embedded.confidence import TargetMeter, warnings
 from stemline_server.engines.embedded.routing import choose_route, without_full_spans
 
+pytestmark = pytest.mark.smoke
+
 MIX = np.ones(1_000, np.float32)
 SPAN = (SampleRange(0, 48_000),)
 

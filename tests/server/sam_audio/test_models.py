@@ -17,6 +17,8 @@ from stemline_server.engines import registry
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 from stemline_server.engines.sam_audio.settings import Settings
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(autouse=True)
 def no_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

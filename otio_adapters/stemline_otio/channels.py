@@ -75,7 +75,8 @@ def _edl_channels(clip: otio.schema.Clip, info: MediaInfo) -> range:
     """Return the channel, counted through the whole file, that an edit list states for a track.
 
     A PATCH comment names it. Else, where one event plays on several tracks, each plays the channel of its own number,
-    or of its place among them. An event on one track plays all channels: systems write "A" for a stereo clip too.
+    or, where there are as many channels as tracks, of its place among them. An event on one track plays all channels:
+    systems write "A" for a stereo clip too.
     """
     facts = as_mapping(clip.metadata.get(EDL_KEY))
     present = sum(stream.channels for stream in info.streams)
@@ -85,8 +86,8 @@ def _edl_channels(clip: otio.schema.Clip, info: MediaInfo) -> range:
     if not isinstance(shared, Sequence) or len(shared) != 3 or present < 2:
         return range(0)
     number, place, count = (int(value) for value in shared)
-    channel = number if number <= present else place
-    return range(channel - 1, channel) if max(channel, count) <= present else range(0)
+    channel = place if number > present >= count else number
+    return range(channel - 1, channel)
 
 
 def _aaf_channels(reference: otio.core.MediaReference, info: MediaInfo) -> tuple[int, ...]:

@@ -258,6 +258,11 @@ def test_the_channels_of_a_stereo_file_are_not_played_twice(stereo: Path, tmp_pa
     }  # fmt: skip
     assert channels(read(stereo, tmp_path, f"001 BOOM NONE C {times}\nAUD  3    4\n")) == {"A3": (0,), "A4": (1,)}
     assert channels(read(stereo, tmp_path, f"001 BOOM A C {times}\n")) == {"A1": ()}
+    four = read(stereo, tmp_path, f"001 BOOM AA C {times}\nAUD  3    4\n")
+    assert channels(four) == {"A1": (0,), "A2": (1,)}
+    assert [(skip.track, skip.code) for skip in four.skipped] == [
+        ("A3", Code.CHANNEL_UNKNOWN), ("A4", Code.CHANNEL_UNKNOWN)
+    ]  # fmt: skip
 
 
 def test_a_patch_names_the_channel(stereo: Path, tmp_path: Path) -> None:

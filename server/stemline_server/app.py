@@ -192,17 +192,7 @@ class Server:
         jobs = SqliteJobTable(self._database, self._hub.publish)
         self._recover(jobs, owner, crashed=crashed)
         self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, engines)
-        context = WorkerContext(
-            jobs=jobs,
-            hub=self._hub,
-            store=self._store,
-            sounds=self._opener,
-            scratch=folder.scratch,
-            owner=owner,
-            engines=engines,
-        )
-        workers = [Worker(device, context) for device in config.devices or available_devices()]
-        self._board = JobBoard(context, workers)
+        self._board = self._make_board(jobs, owner, engines)
         self._registrar = (
             PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
         )
@@ -211,6 +201,19 @@ class Server:
         self._jobs = SeparationService(self._board, self._catalog, self._store)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
         self._health = HealthService(self._catalog)
+
+    def _make_board(self, jobs: JobTable, owner: str, engines: EngineSource) -> JobBoard:
+        context = WorkerContext(
+            jobs=jobs,
+            hub=self._hub,
+            store=self._store,
+            sounds=self._opener,
+            scratch=self._folder.scratch,
+            owner=owner,
+            engines=engines,
+        )
+        workers = [Worker(device, context) for device in self._config.devices or available_devices()]
+        return JobBoard(context, workers)
 
     def _recover(self, jobs: JobTable, owner: str, *, crashed: bool) -> None:
         """Take up what the server before this one left, and clear away what no job needs."""

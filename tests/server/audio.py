@@ -47,7 +47,7 @@ class Collect:
 
 @dataclass
 class Recorder:
-    """A control that notes what it hears and cancels at a step if told to."""
+    """A control that records all calls, and cancels at a given step."""
 
     cancel_at_step: int = 0
     steps: list[tuple[int, int]] = field(default_factory=list)

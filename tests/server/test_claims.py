@@ -65,7 +65,7 @@ def test_a_group_has_a_largest_size(connection: sqlite3.Connection) -> None:
     assert (len(first.keys), len(second.keys)) == (MAX_PROMPTS, 2)
 
 
-def test_what_runs_already_is_not_run_beside_itself(connection: sqlite3.Connection) -> None:
+def test_a_running_computation_is_not_started_twice(connection: sqlite3.Connection) -> None:
     add(connection, "a")
     first = next_group(connection, "me")
     assert first is not None

@@ -29,7 +29,7 @@ def config(*options: str) -> ServerConfig:
         ("localhost.example.org:1", False),
     ],
 )
-def test_loopback_is_told_from_the_world(address: str, expected: bool) -> None:
+def test_loopback_addresses_are_recognised(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected
 
 
@@ -46,12 +46,12 @@ def test_loopback_is_told_from_the_world(address: str, expected: bool) -> None:
         ["--store-limit", "nan"],
     ],
 )
-def test_what_must_not_run_is_refused(options: list[str]) -> None:
+def test_forbidden_configurations_are_refused(options: list[str]) -> None:
     with pytest.raises(UsageError):
         config(*options)
 
 
-def test_the_world_is_let_in_with_tls_or_on_demand() -> None:
+def test_other_machines_need_tls_or_an_explicit_option() -> None:
     assert config("--listen", "0.0.0.0:5000", "--tls-cert", "c", "--tls-key", "k").tls is not None
     assert not config("--listen", "0.0.0.0:5000", "--insecure").loopback
 
@@ -62,5 +62,5 @@ def test_only_private_servers_read_every_file() -> None:
     assert [str(root) for root in config("--media-root", "/media").media_roots or ()] == ["/media"]
 
 
-def test_versions_and_ports_have_folders_of_their_own() -> None:
+def test_versions_and_ports_have_separate_folders() -> None:
     assert len({config("--private").state, config().state, config("--listen", "127.0.0.1:5000").state}) == 3

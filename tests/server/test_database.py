@@ -1,4 +1,4 @@
-"""The database thread: whole transactions in order, and a full disk told as such."""
+"""The database thread: whole transactions in order, and a full disk reported by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def gives(number: int) -> Callable[[sqlite3.Connection], int]:
     return lambda _: number
 
 
-def test_work_that_fails_leaves_nothing_and_tells_nobody(database: Database) -> None:
+def test_work_that_fails_changes_and_publishes_nothing(database: Database) -> None:
     told: list[object] = []
 
     def work(connection: sqlite3.Connection) -> None:
@@ -40,7 +40,7 @@ def test_work_that_fails_leaves_nothing_and_tells_nobody(database: Database) -> 
     assert told == []
 
 
-def test_news_come_in_the_order_of_the_work(database: Database) -> None:
+def test_results_are_published_in_the_order_of_the_work(database: Database) -> None:
     told: list[int] = []
     for number in range(50):
         database.submit(gives(number), after=told.append)
@@ -48,7 +48,7 @@ def test_news_come_in_the_order_of_the_work(database: Database) -> None:
     assert told == list(range(50))
 
 
-def test_a_full_disk_is_named_and_survived(database: Database) -> None:
+def test_a_full_disk_is_reported_and_the_database_goes_on(database: Database) -> None:
     database.call(lambda connection: connection.execute("INSERT INTO notes VALUES ('first')"))
 
     def limit(connection: sqlite3.Connection) -> None:

@@ -39,7 +39,7 @@ def test_a_prompt_of_10_mb_is_refused_and_the_server_lives(server: Caller, media
 
 
 @pytest.mark.parametrize("text", ["Zurück-🎻 «naïve»", "../../etc/passwd", "'; DROP TABLE jobs; --", "%s%n{0}"])
-def test_odd_but_honest_prompts_are_taken(server: Caller, media: str, text: str) -> None:
+def test_unusual_prompts_are_accepted(server: Caller, media: str, text: str) -> None:
     assert server.done(server.create(media, text).name).spec.prompt.text == text
 
 
@@ -89,7 +89,7 @@ def test_an_unknown_model_is_named(server: Caller, media: str) -> None:
 
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),), (("authorization", ""),)])
-def test_without_the_token_nothing_is_told(server: Caller, metadata: tuple[tuple[str, str], ...]) -> None:
+def test_without_the_token_every_call_is_refused(server: Caller, metadata: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(grpc.RpcError) as unary:
         server.models.GetServerInfo(models_pb2.GetServerInfoRequest(), metadata=metadata, timeout=CALL_TIMEOUT_S)
     assert unary.value.code() is grpc.StatusCode.UNAUTHENTICATED

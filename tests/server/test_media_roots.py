@@ -1,4 +1,4 @@
-"""Files under media roots: what is checked is what is read, whatever happens to the path meanwhile."""
+"""Files under media roots: the file that was checked is the file that is read."""
 
 from __future__ import annotations
 

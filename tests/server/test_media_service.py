@@ -69,7 +69,7 @@ def test_a_file_that_was_changed_is_noticed_at_use(server: Caller, noise: Path) 
         ("/dev/zero", grpc.StatusCode.FAILED_PRECONDITION),
     ],
 )
-def test_paths_that_are_no_media_are_refused_in_words(server: Caller, path: str, code: grpc.StatusCode) -> None:
+def test_paths_that_are_not_media_are_refused_with_a_message(server: Caller, path: str, code: grpc.StatusCode) -> None:
     refused, message = server.refused(server.media.RegisterPath, pb.RegisterPathRequest(path=path, end_sample=10))
     assert refused is code
     assert message.endswith(".")
@@ -151,7 +151,7 @@ def test_names_cannot_become_paths(server: Caller, name: str) -> None:
         assert server.refused(method, request)[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_media_whose_file_is_gone_are_not_held(server: Caller, noise: Path) -> None:
+def test_media_whose_file_is_gone_must_be_sent_again(server: Caller, noise: Path) -> None:
     samples = samples_of(noise).tobytes()
     media = server.register(noise, 0, LENGTH_SAMPLES)
     noise.rename(noise.with_name("moved.wav"))

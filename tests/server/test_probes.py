@@ -86,7 +86,7 @@ def test_without_the_token_nothing_is_parsed_and_little_is_logged(
     assert len(caplog.records) < 10
 
 
-def test_more_calls_at_once_than_the_server_bears_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stemline_server.app._MAX_CONCURRENT_CALLS", 3)
     with server_in_thread(ServerConfig(tmp_path / "state", private=True, devices=("cpu",))) as server:
         stub = health_pb2_grpc.HealthStub(server.channel)

@@ -75,7 +75,7 @@ def test_the_same_work_is_done_once(server: Caller, media: str) -> None:
     assert other.state != pb.STATE_SUCCEEDED
 
 
-def test_a_result_whose_stem_is_gone_is_made_anew(server: Caller, media: str) -> None:
+def test_a_result_whose_stem_is_gone_is_computed_again(server: Caller, media: str) -> None:
     job = server.done(server.create(media, request_id="kept").name)
     server.call(server.media.DeleteMedia, media_pb2.DeleteMediaRequest(name=job.stem.media))
     again = server.create(media, request_id="kept")
@@ -84,7 +84,7 @@ def test_a_result_whose_stem_is_gone_is_made_anew(server: Caller, media: str) ->
     assert server.call(server.media.GetMedia, media_pb2.GetMediaRequest(name=job.stem.media)).local_path
 
 
-def test_one_of_two_who_want_the_same_can_leave(server: Caller, media: str) -> None:
+def test_one_of_two_callers_of_the_same_work_can_cancel(server: Caller, media: str) -> None:
     stays, leaves = server.create(media, "sleep:1"), server.create(media, "sleep:1")
     server.until(stays.name, pb.STATE_RUNNING)
     server.cancel(leaves.name)
@@ -160,7 +160,7 @@ def watch_until_ended(server: Caller, after_sequence: int = 0, **which: Any) -> 
     return events
 
 
-def test_watch_tells_every_change_in_order_and_progress_beside_it(server: Caller, media: str) -> None:
+def test_a_watch_sends_every_change_in_order_and_progress(server: Caller, media: str) -> None:
     job = server.create(media, "sleep:0.6", batch_id="b")
     other = server.create(media, "x", seed=3, batch_id="other")
     events = watch_until_ended(server, batch_id="b")
@@ -181,7 +181,7 @@ def test_watch_goes_on_after_a_sequence(server: Caller, media: str) -> None:
     assert all(event.sequence == 0 or event.sequence > last for event in later)
 
 
-def test_watching_a_job_that_has_ended_tells_its_end(server: Caller, media: str) -> None:
+def test_watching_an_ended_job_sends_its_last_state(server: Caller, media: str) -> None:
     job = server.done(server.create(media).name)
     (event,) = watch_until_ended(server, names=[job.name])
     assert event.sequence == job.last_sequence
@@ -196,7 +196,7 @@ def test_a_client_that_vanishes_cancels_nothing(server: Caller, media: str) -> N
     assert server.done(job.name).stem.media
 
 
-def test_many_watches_do_not_keep_others_from_being_served(server: Caller, media: str) -> None:
+def test_many_watches_do_not_block_other_calls(server: Caller, media: str) -> None:
     job = server.create(media, "sleep:1")
     watches = [
         threading.Thread(target=watch_until_ended, args=(server,), kwargs={"names": [job.name]}) for _ in range(12)
@@ -246,7 +246,7 @@ def test_a_deleted_job_is_forgotten_and_its_stem_is_not(server: Caller, media: s
     assert server.call(server.media.GetMedia, media_pb2.GetMediaRequest(name=job.stem.media)).name
 
 
-def test_a_chain_separates_what_is_left(server: Caller, media: str, noise: Path) -> None:
+def test_a_chain_separates_the_residual(server: Caller, media: str, noise: Path) -> None:
     first = server.done(server.create(media, "first").name)
     second = server.done(server.create(media, "second", subtract=[first.stem.media]).name)
     quarter = np.frombuffer(server.download(second.stem.media), "<f4").reshape(-1, 2)

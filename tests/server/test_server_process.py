@@ -132,7 +132,7 @@ def test_token_and_folder_are_the_owners_alone(start_server: Start) -> None:
     assert token.read_text("ascii") == kept
 
 
-def test_a_private_server_leaves_when_nobody_needs_it_but_not_while_it_works(start_server: Start, noise: Path) -> None:
+def test_a_private_server_stops_when_idle_but_not_while_it_works(start_server: Start, noise: Path) -> None:
     server = start_server("--idle-timeout-s", "3")
     media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
     job = server.caller.create(media, "sleep:4")
@@ -142,7 +142,7 @@ def test_a_private_server_leaves_when_nobody_needs_it_but_not_while_it_works(sta
     assert server.caller.get(job.name).state == pb.STATE_SUCCEEDED
 
 
-def test_a_private_server_holds_no_pipe_of_who_started_it(tmp_path: Path) -> None:
+def test_a_private_server_holds_no_pipe_of_its_parent(tmp_path: Path) -> None:
     """`$(command)` waits for everybody who holds its output."""
     command = (
         f"{sys.executable} -m stemline_server --private --state {tmp_path / 'state'} --idle-timeout-s 60 &"

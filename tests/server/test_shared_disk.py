@@ -129,7 +129,7 @@ def check_stem(client: Client, media: str, source: Path) -> None:
 
 @pytest.fixture
 def mounts() -> None:
-    """Skips where this user may not have mounts of its own."""
+    """Skip where this user may not make mounts."""
     tried = shutil.which("unshare") and subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
     if not tried or tried.returncode:
         pytest.skip("needs user and mount namespaces")

@@ -1,4 +1,4 @@
-"""A server that is told to stop in the middle of a long step: no job pays for it."""
+"""A server that stops in the middle of a long step: no job loses an attempt."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def config(tmp_path: Path) -> ServerConfig:
     return ServerConfig(tmp_path / "state", private=True, media_roots=None, devices=("cpu",))
 
 
-def test_stops_that_do_not_wait_for_the_step_are_no_deaths(
+def test_a_stop_that_does_not_wait_for_the_step_is_not_a_crash(
     step: LongStep, config: ServerConfig, noise: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("stemline_server.app._STEP_TIMEOUT_S", 0.0)

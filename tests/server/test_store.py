@@ -45,7 +45,7 @@ def claimed(database: Database) -> int:
     return database.call(media_table.stored_bytes)
 
 
-def test_a_wish_beyond_the_limit_costs_the_store_nothing(
+def test_a_reservation_beyond_the_limit_drops_no_media(
     store: ContentStore, database: Database, names: list[str]
 ) -> None:
     with pytest.raises(OutputError) as refused:
@@ -55,7 +55,7 @@ def test_a_wish_beyond_the_limit_costs_the_store_nothing(
     assert claimed(database) == LIMIT_BYTES
 
 
-def test_a_wish_beyond_what_jobs_leave_free_costs_the_store_nothing(
+def test_a_reservation_beyond_unpinned_media_drops_no_media(
     store: ContentStore, database: Database, names: list[str]
 ) -> None:
     database.call(lambda connection: connection.execute("INSERT INTO pins VALUES (?, 1)", (names[4],)))
@@ -67,7 +67,7 @@ def test_a_wish_beyond_what_jobs_leave_free_costs_the_store_nothing(
     assert there(store, names) == [False] * 4 + [True]
 
 
-def test_a_wish_beyond_the_disk_costs_the_store_nothing(
+def test_a_reservation_beyond_the_disk_drops_no_media(
     store: ContentStore, database: Database, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stemline_server.store.content.shutil.disk_usage", lambda _: type("Usage", (), {"free": 0})())
@@ -85,7 +85,7 @@ def test_room_is_made_by_the_longest_unused_only(store: ContentStore, database: 
     assert claimed(database) == 3 * SOUND.size_bytes
 
 
-def test_files_go_only_once_the_table_has_let_them_go(
+def test_files_are_removed_only_after_the_table_has_forgotten_them(
     store: ContentStore, database: Database, names: list[str]
 ) -> None:
     """The second of two sounds cannot be forgotten: both stay."""

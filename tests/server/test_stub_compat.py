@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_stubs_work_with_the_protobuf_at_hand_and_nothing_else_of_ours() -> None:
+def test_the_stubs_work_with_the_installed_protobuf_alone() -> None:
     answer = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "stub_check.py")],
         env={**os.environ, "PYTHONPATH": str(ROOT / "core")},

@@ -56,7 +56,7 @@ def mismatch(upload: Upload) -> bool:
 
 
 @pytest.mark.parametrize("first_ends_first", [True, False])
-def test_of_two_that_sent_all_the_later_gives_the_sound_and_the_other_is_told(
+def test_of_two_complete_uploads_the_later_is_stored_and_the_other_refused(
     uploads: Uploads, roomy: ContentStore, first_ends_first: bool
 ) -> None:
     first = uploads.begin(WHOLE)

@@ -250,7 +250,7 @@ def test_the_doubts_of_the_pass_that_is_kept_are_told_once() -> None:
     assert control.warnings == [(0, "LOW_CONFIDENCE", "The sound is hardly there.")]
 
 
-def test_cancel_reaches_the_engine_s_next_step() -> None:
+def test_a_cancel_stops_the_engine_at_its_next_step() -> None:
     control = Recorder(cancel_at_step=4)
     with pytest.raises(Cancelled):
         separate(

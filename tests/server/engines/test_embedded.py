@@ -17,7 +17,7 @@ from stemline.errors import Cancelled, Code, SeparationError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine, deepfilter
 from stemline_server.engines.embedded.span_context import span_contexts
-from stemline_server.engines.embedded.span_nmf import separate_spans
+from stemline_server.engines.embedded.span_nmf import SpeechReference, TargetKind, separate_spans
 from stemline_server.pipeline import PipelineTask, separate
 
 RATE = 48_000
@@ -160,6 +160,21 @@ def test_blocks_of_a_marked_sound_have_no_seams() -> None:
     stem = np.concatenate(list(separate_spans(ArraySource(mix, RATE), contexts, 0, lambda: None)), axis=1)[0]
     levels = np.sqrt(np.square(stem[6 * RATE : 29 * RATE].reshape(-1, RATE // 50)).mean(axis=1))
     assert levels.max() / levels.min() < 1.2
+
+
+def test_marked_speech_is_two_parts_speech_estimate_and_one_part_nmf() -> None:
+    _, mix, spans = bursts_in_noise(4)
+    estimate = (0.1 * np.random.default_rng(4).standard_normal(mix.shape)).astype(np.float32)
+    contexts = span_contexts(spans, [], mix.shape[1])
+
+    def marked(speech: Waveform) -> Waveform:
+        reference = SpeechReference(ArraySource(speech, RATE), TargetKind.SPEECH)
+        blocks = separate_spans(ArraySource(mix, RATE), contexts, 0, lambda: None, reference)
+        return np.concatenate(list(blocks), axis=1)
+
+    difference = marked(estimate) - marked(0 * estimate)
+    inside = slice(spans[0].start_sample + 480, spans[0].end_sample - 480)
+    np.testing.assert_allclose(difference[:, inside], 2 / 3 * estimate[:, inside], atol=1e-6)
 
 
 @pytest.mark.parametrize("prompt", [EnginePrompt("speech"), EnginePrompt(plus=(SampleRange(RATE, 2 * RATE),))])

@@ -2,7 +2,7 @@
 
 Spectra are learned group by group, just before they are needed, and frames are separated one by one, so memory use is
 constant and there are no seams. A known speech estimate of the same audio improves the result: a marked sound that is
-speech becomes the mean of both estimates, and speech in the background is removed first.
+speech becomes a weighted mean of both estimates, and speech in the background is removed first.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ _MIN_SPEECH_SHARE = 0.5
 _MOSTLY_SPEECH_SHARE = 0.55
 _SPEECH_INSIDE_SHARE, _SPEECH_OUTSIDE_SHARE = 0.2, 0.01
 _MAX_JUDGED_BLOCKS = 10
+_SPEECH_WEIGHT = np.float32(2 / 3)
+"""Weight of the speech estimate in marked speech. Measured: 1 dB better than even weights."""
 
 
 class TargetKind(Enum):
@@ -61,7 +63,7 @@ class NoBackgroundError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Separator:
-    """Separate one group: by `model` in `audio`, averaged with `speech` if that is set."""
+    """Separate one group: by `model` in `audio`, combined with `speech` if that is set."""
 
     audio: AudioSource
     model: NmfModel
@@ -111,7 +113,7 @@ def _build_separator(
 ) -> _Separator:
     """Learn the spectra of a group and decide how to use the speech estimate.
 
-    Measured: the mean with the speech estimate gains 1 to 3 dB on marked speech; removing speech from the background
+    Measured: the speech estimate gains 2 to 4 dB on marked speech; removing speech from the background
     first gains 2 to 8 dB on other marked sounds.
     """
     plain = _Separator(audio, _learn_spectra(audio, context, seed, tick))
@@ -220,7 +222,8 @@ def _separate_block(separator: _Separator, start_sample: int, tick: Tick) -> npt
     target = istft(spectrum * mask, FRAME_SAMPLES)[FRAME_SAMPLES : FRAME_SAMPLES + _BLOCK_SAMPLES]
     if separator.speech is None:
         return target
-    return (target + _read_padded(separator.speech, start_sample, end_sample)) / np.float32(2)
+    speech = _read_padded(separator.speech, start_sample, end_sample)
+    return (1 - _SPEECH_WEIGHT) * target + _SPEECH_WEIGHT * speech
 
 
 def _overlaps(ranges: Ranges, start_sample: int, end_sample: int) -> bool:

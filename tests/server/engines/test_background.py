@@ -14,6 +14,7 @@ from server.audio import ArraySource, Recorder
 from stemline_server.engines.base import AudioSource, Control, Waveform
 from stemline_server.engines.embedded.background import BackgroundSource, SpeechVerifier
 from stemline_server.engines.embedded.net_separator import Evidence, NetQuery, NetSeparation, NetSeparator
+from stemline_server.engines.embedded.voice_activity import VoiceDetector
 
 RATE = 48_000
 SECONDS = 40
@@ -65,6 +66,34 @@ def test_the_net_does_not_run_where_a_needed_speech_estimate_is_silent(speech: W
     net = FakeNet(0.95, agrees=True)
     np.testing.assert_array_equal(background_of(speech, 0 * speech, net).read(0, 9 * RATE), speech[:, : 9 * RATE])
     assert net.windows == 0
+
+
+@dataclass
+class FakeDetector:
+    """Hears a voice in a share of the frames."""
+
+    share: float
+
+    def speech_share(self, wave: Waveform) -> float:
+        return self.share
+
+
+@pytest.mark.parametrize(("share", "is_removed"), [(0.19, False), (0.2, True)])
+@pytest.mark.parametrize("needs_speech", [True, False])
+def test_speech_is_not_removed_where_the_detector_hears_no_voice(
+    speech: Waveform, share: float, is_removed: bool, needs_speech: bool
+) -> None:
+    audio, voice = ArraySource(2 * speech, RATE), ArraySource(speech, RATE)
+    net, detector = cast(NetSeparator, FakeNet(0.95, agrees=True)), cast(VoiceDetector, FakeDetector(share))
+    verifier = SpeechVerifier(audio, voice, net, Recorder(), needs_speech, detector)
+    assert verifier.confirmed_speech().envelope(0, RATE).any() == is_removed
+
+
+def test_the_detector_alone_does_not_remove_speech(speech: Waveform) -> None:
+    audio, voice = ArraySource(2 * speech, RATE), ArraySource(speech, RATE)
+    net, detector = cast(NetSeparator, FakeNet(0.95, agrees=False)), cast(VoiceDetector, FakeDetector(1.0))
+    verifier = SpeechVerifier(audio, voice, net, Recorder(), True, detector)
+    assert not verifier.confirmed_speech().envelope(0, RATE).any()
 
 
 class CountingSource(ArraySource):

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from stemline.errors import Code, SeparationError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
-from stemline_server.engines.embedded import deepfilter, spleeter_weights
+from stemline_server.engines.embedded import deepfilter, spleeter_weights, voice_activity
 from stemline_server.engines.embedded.confidence import TargetMeter, warnings
 from stemline_server.engines.embedded.deepfilter import SpeechSource
 from stemline_server.engines.embedded.estimators import EstimatorSet, VoiceSources
@@ -21,12 +21,13 @@ from stemline_server.engines.embedded.routing import Route, choose_route, withou
 from stemline_server.engines.embedded.span_nmf import NoBackgroundError
 from stemline_server.engines.embedded.spooled_source import fade_gate
 from stemline_server.engines.embedded.vocals import VocalsSource
+from stemline_server.engines.embedded.voice_activity import VoiceDetector
 from stemline_server.engines.embedded.weights import load_net, net_classes, net_digest
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
 
-_VERSION = 4
+_VERSION = 5
 """Increase this whenever the same request gives another result with the same weights."""
 
 
@@ -37,18 +38,22 @@ class EmbeddedEngine:
         """Create the engine without loading weights."""
         self._net: NetSeparator | None = None
         self._vocal_nets: tuple[UNet, UNet] | None = None
+        self._detector: VoiceDetector | None = None
 
     @property
     def info(self) -> EngineInfo:
-        """Description of the engine; it depends on whether the extra `vocals` is installed."""
-        has_vocals = spleeter_weights.is_installed()
+        """Description of the engine; it depends on whether the extra `vocals` and the voice detector are installed."""
+        has_vocals, has_detector = spleeter_weights.is_installed(), voice_activity.is_installed()
+        optional = [part.digest() for part in (spleeter_weights, voice_activity) if part.is_installed()]
         return EngineInfo(
             id="embedded",
             title="Embedded: speech, sounds by name, any sound you mark",
-            revision=f"embedded-{_VERSION}+{net_digest()}" + (f"+{spleeter_weights.digest()}" if has_vocals else ""),
+            revision="+".join((f"embedded-{_VERSION}", net_digest(), *optional)),
             sample_rate=deepfilter.SAMPLE_RATE,
             spans=True,
-            licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0" + ("; Spleeter MIT" if has_vocals else ""),
+            licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0"
+            + ("; Spleeter MIT" if has_vocals else "")
+            + ("; Silero VAD MIT" if has_detector else ""),
             note="Nothing to download. It knows a fixed set of sounds and suggests the nearest ones for other prompts."
             + ("" if has_vocals else " Vocals need the extra `vocals`."),
         )
@@ -71,7 +76,7 @@ class EmbeddedEngine:
 
     def unload(self) -> None:
         """Free the nets."""
-        self._net = self._vocal_nets = None
+        self._net = self._vocal_nets = self._detector = None
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
         """Separate all prompts of a request.
@@ -116,11 +121,13 @@ class EmbeddedEngine:
 
     def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> VoiceSources:
         speech = SpeechSource(request.audio, progress.tick, request.scratch)
+        self._detector = self._detector or voice_activity.load_detector()
         if not spleeter_weights.is_installed() or not any(route.benefits_from_spleeter for route in routes):
-            return VoiceSources(speech, None)
+            return VoiceSources(speech, None, self._detector)
         if self._vocal_nets is None:
             self._vocal_nets = spleeter_weights.load_nets()
-        return VoiceSources(speech, VocalsSource(request.audio, self._vocal_nets, progress.tick, request.scratch))
+        vocals = VocalsSource(request.audio, self._vocal_nets, progress.tick, request.scratch)
+        return VoiceSources(speech, vocals, self._detector)
 
     def _net_for(self, routes: Sequence[Route], voices: VoiceSources) -> NetSeparator | None:
         if self._net is None and (voices.vocals or any(route.net_class for route in routes)):

@@ -17,6 +17,7 @@ from stemline_server.engines.embedded.routing import Route
 from stemline_server.engines.embedded.span_context import span_contexts
 from stemline_server.engines.embedded.span_nmf import SpeechReference, TargetKind, separate_spans
 from stemline_server.engines.embedded.vocals import VocalsSource
+from stemline_server.engines.embedded.voice_activity import VoiceDetector
 
 _BLOCK_SAMPLES = 48_000
 _MIX, _SPEECH, _VOCALS = "mix", "speech", "vocals"
@@ -37,10 +38,12 @@ class VoiceSources:
     Attributes:
         speech: The speech by DeepFilterNet3.
         vocals: The voices by Spleeter; None if it is not installed or not needed.
+        detector: The voice detector; None if it is not installed.
     """
 
     speech: SpeechSource
     vocals: VocalsSource | None
+    detector: VoiceDetector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class EstimatorSet:
         net_inputs: dict[Hashable, AudioSource] = {_MIX: request.audio}
         if net is not None:
             needs_speech = any(route.speech or route.without_speech or route.uses_spans for route in routes)
-            verifier = SpeechVerifier(request.audio, voices.speech, net, control, needs_speech)
+            verifier = SpeechVerifier(request.audio, voices.speech, net, control, needs_speech, voices.detector)
             confirmed = verifier.confirmed_speech()
             if voices.vocals is not None:
                 dialogue = DialogueSource(voices.speech, voices.vocals, verifier.speech_over_music())

@@ -120,6 +120,14 @@ def test_marked_sounds_improve_by_more_than_5_db(
     assert gained_db(stem, target, mix) > 5
 
 
+def test_an_animal_by_name_improves_by_more_than_8_db(
+    evalset: dict[str, tuple[npt.NDArray[np.float64], Waveform, tuple[SampleRange, ...]]],
+) -> None:
+    target, mix, _ = evalset["g12_animal"]
+    (stem,), _ = stems(mix, EnginePrompt("duck quacking"))
+    assert gained_db(stem, target, mix) > 8
+
+
 def test_a_marked_sound_is_separated_from_noise_and_nothing_else_is() -> None:
     target, mix, spans = bursts_in_noise(6)
     (stem, rest), control = stems(mix, EnginePrompt(plus=spans), EnginePrompt(minus=spans))

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from stemline_server.engines.base import AudioSource, Control, EngineRequest, Waveform
+from stemline_server.engines.embedded.auto_marks import AutoMarks
 from stemline_server.engines.embedded.background import BackgroundSource, DialogueSource, SpeechVerifier
 from stemline_server.engines.embedded.deepfilter import SpeechSource
 from stemline_server.engines.embedded.fusion import Estimates
@@ -21,6 +22,7 @@ from stemline_server.engines.embedded.voice_activity import VoiceDetector
 
 _BLOCK_SAMPLES = 48_000
 _MIX, _SPEECH, _VOCALS = "mix", "speech", "vocals"
+_AUTO_MARKS = "automatic marks"
 _WITHOUT_SPEECH, _WITHOUT_DIALOGUE = "without speech", "without dialogue"
 
 _ABSENT_BELOW = 0.1
@@ -96,6 +98,7 @@ class EstimatorSet:
             net_inputs[_WITHOUT_DIALOGUE] = BackgroundSource(request.audio, dialogue, confirmed)
             for place, audio in net_inputs.items():
                 self._add_net(net, place, audio, control)
+            self._add_auto_marks(net, net_inputs[_WITHOUT_SPEECH], request.seed, control)
         if any(route.speech or route.without_speech for route in routes):
             self._streams[_SPEECH] = _blocks_of(dialogue)
         if voices.vocals is not None and any(route.vocals or route.without_vocals for route in routes):
@@ -122,6 +125,13 @@ class EstimatorSet:
             if isinstance(audio, BackgroundSource):
                 self._streams[net_input] = _background_blocks(audio)
 
+    def _add_auto_marks(self, net: NetSeparator, audio: AudioSource, seed: int, control: Control) -> None:
+        """Add one stream of automatic marks for each class that is asked for by name alone and gains by them."""
+        for number, route in enumerate(self._routes):
+            if route.gains_from_auto_marks:
+                marks = AutoMarks(audio, net, route.net_class, seed, control, self._voices.speech.tick)
+                self._streams[_AUTO_MARKS, number] = marks.blocks()
+
     def blocks(self) -> Iterator[tuple[int, Blocks]]:
         """Yield the position of each block's first sample and the block of every stream."""
         start = 0
@@ -144,6 +154,7 @@ class EstimatorSet:
             net_input=net_input[0],
             speech_removed=net_input[1],
             nmf=blocks[number][0] if route.uses_spans else None,
+            auto_marked=blocks.get((_AUTO_MARKS, number)),
         )
 
     def is_absent(self, number: int) -> bool:

@@ -29,6 +29,7 @@ class Estimates:
         net_input: The audio in which the net searched.
         speech_removed: Share of the speech that was removed from `net_input`, 0..1.
         nmf: The marked sound by NMF.
+        auto_marked: The sound with automatic marks, and the share of the other estimates to add to it, [2, samples].
     """
 
     start_sample: int
@@ -39,6 +40,7 @@ class Estimates:
     net_input: Samples | None = None
     speech_removed: Samples | None = None
     nmf: Samples | None = None
+    auto_marked: Samples | None = None
 
 
 def fuse(route: Route, block: Estimates) -> Samples:
@@ -56,7 +58,8 @@ def fuse(route: Route, block: Estimates) -> Samples:
     estimates = [estimate * _allowed(route, block) for estimate in estimates]
     if block.nmf is not None:  # already limited to the spans
         estimates.append(block.mix - block.nmf if route.is_inverted else block.nmf)
-    return np.asarray(np.mean(estimates, axis=0, dtype=np.float32))
+    mean = np.asarray(np.mean(estimates, axis=0, dtype=np.float32))
+    return mean if block.auto_marked is None else block.auto_marked[0] + block.auto_marked[1] * mean
 
 
 def _allowed(route: Route, block: Estimates) -> Samples:

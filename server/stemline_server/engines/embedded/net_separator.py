@@ -121,6 +121,30 @@ class NetSeparator:
         evidence = Evidence.none(len(queries))
         return NetSeparation(self._blocks(audio, queries, words, evidence, control), evidence)
 
+    def presence(self, audio: AudioSource, class_name: str) -> Gains:
+        """Return the certainty that a sound is present in each frame of a short source, 0..1, [frames].
+
+        Args:
+            audio: The mix, one channel at 48 kHz; all of it is held in memory. Frame f is centred at sample f * HOP.
+            class_name: One of `classes`.
+
+        Raises:
+            KeyError: The class is not in `classes`.
+        """
+        import torch  # noqa: PLC0415 - only needed where the net is used
+
+        from stemline_server.engines.embedded.sound_net import BINS, Query, sum_bands  # noqa: PLC0415
+
+        frames = -(-audio.length_samples // HOP) + 1
+        spectra = short_time_spectra(audio, 0, frames)
+        with torch.inference_mode():
+            power = sum_bands(torch.from_numpy(np.abs(spectra[:, :BINS]) ** 2))[None]
+            spans = torch.from_numpy(span_channels(NetQuery(class_name), 0, frames))[None]
+            query = Query(torch.zeros(1, dtype=torch.long), torch.tensor([self._number[class_name]]), spans)
+            _, active = self._network(power, query)
+            present: Gains = torch.sigmoid(active[0]).numpy()
+        return present
+
     def _blocks(
         self,
         audio: AudioSource,

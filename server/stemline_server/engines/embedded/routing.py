@@ -61,6 +61,11 @@ class Route:
     minus: tuple[SampleRange, ...] = ()
 
     @property
+    def gains_from_auto_marks(self) -> bool:
+        """Whether to mark the sound automatically: an animal or effect by name alone."""
+        return bool(self.net_class) and self.is_rough and not self.is_voice and not (self.plus or self.minus)
+
+    @property
     def benefits_from_spleeter(self) -> bool:
         """Whether Spleeter improves the result."""
         is_net_music = self.is_music and bool(self.net_class)

@@ -81,6 +81,7 @@ class Director(QObject):
         if self._closed:
             return True
         self._closed = True
+        self.results.close()
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         ended = [part.close() for part in (self.runs, self.playback, self.host, self.server)]

@@ -29,7 +29,7 @@ from stemline.workflow.sidecars import sidecar_of
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import AppliedResult
-from stemline_panel.model.request import CapturingHost, RunOutcome
+from stemline_panel.model.request import CapturingHost, RunOutcome, with_remix_track
 
 _MAX_NUMBER = 99
 
@@ -218,6 +218,7 @@ class EditDocument(_FileDocument):
             target = ledger.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
             edit = self._open(target)
             self._check_unchanged(outcome.request.clips, edit)
+            outcome = with_remix_track(outcome, self.capabilities)
             written = edit.write_tracks(outcome.tracks, outcome.options)
             ledger.note(target, recipe)
         return AppliedResult(written.tracks, written.output, written.notes, written.result, _states([target]))
@@ -286,6 +287,7 @@ class HostDocument:
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """Have the host add the tracks. Raises HostError; without an answer it says that the tracks may exist."""
+        outcome = with_remix_track(outcome, self.capabilities)
         try:
             written = self._connect().write_tracks(outcome.tracks, outcome.options)
         except Unanswered as error:

@@ -110,6 +110,11 @@ def _fields(c: Colours) -> str:
         image: url({_TICK}); }}
     QCheckBox:focus {{ color: {c.accent}; }}
     QListWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
+    QSlider::groove:horizontal {{ height: 4px; border-radius: 2px; background: {c.line}; }}
+    QSlider::sub-page:horizontal {{ border-radius: 2px; background: {c.accent}; }}
+    QSlider::handle:horizontal {{ width: 10px; margin: -5px 0; border: 1px solid {c.line}; border-radius: 5px;
+        background: {c.dim}; }}
+    QSlider::handle:horizontal:focus {{ border: 2px solid {c.text}; background: {c.accent}; }}
     QProgressBar {{ background: {c.field}; border: none; border-radius: 2px; max-height: 5px; }}
     QProgressBar::chunk {{ background: {c.accent}; border-radius: 2px; }}
     """

@@ -100,7 +100,7 @@ class HostController(QObject):
 
     def apply(self, item: QueueItem, folder: Path) -> None:
         """Apply a result; files go into `folder`."""
-        document, outcome = self._required_document(), item.outcome
+        document, outcome = self._required_document(), item.outcome_to_apply
         if outcome is None:
             return
 

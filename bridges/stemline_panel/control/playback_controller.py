@@ -13,17 +13,20 @@ from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 from stemline.clips import ClipRange, SampleRange, StemClip, TimeRange
 from stemline.errors import StemlineError
 from stemline.media import Loudness
+from stemline.workflow.derived_tracks import REMIX
 from stemline_panel.model.request import MIX
 from stemline_panel.sound.layers import Layer, LayerReader, layers_of, matched_gains, part_of, sidecar_peaks
 from stemline_panel.sound.opened_clip import OpenedClip, open_clip
 from stemline_panel.sound.player import Player
 from stemline_panel.sound.sink import AudioSink
 from stemline_panel.sound.waveform import ClipWaveform, WaveformData
+from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.overview_strip import COLUMNS
 from stemline_panel.workers import Worker
 
 _TICK_MS = 33
 _OVERVIEW_EVERY = 6
+_REDRAW_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,10 @@ class PlaybackController(QObject):
         self._wanted: tuple[TimeRange, int] | None = None
         self._scans = 0
         self._layers: tuple[Layer, ...] = ()
+        self._remix: dict[str, float] = {}
         self._drawn = MIX
+        self._redraw = single_shot_timer(self, _REDRAW_MS)
+        self._redraw.timeout.connect(self._redraw_remix)
         self._tick = QTimer(self)
         self._tick.setInterval(_TICK_MS)
         self._tick.timeout.connect(self._on_tick)
@@ -119,15 +125,20 @@ class PlaybackController(QObject):
 
     # -- comparison ----------------------------------------------------------------------------------------------------
 
-    def compare(self, stems: Mapping[str, StemClip]) -> None:
-        """Offer the mix and these stems for comparison, and measure their loudness."""
+    def compare(self, stems: Mapping[str, StemClip], amounts: Mapping[str, float]) -> None:
+        """Offer the mix, these stems and their remix for comparison, and measure their loudness.
+
+        `amounts` has the gain in dB of each part of the remix. The remix is left out if a part cannot be played.
+        """
         opened, serial = self.clip, self._serial
         if opened is None:
             return
         layers = self._layers = layers_of(opened, stems)
         part = _covered_part(opened, stems)
         self.levels = {}
-        self.player.set_layers(layers, {})
+        parts = amounts if amounts.keys() <= {layer.name for layer in layers} else {}
+        self._remix = _levels_of(parts)
+        self.player.set_layers(layers, {}, self._remix)
         self._drawn = ""
         self._draw_choice()
 
@@ -137,6 +148,13 @@ class PlaybackController(QObject):
             self.compared.emit(comparison)
 
         self._do(serial, lambda: Comparison(stems, part, _measure(layers, stems, part)), then)
+
+    def set_amounts(self, amounts: Mapping[str, float]) -> None:
+        """Set the gain in dB of each part of the remix. It is heard at once, and drawn soon after the last change."""
+        if self._remix.keys() == amounts.keys():
+            self._remix = _levels_of(amounts)
+            self.player.set_remix(self._remix)
+            self._redraw.start()
 
     def match_loudness(self, *, matched: bool) -> None:
         """Play all layers at the loudness of the mix, or as they are."""
@@ -207,6 +225,7 @@ class PlaybackController(QObject):
     def close(self) -> bool:
         """Stop and close the media. Return True if the worker thread ended."""
         self._tick.stop()
+        self._redraw.stop()
         self.player.close()
         self._worker.do(self._close_held, lambda _: None, lambda _: None)
         return self._worker.close()
@@ -223,6 +242,7 @@ class PlaybackController(QObject):
         opened = waveform.opened
         self.clip, self._waveform = opened, waveform
         self._scans = 0
+        self._remix = {}
         self._drawing, self._scanning = False, False
         self.player.load(layers_of(opened, {}), opened.facts.sample_rate, opened.played.length)
         self.opened.emit(opened)
@@ -233,8 +253,15 @@ class PlaybackController(QObject):
         if waveform is None or name == self._drawn:
             return
         self._drawn = name
-        layer = next((layer for layer in self._layers if layer.name == name and name != MIX), None)
-        self._do(self._serial, lambda: waveform.show_layer(layer), lambda _: self.layer_drawn.emit(name))
+        levels = self._remix if name == REMIX and self._remix else {name: 1.0}
+        layers = {layer: level for layer in self._layers if (level := levels.get(layer.name, 0.0)) > 0}
+        drawn = None if name == MIX else layers
+        self._do(self._serial, lambda: waveform.show_layers(drawn), lambda _: self.layer_drawn.emit(name))
+
+    def _redraw_remix(self) -> None:
+        if self.player.choice == REMIX:
+            self._drawn = ""
+            self._draw_choice()
 
     def _draw(self) -> None:
         waveform, wanted, serial = self._waveform, self._wanted, self._serial
@@ -293,6 +320,11 @@ class PlaybackController(QObject):
         if not self.player.playing:
             self._tick.stop()
             self.play_changed.emit()
+
+
+def _levels_of(amounts: Mapping[str, float]) -> dict[str, float]:
+    """Return gains in dB as factors; minus infinity becomes 0."""
+    return {name: 10.0 ** (gain_db / 20) for name, gain_db in amounts.items()}
 
 
 def _covered_part(opened: OpenedClip, stems: Mapping[str, StemClip]) -> SampleRange:

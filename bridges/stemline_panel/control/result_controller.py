@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from PyQt5.QtCore import QObject
 
 from stemline.clips import RESIDUAL, StemClip
 from stemline.hosts.base import HostCapabilities
+from stemline.workflow.derived_tracks import REMIX
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.playback_controller import Comparison, PlaybackController
 from stemline_panel.control.run_controller import RunController
@@ -19,8 +21,11 @@ from stemline_panel.model.result_text import MAX_MESSAGES, found_texts, result_m
 from stemline_panel.model.session import Session, Verb, describe_apply
 from stemline_panel.model.shortcuts import LAYER_KEYS
 from stemline_panel.widgets.actions import Handlers
+from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.results_view import ResultLine, ResultState, ShownResult
+
+_SAVE_AMOUNTS_MS = 300
 
 
 class ResultController(QObject):
@@ -46,6 +51,9 @@ class ResultController(QObject):
         results.replace_wanted.connect(self.replace)
         results.take_back_wanted.connect(self.take_back)
         results.layer_chosen.connect(self.choose)
+        results.amount_changed.connect(self.set_amount)
+        self._amounts_timer = single_shot_timer(self, _SAVE_AMOUNTS_MS)
+        self._amounts_timer.timeout.connect(self._save)
         window.queue.selected.connect(self.select)
         playback.compared.connect(self._compared)
         runs.finished.connect(self._finished)
@@ -56,6 +64,10 @@ class ResultController(QObject):
         """Return the handlers of the actions of this controller."""
         layers: Handlers = {f"layer_{number}": partial(self.choose_number, number) for number in LAYER_KEYS}
         return layers | {"toggle_ab": self.toggle_ab, "take_back": self.take_back}
+
+    def close(self) -> None:
+        """Stop the timer, which would outlive the window."""
+        self._amounts_timer.stop()
 
     # -- showing -------------------------------------------------------------------------------------------------------
 
@@ -69,7 +81,8 @@ class ResultController(QObject):
 
     def compare_again(self) -> None:
         """Offer the stems of the shown result for the shown clip."""
-        self._playback.compare(self._stems())
+        stems = self._stems()
+        self._playback.compare(stems, self._amounts(stems))
         self.show_layers()
 
     def refresh(self) -> None:
@@ -122,6 +135,19 @@ class ResultController(QObject):
         other = self._compared_layer if self._compared_layer in layers else layers[1]
         self.choose(other if self._playback.player.choice == MIX else MIX)
 
+    def set_amount(self, name: str, amount_db: float) -> None:
+        """Set the gain in dB of a sound in the remix, and play the remix."""
+        item = self.shown
+        if item is None:
+            return
+        item.amounts.pop(name, None)
+        if amount_db != 0:
+            item.amounts[name] = amount_db
+        self._playback.set_amounts(self._amounts(self._stems()))
+        if self._playback.player.choice != REMIX:
+            self.choose(REMIX)
+        self._amounts_timer.start()
+
     # -- applying and taking back --------------------------------------------------------------------------------------
 
     def apply(self) -> None:
@@ -156,13 +182,12 @@ class ResultController(QObject):
         can_apply = item.applied is None and not item.request.audition and outcome is not None
         open_here = document is not None and item.document_key == document.key
         ready = open_here and not self._host.busy and not self._host.lost
-        stems = outcome.stems if outcome else item.request.stems
         return ResultState(
             self._session.apply_label,
             can_apply=can_apply and ready,
             can_replace=can_apply and ready and self._replaceable(item) is not None,
             can_take_back=item.applied is not None and ready and _can_take_back(item, capabilities),
-            consequence=describe_apply(item.request, stems, capabilities, self._session.output_dir),
+            consequence=describe_apply(item, capabilities, self._session.output_dir),
         )
 
     def _replaceable(self, item: QueueItem | None) -> QueueItem | None:
@@ -249,7 +274,17 @@ class ResultController(QObject):
     def _lines(self, outcome: RunOutcome, clip_id: str) -> list[ResultLine]:
         stems = outcome.stem_clips(clip_id)
         found = found_texts(outcome.result, clip_id)
-        return [ResultLine(name, found.get(name, ""), self._level(name), stem.path) for name, stem in stems.items()]
+        amounts = self._amounts(stems)
+        return [
+            ResultLine(name, found.get(name, ""), self._level(name), stem.path, amounts.get(name))
+            for name, stem in stems.items()
+        ]
+
+    def _amounts(self, stems: Mapping[str, StemClip]) -> dict[str, float]:
+        """Return the gain in dB of each of these sounds in the remix; none if a stem has the name of the remix."""
+        if self.shown is None or REMIX in stems:
+            return {}
+        return {name: self.shown.amounts.get(name, 0.0) for name in stems}
 
     def _level(self, name: str) -> str:
         level = self._playback.levels.get(name)

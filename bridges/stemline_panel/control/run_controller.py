@@ -151,6 +151,7 @@ class RunController(QObject):
         for digest, run in new.items():
             item = self._session.queue.add(run.entry.request, run.state, document_key, digest)
             item.restored, item.asked_ns, item.applied = True, run.entry.asked_ns, run.applied
+            item.amounts = run.entry.amounts_db
         self._use_journal(lambda: self._journal.adopt({digest: run.entry for digest, run in new.items()}))
         self._start_next()
         return len(new)

@@ -89,6 +89,14 @@ def format_level(lufs: float, silent: bool) -> str:
     return translate("formatting", "silent") if silent else f"{lufs:.1f} LUFS"
 
 
+def format_amount(gain_db: float) -> str:
+    """Return a gain in dB as text, such as "Off", "0 dB" or "+3 dB"."""
+    if gain_db == -math.inf:
+        return translate("formatting", "Off")
+    sign = "\u2212" if gain_db < 0 else "+" if gain_db > 0 else ""
+    return translate("formatting", "{gain} dB").format(gain=f"{sign}{abs(gain_db):g}")
+
+
 def format_null(dbfs: float) -> tuple[str, str]:
     """Return (text, tooltip) on how far the stems and the residual together differ from the original."""
     if dbfs > _LOSSLESS_DBFS:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,21 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One run. `files` are the stem files of a finished run; `applied` is what a host can still take back."""
+    """One run. `files` are the stem files of a finished run; `applied` is what a host can still take back.
+
+    `amounts` has the gain in dB of each sound in the remix, None for one that is off.
+    """
 
     request: RunRequest
     files: tuple[str, ...] = ()
     applied: AppliedResult | None = None
     asked_ns: int = 0
+    amounts: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def amounts_db(self) -> dict[str, float]:
+        """The gains of the remix, minus infinity for a sound that is off."""
+        return {name: -math.inf if gain_db is None else gain_db for name, gain_db in self.amounts.items()}
 
     @property
     def complete(self) -> bool:
@@ -160,7 +170,8 @@ def _clips_of(data: Any) -> set[tuple[str, str]]:
 
 def _entry_of(item: QueueItem) -> JournalEntry:
     files = item.outcome.files if item.outcome else ()
-    return JournalEntry(item.request, files, _applied_to_host(item.applied), item.asked_ns)
+    amounts = {name: gain_db if gain_db > -math.inf else None for name, gain_db in item.amounts.items()}
+    return JournalEntry(item.request, files, _applied_to_host(item.applied), item.asked_ns, amounts)
 
 
 def _applied_to_host(applied: AppliedResult | None) -> AppliedResult | None:

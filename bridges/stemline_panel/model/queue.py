@@ -53,7 +53,8 @@ class QueueItem:
     """One run. It can be applied only to the document that it was made for.
 
     `restored` is set for runs of an earlier panel, `asked_ns` is the time of the request, and `digest` is that of the
-    request, computed once because a long edit has many clips.
+    request, computed once because a long edit has many clips. `amounts` has the gain in dB of each sound that is not
+    at 0 dB in the remix; minus infinity is off.
     """
 
     number: int
@@ -68,10 +69,16 @@ class QueueItem:
     asked_ns: int = field(default_factory=time.time_ns)
     cancel: threading.Event = field(default_factory=threading.Event)
     digest: str = ""
+    amounts: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Compute the digest unless it is known."""
         self.digest = self.digest or self.request.digest
+
+    @property
+    def outcome_to_apply(self) -> RunOutcome | None:
+        """The outcome with the amounts as they are now."""
+        return self.outcome.with_remix(self.amounts) if self.outcome is not None else None
 
     @property
     def fraction(self) -> float:

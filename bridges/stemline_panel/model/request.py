@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -105,6 +105,11 @@ class RunOutcome:
         """The paths of all stem files, each once."""
         return tuple(dict.fromkeys(clip.path for track in self.tracks for clip in track.clips))
 
+    def with_remix(self, amounts: Mapping[str, float]) -> RunOutcome:
+        """Return the outcome with a request for a remix. `amounts` has gains in dB; without any there is no remix."""
+        settings = replace(self.request.settings, remix=dict(amounts))
+        return replace(self, request=replace(self.request, settings=settings))
+
     def stem_clips(self, clip_id: str) -> dict[str, StemClip]:
         """Return the stem files of one clip by stem name, in track order, the residual last."""
         return {track.stem: clip for track in self.tracks for clip in track.clips if clip.clip_id == clip_id}
@@ -137,6 +142,22 @@ def run_separation(
             stems = tuple(other for other in stems if other is not stem)
         else:
             return replace(outcome, refused=tuple(refused))
+
+
+def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> RunOutcome:
+    """Return the outcome with the track of the remix that its request asks for, which is written now.
+
+    The stems are found again, so that nothing is computed. Raises StemlineError.
+    """
+    request = outcome.request
+    if not request.settings.remix:
+        return outcome
+    done = {clip.clip_id for clip in outcome.result.clips}
+    host = CapturingHost(capabilities, tuple(clip for clip in request.clips if clip.clip_id in done))
+    failed = plan_host(host, outcome.stems, request.settings, lambda result: result.failed).result()
+    if failed:
+        raise UsageError(failed[0].message, advice=failed[0].advice)
+    return replace(outcome, tracks=host.tracks, options=host.options)
 
 
 def _refused_stem(stems: Sequence[StemRequest], error: UsageError) -> StemRequest | None:

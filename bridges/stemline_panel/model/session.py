@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -13,8 +14,8 @@ from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
-from stemline.prompts import StemRequest
 from stemline.workflow import RunSettings
+from stemline.workflow.derived_tracks import derived_names, playing_names
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import QueueItem, RunQueue
@@ -210,10 +211,8 @@ class Session:
         if self.busy:
             hint = translate("Session", "Wait until reading or writing ends.")
             return PrimaryAction(Action.NOTHING, self.apply_label, hint)
-        stems = result.outcome.stems if result.outcome else result.request.stems
-        return PrimaryAction(
-            Action.APPLY, self.apply_label, describe_apply(result.request, stems, self.host, self.output_dir)
-        )
+        hint = describe_apply(result, self.host, self.output_dir)
+        return PrimaryAction(Action.APPLY, self.apply_label, hint)
 
     def _separate_hint(self) -> str:
         if not self.host.writes_tracks:
@@ -232,9 +231,11 @@ def _separate_label(verb: Verb, request: RunRequest) -> str:
     return text.format(stems=names[0] if len(names) == 1 else many)
 
 
-def describe_apply(request: RunRequest, stems: tuple[StemRequest, ...], host: HostCapabilities, folder: Path) -> str:
-    """Return in words what Apply writes for a run that made `stems`."""
-    names = [*(stem.name for stem in stems), RESIDUAL]
+def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path) -> str:
+    """Return in words what Apply writes for a run."""
+    outcome = item.outcome_to_apply
+    request, stems = (outcome.request, outcome.stems) if outcome else (item.request, item.request.stems)
+    names = [*(stem.name for stem in stems), RESIDUAL, *derived_names(request.settings)]
     if not host.writes_tracks:
         text = translate("Session", "Writes {count} files ({names}) into {folder}.")
         return text.format(count=len(names), names=join_names(names), folder=folder)
@@ -243,11 +244,19 @@ def describe_apply(request: RunRequest, stems: tuple[StemRequest, ...], host: Ho
     clips = translate("Session", "1 clip") if single else translate("Session", "{count} clips")
     text = translate("Session", "Adds {count} tracks ({names}) with {clips}.")
     sentences = [text.format(count=count, names=join_names(names, 2), clips=clips.format(count=len(request.clips)))]
-    sentences += {
-        "stem": [translate("Session", "Only the stems play.")],
-        "residual": [translate("Session", "Only the residual plays.")],
-    }.get(request.settings.play, [])
+    sentences += _playing_sentences(request.settings, names)
     if request.settings.disable_originals:
         one = translate("Session", "The original clip will be disabled.")
         sentences.append(one if single else translate("Session", "The originals will be disabled."))
     return " ".join(sentences)
+
+
+def _playing_sentences(settings: RunSettings, names: Sequence[str]) -> list[str]:
+    if derived_names(settings):
+        playing = playing_names(settings, [name for name in names if name != RESIDUAL])
+        text = translate("Session", "Enabled: {tracks}.")
+        return [text.format(tracks=join_names([name for name in names if name in playing]))]
+    return {
+        "stem": [translate("Session", "Only the stems play.")],
+        "residual": [translate("Session", "Only the residual plays.")],
+    }.get(settings.play, [])

@@ -9,20 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from stemline.clips import SampleRange
 from stemline.errors import StemlineError
+from stemline.workflow.derived_tracks import REMIX
 from stemline_panel.model.request import MIX
 from stemline_panel.sound.layers import Layer, LayerReader
+from stemline_panel.sound.level_ramp import LevelRamp, Stereo
 from stemline_panel.sound.sink import AudioSink, NoDeviceError
 
 _CHUNK_SAMPLES = 2048
 _AHEAD_CHUNKS = 12
-_FADE_SAMPLES = 256
 _JOIN_S = 2.0
-
-Stereo = npt.NDArray[np.float32]
 
 
 @dataclass(slots=True)
@@ -62,8 +60,10 @@ class Player:
         self._request = _PlayRequest()
         self._chunks: deque[_Chunk] = deque()
         self._gains: dict[str, float] = {}
+        self._remix: dict[str, float] = {}
+        """The level of each layer that is part of the remix; empty if there is no remix."""
         self._choice = MIX
-        self._heard: tuple[str, float] = (MIX, 1.0)
+        self._levels = LevelRamp({MIX: 1.0})
         self._rate = 48000
         self._open_rate = 0
         """The sample rate of the open device, 0 while it is closed. Only the feeder uses it."""
@@ -78,16 +78,23 @@ class Player:
         """Stop and go to the start of another clip of `length` samples."""
         self.pause()
         with self._wake:
-            self._rate, self._choice, self._gains = sample_rate, MIX, {}
+            self._rate, self._choice, self._gains, self._remix = sample_rate, MIX, {}, {}
             self._change(layers=tuple(layers), position=0, range=SampleRange(0, length), loop=False)
 
-    def set_layers(self, layers: Sequence[Layer], gains: Mapping[str, float]) -> None:
-        """Replace the layers of the same clip. Playback goes on."""
+    def set_layers(
+        self, layers: Sequence[Layer], gains: Mapping[str, float], remix: Mapping[str, float] | None = None
+    ) -> None:
+        """Replace the layers of the same clip, and the remix of them. Playback goes on."""
         with self._wake:
-            self._gains = dict(gains)
-            if self._choice not in {layer.name for layer in layers}:
-                self._choice = MIX
+            self._gains, self._remix = dict(gains), dict(remix or {})
             self._change(layers=tuple(layers))
+            if self._choice not in self.layers:
+                self._choice = MIX
+
+    def set_remix(self, levels: Mapping[str, float]) -> None:
+        """Set the level of each layer in the remix, as a factor. Without levels there is no remix."""
+        with self._wake:
+            self._remix = dict(levels)
 
     def set_gains(self, gains: Mapping[str, float]) -> None:
         """Set the gain of each layer by name; 1 where it is missing."""
@@ -97,7 +104,7 @@ class Player:
     def choose(self, name: str) -> None:
         """Switch to a layer at once. An unknown name is ignored."""
         with self._wake:
-            if any(layer.name == name for layer in self._request.layers):
+            if name in self.layers:
                 self._choice = name
 
     @property
@@ -107,8 +114,8 @@ class Player:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The names of all layers."""
-        return tuple(layer.name for layer in self._request.layers)
+        """The names of all layers; the remix, which is computed from others, is the last."""
+        return (*(layer.name for layer in self._request.layers), *((REMIX,) if self._remix else ()))
 
     # -- transport -----------------------------------------------------------------------------------------------------
 
@@ -219,12 +226,13 @@ class Player:
     def _pull(self, frames: int) -> Stereo:
         out = np.zeros((frames, 2), np.float32)
         with self._wake:
-            wanted = (self._choice, self._gains.get(self._choice, 1.0))
+            self._levels.move_to(self._wanted_levels())
             filled = 0
             while filled < frames and self._chunks and self._playing:
                 chunk = self._chunks[0]
                 count = min(frames - filled, chunk.length - chunk.used)
-                out[filled : filled + count] = self._faded(chunk, count, wanted).T
+                part = {name: sound[:, chunk.used : chunk.used + count] for name, sound in chunk.sounds.items()}
+                out[filled : filled + count] = self._levels.mix(part, count).T
                 chunk.used += count
                 filled += count
                 if chunk.used >= chunk.length:
@@ -233,18 +241,11 @@ class Player:
             self._wake.notify_all()
         return out
 
-    def _faded(self, chunk: _Chunk, count: int, wanted: tuple[str, float]) -> Stereo:
-        """Return the chosen layer [2, count], cross-faded from the one that was heard before."""
-        part = slice(chunk.used, chunk.used + count)
-        now = chunk.sounds.get(wanted[0])
-        new = now[:, part] * np.float32(wanted[1]) if now is not None else np.zeros((2, count), np.float32)
-        if wanted == self._heard:
-            return new
-        before = chunk.sounds.get(self._heard[0])
-        old = before[:, part] * np.float32(self._heard[1]) if before is not None else np.zeros_like(new)
-        fade = np.clip(np.arange(count, dtype=np.float32) / min(count, _FADE_SAMPLES), 0, 1)
-        self._heard = wanted
-        return np.asarray(old + (new - old) * fade, np.float32)
+    def _wanted_levels(self) -> dict[str, float]:
+        """Return the level of each layer that is heard. The remix has the headroom of the mix."""
+        if self._choice != REMIX or not self._remix:
+            return {self._choice: self._gains.get(self._choice, 1.0)}
+        return {name: level * self._gains.get(MIX, 1.0) for name, level in self._remix.items()}
 
     # -- feeder thread -------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -48,20 +49,24 @@ class ClipWaveform:
         self.opened = opened
         played = opened.played
         self._reader = open_audio(opened.clip.source)
-        self._layer: tuple[AudioReader, int] | None = None
+        self._drawn: list[tuple[AudioReader, int, float]] | None = None
+        """Reader, offset in samples and level of each layer that is drawn; None draws the clip itself."""
         self._scan: AudioReader | None = None
         self._spectrogram = Spectrogram(self._reader.sample_rate)
         self._overview = Overview(played.start_sample, played.length)
         self._columns = min(_SCAN_COLUMNS, max(1, played.length // 1024))
         self._spectrum = np.zeros((self._columns, BANDS), np.uint8)
 
-    def show_layer(self, layer: Layer | None) -> None:
-        """Draw another layer from now on; None draws the clip itself. Raises MediaError."""
-        if self._layer is not None:
-            self._layer[0].close()
-            self._layer = None
-        if layer is not None:
-            self._layer = (open_audio(layer.source), layer.first_sample - self.opened.played.start_sample)
+    def show_layers(self, layers: Mapping[Layer, float] | None) -> None:
+        """Draw the sum of these layers at their levels from now on; None draws the clip itself. Raises MediaError."""
+        for reader, _, _ in self._drawn or []:
+            reader.close()
+        self._drawn = None
+        if layers is not None:
+            self._drawn = []
+            for layer, level in layers.items():
+                ahead = layer.first_sample - self.opened.played.start_sample
+                self._drawn.append((open_audio(layer.source), ahead, level))
 
     def data(self, shown: TimeRange, columns: int) -> WaveformData:
         """Return the clip in a range of the timeline. Raises MediaError if the media can no longer be read."""
@@ -112,20 +117,19 @@ class ClipWaveform:
     def close(self) -> None:
         """Close all files."""
         self._reader.close()
-        self.show_layer(None)
+        self.show_layers(None)
         if self._scan is not None:
             self._scan.close()
 
     def _decode(self, wanted: SampleRange, columns: int) -> WaveformData:
         """Decode a range in parts, so that memory holds only the mono sound of all of it."""
-        reader, ahead = self._layer or (self._reader, 0)
         mono = np.empty(wanted.length, np.float32)
         step = max(1, -(-wanted.length // max(1, columns)))
         part = max(step, _READ_SAMPLES // step * step)
         lows, highs = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
         for start in range(0, wanted.length, part):
             end = min(wanted.length, start + part)
-            block = reader.read(ahead + wanted.start_sample + start, ahead + wanted.start_sample + end)
+            block = self._read(wanted.start_sample + start, wanted.start_sample + end)
             peaks = peaks_of(block, start, -(-(end - start) // step))
             lows.append(peaks.low)
             highs.append(peaks.high)
@@ -133,6 +137,12 @@ class ClipWaveform:
         low, high = np.concatenate(lows), np.concatenate(highs)
         spectrum = self._spectrogram.columns(mono, min(columns, max(1, wanted.length // 256)))
         return self._data(wanted, step, (low, high), spectrum, exact=True)
+
+    def _read(self, start: int, end: int) -> npt.NDArray[np.float32]:
+        if self._drawn is None:
+            return self._reader.read(start, end)
+        parts = [reader.read(ahead + start, ahead + end) * np.float32(level) for reader, ahead, level in self._drawn]
+        return np.asarray(sum(parts[1:], parts[0])) if parts else np.zeros((1, end - start), np.float32)
 
     def _from_overview(self, wanted: SampleRange, columns: int) -> WaveformData:
         peaks = self._overview.peaks(wanted.start_sample, wanted.end_sample, columns)

@@ -5,25 +5,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
+from stemline_panel.widgets.amount_fader import AmountFader
 from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import button, column, label, row_widget
 
 _NOTICE_LINES = 3
 _MAX_COLUMN_WIDTH = 220
+_AMOUNT, _FILE = 3, 4
 
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """One layer of the result, as text."""
+    """One layer of the result, as text.
+
+    `amount_db` is its gain in the remix, and None if it has no fader.
+    """
 
     name: str
     found: str
     level: str
     path: str
+    amount_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +56,25 @@ class ShownResult:
 
 
 class ResultsView(QWidget):
-    """Shows one result. `layer_chosen` has the name of the layer that the user picked."""
+    """Shows one result.
+
+    `layer_chosen` has the name of the layer that the user picked, `amount_changed` a name and its gain in dB.
+    """
 
     apply_wanted = pyqtSignal()
     replace_wanted = pyqtSignal()
     take_back_wanted = pyqtSignal()
     layer_chosen = pyqtSignal(str)
+    amount_changed = pyqtSignal(str, float)
 
     def __init__(self) -> None:
         """Start empty."""
         super().__init__()
         self._title = ElidedLabel("caption")
-        self._lines: list[ResultLine] = []
+        self.faders: dict[str, AmountFader] = {}
         self.null = label("", "dim")
         self.table = QTreeWidget()
-        heads = [self.tr("Sound"), self.tr("Found as"), self.tr("Level"), self.tr("File")]
+        heads = [self.tr("Sound"), self.tr("Found as"), self.tr("Level"), self.tr("Amount"), self.tr("File")]
         self.table.setColumnCount(len(heads))
         self.table.setHeaderLabels(heads)
         self.table.setRootIsDecorated(False)
@@ -112,19 +123,42 @@ class ResultsView(QWidget):
         self.take_back.setEnabled(state.can_take_back)
 
     def _show_lines(self, lines: list[ResultLine]) -> None:
-        """Rebuild the table only if a line changed, so that the keyboard focus stays where it is."""
-        if lines == self._lines:
-            return
-        self._lines = lines
+        """Rebuild the table only if it has other sounds, so that the keyboard focus stays where it is."""
+        items = [self.table.topLevelItem(index) for index in range(self.table.topLevelItemCount())]
+        with_fader = [line.name for line in lines if line.amount_db is not None]
+        if [item.text(0) for item in items if item] != [line.name for line in lines] or with_fader != [*self.faders]:
+            self._rebuild(lines)
+        for index, line in enumerate(lines):
+            item = self.table.topLevelItem(index)
+            if item is not None:
+                for column_index, text in ((1, line.found), (2, line.level), (_FILE, _file_name(line.path))):
+                    item.setText(column_index, text)
+                item.setToolTip(_FILE, line.path)
+            if line.amount_db is not None:
+                self.faders[line.name].show_amount(line.amount_db)
+
+    def _rebuild(self, lines: list[ResultLine]) -> None:
         self.table.blockSignals(True)
         self.table.clear()
+        self.faders = {}
+        before: QWidget = self.table
         for line in lines:
-            item = QTreeWidgetItem([line.name, line.found, line.level, line.path.replace("\\", "/").rpartition("/")[2]])
-            item.setToolTip(3, line.path)
+            item = QTreeWidgetItem([line.name])
             self.table.addTopLevelItem(item)
+            if line.amount_db is not None:
+                fader = self.faders[line.name] = AmountFader(line.name)
+                fader.changed.connect(partial(self.amount_changed.emit, line.name))
+                item.setSizeHint(_AMOUNT, fader.sizeHint())
+                self.table.setItemWidget(item, _AMOUNT, fader)
+                self.setTabOrder(before, fader.slider)
+                before = fader.slider
         self.table.blockSignals(False)
 
     def _report_current(self, item: QTreeWidgetItem | None) -> None:
         """Choose a layer with the arrow keys as with a click."""
         if item is not None and self.table.hasFocus():
             self.layer_chosen.emit(item.text(0))
+
+
+def _file_name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]

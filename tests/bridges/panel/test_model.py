@@ -28,7 +28,7 @@ from stemline_panel.model.formatting import clip_summary, join_names, time_forma
 from stemline_panel.model.history import PRESETS, PromptHistory
 from stemline_panel.model.journal import Journal
 from stemline_panel.model.marks import SHORTEST_MARK, MarkSet, Sign
-from stemline_panel.model.queue import AppliedResult, ItemState, RunQueue
+from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem, RunQueue
 from stemline_panel.model.request import audition_range
 from stemline_panel.model.session import Action, Session, Verb, describe_apply
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
@@ -252,7 +252,7 @@ def test_many_stems_and_clips_are_summarised() -> None:
         made.stems.add(f"sound {number}")
     request = made.request()
     assert request.title == "Isolate sound 0, sound 1, sound 2 and 9 more in 2 clips"
-    text = describe_apply(request, request.stems, HOST, Path("/film"))
+    text = describe_apply(QueueItem(1, request), HOST, Path("/film"))
     assert text.startswith("Adds 13 tracks (sound 0, sound 1 and 11 more) with 2 clips.")
     assert join_names(["a", "b", "c", "d"]) == "a, b, c, d"
 

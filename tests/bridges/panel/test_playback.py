@@ -48,13 +48,15 @@ def test_another_file_is_not_compared_with_stems_of_the_first(open_panel: OpenPa
     clip = panel.session.clip
     assert clip is not None
     panel.finish(stems_of(clip, tones(tmp_path / "stem.wav")))
-    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"]
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual", "remix"]
     panel.director.open(tones(tmp_path / "b.wav"))
     panel.until(lambda: panel.window.clip_bar.line.text().startswith("b.wav") and panel.playback.clip)
     assert list(panel.playback.player.layers) == ["mix"]
     panel.director.open(tmp_path / "a.wav")
     panel.until(lambda: panel.window.clip_bar.line.text().startswith("a.wav") and panel.playback.clip)
-    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"], "the first file has its stems again"
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual", "remix"], (
+        "the first file has its stems again"
+    )
 
 
 def test_stems_at_another_rate_are_not_played_at_the_wrong_speed(open_panel: OpenPanel, tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_an_audition_plays_by_itself_only_once(open_panel: OpenPanel, tmp_path: 
     panel.director.host.read()
     with panel.bot.waitSignal(panel.playback.compared, timeout=60_000):
         panel.until(lambda: not panel.director.host.busy)
-    assert list(panel.playback.player.layers) == ["mix", "beep", "residual"]
+    assert list(panel.playback.player.layers) == ["mix", "beep", "residual", "remix"]
     assert not panel.plays()
 
 

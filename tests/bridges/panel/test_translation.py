@@ -27,7 +27,7 @@ from stemline_panel.widgets.settings_dialog import SettingsDialog
 from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
-_NAMES = re.compile(r"^(mix|residual|beep|Stemline|&?OK|&?Cancel|&?Close)$")
+_NAMES = re.compile(r"^(mix|residual|remix|beep|Stemline|&?OK|&?Cancel|&?Close)$")
 
 
 class MarkingTranslator(QTranslator):

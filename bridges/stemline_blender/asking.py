@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from . import compat, prompts
-from .jobs import Job
+from .jobs import SeparationJob
 from .link import HostError, StemNameError, clean_stem_name, stem_name_from_text, to_exact
 from .preferences import is_local, preferences
 from .reading import read_selection
@@ -20,7 +20,7 @@ from .strips import playing_rate
 _MILLI = 1000
 
 
-def new_job(scene: Any) -> Job:
+def new_job(scene: Any) -> SeparationJob:
     """Return a job for the selected strips and start its rendering. Raises HostError with the one thing to do."""
     settings = scene.stemline
     text = " ".join(settings.prompt.split())
@@ -52,7 +52,7 @@ def new_job(scene: Any) -> Job:
             "plan": {"handle": to_exact(Fraction(round(settings.handle_s * _MILLI), _MILLI))},
         },
     }
-    job = Job(name, reading, params, SESSION.document, bpy.data.filepath, scene.as_pointer())
+    job = SeparationJob(name, reading, params, SESSION.document, bpy.data.filepath, scene.as_pointer())
     job.start_rendering(scene, compat.holder_on_show(scene.sequence_editor), folder / "rendered")
     if text:
         prompts.remember(text)

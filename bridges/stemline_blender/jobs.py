@@ -12,7 +12,7 @@ import bpy
 
 from . import compat, rendering
 from .link import HostError, to_exact
-from .reading import Reading, clip_of, track_name
+from .reading import StripSelection, clip_of, track_name
 from .strips import playing_rate
 
 _NAME_BYTES = 30  # stem files take 48 bytes of the media's name: this leaves room for the tag
@@ -20,11 +20,11 @@ RENDERING, QUEUED, RUNNING, DONE, FAILED = "rendering", "queued", "running", "do
 
 
 @dataclass
-class Job:
+class SeparationJob:
     """A separation. `document` counts the files that were opened in this Blender."""
 
     title: str
-    reading: Reading
+    reading: StripSelection
     params: dict[str, Any]
     document: int
     file: str

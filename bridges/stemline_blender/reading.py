@@ -42,7 +42,7 @@ class Pick:
 
 
 @dataclass
-class Reading:
+class StripSelection:
     """What one button press works on. `holder` names the opened meta strip, empty for none."""
 
     scene: str
@@ -71,10 +71,10 @@ def chosen_strips(holder: Any) -> tuple[list[Any], list[Any]]:
     return sorted(sounding.values(), key=lambda s: (compat.left(s), s.channel)), silent
 
 
-def read_selection(scene: Any, packed_folder: Path) -> Reading:
+def read_selection(scene: Any, packed_folder: Path) -> StripSelection:
     """Read the selected strips. Packed sounds are written into `packed_folder`."""
     holder = compat.holder_on_show(scene.sequence_editor)
-    reading = Reading(scene.name, "" if holder == scene.sequence_editor else holder.name)
+    reading = StripSelection(scene.name, "" if holder == scene.sequence_editor else holder.name)
     sounding, silent = chosen_strips(holder)
     rate = playing_rate(scene)
     for strip in silent:

@@ -15,7 +15,7 @@ from .strips import REPLACED, overlap
 
 
 @dataclass(frozen=True)
-class Result:
+class StemResult:
     """`members` are (strip, record) of every stem, in the order of the sequence."""
 
     name: str
@@ -96,7 +96,7 @@ def original_name(record: dict[str, Any]) -> str:
     return str(record.get("original", {}).get("name", ""))
 
 
-def results_in(scene: Any) -> list[Result]:
+def results_in(scene: Any) -> list[StemResult]:
     """Return every result in the scene, oldest first as far as the sequence shows."""
     found: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
     if scene is None or scene.sequence_editor is None:
@@ -105,10 +105,10 @@ def results_in(scene: Any) -> list[Result]:
         record = record_of(strip)
         if record:
             found.setdefault(str(record["result"]), []).append((strip, record))
-    return [Result(name, tuple(members)) for name, members in found.items()]
+    return [StemResult(name, tuple(members)) for name, members in found.items()]
 
 
-def find_result(scene: Any, name: str) -> Result | None:
+def find_result(scene: Any, name: str) -> StemResult | None:
     """Return a result by name, or None."""
     return next((result for result in results_in(scene) if result.name == name), None)
 
@@ -143,7 +143,7 @@ def muted_by_results(scene: Any) -> set[int]:
     }
 
 
-def play(scene: Any, result: Result, what: str) -> None:
+def play(scene: Any, result: StemResult, what: str) -> None:
     """Choose what of a result sounds: "ORIGINAL", "STEM", "RESIDUAL" or "ALL" of the stems."""
     for original in originals_in(scene)[result.name]:
         if original.strip is None:
@@ -158,13 +158,13 @@ def play(scene: Any, result: Result, what: str) -> None:
         strip.mute = what == "ORIGINAL" or (what == "STEM" and is_residual) or (what == "RESIDUAL" and not is_residual)
 
 
-def _is_under_stems(original: Original, result: Result) -> bool:
+def _is_under_stems(original: Original, result: StemResult) -> bool:
     """Return whether stems play at the original's time. They do not for a copy that the user moved away."""
     stems = [strip for strip, record in result.members if original_name(record) == original.name]
     return any(overlap(stem, original.strip) for stem in stems)
 
 
-def remove_result(scene: Any, result: Result) -> list[str]:
+def remove_result(scene: Any, result: StemResult) -> list[str]:
     """Remove the stems and unmute their originals. Returns notes on what stayed. Files are not deleted."""
     results = originals_in(scene)
     own = results.pop(result.name)

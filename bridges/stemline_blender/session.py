@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .jobs import DONE, QUEUED, RENDERING, RUNNING, Job
+from .jobs import DONE, QUEUED, RENDERING, RUNNING, SeparationJob
 from .link import (
     PROTOCOLS,
     Call,
@@ -30,7 +30,7 @@ from .link import (
     find_installation,
 )
 from .preferences import preferences
-from .writing import Writing
+from .writing import StripWriter
 
 _LOG = logging.getLogger(__name__)
 OFF, STARTING, READY, BROKEN = "off", "starting", "ready", "broken"
@@ -39,7 +39,7 @@ _KEPT_JOBS = 20
 _REINSTALL = "stemline install blender"
 
 
-class Session:
+class BlenderSession:
     """`state` is the companion's; `sentence` and `command` say what is wrong with it and what fixes it."""
 
     def __init__(self) -> None:
@@ -51,11 +51,11 @@ class Session:
         self.server = ""
         self.models: list[dict[str, Any]] = []
         self.default_model = ""
-        self.jobs: list[Job] = []
+        self.jobs: list[SeparationJob] = []
         self.document = 0
         self.wanted = False
         self._companion: CompanionProcess | None = None
-        self._writes: list[tuple[Deferred, Job, dict[str, Any]]] = []
+        self._writes: list[tuple[Deferred, SeparationJob, dict[str, Any]]] = []
 
     # -- what the user does --------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class Session:
                 job.fail("Stemline was stopped. Finished work is still there: press the button again.")
         self.state, self._writes = OFF, []
 
-    def add(self, job: Job) -> None:
+    def add(self, job: SeparationJob) -> None:
         """Add a job to the list, and drop the oldest ended one where the list is full."""
         room = len(self.jobs) + 1 - _KEPT_JOBS
         for old in [one for one in self.jobs if one.ended][: max(0, room)]:
@@ -107,7 +107,7 @@ class Session:
         self.jobs.append(job)
         self.start()
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: SeparationJob) -> None:
         """Cancel a job."""
         job.cancelled = True
         if not job.run or self._companion is None:
@@ -115,7 +115,7 @@ class Session:
         else:
             self._companion.peer.ask("cancel", {"run": job.run})
 
-    def forget(self, job: Job) -> None:
+    def forget(self, job: SeparationJob) -> None:
         """Remove an ended job from the list."""
         if job.ended:
             self.jobs.remove(job)
@@ -165,17 +165,19 @@ class Session:
             "failed": self._for_open_job(self._on_failed),
         }
 
-    def find(self, tag: str) -> Job | None:
+    def find(self, tag: str) -> SeparationJob | None:
         """Return a job by its tag, or None."""
         return next((job for job in self.jobs if job.tag == tag), None)
 
-    def _job(self, params: dict[str, Any]) -> Job:
+    def _job(self, params: dict[str, Any]) -> SeparationJob:
         job = self.find(params["tag"])
         if job is None:
             raise HostError("Blender no longer has this run.", "CANCELLED")
         return job
 
-    def _for_open_job(self, handler: Callable[[Job, dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    def _for_open_job(
+        self, handler: Callable[[SeparationJob, dict[str, Any]], None]
+    ) -> Callable[[dict[str, Any]], None]:
         """Return a handler that ignores jobs that are gone or have ended."""
 
         def heard(params: dict[str, Any]) -> None:
@@ -227,7 +229,7 @@ class Session:
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def _ask_to_separate(self, job: Job) -> None:
+    def _ask_to_separate(self, job: SeparationJob) -> None:
         if not job.reading.picks:
             job.fail(next((skip["reason"] for skip in job.reading.skipped), "There is nothing to separate."))
             return
@@ -235,7 +237,7 @@ class Session:
         job.state, job.stage = QUEUED, "waiting"
         self._companion.peer.ask("separate", {**job.params, "tag": job.tag}, lambda ask: self._on_run(job, ask))
 
-    def _on_run(self, job: Job, ask: Call) -> None:
+    def _on_run(self, job: SeparationJob, ask: Call) -> None:
         try:
             job.run = str(ask.result()["run"])
         except (RemoteError, ConnectionClosed) as problem:
@@ -245,11 +247,11 @@ class Session:
             if job.cancelled:
                 self.cancel(job)
 
-    def _on_progress(self, job: Job, params: dict[str, Any]) -> None:
+    def _on_progress(self, job: SeparationJob, params: dict[str, Any]) -> None:
         job.state, job.stage = RUNNING, str(params["stage"])
         job.fraction = params["done"] / params["total"] if params["total"] else 0.0
 
-    def _on_done(self, job: Job, params: dict[str, Any]) -> None:
+    def _on_done(self, job: SeparationJob, params: dict[str, Any]) -> None:
         result = params["result"]
         job.state, job.fraction, job.result = DONE, 1.0, result
         left_out = [f"{entry['clip']}: {entry['reason']}" for entry in result.get("skipped", [])]
@@ -260,7 +262,7 @@ class Session:
         told = [f"{entry['clip']}: {entry['message']}" for entry in result.get("notices", [])]
         job.messages = [*left_out, *told, *result.get("notes", [])]
 
-    def _on_failed(self, job: Job, params: dict[str, Any]) -> None:
+    def _on_failed(self, job: SeparationJob, params: dict[str, Any]) -> None:
         error = params["error"]
         if self._companion is not None and str(error["code"]).startswith("SERVER"):
             self.server = "starting"
@@ -280,7 +282,7 @@ class Session:
         writes, self._writes = self._writes, []
         for later, job, params in writes:
             try:
-                answer = Writing(job.scene(self.document), job.reading).write(params["tracks"], params["options"])
+                answer = StripWriter(job.scene(self.document), job.reading).write(params["tracks"], params["options"])
             except Exception as problem:  # noqa: BLE001 - the other side is told whatever Blender raises
                 _LOG.exception("write_tracks failed")
                 later.settle(None, problem)
@@ -302,7 +304,7 @@ class Session:
                 later.settle(None, HostError(sentence, "CANCELLED"))
 
 
-SESSION = Session()
+SESSION = BlenderSession()
 
 
 def tick() -> float:

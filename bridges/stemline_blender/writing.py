@@ -14,7 +14,7 @@ import bpy
 from . import compat
 from .link import METADATA_KEY, RESIDUAL, HostError
 from .placing import Spot, differs, spot_of
-from .reading import Pick, Reading
+from .reading import Pick, StripSelection
 from .results import mark, muted_by_results, remove_stem
 from .strips import needs_rendering, overlap, playing_rate
 
@@ -37,11 +37,11 @@ class _Placed:
 
 
 @dataclass
-class Writing:
+class StripWriter:
     """One `write_tracks` into `scene`, and its notes."""
 
     scene: Any
-    reading: Reading
+    reading: StripSelection
     result: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     notes: list[str] = field(default_factory=list)
     added: list[Any] = field(default_factory=list)

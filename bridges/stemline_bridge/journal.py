@@ -121,7 +121,7 @@ class Entry:
         atomic_write(self.path, json.dumps(self._facts), durable=True)
 
 
-class Journal:
+class WriteJournal:
     """All entries, one file each in `folder`."""
 
     def __init__(self, folder: Path) -> None:

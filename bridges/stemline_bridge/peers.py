@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .jsonrpc import STEMLINE_ERROR, Call, CallCancelled, Connection, ConnectionClosed, HostError, Limits
 from .lines import ByteStream
 
-__all__ = ["Deferred", "HostPeer", "Method", "ThreadedPeer"]
+__all__ = ["Deferred", "HostPeer", "RpcMethod", "ThreadedPeer"]
 _POLL_S = 0.1
 _LOG = logging.getLogger(__name__)
 _CLOSED = "Stemline's companion ended."
@@ -142,7 +142,7 @@ class HostPeer(Connection):
             self._fail(call_id, error)
 
 
-class Method(NamedTuple):
+class RpcMethod(NamedTuple):
     """What answers a call on a `ThreadedPeer`.
 
     `quick` ones run in order on the reading thread and must neither wait nor call back. The answer of a `last` one
@@ -164,7 +164,7 @@ class ThreadedPeer(Connection):
         self,
         incoming: ByteStream,
         outgoing: ByteStream,
-        methods: Mapping[str, Method],
+        methods: Mapping[str, RpcMethod],
         limits: Limits | None = None,
     ) -> None:
         """Prepare the conversation over two streams. `start` begins it."""
@@ -220,13 +220,13 @@ class ThreadedPeer(Connection):
         for call in self._open_calls():
             call.settle(None, ConnectionClosed(self.reason))
 
-    def _answer_slow(self, method: Method, call_id: int | str | None, params: dict[str, Any]) -> None:
+    def _answer_slow(self, method: RpcMethod, call_id: int | str | None, params: dict[str, Any]) -> None:
         try:
             self._answer(method, call_id, params)
         finally:
             self._slots.release()
 
-    def _answer(self, method: Method, call_id: int | str | None, params: dict[str, Any]) -> None:
+    def _answer(self, method: RpcMethod, call_id: int | str | None, params: dict[str, Any]) -> None:
         try:
             result = method.handler(params)
         except Exception as failure:  # noqa: BLE001 - the outermost loop of a worker: the next call is served

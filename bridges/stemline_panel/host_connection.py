@@ -9,7 +9,7 @@ from stemline.companion.jsonrpc import Params
 from stemline.companion.process import Companion
 from stemline.companion.services import EditServices
 from stemline_bridge.lines import ByteStream
-from stemline_bridge.peers import Method
+from stemline_bridge.peers import RpcMethod
 
 _OFFERED_METHODS = ("hello", "ping", "models", "doctor", "shutdown")
 
@@ -32,7 +32,7 @@ class HostConnection(Companion):
         self._on_hello, self._on_end = on_hello, on_end
         super().__init__(incoming, outgoing, services)
 
-    def methods(self) -> dict[str, Method]:
+    def methods(self) -> dict[str, RpcMethod]:
         """Return the offered methods by name."""
         offered = {name: method for name, method in super().methods().items() if name in _OFFERED_METHODS}
         greet = offered["hello"].handler
@@ -42,7 +42,7 @@ class HostConnection(Companion):
             self._on_hello()
             return answer
 
-        offered["hello"] = Method(hello, quick=True)
+        offered["hello"] = RpcMethod(hello, quick=True)
         return offered
 
     def watch(self) -> None:

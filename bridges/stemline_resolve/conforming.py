@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from stemline_bridge import HostError, from_exact, to_exact
 
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .media_bin import same_path
 from .reading import ClipId
 from .selection import track_label
@@ -33,7 +33,7 @@ class Conformed(NamedTuple):
     notes: list[str]
 
 
-def conform(document: Document, tracks: Sequence[dict[str, Any]]) -> Conformed:
+def conform(document: OpenTimeline, tracks: Sequence[dict[str, Any]]) -> Conformed:
     """Return the tracks as they fit the timeline now. Raises HostError when no stem fits any more."""
     stems = {str(clip["clip_id"]): clip for track in tracks for clip in track["clips"]}
     there = {
@@ -67,7 +67,7 @@ def conform(document: Document, tracks: Sequence[dict[str, Any]]) -> Conformed:
     return Conformed([track for track in kept if track["clips"]], set(stems) - set(shifts), notes)
 
 
-def _shift(document: Document, placed: Placed, stem: dict[str, Any]) -> Fraction | None:
+def _shift(document: OpenTimeline, placed: PlacedItem, stem: dict[str, Any]) -> Fraction | None:
     """Return by how many seconds the content of a stem has moved since it was read.
 
     None: the clip no longer plays that content, or plays only a part of it or more.
@@ -90,7 +90,7 @@ def _shift(document: Document, placed: Placed, stem: dict[str, Any]) -> Fraction
     return now_start - start
 
 
-def _plays_from(document: Document, placed: Placed, stem: dict[str, Any]) -> Fraction | None:
+def _plays_from(document: OpenTimeline, placed: PlacedItem, stem: dict[str, Any]) -> Fraction | None:
     """Return where the clip now begins in the file that the stem was made of, in seconds.
 
     None: the stem was made of a file that Resolve rendered, which cannot be compared. Raises NeedsRender when the clip

@@ -14,7 +14,7 @@ from .rates import frame_of, rate_of
 _OPEN_FIRST = "Open a project and a timeline in Resolve, then try again."
 
 
-class Placed(NamedTuple):
+class PlacedItem(NamedTuple):
     """An item on an audio track with its position.
 
     `start` and `end` are frames of the timeline as Resolve counts them (from its start timecode), with the exact
@@ -27,7 +27,7 @@ class Placed(NamedTuple):
     end: Fraction
 
 
-class Document:
+class OpenTimeline:
     """One timeline of the open project. `rate` is its frame rate, `zero` the number of its first frame."""
 
     def __init__(self, api: Api, resolve: Remote, manager: Remote, project: Remote, timeline: Remote) -> None:
@@ -39,7 +39,7 @@ class Document:
         self.timeline_id = str(timeline.GetUniqueId())
         self._has_subframes = _version(resolve) >= (20,)
 
-    def refreshed(self) -> Document:
+    def refreshed(self) -> OpenTimeline:
         """Return the same timeline through Resolve's present objects, since a hung call ends a connection.
 
         Raises HostError where another timeline is open.
@@ -49,7 +49,7 @@ class Document:
             raise HostError("Another timeline is open in DaVinci Resolve now.", "EDIT_UNREADABLE", _OPEN_FIRST)
         return now
 
-    def now_open(self) -> Document:
+    def now_open(self) -> OpenTimeline:
         """Return whichever timeline is open now. Raises HostError where there is none."""
         return open_document(self._api)
 
@@ -80,11 +80,11 @@ class Document:
         """Return the name of an audio track."""
         return str(self.timeline.GetTrackName("audio", track) or f"Audio {track}")
 
-    def items(self, track: int) -> Iterator[Placed]:
+    def items(self, track: int) -> Iterator[PlacedItem]:
         """Yield the clips on an audio track. Resolve lists transitions like clips; they are left out."""
         for item in self.listed(track):
             if not is_transition(item):
-                yield Placed(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
+                yield PlacedItem(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
 
     def listed(self, track: int) -> list[Remote]:
         """Return everything that Resolve lists on an audio track."""
@@ -116,7 +116,7 @@ def _frame_rate(*settings: Remote) -> Fraction:
     raise HostError("Resolve gives no frame rate for the timeline.", "HOST_UNSUPPORTED", "Set it in its settings.")
 
 
-def open_document(api: Api) -> Document:
+def open_document(api: Api) -> OpenTimeline:
     """Return the open timeline. Raises HostError with what to open."""
     resolve = api.resolve()
     manager = resolve.GetProjectManager()
@@ -126,7 +126,7 @@ def open_document(api: Api) -> Document:
     timeline = project.GetCurrentTimeline()
     if timeline is None:
         raise HostError("No timeline is open in DaVinci Resolve.", "EDIT_UNREADABLE", _OPEN_FIRST)
-    return Document(api, resolve, manager, project, timeline)
+    return OpenTimeline(api, resolve, manager, project, timeline)
 
 
 def _version(resolve: Remote) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from stemline_bridge import HostError, from_exact
 from stemline_bridge.wav import Piece, read_head, write_piece
 
-from .document import Document
+from .document import OpenTimeline
 from .rates import nearest
 
 _SPARE_FRAMES = 2
@@ -41,7 +41,7 @@ class Fit(NamedTuple):
         return self.first + self.frames
 
 
-def fit(document: Document, clip: dict[str, Any], media_rate: Fraction) -> Fit:
+def fit(document: OpenTimeline, clip: dict[str, Any], media_rate: Fraction) -> Fit:
     """Return the place of a stem clip of the protocol, for a file that Resolve counts in `media_rate`."""
     start, end = (document.frame(from_exact(clip["record_range"][side])) for side in ("start", "end"))
     first, last = math.floor(start), math.ceil(end)

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError, HostPeer, from_exact, to_exact
-from stemline_bridge.journal import Entry, Journal
+from stemline_bridge.journal import Entry, WriteJournal
 
 from .api import Api, with_more
-from .document import Document, open_document
-from .reading import ClipId, Reading
+from .document import OpenTimeline, open_document
+from .reading import ClipId, ClipReader
 from .removing import removable, take_back
 from .rendering import Stretch, render
 from .selection import track_label
-from .writing import Writing
+from .writing import TrackWriter
 
 
-class Settings(NamedTuple):
+class BridgeSettings(NamedTuple):
     """Settings of the bridge.
 
     `folder` holds the journal and what Resolve renders. `duplicate_first` copies the timeline before every write.
@@ -34,12 +34,12 @@ class Settings(NamedTuple):
 class ResolveHost:
     """Answers for the open timeline, or for the timeline that was read."""
 
-    def __init__(self, api: Api, settings: Settings) -> None:
+    def __init__(self, api: Api, settings: BridgeSettings) -> None:
         """Answer through `api`."""
         self._api = api
         self._settings = settings
         self._given_up: Callable[[], bool] = lambda: False
-        self._journal = Journal(settings.folder / "written")
+        self._journal = WriteJournal(settings.folder / "written")
 
     def listen_to(self, peer: HostPeer) -> None:
         """Stop long work when `peer` no longer waits for its answer."""
@@ -71,7 +71,7 @@ class ResolveHost:
         """Return the chosen clips of the open timeline. Raises HostError."""
         document = open_document(self._api)
         remains = self._journal.remains_on(document.timeline_id)
-        reading = Reading(document, self._settings.folder / "rendered", remains, self._given_up)
+        reading = ClipReader(document, self._settings.folder / "rendered", remains, self._given_up)
         answer = reading.answer(params["selection"])
         answer["warnings"] = [
             f"An earlier write was interrupted; tracks {', '.join(entry.track_names)} may be incomplete. The next "
@@ -100,7 +100,7 @@ class ResolveHost:
             )
             with ExitStack() as whole_or_nothing:
                 whole_or_nothing.push(partial(self._undo, entry))
-                answer = Writing(document, entry, self._given_up).write(tracks, options)
+                answer = TrackWriter(document, entry, self._given_up).write(tracks, options)
             answer["notes"] = notes + answer["notes"]
             return answer
 
@@ -134,14 +134,14 @@ class ResolveHost:
         with _Opened(self._api, entry.timeline_id) as document:
             return {"notes": self._take_back(document, entry)}
 
-    def _clear_interrupted(self, document: Document) -> list[str]:
+    def _clear_interrupted(self, document: OpenTimeline) -> list[str]:
         notes = []
         for entry in self._journal.interrupted(document.timeline_id):
             left = self._take_back(document, entry)
             notes += left or ["The incomplete tracks of an interrupted write were removed."]
         return notes
 
-    def _take_back(self, document: Document, entry: Entry) -> list[str]:
+    def _take_back(self, document: OpenTimeline, entry: Entry) -> list[str]:
         return take_back(document, entry, self._journal.others(entry))
 
     def _undo(self, entry: Entry, kind: object, failure: BaseException | None, trace: object) -> None:
@@ -172,7 +172,7 @@ class _Opened:
         self._wanted = timeline_id
         self._before = ""
 
-    def __enter__(self) -> Document:
+    def __enter__(self) -> OpenTimeline:
         """Make the timeline current. Raises HostError when the open project has no such timeline."""
         document = open_document(self._api)
         if self._wanted in ("", document.timeline_id):
@@ -192,7 +192,7 @@ class _Opened:
                 _show(open_document(self._api), self._before)
 
 
-def _show(document: Document, timeline_id: str) -> bool:
+def _show(document: OpenTimeline, timeline_id: str) -> bool:
     """Make a timeline of the open project current. Returns False when the project has no such timeline."""
     project = document.project
     for number in range(1, int(project.GetTimelineCount() or 0) + 1):
@@ -204,7 +204,7 @@ def _show(document: Document, timeline_id: str) -> bool:
     return False
 
 
-def _tracks(document: Document, wanted: ClipId | None, names: list[str]) -> list[int]:
+def _tracks(document: OpenTimeline, wanted: ClipId | None, names: list[str]) -> list[int]:
     """Return the audio tracks that are to sound. Raises HostError."""
     for track in document.audio_tracks():
         for placed in document.items(track) if wanted is not None else ():
@@ -220,7 +220,7 @@ def _numbered(name: str) -> Iterator[str]:
     yield from (f"{name} {number}" for number in count(2))
 
 
-def _duplicate(document: Document) -> list[str]:
+def _duplicate(document: OpenTimeline) -> list[str]:
     project, usual = document.project, f"{document.timeline.GetName()} before Stemline"
     timelines = [project.GetTimelineByIndex(index) for index in range(1, int(project.GetTimelineCount() or 0) + 1)]
     taken = {str(timeline.GetName()) for timeline in timelines if timeline is not None}

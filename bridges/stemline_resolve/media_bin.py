@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from stemline_bridge import HostError
 
 from .api import Remote
-from .document import Document
+from .document import OpenTimeline
 
 NAME = "Stemline"
 
 
-def import_files(document: Document, paths: Sequence[str]) -> dict[str, Remote]:
+def import_files(document: OpenTimeline, paths: Sequence[str]) -> dict[str, Remote]:
     """Return the media pool's clip of each file, importing the files that are not there yet.
 
     The user's own bin is open again afterwards. Raises HostError.

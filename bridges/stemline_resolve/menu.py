@@ -25,7 +25,7 @@ from stemline_bridge.constants import PROTOCOLS
 from stemline_bridge.process import home_dir
 
 from .api import Api
-from .host import ResolveHost, Settings
+from .host import BridgeSettings, ResolveHost
 
 _PANEL = ("panel", "--host")
 _HELLO_S = 120.0
@@ -79,13 +79,13 @@ def main(
     return 1
 
 
-def settings_in(folder: Path) -> Settings:
+def settings_in(folder: Path) -> BridgeSettings:
     """Return the settings of `settings.json` in the bridge's folder, else the defaults."""
     try:
         held = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        return Settings(folder, bool(held.get("duplicate_timeline", False)))
+        return BridgeSettings(folder, bool(held.get("duplicate_timeline", False)))
     except (OSError, ValueError, AttributeError):
-        return Settings(folder)
+        return BridgeSettings(folder)
 
 
 def note_seen(folder: Path, capabilities: dict[str, Any]) -> None:

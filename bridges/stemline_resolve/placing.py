@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stemline_bridge import HostError
 
 from .api import Remote
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .fitting import Fit
 from .sources import media_rate
 
@@ -38,7 +38,7 @@ def track_type(channels: int) -> str:
 class Placer:
     """Adds tracks to one timeline and places items on them."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: OpenTimeline) -> None:
         """Add to the timeline of `document`."""
         self._document = document
         self._pool = document.pool()
@@ -69,7 +69,7 @@ class Placer:
         self._unlock(number)
         return number
 
-    def place(self, placing: Placing, track: int) -> Placed:
+    def place(self, placing: Placing, track: int) -> PlacedItem:
         """Return the placed item, read back at its frame and with its length. Raises HostError."""
         wanted, rate = placing.fit, media_rate(self._document, placing.media)
         start = wanted.media_start
@@ -102,7 +102,7 @@ class Placer:
             if timeline.GetIsTrackLocked("audio", number):
                 raise HostError(f"The new track A{number} is locked.", "HOST_FAILED", "Unlock it and try again.")
 
-    def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> Placed:
+    def _append(self, media: Remote, frames: tuple[int, int], first: int, track: int) -> PlacedItem:
         """Return the one new item on the track. Resolve may return items that do not exist, so the track is asked."""
         now = self._document.project.GetCurrentTimeline()  # Resolve appends to that one, whichever it is
         if now is None or now.GetUniqueId() != self._document.timeline_id:
@@ -121,7 +121,7 @@ class Placer:
         )
         fresh = self._fresh(track)
         if len(fresh) == 1 and self._document.position(fresh[0], "GetStart") == first:
-            return Placed(fresh[0], track, Fraction(first), self._document.position(fresh[0], "GetEnd"))
+            return PlacedItem(fresh[0], track, Fraction(first), self._document.position(fresh[0], "GetEnd"))
         if fresh:
             self.delete(fresh)
         _take_from_elsewhere(self._document, media, first, returned or [])
@@ -134,12 +134,12 @@ class Placer:
             return items[-1:]
         return [item for item in items if str(item.GetUniqueId()) not in self._known]
 
-    def _plays_from(self, made: Placed, wanted: Fit, rate: Fraction) -> bool:
+    def _plays_from(self, made: PlacedItem, wanted: Fit, rate: Fraction) -> bool:
         left = self._document.position(made.item, "GetLeftOffset")
         return abs(left - wanted.media_start * self._document.rate / rate) < 1
 
 
-def _take_from_elsewhere(document: Document, media: Remote, first: int, returned: Sequence[Remote | None]) -> None:
+def _take_from_elsewhere(document: OpenTimeline, media: Remote, first: int, returned: Sequence[Remote | None]) -> None:
     """Delete what went into another timeline that was opened at that moment, and raise HostError.
 
     Where the timeline is still open, do nothing. A copy of the timeline may hold the same stem at the same place from
@@ -150,11 +150,11 @@ def _take_from_elsewhere(document: Document, media: Remote, first: int, returned
         return
     ids = {str(item.GetUniqueId()) for item in returned if item is not None} - {""}
 
-    def strays() -> list[Placed]:
+    def strays() -> list[PlacedItem]:
         found = [placed for track in now.audio_tracks() for placed in now.items(track)]
         return [placed for placed in found if str(placed.item.GetUniqueId()) in ids or is_like_it(placed)]
 
-    def is_like_it(placed: Placed) -> bool:
+    def is_like_it(placed: PlacedItem) -> bool:
         held = placed.item.GetMediaPoolItem() if placed.start == first else None
         is_it = held is not None and held.GetUniqueId() == media.GetUniqueId()
         return is_it and placed.item.GetClipColor() != _CLIP_COLOUR
@@ -174,7 +174,7 @@ def _another_timeline(more: str) -> HostError:
     )
 
 
-def delete_items(document: Document, items: Sequence[Remote]) -> None:
+def delete_items(document: OpenTimeline, items: Sequence[Remote]) -> None:
     """Delete `items` on the Edit page, the only one where it works, and return to the user's page."""
     resolve = document.resolve
     page = resolve.GetCurrentPage()

@@ -11,10 +11,10 @@ from stemline_bridge import HostError, to_exact
 from stemline_bridge.journal import Remains
 
 from .api import CallHung
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .rendering import NotRestored, Stretch, render
 from .selection import choose, track_label
-from .sources import NeedsRender, Sound, sound_of
+from .sources import NeedsRender, SourceSound, sound_of
 
 _NOT_CARRIED = (
     "Scripts can't read a clip's volume, fades, panning or effects in Resolve. Where the originals have any, set them "
@@ -43,7 +43,7 @@ class ClipId(NamedTuple):
         return cls(timeline, item, bool(part))
 
 
-class Reading:
+class ClipReader:
     """One answer to `read_clips`.
 
     Args:
@@ -54,7 +54,7 @@ class Reading:
         given_up: Whether the companion no longer waits.
     """
 
-    def __init__(self, document: Document, folder: Path, remains: Remains, given_up: Callable[[], bool]) -> None:
+    def __init__(self, document: OpenTimeline, folder: Path, remains: Remains, given_up: Callable[[], bool]) -> None:
         """Prepare a reading of the timeline."""
         self._document = document
         self._folder = folder
@@ -87,7 +87,7 @@ class Reading:
             "drop_frame": document.drops_frames(),
         }
 
-    def _read(self, placed: Placed, window: tuple[Fraction, Fraction] | None, include_disabled: bool) -> None:
+    def _read(self, placed: PlacedItem, window: tuple[Fraction, Fraction] | None, include_disabled: bool) -> None:
         timeline = self._document.timeline
         enabled = placed.item.GetClipEnabled() or placed.item.GetUniqueId() in self._remains.disabled
         enabled = enabled and timeline.GetIsTrackEnabled("audio", placed.track)
@@ -112,14 +112,14 @@ class Reading:
             self._notes.append(f"{placed.item.GetName()} was rendered by Resolve, effects included. {reason}")
         self._add(placed, part, sound, rendered)
 
-    def _rendered(self, placed: Placed, part: tuple[Fraction, Fraction]) -> Sound:
+    def _rendered(self, placed: PlacedItem, part: tuple[Fraction, Fraction]) -> SourceSound:
         """Return the part as a sound that begins where the whole item would begin."""
         stretch = Stretch((placed.track,), part[0], part[1], (str(placed.item.GetUniqueId()),))
         rendered = render(self._document, stretch, self._folder, _file_name(placed), self._given_up)
         self._notes += [note for note in rendered.notes if note not in self._notes]
-        return Sound(str(rendered.path), (), rendered.start)
+        return SourceSound(str(rendered.path), (), rendered.start)
 
-    def _add(self, placed: Placed, part: tuple[Fraction, Fraction], sound: Sound, rendered: bool) -> None:
+    def _add(self, placed: PlacedItem, part: tuple[Fraction, Fraction], sound: SourceSound, rendered: bool) -> None:
         document = self._document
         start = sound.start if rendered else sound.start + (part[0] - placed.start) / document.rate
         length = (part[1] - part[0]) / document.rate
@@ -139,7 +139,7 @@ class Reading:
             }
         )
 
-    def _skip(self, placed: Placed, code: str, reason: str) -> None:
+    def _skip(self, placed: PlacedItem, code: str, reason: str) -> None:
         self._skipped.append(
             {
                 "clip": str(placed.item.GetName()),
@@ -151,13 +151,13 @@ class Reading:
         )
 
 
-def _part(placed: Placed, window: tuple[Fraction, Fraction] | None) -> tuple[Fraction, Fraction]:
+def _part(placed: PlacedItem, window: tuple[Fraction, Fraction] | None) -> tuple[Fraction, Fraction]:
     if window is None:
         return placed.start, placed.end
     return max(placed.start, window[0]), min(placed.end, window[1])
 
 
-def _file_name(placed: Placed) -> str:
+def _file_name(placed: PlacedItem) -> str:
     """Return the item's name with only the characters that every file system takes."""
     kept = "".join(sign if sign.isalnum() else "_" for sign in str(placed.item.GetName()))
     return kept.strip("_")[:40] or "clip"

@@ -8,12 +8,12 @@ from stemline_bridge import HostError
 from stemline_bridge.journal import REMOVED, WRITING, Entry
 
 from .api import Remote
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .media_bin import same_path
 from .placing import delete_items
 
 
-def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
+def take_back(document: OpenTimeline, entry: Entry, others: Sequence[Entry]) -> list[str]:
     """Undo a write and return notes on what stayed and why. No notes: the timeline is as it was.
 
     Args:
@@ -44,7 +44,7 @@ def take_back(document: Document, entry: Entry, others: Sequence[Entry]) -> list
     return notes
 
 
-def removable(document: Document, entries: Sequence[Entry]) -> list[str]:
+def removable(document: OpenTimeline, entries: Sequence[Entry]) -> list[str]:
     """Return the results of which something can be taken back: a stem, or a clip they keep disabled.
 
     Results of timelines other than `document` count as removable.
@@ -75,7 +75,7 @@ class _Owned:
         unnamed = entry.state == WRITING and track in entry.track_places and name == f"Audio {track}"
         return unnamed or name in entry.track_names
 
-    def placed(self, placed: Placed, on_our_track: bool) -> bool:
+    def placed(self, placed: PlacedItem, on_our_track: bool) -> bool:
         """Return whether the entry placed an item: by its id, or by its file where the write was interrupted."""
         item_id = _id(placed)
         if item_id in self._entry.items:
@@ -86,7 +86,7 @@ class _Owned:
         return media is not None and same_path(str(media.GetClipProperty("File Path"))) in self._paths
 
 
-def _take_stems(document: Document, track: int, held: _Owned) -> bool:
+def _take_stems(document: OpenTimeline, track: int, held: _Owned) -> bool:
     """Delete the stems from a track. Returns False where there were none. Raises HostError when they stay."""
     timeline, name = document.timeline, document.track_name(track)
     is_own_track = held.is_own_track(track, name)
@@ -103,14 +103,14 @@ def _take_stems(document: Document, track: int, held: _Owned) -> bool:
     return True
 
 
-def _delete_track(document: Document, track: int, name: str) -> list[str]:
+def _delete_track(document: OpenTimeline, track: int, name: str) -> list[str]:
     count = len(document.audio_tracks())
     document.timeline.DeleteTrack("audio", track)
     gone = len(document.audio_tracks()) == count - 1
     return [] if gone else [f"The empty track {name} could not be deleted."]
 
 
-def _enable(document: Document, entry: Entry, others: Sequence[Entry]) -> list[str]:
+def _enable(document: OpenTimeline, entry: Entry, others: Sequence[Entry]) -> list[str]:
     """Enable what this write disabled.
 
     Where stems of another write still play in a clip's place, that write is to enable it.
@@ -132,5 +132,5 @@ def _enable(document: Document, entry: Entry, others: Sequence[Entry]) -> list[s
     return notes
 
 
-def _id(placed: Placed) -> str:
+def _id(placed: PlacedItem) -> str:
     return str(placed.item.GetUniqueId())

@@ -22,7 +22,7 @@ from stemline_bridge.atomic import put_in_place
 from stemline_bridge.wav import read_head
 
 from .api import CallHung, Remote, with_more
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .rates import nearest
 
 _PRESET = "Audio Only"
@@ -48,7 +48,7 @@ class Stretch(NamedTuple):
     clips: Sequence[str] = ()
 
 
-class Rendered(NamedTuple):
+class RenderedFile(NamedTuple):
     """The rendered file.
 
     `start` is where the stretch begins in it, in exact seconds. `notes` say what could not be restored.
@@ -69,8 +69,8 @@ class NotRestored(HostError):
 
 
 def render(
-    document: Document, stretch: Stretch, folder: Path, name: str, given_up: Callable[[], bool] = lambda: False
-) -> Rendered:
+    document: OpenTimeline, stretch: Stretch, folder: Path, name: str, given_up: Callable[[], bool] = lambda: False
+) -> RenderedFile:
     """Render the sound of `stretch` into `folder`. The same sound gets the same file.
 
     Raises:
@@ -90,7 +90,7 @@ def render(
                 put_in_place(made, path, durable=True)
     finally:
         shutil.rmtree(str(scratch), ignore_errors=True)
-    return Rendered(path, (stretch.start - first) / document.rate, state.notes)
+    return RenderedFile(path, (stretch.start - first) / document.rate, state.notes)
 
 
 class _State:
@@ -99,7 +99,7 @@ class _State:
     `notes` say what could not be restored; the error of a block that failed says it too.
     """
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: OpenTimeline) -> None:
         self.document = document
         self.notes: list[str] = []
         self._page = document.resolve.GetCurrentPage()
@@ -202,7 +202,7 @@ class _State:
             placed.item.SetClipEnabled(False)
         return not any(placed.item.GetClipEnabled() for placed in woken)
 
-    def _items(self, ids: Sequence[str]) -> list[Placed]:
+    def _items(self, ids: Sequence[str]) -> list[PlacedItem]:
         document = self.document
         found = (placed for track in document.audio_tracks() for placed in document.items(track)) if ids else ()
         return [placed for placed in found if placed.item.GetUniqueId() in ids]

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from .api import Remote
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 
 
 class Choice(NamedTuple):
@@ -20,12 +20,12 @@ class Choice(NamedTuple):
     was taken.
     """
 
-    items: list[Placed]
+    items: list[PlacedItem]
     window: tuple[Fraction, Fraction] | None
     how: str
 
 
-def choose(document: Document, tracks: Sequence[str], stems: Collection[str] = ()) -> Choice:
+def choose(document: OpenTimeline, tracks: Sequence[str], stems: Collection[str] = ()) -> Choice:
     """Return the chosen clips.
 
     Args:
@@ -39,7 +39,7 @@ def choose(document: Document, tracks: Sequence[str], stems: Collection[str] = (
     return choice._replace(items=originals or choice.items)
 
 
-def _choose(document: Document, tracks: Sequence[str]) -> Choice:
+def _choose(document: OpenTimeline, tracks: Sequence[str]) -> Choice:
     everything = [placed for track in document.audio_tracks() for placed in document.items(track)]
     if tracks:
         everything = [placed for placed in everything if track_label(placed.track) in tracks]
@@ -61,7 +61,7 @@ def track_label(track: int) -> str:
     return f"A{track}"
 
 
-def marked(document: Document) -> tuple[Fraction, Fraction] | None:
+def marked(document: OpenTimeline) -> tuple[Fraction, Fraction] | None:
     """Return the range between the timeline's marks, or None.
 
     Resolve gives them relative to the timeline's start, the out mark as a frame that is included.
@@ -76,14 +76,14 @@ def marked(document: Document) -> tuple[Fraction, Fraction] | None:
     return None
 
 
-def _selected(document: Document, everything: list[Placed]) -> list[Placed]:
+def _selected(document: OpenTimeline, everything: list[PlacedItem]) -> list[PlacedItem]:
     """Return the sound of the selected clips: of a picture, its linked sound."""
     if "GetSelectedClips" not in document.timeline:
         return []
     return _sound_of(document.timeline.GetSelectedClips() or [], everything)
 
 
-def _under_playhead(document: Document, everything: list[Placed]) -> list[Placed]:
+def _under_playhead(document: OpenTimeline, everything: list[PlacedItem]) -> list[PlacedItem]:
     """Return every sound under the playhead, and the linked sound of the picture there, even if slipped away."""
     frame = document.playhead()
     picture = document.timeline.GetCurrentVideoItem()
@@ -95,7 +95,7 @@ def _under_playhead(document: Document, everything: list[Placed]) -> list[Placed
     ]
 
 
-def _sound_of(items: Sequence[Remote], everything: list[Placed]) -> list[Placed]:
+def _sound_of(items: Sequence[Remote], everything: list[PlacedItem]) -> list[PlacedItem]:
     wanted = set()
     for item in items:
         if item is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .api import Remote
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .rates import frame_of, nearest, rate_of
 
 _ONE_STREAM_A_CHANNEL = {".mxf"}
@@ -24,7 +24,7 @@ class NeedsRender(Exception):
         self.code = code
 
 
-class Sound(NamedTuple):
+class SourceSound(NamedTuple):
     """The sound of an item. No `channels`: all. `start` is in exact seconds from the file's first sample."""
 
     path: str
@@ -32,7 +32,7 @@ class Sound(NamedTuple):
     start: Fraction
 
 
-def sound_of(document: Document, placed: Placed, media: Remote) -> Sound:
+def sound_of(document: OpenTimeline, placed: PlacedItem, media: Remote) -> SourceSound:
     """Return the sound behind an item. Raises NeedsRender."""
     path = str(media.GetClipProperty("File Path") or "")
     if not path:
@@ -42,10 +42,10 @@ def sound_of(document: Document, placed: Placed, media: Remote) -> Sound:
     start = _start_in_media(document, placed, media, rate)
     _refuse_other_speed(document, placed, rate)
     mapped, channels = _mapped(placed.item, media, path)
-    return Sound(mapped, channels, start)
+    return SourceSound(mapped, channels, start)
 
 
-def media_rate(document: Document, media: Remote) -> Fraction:
+def media_rate(document: OpenTimeline, media: Remote) -> Fraction:
     """Return the rate in which Resolve counts a clip of the media pool."""
     try:
         return rate_of(media.GetClipProperty("FPS"))
@@ -53,7 +53,7 @@ def media_rate(document: Document, media: Remote) -> Fraction:
         return document.rate
 
 
-def _start_in_media(document: Document, placed: Placed, media: Remote, rate: Fraction) -> Fraction:
+def _start_in_media(document: OpenTimeline, placed: PlacedItem, media: Remote, rate: Fraction) -> Fraction:
     """Return the seconds from the media's first sample.
 
     The source time counts from midnight where the media has timecode. The left offset, which Resolve counts in frames
@@ -95,7 +95,7 @@ def _snapped(seconds: Fraction, own_rate: Fraction, timeline_rate: Fraction, med
     return Fraction(nearest(seconds * sample_rate), sample_rate)
 
 
-def _refuse_other_speed(document: Document, placed: Placed, rate: Fraction) -> None:
+def _refuse_other_speed(document: OpenTimeline, placed: PlacedItem, rate: Fraction) -> None:
     """Raise NeedsRender for an item that plays at another speed than its media.
 
     Resolve gives no speed; it shows in the lengths on the timeline and in the media. Resolve gives an end as the last

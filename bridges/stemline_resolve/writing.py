@@ -12,7 +12,7 @@ from stemline_bridge.journal import WRITTEN, Entry
 from stemline_bridge.timeline import pack_lanes
 
 from .conforming import conform
-from .document import Document, Placed
+from .document import OpenTimeline, PlacedItem
 from .fitting import fit, make_piece
 from .media_bin import import_files
 from .placing import Placer, Placing
@@ -32,16 +32,16 @@ class _Lane(NamedTuple):
     placings: list[Placing]
 
 
-class Writing:
+class TrackWriter:
     """One write into one timeline, recorded in `entry` step by step."""
 
-    def __init__(self, document: Document, entry: Entry, given_up: Callable[[], bool]) -> None:
+    def __init__(self, document: OpenTimeline, entry: Entry, given_up: Callable[[], bool]) -> None:
         """Prepare a write that `entry` records."""
         self._document = document
         self._entry = entry
         self._given_up = given_up
         self._notes: list[str] = []
-        self._made: list[tuple[int, str, list[Placed]]] = []
+        self._made: list[tuple[int, str, list[PlacedItem]]] = []
 
     def write(self, tracks: list[dict[str, Any]], options: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of `write_tracks`. Raises HostError; the entry then says what is on the timeline."""

@@ -35,14 +35,14 @@ from stemline_bridge import (
     process,
 )
 from stemline_bridge.jsonrpc import Limits
-from stemline_bridge.peers import Method
+from stemline_bridge.peers import RpcMethod
 
 BRIDGES = Path(stemline_bridge.__file__).parent.parent
 
 
 @contextmanager
 def joined(
-    host: Mapping[str, Any], companion: Mapping[str, Method] | None = None, limits: Limits | None = None
+    host: Mapping[str, Any], companion: Mapping[str, RpcMethod] | None = None, limits: Limits | None = None
 ) -> Iterator[tuple[HostPeer, CompanionPeer]]:
     """The bridge's end and the companion's, over crossed pipes."""
     to_host, to_companion = os.pipe(), os.pipe()
@@ -95,7 +95,7 @@ def called_by_companion(theirs: CompanionPeer, method: str, params: object) -> I
 
 
 def test_calls_cross_in_both_directions() -> None:
-    with joined({"read_clips": lambda p: {"clips": [p["tag"]]}}, {"hello": Method(lambda p: {"got": p})}) as peers:
+    with joined({"read_clips": lambda p: {"clips": [p["tag"]]}}, {"hello": RpcMethod(lambda p: {"got": p})}) as peers:
         ours, theirs = peers
         with called_by_companion(theirs, "read_clips", {"tag": "ünï"}) as got:
             assert ours.call("hello", {"a": 1}, 20.0) == {"got": {"a": 1}}
@@ -198,7 +198,10 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
 def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
     small = Limits(line_bytes=200)
     long = {"read_clips": lambda p: "x" * 1000}
-    with joined(long, {"models": Method(lambda p: "x" * 1000), "ping": Method(lambda p: {})}, small) as (ours, theirs):
+    with joined(long, {"models": RpcMethod(lambda p: "x" * 1000), "ping": RpcMethod(lambda p: {})}, small) as (
+        ours,
+        theirs,
+    ):
         with pytest.raises(RemoteError, match="and was not read"):
             ours.call("models", {}, 60.0)
         with pytest.raises(HostError, match=r"of \d+ bytes is longer than 200 and was not sent"):
@@ -332,7 +335,7 @@ def test_a_refusal_says_why_and_a_dead_companion_fails_open_calls() -> None:
         raise errors.HostError("No.", advice="Ask again.")
 
     never = threading.Event()
-    with joined({}, {"no": Method(refuse), "never": Method(lambda p: never.wait(10.0))}) as (ours, theirs):
+    with joined({}, {"no": RpcMethod(refuse), "never": RpcMethod(lambda p: never.wait(10.0))}) as (ours, theirs):
         with pytest.raises(RemoteError, match=r"No\. Ask again\."):
             ours.call("no", {}, 20.0)
         with pytest.raises(TimeoutError):

@@ -10,7 +10,7 @@ from stemline.errors import Cancelled, Code, HostError, StemlineError
 from stemline_bridge import jsonrpc
 from stemline_bridge.jsonrpc import CallCancelled, ConnectionClosed, Limits, RemoteError
 from stemline_bridge.lines import ByteStream
-from stemline_bridge.peers import Method, ThreadedPeer
+from stemline_bridge.peers import RpcMethod, ThreadedPeer
 
 SILENCE_S = 600.0
 """A host that says nothing for so long, while none of its calls is open, counts as gone."""
@@ -27,7 +27,7 @@ class CompanionPeer(ThreadedPeer):
     """A `ThreadedPeer` that raises StemlineErrors, and answers with them."""
 
     def __init__(
-        self, incoming: ByteStream, outgoing: ByteStream, methods: Mapping[str, Method], limits: Limits | None = None
+        self, incoming: ByteStream, outgoing: ByteStream, methods: Mapping[str, RpcMethod], limits: Limits | None = None
     ) -> None:
         """Prepare the conversation; without `limits`, a host may be silent for `SILENCE_S`."""
         super().__init__(incoming, outgoing, methods, limits or Limits(silence_s=SILENCE_S))

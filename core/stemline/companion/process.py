@@ -24,12 +24,12 @@ from stemline.hosts.base import Host, HostCapabilities
 from stemline_bridge.constants import PROTOCOLS
 from stemline_bridge.jsonrpc import Limits
 from stemline_bridge.lines import ByteStream
-from stemline_bridge.peers import Method
+from stemline_bridge.peers import RpcMethod
 
 _GRACE_S = 3.0
 
 
-class Separation(Protocol):
+class PreparedRun(Protocol):
     """A checked request. Called on the runs' thread; returns the result in a form that JSON can hold."""
 
     def __call__(self, host: Host, report: Report, cancelled: Callable[[], bool], /) -> Mapping[str, Any]:
@@ -40,7 +40,7 @@ class Separation(Protocol):
 class Services(Protocol):
     """What Stemline does for a host. Answers have a form that JSON can hold; failures are StemlineErrors."""
 
-    def prepare(self, params: Params) -> Separation:
+    def prepare(self, params: Params) -> PreparedRun:
         """Check the `stems`, `selection` and `settings` of `separate`, and start nothing yet."""
         ...
 
@@ -114,17 +114,17 @@ class Companion:
         ended = self._runs.stop(_GRACE_S)
         return self.peer.close() and ended
 
-    def methods(self) -> dict[str, Method]:
+    def methods(self) -> dict[str, RpcMethod]:
         """Return what a host may call, by name."""
         return {
-            "hello": Method(self._hello, quick=True),
-            "ping": Method(lambda _: {}, quick=True),
-            "separate": Method(self._greeted(self._separate), quick=True),
-            "status": Method(self._greeted(self._status), quick=True),
-            "cancel": Method(self._greeted(self._cancel), quick=True),
-            "models": Method(self._greeted(lambda _: self._services.models())),
-            "doctor": Method(lambda _: self._services.doctor()),
-            "shutdown": Method(lambda _: {}, quick=True, last=True),
+            "hello": RpcMethod(self._hello, quick=True),
+            "ping": RpcMethod(lambda _: {}, quick=True),
+            "separate": RpcMethod(self._greeted(self._separate), quick=True),
+            "status": RpcMethod(self._greeted(self._status), quick=True),
+            "cancel": RpcMethod(self._greeted(self._cancel), quick=True),
+            "models": RpcMethod(self._greeted(lambda _: self._services.models())),
+            "doctor": RpcMethod(lambda _: self._services.doctor()),
+            "shutdown": RpcMethod(lambda _: {}, quick=True, last=True),
         }
 
     def host(self, tag: str = "", cancelled: Callable[[], bool] = lambda: False) -> RemoteHost:

@@ -32,7 +32,7 @@ class RunState(StrEnum):
 
 
 @dataclass(slots=True)
-class Run:
+class HostRun:
     """One run. `tag` is the host's own name for it."""
 
     name: str
@@ -64,9 +64,9 @@ class Runs:
         self._tell = tell
         self._progress_every_s = progress_every_s
         self._lock = threading.Lock()
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, HostRun] = {}
         self._count = 0
-        self._waiting: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[HostRun | None] = queue.SimpleQueue()
         self._worker = threading.Thread(target=self._work, name="stemline-runs", daemon=True)
 
     def start(self) -> None:
@@ -77,7 +77,7 @@ class Runs:
         """Queue `work` and return its name. `tag` is the host's own name for it."""
         with self._lock:
             self._count += 1
-            run = Run(f"run-{self._count}", tag, work)
+            run = HostRun(f"run-{self._count}", tag, work)
             self._runs[run.name] = run
             self._forget_old()
         self._waiting.put(run)
@@ -103,7 +103,7 @@ class Runs:
         self._worker.join(timeout_s)
         return not self._worker.is_alive()
 
-    def _find(self, name: str) -> Run:
+    def _find(self, name: str) -> HostRun:
         with self._lock:
             run = self._runs.get(name)
         if run is None:
@@ -125,7 +125,7 @@ class Runs:
                 _log.exception("a run failed inside")
                 self._fail(run, StemlineError("Stemline failed inside; its log says where."))
 
-    def _do(self, run: Run) -> None:
+    def _do(self, run: HostRun) -> None:
         if run.cancel.is_set():
             raise Cancelled
         run.state = RunState.RUNNING
@@ -133,12 +133,12 @@ class Runs:
         run.state = RunState.DONE
         self._tell("done", run.names | {"result": run.result})
 
-    def _fail(self, run: Run, error: StemlineError) -> None:
+    def _fail(self, run: HostRun, error: StemlineError) -> None:
         run.error = error.to_json()
         run.state = RunState.FAILED
         self._tell("failed", run.names | {"error": run.error})
 
-    def _reporter(self, run: Run) -> Report:
+    def _reporter(self, run: HostRun) -> Report:
         last_s = float("-inf")
 
         def report(progress: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from stemline.api.running import plan_host
 from stemline.client import connect
 from stemline.companion.jsonrpc import Params
-from stemline.companion.process import Separation
+from stemline.companion.process import PreparedRun
 from stemline.companion.runs import Report
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import Code, HostError, UsageError
@@ -52,7 +52,7 @@ class EditServices:
         self._server = server
         self._doctor = doctor
 
-    def prepare(self, params: Params) -> Separation:
+    def prepare(self, params: Params) -> PreparedRun:
         """Return the checked request. Raises UsageError or HostError for stems or settings that no run could take."""
         asked = from_wire(SeparateParams, dict(params), "separate")
         stems = distinct_stems(asked.stems)

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 from stemline.companion.jsonrpc import CompanionPeer, Params
 from stemline_bridge.jsonrpc import Limits
-from stemline_bridge.peers import Method
+from stemline_bridge.peers import RpcMethod
 
 
 @contextmanager
 def pair(
-    left: Mapping[str, Method],
-    right: Mapping[str, Method],
+    left: Mapping[str, RpcMethod],
+    right: Mapping[str, RpcMethod],
     limits: Limits | None = None,
     limits_right: Limits | None = None,
 ) -> Iterator[list[CompanionPeer]]:

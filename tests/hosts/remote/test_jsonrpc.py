@@ -13,11 +13,11 @@ from stemline.companion.jsonrpc import CompanionPeer, Params
 from stemline.errors import Cancelled, Code, HostError, MediaError
 from stemline_bridge.jsonrpc import Limits
 from stemline_bridge.lines import TooLong, load, read_lines
-from stemline_bridge.peers import Method
+from stemline_bridge.peers import RpcMethod
 
 
 def test_both_sides_call_each_other_at_once() -> None:
-    with pair({"echo": Method(echo)}, {"echo": Method(echo, quick=True)}) as (left, right):
+    with pair({"echo": RpcMethod(echo)}, {"echo": RpcMethod(echo, quick=True)}) as (left, right):
         results: list[object] = []
 
         def ask(peer: CompanionPeer, number: int) -> None:
@@ -33,8 +33,8 @@ def test_both_sides_call_each_other_at_once() -> None:
 
 def test_a_call_may_call_back_before_it_answers() -> None:
     peers: list[CompanionPeer] = []
-    left = {"add": Method(lambda params: params["n"] + 1)}
-    right = {"twice": Method(lambda params: peers[1].call("add", {"n": params["n"]}, 10.0) * 2)}
+    left = {"add": RpcMethod(lambda params: params["n"] + 1)}
+    right = {"twice": RpcMethod(lambda params: peers[1].call("add", {"n": params["n"]}, 10.0) * 2)}
     with pair(left, right) as made:
         peers += made
         assert peers[0].call("twice", {"n": 20}, 10.0) == 42
@@ -42,7 +42,7 @@ def test_a_call_may_call_back_before_it_answers() -> None:
 
 def test_messages_far_larger_than_a_pipe_pass_both_ways_at_once() -> None:
     big = "x" * 5_000_000
-    with pair({"echo": Method(echo)}, {"echo": Method(echo)}) as (left, right):
+    with pair({"echo": RpcMethod(echo)}, {"echo": RpcMethod(echo)}) as (left, right):
         sizes: list[int] = []
 
         def ask(peer: CompanionPeer) -> None:
@@ -60,7 +60,7 @@ def test_an_error_keeps_its_code_its_sentence_and_its_advice() -> None:
     def fail(params: Params) -> object:
         raise MediaError("There is no such file.", code=Code.MEDIA_MISSING, advice="Relink it.")
 
-    with pair({}, {"fail": Method(fail)}) as (left, _):
+    with pair({}, {"fail": RpcMethod(fail)}) as (left, _):
         with pytest.raises(HostError) as caught:
             left.call("fail", {}, 10.0)
         assert (caught.value.code, caught.value.message, caught.value.advice) == (
@@ -74,7 +74,7 @@ def test_a_cancel_in_the_host_is_not_an_error() -> None:
     def stop(params: Params) -> object:
         raise Cancelled("Stopped in the host.")
 
-    with pair({}, {"stop": Method(stop)}) as (left, _), pytest.raises(Cancelled, match="Stopped in the host"):
+    with pair({}, {"stop": RpcMethod(stop)}) as (left, _), pytest.raises(Cancelled, match="Stopped in the host"):
         left.call("stop", {}, 10.0)
 
 
@@ -87,7 +87,7 @@ def test_giving_up_a_call_notifies_the_other_side() -> None:
         told.set()
         return None
 
-    right = {"wait": Method(lambda _: release.wait(10.0)), "cancel_request": Method(note, quick=True)}
+    right = {"wait": RpcMethod(lambda _: release.wait(10.0)), "cancel_request": RpcMethod(note, quick=True)}
     with pair({}, right) as (left, _):
         with pytest.raises(HostError) as caught:
             left.call("wait", {}, 0.2)
@@ -107,7 +107,7 @@ def test_the_end_of_the_other_side_fails_every_call_that_waits() -> None:
         entered.release()
         return release.wait(10.0)
 
-    with pair({}, {"wait": Method(wait)}) as (left, right):
+    with pair({}, {"wait": RpcMethod(wait)}) as (left, right):
         failures: list[Code] = []
 
         def ask() -> None:
@@ -135,7 +135,7 @@ def test_calls_beyond_the_limit_are_refused_and_ping_still_answers() -> None:
         entered.set()
         return release.wait(20.0)
 
-    right = {"wait": Method(wait), "ping": Method(echo, quick=True)}
+    right = {"wait": RpcMethod(wait), "ping": RpcMethod(echo, quick=True)}
     with pair({}, right, Limits(open_calls=1)) as (left, _):
         waiting = threading.Thread(target=left.call, args=("wait", {}, 20.0))
         waiting.start()
@@ -149,7 +149,7 @@ def test_calls_beyond_the_limit_are_refused_and_ping_still_answers() -> None:
 
 
 def test_a_message_beyond_the_limit_is_not_sent() -> None:
-    with pair({}, {"echo": Method(echo)}, Limits(line_bytes=1000)) as (left, _):
+    with pair({}, {"echo": RpcMethod(echo)}, Limits(line_bytes=1000)) as (left, _):
         with pytest.raises(HostError, match="longer than 1000"):
             left.call("echo", {"x": "y" * 1000}, 10.0)
         assert left.call("echo", {}, 10.0) == {}
@@ -172,7 +172,7 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
     """By its id where that stands before the content."""
     lines = head + b'"' + b"x" * 3000 + b'"}\n{"jsonrpc":"2.0","id":8,"method":"echo","params":{"n":1}}\n'
     answers = Kept()
-    methods = {"echo": Method(echo, quick=True)}
+    methods = {"echo": RpcMethod(echo, quick=True)}
     peer = CompanionPeer(Chunks([lines[:20], lines[20:]]), answers, methods, Limits(line_bytes=200))
     peer.start()
     assert peer.closed.wait(10.0)
@@ -186,7 +186,7 @@ def test_a_call_that_is_too_long_is_refused_and_the_next_is_answered(
 
 def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
     sends, reads = Limits(), Limits(line_bytes=1000)
-    with pair({}, {"long": Method(lambda _: "x" * 2000), "echo": Method(echo)}, reads, sends) as (left, _):
+    with pair({}, {"long": RpcMethod(lambda _: "x" * 2000), "echo": RpcMethod(echo)}, reads, sends) as (left, _):
         with pytest.raises(HostError, match="longer than 1000 bytes and was not read"):
             left.call("long", {}, 60.0)
         assert left.call("echo", {}, 10.0) == {}
@@ -194,7 +194,7 @@ def test_an_answer_that_is_too_long_fails_the_call_at_once() -> None:
 
 def test_a_call_on_the_reading_thread_fails_instead_of_blocking() -> None:
     peers: list[CompanionPeer] = []
-    right = {"bad": Method(lambda _: peers[1].call("anything", {}, 10.0), quick=True)}
+    right = {"bad": RpcMethod(lambda _: peers[1].call("anything", {}, 10.0), quick=True)}
     with pair({}, right) as made:
         peers += made
         with pytest.raises(HostError) as caught:

@@ -17,7 +17,7 @@ from stemline.companion.remote import RemoteHost
 from stemline.companion.wire import to_wire
 from stemline.errors import Code, HostError
 from stemline.hosts.base import HostCapabilities, RangeToRender, Selection, WriteOptions
-from stemline_bridge.peers import Method
+from stemline_bridge.peers import RpcMethod
 
 ABLE = HostCapabilities("Fake", "1", renders_ranges=True, removes_results=True)
 SECOND = TimeRange(Fraction(10), Fraction(11))
@@ -26,7 +26,7 @@ CLIP = ClipRange("c1", "one", "A1", MediaSource("/media/one.wav"), TimeRange(Fra
 
 @contextmanager
 def host_that(method: str, answer: Callable[[Params], object], able: HostCapabilities = ABLE) -> Iterator[RemoteHost]:
-    with pair({}, {method: Method(answer)}) as (ours, _):
+    with pair({}, {method: RpcMethod(answer)}) as (ours, _):
         yield RemoteHost(ours, able, tag="t")
 
 

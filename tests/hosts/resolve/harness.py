@@ -27,7 +27,7 @@ from stemline.workflow import RunSettings
 from stemline.workflow.prepare import Prepared, prepare
 from stemline_bridge import jsonrpc
 from stemline_resolve.api import Api
-from stemline_resolve.host import ResolveHost, Settings
+from stemline_resolve.host import BridgeSettings, ResolveHost
 
 RATE = 48000
 STEM = "speech"
@@ -103,7 +103,7 @@ class Harness:
     def __post_init__(self) -> None:
         self.fake: Fake = build(stubs(), copy.deepcopy(self.config))
         api = Api(self.fake.resolve(), self.fake.reconnect, self.patience)
-        self.bridge = ResolveHost(api, Settings(self.folder / "home", bool(self.config.get("duplicate_first"))))
+        self.bridge = ResolveHost(api, BridgeSettings(self.folder / "home", bool(self.config.get("duplicate_first"))))
         capabilities = from_wire(HostCapabilities, self.bridge.capabilities(), "capabilities")
         self.host = RemoteHost(_Direct(self.bridge.handlers()), capabilities)  # type: ignore[arg-type]
 

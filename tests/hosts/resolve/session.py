@@ -34,9 +34,9 @@ def run_host(fake: Fake, config: dict[str, Any]) -> dict[str, Any]:
     sys.path.insert(0, config["bridge"])
     from stemline_bridge import CompanionProcess, find_installation
     from stemline_resolve.api import Api
-    from stemline_resolve.host import ResolveHost, Settings
+    from stemline_resolve.host import BridgeSettings, ResolveHost
 
-    host = ResolveHost(Api(fake.resolve(), fake.reconnect), Settings(Path(config["folder"]) / "bridge"))
+    host = ResolveHost(Api(fake.resolve(), fake.reconnect), BridgeSettings(Path(config["folder"]) / "bridge"))
     ends: list[dict[str, Any]] = []
     handlers = dict(host.handlers(), done=ends.append, failed=ends.append)
     companion = CompanionProcess.start(find_installation("", "resolve"), handlers, Path(config["folder"]) / "host.log")

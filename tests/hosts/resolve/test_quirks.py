@@ -107,7 +107,7 @@ def both_end_frames(folder: Path, cut: Config) -> None:
 
 
 def without_checking_the_length(patch: Patch) -> None:
-    def place(self: placing.Placer, one: placing.Placing, track: int) -> document.Placed:
+    def place(self: placing.Placer, one: placing.Placing, track: int) -> document.PlacedItem:
         start = one.fit.media_start
         return self._append(one.media, (start, start + one.fit.media_frames), one.fit.first, track)
 
@@ -119,7 +119,7 @@ def record_frames_count_from_midnight(folder: Path, cut: Config) -> None:
 
 
 def with_relative_record_frames(patch: Patch) -> None:
-    def relative(doc: document.Document, clip: Config, rate: Fraction) -> fitting.Fit:
+    def relative(doc: document.OpenTimeline, clip: Config, rate: Fraction) -> fitting.Fit:
         wanted = fitting.fit(doc, clip, rate)
         return wanted._replace(first=wanted.first - doc.zero)
 
@@ -147,10 +147,10 @@ def what_append_returns_is_not_believed(folder: Path, cut: Config) -> None:
 def believing_append(patch: Patch) -> None:
     def append(
         self: placing.Placer, media: api.Remote, frames: tuple[int, int], first: int, track: int
-    ) -> document.Placed:
+    ) -> document.PlacedItem:
         info = {"mediaPoolItem": media, "startFrame": frames[0], "endFrame": frames[1], "mediaType": 2}
         made = self._pool.AppendToTimeline([{**info, "trackIndex": track, "recordFrame": first}])[0]
-        return document.Placed(made, track, Fraction(made.GetStart(True)), Fraction(made.GetEnd(True)))
+        return document.PlacedItem(made, track, Fraction(made.GetStart(True)), Fraction(made.GetEnd(True)))
 
     patch.setattr(placing.Placer, "_append", append)
 
@@ -196,7 +196,7 @@ def what_saving_loses(folder: Path, cut: Config) -> None:
 
 
 def without_reading_after_saving(patch: Patch) -> None:
-    patch.setattr(writing.Writing, "_read_back", lambda self: None)
+    patch.setattr(writing.TrackWriter, "_read_back", lambda self: None)
 
 
 # -- 7, 8, 16: reading -------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def offsets_in_two_rates(folder: Path, cut: Config) -> None:
 
 
 def believing_source_frames(patch: Patch) -> None:
-    def start(doc: document.Document, placed: document.Placed, media: api.Remote, rate: Fraction) -> Fraction:
+    def start(doc: document.OpenTimeline, placed: document.PlacedItem, media: api.Remote, rate: Fraction) -> Fraction:
         return Fraction(placed.item.GetSourceStartFrame() - int(media.GetClipProperty("Start"))) / rate
 
     patch.setattr(sources, "_start_in_media", start)

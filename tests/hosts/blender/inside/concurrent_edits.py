@@ -161,11 +161,11 @@ def many(module: str, config: dict[str, Any]) -> list[str]:
     """More runs than the list keeps, of which the first two and each third go on."""
     harness = Harness(module, config)
     jobs = __import__(f"{module}.jobs", fromlist=["x"])
-    session = harness.session.Session()
+    session = harness.session.BlenderSession()
     session.start = lambda: None
     for number in range(30):
-        reading = harness.reading.Reading(harness.scene.name, "")
-        job = jobs.Job(str(number), reading, {}, 0, "", 0)
+        reading = harness.reading.StripSelection(harness.scene.name, "")
+        job = jobs.SeparationJob(str(number), reading, {}, 0, "", 0)
         job.state = jobs.RUNNING if number < 2 or number % 3 == 0 else jobs.DONE
         session.add(job)
     return [job.title for job in session.jobs]

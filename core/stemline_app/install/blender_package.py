@@ -12,6 +12,7 @@ from pathlib import Path
 from stemline._version import __version__
 from stemline.errors import Code, OutputError
 from stemline_app.install.files import bridge_folder, fresh_folder
+from stemline_bridge import atomic_path
 
 EXTENSION_ID = "stemline"
 _LEFT_OUT = {"link.py"}  # the source tree has it instead of the folder `link`
@@ -31,8 +32,7 @@ def build_zip(folder: Path) -> Path:
     """Write `folder`/stemline-<version>.zip for Blender's "Install from Disk". Raises OutputError."""
     target = folder / f"{EXTENSION_ID}-{__version__}.zip"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        with atomic_path(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
             for inside, path in package_files():
                 entry = zipfile.ZipInfo(inside, _ZIP_TIME)
                 entry.external_attr = 0o644 << 16

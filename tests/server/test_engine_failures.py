@@ -25,11 +25,16 @@ def raising(error: BaseException) -> Behaviour:
     return behaviour
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
         (SeparationError("12 GB are needed.", code=Code.DEVICE_OUT_OF_MEMORY, advice="Buy."), "DEVICE_OUT_OF_MEMORY"),
         (MemoryError(), "DEVICE_OUT_OF_MEMORY"),
+        (OutOfMemoryError("secret size"), "DEVICE_OUT_OF_MEMORY"),
         (OSError(28, "No space left on device"), "DISK_FULL"),
         (RuntimeError("secret path /home/x"), "INTERNAL"),
         (KeyboardInterrupt("secret"), "INTERNAL"),

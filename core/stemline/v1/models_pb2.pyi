@@ -39,7 +39,7 @@ class Model(google.protobuf.message.Message):
     takes_free_text: builtins.bool
     available: builtins.bool
     note: builtins.str
-    """Why it is not available and what to do, or what it can and cannot do."""
+    """Why the model is not available and what to do, or what it can and cannot do."""
     loaded: builtins.bool
     licence: builtins.str
     def __init__(
@@ -160,7 +160,7 @@ class ServerInfo(google.protobuf.message.Message):
     version: builtins.str
     default_model: builtins.str
     pipeline_version: builtins.int
-    """Separate results whose pipeline differs are never mixed up: this number is part of every job's key."""
+    """Part of every job's key, so that results of different pipelines are never mixed up."""
     store_bytes: builtins.int
     store_limit_bytes: builtins.int
     queued_jobs: builtins.int

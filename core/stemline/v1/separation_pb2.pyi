@@ -167,7 +167,7 @@ class SeparationSpec(google.protobuf.message.Message):
     def prompt(self) -> global___Prompt: ...
     @property
     def subtract(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Media of the same shape to take off the sound before separating: the stems that came before in a chain."""
+        """Media of the same shape to subtract before separating: the earlier stems of a chain."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class Progress(google.protobuf.message.Message):
     fraction: builtins.float
     """0..1"""
     stage: builtins.str
-    """What is going on, in a word or two, for people."""
+    """The current step, in a word or two, for users."""
     def __init__(
         self,
         *,
@@ -259,7 +259,7 @@ class Stem(google.protobuf.message.Message):
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Warning]: ...
     @property
     def notes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """What else should stand with the stem, such as the message of a watermark."""
+        """Further facts for the record of the stem, such as the message of a watermark."""
 
     def __init__(
         self,
@@ -390,7 +390,7 @@ class JobEvent(google.protobuf.message.Message):
     SEQUENCE_FIELD_NUMBER: builtins.int
     JOB_FIELD_NUMBER: builtins.int
     sequence: builtins.int
-    """Grows by one for every lasting event of the server; 0 for progress, which is not kept."""
+    """Grows by one for every lasting event of the server; 0 for progress, which is not stored."""
     @property
     def job(self) -> global___Job: ...
     def __init__(

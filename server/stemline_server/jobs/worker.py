@@ -179,10 +179,8 @@ class Worker(threading.Thread):
             self._retry_until_committed(lambda: self._context.jobs.requeue(group.jobs, solo=False))
         except StemlineError as error:
             self._fail(group, error)
-        except MemoryError:
-            self._fail(group, _out_of_memory())
-        except BaseException:  # noqa: BLE001 - a worker survives every failure of an engine, `sys.exit()` included
-            self._fail(group, _internal(group))
+        except BaseException as error:  # noqa: BLE001 - a worker survives every failure, `sys.exit()` included
+            self._fail(group, _out_of_memory() if _is_out_of_memory(error) else _internal(group))
         self._leave(group)
 
     def _leave(self, group: Group) -> None:
@@ -281,6 +279,11 @@ class Worker(threading.Thread):
                 _log.warning("the job table cannot be written: %s", error)
                 if self._stopping.wait(_RETRY_WAIT_S):
                     raise
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an engine's library ran out of memory: torch, CuPy and JAX have no class in common."""
+    return isinstance(error, MemoryError) or any(base.__name__ == "OutOfMemoryError" for base in type(error).__mro__)
 
 
 def _out_of_memory() -> StemlineError:

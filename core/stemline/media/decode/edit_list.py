@@ -19,6 +19,7 @@ from stemline.timebase import round_half_up
 
 _HEADER_BYTES = 8
 _LARGEST_LIST_BYTES = 1 << 16
+_LONGEST_S = 86_400
 _HANDLER = (b"mdia", b"hdlr")
 _Box = tuple[bytes, int, int]
 
@@ -106,7 +107,8 @@ def _edit_lists(path: str, size: int, _mtime_ns: int) -> tuple[tuple[Edit, ...],
             for _, start, stop in _bodies(file, (b"trak",), begin, end):
                 if any(_read(file, body)[8:12] == b"soun" for body in _bodies(file, _HANDLER, start, stop)):
                     scale = _time_scale(file, (b"mdia", b"mdhd"), start, stop)
-                    lists.append(tuple(_edits(file, movie_scale, scale, start, stop)))
+                    edits = tuple(_edits(file, movie_scale, scale, start, stop))
+                    lists.append(edits if edits and edits[-1].end_s <= _LONGEST_S else ())
     return tuple(lists)
 
 

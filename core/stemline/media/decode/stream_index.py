@@ -301,7 +301,7 @@ def _sample_grid(path: str, stream: AvAudioStream, head: list[AudioFrame]) -> tu
     The decoded format decides. A codec's header only narrows the 32 bits of decoders that return more than 16.
     """
     codec = stream.codec_context.codec
-    decoded = (head[0].format.name if head else stream.format.name).removesuffix("p")
+    decoded = head[0].format.name.removesuffix("p") if head else "flt"
     if decoded in ("flt", "dbl"):
         bits = 64 if decoded == "dbl" else 32
         return f"f{bits}", 32 if codec.lossless else 0

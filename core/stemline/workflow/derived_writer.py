@@ -17,7 +17,6 @@ import numpy as np
 
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
 from stemline.errors import Cancelled, Code
-from stemline.files import write_json
 from stemline.fill import (
     LEAST_S,
     ActivityMeter,
@@ -41,14 +40,15 @@ from stemline.workflow.derived_tracks import KEPT, REMIX, derived_names, fill_na
 from stemline.workflow.fileset import BLOCK_SAMPLES, Block, WaveformMeter, file_path
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
-from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished
+from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, is_enough
 from stemline.workflow.progress import Hooks
 from stemline.workflow.recipe import stem_tags
 from stemline.workflow.record import RecordedPrompt, StemRecord
 from stemline.workflow.results import Notice
+from stemline.workflow.segment_writer import write_sidecar
 from stemline.workflow.separation import SegmentResult
 from stemline.workflow.settings import Replace, RunSettings
-from stemline.workflow.sidecars import sidecar_path
+from stemline.workflow.signatures import RecordSigner, signer_for
 
 _WRITERS = 2
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media
@@ -70,6 +70,7 @@ class Derivation:
         self._settings = settings
         self._namer = namer
         self._hooks = hooks
+        self._signer = signer_for(settings.sign)
         self._rooms: dict[int, _Room] = {}
         self._files: dict[tuple[str, int, int], FillFile] = {}
 
@@ -252,7 +253,7 @@ class Derivation:
         path = self._namer(result.segment, facts, name, fingerprint)
         paths, fingerprints = {name: path}, {name: fingerprint}
         finished = find_finished(paths, fingerprints)
-        if finished is None:
+        if finished is None or not is_enough(finished, self._settings.sign):
             if not self._settings.overwrite:
                 check_free(paths, fingerprints)
             record = replace(
@@ -265,10 +266,11 @@ class Derivation:
                 null=None,
                 audio_sha256="",
                 file=None,
+                signature=None,
                 extra={**basis.record.extra, "made_from": dict(made_from)},
             )
             with claim(paths, fingerprints, overwrite=self._settings.overwrite):
-                finished = {name: _write_file(_Place(path, fingerprint, facts), record, basis, blocks)}
+                finished = {name: _write_file(_Place(path, fingerprint, facts, self._signer), record, basis, blocks)}
         result.files[name] = finished[name]
 
 
@@ -282,11 +284,12 @@ class _Room:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one derived file goes. `path` has no suffix."""
+    """Where one derived file goes, and the signer of its record. `path` has no suffix."""
 
     path: Path
     fingerprint: str
     facts: MediaFacts
+    signer: RecordSigner | None
 
 
 def _write_file(
@@ -301,7 +304,8 @@ def _write_file(
         path = file_path(place.path, audio_format)
         meter = WaveformMeter(length)
         try:
-            with open_writer(path, audio_format, stem_tags(record, place.facts, place.fingerprint)) as writer:
+            tags = stem_tags(record, place.facts, place.fingerprint, place.signer)
+            with open_writer(path, audio_format, tags) as writer:
                 for block in blocks():
                     exact = block if sample_format.is_float else quantise(block, SampleFormat.WAV24)
                     meter.add(exact)
@@ -321,8 +325,7 @@ def _write_file(
         mix_waveform=(),
     )
     finished = replace(record, audio_sha256=writer.audio_sha256, file=file)
-    write_json(sidecar_path(place.path), finished.to_json())
-    return FinishedFile(path, finished)
+    return write_sidecar(path, place.path, finished, place.signer)
 
 
 def _seed_of(result: SegmentResult) -> int:

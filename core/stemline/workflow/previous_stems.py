@@ -63,6 +63,11 @@ def find_finished(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) ->
     return found
 
 
+def is_enough(files: Mapping[str, FinishedFile], sign: str) -> bool:
+    """Return whether finished files satisfy `Settings.sign`: with "require", unsigned ones are written again."""
+    return sign != "require" or all(file.record.signature is not None for file in files.values())
+
+
 def null_of(files: Mapping[str, FinishedFile]) -> Null:
     """Return the null that was measured when the set was written."""
     null = next(iter(files.values())).record.null

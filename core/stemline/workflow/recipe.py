@@ -15,6 +15,7 @@ from stemline.plan import PlannedJob, StemSegment
 from stemline.workflow.privacy import recorded_media, recorded_words
 from stemline.workflow.record import RecordedPrompt, RecordedSettings, RecordedSource, StemRecord
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.signatures import RecordSigner
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,8 @@ class Recipe:
         )
 
 
-def stem_tags(record: StemRecord, facts: MediaFacts, fingerprint: str) -> StemTags:
-    """Return the tags of one file.
+def stem_tags(record: StemRecord, facts: MediaFacts, fingerprint: str, signer: RecordSigner | None = None) -> StemTags:
+    """Return the tags of one file; the signer, if any, signs the record when the file is complete.
 
     The time reference is the source timecode of its first sample, rounded to a sample.
     """
@@ -148,4 +149,5 @@ def stem_tags(record: StemRecord, facts: MediaFacts, fingerprint: str) -> StemTa
         drop_frame=facts.drop_frame,
         metadata=record.to_json(),
         stamp_source=not record.source.audio_sha256,
+        sign=signer,
     )

@@ -16,6 +16,7 @@ from stemline.clips import METADATA_VERSION, SampleRange
 
 _T = TypeVar("_T")
 Json = dict[str, Any]
+_DEEPEST = 32
 
 
 class RecordError(ValueError):
@@ -225,6 +226,7 @@ class StemRecord:
         file: The finished file; None outside a sidecar.
         kind: "stem", or "remix" or "fill" for a sound made from finished stems. Those are no part of the null.
         version: Version of the JSON form.
+        signature: Signature of the other values, with the certificates of its key; None where there is none.
         extra: Values that this version does not know.
 
     Examples:
@@ -252,6 +254,7 @@ class StemRecord:
     file: RecordedFile | None = None
     kind: str = "stem"
     version: int = METADATA_VERSION
+    signature: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -259,9 +262,11 @@ class StemRecord:
         """Read a record from its JSON form, which may come from anywhere.
 
         Raises:
-            RecordError: A value that every record has is missing, or one is of another type.
+            RecordError: A value that every record has is missing, one is of another type, or values are nested deeply.
         """
         values = JsonReader(value)
+        if _is_deep(value):
+            raise RecordError("The values of a record are not nested deeply.")
         return cls(
             version=values.take("version", int),
             stem=values.take("stem", str),
@@ -280,15 +285,17 @@ class StemRecord:
             audio_sha256=values.take("audio_sha256", str, ""),
             file=_file(values) if "file" in values.rest else None,
             kind=values.take("kind", str, "stem"),
+            signature=values.take("signature", dict) if "signature" in values.rest else None,
             extra=values.rest,
         )
 
     def to_json(self) -> Json:
         """Return the JSON form of all that is known, in the order of the fields."""
-        return {**self.clip_json(), **(self.file.to_json() if self.file else {}), **self.extra}
+        signature = {"signature": dict(self.signature)} if self.signature is not None else {}
+        return {**self.clip_json(), **(self.file.to_json() if self.file else {}), **self.extra, **signature}
 
     def clip_json(self) -> Json:
-        """Return the JSON form without what belongs to the sidecar: what a clip of an edit carries."""
+        """Return the JSON form without signature and what belongs to the sidecar: what a clip of an edit carries."""
         return {
             "version": self.version,
             "stem": self.stem,
@@ -331,6 +338,19 @@ class JsonReader:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RecordError(f"{name!r} is missing or is not a number.")
         return value
+
+
+def _is_deep(value: object) -> bool:
+    """Return whether a JSON value is nested deeper than any record: to write or compare it could fail."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            part
+            for held in level
+            if isinstance(held, Mapping | list)
+            for part in (held.values() if isinstance(held, Mapping) else held)
+        ]
+    return bool(level)
 
 
 def _file(values: JsonReader) -> RecordedFile:

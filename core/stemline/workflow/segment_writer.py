@@ -21,6 +21,7 @@ from stemline.workflow.privacy import recorded_words
 from stemline.workflow.recipe import Recipe, stem_tags
 from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord
 from stemline.workflow.sidecars import sidecar_path
+from stemline.workflow.signatures import SIGNATURE, RecordSigner
 
 _LISTED_PLACES = 5
 
@@ -70,11 +71,13 @@ class SegmentWork:
         recipe: How its stems are made.
         paths: The path of each file without suffix, by stem name.
         fingerprints: The fingerprint of each file, by stem name.
+        signer: Signs the records; None leaves them unsigned.
     """
 
     recipe: Recipe
     paths: dict[str, Path]
     fingerprints: dict[str, str]
+    signer: RecordSigner | None = None
 
 
 def write_segment(
@@ -98,7 +101,7 @@ def write_segment(
     records = {name: work.recipe.record(name, jobs.get(name)) for name in work.paths}
 
     def tags(name: str) -> StemTags:
-        return stem_tags(records[name], work.recipe.facts, work.fingerprints[name])
+        return stem_tags(records[name], work.recipe.facts, work.fingerprints[name], work.signer)
 
     sample_format = written_format(segment.source, work.recipe.settings.sample_format)
     targets: dict[str, Target | None] = {}
@@ -137,8 +140,22 @@ def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job
             mix_waveform=written.mix_waveform if name == RESIDUAL else (),
         ),
     )
-    write_json(sidecar_path(work.paths[name]), finished.to_json())
-    return FinishedFile(file.path, finished)
+    return write_sidecar(file.path, work.paths[name], finished, work.signer)
+
+
+def write_sidecar(sound: Path, path: Path, record: StemRecord, signer: RecordSigner | None) -> FinishedFile:
+    """Write the sidecar of a finished file, signed if there is a signer.
+
+    Args:
+        sound: The file.
+        path: Its path without suffix.
+        record: Its record.
+        signer: Signs the sidecar's record, which holds more than that of the file.
+    """
+    if signer:
+        record = replace(record, signature=signer(record.to_json())[SIGNATURE])
+    write_json(sidecar_path(path), record.to_json())
+    return FinishedFile(sound, record)
 
 
 def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:

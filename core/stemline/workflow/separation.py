@@ -18,11 +18,12 @@ from stemline.errors import Cancelled, Code, SeparationError, StemlineError, Usa
 from stemline.plan import Extent, PlannedJob, StemSegment
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
-from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, sweep
+from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, is_enough, sweep
 from stemline.workflow.progress import Hooks, Meter
 from stemline.workflow.recipe import Recipe
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.signatures import signer_for
 
 _WRITERS = 2
 _BATCHES_AT_ONCE = 3
@@ -55,12 +56,13 @@ class Separation:
         namer: Namer,
         hooks: Hooks,
     ) -> None:
-        """Prepare a run and choose its model. Raises UsageError for a model that cannot run."""
+        """Prepare a run and choose its model. Raises UsageError for a model or a signing key that cannot be used."""
         self._client = client
         self._prepared = prepared
         self._settings = settings
         self._namer = namer
         self._hooks = hooks
+        self._signer = signer_for(settings.sign)
         self._model = _choose_model(client, settings.model)
         self._pipeline_version = client.server_info().pipeline_version
         self._planned = prepared.plan.jobs_of()
@@ -146,7 +148,7 @@ class Separation:
             work = self._work(segment, known)
             self._sweep(work)
             finished = find_finished(work.paths, work.fingerprints)
-            if finished is not None:
+            if finished is not None and is_enough(finished, self._settings.sign):
                 self._leave_out(SegmentResult(segment, finished, reused=True))
                 continue
             if not self._settings.overwrite:
@@ -178,7 +180,7 @@ class Separation:
         recipe = Recipe(segment, facts, jobs, media, self._model, self._pipeline_version, self._settings)
         fingerprints = {name: recipe.fingerprint(name) for name in [*(job.stem for job in jobs), RESIDUAL]}
         paths = {name: self._namer(segment, facts, name, fingerprint) for name, fingerprint in fingerprints.items()}
-        return SegmentWork(recipe, paths, fingerprints)
+        return SegmentWork(recipe, paths, fingerprints, self._signer)
 
     def _sweep(self, work: SegmentWork) -> None:
         """Sweep each output folder once."""

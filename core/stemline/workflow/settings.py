@@ -18,6 +18,7 @@ from stemline.options import (
     QUALITIES,
     RECORD_PATHS,
     RECORD_WORDS,
+    SIGN,
     check_choice,
 )
 from stemline.plan import PlanSettings
@@ -81,6 +82,8 @@ class Settings:
         priority: Jobs of a higher priority run first.
         record_paths: How records, edits and reports name media: by "name", by "full" path, or not at all ("omit").
         record_words: How they name prompts: in "full", as a "hash" with a key of this installation, or not ("omit").
+        sign: Whether records are signed with the key of this installation: "auto" where there is one, "never", or
+            "require", which refuses to run without one and writes unsigned files of earlier runs again.
         remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
             stay as they are. Adds one file, `remix`, beside the stems.
         replace: What takes the place of a removed stem, by stem name.
@@ -109,6 +112,7 @@ class Settings:
     priority: int = 0
     record_paths: str = "name"
     record_words: str = "full"
+    sign: str = "auto"
     remix: Mapping[str, float] = field(default_factory=dict)
     replace: Mapping[str, Replace] = field(default_factory=dict)
 
@@ -118,6 +122,7 @@ class Settings:
         check_choice("channels", self.channels, CHANNELS)
         check_choice("record_paths", self.record_paths, RECORD_PATHS)
         check_choice("record_words", self.record_words, RECORD_WORDS)
+        check_choice("sign", self.sign, SIGN)
         check_choice("sample_format", self.sample_format, (None, *FORMATS))
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")

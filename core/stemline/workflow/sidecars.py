@@ -8,6 +8,8 @@ from pathlib import Path
 
 from stemline.workflow.record import Json, JsonReader, RecordError, StemRecord
 
+_LARGEST_BYTES = 64 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class WritingMark:
@@ -36,12 +38,19 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def read_sidecar(path: Path) -> StemRecord | WritingMark | None:
-    """Read a sidecar; None where there is none that Stemline wrote."""
+def read_sidecar_json(path: Path) -> object:
+    """Read the JSON of a sidecar as it is; None where there is none, or it is larger than any record."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_BYTES + 1)
+        return None if len(data) > _LARGEST_BYTES else json.loads(data)
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def read_sidecar(path: Path) -> StemRecord | WritingMark | None:
+    """Read a sidecar; None where there is none that Stemline wrote."""
+    value = read_sidecar_json(path)
     try:
         return StemRecord.from_json(value)
     except RecordError:

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from stemline.media import read_tags
+from stemline.options import REQUIRE, check_choice
 from stemline.workflow.record import RecordError, StemRecord
-from stemline.workflow.sidecars import read_sidecar, sidecar_of
+from stemline.workflow.sidecars import read_sidecar_json, sidecar_of
+from stemline.workflow.signatures import SIGNATURE, SignatureCheck, check_record
 from stemline.workflow.source_proof import SourceProof, prove_source
+
+_STATUS_OF_SIGNATURE = {"own": "trusted", "trusted": "trusted", "unknown": "signed"}
+_INTACT = ("trusted", "signed", "unchanged")
+_MEETING = {"signed": ("trusted", "signed"), "trusted": ("trusted",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,9 @@ class Verdict:
         sidecar: The record beside the file; None where there is none.
         bext: Fields of the file's BWF chunk; empty where there is none.
         proof: The comparison with the source; None where none was asked for.
+        signature: The check of the signature in the file's record; None where it is not signed.
+        sidecar_signature: The same of the sidecar; beside a signed file, "invalid" for a sidecar that is not a record.
+        require: What `passed` requires besides: "signed", or "trusted" for a key of this installation or a trusted one.
 
     Examples:
         >>> import stemline
@@ -40,6 +49,9 @@ class Verdict:
     sidecar: StemRecord | None
     bext: Mapping[str, Any]
     proof: SourceProof | None = None
+    signature: SignatureCheck | None = None
+    sidecar_signature: SignatureCheck | None = None
+    require: str | None = None
 
     @property
     def expected_sha256(self) -> str:
@@ -48,31 +60,49 @@ class Verdict:
 
     @property
     def intact(self) -> bool:
-        """Whether the audio matches its record, and file and sidecar agree."""
-        return bool(self.expected_sha256) and self.audio_sha256 == self.expected_sha256 and not self.disagreements
+        """Whether the audio matches its record, the record its signature if it has one, and file and sidecar agree."""
+        return self.status in _INTACT
 
     @property
     def disagreements(self) -> tuple[str, ...]:
-        """Names of the fields in which the sidecar differs from the file."""
-        if self.record is None or self.sidecar is None:
+        """Names of the fields in which the sidecar differs from the file, and "signature" where one alone is signed.
+
+        The signatures themselves differ, because the sidecar's record holds more; each is checked by itself.
+        """
+        if self.record is None or (self.sidecar is None and self.sidecar_signature is None):
             return ()
-        own, beside = self.record.to_json(), self.sidecar.to_json()
-        return tuple(sorted(name for name in own.keys() & beside.keys() if own[name] != beside[name]))
+        own, beside = self.record.to_json(), self.sidecar.to_json() if self.sidecar else {}
+        fields = {name for name in own.keys() & beside.keys() if own[name] != beside[name]} - {SIGNATURE}
+        one, other = self.signature, self.sidecar_signature
+        if (one and (one.state, one.fingerprint)) != (other and (other.state, other.fingerprint)):
+            fields.add(SIGNATURE)
+        return tuple(sorted(fields))
 
     @property
     def status(self) -> str:
-        """The verdict as a word: "unchanged", "changed", "disagreeing" or "none" (no record)."""
+        """The verdict as a word.
+
+        "trusted" (signed by this installation or a trusted key), "signed" (by an unknown key), "unchanged" (by its own
+        checksum alone; also where the signature cannot be checked or its certificate is not valid now), "changed",
+        "disagreeing" or "none" (no record).
+        """
         if not self.expected_sha256:
             return "none"
-        if self.audio_sha256 != self.expected_sha256:
+        state = self.signature.state if self.signature else ""
+        if self.audio_sha256 != self.expected_sha256 or state == "invalid":
             return "changed"
-        return "disagreeing" if self.disagreements else "unchanged"
+        if self.disagreements:
+            return "disagreeing"
+        return _STATUS_OF_SIGNATURE.get(state, "unchanged")
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence. It never says more than the record proves."""
         if self.record is not None and not self.expected_sha256:
             return "The record in this file has no checksum of its audio."
+        forged = self.status == "changed" and self.audio_sha256 == self.expected_sha256
+        if self.signature is not None and (self.intact or forged):
+            return self.signature.sentence
         return {
             "none": "This file carries no record of Stemline.",
             "changed": "The audio was changed after it was written: it does not match the checksum in its record.",
@@ -82,10 +112,26 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the file is intact and, where a source was given, proven against it."""
-        if self.proof is None:
-            return self.intact
-        return self.intact and self.proof.same_sound is not False and (self.proof.null is None or self.proof.proven)
+        """Whether the file is intact, signed as required and, where a source was given, proven against it."""
+        if not self.intact or not self.meets_requirement:
+            return False
+        proof = self.proof
+        return proof is None or (proof.same_sound is not False and (proof.null is None or proof.proven))
+
+    @property
+    def meets_requirement(self) -> bool:
+        """Whether the file is signed as `require` says."""
+        return self.status in _MEETING.get(self.require or "", _INTACT)
+
+    @property
+    def fault(self) -> str:
+        """Why the file did not pass, in one sentence; empty where it did."""
+        if self.passed:
+            return ""
+        if self.intact and not self.meets_requirement:
+            wanted = "a trusted key" if self.require == "trusted" else "any key"
+            return f"{self.sentence} A signature by {wanted} is required."
+        return self.proof.sentence if self.intact and self.proof else self.sentence
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result of `stemline verify --json`."""
@@ -98,6 +144,7 @@ class Verdict:
             "expected_sha256": self.expected_sha256,
             "stemline": self.record.to_json() if self.record else {},
             "bext": dict(self.bext),
+            **({"signature": self.signature.to_json()} if self.signature else {}),
             **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
@@ -122,32 +169,44 @@ class Verdict:
         return lines
 
 
-def verify(file: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None) -> Verdict:
+def verify(
+    file: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None, require: str | None = None
+) -> Verdict:
     """Read a stem file and its sidecar and hash the audio. Files are streamed.
 
     Args:
         file: The stem file.
         source: The media that it was made from: decoded again and compared with the record, and where all files of
             the set are beside the stem, with their sum. That proves the stems without any key.
+        require: "signed" or "trusted": the verdict passes only with a signature of any key, or of a trusted one.
 
     Raises:
         MediaError: The file, or the source, is not a readable audio file.
+        UsageError: `require` is another word, or the keys of this installation cannot be read.
 
     Examples:
         >>> import stemline
         >>> stemline.verify("interview.wav").sentence
         'This file carries no record of Stemline.'
     """
+    check_choice("require", require, (None, *REQUIRE))
     path = Path(file)
     tags = read_tags(path)
-    sidecar = read_sidecar(sidecar_of(path))
-    bext, record = tags.bext, _record(tags.metadata)
+    beside = read_sidecar_json(sidecar_of(path))
+    bext, record, sidecar = tags.bext, _record(tags.metadata), _record(beside)
+    signature = check_record(tags.metadata) if record else None
+    sidecar_signature = check_record(beside) if sidecar and isinstance(beside, dict) else None
+    if signature and sidecar is None and sidecar_of(path).exists():
+        sidecar_signature = SignatureCheck("invalid")
     return Verdict(
         path=path,
         audio_sha256=tags.audio_sha256,
         record=record,
         proof=prove_source(path, record, source) if source is not None and record is not None else None,
-        sidecar=sidecar if isinstance(sidecar, StemRecord) else None,
+        sidecar=sidecar,
+        signature=signature,
+        sidecar_signature=sidecar_signature,
+        require=require,
         bext={
             "description": bext.description,
             "originator": bext.originator,

@@ -12,6 +12,7 @@ COMMANDS = {
     "separate": "separate media files",
     "batch": "separate a whole edit",
     "verify": "check stem files against their records",
+    "keys": "make, show and exchange the keys that sign records",
     "serve": "run the separation server",
     "stop": "stop the private server",
     "models": "list models and what they can do here",

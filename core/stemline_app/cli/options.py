@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import stemline
-from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS
+from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS, SIGN
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +84,12 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
         default="full",
         help="how records and reports name your prompts: in full (default), as a keyed hash, or not at all",
     )
+    parser.add_argument(
+        "--sign",
+        choices=SIGN,
+        default="auto",
+        help="sign records: where `stemline keys init` has made a key (default), never, or not without one",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +124,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         overwrite=args.overwrite,
         record_paths=args.record_paths,
         record_words=args.record_words,
+        sign=args.sign,
         remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
         replace={
             name: stemline.Replace(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import stemline
+from stemline.options import REQUIRE
 from stemline_app.cli.options import add_json
 from stemline_app.cli.output import print_json, say, write_line
 
@@ -22,12 +23,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--source", metavar="MEDIA", help="the media that the files were made from: prove that they add up to it"
     )
+    parser.add_argument(
+        "--require", choices=REQUIRE, help="fail unless files are signed: by any key, or by a key that is trusted here"
+    )
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check each file by itself. Return 1 when one was changed, 2 when one cannot be read."""
+    """Check each file by itself. Return 1 when one did not pass, 2 when one cannot be read."""
     from stemline.workflow.sidecars import sidecar_of
 
     results: list[dict[str, Any]] = []
@@ -38,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         if file in sidecars:  # `stems/*` names both: the sidecar is checked with its file
             continue
         try:
-            verdict = stemline.verify(file, source=args.source)
+            verdict = stemline.verify(file, source=args.source, require=args.require)
         except stemline.StemlineError as error:
             errors.append({"input": file, **error.to_json()})
             code = max(code, error.exit_code)
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         results.append(verdict.as_dict())
         if not verdict.passed:
             code_of_file = str(stemline.Code.OUTPUT_DAMAGED)
-            errors.append({"input": file, "code": code_of_file, "message": _fault(verdict), "advice": ""})
+            errors.append({"input": file, "code": code_of_file, "message": verdict.fault, "advice": ""})
             code = max(code, 1)
         if not args.json:
             for line in verdict.as_lines():
@@ -56,8 +60,3 @@ def run(args: argparse.Namespace) -> int:
     for damage in errors:
         say(f"stemline: {damage['input']}: {damage['message']}")
     return code
-
-
-def _fault(verdict: stemline.Verdict) -> str:
-    """Return why a file did not pass."""
-    return verdict.proof.sentence if verdict.intact and verdict.proof else verdict.sentence

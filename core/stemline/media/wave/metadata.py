@@ -6,7 +6,7 @@ import json
 import re
 import struct
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -38,6 +38,8 @@ class StemTags:
         created: When the file was made.
         metadata: The JSON object that other formats have under the key `stemline`.
         stamp_source: Whether the writer adds `audio_sha256` to the metadata's `source`.
+        sign: Returns the final metadata with a `signature`, whose `value` always has the same length; None leaves it
+            unsigned.
     """
 
     description: str = ""
@@ -54,6 +56,7 @@ class StemTags:
     created: datetime | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     stamp_source: bool = False
+    sign: Callable[[Mapping[str, object]], Mapping[str, object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,12 +126,22 @@ def coding_history(tags: StemTags, form: AudioFormat) -> str:
     return f"{tags.coding_history}\r\n{own}" if tags.coding_history else own
 
 
-def stamped(tags: StemTags, audio_sha256: str, source_sha256: str) -> dict[str, object]:
-    """Return the metadata with the hash of the audio, and with that of the source where the tags ask for it."""
+def stamped(tags: StemTags, audio_sha256: str, source_sha256: str) -> Mapping[str, object]:
+    """Return the metadata with the hash of the audio and, where the tags ask for it, the source's and a signature.
+
+    The signature comes last: it covers the hashes.
+    """
+    metadata = {**tags.metadata, "audio_sha256": audio_sha256}
     source = tags.metadata.get("source")
     if tags.stamp_source and isinstance(source, Mapping):
-        return {**tags.metadata, "source": {**source, "audio_sha256": source_sha256}, "audio_sha256": audio_sha256}
-    return {**tags.metadata, "audio_sha256": audio_sha256}
+        metadata["source"] = {**source, "audio_sha256": source_sha256}
+    return tags.sign(metadata) if tags.sign else metadata
+
+
+def signature_value(metadata: Mapping[str, object]) -> str:
+    """Return the value of the signature in signed metadata; empty where there is none."""
+    signature = metadata.get("signature")
+    return str(signature["value"]) if isinstance(signature, Mapping) else ""
 
 
 class WavWriter(StemWriter):
@@ -195,7 +205,7 @@ class FlacWriter(StemWriter):
 
     def _begin(self) -> None:
         form = self.audio_format
-        # As long as the hashes, which are known only at the end.
+        # As long as the hashes, which are known only at the end; so is the signature, and that of these is as long.
         self._placeholder, self._source_placeholder = secrets.token_hex(32), secrets.token_hex(32)
         self._container = av.open(self._file, "w", format="flac")
         self._container.metadata.update(self._comments())
@@ -206,9 +216,9 @@ class FlacWriter(StemWriter):
 
     def _comments(self) -> dict[str, str]:
         tags, form = self.tags, self.audio_format
-        document = encode_ixml(
-            tags, form.sample_rate, form.channels, stamped(tags, self._placeholder, self._source_placeholder)
-        ).decode()
+        metadata = stamped(tags, self._placeholder, self._source_placeholder)
+        self._signature_placeholder = signature_value(metadata)
+        document = encode_ixml(tags, form.sample_rate, form.channels, metadata).decode()
         self._head_bytes = len(document.encode()) + 65_536 + 4 * (len(tags.description) + len(tags.coding_history))
         return {
             "description": tags.description,
@@ -233,13 +243,18 @@ class FlacWriter(StemWriter):
         self._container.close()
         self._file.seek(0)
         head = self._file.read(self._head_bytes)
-        self._put_hash(head, self._placeholder, self.audio_sha256)
+        self._fill_in(head, self._placeholder, self.audio_sha256)
         if self.tags.stamp_source:
-            self._put_hash(head, self._source_placeholder, self.source_sha256)
+            self._fill_in(head, self._source_placeholder, self.source_sha256)
+        if self._signature_placeholder:
+            value = signature_value(stamped(self.tags, self.audio_sha256, self.source_sha256))
+            self._fill_in(head, self._signature_placeholder, value)
 
-    def _put_hash(self, head: bytes, placeholder: str, sha256: str) -> None:
+    def _fill_in(self, head: bytes, placeholder: str, text: str) -> None:
+        if len(text) != len(placeholder):
+            raise ValueError(f"{len(text)} characters in the place of {len(placeholder)}")
         self._file.seek(head.index(placeholder.encode()))
-        self._file.write(sha256.encode())
+        self._file.write(text.encode())
 
 
 _MAX_CHANNELS = {SampleFormat.FLAC: 8, SampleFormat.WAV24: 256, SampleFormat.WAV32F: 256}

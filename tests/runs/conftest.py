@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stemline.workflow.verify import verify
 from stemline_app.cli import main
 
 Separate = Callable[..., dict[str, Any]]
+collect_ignore = [] if find_spec("cryptography") else ["test_signatures.py"]  # of the extra `trust`
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ class SigningKey:
     def sign(self, data: bytes) -> bytes:
         """Return the signature of `data`: 64 bytes, the numbers r and s (RFC 7518, 3.4)."""
         r, s = utils.decode_dss_signature(self.key.sign(data, _ES256))
-        return r.to_bytes(_NUMBER_BYTES, "big") + s.to_bytes(_NUMBER_BYTES, "big")
+        numbers: list[int] = [r, s]
+        return b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in numbers)
 
 
 def make_signing_key(name: str, start: datetime) -> bytes:
@@ -83,7 +84,8 @@ def make_signing_key(name: str, start: datetime) -> bytes:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return private + b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (leaf, root))
+    parts: list[bytes] = [private, *(each.public_bytes(serialization.Encoding.PEM) for each in (leaf, root))]
+    return b"".join(parts)
 
 
 def read_signing_key(pem: bytes) -> SigningKey:
@@ -98,7 +100,8 @@ def read_certificates(pem: bytes) -> tuple[Certificate, ...]:
 
 def pem_of(certificate: Certificate) -> bytes:
     """Return the PEM form of a certificate."""
-    return x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM)
+    pem: bytes = x509.load_der_x509_certificate(certificate.der).public_bytes(serialization.Encoding.PEM)
+    return pem
 
 
 def check_root(certificate: Certificate) -> None:

@@ -62,7 +62,7 @@ class ScriptedServices:
         return {"models": []}
 
     def doctor(self) -> Mapping[str, Any]:
-        raise ZeroDivisionError("a fault of ours")
+        raise ZeroDivisionError("a fault inside")
 
 
 def _work(script: Script, report: Report, cancelled: Callable[[], bool]) -> None:

@@ -63,7 +63,7 @@ def many_places(module: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def movie(module: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A movie strip stands for the sound strip of its file; both selected count once."""
+    """A movie strip counts as the sound strip of its file; both selected count once."""
     harness = Harness(module, config)
     path = str(harness.folder / "camera.mp4")
     shutil.copy(config["movie"], path)
@@ -89,7 +89,7 @@ def movie(module: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def rendered(module: str, config: dict[str, Any]) -> dict[str, Any]:
-    """A strip whose sound stands in no file: retimed, meta, scene, with a modifier."""
+    """A strip whose sound is in no file: retimed, meta, scene, with a modifier."""
     harness = Harness(module, config)
     harness.set_rate(*config.get("rate", (25, 1.0)))
     media = wav.noise(str(harness.folder / "voice.wav"), 48000, 2, 8)

@@ -32,7 +32,7 @@ CAPABILITIES = {
 
 
 class FakeHost:
-    """The document: clips as the config gives them, tracks as they come in. Whoever has the streams sets `peer`."""
+    """The document: clips as the config gives them, tracks as they come in. The owner of the streams sets `peer`."""
 
     peer: HostPeer
 
@@ -78,7 +78,7 @@ class FakeHost:
         }
 
     def render_range(self, params: dict[str, Any]) -> dict[str, Any]:
-        """The clip itself stands for its sound with effects: its media, at the range that was asked for."""
+        """Take the clip itself as its sound with effects: its media, at the range that was asked for."""
         found = [clip for clip in self.clips if clip["clip_id"] == params["clip_id"]] or self.clips
         notes = self.config.get("render_notes", [])
         return dict(found[0], name=found[0]["name"] + " rendered", record_range=params["record_range"], notes=notes)

@@ -111,7 +111,7 @@ def test_segments_fade_into_each_other_and_are_searched_in_short_windows() -> No
     mix[:, 9 * RATE :] = 0.01
     net = FakeNet()
     _, share = rows_of(mix, net)
-    assert net.longest == 16 * RATE
+    assert net.longest == 12 * RATE
     assert np.abs(np.diff(share)).max() <= 1 / 480 + 1e-6
     assert share[-1] == 1
 

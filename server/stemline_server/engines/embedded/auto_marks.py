@@ -1,13 +1,13 @@
 """Mark a named sound automatically where the net is certain of it, and separate it again with these marks.
 
 Measured: animals by name gain 1 to 2 dB, because NMF and the net's span channels take part. Segments are eight seconds
-long and are searched with four seconds of context on either side, so memory use is constant.
+long and are searched with two seconds of context on either side, so memory use is constant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ from stemline_server.engines.base import AudioSource, Control, Waveform
 from stemline_server.engines.embedded.array_source import ArraySource
 from stemline_server.engines.embedded.net_separator import HOP, NetQuery, NetSeparator
 from stemline_server.engines.embedded.nmf import Tick
-from stemline_server.engines.embedded.span_context import Ranges, span_contexts, span_envelope
+from stemline_server.engines.embedded.span_context import Ranges, common, span_contexts, span_envelope
 from stemline_server.engines.embedded.span_nmf import NoBackgroundError, separate_spans
 
 _SECOND = 48_000
 _SEGMENT_SAMPLES = 8 * _SECOND
-_CONTEXT_SAMPLES = 4 * _SECOND
+_CONTEXT_SAMPLES = 2 * _SECOND
 _FADE_SAMPLES = _SECOND
 
 _SMOOTHING_FRAMES = 5
@@ -81,18 +81,23 @@ class AutoMarks:
         first = max(0, start_sample - _CONTEXT_SAMPLES)
         last = min(end_sample + _CONTEXT_SAMPLES, self.audio.length_samples)
         wave = self.audio.read(first, last)
-        rows = self._separated(wave, start_sample // _SEGMENT_SAMPLES)
+        needed = SampleRange(start_sample - _FADE_SAMPLES // 2 - first, end_sample + _FADE_SAMPLES // 2 - first)
+        rows = self._separated(wave, needed, start_sample // _SEGMENT_SAMPLES)
         if rows is None:
             rows = np.stack([np.zeros(wave.shape[1], np.float32), np.ones(wave.shape[1], np.float32)])
         return rows[:, max(0, start_sample - _FADE_SAMPLES // 2) - first :]
 
-    def _separated(self, wave: Waveform, segment: int) -> Waveform | None:
-        """Return both rows for [1, samples]; None if the sound is absent or sounds nearly everywhere."""
+    def _separated(self, wave: Waveform, needed: SampleRange, segment: int) -> Waveform | None:
+        """Return both rows for [1, samples]; None if the sound is absent or sounds nearly everywhere.
+
+        NMF learns from all samples but separates only the needed range.
+        """
         source = ArraySource(wave)
         marks = marks_of(self.net.presence(source, self.class_name), wave.shape[1])
         if not marks or sum(mark.length for mark in marks) > _MAX_COVERAGE * wave.shape[1]:
             return None
         contexts = span_contexts(marks, (), wave.shape[1])
+        contexts = tuple(replace(one, search=common(one.search, (needed,))) for one in contexts)
         try:
             nmf = np.concatenate(list(separate_spans(source, contexts, self.seed + segment, self.tick)), axis=1)[0]
         except NoBackgroundError:

@@ -161,7 +161,7 @@ class MediaDocument(_FileDocument):
         gets a number.
         """
         request = outcome.request
-        settings = dataclasses.replace(request.settings, output_dir=folder, overwrite=False)
+        settings = dataclasses.replace(outcome.settings, output_dir=folder, overwrite=False)
         host = CapturingHost(self.capabilities, request.clips)
         part = request.clips[0].source_range
         ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}

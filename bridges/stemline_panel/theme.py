@@ -94,6 +94,7 @@ def _fields(c: Colours) -> str:
     QWidget#wave {{ border: 1px solid transparent; }}
     QWidget#wave:focus {{ border: 1px solid {c.accent}; }}
     QComboBox {{ background: #2f3238; border: 1px solid {c.line}; border-radius: 4px; padding: 5px 8px; }}
+    QComboBox#fill {{ padding: 1px 6px; }}
     QComboBox:focus {{ border: 1px solid {c.accent}; }}
     QComboBox QAbstractItemView {{ background: {c.raised}; selection-background-color: #2b4866; }}
     QListWidget, QTreeWidget {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px; outline: none; }}

@@ -10,17 +10,19 @@ from functools import partial
 from typing import Protocol
 
 from PyQt5.QtCore import QObject, pyqtSignal
-from PyQt5.QtWidgets import QApplication
+from PyQt5.QtWidgets import QApplication, QFileDialog
 
 from stemline.client import Model
 from stemline.clips import TimeRange
 from stemline.errors import StemlineError
+from stemline.workflow.settings import Replace
 from stemline_panel.model.history import Preset
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
 from stemline_panel.user_data import UserData
 from stemline_panel.widgets.actions import Handlers
+from stemline_panel.widgets.fill_choice import FILE, ROOM_TONE
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.settings_dialog import SettingsDialog
 
@@ -110,6 +112,7 @@ class RequestController(QObject):
         box.stems.selected.connect(lambda index: self._change(partial(stems.select, index)))
         box.stems.add_wanted.connect(self.add_stem)
         box.stems.remove_wanted.connect(lambda index: self._change(partial(stems.remove, index)))
+        box.stems.fill_chosen.connect(self.set_fill)
         box.stems.renamed.connect(lambda index, name: self._change(partial(stems.rename, index, name)))
         window.queue.cancel_wanted.connect(runs.cancel)
         window.queue.cancel_all_wanted.connect(runs.cancel_all)
@@ -231,6 +234,17 @@ class RequestController(QObject):
         self.changed.emit()
         self.focus_prompt()
 
+    def set_fill(self, index: int, kind: str) -> None:
+        """Put nothing, room tone or a file, which the user chooses, in the place of a stem."""
+        fill = Replace() if kind == ROOM_TONE else None
+        if kind == FILE:
+            name, _ = QFileDialog.getOpenFileName(self._window, self.tr("Choose a sound to put in its place"))
+            if not name:
+                self.changed.emit()  # the list shows the earlier choice again
+                return
+            fill = Replace(path=name)
+        self._change(partial(self._session.stems.set_fill, index, fill))
+
     def remove_stem(self) -> None:
         """Remove the current stem."""
         self._change(lambda: self._session.stems.remove(self._session.stems.current_index))
@@ -258,7 +272,7 @@ class RequestController(QObject):
         """Load the stems, marks and verb of an earlier run."""
         item = self._session.queue.item(number)
         if item is not None:
-            self._session.stems.load(item.request.stems)
+            self._session.stems.load(item.request.stems, item.request.settings.replace)
             if item.document_key != self._session.document_key:
                 self._session.stems.clear_marks()
             self.set_verb(Verb(item.request.settings.play))

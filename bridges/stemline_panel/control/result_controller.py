@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from PyQt5.QtCore import QObject
 
 from stemline.clips import RESIDUAL, StemClip
 from stemline.hosts.base import HostCapabilities
-from stemline.workflow.derived_tracks import REMIX
+from stemline.workflow.derived_tracks import KEPT, REMIX
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.playback_controller import Comparison, PlaybackController
 from stemline_panel.control.run_controller import RunController
@@ -140,9 +141,7 @@ class ResultController(QObject):
         item = self.shown
         if item is None:
             return
-        item.amounts.pop(name, None)
-        if amount_db != 0:
-            item.amounts[name] = amount_db
+        item.set_amount(name, amount_db)
         self._playback.set_amounts(self._amounts(self._stems()))
         if self._playback.player.choice != REMIX:
             self.choose(REMIX)
@@ -224,8 +223,14 @@ class ResultController(QObject):
             return
         wanted, self._audition_to_play = self._audition_to_play, None
         if wanted is not None and wanted is self.shown and comparison.stems:
-            self.choose(RESIDUAL if self._session.verb is Verb.REMOVE else next(iter(comparison.stems)))
+            self.choose(self._layer_of_audition(wanted, comparison))
             self._playback.play_part(comparison.part)
+
+    def _layer_of_audition(self, item: QueueItem, comparison: Comparison) -> str:
+        """Return what an audition plays first: with a fill what would play when it is applied."""
+        if item.request.settings.replace and REMIX in self._playback.player.layers:
+            return REMIX
+        return RESIDUAL if self._session.verb is Verb.REMOVE else next(iter(comparison.stems))
 
     def _applied(self, item: QueueItem) -> None:
         applied = item.applied
@@ -274,17 +279,28 @@ class ResultController(QObject):
     def _lines(self, outcome: RunOutcome, clip_id: str) -> list[ResultLine]:
         stems = outcome.stem_clips(clip_id)
         found = found_texts(outcome.result, clip_id)
-        amounts = self._amounts(stems)
-        return [
-            ResultLine(name, found.get(name, ""), self._level(name), stem.path, amounts.get(name))
-            for name, stem in stems.items()
-        ]
+        with_fader = {*(stem.name for stem in outcome.stems), RESIDUAL} if REMIX not in stems else set()
+        lines = []
+        for name, stem in stems.items():
+            line = ResultLine(name, found.get(name, ""), self._level(name), stem.path)
+            if name in with_fader and self.shown is not None:
+                line = replace(line, amount_db=self.shown.amount(name), default_db=self.shown.default_amount(name))
+            lines.append(line)
+        return lines
 
     def _amounts(self, stems: Mapping[str, StemClip]) -> dict[str, float]:
-        """Return the gain in dB of each of these sounds in the remix; none if a stem has the name of the remix."""
-        if self.shown is None or REMIX in stems:
+        """Return the gain in dB of each part of the remix; none if a stem has the name of the remix.
+
+        With a fill the parts are those that play when the result is applied.
+        """
+        item = self.shown
+        if item is None or item.outcome is None or REMIX in stems:
             return {}
-        return {name: self.shown.amounts.get(name, 0.0) for name in stems}
+        made = {stem.name for stem in item.outcome.stems}
+        base = KEPT if KEPT in stems else RESIDUAL
+        amounts = {name: item.amount(name) for name in stems if name in made}
+        amounts |= {name: item.amount(RESIDUAL) for name in stems if name == base}
+        return amounts | {name: 0.0 for name in stems if name not in {*made, RESIDUAL, KEPT}}
 
     def _level(self, name: str) -> str:
         level = self._playback.levels.get(name)

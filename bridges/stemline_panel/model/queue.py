@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class QueueItem:
 
     `restored` is set for runs of an earlier panel, `asked_ns` is the time of the request, and `digest` is that of the
     request, computed once because a long edit has many clips. `amounts` has the gain in dB of each sound that is not
-    at 0 dB in the remix; minus infinity is off.
+    at its default in the remix; minus infinity is off.
     """
 
     number: int
@@ -74,6 +75,20 @@ class QueueItem:
     def __post_init__(self) -> None:
         """Compute the digest unless it is known."""
         self.digest = self.digest or self.request.digest
+
+    def default_amount(self, name: str) -> float:
+        """Return the gain in dB that a sound has in the remix by default: off if something takes its place."""
+        return -math.inf if name in self.request.settings.replace else 0.0
+
+    def amount(self, name: str) -> float:
+        """Return the gain in dB that a sound has in the remix."""
+        return self.amounts.get(name, self.default_amount(name))
+
+    def set_amount(self, name: str, gain_db: float) -> None:
+        """Set the gain in dB that a sound has in the remix."""
+        self.amounts.pop(name, None)
+        if gain_db != self.default_amount(name):
+            self.amounts[name] = gain_db
 
     @property
     def outcome_to_apply(self) -> RunOutcome | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -43,6 +44,8 @@ class RunRequest:
         }.get(self.settings.play, translate("RunRequest", "Split {stems} in {clips}"))
         many = translate("RunRequest", "{count} clips").format(count=len(self.clips))
         where = self.clips[0].name if len(self.clips) == 1 else many
+        if self.settings.replace:
+            text = translate("RunRequest", "{title}, filled").format(title=text)
         title = text.format(stems=join_names([stem.name for stem in self.stems]), clips=where)
         return translate("RunRequest", "Audition: {title}").format(title=title) if self.audition else title
 
@@ -101,17 +104,26 @@ class RunOutcome:
         return tuple(stem for stem in self.request.stems if stem.name not in refused)
 
     @property
+    def settings(self) -> RunSettings:
+        """The settings of the run for the stems that were made."""
+        return _settings_for(self.stems, self.request.settings)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """The paths of all stem files, each once."""
         return tuple(dict.fromkeys(clip.path for track in self.tracks for clip in track.clips))
 
     def with_remix(self, amounts: Mapping[str, float]) -> RunOutcome:
-        """Return the outcome with a request for a remix. `amounts` has gains in dB; without any there is no remix."""
-        settings = replace(self.request.settings, remix=dict(amounts))
+        """Return the outcome with a request for a remix. `amounts` has gains in dB; without any there is no remix.
+
+        Stems with something in their place are off unless they have an amount.
+        """
+        off = dict.fromkeys(self.settings.replace, -math.inf) if amounts else {}
+        settings = replace(self.settings, remix={**off, **amounts})
         return replace(self, request=replace(self.request, settings=settings))
 
     def stem_clips(self, clip_id: str) -> dict[str, StemClip]:
-        """Return the stem files of one clip by stem name, in track order, the residual last."""
+        """Return the files of one clip by name, in track order: the stems, the residual, and the fills."""
         return {track.stem: clip for track in self.tracks for clip in track.clips if clip.clip_id == clip_id}
 
 
@@ -129,9 +141,8 @@ def run_separation(
     host = CapturingHost(capabilities, request.clips)
     stems, refused = request.stems, list[RefusedStem]()
     while True:
-        run = plan_host(
-            host, stems, request.settings, lambda result: RunOutcome(request, result, host.tracks, host.options)
-        )
+        settings = _settings_for(stems, request.settings)
+        run = plan_host(host, stems, settings, lambda result: RunOutcome(request, result, host.tracks, host.options))
         try:
             outcome = run.follow(on_progress, cancelled).result()
         except UsageError as error:
@@ -154,10 +165,16 @@ def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> Run
         return outcome
     done = {clip.clip_id for clip in outcome.result.clips}
     host = CapturingHost(capabilities, tuple(clip for clip in request.clips if clip.clip_id in done))
-    failed = plan_host(host, outcome.stems, request.settings, lambda result: result.failed).result()
+    failed = plan_host(host, outcome.stems, outcome.settings, lambda result: result.failed).result()
     if failed:
         raise UsageError(failed[0].message, advice=failed[0].advice)
     return replace(outcome, tracks=host.tracks, options=host.options)
+
+
+def _settings_for(stems: Sequence[StemRequest], settings: RunSettings) -> RunSettings:
+    """Return the settings without what takes the place of other stems."""
+    names = {stem.name for stem in stems}
+    return replace(settings, replace={name: fill for name, fill in settings.replace.items() if name in names})
 
 
 def _refused_stem(stems: Sequence[StemRequest], error: UsageError) -> StemRequest | None:

@@ -199,6 +199,7 @@ class Session:
             play=str(self.verb),
             disable_originals=chosen.disable_originals and self.host.disables_clips,
             priority=_INTERACTIVE_PRIORITY,
+            replace=self.stems.fills(),
         )
 
     def _apply_action(self, result: QueueItem) -> PrimaryAction:
@@ -235,7 +236,8 @@ def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path) -> str
     """Return in words what Apply writes for a run."""
     outcome = item.outcome_to_apply
     request, stems = (outcome.request, outcome.stems) if outcome else (item.request, item.request.stems)
-    names = [*(stem.name for stem in stems), RESIDUAL, *derived_names(request.settings)]
+    settings = outcome.settings if outcome else request.settings
+    names = [*(stem.name for stem in stems), RESIDUAL, *derived_names(settings)]
     if not host.writes_tracks:
         text = translate("Session", "Writes {count} files ({names}) into {folder}.")
         return text.format(count=len(names), names=join_names(names), folder=folder)
@@ -244,7 +246,7 @@ def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path) -> str
     clips = translate("Session", "1 clip") if single else translate("Session", "{count} clips")
     text = translate("Session", "Adds {count} tracks ({names}) with {clips}.")
     sentences = [text.format(count=count, names=join_names(names, 2), clips=clips.format(count=len(request.clips)))]
-    sentences += _playing_sentences(request.settings, names)
+    sentences += _playing_sentences(settings, names)
     if request.settings.disable_originals:
         one = translate("Session", "The original clip will be disabled.")
         sentences.append(one if single else translate("Session", "The originals will be disabled."))

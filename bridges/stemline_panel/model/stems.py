@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stemline.errors import UsageError
 from stemline.prompts import StemRequest, TimelinePrompt, distinct_stems, name_from_text
+from stemline.workflow.settings import Replace
 from stemline_panel.i18n import translate
 from stemline_panel.model.marks import MarkSet, Sign
 
@@ -17,7 +18,7 @@ class StemEntry:
     """One stem of the list.
 
     Its name is `custom_name` if the user typed one, else `preset_name` while the text is the preset's, else made from
-    the text.
+    the text. `fill` is what takes its place, None for nothing.
     """
 
     text: str = ""
@@ -25,6 +26,7 @@ class StemEntry:
     preset_name: str = ""
     preset_text: str = ""
     marks: MarkSet = field(default_factory=MarkSet)
+    fill: Replace | None = None
 
     @property
     def empty(self) -> bool:
@@ -122,11 +124,16 @@ class StemList:
         self._entries[0].marks = marks
         self._current = 0
 
-    def load(self, stems: Sequence[StemRequest]) -> None:
-        """Load the stems and marks of an earlier run."""
+    def set_fill(self, index: int, fill: Replace | None) -> None:
+        """Put something in the place of an entry's sound, or nothing with None."""
+        if index < len(self._entries):
+            self._entries[index].fill = fill
+
+    def load(self, stems: Sequence[StemRequest], fills: Mapping[str, Replace]) -> None:
+        """Load the stems and marks of an earlier run, and what took their place by stem name."""
         self.replace([(stem.name, stem.prompt.text) for stem in stems])
         for entry, stem in zip(self._entries, stems, strict=False):
-            entry.marks = MarkSet()
+            entry.marks, entry.fill = MarkSet(), fills.get(stem.name)
             for sign, ranges in ((Sign.PLUS, stem.prompt.plus), (Sign.MINUS, stem.prompt.minus)):
                 for part in ranges:
                     entry.marks.add(sign, part.start, part.end)
@@ -134,6 +141,10 @@ class StemList:
     def requests(self) -> tuple[StemRequest, ...]:
         """Return the requests of all entries that are not empty. Raises UsageError if there is none."""
         return distinct_stems([entry.request() for entry in self._entries if not entry.empty])
+
+    def fills(self) -> dict[str, Replace]:
+        """Return what takes the place of the requested stems, by stem name."""
+        return {entry.name: entry.fill for entry in self._entries if not entry.empty and entry.fill is not None}
 
     def clear_marks(self) -> None:
         """Delete all marks; this cannot be undone."""

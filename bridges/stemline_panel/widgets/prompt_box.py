@@ -47,7 +47,12 @@ class PromptBox(QWidget):
             row_widget(*self.verb_buttons.values(), spacing=0),
             label(self.tr("PROMPT"), "caption"),
             self.prompt,
-            label(self.tr("STEMS IN THIS RUN"), "caption"),
+            row_widget(
+                label(self.tr("STEMS IN THIS RUN"), "caption"),
+                1,
+                label(self.tr("IN THEIR PLACE"), "caption"),
+                spacing=0,
+            ),
             self.stems,
             1,
             self.audition,

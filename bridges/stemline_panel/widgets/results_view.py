@@ -23,7 +23,7 @@ _AMOUNT, _FILE = 3, 4
 class ResultLine:
     """One layer of the result, as text.
 
-    `amount_db` is its gain in the remix, and None if it has no fader.
+    `amount_db` is its gain in the remix, and None if it has no fader; `default_db` is what a reset sets it to.
     """
 
     name: str
@@ -31,6 +31,7 @@ class ResultLine:
     level: str
     path: str
     amount_db: float | None = None
+    default_db: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ class ResultsView(QWidget):
                     item.setText(column_index, text)
                 item.setToolTip(_FILE, line.path)
             if line.amount_db is not None:
+                self.faders[line.name].default_db = line.default_db
                 self.faders[line.name].show_amount(line.amount_db)
 
     def _rebuild(self, lines: list[ResultLine]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PyQt5.QtCore import QPoint, QPointF, QRect, Qt
 from PyQt5.QtGui import QPaintEvent, QPolygonF, QWheelEvent
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QListWidgetItem, QWidget
+from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QWidget
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel, tones
@@ -293,11 +293,11 @@ def test_a_preset_fills_the_list_and_stems_can_be_renamed(panel: Panel) -> None:
     panel.window.prompt.prompt.preset_chosen.emit(Preset("DME", (("dialogue", "speech"), ("music", "music"))))
     stems = panel.window.prompt.stems
     assert [entry.name for entry in panel.session.stems] == ["dialogue", "music"]
-    item = stems.list.item(1)
-    assert isinstance(item, QListWidgetItem)
-    item.setText("score")
+    item = stems.list.topLevelItem(1)
+    assert item is not None
+    item.setText(0, "score")
     assert [stem.name for stem in panel.session.stems.requests()] == ["dialogue", "score"]
-    stems.list.setCurrentRow(1)
+    stems.list.setCurrentItem(item)
     panel.key(Qt.Key_Backspace, Qt.ControlModifier)
     assert [stem.name for stem in panel.session.stems.requests()] == ["dialogue"]
 

@@ -61,7 +61,7 @@ def test_a_name_belongs_to_its_text_unless_the_user_typed_it() -> None:
     assert stems.current.name == "Anna"
     stems.rename(0, "")
     assert stems.current.name == "rain"
-    stems.load([StemRequest("dialogue", TimelinePrompt("speech"))])
+    stems.load([StemRequest("dialogue", TimelinePrompt("speech"))], {})
     stems.current.text = "wind"
     assert stems.current.name == "wind", "the same for the stems of an earlier run"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetches the real Blenders that the tests drive, each into an environment of its own: `scripts/host-envs.sh 4.5 5.0`.
-# 3.4 is Debian's own program, installed where it may be. The others lie in ${STEMLINE_HOST_ENVS:-~/.cache/stemline-hosts}, about 900 MB each. Does nothing for those that are there.
+# Fetches the real Blenders that the tests drive, each into a separate environment: `scripts/host-envs.sh 4.5 5.0`.
+# 3.4 is Debian's program, installed as root only. The others go to ${STEMLINE_HOST_ENVS:-~/.cache/stemline-hosts}, about
+# 900 MB each. Existing ones are kept.
 set -euo pipefail
 folder=${STEMLINE_HOST_ENVS:-$HOME/.cache/stemline-hosts}
 declare -A exact=([4.5]=4.5.15 [5.0]=5.0.1)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the gRPC stubs beside their .proto files. With --check: says whether those in the tree are what it would make.
-# The generator is old on purpose: its output loads under every protobuf from 4.25 to 7 (docs/adr/0005-stubs-for-many-protobufs.md).
+# Generates the gRPC stubs beside their .proto files. With --check, fails if the stubs in the tree differ.
+# The generator is old on purpose: its output loads under protobuf 4.25 to 7 (docs/adr/0005-stubs-for-many-protobufs.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${STEMLINE_PROTO_VENV:-.venv-proto}

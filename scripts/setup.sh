@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv with everything that demo and tests need. Does nothing when it is there and newer than what it is made from.
-# Installs missing system packages where it may (Debian or Ubuntu as root); otherwise names them.
+# Creates .venv with everything that demo and tests need, unless it is newer than pyproject.toml and constraints.txt.
+# Installs missing system packages on Debian or Ubuntu as root; otherwise names them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${STEMLINE_VENV:-.venv}
@@ -20,7 +20,7 @@ need() { # need COMMAND-THAT-MUST-WORK DEBIAN-PACKAGES...
     fi
 }
 
-want() { # as need, for what only a part needs: goes on without
+want() { # like need, for packages that only one part needs: continues without them
     local part=$1
     shift
     (need "$@") || echo "Only $part needs that." >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Loads the checked-in stubs and sends every kind of field through them under each protobuf that host programs may hold,
-# each in a virtual environment of its own under $STEMLINE_STUB_VENVS (kept for the next run).
+# Loads the checked-in stubs and sends every kind of field through them under each protobuf that host programs may have,
+# each in a separate virtual environment under $STEMLINE_STUB_VENVS, which is reused.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base=${STEMLINE_STUB_VENVS:-.venv-stubs}

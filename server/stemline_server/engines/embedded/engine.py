@@ -27,7 +27,7 @@ from stemline_server.engines.embedded.weights import load_net, net_classes, net_
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
 
-_VERSION = 6
+_VERSION = 7
 """Increase this whenever the same request gives another result with the same weights."""
 
 

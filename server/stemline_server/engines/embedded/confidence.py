@@ -71,7 +71,9 @@ def warnings(route: Route, finding: Finding, *, is_whole_mix: bool = False) -> l
     if not finding.found:
         return given
     if is_whole_mix:
-        message = "The stem is nearly the whole mix: either nothing else sounds here, or it was not separated."
+        message = (
+            f'"{finding.matched}" is nearly the whole mix: either nothing else sounds here, or it was not separated.'
+        )
         given.append((WarningCode.STEM_IS_MIX, message))
     if route.net_class and not route.uses_spans and route.is_rough:
         message = (

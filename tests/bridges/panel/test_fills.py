@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QFileDialog
+from PyQt5.QtWidgets import QApplication, QFileDialog, QLineEdit
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import RATE, Panel, tones
@@ -151,3 +151,19 @@ def test_the_choice_is_reached_by_keyboard(open_panel: OpenPanel, tmp_path: Path
     QTest.keyClick(choice, Qt.Key_Down)
     assert panel.session.request().settings.replace == {"beep": Replace()}
     assert panel.window.prompt.stems.fills[0] is choice, "the choice under the keyboard is not replaced"
+
+
+def test_a_stem_is_renamed_beside_its_choice(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.type("beep")
+    stems = panel.window.prompt.stems
+    choose(stems.fills[0], ROOM_TONE)
+    stems.list.setFocus()
+    QTest.keyClick(stems.list, Qt.Key_F2)
+    editor = stems.list.findChild(QLineEdit)
+    assert editor is not None
+    editor.selectAll()
+    QTest.keyClicks(editor, "alarm")
+    QTest.keyClick(editor, Qt.Key_Return)
+    panel.until(lambda: panel.session.request().settings.replace == {"alarm": Replace()}, 20)
+    assert stems.fills[0].accessibleName() == "In place of alarm"

@@ -172,6 +172,8 @@ def _compare(user: User) -> Scene:
     yield lambda: user.big == "Apply to DaVinci Resolve Studio" and "LUFS" in user.levels()[0]
     user.note("done", [window.results.null.text(), *user.runs()[0]])
     user.note("will", window.prompt.primary.toolTip())
+    window.resize(1440, 820)  # room for a button for each sound
+    yield user.takes
     user.press(Qt.Key_Home)
     user.press(Qt.Key_Right, Qt.ShiftModifier)
     compared = []

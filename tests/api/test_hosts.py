@@ -63,7 +63,14 @@ class CutFiles:
 
 
 FILES = CutFiles()
-CUT = HostDescription("cut", "Cut", reads=(".cut",), edit_files=f"{__name__}:FILES", checks=(f"{__name__}:broken",))
+CUT = HostDescription(
+    "cut",
+    "Cut",
+    reads=(".cut",),
+    refuses={".cutbin": "In Cutter, choose File > Export > Text."},
+    edit_files=f"{__name__}:FILES",
+    checks=(f"{__name__}:broken",),
+)
 OTHER_NAME = HostDescription("other", "Other")
 INSTALLABLE = HostDescription("toy", "Toy", installer=f"{__name__}:Toy", dialects={"toy": f"{__name__}:FILES"})
 
@@ -87,6 +94,13 @@ def test_an_edit_host_of_another_package_is_used_by_suffix(project: Path, announ
     assert result.tracks == ("dialogue A1", "residual A1")
     with stemline.start("reel.cut", {"dialogue": "speech"}, output="out") as run:
         assert isinstance(run.result(), stemline.EditResult)
+
+
+def test_an_edit_that_a_host_of_another_package_refuses_gets_its_advice(project: Path, announce: Announce) -> None:
+    announce(cut=f"{__name__}:CUT")
+    (project / "reel.cutbin").write_text("interview.wav\n")
+    with pytest.raises(stemline.EditError, match="choose File > Export > Text"):
+        stemline.separate_edit("reel.cutbin", {"dialogue": "speech"}, output="out")
 
 
 @pytest.mark.parametrize(

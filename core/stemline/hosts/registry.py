@@ -86,14 +86,13 @@ def load(path: str) -> Any:
 def edit_files_for(path: Path) -> EditFiles:
     """Return the code that opens the edit at `path`.
 
-    That is the host that reads its suffix, else the one that refuses it, else the first host that reads edits. Raises
-    EditError (EDIT_FORMAT_UNKNOWN) when no host reads edits.
+    That is the host that reads its suffix, else the first host that reads edits, which says why it cannot be read.
+    Raises EditError (EDIT_FORMAT_UNKNOWN) when no host reads edits.
     """
     suffix = path.suffix.lower()
     readers = [host for host in host_list().hosts.values() if host.edit_files]
     for chosen in (
         next((host for host in readers if suffix in host.reads), None),
-        next((host for host in readers if suffix in host.refuses), None),
         next(iter(readers), None),
     ):
         if chosen is not None:

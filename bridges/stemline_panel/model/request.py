@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from stemline.api.running import plan_host
-from stemline.clips import RESIDUAL, ClipRange, StemClip, StemTrack, TimeRange
+from stemline.clips import ClipRange, StemClip, StemTrack, TimeRange
 from stemline.companion.wire import to_wire
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
@@ -161,7 +161,7 @@ def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> Run
     The stems are found again, so that nothing is computed. Raises StemlineError.
     """
     request = outcome.request
-    if not outcome.settings.remix:
+    if not request.settings.remix:
         return outcome
     done = {clip.clip_id for clip in outcome.result.clips}
     host = CapturingHost(capabilities, tuple(clip for clip in request.clips if clip.clip_id in done))
@@ -172,11 +172,9 @@ def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> Run
 
 
 def _settings_for(stems: Sequence[StemRequest], settings: RunSettings) -> RunSettings:
-    """Return the settings without fills and amounts of other stems."""
+    """Return the settings without what takes the place of other stems."""
     names = {stem.name for stem in stems}
-    fills = {name: fill for name, fill in settings.replace.items() if name in names}
-    remix = {name: gain_db for name, gain_db in settings.remix.items() if name in names or name == RESIDUAL}
-    return replace(settings, replace=fills, remix=remix)
+    return replace(settings, replace={name: fill for name, fill in settings.replace.items() if name in names})
 
 
 def _refused_stem(stems: Sequence[StemRequest], error: UsageError) -> StemRequest | None:

@@ -195,15 +195,6 @@ def test_the_next_panel_has_the_amounts_of_an_earlier_one(open_panel: OpenPanel,
     assert fader(second, "residual").amount_db == -3
 
 
-def test_amounts_of_a_stem_that_was_refused_since_are_not_asked_for(open_panel: OpenPanel, tmp_path: Path) -> None:
-    panel = open_panel(tones(tmp_path / "a.wav")).ready()
-    item = separated(panel)
-    item.amounts = {"gone": -6.0, "residual": -3.0}
-    panel.trigger_primary()
-    panel.until(lambda: item.applied or panel.window.banner.isVisible(), 30)
-    assert (tmp_path / "a stems" / "a.remix.wav").exists(), panel.window.banner.text()
-
-
 def test_a_stem_that_is_called_remix_has_no_second_meaning(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     separated(panel, "remix")

@@ -169,3 +169,14 @@ def test_a_file_takes_the_place_of_a_sound_and_is_named_in_its_record(command: C
     made_from = record_in(str(derived(answer, "fill a"))).extra["made_from"]
     assert (made_from["method"], made_from["file"]) == ("file", "bell.wav")
     assert answer["results"][0]["null"] == {"peak": 0.0, "dbfs": -240.0}
+
+
+def test_a_replaced_stem_is_not_in_the_remix_unless_it_is_named(command: Command, tmp_path: Path) -> None:
+    media, bell = noise(tmp_path / "in.wav"), noise(tmp_path / "bell.wav", seconds=0.5)
+    stems = ("--stem", "a=x", "--stem", "b=y", "--model", "noop", "--replace", f"a=file:{bell}")
+    _, without, _ = command("separate", media, *stems, "--remix", "b=-6", "-o", tmp_path / "out")
+    result = without["results"][0]
+    expected = samples(result["stems"][1]["path"]) * 10 ** (-6 / 20) + samples(result["residual"])
+    assert np.abs(samples(derived(without, "remix")) - expected).max() <= 2.0**-23
+    _, named, _ = command("separate", media, *stems, "--remix", "a=-20", "-o", tmp_path / "named")
+    assert np.abs(samples(derived(named, "remix")) - samples(derived(without, "remix"))).max() > 0.01

@@ -173,7 +173,8 @@ class Derivation:
     def _remix(self, result: SegmentResult, gains_db: Mapping[str, float]) -> Iterator[Block]:
         base = KEPT if KEPT in result.files else RESIDUAL
         names = [*(stem.name for stem in self._prepared.stems), base]
-        gains = {name: 10.0 ** (gains_db.get(RESIDUAL if name == KEPT else name, 0.0) / 20) for name in names}
+        asked = {**dict.fromkeys(self._settings.replace, -np.inf), **gains_db}  # a replaced stem is off unless named
+        gains = {name: 10.0 ** (asked.get(RESIDUAL if name == KEPT else name, 0.0) / 20) for name in names}
         for blocks in self._blocks(result, names):
             mixed = sum(blocks[name].astype(np.float64) * gain for name, gain in gains.items() if gain > 0)
             yield np.asarray(mixed + np.zeros_like(blocks[base], np.float64), np.float32)

@@ -23,6 +23,7 @@ EFFECT_S = 3.0
 
 _MOST_S = 600.0  # no fill needs more of a file
 _GRAIN_SOURCE_S = 30.0
+_EVENT_S = 30.0  # of a longer event, the onset and the level are taken from its start
 _BLOCK_SAMPLES = 1 << 16
 _EFFECT_FADE_S = 0.01
 _AMBIENCE_FADE_S = 0.5
@@ -111,7 +112,7 @@ def file_fill(
     that is too short is extended by grains, never looped.
 
     Args:
-        file: The file, from `open_fill_file`.
+        file: The file, from `convert_fill_file`.
         stem: The removed sound.
         spans: Where it is active, in its samples.
         length_samples: Length of the fill.
@@ -183,6 +184,8 @@ class _Layer:
         envelope = np.sin(np.minimum(ramp / self._fade, 1) * (np.pi / 2)).astype(np.float32)
         at = first - start_sample
         block[:, at : at + sound.shape[1]] += sound * (envelope[: sound.shape[1]] * self._gain)
+        if last == self._at.end_sample:
+            self._held = None
 
     def _take(self, count: int) -> FloatBlock:
         parts = [] if self._held is None else [self._held]
@@ -208,8 +211,11 @@ class _Wanted:
 def _effects(file: FillFile, sound: SoundReader, wanted: _Wanted) -> Iterator[_Layer]:
     rate = file.sample_rate
     for span in wanted.spans:
-        event = read_whole(wanted.stem, span)
-        start = span.start_sample + onset(event, rate) - file.onset_sample
+        start_sample = span.start_sample
+        event = read_whole(
+            wanted.stem, span.intersect(SampleRange(start_sample, start_sample + round(_EVENT_S * rate)))
+        )
+        start = start_sample + onset(event, rate) - file.onset_sample
         gain = _gain(loudest_db(event, rate), file.loudest_db, wanted.gain_db)
         at = SampleRange(start, start + file.length_samples)
         yield _Layer(_blocks(sound, SampleRange(0, file.length_samples)), at, gain, round(_EFFECT_FADE_S * rate))
@@ -220,10 +226,12 @@ def _ambience(file: FillFile, sound: SoundReader, wanted: _Wanted, seed: int) ->
     fade = round(_AMBIENCE_FADE_S * rate)
     removed = (block for span in wanted.spans for block in _blocks(wanted.stem, span))
     gain = _gain(measure_loudness(removed, rate).lufs, file.lufs, wanted.gain_db)
+    texture: RoomTone | None = None  # shared by all spans: it holds half a minute of sound
     for number, span in enumerate(_joined(wanted.spans, round(_JOIN_S * rate))):
         at = SampleRange(span.start_sample - fade, span.end_sample + fade)
         if at.length > file.length_samples:
-            blocks = _grains(file, sound, at.length, seed + number)
+            texture = texture or _texture(file, sound)
+            blocks = texture.blocks(at.length, seed=seed + number)
         else:
             position = 0 if position + at.length > file.length_samples else position
             blocks = _blocks(sound, SampleRange(position, position + at.length))
@@ -231,11 +239,10 @@ def _ambience(file: FillFile, sound: SoundReader, wanted: _Wanted, seed: int) ->
         yield _Layer(blocks, at, gain, fade)
 
 
-def _grains(file: FillFile, sound: SoundReader, length_samples: int, seed: int) -> Iterator[FloatBlock]:
-    """Extend ambience by grains of its first half minute."""
+def _texture(file: FillFile, sound: SoundReader) -> RoomTone:
+    """Return the grains that extend ambience: those of its first half minute."""
     piece = SampleRange(0, min(file.length_samples, round(_GRAIN_SOURCE_S * file.sample_rate)))
-    texture = RoomTone(RoomToneMethod.GRAINS, (piece,), file.sample_rate, (read_whole(sound, piece),))
-    return texture.blocks(length_samples, seed=seed)
+    return RoomTone(RoomToneMethod.GRAINS, (piece,), file.sample_rate, (read_whole(sound, piece),))
 
 
 def _gain(wanted_db: float, level_db: float, gain_db: float) -> float:

@@ -10,8 +10,9 @@ import pytest
 from core.fill.test_room_tone import RATE, Recording, Sound, pink, repetition
 from stemline.clips import SampleRange
 from stemline.errors import MediaError
-from stemline.fill import convert_fill_file, file_fill
+from stemline.fill import convert_fill_file, file_fill, own_file
 from stemline.fill.own_file import onset
+from stemline.fill.texture import read_whole
 from stemline.media import AudioFormat, SampleFormat, measure_loudness, open_writer
 
 
@@ -107,3 +108,36 @@ def test_rate_and_channels_become_those_of_the_media(tmp_path: Path, rate: int, 
 def test_channels_that_cannot_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="has 3 channels"):
         convert_fill_file(written(tmp_path / "odd.wav", pink(1.0, channels=3)), RATE, 2, tmp_path)
+
+
+class CountingRecording(Recording):
+    """A recording that remembers how many samples were read."""
+
+    read_samples = 0
+
+    def read(self, start_sample: int, end_sample: int) -> Sound:
+        self.read_samples += end_sample - start_sample
+        return super().read(start_sample, end_sample)
+
+
+def test_an_event_that_lasts_for_the_whole_film_is_not_read_into_memory(tmp_path: Path) -> None:
+    length = 60 * RATE
+    stem = CountingRecording(np.full((1, length), 0.1, np.float32))
+    file = convert_fill_file(written(tmp_path / "knock.wav", impact()), RATE, 1, tmp_path)
+    blocks = file_fill(file, stem, [SampleRange(0, length)], length, gain_db=0.0, seed=7)
+    assert sum(block.shape[1] for block in blocks) == length
+    assert stem.read_samples <= length // 2
+
+
+def test_many_long_spans_share_one_copy_of_the_ambience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[SampleRange] = []
+
+    def counted(sound: Recording, span: SampleRange) -> Sound:
+        reads.append(span)
+        return read_whole(sound, span)
+
+    monkeypatch.setattr(own_file, "read_whole", counted)
+    stem = pink(40, 1, 3)
+    path = written(tmp_path / "rain.wav", pink(4, 1, 4))
+    filled(path, stem, [(at * RATE, (at + 7) * RATE) for at in (0, 10, 20, 30)], tmp_path)
+    assert len(reads) == 1

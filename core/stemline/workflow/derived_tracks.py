@@ -8,7 +8,9 @@ from pathlib import Path
 
 from stemline.clips import RESIDUAL
 from stemline.errors import UsageError
-from stemline.workflow.settings import Settings
+from stemline.plan import plain_part
+from stemline.workflow.privacy import recorded_media
+from stemline.workflow.settings import Replace, Settings
 
 REMIX = "remix"
 KEPT = "residual.kept"
@@ -38,23 +40,48 @@ def playing_names(settings: Settings, stems: Sequence[str]) -> frozenset[str]:
 def derived_json(settings: Settings) -> dict[str, object]:
     """Return the settings of remix and fills for the record of a run; nothing where there are none."""
     fills = {
-        name: {"file": Path(fill.path).name, "instead": fill.fades_residual, "gain_db": fill.gain_db}
+        name: {"file": recorded_fill(fill, settings), "instead": fill.fades_residual, "gain_db": fill.gain_db}
         for name, fill in settings.replace.items()
     }
     remix = {"remix": gains_json(settings.remix)} if settings.remix else {}
     return {**remix, **({"replace": fills} if fills else {})}
 
 
+def recorded_fill(fill: Replace, settings: Settings) -> str:
+    """Return how records name the file of a fill; empty for room tone."""
+    return recorded_media(str(Path(fill.path).absolute()), settings.record_paths) if fill.path else ""
+
+
+def remix_gains(settings: Settings) -> dict[str, float]:
+    """Return the gains of a remix in dB. A stem with a fill in its place is off unless it has a gain of its own."""
+    return {**dict.fromkeys(settings.replace, -math.inf), **settings.remix}
+
+
 def check_names(settings: Settings, stems: Sequence[str]) -> None:
-    """Raise UsageError where a remix or a fill names a stem that is not made, or a stem has the name of one of them."""
+    """Check the names of all sounds of a run.
+
+    Raises:
+        UsageError: A remix or a fill names a stem that is not made, or two sounds would be written to one file.
+    """
     for option, names in (("remix", settings.remix), ("replace", settings.replace)):
         for name in names:
             if name not in stems and not (option == "remix" and name == RESIDUAL):
                 known = ", ".join([*stems, *([RESIDUAL] if option == "remix" else [])])
                 raise UsageError(f"--{option} names {name!r}, which is not a stem.", advice=f"Choose from: {known}.")
-    for name in derived_names(settings):
-        if name in stems:
+    taken = {_file_name(name): name for name in (RESIDUAL, *derived_names(settings))}
+    for name in stems:
+        other = taken.setdefault(_file_name(name), name)
+        if other in (RESIDUAL, *derived_names(settings)):
             raise UsageError(f"The stem name {name!r} is reserved here.", advice="Give the stem another name.")
+        if other != name:
+            raise UsageError(
+                f"The stems {other!r} and {name!r} have the same file name.", advice="Give one of them another name."
+            )
+
+
+def _file_name(name: str) -> str:
+    """Return the name of a sound in file names, as file systems compare them that ignore case."""
+    return plain_part(name).casefold()
 
 
 def gains_json(gains_db: Mapping[str, float]) -> dict[str, float | str]:

@@ -12,11 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
-from stemline.errors import Cancelled, Code
+from stemline.crash_reports import report_crash
+from stemline.errors import Cancelled, Code, StemlineError
 from stemline.fill import (
     LEAST_S,
     ActivityMeter,
@@ -36,7 +38,15 @@ from stemline.media import (
     open_writer,
     quantise,
 )
-from stemline.workflow.derived_tracks import KEPT, REMIX, derived_names, fill_name, gains_json
+from stemline.workflow.derived_tracks import (
+    KEPT,
+    REMIX,
+    derived_names,
+    fill_name,
+    gains_json,
+    recorded_fill,
+    remix_gains,
+)
 from stemline.workflow.fileset import BLOCK_SAMPLES, Block, WaveformMeter, file_path
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
@@ -46,11 +56,12 @@ from stemline.workflow.recipe import stem_tags
 from stemline.workflow.record import RecordedPrompt, StemRecord
 from stemline.workflow.results import Notice
 from stemline.workflow.segment_writer import write_sidecar
-from stemline.workflow.separation import SegmentResult
+from stemline.workflow.separation import STOPS_ALL, SegmentResult
 from stemline.workflow.settings import Replace, RunSettings
 from stemline.workflow.signatures import RecordSigner, signer_for
 
 _WRITERS = 2
+_T = TypeVar("_T")
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media
 
 
@@ -77,8 +88,10 @@ class Derivation:
     def complete(self, results: Sequence[SegmentResult]) -> list[Notice]:
         """Add the derived files to each segment's files; return a notice for each segment without room tone.
 
+        A segment whose derived files cannot be made gets the error, and the others go on.
+
         Raises:
-            StemlineError: As for stem files, such as a full disk. Cancelled is one of them.
+            StemlineError: What stops everything, such as a full disk. Cancelled is one of them.
         """
         done = [result for result in results if result.error is None]
         with (
@@ -88,13 +101,32 @@ class Derivation:
             try:
                 if self._settings.replace:
                     self._convert_files(done, Path(folder))
-                    for result, room in zip(done, writers.map(self._measure, done), strict=True):
-                        self._rooms[id(result)] = room
-                return [notice for notices in writers.map(self._write, done, [done] * len(done)) for notice in notices]
+                    for result, room in zip(done, writers.map(self._attempt(self._measure), done), strict=True):
+                        if room is not None:
+                            self._rooms[id(result)] = room
+                    done = [result for result in done if result.error is None]
+                write = self._attempt(lambda result: self._write(result, done))
+                return [notice for notices in writers.map(write, done) for notice in notices or ()]
             except BaseException:
                 self._hooks.stop()
                 writers.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _attempt(self, work: Callable[[SegmentResult], _T]) -> Callable[[SegmentResult], _T | None]:
+        """Return `work` for threads: an error that concerns one segment is stored in its result."""
+
+        def attempt(result: SegmentResult) -> _T | None:
+            try:
+                return work(result)
+            except StemlineError as error:
+                if isinstance(error, Cancelled) or error.code in STOPS_ALL:
+                    raise
+                result.error = error
+            except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
+                result.error = report_crash(error)
+            return None
+
+        return attempt
 
     def _convert_files(self, done: Sequence[SegmentResult], folder: Path) -> None:
         for result in done:
@@ -149,13 +181,16 @@ class Derivation:
             elif origin is not None:
                 self._add_room(result, name, fill, origin)
         if self._settings.remix:
-            gains = dict(self._settings.remix)
+            gains = remix_gains(self._settings)
             self._add(result, REMIX, {"gains_db": gains_json(gains)}, lambda: self._remix(result, gains))
         return notices
 
     def _no_room(self, result: SegmentResult, stems: Sequence[str]) -> list[Notice]:
         clips = [clip.name for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
-        message = "No room tone was found, here or in other clips of this media, so the place is not filled."
+        message = (
+            "No room tone was found, here or in other clips of this media, so the place is not filled. "
+            "Use a longer range that holds a moment without the sound, or a file in its place."
+        )
         names = map(fill_name, stems)
         return [Notice(clip, name, Code.ROOM_TONE_MISSING, message) for name in names for clip in clips]
 
@@ -173,8 +208,7 @@ class Derivation:
     def _remix(self, result: SegmentResult, gains_db: Mapping[str, float]) -> Iterator[Block]:
         base = KEPT if KEPT in result.files else RESIDUAL
         names = [*(stem.name for stem in self._prepared.stems), base]
-        asked = {**dict.fromkeys(self._settings.replace, -np.inf), **gains_db}  # a replaced stem is off unless named
-        gains = {name: 10.0 ** (asked.get(RESIDUAL if name == KEPT else name, 0.0) / 20) for name in names}
+        gains = {name: 10.0 ** (gains_db.get(RESIDUAL if name == KEPT else name, 0.0) / 20) for name in names}
         for blocks in self._blocks(result, names):
             mixed = sum(blocks[name].astype(np.float64) * gain for name, gain in gains.items() if gain > 0)
             yield np.asarray(mixed + np.zeros_like(blocks[base], np.float64), np.float32)
@@ -196,7 +230,7 @@ class Derivation:
             "method": "file",
             "gain_db": fill.gain_db,
             "instead": fill.fades_residual,
-            "file": Path(fill.path).name,
+            "file": recorded_fill(fill, self._settings),
             "file_sha256": file.sha256,
         }
         self._add(result, fill_name(stem), made_from, lambda: self._own_file(result, stem, file, fill.gain_db))
@@ -247,8 +281,10 @@ class Derivation:
     ) -> None:
         """Find the file that an earlier run wrote of the same parts, or write it."""
         basis = result.files[RESIDUAL]
-        of = {part: file.record.audio_sha256 for part, file in result.files.items() if part != REMIX}
-        recipe = {"derived": name, "seed": self._settings.seed, "of": of, **made_from}
+        further = {REMIX, *map(fill_name, self._settings.replace)}
+        of = {part: file.record.audio_sha256 for part, file in result.files.items() if part not in further}
+        exact = {field: value for field, value in made_from.items() if field != "file"}  # its name changes no sample
+        recipe = {"derived": name, "seed": self._settings.seed, "of": of, **exact}
         fingerprint = digest({**recipe, "format": basis.facts.sample_format})
         facts = self._facts(result)
         path = self._namer(result.segment, facts, name, fingerprint)

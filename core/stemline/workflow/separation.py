@@ -32,6 +32,9 @@ _BATCH_SAMPLES = 1 << 23  # three minutes
 _CANCEL_POLL_S = 0.2
 _T = TypeVar("_T")
 
+STOPS_ALL = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
+"""Codes of errors that every other segment would meet, too."""
+
 
 @dataclass(slots=True)
 class SegmentResult:
@@ -264,8 +267,7 @@ class Separation:
             share = segment.range.length / segment.extent.range.length
             result.engine_s = sum(job.engine_s for job in jobs.values() if job) * min(1.0, share)
         except StemlineError as error:
-            stops_all = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
-            if isinstance(error, Cancelled) or error.code in stops_all:
+            if isinstance(error, Cancelled) or error.code in STOPS_ALL:
                 raise
             result.error = error
         except Exception as error:  # noqa: BLE001 - as above

@@ -85,7 +85,7 @@ class Settings:
         sign: Whether records are signed with the key of this installation: "auto" where there is one, "never", or
             "require", which refuses to run without one and writes unsigned files of earlier runs again.
         remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
-            stay as they are. Adds one file, `remix`, beside the stems.
+            stay as they are, or are off where `replace` names them. Adds one file, `remix`, beside the stems.
         replace: What takes the place of a removed stem, by stem name.
 
     Raises:

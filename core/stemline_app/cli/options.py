@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import unicodedata
 from typing import Any
 
 import stemline
@@ -151,7 +152,7 @@ def parse_remix(argument: str) -> list[tuple[str, float]]:
             raise stemline.UsageError(
                 f"--remix takes NAME=DB, not {part[:80]!r}.", advice="For example --remix dialogue=-12,music=off."
             )
-        pairs.append((name.strip(), gain_db))
+        pairs.append((_stem_name(name), gain_db))
     return pairs
 
 
@@ -164,7 +165,12 @@ def parse_replace(argument: str) -> tuple[str, str]:
             f"--replace takes NAME=room or NAME=file:PATH, not {argument[:80]!r}.",
             advice="For example --replace dialogue=room.",
         )
-    return name.strip(), path
+    return _stem_name(name), path
+
+
+def _stem_name(name: str) -> str:
+    """Return a name in the form of stem names: composed, with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def parse_stem(argument: str) -> tuple[str, str]:

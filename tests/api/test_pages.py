@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import stemline
+from stemline.client.address import parse_server
 from stemline_server.testing import serve_engines
 
 PAGES = Path(__file__).resolve().parents[2] / "docs"
@@ -76,3 +77,11 @@ def test_the_small_bridge_of_the_host_page_gets_its_tracks(project: Path) -> Non
     dialogue, residual, end = ended.stdout.splitlines()
     assert dialogue.startswith("dialogue A1") and residual.startswith("residual A1") and end.startswith("done")
     assert len(list((project / "out" / "stems").glob("*.wav"))) == 2
+
+
+def test_the_server_addresses_of_its_page_reach_other_machines() -> None:
+    page = (PAGES / "server.md").read_text(encoding="utf-8")
+    addresses = re.findall(r"(?:--server |STEMLINE_SERVER=)([^\s`]+)", page)
+    assert len(addresses) == 3
+    for address in addresses:
+        assert parse_server(address.replace("HOST:PORT", "studio:7861")).tls, address

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from runs.conftest import noise, record_in
 from stemline.errors import Cancelled
 from stemline.workflow import fileset
+from stemline.workflow.previous_stems import claim
 from stemline.workflow.results import Null
 
 Command = Callable[..., tuple[int, dict[str, Any], str]]
@@ -96,3 +99,23 @@ def test_finished_files_are_listed_after_a_stop(
     assert [result["media"] for result in answer["results"]] == [str(first)]
     assert [error["input"] for error in answer["errors"]] == [str(second)]
     assert "Stopped" in err
+
+
+def test_two_runs_do_not_write_the_same_set_at_once(own_folders: None, tmp_path: Path) -> None:
+    paths, fingerprints = {"a": tmp_path / "in.a", "residual": tmp_path / "in.residual"}, {"a": "1", "residual": "2"}
+    log: list[str] = []
+    first_writes = threading.Event()
+
+    def write(name: str) -> None:
+        with claim(paths, fingerprints, overwrite=False):
+            log.append(f"{name} starts")
+            first_writes.set()
+            time.sleep(0.2)
+            log.append(f"{name} ends")
+
+    first = threading.Thread(target=write, args=("first",))
+    first.start()
+    assert first_writes.wait(10)
+    write("second")
+    first.join()
+    assert log == ["first starts", "first ends", "second starts", "second ends"]

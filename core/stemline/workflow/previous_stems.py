@@ -116,6 +116,7 @@ def sweep(folder: Path) -> None:
 def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
     """Mark the files of a set as being written for as long as the block runs.
 
+    Another run that writes the same set waits, so that no file gets the sidecar of another run.
     After a kill, the marks show that the files are unfinished work and may be written again. After an error, the marks
     are removed and the previous sidecars restored, except where a new file is already in place.
 
@@ -128,19 +129,21 @@ def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwri
         OutputError: As `check_free` does, unless `overwrite`.
     """
     sidecars = {name: sidecar_path(path) for name, path in paths.items()}
-    with file_lock(lock_of(next(iter(paths.values())).parent)):
-        if not overwrite:
-            check_free(paths, fingerprints)
-        before = {name: (_audio_states(path), read_sidecar(sidecars[name])) for name, path in paths.items()}
-        for name, sidecar in sidecars.items():
-            write_json(sidecar, WritingMark(fingerprints[name], os.getpid()).to_json())
-    try:
-        yield
-    except BaseException:
-        for name, (states, record) in before.items():
-            with contextlib.suppress(OSError, OutputError):
-                _restore(paths[name], states, record)
-        raise
+    first = next(iter(paths.values()))
+    with file_lock(lock_of(first)):
+        with file_lock(lock_of(first.parent)):
+            if not overwrite:
+                check_free(paths, fingerprints)
+            before = {name: (_audio_states(path), read_sidecar(sidecars[name])) for name, path in paths.items()}
+            for name, sidecar in sidecars.items():
+                write_json(sidecar, WritingMark(fingerprints[name], os.getpid()).to_json())
+        try:
+            yield
+        except BaseException:
+            for name, (states, record) in before.items():
+                with contextlib.suppress(OSError, OutputError):
+                    _restore(paths[name], states, record)
+            raise
 
 
 def _restore(path: Path, states: _States, record: StemRecord | WritingMark | None) -> None:

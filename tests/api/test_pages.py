@@ -36,7 +36,8 @@ def test_examples_of_a_page_run_one_after_the_other(
                 value()
     if page == "python-api.md":
         said = capsys.readouterr().out
-        assert "MEDIA_MISSING" in said and "dialogue found" in said and "new tracks: dialogue A1" in said
+        assert "MEDIA_MISSING" in said and "missing.wav. Check the path." in said
+        assert "dialogue found" in said and "new tracks: dialogue A1" in said
 
 
 def _titled_blocks(page: str) -> dict[str, str]:

@@ -64,7 +64,7 @@ def _missing(path: str | Path) -> MediaError:
     """Return the error for a path that is not a file, or is a URL."""
     match = _URL.search(str(path))
     if match is None:
-        return MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING)
+        return MediaError(f"There is no file {printable(path)}.", code=Code.MEDIA_MISSING, advice="Check the path.")
     url = f"{match[1]}://{str(path)[match.end(1) + 1 :].lstrip('/')}"
     return MediaError(
         f"{printable(url)} is a URL; Stemline reads local files.",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+
+import pytest
 
 from stemline.clips import Skip
 from stemline.errors import Code
@@ -73,3 +76,13 @@ def test_waveforms_are_drawn_to_scale() -> None:
 
 def test_seconds_are_shown_as_a_clock() -> None:
     assert clock(3727.5) == "1:02:07.50"
+
+
+@pytest.mark.parametrize(("confidence", "word"), [(0.93, "dog, sure"), (0.3, "dog, unsure")])
+def test_confidence_is_not_shown_as_a_certain_percentage(tmp_path: Path, confidence: float, word: str) -> None:
+    result = a_result(tmp_path)
+    stem = replace(result.clips[0].stems[0], matched="dog", confidence=confidence)
+    result = replace(result, clips=(replace(result.clips[0], stems=(stem,)),))
+    page = render_page(report_of("edit.otio", result, (), RunSettings(output_dir=tmp_path)))
+    assert word in page
+    assert "% sure" not in page

@@ -147,3 +147,15 @@ def test_sets_beside_each_other_are_told_apart(command: Command, tmp_path: Path)
     proof = verify(stem, source=INTERVIEW / "recorder.wav").proof
     assert proof is not None and proof.proven
     assert len(proof.files) == (3 if record_in(str(stem)).prompt.text == "x" else 2)
+
+
+def test_a_set_of_many_stems_beside_those_of_another_seed_is_proven(command: Command, tmp_path: Path) -> None:
+    media, out = noise(tmp_path / "in.wav"), tmp_path / "out"
+    stems = [part for number in range(7) for part in ("--stem", f"s{number}=x")]
+    command("separate", media, "--stem", "other=y", "--seed", "5", "--model", "noop", "-o", out)
+    code, answer, _ = command("separate", media, *stems, "--model", "noop", "--overwrite", "-o", out)
+    assert code == 0
+    code, answer, _ = command("verify", out / "in.s3.wav", "--source", media)
+    assert code == 0
+    assert answer["results"][0]["proof"]["proven"] is True
+    assert len(answer["results"][0]["proof"]["files"]) == 8

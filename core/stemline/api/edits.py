@@ -187,7 +187,7 @@ def _check(options: EditOptions) -> None:
             raise UsageError(f"No host writes the format {kind!r}.", advice=f"Known: {', '.join(hosts.formats)}.")
     for root in options.roots:
         if not root.is_dir():
-            raise UsageError(f"The media root {root} is not a folder.")
+            raise UsageError(f"The media root {root} is not a folder.", advice="Name a folder that holds media.")
 
 
 def _run_settings(folder: Path, settings: Settings, options: EditOptions) -> RunSettings:

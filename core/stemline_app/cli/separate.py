@@ -88,7 +88,9 @@ class _Request:
         from stemline.api.stems import exact_time
 
         if args.stream < 0:
-            raise stemline.UsageError("--stream counts from 0.")
+            raise stemline.UsageError(
+                f"--stream counts from 0, not {args.stream}.", advice="Use 0 for the first stream."
+            )
         self.media = list(dict.fromkeys(str(Path(media).absolute()) for media in args.media))
         self.folder = Path(args.output).absolute()
         self.stems = _stems(args)

@@ -17,7 +17,7 @@ SAMPLE_RATE = 24_000
 SECONDS = 2
 
 
-@pytest.fixture(scope="package")  # no server thread outlives these tests
+@pytest.fixture(scope="module")  # no server thread outlives these tests
 def noop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Address and token."""
     state = tmp_path_factory.mktemp("noop-server")

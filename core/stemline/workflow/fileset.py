@@ -148,7 +148,7 @@ def write_set(request: SetRequest, mix: AudioReader) -> WrittenSet:
     raise AssertionError("32-bit float holds every sample")
 
 
-def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> WrittenSet:
+def _write(request: SetRequest, mix: AudioReader, audio_format: AudioFormat) -> WrittenSet:
     meters = {name: WaveformMeter(request.range.length) for name in [*request.targets, RESIDUAL, ""]}
     overlap, source = _Overlap(), hashlib.sha256()
     with ExitStack() as stack:
@@ -161,7 +161,7 @@ def _write(request: SetRequest, mix: Readable, audio_format: AudioFormat) -> Wri
                 raise Cancelled
             whole = mix.read(part.start_sample, part.end_sample)
             meters[""].add(whole)
-            source.update(pcm_bytes(quantise(whole, SampleFormat.WAV24)))
+            source.update(pcm_bytes(mix.on_grid(whole)))
             rest = whole.astype(np.float64) if len(request.targets) > 1 else whole.copy(order="K")
             for name, target in request.targets.items():
                 stem = (

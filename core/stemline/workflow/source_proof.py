@@ -16,7 +16,7 @@ from pathlib import Path
 from stemline.clips import RESIDUAL, MediaSource
 from stemline.errors import MediaError
 from stemline.identity import digest
-from stemline.media import SampleFormat, open_audio, pcm_bytes, quantise
+from stemline.media import SampleFormat, open_audio, pcm_bytes
 from stemline.workflow.fileset import SetRequest, blocks, measure_null
 from stemline.workflow.record import StemRecord
 from stemline.workflow.results import Null
@@ -118,7 +118,7 @@ def _sound_hash(media: MediaSource, record: StemRecord) -> str:
                 advice="Give the media that the stems were made from.",
             )
         for span in blocks(record.source.range):
-            held.update(pcm_bytes(quantise(reader.read(span.start_sample, span.end_sample), SampleFormat.WAV24)))
+            held.update(pcm_bytes(reader.on_grid(reader.read(span.start_sample, span.end_sample))))
     return held.hexdigest()
 
 

@@ -97,6 +97,10 @@ class AudioReader:
                 code=Code.MEDIA_PEAK_TOO_HIGH,
             )
 
+    def on_grid(self, block: FloatBlock) -> FloatBlock:
+        """Return a block that was read on the 24-bit grid: itself for integers of up to 24 bits."""
+        return block if self.sample_format in _UP_TO_24_BITS else quantise(block, SampleFormat.WAV24)
+
     def _folded(self, block: FloatBlock) -> FloatBlock:
         """Return the mean of the channels, on the 24-bit grid for integers, so that stems add up to it."""
         mean: FloatBlock = block.mean(axis=0, keepdims=True, dtype=np.float32)

@@ -47,9 +47,7 @@ def _key() -> bytes:
     place = home_dir() / "record.key"
     try:
         if not place.is_file():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(place, secrets.token_hex(_KEY_BYTES).encode())
-            place.chmod(0o600)
+            atomic_write(place, secrets.token_hex(_KEY_BYTES), durable=True, mode=0o600)
         return bytes.fromhex(place.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise OutputError(

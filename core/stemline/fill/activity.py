@@ -69,7 +69,7 @@ class ActivityMeter:
         removed, residual = self._levels()
         active = (removed > residual / _MARGIN) & (removed > _SILENCE)
         spans = [self._samples(start - _ERODE_FRAMES, end + _ERODE_FRAMES) for start, end in _runs(active)]
-        return _merged(spans)
+        return merge_spans(spans)
 
     def quiet_pieces(self) -> tuple[SampleRange, ...]:
         """Return where the residual is the undisturbed room: at least 160 ms long, without loud single events."""
@@ -91,7 +91,7 @@ class ActivityMeter:
         lengths = np.array([end - start for start, end in pieces])
         limit = _LOUD * _quietest_quarter(levels, lengths)
         kept = [self._samples(*piece) for piece, level in zip(pieces, levels, strict=True) if level <= limit]
-        return _merged(kept)
+        return merge_spans(kept)
 
     def _samples(self, start_frame: int, end_frame: int) -> SampleRange:
         end = self._length if end_frame * self._frame >= self._length else end_frame * self._frame
@@ -144,10 +144,11 @@ def _quietest_quarter(levels: npt.NDArray[np.float64], lengths: npt.NDArray[np.i
     return float(levels[order[position]])
 
 
-def _merged(spans: list[SampleRange]) -> tuple[SampleRange, ...]:
+def merge_spans(spans: Sequence[SampleRange], gap_samples: int = 1) -> tuple[SampleRange, ...]:
+    """Join spans, given in order, that overlap or lie less than `gap_samples` apart; by default those that touch."""
     merged: list[SampleRange] = []
     for span in spans:
-        if merged and span.start_sample <= merged[-1].end_sample:
+        if merged and span.start_sample - merged[-1].end_sample < gap_samples:
             merged[-1] = SampleRange(merged[-1].start_sample, max(merged[-1].end_sample, span.end_sample))
         else:
             merged.append(span)

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError
+from stemline.fill.activity import merge_spans
 from stemline.fill.room_tone import RoomTone, RoomToneMethod
-from stemline.fill.texture import SoundReader, read_whole
+from stemline.fill.texture import SoundReader, read_blocks, read_whole
 from stemline.media import AudioFormat, SampleFormat, measure_loudness, open_audio, open_writer
 from stemline.media.samples import FloatBlock
 
@@ -218,23 +219,23 @@ def _effects(file: FillFile, sound: SoundReader, wanted: _Wanted) -> Iterator[_L
         start = start_sample + onset(event, rate) - file.onset_sample
         gain = _gain(loudest_db(event, rate), file.loudest_db, wanted.gain_db)
         at = SampleRange(start, start + file.length_samples)
-        yield _Layer(_blocks(sound, SampleRange(0, file.length_samples)), at, gain, round(_EFFECT_FADE_S * rate))
+        yield _Layer(read_blocks(sound, SampleRange(0, file.length_samples)), at, gain, round(_EFFECT_FADE_S * rate))
 
 
 def _ambience(file: FillFile, sound: SoundReader, wanted: _Wanted, seed: int) -> Iterator[_Layer]:
     rate, position = file.sample_rate, 0
     fade = round(_AMBIENCE_FADE_S * rate)
-    removed = (block for span in wanted.spans for block in _blocks(wanted.stem, span))
+    removed = (block for span in wanted.spans for block in read_blocks(wanted.stem, span))
     gain = _gain(measure_loudness(removed, rate).lufs, file.lufs, wanted.gain_db)
     texture: RoomTone | None = None  # shared by all spans: it holds half a minute of sound
-    for number, span in enumerate(_joined(wanted.spans, round(_JOIN_S * rate))):
+    for number, span in enumerate(merge_spans(wanted.spans, round(_JOIN_S * rate))):
         at = SampleRange(span.start_sample - fade, span.end_sample + fade)
         if at.length > file.length_samples:
             texture = texture or _texture(file, sound)
             blocks = texture.blocks(at.length, seed=seed + number)
         else:
             position = 0 if position + at.length > file.length_samples else position
-            blocks = _blocks(sound, SampleRange(position, position + at.length))
+            blocks = read_blocks(sound, SampleRange(position, position + at.length))
             position += at.length
         yield _Layer(blocks, at, gain, fade)
 
@@ -247,21 +248,6 @@ def _texture(file: FillFile, sound: SoundReader) -> RoomTone:
 
 def _gain(wanted_db: float, level_db: float, gain_db: float) -> float:
     return float(10 ** (min(wanted_db - level_db + gain_db, _MAX_GAIN_DB) / 20))
-
-
-def _joined(spans: Sequence[SampleRange], gap_samples: int) -> list[SampleRange]:
-    joined: list[SampleRange] = []
-    for span in spans:
-        if joined and span.start_sample - joined[-1].end_sample < gap_samples:
-            joined[-1] = SampleRange(joined[-1].start_sample, span.end_sample)
-        else:
-            joined.append(span)
-    return joined
-
-
-def _blocks(sound: SoundReader, span: SampleRange) -> Iterator[FloatBlock]:
-    for start in range(span.start_sample, span.end_sample, _BLOCK_SAMPLES):
-        yield sound.read(start, min(start + _BLOCK_SAMPLES, span.end_sample))
 
 
 def _resampled(blocks: Iterator[FloatBlock], from_rate: int, to_rate: int) -> Iterator[FloatBlock]:

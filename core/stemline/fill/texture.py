@@ -37,11 +37,15 @@ class SoundReader(Protocol):
         ...
 
 
+def read_blocks(sound: SoundReader, span: SampleRange) -> Iterator[FloatBlock]:
+    """Yield a span of a recording in order, block by block."""
+    for start in range(span.start_sample, span.end_sample, _READ_SAMPLES):
+        yield sound.read(start, min(start + _READ_SAMPLES, span.end_sample))
+
+
 def read_whole(sound: SoundReader, span: SampleRange) -> FloatBlock:
     """Read a span of a recording, block by block."""
-    starts = range(span.start_sample, span.end_sample, _READ_SAMPLES)
-    parts = [sound.read(start, min(start + _READ_SAMPLES, span.end_sample)) for start in starts]
-    return np.concatenate(parts, axis=1)
+    return np.concatenate(list(read_blocks(sound, span)), axis=1)
 
 
 def joined(texture: Texture) -> Iterator[FloatBlock]:

@@ -138,15 +138,15 @@ class Derivation:
 
     def _measure(self, result: SegmentResult) -> _Room:
         """Find where the replaced stems of a segment sound, and where its room is undisturbed."""
-        facts = self._prepared.facts[result.segment.source]
+        facts = self._facts(result)
         replaced = list(self._settings.replace)
-        together = ActivityMeter(facts.sample_rate)
         each = {name: ActivityMeter(facts.sample_rate) for name in replaced}
+        together = each[replaced[0]] if len(replaced) == 1 else ActivityMeter(facts.sample_rate)
         for blocks in self._blocks(result, [*replaced, RESIDUAL]):
-            removed = {name: blocks[name] for name in replaced}
-            together.feed(np.sum(list(removed.values()), axis=0, dtype=np.float32), blocks[RESIDUAL])
-            for name, block in removed.items():
-                each[name].feed(block, blocks[RESIDUAL])
+            for name, meter in each.items():
+                meter.feed(blocks[name], blocks[RESIDUAL])
+            if len(replaced) > 1:
+                together.feed(np.sum([blocks[name] for name in replaced], axis=0, dtype=np.float32), blocks[RESIDUAL])
         return _Room(
             quiet=together.quiet_pieces(),
             active={name: meter.active_spans() for name, meter in each.items()},
@@ -210,8 +210,10 @@ class Derivation:
         names = [*(stem.name for stem in self._prepared.stems), base]
         gains = {name: 10.0 ** (gains_db.get(RESIDUAL if name == KEPT else name, 0.0) / 20) for name in names}
         for blocks in self._blocks(result, names):
-            mixed = sum(blocks[name].astype(np.float64) * gain for name, gain in gains.items() if gain > 0)
-            yield np.asarray(mixed + np.zeros_like(blocks[base], np.float64), np.float32)
+            mixed = np.zeros(blocks[base].shape)
+            for name, gain in gains.items():
+                mixed += np.multiply(blocks[name], gain, dtype=np.float64)
+            yield mixed.astype(np.float32)
 
     def _add_room(self, result: SegmentResult, stem: str, fill: Replace, origin: SegmentResult) -> None:
         made_from = {

@@ -71,9 +71,8 @@ class RecordedSource:
     @property
     def name(self) -> str:
         """Name of the media file; empty where the record leaves it out."""
-        if "://" not in self.media:
-            return PurePosixPath(self.media).name
-        return PurePosixPath(unquote(urlsplit(self.media).path, errors="surrogateescape")).name
+        path = unquote(urlsplit(self.media).path, errors="surrogateescape") if "://" in self.media else self.media
+        return PurePosixPath(path).name
 
     @classmethod
     def from_json(cls, value: object) -> RecordedSource:

@@ -7,7 +7,6 @@ import tempfile
 from contextlib import ExitStack
 from io import BufferedReader
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 import grpc
@@ -73,12 +72,7 @@ class MediaReader:
         """Return the reader."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
 

@@ -21,7 +21,7 @@ from stemline.clips import MediaSource
 from stemline.errors import InputError, OutputError, StemlineError, UsageError
 from stemline.media import AudioFormat, SampleFormat, StemTags, open_audio, open_writer, read_tags
 from stemline.media.wave.stem_writer import WavWriter
-from stemline.workflow import certificates, keys, signatures
+from stemline.trust import certificates, keys, signatures
 from stemline.workflow.sidecars import read_sidecar_json, sidecar_of
 from stemline.workflow.verify import verify
 

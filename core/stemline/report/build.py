@@ -8,10 +8,10 @@ from typing import Any
 from stemline._version import __version__
 from stemline.clips import RESIDUAL, Skip
 from stemline.prompts import StemRequest
+from stemline.trust.privacy import recorded_path, recorded_words
 from stemline.workflow import ClipOutcome, RunResult, RunSettings
 from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import relative_to
-from stemline.workflow.privacy import recorded_path, recorded_words
 
 
 def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], settings: RunSettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from stemline.clips import RESIDUAL
 from stemline.errors import UsageError
 from stemline.plan import plain_part
-from stemline.workflow.privacy import recorded_media
+from stemline.trust.privacy import recorded_media
 from stemline.workflow.settings import Replace, Settings
 
 REMIX = "remix"

@@ -38,6 +38,7 @@ from stemline.media import (
     open_writer,
     quantise,
 )
+from stemline.trust.signatures import RecordSigner, signer_for
 from stemline.workflow.derived_tracks import (
     KEPT,
     REMIX,
@@ -58,7 +59,6 @@ from stemline.workflow.results import Notice
 from stemline.workflow.segment_writer import write_sidecar
 from stemline.workflow.separation import STOPS_ALL, SegmentResult
 from stemline.workflow.settings import Replace, RunSettings
-from stemline.workflow.signatures import RecordSigner, signer_for
 
 _WRITERS = 2
 _T = TypeVar("_T")

@@ -12,10 +12,10 @@ from stemline.clips import RESIDUAL, MediaFacts
 from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
 from stemline.plan import PlannedJob, StemSegment
-from stemline.workflow.privacy import recorded_media, recorded_words
+from stemline.trust.privacy import recorded_media, recorded_words
+from stemline.trust.signatures import RecordSigner
 from stemline.workflow.record import RecordedPrompt, RecordedSettings, RecordedSource, StemRecord
 from stemline.workflow.settings import RunSettings
-from stemline.workflow.signatures import RecordSigner
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.prompts import StemRequest
+from stemline.trust.privacy import recorded_words
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.estimate import remember_speed
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
-from stemline.workflow.privacy import recorded_words
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, DerivedOutcome, Failure, Notice, Progress, RunResult, StemOutcome
 from stemline.workflow.separation import SegmentResult, Separation

@@ -15,13 +15,13 @@ from stemline.clips import RESIDUAL, MediaSource, SampleRange
 from stemline.errors import WarningCode
 from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
+from stemline.trust.privacy import recorded_words
+from stemline.trust.signatures import SIGNATURE, RecordSigner
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
 from stemline.workflow.previous_stems import FinishedFile
-from stemline.workflow.privacy import recorded_words
 from stemline.workflow.recipe import Recipe, stem_tags
 from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord
 from stemline.workflow.sidecars import sidecar_path
-from stemline.workflow.signatures import SIGNATURE, RecordSigner
 
 _LISTED_PLACES = 5
 

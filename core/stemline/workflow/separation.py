@@ -16,6 +16,7 @@ from stemline.clips import RESIDUAL
 from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
 from stemline.plan import Extent, PlannedJob, StemSegment
+from stemline.trust.signatures import signer_for
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, is_enough, sweep
@@ -23,7 +24,6 @@ from stemline.workflow.progress import Hooks, Meter
 from stemline.workflow.recipe import Recipe
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
-from stemline.workflow.signatures import signer_for
 
 _WRITERS = 2
 _BATCHES_AT_ONCE = 3

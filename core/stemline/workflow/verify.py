@@ -10,9 +10,9 @@ from typing import Any
 
 from stemline.media import read_tags
 from stemline.options import REQUIRE, check_choice
+from stemline.trust.signatures import SIGNATURE, SignatureCheck, check_record
 from stemline.workflow.record import RecordError, StemRecord
 from stemline.workflow.sidecars import read_sidecar_json, sidecar_of
-from stemline.workflow.signatures import SIGNATURE, SignatureCheck, check_record
 from stemline.workflow.source_proof import SourceProof, prove_source
 
 _STATUS_OF_SIGNATURE = {"own": "trusted", "trusted": "trusted", "unknown": "signed"}

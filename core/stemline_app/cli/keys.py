@@ -11,7 +11,7 @@ from stemline_app.cli.options import add_json
 from stemline_app.cli.output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from stemline.workflow.certificates import Certificate
+    from stemline.trust.certificates import Certificate
 
 _WITH_FILE = ("export", "trust")
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Do the action, and print what it did."""
-    from stemline.workflow import keys
+    from stemline.trust import keys
 
     if (args.file is None) == (args.action in _WITH_FILE):
         raise UsageError(
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from stemline.workflow import keys
+    from stemline.trust import keys
 
     own = keys.own_root()
     roots = [*([own] if own else []), *keys.trusted_roots()]

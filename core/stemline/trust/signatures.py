@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stemline.errors import UsageError
-from stemline.workflow.keys import have_cryptography, have_key, load_certificates, own_key, own_root, trusted_roots
+from stemline.trust.keys import have_cryptography, have_key, load_certificates, own_key, own_root, trusted_roots
 
 if TYPE_CHECKING:
-    from stemline.workflow.certificates import SigningKey
+    from stemline.trust.certificates import SigningKey
 
 SIGNATURE = "signature"
 ALGORITHM = "ES256"

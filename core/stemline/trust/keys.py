@@ -19,7 +19,7 @@ from stemline.paths import home_dir
 from stemline_bridge import atomic_write
 
 if TYPE_CHECKING:
-    from stemline.workflow.certificates import Certificate, SigningKey
+    from stemline.trust.certificates import Certificate, SigningKey
 
 DEFAULT_NAME = "Stemline installation"
 _LONGEST_NAME = 64  # of a common name (RFC 5280, appendix A)
@@ -135,7 +135,7 @@ def load_certificates() -> ModuleType:
     """Return the module `certificates`. Raises UsageError where the package `cryptography` is not installed."""
     if not have_cryptography():
         raise UsageError("The package cryptography is not installed.", advice=f"Run {install_command('trust')}.")
-    from stemline.workflow import certificates  # noqa: PLC0415 - as above
+    from stemline.trust import certificates  # noqa: PLC0415 - as above
 
     return certificates
 

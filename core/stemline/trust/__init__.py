@@ -1,0 +1,1 @@
+"""Keys, signatures, and what records say about the user."""

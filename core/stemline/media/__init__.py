@@ -11,7 +11,7 @@ from stemline.media.samples import BeyondFullScaleError, SampleFormat, interleav
 from stemline.media.stem_file import StemFile, read_tags
 from stemline.media.wave.metadata import StemTags
 from stemline.media.wave.pcm_f32 import SAMPLE_BYTES, MediaHasher, PcmFile, pcm_bytes, read_pcm
-from stemline.media.wave.stem_writer import AudioFormat, StemWriter, open_writer
+from stemline.media.wave.stem_writer import AudioFormat, StemWriter, check_channel_count, open_writer
 
 __all__ = [
     "MAX_PEAK",
@@ -32,6 +32,7 @@ __all__ = [
     "StemFile",
     "StemTags",
     "StemWriter",
+    "check_channel_count",
     "default_sample_format",
     "find_event_bounds",
     "interleaved",

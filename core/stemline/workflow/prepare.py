@@ -11,10 +11,10 @@ from pathlib import Path
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, TimeRange
 from stemline.crash_reports import report_crash
-from stemline.errors import Code, EditError, MediaError, StemlineError
+from stemline.errors import Code, EditError, StemlineError
 from stemline.fill import check_channels
 from stemline.hosts.base import Host
-from stemline.media import media_facts, source_within
+from stemline.media import SampleFormat, check_channel_count, media_facts, source_within
 from stemline.plan import SeparationPlan, plan_separation
 from stemline.prompts import StemRequest, distinct_stems
 from stemline.workflow.derived_tracks import check_names
@@ -77,8 +77,11 @@ def prepare(
     rates = {clip.source: clip.frame_rate for clip in clips if clip.frame_rate is not None}
     for source in dict.fromkeys(clip.source for clip in clips):
         try:
-            facts[source] = _counted_in(rates.get(source), media_facts(source))
-        except MediaError as error:
+            found = _counted_in(rates.get(source), media_facts(source))
+            if settings.sample_format:
+                check_channel_count(SampleFormat(settings.sample_format), found.channels)
+            facts[source] = found
+        except StemlineError as error:
             broken[source] = error
         except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
             broken[source] = report_crash(error)

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from stemline.errors import Code, MediaError
 from stemline.files import printable
 from stemline.media.decode.edit_list import joins_ranges
+from stemline.media.decode.padded_pcm import open_padded
 from stemline.media.decode.spliced_file import open_spliced
 from stemline.media.decode.truncation import is_truncated_mp4
 from stemline.media.decode.wave_layout import W64, open_repaired
@@ -27,6 +28,7 @@ _FORMATS = (
     "mpegts,mpegvideo,mxf,nut,ogg,rm,sox,swf,tak,truehd,tta,voc,w64,wav,wv"
 )
 _RIFF = (b"RIFF", b"RF64", b"BW64")
+_PADDED = (b"RIFF", b"caff")
 _MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # the first box of such a file
 # Path turns "//" into "/"
 _URL = re.compile(r"(?:^|[/\\])(file|ftps?|https?|rtmps?|rtsp|s3|gs|sftp|smb|srt|udp|tcp):/+[^/]", re.IGNORECASE)
@@ -88,9 +90,10 @@ def open_container(path: str | Path) -> InputContainer:
         options = {**_OPTIONS, "probesize": "32768", "max_size": "131072"} if head[:4] in _RIFF else dict(_OPTIONS)
         if head[4:8] in _MOV_BOXES and joins_ranges(path):
             options["ignore_editlist"] = "1"  # edit_list.py applies them
-        source: str | BinaryIO = (
-            open_repaired(path) if head[:4] in (*_RIFF, W64) else None
-        ) or f"file:{Path(path).absolute()}"
+        repaired = open_repaired(path) if head[:4] in (*_RIFF, W64) else None
+        if repaired is None and (head[:4] in _PADDED or head[4:8] in _MOV_BOXES):
+            repaired = open_padded(path)
+        source: str | BinaryIO = repaired or f"file:{Path(path).absolute()}"
         return av.open(source, "r", container_options=options, metadata_errors="replace")
     except PermissionError as error:
         raise MediaError(f"{printable(path)} may not be read.", advice="Check the file's permissions.") from error
@@ -101,7 +104,7 @@ def open_container(path: str | Path) -> InputContainer:
 def open_part(path: str | Path, begin: int, end: int) -> InputContainer:
     """Open bytes [begin, end) of a file as a file in its own right. Raises MediaError."""
     try:
-        return av.open(open_spliced(path, b"", [(begin, end - begin)]), "r", container_options=dict(_OPTIONS))
+        return av.open(open_spliced(path, [(begin, end - begin)]), "r", container_options=dict(_OPTIONS))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise unreadable(path) from error
 

@@ -102,10 +102,10 @@ def _edit_lists(path: str, size: int, _mtime_ns: int) -> tuple[tuple[Edit, ...],
     """Return the edit list of each audio track."""
     with Path(path).open("rb") as file:
         lists = []
-        for _, begin, end in _bodies(file, (b"moov",), 0, size):
+        for _, begin, end in box_bodies(file, (b"moov",), 0, size):
             movie_scale = _time_scale(file, (b"mvhd",), begin, end)
-            for _, start, stop in _bodies(file, (b"trak",), begin, end):
-                if any(_read(file, body)[8:12] == b"soun" for body in _bodies(file, _HANDLER, start, stop)):
+            for _, start, stop in box_bodies(file, (b"trak",), begin, end):
+                if any(_read(file, body)[8:12] == b"soun" for body in box_bodies(file, _HANDLER, start, stop)):
                     scale = _time_scale(file, (b"mdia", b"mdhd"), start, stop)
                     edits = tuple(_edits(file, movie_scale, scale, start, stop))
                     lists.append(edits if edits and edits[-1].end_s <= _LONGEST_S else ())
@@ -115,7 +115,7 @@ def _edit_lists(path: str, size: int, _mtime_ns: int) -> tuple[tuple[Edit, ...],
 def _edits(file: BinaryIO, movie_scale: int, scale: int, begin: int, end: int) -> Iterator[Edit]:
     """Yield the edits of the track whose body is at [begin, end)."""
     position = Fraction(0)
-    for box in _bodies(file, (b"edts", b"elst"), begin, end):
+    for box in box_bodies(file, (b"edts", b"elst"), begin, end):
         body = _read(file, box)
         size = 8 if body[:1] == b"\1" else 4  # version 1 has times of 64 bits
         for at in range(8, len(body) - 2 * size - 3, 2 * size + 4):
@@ -127,7 +127,7 @@ def _edits(file: BinaryIO, movie_scale: int, scale: int, begin: int, end: int) -
 
 def _time_scale(file: BinaryIO, names: tuple[bytes, ...], begin: int, end: int) -> int:
     """Return the units per second of a movie or track header."""
-    for box in _bodies(file, names, begin, end):
+    for box in box_bodies(file, names, begin, end):
         body = _read(file, box)
         at = 20 if body[:1] == b"\1" else 12
         return int.from_bytes(body[at : at + 4], "big") or 1
@@ -140,7 +140,7 @@ def _read(file: BinaryIO, box: _Box) -> bytes:
     return file.read(min(end - begin, _LARGEST_LIST_BYTES))
 
 
-def _bodies(file: BinaryIO, names: tuple[bytes, ...], begin: int, end: int) -> Iterator[_Box]:
+def box_bodies(file: BinaryIO, names: tuple[bytes, ...], begin: int, end: int) -> Iterator[_Box]:
     """Yield (name, begin, end) of the bodies of all boxes under a path of names."""
     for name, offset, length in mp4_boxes(file, begin, end):
         if name != names[0] or length < _HEADER_BYTES:
@@ -149,7 +149,7 @@ def _bodies(file: BinaryIO, names: tuple[bytes, ...], begin: int, end: int) -> I
         if len(names) == 1:
             yield name, body, stop
         else:
-            yield from _bodies(file, names[1:], body, stop)
+            yield from box_bodies(file, names[1:], body, stop)
 
 
 def mp4_boxes(file: BinaryIO, position: int, end: int) -> Iterator[_Box]:

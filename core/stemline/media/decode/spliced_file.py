@@ -1,4 +1,4 @@
-"""A read-only file made of a header in memory and ranges of another file."""
+"""A read-only file made of bytes in memory and ranges of another file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ BUFFER_BYTES = 1 << 18
 
 
 class SplicedFile(io.RawIOBase):
-    """The bytes of `head`, then of each (offset, size) range of the file at `path`."""
+    """The parts in order, each bytes or an (offset, size) range of the file at `path`."""
 
     name = "spliced"  # without a suffix, so that FFmpeg probes the content
 
-    def __init__(self, path: str | Path, head: bytes, ranges: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, path: str | Path, parts: Sequence[bytes | tuple[int, int]]) -> None:
         """Open the file at `path`."""
         super().__init__()
         self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._head = head
-        self._ranges = tuple(ranges)
-        self._starts = [0, *accumulate(size for _, size in ranges)]
-        self._length = len(head) + self._starts[-1]
+        self._parts = tuple(parts)
+        self._starts = [0, *accumulate(len(part) if isinstance(part, bytes) else part[1] for part in parts)]
+        self._length = self._starts[-1]
         self._position = 0
 
     def readable(self) -> bool:
@@ -46,20 +45,19 @@ class SplicedFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read from one range into a buffer and return the number of bytes."""
-        at = self._position - len(self._head)
-        if at < 0:
-            part = self._head[self._position : self._position + len(buffer)]
+        """Read from one part into a buffer and return the number of bytes."""
+        number = bisect_right(self._starts, self._position) - 1
+        if number >= len(self._parts):
+            return 0
+        part, into = self._parts[number], self._position - self._starts[number]
+        if isinstance(part, bytes):
+            read = part[into : into + len(buffer)]
         else:
-            number = bisect_right(self._starts, at) - 1
-            if number >= len(self._ranges):
-                return 0
-            (offset, size), into = self._ranges[number], at - self._starts[number]
-            self._file.seek(offset + into)
-            part = self._file.read(min(len(buffer), size - into))
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
+            self._file.seek(part[0] + into)
+            read = self._file.read(min(len(buffer), part[1] - into))
+        buffer[: len(read)] = read
+        self._position += len(read)
+        return len(read)
 
     def close(self) -> None:
         """Close the file."""
@@ -68,6 +66,6 @@ class SplicedFile(io.RawIOBase):
         super().close()
 
 
-def open_spliced(path: str | Path, head: bytes, ranges: Sequence[tuple[int, int]]) -> BinaryIO:
+def open_spliced(path: str | Path, parts: Sequence[bytes | tuple[int, int]]) -> BinaryIO:
     """Open a buffered `SplicedFile`."""
-    return io.BufferedReader(SplicedFile(path, head, ranges), BUFFER_BYTES)
+    return io.BufferedReader(SplicedFile(path, parts), BUFFER_BYTES)

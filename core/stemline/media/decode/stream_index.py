@@ -22,6 +22,7 @@ from stemline.media.decode.container import audio_stream, moving_video, open_con
 from stemline.media.decode.edit_list import Edit, joining_edits, joins_ranges
 from stemline.media.decode.frame_decoder import Anchor, FrameDecoder, Unseekable
 from stemline.media.decode.packets import PacketDecoder, decoded_frames
+from stemline.media.decode.padded_pcm import padded_streams
 from stemline.media.decode.truncation import is_fragmented_mp4, is_truncated
 from stemline.media.decode.wave_layout import wave_layout
 from stemline.media.model import AudioStream
@@ -280,7 +281,7 @@ def _expected_end(container: InputContainer, stream: AvAudioStream, anchor: Anch
 
 
 def _describe(path: str, stream: AvAudioStream, index: int, head: list[AudioFrame]) -> AudioStream:
-    sample_format, bits = _sample_grid(path, stream, head)
+    sample_format, bits = _sample_grid(path, stream, index, head)
     name = stream.layout.name
     named = len({channel.name for channel in stream.layout.channels}) == stream.channels
     return AudioStream(
@@ -295,7 +296,7 @@ def _describe(path: str, stream: AvAudioStream, index: int, head: list[AudioFram
     )
 
 
-def _sample_grid(path: str, stream: AvAudioStream, head: list[AudioFrame]) -> tuple[str, int]:
+def _sample_grid(path: str, stream: AvAudioStream, index: int, head: list[AudioFrame]) -> tuple[str, int]:
     """Return the format of the grid that the samples lie on, and its bits (0 where the codec is lossy).
 
     The decoded format decides. A codec's header only narrows the 32 bits of decoders that return more than 16.
@@ -307,19 +308,18 @@ def _sample_grid(path: str, stream: AvAudioStream, head: list[AudioFrame]) -> tu
         return f"f{bits}", 32 if codec.lossless else 0
     if not codec.lossless:
         return {"s16": "s16", "s32": "s32", "u8": "u8"}.get(decoded, "f32"), 0
-    bits = {"u8": 8, "s16": 16}.get(decoded) or _deep_bits(path, stream) or 32
+    bits = {"u8": 8, "s16": 16}.get(decoded) or _deep_bits(path, stream, index) or 32
     return ("u8" if bits <= 8 else "s16" if bits <= 16 else "s24" if bits <= 24 else "s32"), bits
 
 
-def _deep_bits(path: str, stream: AvAudioStream) -> int:
+def _deep_bits(path: str, stream: AvAudioStream, index: int) -> int:
     """Return the real bits of a stream that decodes to 32 bits, 0 where its header does not state them."""
     name, header = stream.codec_context.name, stream.codec_context.extradata or b""
     if name in _AT_MOST_24_BITS:
         return 24
     if name.startswith("pcm_"):
-        layout = wave_layout(path) if stream.container.format.name == "wav" else None
         digits = "".join(filter(str.isdigit, name.removeprefix("pcm_")))[:2]
-        return (layout.valid_bits if layout else 0) or (int(digits) if digits in ("20", "24", "32") else 0)
+        return _valid_bits(path, stream, index) or (int(digits) if digits in ("20", "24", "32") else 0)
     if name == "flac" and len(header) >= 14:
         return ((header[12] & 1) << 4 | header[13] >> 4) + 1
     if name == "alac" and len(header) >= 18:
@@ -327,6 +327,14 @@ def _deep_bits(path: str, stream: AvAudioStream) -> int:
     if name == "tta" and len(header) >= 10 and header[:3] == b"TTA":
         return int.from_bytes(header[8:10], "little")
     return _wavpack_bits(path, stream.index) if name == "wavpack" else 0
+
+
+def _valid_bits(path: str, stream: AvAudioStream, index: int) -> int:
+    """Return the bits that carry sound in samples of PCM that are larger, 0 where no sample is padded."""
+    if stream.container.format.name == "wav":
+        layout = wave_layout(path)
+        return layout.valid_bits if layout else 0
+    return next((padded.valid_bits for padded in padded_streams(path) if padded.stream == index), 0)
 
 
 def _wavpack_bits(path: str, stream_index: int) -> int:

@@ -123,4 +123,4 @@ def open_repaired(path: str | Path) -> BinaryIO | None:
     frame_bytes = int.from_bytes(layout.fmt[12:14], "little")
     head = riff_head((_HEAD_BYTES + len(rest) + size, size, size // frame_bytes))
     head += rest + data_head(size, is_rf64=head.startswith(b"RF64"))
-    return open_spliced(path, head, [(each.offset, each.size) for each in layout.data])
+    return open_spliced(path, [head, *((each.offset, each.size) for each in layout.data)])

@@ -260,6 +260,12 @@ class FlacWriter(StemWriter):
 _MAX_CHANNELS = {SampleFormat.FLAC: 8, SampleFormat.WAV24: 256, SampleFormat.WAV32F: 256}
 
 
+def check_channel_count(sample_format: SampleFormat, channels: int) -> None:
+    """Raise UsageError for a number of channels that the format cannot hold."""
+    if not 1 <= channels <= _MAX_CHANNELS[sample_format]:
+        raise UsageError(f"{sample_format} cannot hold {channels} channels.", advice="Use wav24 or wav32f.")
+
+
 def open_writer(path: str | Path, audio_format: AudioFormat, tags: StemTags | None = None) -> StemWriter:
     """Start a stem file, which replaces one of that name when it is complete.
 
@@ -267,9 +273,6 @@ def open_writer(path: str | Path, audio_format: AudioFormat, tags: StemTags | No
         OutputError: The file cannot be created.
         UsageError: The format cannot hold so many channels.
     """
-    if not 1 <= audio_format.channels <= _MAX_CHANNELS[audio_format.sample_format]:
-        raise UsageError(
-            f"{audio_format.sample_format} cannot hold {audio_format.channels} channels.", advice="Use wav24 or wav32f."
-        )
+    check_channel_count(audio_format.sample_format, audio_format.channels)
     kind = FlacWriter if audio_format.sample_format is SampleFormat.FLAC else WavWriter
     return kind(Path(path), audio_format, tags or StemTags())

@@ -11,7 +11,8 @@ import pytest
 
 from core.media.synthesis import Recipe, encode, music, ramp
 from stemline.clips import MediaSource
-from stemline.media import PcmCache, default_sample_format, open_audio, probe
+from stemline.errors import Code, MediaError
+from stemline.media import PcmCache, default_sample_format, media_facts, open_audio, probe
 
 RATE = 48_000
 Sound = npt.NDArray[np.float32]
@@ -132,10 +133,10 @@ def test_24_bits_in_4_bytes_of_a_caf_file_are_not_noise(order: str, tmp_path: Pa
         assert np.array_equal(reader.read(7000, 7001)[:, 0], (words[14_000:14_002] * 2.0**-31).astype(np.float32))
 
 
-def aligned_sound(channels: int, count: int) -> Sound:
+def aligned_sound(channels: int, count: int) -> npt.NDArray[np.float64]:
     """Return samples on the grid of 24 bits."""
     numbers = np.random.default_rng(4).integers(-(2**23), 2**23, (channels, count))
-    return (numbers * 2.0**-23).astype(np.float32)
+    return (numbers * 2.0**-23).astype(np.float64)
 
 
 @pytest.mark.parametrize("extensible", [True, False])
@@ -165,3 +166,24 @@ def test_24_bits_in_4_bytes_of_a_quicktime_file_are_not_noise(tmp_path: Path, ca
     path.write_bytes(data)
     assert np.array_equal(read_all(path, cache), sound)
     assert default_sample_format(MediaSource(str(path))) == "wav24"
+
+
+def test_metadata_after_an_empty_data_chunk_is_not_sound(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.wav", Recipe("pcm_s16le", "s16"), [music(2, 4800)])
+    whole = path.read_bytes()
+    at = whole.index(b"data")
+    note = b"LIST" + struct.pack("<I", 401) + bytes(range(200)) * 2 + b"xx"
+    path.write_bytes(whole[:at] + b"data" + bytes(4) + note)
+    with pytest.raises(MediaError) as raised:
+        media_facts(MediaSource(str(path)))
+    assert raised.value.code is Code.MEDIA_EMPTY
+
+
+def test_sound_after_a_data_chunk_whose_size_was_never_written_is_read(tmp_path: Path, cache: PcmCache) -> None:
+    sound = ramp(2, 48_000, bits=16)
+    path = encode(tmp_path / "a.wav", Recipe("pcm_s16le", "s16"), [sound])
+    whole = bytearray(path.read_bytes())
+    at = whole.index(b"data")
+    whole[at + 4 : at + 8] = bytes(4)
+    path.write_bytes(whole)
+    assert np.array_equal(read_all(path, cache), sound.astype(np.float32))

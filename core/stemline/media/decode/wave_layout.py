@@ -51,8 +51,10 @@ def wave_layout(path: str | Path) -> WaveLayout | None:
         found = list(_w64_chunks(file) if file.read(4) == W64 else chunks(file))
         formats = [_body(file, each) for each in found if each.name == b"fmt "]
         data = tuple(each for each in found if each.name == b"data" and each.size)
-        if not formats or not data or len(formats[0]) < 16 or any(other != formats[0] for other in formats):
+        if not formats or len(formats[0]) < 16 or any(other != formats[0] for other in formats):
             return None
+        if not data:
+            return WaveLayout(formats[0], 0, (), ()) if _is_empty(found, file.seek(0, 2)) else None
         channels, _, _, frame_bytes = struct.unpack_from("<HIIH", formats[0], 2)
         if not channels or frame_bytes % channels:
             return None
@@ -76,6 +78,16 @@ def _w64_chunks(file: BinaryIO) -> Iterator[Chunk]:
         body = position + _W64_HEADER_BYTES
         yield Chunk(head[:4], body, min(size - _W64_HEADER_BYTES, length - body), cut=position + size > length)
         position += -(-size // 8) * 8
+
+
+def _is_empty(found: list[Chunk], file_bytes: int) -> bool:
+    """Return whether a file has no sound, and further chunks up to its end, which FFmpeg takes for sound.
+
+    Bytes that are not chunks after an empty `data` chunk are the sound of a recorder that did not write its size.
+    """
+    last = found[-1]
+    ends = last.offset + last.size
+    return last.name != b"data" and not last.cut and ends <= file_bytes <= ends + 1
 
 
 def _misread_bits(file: BinaryIO, fmt: bytes, data: Chunk) -> int:

@@ -25,7 +25,7 @@ class SamplePrompt:
         text: Words for the sound, such as "dog barking"; may be empty.
         plus: Spans in which the sound is heard, in samples of the piece.
         minus: Spans in which it is not.
-        mask: Name of a mask that shows the sound's source in the picture; empty for none.
+        mask: Name of the picture track on the server that shows the sound's source; empty for none.
     """
 
     text: str = ""

@@ -43,13 +43,21 @@ class FunctionEngine:
         ['function']
     """
 
-    def __init__(self, function: SeparateFunction, *, id: str = "function", sample_rate: int | None = None) -> None:
+    def __init__(
+        self,
+        function: SeparateFunction,
+        *,
+        id: str = "function",
+        sample_rate: int | None = None,
+        pictures: bool = False,
+    ) -> None:
         """Wrap `function`.
 
         Args:
             function: Called with the mix, its sample rate and a prompt; returns the target.
             id: Name by which the engine is chosen.
             sample_rate: Rate at which the function wants the mix; None for the rate of the media.
+            pictures: Whether prompts may have a picture track, which the function finds in `prompt.pictures`.
         """
         self._function = function
         self.info = EngineInfo(
@@ -60,6 +68,7 @@ class FunctionEngine:
             multichannel=True,
             spans=True,
             free_text=True,
+            pictures=pictures,
         )
 
     def availability(self) -> str:

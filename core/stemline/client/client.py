@@ -6,13 +6,14 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
-from stemline.client.upload import register_path, send
+from stemline.client.upload import register_path, send, send_pictures
 from stemline.client.values import (
     Job,
     JobRequest,
@@ -150,6 +151,15 @@ class Client:
             if media is not None:
                 return media
         return send(self._link, source, range, progress, accept_peaks=accept_peaks)
+
+    def ensure_pictures(self, path: PathText, progress: Progress | None = None) -> Media:
+        """Make sure that the server holds a picture track, and return it. `progress` counts bytes.
+
+        Raises:
+            MediaError: The file is not a picture track.
+            OutputError: The server's store has no room for it (DISK_QUOTA, DISK_FULL).
+        """
+        return send_pictures(self._link, Path(path), progress)
 
     def create_jobs(self, requests: Sequence[JobRequest]) -> list[Job]:
         """Create jobs and return them in the order of the requests. A job whose result exists is finished at once."""

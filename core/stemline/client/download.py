@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stemline.client.link import Link, disk_nonce
 from stemline.client.values import Media, Progress, media_of
-from stemline.errors import Code, OutputError, SeparationError
+from stemline.errors import Code, MediaError, OutputError, SeparationError
 from stemline.media import SAMPLE_BYTES, PcmFile, read_pcm
 from stemline.v1 import media_pb2
 
@@ -81,12 +81,14 @@ def open_media(link: Link, name: str, progress: Progress | None = None) -> Media
     """Open the sound of a media, from the server's own file where the two share a disk.
 
     Raises:
-        MediaError: The server does not hold it (MEDIA_UNKNOWN).
+        MediaError: The server does not hold it (MEDIA_UNKNOWN), or it is a picture track (MEDIA_NO_AUDIO).
         OutputError: A copy has no room (DISK_FULL).
     """
     nonce = disk_nonce(link)
     request = media_pb2.GetMediaRequest(name=name, nonce=nonce)
     media = media_of(link.call(lambda stubs: stubs.media.GetMedia, request))
+    if media.channels == 0:
+        raise MediaError(f"{name} holds pictures, not sound.", code=Code.MEDIA_NO_AUDIO, advice="Name a sound.")
     file = _open_local(media) if nonce and media.local_path else None
     if file is not None:
         return MediaReader(media, file)

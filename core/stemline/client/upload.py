@@ -1,9 +1,9 @@
-"""Bring the sound of a range to the server: by path on a shared disk, else by sending what is missing."""
+"""Bring sound and picture tracks to the server: by path on a shared disk, else by sending what is missing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +36,30 @@ class _Extent:
     name: str
     sample_rate: int
     channels: int
+    compression = grpc.Compression.NoCompression
 
     @property
-    def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels."""
-        return SAMPLE_BYTES * self.channels
+    def path(self) -> str:
+        """The file."""
+        return self.source.path
+
+    @property
+    def total(self) -> int:
+        """Length in samples, which progress counts."""
+        return self.range.length
+
+    @property
+    def patience_s(self) -> float:
+        """How long a transfer may take."""
+        return _patience_s(self.range.length)
+
+    def parts(self, offset: int) -> Iterator[tuple[bytes, int]]:
+        """Yield the data from byte `offset` on, each part with the samples that are sent then."""
+        first, skip = divmod(offset, SAMPLE_BYTES * self.channels)
+        for block in _blocks(self.source, SampleRange(self.range.start_sample + first, self.range.end_sample)):
+            first += block.shape[1]
+            yield bytes(pcm_bytes(block))[skip:], first
+            skip = 0
 
     def header(self, offset: int) -> media_pb2.UploadMediaRequest:
         """Return the first message of an upload that starts at byte `offset`."""
@@ -53,6 +72,37 @@ class _Extent:
                 offset=offset,
             )
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """A picture track, named by its content."""
+
+    path: str
+    name: str
+    total: int
+    compression = grpc.Compression.Gzip
+
+    @property
+    def patience_s(self) -> float:
+        """How long a transfer may take."""
+        return _patience_s(self.total)
+
+    def header(self, offset: int) -> media_pb2.UploadMediaRequest:
+        """Return the first message of an upload that starts at byte `offset`."""
+        header = media_pb2.UploadHeader(name=self.name, offset=offset, pictures_bytes=self.total)
+        return media_pb2.UploadMediaRequest(header=header)
+
+    def parts(self, offset: int) -> Iterator[tuple[bytes, int]]:
+        """Yield the data from byte `offset` on, each part with the bytes that are sent then."""
+        with Path(self.path).open("rb") as file:
+            file.seek(offset)
+            while data := file.read(CHUNK_BYTES):
+                offset += len(data)
+                yield data, offset
+
+
+_Content = _Extent | _Pictures
 
 
 def pcm_cache() -> PcmCache:
@@ -121,17 +171,39 @@ def send(
         MediaError: The sound cannot be read, or the file changes.
     """
     named = _name(source, extent, accept_peaks=accept_peaks)
-    held = _held(link, named.name)
+
+    def is_unchanged() -> bool:
+        return _name(source, extent, accept_peaks=accept_peaks) == named
+
+    return _send(link, named, is_unchanged, progress)
+
+
+def send_pictures(link: Link, path: Path, progress: Progress | None) -> Media:
+    """Send a picture track where the server does not hold it, compressed on the way. `progress` counts its bytes.
+
+    Raises:
+        MediaError: The file is not a picture track (MEDIA_UNREADABLE), or it changes.
+    """
+    named = _name_pictures(path)
+    return _send(link, named, lambda: _name_pictures(path) == named, progress)
+
+
+def _send(link: Link, content: _Content, is_unchanged: Callable[[], bool], progress: Progress | None) -> Media:
+    """Send the content; where a transfer breaks, go on at the byte that has arrived."""
+    held = _held(link, content.name)
     if held is not None:
         return held
     attempt = 0
     while True:
         stubs = link.stubs
-        upload = _Upload(named, _committed(link, named.name), progress)
+        upload = _Upload(content, _committed(link, content.name), progress)
         try:
             return media_of(
                 stubs.media.UploadMedia(
-                    upload.parts(), timeout=_patience_s(extent.length), metadata=stubs.endpoint.metadata
+                    upload.parts(),
+                    timeout=content.patience_s,
+                    metadata=stubs.endpoint.metadata,
+                    compression=content.compression,
                 )
             )
         except grpc.RpcError as error:
@@ -139,12 +211,12 @@ def send(
                 raise upload.failure from error
             attempt = 1 if upload.moved else attempt + 1
             if attempt < ATTEMPTS and details_of(error).reason == Code.UPLOAD_MISMATCH:
-                held = _sent_by_another(link, named.name)
+                held = _sent_by_another(link, content.name)
                 if held is not None:
                     return held
-                if _name(source, extent, accept_peaks=accept_peaks) != named:
+                if not is_unchanged():
                     raise MediaError(
-                        f"{source.path!r} is being changed.", code=Code.MEDIA_CHANGED, advice="Wait until it is whole."
+                        f"{content.path!r} is being changed.", code=Code.MEDIA_CHANGED, advice="Wait until it is whole."
                     ) from error
             else:
                 link.recover(error, attempt, stubs)
@@ -162,8 +234,8 @@ def _sent_by_another(link: Link, name: str) -> Media | None:
 class _Upload:
     """One attempt to send from byte `offset` on. gRPC takes the parts from its own thread."""
 
-    def __init__(self, extent: _Extent, offset: int, progress: Progress | None) -> None:
-        self._extent = extent
+    def __init__(self, content: _Content, offset: int, progress: Progress | None) -> None:
+        self._content = content
         self._offset = offset
         self._progress = progress
         self.failure: StemlineError | None = None
@@ -171,18 +243,13 @@ class _Upload:
 
     def parts(self) -> Iterator[media_pb2.UploadMediaRequest]:
         """Yield the header, then the data. A read error ends the upload early and is stored for the caller's thread."""
-        yield self._extent.header(self._offset)
-        first, skip = divmod(self._offset, self._extent.frame_bytes)
-        rest = SampleRange(self._extent.range.start_sample + first, self._extent.range.end_sample)
+        yield self._content.header(self._offset)
         try:
-            for block in _blocks(self._extent.source, rest):
-                data = bytes(pcm_bytes(block))
-                yield media_pb2.UploadMediaRequest(data=data[skip:])
-                skip = 0
-                first += block.shape[1]
+            for data, done in self._content.parts(self._offset):
+                yield media_pb2.UploadMediaRequest(data=data)
                 self.moved = True
                 if self._progress is not None:
-                    self._progress(first, self._extent.range.length)
+                    self._progress(done, self._content.total)
         except StemlineError as error:
             self.failure = error
             raise
@@ -195,6 +262,17 @@ def _name(source: MediaSource, extent: SampleRange, *, accept_peaks: bool) -> _E
         for block in reader.blocks(extent.start_sample, extent.end_sample, _block_samples(channels)):
             hasher.update(block)
     return _Extent(source, extent, hasher.name(), rate, channels)
+
+
+def _name_pictures(path: Path) -> _Pictures:
+    from stemline.media.pictures.picture_track import PictureTrack, PictureTrackHasher  # noqa: PLC0415 - rarely used
+
+    PictureTrack(path)
+    hasher = PictureTrackHasher()
+    with path.open("rb") as file:
+        while data := file.read(CHUNK_BYTES):
+            hasher.update_pcm(data)
+    return _Pictures(str(path), hasher.name(), path.stat().st_size)
 
 
 def _blocks(source: MediaSource, extent: SampleRange) -> Iterator[npt.NDArray[np.float32]]:

@@ -181,7 +181,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the server. `id` is the value of `--model`; `note` says what is missing, or what it can do."""
+    """A model of the server. `id` is the value of `--model`; `note` says what is missing, or what it can do.
+
+    `pictures_per_second` is how many pictures of a second of sound the server wants, where the model takes pictures.
+    """
 
     id: str
     title: str
@@ -194,6 +197,8 @@ class Model:
     loaded: bool
     note: str
     licence: str
+    takes_pictures: bool = False
+    pictures_per_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +286,8 @@ def model_of(message: models_pb2.Model) -> Model:
         loaded=message.loaded,
         note=message.note,
         licence=message.licence,
+        takes_pictures=message.takes_pictures,
+        pictures_per_second=message.pictures_per_second,
     )
 
 

@@ -27,6 +27,8 @@ class Model(google.protobuf.message.Message):
     NOTE_FIELD_NUMBER: builtins.int
     LOADED_FIELD_NUMBER: builtins.int
     LICENCE_FIELD_NUMBER: builtins.int
+    TAKES_PICTURES_FIELD_NUMBER: builtins.int
+    PICTURES_PER_SECOND_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"models/{id}" """
     title: builtins.str
@@ -42,6 +44,10 @@ class Model(google.protobuf.message.Message):
     """Why the model is not available and what to do, or what it can and cannot do."""
     loaded: builtins.bool
     licence: builtins.str
+    takes_pictures: builtins.bool
+    """Whether prompts may name a picture track."""
+    pictures_per_second: builtins.int
+    """How many pictures of a second of sound this server wants: more change little and take longer. 0 without pictures."""
     def __init__(
         self,
         *,
@@ -56,8 +62,10 @@ class Model(google.protobuf.message.Message):
         note: builtins.str = ...,
         loaded: builtins.bool = ...,
         licence: builtins.str = ...,
+        takes_pictures: builtins.bool = ...,
+        pictures_per_second: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available", b"available", "licence", b"licence", "loaded", b"loaded", "multichannel", b"multichannel", "name", b"name", "note", b"note", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available", b"available", "licence", b"licence", "loaded", b"loaded", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
 
 global___Model = Model
 

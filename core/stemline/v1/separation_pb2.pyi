@@ -123,7 +123,7 @@ class Prompt(google.protobuf.message.Message):
     MASK_FIELD_NUMBER: builtins.int
     text: builtins.str
     mask: builtins.str
-    """Name of a mask that shows the sound's source in the picture; empty for none."""
+    """Name of a picture track that shows the sound's source, uploaded like the media; empty for none."""
     @property
     def plus(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SampleRange]: ...
     @property

@@ -48,8 +48,9 @@ Examples:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,6 +97,43 @@ class AudioSource(Protocol):
         ...
 
 
+class PictureSource(Protocol):
+    """The masked pictures of a sound's source over time, read one by one. Pickling keeps the path of their file.
+
+    Each entry has a time and a picture; equal pictures are stored once. The pictures show the object as in the media
+    and black elsewhere; a picture without the object is all black. There may be more or fewer entries than an engine
+    needs, and their times need not be even: take the nearest entry to each time.
+    """
+
+    @property
+    def size(self) -> int:
+        """Pixels on each side of a picture."""
+        ...
+
+    @property
+    def times(self) -> Sequence[Fraction]:
+        """Time of each entry in seconds after the first sample of the audio, rising; at least one."""
+        ...
+
+    @property
+    def picture_of(self) -> npt.NDArray[np.uint32]:
+        """Index of the stored picture of each entry, [entries]."""
+        ...
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are stored."""
+        ...
+
+    def entry_at(self, time: Fraction) -> int:
+        """Return the index of the entry nearest to `time`, the earlier one of two at the same distance."""
+        ...
+
+    def read(self, picture: int) -> npt.NDArray[np.uint8]:
+        """Return the stored picture of that index as uint8 [size, size, 3]: RGB, rows from the top."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class EnginePrompt(SamplePrompt):
     """Describe one sound to separate, by a text, by marked spans, by visual features or by several of these.
@@ -106,10 +144,13 @@ class EnginePrompt(SamplePrompt):
         minus: Spans that do not contain the sound.
         visual: Features of pictures of the sound's source, [pictures, width], in order of time and evenly
             spaced over the audio; None for no pictures.
-        mask: Name of a mask that shows the source of the sound; only for an engine with `EngineInfo.pictures`.
+        mask: Name of the picture track that shows the source of the sound, which identifies its content; only for an
+            engine with `EngineInfo.pictures`.
+        pictures: That picture track. None without a mask, and in `Engine.check`, where no file is open.
     """
 
     visual: npt.NDArray[np.floating[Any]] | None = None
+    pictures: PictureSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +252,8 @@ class EngineInfo:
             the server derives the other channels from the result.
         spans: True if the engine uses marked spans.
         free_text: True if the engine takes any text, False if it knows a fixed set of sounds.
-        pictures: True if the engine takes masks. The server refuses prompts with a mask for other engines.
+        pictures: True if the engine takes masks, as `EnginePrompt.pictures`. The server refuses prompts with a mask for
+            other engines.
         licence: Licences of the code and the weights.
         note: A sentence for users, shown with the title.
     """

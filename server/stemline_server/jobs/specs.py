@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stemline.clips import SampleRange
@@ -10,7 +11,7 @@ from stemline.errors import Code, InputError, MediaError, UsageError
 from stemline.options import MAX_PRIORITY, MAX_SPANS, QUALITIES
 from stemline.prompts import clean_text
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines.base import AudioSource, EnginePrompt
+from stemline_server.engines.base import AudioSource, EnginePrompt, PictureSource
 from stemline_server.pipeline import PipelineTask
 from stemline_server.store.media_table import MediaRow
 from stemline_server.store.names import media_id
@@ -72,6 +73,11 @@ def _check_prompt(prompt: pb.Prompt) -> None:
         )
 
 
+def media_names(spec: pb.SeparationSpec) -> tuple[str, ...]:
+    """Return the names of everything that the store must hold until the job ends."""
+    return (spec.media, *spec.subtract, *([spec.prompt.mask] if spec.prompt.mask else []))
+
+
 def engine_prompt(prompt: pb.Prompt) -> EnginePrompt:
     """Return the prompt in the engine's terms."""
     return EnginePrompt(
@@ -82,8 +88,15 @@ def engine_prompt(prompt: pb.Prompt) -> EnginePrompt:
     )
 
 
-def task_of(specs: Sequence[pb.SeparationSpec], audio: AudioSource, scratch: Path) -> PipelineTask:
+def task_of(
+    specs: Sequence[pb.SeparationSpec],
+    audio: AudioSource,
+    scratch: Path,
+    open_pictures: Callable[[str], PictureSource],
+) -> PipelineTask:
     """Return the task of checked specs that differ in their prompts alone.
+
+    `open_pictures` opens a picture track by its name.
 
     With `normal_spec` and the list in `stemline.identity`, this is all that a new field of the spec touches between
     the wire and the engine.
@@ -91,13 +104,17 @@ def task_of(specs: Sequence[pb.SeparationSpec], audio: AudioSource, scratch: Pat
     spec = specs[0]
     return PipelineTask(
         audio=audio,
-        prompts=tuple(engine_prompt(each.prompt) for each in specs),
+        prompts=tuple(_with_pictures(engine_prompt(each.prompt), open_pictures) for each in specs),
         channels="each" if spec.channels == pb.CHANNEL_POLICY_EACH else "linked",
         seed=spec.seed,
         origin_sample=spec.origin_sample,
         quality=spec.quality,
         scratch=scratch,
     )
+
+
+def _with_pictures(prompt: EnginePrompt, open_pictures: Callable[[str], PictureSource]) -> EnginePrompt:
+    return replace(prompt, pictures=open_pictures(prompt.mask)) if prompt.mask else prompt
 
 
 def check_against_media(spec: pb.SeparationSpec, known: Mapping[str, MediaRow]) -> None:
@@ -108,12 +125,10 @@ def check_against_media(spec: pb.SeparationSpec, known: Mapping[str, MediaRow]) 
         UsageError: A span lies outside the media.
         InputError: A stem to subtract has another shape than the media.
     """
-    for name in (spec.media, *spec.subtract):
-        if name not in known:
-            raise MediaError(
-                f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
-            )
+    _check_held((spec.media, *spec.subtract), known)
     shape = known[spec.media].shape
+    if shape.is_pictures:
+        raise InputError("The media of a job is sound, not pictures.", advice="Name pictures as the mask of a prompt.")
     for span in (*spec.prompt.plus, *spec.prompt.minus):
         if not 0 <= span.start_sample < span.end_sample <= shape.length_samples:
             raise UsageError(
@@ -125,3 +140,24 @@ def check_against_media(spec: pb.SeparationSpec, known: Mapping[str, MediaRow]) 
             "A stem to subtract has another rate, channel count or length than the media.",
             advice="Subtract only stems of that media.",
         )
+
+
+def check_mask(spec: pb.SeparationSpec, known: Mapping[str, MediaRow]) -> None:
+    """Check the mask of a spec whose model takes pictures.
+
+    Raises:
+        MediaError: The server does not hold it (MEDIA_UNKNOWN).
+        InputError: It is not a picture track.
+    """
+    if spec.prompt.mask:
+        _check_held((spec.prompt.mask,), known)
+        if not known[spec.prompt.mask].shape.is_pictures:
+            raise InputError("The mask of a prompt is a picture track.", advice="Upload one and give its name.")
+
+
+def _check_held(names: Sequence[str], known: Mapping[str, MediaRow]) -> None:
+    for name in names:
+        if name not in known:
+            raise MediaError(
+                f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
+            )

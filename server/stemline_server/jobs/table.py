@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result
+from stemline_server.jobs.specs import media_names
 from stemline_server.store.media_table import now_us
 
 _MAX_QUEUED = 200_000
@@ -137,7 +138,7 @@ def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: C
 
 
 def _pin(connection: sqlite3.Connection, job_id: int, spec: pb.SeparationSpec) -> None:
-    pins = {(name, job_id) for name in (spec.media, *spec.subtract)}
+    pins = {(name, job_id) for name in media_names(spec)}
     connection.executemany("INSERT INTO pins VALUES (?, ?)", pins)
 
 

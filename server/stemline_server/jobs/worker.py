@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines.base import AudioSource, Engine
+from stemline_server.engines.base import AudioSource, Engine, PictureSource
 from stemline_server.jobs.catalog import EngineSource
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
@@ -29,7 +29,7 @@ from stemline_server.jobs.specs import task_of
 from stemline_server.pipeline import separate
 from stemline_server.store.content import Draft
 from stemline_server.store.disk import full_disk_named
-from stemline_server.store.media_store import MediaStore
+from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.media_table import MediaShape
 from stemline_server.store.sources import Remainder, SoundOpener
 
@@ -204,7 +204,7 @@ class Worker(threading.Thread):
         scratch = self._context.scratch / group.name
         scratch.mkdir(exist_ok=True)
         with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
-            task = task_of(specs, audio, scratch)
+            task = task_of(specs, audio, scratch, self._open_pictures)
             started_s = time.monotonic()
             separate(task, engine, control, drafts)
             share_s = (time.monotonic() - started_s) / len(specs)
@@ -232,6 +232,13 @@ class Worker(threading.Thread):
             yield Remainder(sounds[0], sounds[1:]) if len(sounds) > 1 else sounds[0]
 
     def _open(self, name: str) -> contextlib.AbstractContextManager[AudioSource]:
+        media = self._lookup(name)
+        return self._context.sounds.open(media.row, media.references)
+
+    def _open_pictures(self, name: str) -> PictureSource:
+        return self._context.sounds.open_pictures(self._lookup(name).row)
+
+    def _lookup(self, name: str) -> KnownMedia:
         media = self._context.store.lookup(name).result()
         if media is None:
             raise MediaError(
@@ -239,7 +246,7 @@ class Worker(threading.Thread):
                 code=Code.MEDIA_UNKNOWN,
                 advice="Send it again, or run it again.",
             )
-        return self._context.sounds.open(media.row, media.references)
+        return media
 
     @contextlib.contextmanager
     def _drafts(self, audio: AudioSource, count: int) -> Iterator[Sequence[Draft]]:

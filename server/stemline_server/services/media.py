@@ -179,13 +179,15 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return registrar is not None and is_this_machine(context) and registrar.nonce.admits(nonce)
 
     def _message(self, row: MediaRow, context: Context, nonce: bytes = b"") -> pb.Media:
+        if row.shape.is_pictures:
+            return pb.Media(name=row.name, create_time=_timestamp(row), pictures_bytes=row.shape.size_bytes)
         readable = self._may_share(context, nonce) and self._store.is_verified(row.name)
         return pb.Media(
             name=row.name,
             sample_rate=row.shape.sample_rate,
             channels=row.shape.channels,
             length_samples=row.shape.length_samples,
-            create_time=Timestamp(seconds=row.create_us // 1_000_000, nanos=row.create_us % 1_000_000 * 1000),
+            create_time=_timestamp(row),
             local_path=str(self._store.path(row.name)) if readable else "",
         )
 
@@ -204,11 +206,20 @@ async def _next_part(parts: AsyncIterator[pb.UploadMediaRequest]) -> pb.UploadMe
 
 def _header(sent: pb.UploadHeader) -> UploadHeader:
     media_id(sent.name)
-    return UploadHeader(sent.name, MediaShape(sent.sample_rate, sent.channels, sent.length_samples), sent.offset)
+    if sent.pictures_bytes:
+        return UploadHeader(sent.name, MediaShape.of_pictures(sent.pictures_bytes), sent.offset)
+    shape = MediaShape(sent.sample_rate, sent.channels, sent.length_samples)
+    if shape.is_pictures:
+        raise InputError("The header's sample rate is impossible.", advice="Check the header.")
+    return UploadHeader(sent.name, shape, sent.offset)
 
 
 def _file_facts(sent: pb.FileFacts) -> FileFacts:
     return FileFacts(sent.size_bytes, sent.modified_ns, sent.inode, sent.blocks_sha256)
+
+
+def _timestamp(row: MediaRow) -> Timestamp:
+    return Timestamp(seconds=row.create_us // 1_000_000, nanos=row.create_us % 1_000_000 * 1000)
 
 
 def _packed(sound: AudioSource, start_sample: int, end_sample: int) -> bytes:

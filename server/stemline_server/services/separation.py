@@ -15,7 +15,15 @@ from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
 from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import Filter, JobRecord, NewJob
-from stemline_server.jobs.specs import check_against_media, check_ids, engine_prompt, job_kind, normal_spec
+from stemline_server.jobs.specs import (
+    check_against_media,
+    check_ids,
+    check_mask,
+    engine_prompt,
+    job_kind,
+    media_names,
+    normal_spec,
+)
 from stemline_server.pipeline import PIPELINE_VERSION
 from stemline_server.services.callers import is_this_machine
 from stemline_server.services.redaction import without_folders
@@ -122,11 +130,13 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             check_ids(request)
             job_kind(request)
             specs.append(normal_spec(request.spec, self._catalog.default_model))
-        names = {name for spec in specs for name in (spec.media, *spec.subtract)}
+        names = {name for spec in specs for name in media_names(spec)}
         known = await result_of(self._store.known(names))
         for spec in specs:
             check_against_media(spec, known)
         models = await self._admit(specs)
+        for spec in specs:
+            check_mask(spec, known)
         pairs = list(zip(requests, specs, strict=True))
         return await self._board.create(
             [_new_job(request, spec, models[spec.model]) async for request, spec in _in_slices(pairs)]

@@ -22,7 +22,7 @@ from stemline_server.store.database import Database
 from stemline_server.store.disk import disk_full, full_disk_named
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
-from stemline_server.store.names import media_id
+from stemline_server.store.names import hasher_of, media_id
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class ContentStore:
 
     def _hash_of(self, row: MediaRow) -> str:
         """Return the name that the file deserves; empty where it can't be read."""
-        hasher = MediaHasher(row.shape.sample_rate, row.shape.channels)
+        hasher = hasher_of(row.shape)
         try:
             with self.path(row.name).open("rb") as file:
                 while data := file.read(_READ_BYTES):

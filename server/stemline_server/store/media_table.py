@@ -16,11 +16,27 @@ _UNUSED = "stored_bytes > 0 AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.media 
 
 @dataclass(frozen=True, slots=True)
 class MediaShape:
-    """Rate in Hz, channel count, samples per channel."""
+    """Rate in Hz, channel count, samples per channel. A picture track has the rate 0."""
 
     sample_rate: int
     channels: int
     length_samples: int
+
+    @classmethod
+    def of_pictures(cls, size_bytes: int) -> MediaShape:
+        """Return the shape of a picture track: the rate 0, and its bytes counted like samples of one channel.
+
+        Raises:
+            MediaError: Its size is not a multiple of four bytes (MEDIA_UNREADABLE).
+        """
+        if size_bytes <= 0 or size_bytes % SAMPLE_BYTES:
+            raise MediaError("The size of that picture track is impossible.", advice="Make the picture track again.")
+        return cls(0, 1, size_bytes // SAMPLE_BYTES)
+
+    @property
+    def is_pictures(self) -> bool:
+        """Whether it is the shape of a picture track."""
+        return self.sample_rate == 0
 
     @property
     def size_bytes(self) -> int:
@@ -29,6 +45,8 @@ class MediaShape:
 
     def check_rate(self) -> None:
         """Raise MediaError (MEDIA_UNSUPPORTED) for a rate that no engine works at."""
+        if self.is_pictures:
+            return
         if not LOWEST_RATE <= self.sample_rate <= HIGHEST_RATE:
             raise MediaError(
                 f"A sample rate of {self.sample_rate} Hz is outside {LOWEST_RATE} to {HIGHEST_RATE} Hz.",

@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 
 from stemline.errors import InputError
+from stemline.media import MediaHasher
+from stemline.media.pictures.picture_track import PictureTrackHasher
+from stemline_server.store.media_table import MediaShape
 
 _NAME = re.compile(r"media/([0-9a-f]{64})")
+
+
+def hasher_of(shape: MediaShape) -> MediaHasher | PictureTrackHasher:
+    """Return what names a file of that shape by its bytes."""
+    return PictureTrackHasher() if shape.is_pictures else MediaHasher(shape.sample_rate, shape.channels)
 
 
 def media_id(name: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from stemline.errors import Code, MediaError
 from stemline.media import AudioReader, open_audio, read_pcm
+from stemline.media.pictures.picture_track import PictureTrack
 from stemline_server.engines.base import AudioSource, Waveform
 from stemline_server.store.media_roots import MediaRoots, file_identity
 from stemline_server.store.media_store import MediaStore
@@ -103,8 +104,13 @@ class SoundOpener:
 
         Raises:
             InputError: The file lies outside the media roots now (PATH_NOT_ALLOWED).
-            MediaError: No copy of the sound is left (MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNKNOWN).
+            MediaError: No copy of the sound is left (MEDIA_CHANGED, MEDIA_MISSING, MEDIA_UNKNOWN), or it is a picture
+                track (MEDIA_NO_AUDIO).
         """
+        if row.shape.is_pictures:
+            raise MediaError(
+                "A picture track holds no sound.", code=Code.MEDIA_NO_AUDIO, advice="Name it as the mask of a prompt."
+            )
         if self._store.verify(row):
             with contextlib.closing(StoredSound(self._store.path(row.name), row.shape)) as stored:
                 yield stored
@@ -114,6 +120,18 @@ class SoundOpener:
             contextlib.closing(ReferredSound(reference)) as sound,
         ):
             yield sound
+
+    def open_pictures(self, row: MediaRow) -> PictureTrack:
+        """Open a picture track for a thread, which waits while the file is verified.
+
+        Raises:
+            MediaError: It is gone or damaged (MEDIA_UNKNOWN).
+        """
+        if not self._store.verify(row):
+            raise MediaError(
+                "The server no longer holds those pictures.", code=Code.MEDIA_UNKNOWN, advice="Run it again."
+            )
+        return PictureTrack(self._store.path(row.name))
 
     @contextlib.contextmanager
     def reader(self, reference: MediaReference, *, max_peak: float | None = None) -> Iterator[AudioReader]:

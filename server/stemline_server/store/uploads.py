@@ -1,4 +1,4 @@
-"""Uploads: sound that arrives in parts, and can go on after a broken transfer."""
+"""Uploads: sound and picture tracks that arrive in parts, and can go on after a broken transfer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from stemline.errors import Code, InputError
-from stemline.media import MediaHasher
+from stemline.errors import Code, InputError, MediaError
+from stemline.media.pictures.picture_track import PictureTrack
 from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaRow, MediaShape
-from stemline_server.store.names import media_id
+from stemline_server.store.names import hasher_of, media_id
 
 _READ_BYTES = 1 << 20
 _MAX_CHANNELS = 64
@@ -149,8 +149,9 @@ class Uploads:
         Raises:
             InputError: It is another sound than announced, or another caller has taken it over: the part is theirs
                 (UPLOAD_MISMATCH).
+            MediaError: It is not the picture track that was announced (MEDIA_UNREADABLE).
         """
-        hasher = MediaHasher(header.shape.sample_rate, header.shape.channels)
+        hasher = hasher_of(header.shape)
         try:
             with path.open("rb") as file:
                 while data := file.read(_READ_BYTES):
@@ -166,6 +167,8 @@ class Uploads:
                     code=Code.UPLOAD_MISMATCH,
                     advice="Send it again.",
                 )
+            if header.shape.is_pictures:
+                _check_pictures(path)
             return self._store.adopt(path, header.name, header.shape)
 
     def forget(self, header: UploadHeader, upload: Upload) -> None:
@@ -193,6 +196,15 @@ class Uploads:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{media_id(name)}.part"
+
+
+def _check_pictures(path: Path) -> None:
+    """Drop a file that is not a picture track. Raises MediaError (MEDIA_UNREADABLE)."""
+    try:
+        PictureTrack(path)
+    except MediaError:
+        path.unlink()
+        raise
 
 
 def _taken_over() -> InputError:

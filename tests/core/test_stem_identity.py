@@ -21,8 +21,9 @@ from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.plan import Extent, PlannedJob, StemSegment
 from stemline.prompts import SamplePrompt
 from stemline.v1 import separation_pb2 as pb
+from stemline.workflow.json_reader import RecordError
 from stemline.workflow.recipe import Recipe
-from stemline.workflow.record import RecordError, StemRecord
+from stemline.workflow.record import StemRecord
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
 from stemline.workflow.sidecars import read_sidecar

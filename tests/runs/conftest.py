@@ -18,7 +18,7 @@ from stemline.workflow.verify import verify
 from stemline_app.cli import main
 
 Separate = Callable[..., dict[str, Any]]
-collect_ignore = [] if find_spec("cryptography") else ["test_signatures.py"]  # of the extra `trust`
+collect_ignore = [] if find_spec("cryptography") else ["test_signatures.py", "test_signing_key.py"]  # extra `trust`
 
 
 @pytest.fixture

@@ -159,3 +159,24 @@ def test_a_set_of_many_stems_beside_those_of_another_seed_is_proven(command: Com
     assert code == 0
     assert answer["results"][0]["proof"]["proven"] is True
     assert len(answer["results"][0]["proof"]["files"]) == 8
+
+
+def test_records_say_how_their_sound_arose(command: Command, tmp_path: Path) -> None:
+    media, fill = ROOT / "examples" / "interview" / "recorder.wav", noise(tmp_path / "wind.wav", seconds=4)
+    made_by: dict[str, str] = {}
+    for kind, replaced in (("room", "room"), ("file", f"file:{fill}")):
+        code, answer, err = command(
+            "separate", media, "--stem", "one=speech", "--model", "embedded", "--out", "8", "-o", tmp_path / "out",
+            "--remix", "one=-6", "--replace", f"one={replaced}", "--overwrite",
+        )  # fmt: skip
+        assert code == 0, err
+        result = answer["results"][0]
+        paths = {"one": result["stems"][0]["path"], "residual": result["residual"], **result["derived"]}
+        for name, path in paths.items():
+            made_by[f"{name} {kind}"] = record_in(path).made_by
+            beside = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
+            assert beside.get("made_by", "") == record_in(path).made_by
+    assert {made_by.pop(f"{name} {kind}") for name in ("one", "residual", "remix") for kind in ("room", "file")} == {
+        "masking"
+    }
+    assert (made_by["fill one room"], made_by["fill one file"]) == ("algorithmic", "")

@@ -184,6 +184,7 @@ class Model:
     """A model of the server. `id` is the value of `--model`; `note` says what is missing, or what it can do.
 
     `pictures_per_second` is how many pictures of a second of sound the server wants, where the model takes pictures.
+    `made_by` is "masking", "generative" or empty.
     """
 
     id: str
@@ -199,6 +200,7 @@ class Model:
     licence: str
     takes_pictures: bool = False
     pictures_per_second: int = 0
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +290,7 @@ def model_of(message: models_pb2.Model) -> Model:
         licence=message.licence,
         takes_pictures=message.takes_pictures,
         pictures_per_second=message.pictures_per_second,
+        made_by=message.made_by,
     )
 
 

@@ -29,6 +29,7 @@ class Model(google.protobuf.message.Message):
     LICENCE_FIELD_NUMBER: builtins.int
     TAKES_PICTURES_FIELD_NUMBER: builtins.int
     PICTURES_PER_SECOND_FIELD_NUMBER: builtins.int
+    MADE_BY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"models/{id}" """
     title: builtins.str
@@ -48,6 +49,8 @@ class Model(google.protobuf.message.Message):
     """Whether prompts may name a picture track."""
     pictures_per_second: builtins.int
     """How many pictures of a second of sound this server wants: more change little and take longer. 0 without pictures."""
+    made_by: builtins.str
+    """How its targets arise: "masking", "generative", or empty where the engine does not say."""
     def __init__(
         self,
         *,
@@ -64,8 +67,9 @@ class Model(google.protobuf.message.Message):
         licence: builtins.str = ...,
         takes_pictures: builtins.bool = ...,
         pictures_per_second: builtins.int = ...,
+        made_by: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available", b"available", "licence", b"licence", "loaded", b"loaded", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available", b"available", "licence", b"licence", "loaded", b"loaded", "made_by", b"made_by", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
 
 global___Model = Model
 

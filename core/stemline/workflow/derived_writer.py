@@ -61,6 +61,8 @@ from stemline.workflow.separation import STOPS_ALL, SegmentResult
 from stemline.workflow.settings import Replace, RunSettings
 
 _WRITERS = 2
+_MADE_BY = {"room": "algorithmic", "file": ""}
+"""How fills arise, by method: room tone is synthesised, and a file of the user's can be anything."""
 _T = TypeVar("_T")
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media
 
@@ -306,6 +308,7 @@ class Derivation:
                 audio_sha256="",
                 file=None,
                 signature=None,
+                made_by=_MADE_BY.get(str(made_from.get("method", "")), basis.record.made_by),
                 extra={**basis.record.extra, "made_from": dict(made_from)},
             )
             with claim(paths, fingerprints, overwrite=self._settings.overwrite):

@@ -127,6 +127,7 @@ class Recipe:
                 max(0, segment.range.end_sample - segment.used.end_sample),
             ),
             pad_samples=segment.pad_samples(self.facts.length_samples),
+            made_by=self.model.made_by,
         )
 
 

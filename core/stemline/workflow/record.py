@@ -9,18 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from stemline.clips import METADATA_VERSION, SampleRange
+from stemline.workflow.json_reader import Json, JsonReader, RecordError
 
-_T = TypeVar("_T")
-Json = dict[str, Any]
 _DEEPEST = 32
-
-
-class RecordError(ValueError):
-    """A value that is not the record of a stem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +219,8 @@ class StemRecord:
         audio_sha256: SHA-256 of the audio alone; empty until the file is written.
         file: The finished file; None outside a sidecar.
         kind: "stem", or "remix" or "fill" for a sound made from finished stems. Those are no part of the null.
+        made_by: How its sound arose: "masking" (parts of the recording), "generative" (made by a model) or
+            "algorithmic" (made by a method without training); empty where it is not known, as in earlier files.
         version: Version of the JSON form.
         signature: Signature of the other values, with the certificates of its key; None where there is none.
         extra: Values that this version does not know.
@@ -252,6 +249,7 @@ class StemRecord:
     audio_sha256: str = ""
     file: RecordedFile | None = None
     kind: str = "stem"
+    made_by: str = ""
     version: int = METADATA_VERSION
     signature: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -284,6 +282,7 @@ class StemRecord:
             audio_sha256=values.take("audio_sha256", str, ""),
             file=_file(values) if "file" in values.rest else None,
             kind=values.take("kind", str, "stem"),
+            made_by=values.take("made_by", str, ""),
             signature=values.take("signature", dict) if "signature" in values.rest else None,
             extra=values.rest,
         )
@@ -312,31 +311,8 @@ class StemRecord:
             **({"null": self.null.to_json()} if self.null else {}),
             **({"audio_sha256": self.audio_sha256} if self.audio_sha256 else {}),
             **({"kind": self.kind} if self.kind != "stem" else {}),
+            **({"made_by": self.made_by} if self.made_by else {}),
         }
-
-
-class JsonReader:
-    """Reads the values of a JSON object one by one. `rest` holds the values that have not been read."""
-
-    def __init__(self, value: object) -> None:
-        """Read from a JSON value. Raises RecordError if it is not an object."""
-        if not isinstance(value, Mapping):
-            raise RecordError("A record is an object.")
-        self.rest: Json = dict(value)
-
-    def take(self, name: str, kind: type[_T], default: _T | None = None) -> _T:
-        """Read one value. Raises RecordError if it is missing without a default, or of another type."""
-        value = self.rest.pop(name, default)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise RecordError(f"{name!r} is missing or is not a {kind.__name__}.")
-        return value
-
-    def take_float(self, name: str, default: float | None = None) -> float:
-        """Read a number. Raises RecordError."""
-        value = self.rest.pop(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RecordError(f"{name!r} is missing or is not a number.")
-        return value
 
 
 def _is_deep(value: object) -> bool:

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from stemline.workflow.record import Json, JsonReader, RecordError, StemRecord
+from stemline.workflow.json_reader import Json, JsonReader, RecordError
+from stemline.workflow.record import StemRecord
 
 _LARGEST_BYTES = 64 << 20
 

@@ -11,11 +11,17 @@ from typing import Any
 from stemline.media import read_tags
 from stemline.options import REQUIRE, check_choice
 from stemline.trust.signatures import SIGNATURE, SignatureCheck, check_record
-from stemline.workflow.record import RecordError, StemRecord
+from stemline.workflow.json_reader import RecordError
+from stemline.workflow.record import StemRecord
 from stemline.workflow.sidecars import read_sidecar_json, sidecar_of
 from stemline.workflow.source_proof import SourceProof, prove_source
 
 _STATUS_OF_SIGNATURE = {"own": "trusted", "trusted": "trusted", "unknown": "signed"}
+_MADE_BY = {
+    "masking": "parts of the recording; ",
+    "generative": "a model, which makes sound; ",
+    "algorithmic": "a method without a model; ",
+}
 _INTACT = ("trusted", "signed", "unchanged")
 _MEETING = {"signed": ("trusted", "signed"), "trusted": ("trusted",)}
 
@@ -160,7 +166,8 @@ class Verdict:
                 f"  range      samples {source.range.start_sample} to {source.range.end_sample}"
                 f" at {source.sample_rate} Hz",
                 f"  model      {record.model} ({record.weights}), seed {record.seed}",
-                f"  made by    Stemline {record.engine_version}, job {record.job or 'none'}",
+                f"  made by    {_MADE_BY.get(record.made_by, '')}Stemline {record.engine_version}, "
+                f"job {record.job or 'none'}",
             ]
         if self.sidecar is not None and self.sidecar.null is not None:
             lines.append(f"  null       {self.sidecar.null.dbfs:g} dBFS when it was written")

@@ -11,6 +11,7 @@ from stemline.hosts.description import Check, HostDescription, Status
 from stemline.hosts.registry import host_list, load
 from stemline_app.doctor.environment import package_checks, place_checks
 from stemline_app.doctor.server import server_checks
+from stemline_app.doctor.trust import trust_checks
 
 __all__ = ["Check", "Status", "all_checks", "host_checks", "report"]
 
@@ -19,6 +20,7 @@ def all_checks() -> Iterator[Check]:
     """Run the checks one by one, in the order in which they are shown."""
     yield from package_checks()
     yield from place_checks()
+    yield from trust_checks()
     yield from server_checks()
     yield from host_checks()
 

@@ -256,6 +256,8 @@ class EngineInfo:
             other engines.
         licence: Licences of the code and the weights.
         note: A sentence for users, shown with the title.
+        made_by: How targets arise, which records and C2PA manifests state: "masking" if the engine takes parts of the
+            mix and adds nothing, "generative" if it makes the sound; empty states nothing.
     """
 
     id: str
@@ -268,6 +270,7 @@ class EngineInfo:
     pictures: bool = False
     licence: str = ""
     note: str = ""
+    made_by: str = ""
 
 
 class Engine(Protocol):

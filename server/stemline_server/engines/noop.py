@@ -32,6 +32,7 @@ class NoopEngine:
         free_text=True,
         licence="Apache-2.0",
         note="For tests and benchmarks only: it does not separate anything.",
+        made_by="masking",
     )
 
     def availability(self) -> str:

@@ -91,6 +91,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             licence=info.licence,
             takes_pictures=info.pictures,
             pictures_per_second=self._pictures_per_second() if info.pictures else 0,
+            made_by=info.made_by,
         )
 
     def _pictures_per_second(self) -> int:

@@ -56,6 +56,7 @@ class EmbeddedEngine:
             + ("; Silero VAD MIT" if has_detector else ""),
             note="Nothing to download. It knows a fixed set of sounds and suggests the nearest ones for other prompts."
             + ("" if has_vocals else " Vocals need the extra `vocals`."),
+            made_by="masking",
         )
 
     def availability(self) -> str:

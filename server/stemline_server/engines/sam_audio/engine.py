@@ -59,6 +59,7 @@ class SamAudioEngine:
             note="Generates its output: the target is a new recording of the sound with a watermark."
             if self._settings.watermark
             else "Generates its output: the target is a new recording of the sound. Its watermark is switched off.",
+            made_by="generative",
         )
 
     @property

@@ -102,6 +102,26 @@ SEPARATION = Identity(
 )
 """`subtract` is the stems that a chain took away before: their keys in a stem key, their media in a job key."""
 
+GENERATION = Identity(
+    "generate",
+    (
+        IdentityField("generator"),
+        IdentityField("revision"),
+        IdentityField("text"),
+        IdentityField("negative"),
+        IdentityField("length_samples"),
+        IdentityField("seed"),
+        IdentityField("quality"),
+        IdentityField("context"),
+        IdentityField("context_start_sample"),
+        IdentityField("holes"),
+        IdentityField("reference"),
+        IdentityField("strength"),
+        IdentityField("pipeline_version"),
+    ),
+)
+"""Sounds that a generator makes. `context` and `reference` are media, named by the hash of their samples."""
+
 NOT_IN_THE_KEY = frozenset({"batch_id", "priority", "request_id"})
 """Fields of a request that change when and for whom a job runs, not what it computes."""
 
@@ -125,7 +145,7 @@ def _nested(items: Iterable[tuple[str, object]]) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, str | int) or not isinstance(value, Iterable):
+    if isinstance(value, str | int | float) or not isinstance(value, Iterable):
         return value
     parts = [[part.start_sample, part.end_sample] if hasattr(part, "start_sample") else part for part in value]
     return sorted(parts) if parts and isinstance(parts[0], list) else parts

@@ -23,19 +23,31 @@ from grpc_health.v1 import health, health_pb2_grpc
 
 from stemline._version import __version__
 from stemline.errors import Code, OutputError, StemlineError, UsageError
-from stemline.v1 import media_pb2, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2, separation_pb2_grpc
+from stemline.v1 import (
+    generation_pb2,
+    generation_pb2_grpc,
+    media_pb2,
+    media_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    separation_pb2,
+    separation_pb2_grpc,
+)
 from stemline_server._futures import result_of
 from stemline_server.config import ServerConfig, Tls
 from stemline_server.engines import registry
+from stemline_server.generators import registry as generator_registry
 from stemline_server.interceptors import CallGuard
 from stemline_server.jobs import table
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog, EngineSource
 from stemline_server.jobs.devices import available_devices, check_devices
 from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.generation import GeneratorCatalog, GeneratorSource
 from stemline_server.jobs.job_table import JobTable, SqliteJobTable
 from stemline_server.jobs.last_exit import ExitRecord
 from stemline_server.jobs.worker import Worker, WorkerContext
+from stemline_server.services.generation import GenerationService
 from stemline_server.services.health import HealthService
 from stemline_server.services.media import MediaService
 from stemline_server.services.models import ModelService
@@ -66,6 +78,7 @@ _SERVICES = tuple(
         (media_pb2, "MediaService"),
         (separation_pb2, "SeparationService"),
         (models_pb2, "ModelService"),
+        (generation_pb2, "GenerationService"),
     )
 )
 _OPTIONS = (
@@ -138,7 +151,12 @@ def _leave_engines() -> None:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: ServerConfig, folder: StateFolder, *, crashed: bool = False, engines: EngineSource = registry
+    config: ServerConfig,
+    folder: StateFolder,
+    *,
+    crashed: bool = False,
+    engines: EngineSource = registry,
+    generators: GeneratorSource = generator_registry,
 ) -> AsyncIterator[Server]:
     """Run a server that listens, for as long as the block runs. The caller holds the folder's lock.
 
@@ -147,9 +165,12 @@ async def running(
         folder: Its state.
         crashed: Whether the server before this one died of what it did.
         engines: Where its engines come from.
+        generators: Where its generators come from.
     """
     loop = asyncio.get_running_loop()
-    server = await asyncio.to_thread(partial(Server, config, folder, loop, crashed=crashed, engines=engines))
+    server = await asyncio.to_thread(
+        partial(Server, config, folder, loop, crashed=crashed, engines=engines, generators=generators)
+    )
     try:
         await server.start()
         yield server
@@ -168,6 +189,7 @@ class Server:
         *,
         crashed: bool,
         engines: EngineSource,
+        generators: GeneratorSource,
     ) -> None:
         """Build the parts of a server. Raises StemlineError.
 
@@ -177,6 +199,7 @@ class Server:
             loop: The event loop that it runs in.
             crashed: Whether the server before this one died of what it did.
             engines: Where its engines come from.
+            generators: Where its generators come from.
         """
         self._config = config
         self._folder = folder
@@ -192,17 +215,19 @@ class Server:
         jobs = SqliteJobTable(self._database, self._hub.publish)
         self._recover(jobs, owner, crashed=crashed)
         self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, engines)
-        self._board = self._make_board(jobs, owner, engines)
+        self._board = self._make_board(jobs, owner, engines, generators)
         self._registrar = (
             PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
         )
         uploads = Uploads(self._store, folder.root / "uploads")
         self._media = MediaService(self._store, self._opener, uploads, self._registrar)
         self._jobs = SeparationService(self._board, self._catalog, self._store)
+        self._generators = GeneratorCatalog(generators)
+        self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
         self._health = HealthService(self._catalog)
 
-    def _make_board(self, jobs: JobTable, owner: str, engines: EngineSource) -> JobBoard:
+    def _make_board(self, jobs: JobTable, owner: str, engines: EngineSource, generators: GeneratorSource) -> JobBoard:
         context = WorkerContext(
             jobs=jobs,
             hub=self._hub,
@@ -211,6 +236,7 @@ class Server:
             scratch=self._folder.scratch,
             owner=owner,
             engines=engines,
+            generators=generators,
         )
         workers = [Worker(device, context) for device in self._config.devices or available_devices()]
         return JobBoard(context, workers)
@@ -233,6 +259,7 @@ class Server:
         media_pb2_grpc.add_MediaServiceServicer_to_server(self._media, self._grpc)
         separation_pb2_grpc.add_SeparationServiceServicer_to_server(self._jobs, self._grpc)
         models_pb2_grpc.add_ModelServiceServicer_to_server(self._models, self._grpc)
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(self._generations, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.loopback:
             _enable_reflection(self._grpc)
@@ -266,6 +293,7 @@ class Server:
     def _close(self) -> None:
         self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
+        self._generators.close()
         self._media.close()
         if self._registrar is not None:
             self._registrar.close()

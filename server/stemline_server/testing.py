@@ -17,7 +17,10 @@ from stemline_server.app import running
 from stemline_server.config import ServerConfig
 from stemline_server.engines import registry
 from stemline_server.engines.base import Control, Engine, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
+from stemline_server.generators import registry as generator_registry
+from stemline_server.generators.base import Generator
 from stemline_server.jobs.catalog import EngineSource
+from stemline_server.jobs.generation import GeneratorSource
 from stemline_server.store.folder import StateFolder
 
 __all__ = ["FunctionEngine", "LocalServer", "serve_engines"]
@@ -116,21 +119,25 @@ class LocalServer:
 
 
 @contextlib.contextmanager
-def serve_engines(*engines: Engine, state: Path) -> Iterator[LocalServer]:
+def serve_engines(*engines: Engine, state: Path, generators: Sequence[Generator] = ()) -> Iterator[LocalServer]:
     """Run a server with these engines in a thread of this process, for as long as the block runs.
 
     Args:
         engines: What it can run; the first is its default model. Each thread of the server works with a copy.
         state: Folder of its job table and store.
+        generators: What it can make sound with from words; the first is its default. The installed ones if empty.
     """
     source = _EngineList(engines)
+    generator_source = _GeneratorList(generators) if generators else generator_registry
     config = ServerConfig(state, private=True, media_roots=None, devices=("cpu",), model=engines[0].info.id)
-    with serve_in_thread(config, source) as server:
+    with serve_in_thread(config, source, generator_source) as server:
         yield server
 
 
 @contextlib.contextmanager
-def serve_in_thread(config: ServerConfig, engines: EngineSource = registry) -> Iterator[LocalServer]:
+def serve_in_thread(
+    config: ServerConfig, engines: EngineSource = registry, generators: GeneratorSource = generator_registry
+) -> Iterator[LocalServer]:
     """Run a server of this process, for as long as the block runs."""
     folder = StateFolder(config.state)
     folder.make()
@@ -139,7 +146,7 @@ def serve_in_thread(config: ServerConfig, engines: EngineSource = registry) -> I
     addresses: list[str] = []
 
     async def serve() -> None:
-        async with running(config, folder, engines=engines) as server:
+        async with running(config, folder, engines=engines, generators=generators) as server:
             addresses.append(server.address)
             ready.set()
             await stop.wait()
@@ -169,3 +176,18 @@ class _EngineList:
         if engine_id not in self._engines:
             raise UsageError(f"There is no model {engine_id!r}.", code=Code.MODEL_UNKNOWN)
         return copy.copy(self._engines[engine_id])
+
+
+class _GeneratorList:
+    """Generators that a test has made, in place of the installed ones."""
+
+    def __init__(self, generators: Sequence[Generator]) -> None:
+        self._generators = {generator.info.id: generator for generator in generators}
+
+    def generator_ids(self) -> tuple[str, ...]:
+        return tuple(self._generators)
+
+    def create(self, generator_id: str) -> Generator:
+        if generator_id not in self._generators:
+            raise UsageError(f"There is no generator {generator_id!r}.", code=Code.MODEL_UNKNOWN)
+        return copy.copy(self._generators[generator_id])

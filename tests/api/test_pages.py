@@ -58,6 +58,20 @@ def test_the_engine_of_its_page_runs_and_so_does_the_test_there(project: Path) -
     assert result.stems[0].found and result.null.dbfs == -240
 
 
+def test_the_generator_of_its_page_runs_and_so_does_the_test_there(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = _titled_blocks("write-a-generator.md")
+    (project / "rain_generator").mkdir()
+    (project / "rain_generator" / "__init__.py").write_text(blocks["rain_generator/__init__.py"], encoding="utf-8")
+    monkeypatch.syspath_prepend(str(project))
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(blocks["test_rain.py"], "test_rain.py", "exec"), names)  # noqa: S102 - the page's own code
+    names["test_a_minute_of_rain_has_its_length"](project)
+    table = tomllib.loads(blocks["pyproject.toml"])
+    assert table["project"]["entry-points"] == {"stemline.generators": {"rain": "rain_generator:RainGenerator"}}
+
+
 def test_the_package_of_the_engine_page_announces_its_engine() -> None:
     table = tomllib.loads(_titled_blocks("write-an-engine.md")["pyproject.toml"])
     assert table["project"]["entry-points"] == {"stemline.engines": {"quiet": "quiet_engine:QuietEngine"}}

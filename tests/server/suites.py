@@ -63,11 +63,12 @@ class JobTableSuite:
         assert jobs.claim("other", lambda _: None).result() is None
         done = jobs.succeed(Result(group.keys[0], STEM, 1.0, "1")).result()
         assert {job.state for job in done} == {pb.STATE_SUCCEEDED}
-        late = request(done[0].spec.prompt.text)
+        words = done[0].spec.prompt.text
+        late = request(words)
         assert jobs.results_of([late]).result() == [STEM.media]
         (answered,) = jobs.create([late], lambda _: True).result()
         assert (answered.state, answered.message().stem) == (pb.STATE_SUCCEEDED, STEM)
-        (computed,) = jobs.create([request(late.spec.prompt.text)], lambda _: False).result()
+        (computed,) = jobs.create([request(words)], lambda _: False).result()
         assert computed.state == pb.STATE_QUEUED
 
     def test_a_claim_is_seen_before_any_later_change(self, jobs: JobTable) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from google.protobuf.descriptor import Descriptor
 
-from stemline.identity import NOT_IN_THE_KEY, SEPARATION
+from stemline.identity import GENERATION, NOT_IN_THE_KEY, SEPARATION
+from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys, claim_name, keys_of
 
@@ -120,3 +121,8 @@ def test_every_field_of_the_spec_changes_the_key_but_the_models_name_as_sent(pat
 
 def test_an_interrupted_group_of_an_earlier_version_finds_its_scratch_folder() -> None:
     assert claim_name(["a" * 64, "b" * 64]) == "2ba3056e95d23c0c154eca683e330401c46e441d5074523e16349e29d7597a64"
+
+
+def test_no_field_of_a_generation_is_forgotten_in_its_key() -> None:
+    declared = {field.path for field in GENERATION.fields} - {"revision", "pipeline_version"}
+    assert declared == set(generation_pb2.GenerationSpec.DESCRIPTOR.fields_by_name)

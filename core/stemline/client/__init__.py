@@ -9,6 +9,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from stemline.client.client import Client, connect
 from stemline.client.download import MediaReader
+from stemline.client.generation import GenerationRequest, SoundGenerator
 from stemline.client.managed_server import find_private, stop_private
 from stemline.client.values import (
     Job,
@@ -26,6 +27,7 @@ from stemline.prompts import SamplePrompt
 
 __all__ = [
     "Client",
+    "GenerationRequest",
     "Job",
     "JobFailure",
     "JobRequest",
@@ -37,6 +39,7 @@ __all__ = [
     "Progress",
     "SamplePrompt",
     "ServerInfo",
+    "SoundGenerator",
     "Stem",
     "connect",
     "find_private",

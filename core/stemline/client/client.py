@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
+from stemline.client.generation import GenerationRequest, SoundGenerator, create_generations, list_generators
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
@@ -168,6 +169,17 @@ class Client:
             response = self._link.call(lambda stubs: stubs.jobs.BatchCreateJobs, batch)
             jobs += map(job_of, response.jobs)
         return jobs
+
+    def generators(self) -> tuple[SoundGenerator, ...]:
+        """Return all generators of the server, the default first."""
+        return list_generators(self._link)
+
+    def create_generations(self, requests: Sequence[GenerationRequest]) -> list[Job]:
+        """Create jobs that make sound from words, and return them in the order of the requests.
+
+        The other methods for jobs take them, too. The `stem` of a finished one names its sound.
+        """
+        return create_generations(self._link, requests)
 
     def watch(self, jobs: str | Sequence[str]) -> Generator[Job, None, None]:
         """Yield each job in its current state, then whenever it changes, until all have ended.

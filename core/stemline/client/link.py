@@ -18,7 +18,7 @@ from stemline.client.managed_server import START_TIMEOUT_S, ensure_private
 from stemline.client.status import details_of, error_of, status_of
 from stemline.errors import Code, NoServerError
 from stemline.shared_disk import read_nonce
-from stemline.v1 import media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
+from stemline.v1 import generation_pb2_grpc, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -34,13 +34,14 @@ _SERVERS_REMEMBERED = 16
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
-    """The three services on one channel, and the endpoint that every call uses."""
+    """The services on one channel, and the endpoint that every call uses."""
 
     channel: grpc.Channel
     endpoint: Endpoint
     media: media_pb2_grpc.MediaServiceStub
     jobs: separation_pb2_grpc.SeparationServiceStub
     models: models_pb2_grpc.ModelServiceStub
+    generations: generation_pb2_grpc.GenerationServiceStub
 
     @staticmethod
     def open(endpoint: Endpoint) -> Stubs:
@@ -52,6 +53,7 @@ class Stubs:
             media_pb2_grpc.MediaServiceStub(channel),
             separation_pb2_grpc.SeparationServiceStub(channel),
             models_pb2_grpc.ModelServiceStub(channel),
+            generation_pb2_grpc.GenerationServiceStub(channel),
         )
 
 

@@ -1,15 +1,16 @@
-"""`stemline models`: list the models of the server, whether they can run, and the prompts that they take."""
+"""`stemline models`: list the models and generators of the server, and whether they can run."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stemline_app.cli.options import add_json, add_server
 from stemline_app.cli.output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from stemline.client import Model
+    from stemline.client import Model, SoundGenerator
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,8 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "models",
         help="list models and the prompts that they take",
-        description="List the models of the server, whether they can run, and the prompts that they take.",
+        description="List the models of the server, whether they can run, and the prompts that they take. Generators "
+        "make the sound of `--replace NAME=words:TEXT`.",
     )
+    parser.add_argument("--generators", action="store_true", help="list only generators, with licence and limits")
     add_server(parser)
     add_json(parser)
     parser.set_defaults(func=run)
@@ -32,13 +35,58 @@ def run(args: argparse.Namespace) -> int:
     with connect(args.server) as client:
         models = client.models()
         default = client.server_info().default_model
+        generators = client.generators()
+    if args.generators:
+        if args.json:
+            write_json([_generator_facts(generator) for generator in generators])
+        else:
+            _write_generators(generators)
+        return 0
     if args.json:
         write_json([_facts(model, default) for model in models])
         return 0
     rows = [_row(model, default) for model in models]
     write_table(("model", "ready", "prompts", "rate", "description", "licence"), rows)
+    write_line("")
+    _write_generators(generators)
     write_line(f"Folder for weights of your own: {paths.models_dir()}")
     return 0
+
+
+def _write_generators(generators: Sequence[SoundGenerator]) -> None:
+    columns = ("generator", "ready", "does", "longest", "commercial use", "description", "licence")
+    write_table(columns, [_generator_row(generator) for generator in generators])
+
+
+def _generator_facts(generator: SoundGenerator) -> dict[str, object]:
+    return {
+        "generator": generator.id,
+        "title": generator.title,
+        "available": generator.available,
+        "revision": generator.revision,
+        "sample_rate": generator.sample_rate,
+        "channels": generator.channels,
+        "longest_s": generator.max_s,
+        "fills": generator.fills,
+        "varies": generator.varies,
+        "commercial": generator.commercial,
+        "marks": generator.marks,
+        "note": generator.note,
+        "licence": generator.licence,
+    }
+
+
+def _generator_row(generator: SoundGenerator) -> tuple[str, ...]:
+    does = ("make", "fill" if generator.fills else "", "vary" if generator.varies else "")
+    return (
+        generator.id,
+        "yes" if generator.available else "no",
+        ", ".join(filter(None, does)),
+        f"{generator.max_s:g} s",
+        generator.commercial,
+        f"{generator.title}. {generator.note}",
+        generator.licence,
+    )
 
 
 def _facts(model: Model, default: str) -> dict[str, object]:

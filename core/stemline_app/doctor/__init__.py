@@ -10,7 +10,7 @@ from stemline.errors import HostError
 from stemline.hosts.description import Check, HostDescription, Status
 from stemline.hosts.registry import host_list, load
 from stemline_app.doctor.environment import package_checks, place_checks
-from stemline_app.doctor.server import server_checks
+from stemline_app.doctor.server import generator_checks, server_checks
 from stemline_app.doctor.trust import trust_checks
 
 __all__ = ["Check", "Status", "all_checks", "host_checks", "report"]
@@ -22,6 +22,7 @@ def all_checks() -> Iterator[Check]:
     yield from place_checks()
     yield from trust_checks()
     yield from server_checks()
+    yield from generator_checks()
     yield from host_checks()
 
 

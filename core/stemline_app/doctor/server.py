@@ -1,4 +1,4 @@
-"""Checks of the server: the named one or the private one, and whether programs here can reach each other."""
+"""Checks of the server: the named one or the private one, its generators, and connections between programs here."""
 
 from __future__ import annotations
 
@@ -53,6 +53,28 @@ def _serve_port() -> Check:
             return Check(name, Status.OK, "a `stemline serve` listens there")
         advice = "Give `stemline serve` another port with --listen 127.0.0.1:PORT."
         return Check(name, Status.WARN, f"not free for `stemline serve` ({error.strerror})", advice)
+
+
+def generator_checks() -> Iterator[Check]:
+    """Check the generators that are installed here. None is needed, so that missing weights are not a fault."""
+    try:
+        from stemline_server.generators import registry
+    except ImportError:  # the packages above say which, and what to do
+        return
+    for name in registry.generator_ids():
+        if name == "noop":
+            continue
+        try:
+            generator = registry.create(name)
+            missing, info = generator.availability(), generator.info
+        except StemlineError as error:
+            yield Check(f"generator {name}", Status.WARN, error.message, error.advice)
+            continue
+        if missing:
+            yield Check(f"generator {name}", Status.OK, f"not available, needed only for sounds from words: {missing}")
+        else:
+            found = f"{info.title}; commercial use: {info.commercial}; {info.licence}"
+            yield Check(f"generator {name}", Status.OK, found)
 
 
 def _named(address: str) -> Check:

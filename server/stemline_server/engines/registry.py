@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import Any, cast
 
 from stemline.errors import Code, SeparationError, StemlineError, UsageError
 from stemline_server.engines.base import Engine
@@ -20,10 +20,84 @@ _BUILT_IN = {
 }
 
 
+class PluginRegistry:
+    """The plug-ins of one entry point group, each with an `info.id` and possibly a static method `variants()`.
+
+    Args:
+        group: Name of the entry point group.
+        noun: What a plug-in is called in messages ("engine").
+        built_in: Entry points that exist without being installed, by name.
+        default: Name of the plug-in that an empty id selects.
+    """
+
+    def __init__(self, group: str, noun: str, built_in: Mapping[str, str], default: str) -> None:
+        """Use an entry point group. Nothing is loaded yet."""
+        self._group, self._noun, self._default = group, noun, default
+        self._built_in = {name: EntryPoint(name, value, group) for name, value in built_in.items()}
+
+    def ids(self) -> tuple[str, ...]:
+        """Return all ids: the default first, then by name, each followed by its variants."""
+        names = sorted(self._entry_points(), key=lambda name: (name != self._default, name))
+        return tuple(plugin_id for name in names for plugin_id in (name, *self._variant_ids(name)))
+
+    def create(self, plugin_id: str) -> Any:
+        """Create a plug-in: `NAME`, `NAME.VARIANT` for one of its models, or empty for the default.
+
+        Raises:
+            UsageError: No plug-in has this id (MODEL_UNKNOWN).
+            SeparationError: It cannot be imported or created, or has another id than its entry point
+                (MODEL_UNAVAILABLE).
+        """
+        plugin_id = plugin_id or self._default
+        known = self._entry_points()
+        name, _, variant = plugin_id.partition(".")
+        if name not in known or (variant and plugin_id not in self._variant_ids(name)):
+            raise UsageError(
+                f"There is no model {plugin_id!r}.",
+                code=Code.MODEL_UNKNOWN,
+                advice=f"Choose one of: {', '.join(self.ids())}.",
+            )
+        try:
+            plugin_class = cast(Callable[..., Any], known[name].load())
+            plugin = plugin_class(variant) if variant else plugin_class()
+            own_id = plugin.info.id
+        except StemlineError:
+            raise
+        except Exception as error:
+            raise SeparationError(
+                f"The model {name!r} cannot be loaded: {error}.",
+                code=Code.MODEL_UNAVAILABLE,
+                advice="Install Stemline with the extra 'server' again, or the package that provides the model.",
+            ) from error
+        if own_id != plugin_id:
+            article = "an" if self._noun[0] in "aeiou" else "a"
+            raise SeparationError(
+                f"The entry point {plugin_id!r} provides {article} {self._noun} with the id {own_id!r}.",
+                code=Code.MODEL_UNAVAILABLE,
+                advice=f"Rename the entry point to {own_id!r} in the package that provides the {self._noun}.",
+            )
+        return plugin
+
+    def _variant_ids(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the variants of a plug-in on this machine; most have none."""
+        try:
+            plugin_class = self._entry_points()[name].load()
+            list_variants: Callable[[], tuple[str, ...]] | None = getattr(plugin_class, "variants", None)
+            variants = tuple(list_variants()) if list_variants is not None else ()
+        except Exception:  # noqa: BLE001 - `create` reports the fault of the plug-in
+            return ()
+        return tuple(f"{name}.{variant}" for variant in variants)
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return self._built_in | {point.name: point for point in entry_points(group=self._group)}
+
+
+_REGISTRY = PluginRegistry(GROUP, "engine", _BUILT_IN, DEFAULT_ENGINE)
+
+
 def engine_ids() -> tuple[str, ...]:
     """Return the ids of all engines: the default engine first, then by name, each followed by its variants."""
-    names = sorted(_entry_points(), key=lambda name: (name != DEFAULT_ENGINE, name))
-    return tuple(engine_id for name in names for engine_id in (name, *_variant_ids(name)))
+    return _REGISTRY.ids()
 
 
 def create(engine_id: str) -> Engine:
@@ -40,47 +114,4 @@ def create(engine_id: str) -> Engine:
         SeparationError: The engine cannot be imported or created, or has another id than its entry point
             (MODEL_UNAVAILABLE).
     """
-    engine_id = engine_id or DEFAULT_ENGINE
-    known = _entry_points()
-    name, _, variant = engine_id.partition(".")
-    if name not in known or (variant and engine_id not in _variant_ids(name)):
-        raise UsageError(
-            f"There is no model {engine_id!r}.",
-            code=Code.MODEL_UNKNOWN,
-            advice=f"Choose one of: {', '.join(engine_ids())}.",
-        )
-    try:
-        engine_class = cast(Callable[..., Engine], known[name].load())
-        engine = engine_class(variant) if variant else engine_class()
-        own_id = engine.info.id
-    except StemlineError:
-        raise
-    except Exception as error:
-        raise SeparationError(
-            f"The model {name!r} cannot be loaded: {error}.",
-            code=Code.MODEL_UNAVAILABLE,
-            advice="Install Stemline with the extra 'server' again, or the package that provides the model.",
-        ) from error
-    if own_id != engine_id:
-        raise SeparationError(
-            f"The entry point {engine_id!r} provides an engine with the id {own_id!r}.",
-            code=Code.MODEL_UNAVAILABLE,
-            advice=f"Rename the entry point to {own_id!r} in the package that provides the engine.",
-        )
-    return engine
-
-
-def _variant_ids(name: str) -> tuple[str, ...]:
-    """Return the ids of an engine's variants on this machine; most engines have none."""
-    try:
-        engine_class = _entry_points()[name].load()
-        list_variants: Callable[[], tuple[str, ...]] | None = getattr(engine_class, "variants", None)
-        variants = tuple(list_variants()) if list_variants is not None else ()
-    except Exception:  # noqa: BLE001 - `create` reports the fault of the plug-in
-        return ()
-    return tuple(f"{name}.{variant}" for variant in variants)
-
-
-def _entry_points() -> dict[str, EntryPoint]:
-    built_in = {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
-    return built_in | {point.name: point for point in entry_points(group=GROUP)}
+    return cast(Engine, _REGISTRY.create(engine_id))

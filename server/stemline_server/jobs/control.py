@@ -33,6 +33,7 @@ class GroupControl:
         self._hub = hub
         self._stopped = threading.Event()
         self._reported_s = 0.0
+        self._stage = "generating" if group.jobs[0].kind == pb.JOB_KIND_GENERATE else "separating"
 
     def stop(self) -> None:
         """Make the engine's next step raise Cancelled."""
@@ -52,12 +53,31 @@ class GroupControl:
         if now_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = now_s
             fraction = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
-            self._hub.report(self.group.jobs, pb.Progress(fraction=fraction, stage="separating"))
+            self._hub.report(self.group.jobs, pb.Progress(fraction=fraction, stage=self._stage))
 
     def warn(self, prompt: int, code: str, message: str) -> None:
         """Add a warning to the stem of a prompt."""
         self.outcomes[prompt].warnings.append(pb.Warning(code=code, message=message))
 
+    def for_generator(self) -> _OneResult:
+        """Return the control as a generator uses it."""
+        return _OneResult(self)
+
     def find(self, prompt: int, finding: Finding) -> None:
         """Take the engine's finding about a prompt."""
         self.outcomes[prompt].finding = finding
+
+
+@dataclass(frozen=True, slots=True)
+class _OneResult:
+    """The control of a generation, which has one result."""
+
+    control: GroupControl
+
+    def step(self, done: int, total: int) -> None:
+        """Report progress. Raises Cancelled."""
+        self.control.step(done, total)
+
+    def warn(self, code: str, message: str) -> None:
+        """Add a warning to the result."""
+        self.control.warn(0, code, message)

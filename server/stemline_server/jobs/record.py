@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys
+from stemline_server.jobs.specs import media_names
+
+AnySpec = pb.SeparationSpec | generation_pb2.GenerationSpec
 
 LOCAL_OWNER = "local"
 """Whom every job belongs to on a server with one token."""
@@ -77,8 +81,20 @@ class JobRecord:
 
     @property
     def spec(self) -> pb.SeparationSpec:
-        """Return the spec as the server completed it."""
+        """Return the spec of a separation as the server completed it; an empty one for other kinds of jobs."""
+        if self.kind == pb.JOB_KIND_GENERATE:
+            return pb.SeparationSpec()
         return pb.SeparationSpec.FromString(self.packed_spec)
+
+    @property
+    def generation(self) -> generation_pb2.GenerationSpec:
+        """Return the spec of a generation as the server completed it."""
+        return generation_pb2.GenerationSpec.FromString(self.packed_spec)
+
+    @property
+    def any_spec(self) -> AnySpec:
+        """Return the spec of a job of any kind. Raises DecodeError for a damaged one."""
+        return self.generation if self.kind == pb.JOB_KIND_GENERATE else self.spec
 
     @property
     def ended(self) -> bool:
@@ -91,7 +107,7 @@ class JobRecord:
             name=self.name,
             request_id=self.request_id,
             batch_id=self.batch_id,
-            spec=self.spec,
+            spec=None if self.kind == pb.JOB_KIND_GENERATE else self.spec,
             state=self.state,
             progress=pb.Progress(fraction=1.0) if self.state == pb.STATE_SUCCEEDED else progress,
             last_sequence=self.sequence,
@@ -121,7 +137,7 @@ class NewJob:
     request_id: str
     batch_id: str
     priority: int
-    spec: pb.SeparationSpec
+    spec: AnySpec
     keys: JobKeys
     model: str
     revision: str
@@ -162,6 +178,13 @@ class Result:
     stem: pb.Stem
     engine_s: float
     revision: str
+
+
+def media_read_by(spec: AnySpec) -> tuple[str, ...]:
+    """Return the names of the media that a job with this spec reads."""
+    if isinstance(spec, pb.SeparationSpec):
+        return media_names(spec)
+    return tuple(name for name in (spec.context, spec.reference) if name)
 
 
 def _timestamp(moment_us: int | None) -> Timestamp | None:

@@ -10,6 +10,7 @@ from stemline.clips import SampleRange
 from stemline.errors import Code, InputError, MediaError, UsageError
 from stemline.options import MAX_PRIORITY, MAX_SPANS, QUALITIES
 from stemline.prompts import clean_text
+from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.engines.base import AudioSource, EnginePrompt, PictureSource
 from stemline_server.pipeline import PipelineTask
@@ -21,7 +22,7 @@ _MAX_SUBTRACT = 64
 _MAX_SAMPLE = 1 << 62
 
 
-def check_ids(request: pb.CreateJobRequest) -> None:
+def check_ids(request: pb.CreateJobRequest | generation_pb2.CreateGenerationRequest) -> None:
     """Raise InputError for an id that is missing, too long or not printable ASCII."""
     for name, value, needed in (("request_id", request.request_id, True), ("batch_id", request.batch_id, False)):
         printable = value.isascii() and value.isprintable()

@@ -14,8 +14,7 @@ from google.protobuf.message import DecodeError
 
 from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result
-from stemline_server.jobs.specs import media_names
+from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result, media_read_by
 from stemline_server.store.media_table import now_us
 
 _MAX_QUEUED = 200_000
@@ -55,7 +54,7 @@ def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str]
     if row is None:
         return Change(_insert(connection, new, in_store), changed=True)
     job = JobRecord.of(row)
-    if (job.spec, job.kind) != (new.spec, new.kind):
+    if (job.kind, job.any_spec) != (new.kind, new.spec):
         raise InputError(
             f"The request id {new.request_id!r} was used for another job.",
             code=Code.REQUEST_ID_REUSED,
@@ -133,12 +132,12 @@ def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: C
             (pb.STATE_SUCCEEDED, result["stem"], result["revision"], now_us(), job_id),
         )
     else:
-        _pin(connection, job_id, new.spec)
+        _pin(connection, job_id, media_read_by(new.spec))
     return _by_id(connection, job_id)
 
 
-def _pin(connection: sqlite3.Connection, job_id: int, spec: pb.SeparationSpec) -> None:
-    pins = {(name, job_id) for name in media_names(spec)}
+def _pin(connection: sqlite3.Connection, job_id: int, media: Iterable[str]) -> None:
+    pins = {(name, job_id) for name in media}
     connection.executemany("INSERT INTO pins VALUES (?, ?)", pins)
 
 
@@ -301,21 +300,21 @@ def mend(connection: sqlite3.Connection) -> None:
     """Make a salvaged table agree with itself: readable jobs only, their pins, and sequence numbers that only grow."""
     connection.execute("DELETE FROM pins")
     for job in map(JobRecord.of, connection.execute("SELECT * FROM jobs").fetchall()):
-        spec = _readable_spec(job)
-        if spec is None:
+        media = _readable_media(job)
+        if media is None:
             connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
         elif job.state in _LIVE:
-            _pin(connection, job.id, spec)
+            _pin(connection, job.id, media)
     (highest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM jobs").fetchone()
     connection.execute(
         "UPDATE counters SET value = ? WHERE name = 'sequence' AND value < ?", (highest + _SEQUENCE_LEAP, highest)
     )
 
 
-def _readable_spec(job: JobRecord) -> pb.SeparationSpec | None:
+def _readable_media(job: JobRecord) -> tuple[str, ...] | None:
     try:
         job.message()
-        return job.spec
+        return media_read_by(job.any_spec)
     except (DecodeError, TypeError, ValueError):
         return None
 

@@ -19,14 +19,17 @@ from typing import TypeVar
 from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.engines.base import AudioSource, Engine, PictureSource
+from stemline_server.generators.base import Generator
 from stemline_server.jobs.catalog import EngineSource
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.generation import GeneratorSource, request_of, with_sounds
 from stemline_server.jobs.job_table import JobTable
 from stemline_server.jobs.record import Result
 from stemline_server.jobs.specs import task_of
 from stemline_server.pipeline import separate
+from stemline_server.pipeline.generate import generate
 from stemline_server.store.content import Draft
 from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_store import KnownMedia, MediaStore
@@ -62,6 +65,7 @@ class WorkerContext:
         scratch: Folder of the groups that run or were interrupted.
         owner: This server process, as leases name it.
         engines: Where engines come from.
+        generators: Where generators come from.
     """
 
     jobs: JobTable
@@ -71,6 +75,7 @@ class WorkerContext:
     scratch: Path
     owner: str
     engines: EngineSource
+    generators: GeneratorSource
 
 
 class Worker(threading.Thread):
@@ -85,6 +90,7 @@ class Worker(threading.Thread):
         self._stopping = threading.Event()
         self._control: GroupControl | None = None
         self._engine: Engine | None = None
+        self._generator: Generator | None = None
 
     @property
     def loaded_model(self) -> str:
@@ -174,7 +180,10 @@ class Worker(threading.Thread):
         group = control.group
         try:
             with full_disk_named(self._context.scratch):
-                self._separate(control)
+                if group.jobs[0].kind == pb.JOB_KIND_GENERATE:
+                    self._generate(control)
+                else:
+                    self._separate(control)
         except Cancelled:
             self._retry_until_committed(lambda: self._context.jobs.requeue(group.jobs, solo=False))
         except StemlineError as error:
@@ -210,6 +219,27 @@ class Worker(threading.Thread):
             share_s = (time.monotonic() - started_s) / len(specs)
             for number, draft in enumerate(drafts):
                 self._keep(control, number, draft, share_s)
+
+    def _generate(self, control: GroupControl) -> None:
+        job = control.group.jobs[0]
+        spec = job.generation
+        control.stage("loading")
+        generator = self._use_generator(job.model)
+        info = generator.info
+        scratch = self._context.scratch / control.group.name
+        scratch.mkdir(exist_ok=True)
+        shape = MediaShape(info.sample_rate, info.channels, spec.length_samples)
+        with contextlib.ExitStack() as stack:
+
+            def open_media(name: str) -> AudioSource:
+                return stack.enter_context(self._open(name))
+
+            request = with_sounds(request_of(spec, scratch), spec, info, open_media)
+            draft = Draft(self._context.store, shape)
+            stack.callback(draft.discard)
+            started_s = time.monotonic()
+            generate(request, generator, control.for_generator(), draft)
+            self._keep(control, 0, draft, time.monotonic() - started_s)
 
     def _keep(self, control: GroupControl, number: int, draft: Draft, engine_s: float) -> None:
         outcome, key = control.outcomes[number], control.group.keys[number]
@@ -259,11 +289,26 @@ class Worker(threading.Thread):
                 stack.callback(drafts[-1].discard)
             yield drafts
 
+    def _use_generator(self, model: str) -> Generator:
+        if self._generator is None or self._generator.info.id != model:
+            self._unload()
+            generator = self._context.generators.create(model)
+            generator.load(self.device)
+            self._generator = generator
+        return self._generator
+
+    def _unload(self) -> None:
+        """Free the memory of what is loaded: a device holds one model at a time."""
+        loaded, self._engine = self._engine, None
+        if loaded is not None:
+            loaded.unload()
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            generator.unload()
+
     def _use(self, model: str) -> Engine:
         if self._engine is None or self._engine.info.id != model:
-            if self._engine is not None:
-                self._engine.unload()
-                self._engine = None
+            self._unload()
             engine = self._context.engines.create(model)
             engine.load(self.device)
             self._engine = engine

@@ -64,6 +64,14 @@ def test_models_are_listed_with_their_prompt_kinds(command: Command, client: Cli
     assert "noop" in command("models")[1]
 
 
+def test_generators_are_listed_with_licence_and_commercial_use(command: Command, client: Client) -> None:
+    listed = {row["generator"]: row for row in results(command("models", "--generators", "--json"))}
+    assert listed["noop"]["available"] is True
+    assert (listed["stable_audio"]["available"], listed["stable_audio"]["commercial"]) == (False, "limited")
+    assert "huggingface.co/stabilityai" in listed["stable_audio"]["note"]
+    assert "stable_audio" in command("models")[1]
+
+
 def test_jobs_are_listed_cancelled_and_retried(command: Command, own_client: Client, clip: Path) -> None:
     request = make_request(own_client, clip, "sleep:20", batch_id="batch")
     (job,) = own_client.create_jobs([request])

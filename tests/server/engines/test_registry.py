@@ -6,6 +6,7 @@ import doctest
 import pickle
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,7 @@ from stemline.errors import Code, SeparationError, UsageError
 from stemline_server.engines import base, registry
 from stemline_server.engines.base import EngineInfo, EnginePrompt, Finding
 from stemline_server.engines.noop import NoopEngine
+from stemline_server.generators import base as generators
 
 
 class BrokenEngine:
@@ -62,8 +64,9 @@ def test_a_plug_in_that_cannot_be_created_leaves_the_other_engines_usable(
     assert refused.value.code is Code.MODEL_UNAVAILABLE
 
 
-def test_the_example_of_the_contract_runs() -> None:
-    result = doctest.testmod(base)
+@pytest.mark.parametrize("contract", [base, generators])
+def test_the_example_of_the_contract_runs(contract: ModuleType) -> None:
+    result = doctest.testmod(contract)
     assert result.attempted and not result.failed
 
 

@@ -1,0 +1,1 @@
+"""Generators: models that make sound from words."""

@@ -371,6 +371,11 @@ WARNINGS = (
         "The file declares more sound than it holds: a copy or recording that was not finished. MPEG transport streams "
         "and Ogg do not declare their length, so this cannot be seen there.",
     ),
+    WarningRow(
+        WarningCode.CREDENTIALS_MISSING,
+        "The file is written and its record signed, but it has no Content Credentials (C2PA): it is larger than "
+        "512 MiB, or they could not be made.",
+    ),
 )
 
 ROW_OF = {row.code: row for row in ERRORS}

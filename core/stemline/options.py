@@ -11,6 +11,7 @@ PLAYS = ("all", "stem", "residual")
 RECORD_PATHS = ("name", "full", "omit")
 RECORD_WORDS = ("full", "hash", "omit")
 SIGN = ("auto", "never", "require")
+C2PA = ("auto", "never", "require")
 REQUIRE = ("signed", "trusted")
 MAX_SEED = (1 << 64) - 1
 MAX_PRIORITY = 1_000_000

@@ -18,7 +18,8 @@ from stemline.workflow.verify import verify
 from stemline_app.cli import main
 
 Separate = Callable[..., dict[str, Any]]
-collect_ignore = [] if find_spec("cryptography") else ["test_signatures.py", "test_signing_key.py"]  # extra `trust`
+_WITH_KEYS = ["test_content_credentials.py", "test_signatures.py", "test_signing_key.py"]  # of the extra `trust`
+collect_ignore = [] if find_spec("cryptography") and find_spec("c2pa") else _WITH_KEYS
 
 
 @pytest.fixture

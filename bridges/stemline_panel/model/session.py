@@ -198,6 +198,7 @@ class Session:
             chain=chosen.chain,
             play=str(self.verb),
             disable_originals=chosen.disable_originals and self.host.disables_clips,
+            sign="auto" if chosen.sign else "never",
             priority=_INTERACTIVE_PRIORITY,
             replace=self.stems.fills(),
         )

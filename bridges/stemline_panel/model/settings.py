@@ -20,7 +20,7 @@ class PanelSettings:
     """What the user can choose in the settings dialog.
 
     An empty `model` is the server's default, an empty `sample_format` follows the media, and an empty `output_dir` is a
-    folder beside the media.
+    folder beside the media. `sign` signs stems, and adds Content Credentials, where this installation has a key.
     """
 
     model: str = ""
@@ -32,6 +32,7 @@ class PanelSettings:
     output_dir: str = ""
     audition_s: int = 5
     loudness_matched: bool = True
+    sign: bool = True
 
 
 def absolute_folder(text: str) -> str:

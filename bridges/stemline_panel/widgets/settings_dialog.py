@@ -41,6 +41,12 @@ class SettingsDialog(QDialog):
         self._disable = _check_box(
             self.tr("Disable the original clips when stems are applied"), on=settings.disable_originals
         )
+        self._sign = _check_box(self.tr("Sign stem files, if `stemline keys init` has made a key"), on=settings.sign)
+        self._sign.setToolTip(
+            self.tr(
+                "Others can then check that stems are unchanged, by their record and by Content Credentials (C2PA)."
+            )
+        )
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
         self._matched = settings.loudness_matched
@@ -58,6 +64,7 @@ class SettingsDialog(QDialog):
             output_dir=absolute_folder(self._folder.text()),
             audition_s=int(self._audition.currentData()),
             loudness_matched=self._matched,
+            sign=self._sign.isChecked(),
         )
 
     def _lay_out(self) -> None:
@@ -70,6 +77,7 @@ class SettingsDialog(QDialog):
             (self.tr("Audition"), self._audition),
             ("", self._chain),
             ("", self._disable),
+            ("", self._sign),
         ):
             form.addRow(title, widget)
         choose = button(self.tr("Choose…"), self.tr("Choose the folder for stems"), self._choose_folder)

@@ -69,11 +69,20 @@ def read_tags(path: str | Path) -> StemFile:
     stat_media(path)
     try:
         with Path(path).open("rb") as file:
-            if file.read(4) == b"fLaC":
+            if _is_flac(file):
                 return _read_flac(path)
             return _read_wave(path, file)
     except OSError as error:
         raise MediaError(f"{printable(path)} cannot be read: {error.strerror}.") from error
+
+
+def _is_flac(file: BinaryIO) -> bool:
+    """Return whether a file is FLAC, also with an ID3 tag before it, as Content Credentials put one there."""
+    head = file.read(10)
+    if head[:3] == b"ID3" and len(head) == 10:
+        file.seek(10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
+        head = file.read(4)
+    return head[:4] == b"fLaC"
 
 
 def _read_wave(path: str | Path, file: BinaryIO) -> StemFile:

@@ -60,6 +60,11 @@ class SigningKey:
         numbers: list[int] = [r, s]
         return b"".join(number.to_bytes(_NUMBER_BYTES, "big") for number in numbers)
 
+    def to_pem(self) -> tuple[bytes, bytes]:
+        """Return the private key and the chain of certificates, as the signer of C2PA takes them."""
+        chain = b"".join(map(pem_of, (self.certificate, self.root)))
+        return _private_pem(self.key), chain
+
 
 def make_signing_key(name: str, start: datetime) -> bytes:
     """Return a new key and its certificates as PEM: the private key, its certificate, the root certificate.
@@ -81,10 +86,7 @@ def make_signing_key(name: str, start: datetime) -> bytes:
     leaf = own.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False
     ).sign(root_key, hashes.SHA256())
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    parts: list[bytes] = [private, *(each.public_bytes(serialization.Encoding.PEM) for each in (leaf, root))]
+    parts: list[bytes] = [_private_pem(key), *(each.public_bytes(serialization.Encoding.PEM) for each in (leaf, root))]
     return b"".join(parts)
 
 
@@ -133,6 +135,13 @@ def _refusing(function: Callable[_P, _T], *args: _P.args, **named: _P.kwargs) ->
             return function(*args, **named)
     except Exception as error:  # damaged certificates raise errors of many kinds
         raise CertificateError(str(error) or type(error).__name__) from error
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    pem: bytes = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return pem
 
 
 def _common_name(name: str) -> x509.NameAttribute[str]:

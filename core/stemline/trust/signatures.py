@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from stemline.errors import UsageError
+from stemline.extras import install_command
+from stemline.trust.content_credentials import is_installed
 from stemline.trust.keys import have_cryptography, have_key, load_certificates, own_key, own_root, trusted_roots
 
 if TYPE_CHECKING:
@@ -27,11 +29,12 @@ _CHAIN = 2
 
 
 class RecordSigner:
-    """Signs records with the key of this installation."""
+    """Signs records with the key of this installation. `c2pa` says whether files get Content Credentials too."""
 
-    def __init__(self, key: SigningKey) -> None:
-        """Sign with a key."""
+    def __init__(self, key: SigningKey, c2pa: str = "never") -> None:
+        """Sign with a key; `c2pa` is "never", "auto" or "require"."""
         self._key = key
+        self.c2pa = c2pa
 
     def __call__(self, record: Mapping[str, object]) -> dict[str, Any]:
         """Return the record with its signature, which always has the same length."""
@@ -44,17 +47,24 @@ class RecordSigner:
         return {**unsigned, SIGNATURE: signature}
 
 
-def signer_for(sign: str) -> RecordSigner | None:
+def signer_for(sign: str, c2pa: str = "never") -> RecordSigner | None:
     """Return the signer of a run, None where its records are not signed.
 
     Args:
         sign: "auto" signs where this installation has a key, "never" does not, "require" refuses to run without.
+        c2pa: "auto" adds Content Credentials where the package is installed and records are signed, "never" does not,
+            "require" refuses to run without.
 
     Raises:
         UsageError: A key is there that cannot be used, or its certificate is not valid now; with "require", there is
-            none.
+            none, or the package is not installed.
     """
-    if sign == "never" or (sign == "auto" and not have_key()):
+    if c2pa == "require" and (sign == "never" or not is_installed()):
+        raise UsageError(
+            "Content Credentials need signed records and the package c2pa-python.",
+            advice=f"Run {install_command('trust')}, and leave out --sign never.",
+        )
+    if sign == "never" or (sign == "auto" and c2pa != "require" and not have_key()):
         return None
     key = own_key()
     now = datetime.now(UTC)
@@ -64,7 +74,7 @@ def signer_for(sign: str) -> RecordSigner | None:
             f"{key.certificate.valid_until:%Y-%m-%d}, not now.",
             advice="Check this machine's clock, make a new key, or give --sign never.",
         )
-    return RecordSigner(key)
+    return RecordSigner(key, c2pa if is_installed() else "never")
 
 
 def canonical_json(record: Mapping[str, object]) -> bytes:

@@ -61,7 +61,7 @@ from stemline.workflow.separation import STOPS_ALL, SegmentResult
 from stemline.workflow.settings import Replace, RunSettings
 
 _WRITERS = 2
-_MADE_BY = {"room": "algorithmic", "file": ""}
+_MADE_BY = {"room": "algorithmic", "file": "", "words": "generative"}
 """How fills arise, by method: room tone is synthesised, and a file of the user's can be anything."""
 _T = TypeVar("_T")
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media
@@ -83,7 +83,7 @@ class Derivation:
         self._settings = settings
         self._namer = namer
         self._hooks = hooks
-        self._signer = signer_for(settings.sign)
+        self._signer = signer_for(settings.sign, settings.c2pa)
         self._rooms: dict[int, _Room] = {}
         self._files: dict[tuple[str, int, int], FillFile] = {}
 
@@ -294,7 +294,7 @@ class Derivation:
         path = self._namer(result.segment, facts, name, fingerprint)
         paths, fingerprints = {name: path}, {name: fingerprint}
         finished = find_finished(paths, fingerprints)
-        if finished is None or not is_enough(finished, self._settings.sign):
+        if finished is None or not is_enough(finished, self._settings):
             if not self._settings.overwrite:
                 check_free(paths, fingerprints)
             record = replace(
@@ -311,8 +311,9 @@ class Derivation:
                 made_by=_MADE_BY.get(str(made_from.get("method", "")), basis.record.made_by),
                 extra={**basis.record.extra, "made_from": dict(made_from)},
             )
+            place = _Place(path, fingerprint, facts, self._signer, result.segment.source.path)
             with claim(paths, fingerprints, overwrite=self._settings.overwrite):
-                finished = {name: _write_file(_Place(path, fingerprint, facts, self._signer), record, basis, blocks)}
+                finished = {name: _write_file(place, record, basis, blocks)}
         result.files[name] = finished[name]
 
 
@@ -326,12 +327,13 @@ class _Room:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one derived file goes, and the signer of its record. `path` has no suffix."""
+    """Where one derived file goes, the signer of its record, and the media. `path` has no suffix."""
 
     path: Path
     fingerprint: str
     facts: MediaFacts
     signer: RecordSigner | None
+    media: str
 
 
 def _write_file(
@@ -365,9 +367,10 @@ def _write_file(
         warnings=(),
         waveform=meter.columns(),
         mix_waveform=(),
+        credentials="",
     )
     finished = replace(record, audio_sha256=writer.audio_sha256, file=file)
-    return write_sidecar(path, place.path, finished, place.signer)
+    return write_sidecar((path, place.path), finished, place.signer, place.media)
 
 
 def _seed_of(result: SegmentResult) -> int:

@@ -16,6 +16,7 @@ from stemline.locks import file_lock, is_alive, lock_of
 from stemline.plan import Finished
 from stemline.workflow.record import RecordedFile, StemRecord
 from stemline.workflow.results import Null
+from stemline.workflow.settings import Settings
 from stemline.workflow.sidecars import WritingMark, read_sidecar, sidecar_path
 from stemline_bridge.atomic import PART_NAME
 
@@ -63,9 +64,11 @@ def find_finished(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) ->
     return found
 
 
-def is_enough(files: Mapping[str, FinishedFile], sign: str) -> bool:
-    """Return whether finished files satisfy `Settings.sign`: with "require", unsigned ones are written again."""
-    return sign != "require" or all(file.record.signature is not None for file in files.values())
+def is_enough(files: Mapping[str, FinishedFile], settings: Settings) -> bool:
+    """Return whether finished files are signed as `sign` and `c2pa` require. Others are written again."""
+    if settings.sign == "require" and not all(file.record.signature is not None for file in files.values()):
+        return False
+    return settings.c2pa != "require" or all(file.facts.credentials for file in files.values())
 
 
 def null_of(files: Mapping[str, FinishedFile]) -> Null:

@@ -164,6 +164,7 @@ class RecordedFile:
         matched: The name that the engine took the words for.
         notes: Further values of the engine, such as the message of a watermark.
         warnings: Each with a `code` and a `message`.
+        credentials: "embedded" or "sidecar" for a file with Content Credentials; else empty.
         waveform: Largest absolute sample of each column of a picture, in thousandths of full scale.
         mix_waveform: The same of the media; empty unless the stem is the residual.
     """
@@ -178,6 +179,7 @@ class RecordedFile:
     matched: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Mapping[str, Any], ...] = ()
+    credentials: str = ""
     waveform: tuple[int, ...] = ()
     mix_waveform: tuple[int, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -187,7 +189,13 @@ class RecordedFile:
         return {
             "work": self.fingerprint,
             "extent": [self.extent.start_sample, self.extent.end_sample],
-            "file": {"name": self.name, "bytes": self.size_bytes, "format": self.sample_format, **self.extra},
+            "file": {
+                "name": self.name,
+                "bytes": self.size_bytes,
+                "format": self.sample_format,
+                **({"c2pa": self.credentials} if self.credentials else {}),
+                **self.extra,
+            },
             "found": self.found,
             "confidence": self.confidence,
             "matched": self.matched,
@@ -342,6 +350,7 @@ def _file(values: JsonReader) -> RecordedFile:
         name=name,
         size_bytes=file.take("bytes", int),
         sample_format=file.take("format", str),
+        credentials=file.take("c2pa", str, ""),
         found=values.take("found", bool),
         confidence=values.take_float("confidence"),
         matched=values.take("matched", str),

@@ -12,9 +12,17 @@ import numpy.typing as npt
 
 from stemline.client import Client, Job, MediaReader, Stem
 from stemline.clips import RESIDUAL, MediaSource, SampleRange
-from stemline.errors import WarningCode
+from stemline.errors import Code, OutputError, WarningCode
 from stemline.files import write_json
-from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio
+from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio, read_tags
+from stemline.trust.c2pa_files import sidecar_of as credentials_path
+from stemline.trust.content_credentials import (
+    CredentialsError,
+    is_made_from_words,
+    stem_ingredient,
+    stem_manifest,
+    write_credentials,
+)
 from stemline.trust.privacy import recorded_words
 from stemline.trust.signatures import SIGNATURE, RecordSigner
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
@@ -140,22 +148,55 @@ def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job
             mix_waveform=written.mix_waveform if name == RESIDUAL else (),
         ),
     )
-    return write_sidecar(file.path, work.paths[name], finished, work.signer)
+    return write_sidecar((file.path, work.paths[name]), finished, work.signer, work.recipe.segment.source.path)
 
 
-def write_sidecar(sound: Path, path: Path, record: StemRecord, signer: RecordSigner | None) -> FinishedFile:
-    """Write the sidecar of a finished file, signed if there is a signer.
+def write_sidecar(
+    place: tuple[Path, Path], record: StemRecord, signer: RecordSigner | None, media: str
+) -> FinishedFile:
+    """Write the sidecar of a finished file, signed if there is a signer, after its Content Credentials.
 
     Args:
-        sound: The file.
-        path: Its path without suffix.
+        place: The file, and its path without suffix.
         record: Its record.
         signer: Signs the sidecar's record, which holds more than that of the file.
+        media: Path of the media that the file was made from.
+
+    Raises:
+        OutputError: A file cannot be written, or cannot get the credentials that the run requires.
     """
+    sound, path = place
+    credentials_path(sound).unlink(missing_ok=True)
+    if signer and signer.c2pa != "never":
+        record = _with_credentials(sound, record, signer, media)
     if signer:
         record = replace(record, signature=signer(record.to_json())[SIGNATURE])
     write_json(sidecar_path(path), record.to_json())
     return FinishedFile(sound, record)
+
+
+def _with_credentials(sound: Path, record: StemRecord, signer: RecordSigner, media: str) -> StemRecord:
+    """Write the Content Credentials of a file, and return its record with its new size or a warning."""
+    if record.file is None:
+        raise ValueError("The record of a finished file has no file.")
+
+    def check_audio(signed: Path) -> None:
+        if read_tags(signed).audio_sha256 != record.audio_sha256:
+            raise CredentialsError("the signed copy holds other audio")
+
+    described = {**record.clip_json(), **record.extra}
+    ingredients = [] if is_made_from_words(described) else [stem_ingredient(described, media)]
+    try:
+        kind = write_credentials(sound, stem_manifest(described, sound.name), ingredients, check_audio)
+    except CredentialsError as error:
+        message = f"{sound.name} has no Content Credentials: {error}."
+        if signer.c2pa == "require":
+            raise OutputError(
+                message, code=Code.OUTPUT_UNWRITABLE, advice="Give --c2pa auto to write files without."
+            ) from error
+        warning = {"code": str(WarningCode.CREDENTIALS_MISSING), "message": message}
+        return replace(record, file=replace(record.file, warnings=(*record.file.warnings, warning)))
+    return replace(record, file=replace(record.file, credentials=kind, size_bytes=sound.stat().st_size))
 
 
 def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:

@@ -65,7 +65,7 @@ class Separation:
         self._settings = settings
         self._namer = namer
         self._hooks = hooks
-        self._signer = signer_for(settings.sign)
+        self._signer = signer_for(settings.sign, settings.c2pa)
         self._model = _choose_model(client, settings.model)
         self._pipeline_version = client.server_info().pipeline_version
         self._planned = prepared.plan.jobs_of()
@@ -151,7 +151,7 @@ class Separation:
             work = self._work(segment, known)
             self._sweep(work)
             finished = find_finished(work.paths, work.fingerprints)
-            if finished is not None and is_enough(finished, self._settings.sign):
+            if finished is not None and is_enough(finished, self._settings):
                 self._leave_out(SegmentResult(segment, finished, reused=True))
                 continue
             if not self._settings.overwrite:

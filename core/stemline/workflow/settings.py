@@ -10,6 +10,7 @@ from pathlib import Path
 from stemline.errors import UsageError
 from stemline.hosts.base import Selection
 from stemline.options import (
+    C2PA,
     CHANNELS,
     FORMATS,
     MAX_PRIORITY,
@@ -84,6 +85,8 @@ class Settings:
         record_words: How they name prompts: in "full", as a "hash" with a key of this installation, or not ("omit").
         sign: Whether records are signed with the key of this installation: "auto" where there is one, "never", or
             "require", which refuses to run without one and writes unsigned files of earlier runs again.
+        c2pa: Whether stem files also get Content Credentials, which need the signing key and the package `c2pa-python`:
+            "auto" where both are there, "never", or "require", which refuses to run or to write a file without.
         remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
             stay as they are, or are off where `replace` names them. Adds one file, `remix`, beside the stems.
         replace: What takes the place of a removed stem, by stem name.
@@ -113,6 +116,7 @@ class Settings:
     record_paths: str = "name"
     record_words: str = "full"
     sign: str = "auto"
+    c2pa: str = "auto"
     remix: Mapping[str, float] = field(default_factory=dict)
     replace: Mapping[str, Replace] = field(default_factory=dict)
 
@@ -123,6 +127,7 @@ class Settings:
         check_choice("record_paths", self.record_paths, RECORD_PATHS)
         check_choice("record_words", self.record_words, RECORD_WORDS)
         check_choice("sign", self.sign, SIGN)
+        check_choice("c2pa", self.c2pa, C2PA)
         check_choice("sample_format", self.sample_format, (None, *FORMATS))
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from stemline.media import read_tags
 from stemline.options import REQUIRE, check_choice
+from stemline.trust.content_credentials import CredentialsCheck, read_credentials
 from stemline.trust.signatures import SIGNATURE, SignatureCheck, check_record
 from stemline.workflow.json_reader import RecordError
 from stemline.workflow.record import StemRecord
@@ -39,6 +40,7 @@ class Verdict:
         proof: The comparison with the source; None where none was asked for.
         signature: The check of the signature in the file's record; None where it is not signed.
         sidecar_signature: The same of the sidecar; beside a signed file, "invalid" for a sidecar that is not a record.
+        credentials: The Content Credentials in or beside the file; None where there are none.
         require: What `passed` requires besides: "signed", or "trusted" for a key of this installation or a trusted one.
 
     Examples:
@@ -57,6 +59,7 @@ class Verdict:
     proof: SourceProof | None = None
     signature: SignatureCheck | None = None
     sidecar_signature: SignatureCheck | None = None
+    credentials: CredentialsCheck | None = None
     require: str | None = None
 
     @property
@@ -126,7 +129,9 @@ class Verdict:
 
     @property
     def meets_requirement(self) -> bool:
-        """Whether the file is signed as `require` says."""
+        """Whether the file is signed as `require` says, and no Content Credentials contradict that."""
+        if self.require and self.credentials and self.credentials.state == "invalid":
+            return False
         return self.status in _MEETING.get(self.require or "", _INTACT)
 
     @property
@@ -135,6 +140,8 @@ class Verdict:
         if self.passed:
             return ""
         if self.intact and not self.meets_requirement:
+            if self.status in _MEETING.get(self.require or "", _INTACT) and self.credentials:
+                return self.credentials.sentence
             wanted = "a trusted key" if self.require == "trusted" else "any key"
             return f"{self.sentence} A signature by {wanted} is required."
         return self.proof.sentence if self.intact and self.proof else self.sentence
@@ -151,6 +158,7 @@ class Verdict:
             "stemline": self.record.to_json() if self.record else {},
             "bext": dict(self.bext),
             **({"signature": self.signature.to_json()} if self.signature else {}),
+            **({"credentials": self.credentials.to_json()} if self.credentials else {}),
             **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
@@ -171,6 +179,8 @@ class Verdict:
             ]
         if self.sidecar is not None and self.sidecar.null is not None:
             lines.append(f"  null       {self.sidecar.null.dbfs:g} dBFS when it was written")
+        if self.credentials is not None:
+            lines.append(f"  c2pa       {self.credentials.sentence}")
         if self.proof is not None:
             lines.append(f"  proof      {self.proof.sentence}")
         return lines
@@ -213,6 +223,7 @@ def verify(
         sidecar=sidecar,
         signature=signature,
         sidecar_signature=sidecar_signature,
+        credentials=read_credentials(path),
         require=require,
         bext={
             "description": bext.description,

@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any
 
 import stemline
-from stemline.options import CHANNELS, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS, SIGN
+from stemline.options import C2PA, CHANNELS, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS, SIGN
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chain", action="store_true", help="take each stem from what the stems before it left")
     _add_derived(parser)
     _add_record(parser)
+    _add_credentials(parser)
     parser.add_argument(
         "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
     )
@@ -93,6 +94,15 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_credentials(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--c2pa",
+        choices=C2PA,
+        default="auto",
+        help="add Content Credentials: where the key and c2pa-python are there (default), never, or not without them",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print exactly one JSON object on stdout")
@@ -126,6 +136,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         record_paths=args.record_paths,
         record_words=args.record_words,
         sign=args.sign,
+        c2pa=args.c2pa,
         remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
         replace={
             name: stemline.Replace(

@@ -169,7 +169,7 @@ class MediaDocument(_FileDocument):
         for number in count(1):
             namer = _NumberedNamer(FileNamer(folder, [self._source.path], ranges), number)
             try:
-                result = Run(Plan(host, prepared, settings, namer), lambda found: found).result()
+                result = Run(Plan(host, prepared, settings, namer), lambda found, _: found).result()
             except OutputError as error:
                 if error.code is not Code.OUTPUT_EXISTS or number == _MAX_NUMBER:
                     raise

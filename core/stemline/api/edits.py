@@ -24,8 +24,8 @@ from stemline.hosts.edits import Delivered, DeliveryRequest, EditFiles, EditOpti
 from stemline.hosts.registry import edit_files_for, host_list, load_dialect
 from stemline.plan import PlanSettings, safe_part
 from stemline.prompts import StemRequest
-from stemline.report import render_page, report_of
-from stemline.workflow import EditNamer, Progress, RunResult, RunSettings, Settings, prepare
+from stemline.report import Delivery, render_page, report_of, write_previews
+from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, Settings, prepare
 from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import OutputLedger
 
@@ -134,14 +134,17 @@ class _EditWriter:
         self.report = self._choose("report", ".html", self._recipe)
         self.report_data = self._choose("report", ".json", self._recipe)
 
-    def finish(self, run: RunResult) -> EditResult:
-        """Write the exports and the report. Raises OutputError."""
+    def finish(self, run: RunResult, hooks: Hooks) -> EditResult:
+        """Write the exports, the previews and the report. Raises OutputError."""
         request = self._request
         if run.output:
             self._note(self.target)
         delivered = self._deliver(run) if run.output and request.options.to else Delivered()
         run = dataclasses.replace(run, notes=(*run.notes, *delivered.notes))
-        report = report_of(str(request.edit), run, request.stems, request.settings)
+        folder = self.report.with_name(f"{self.report.stem}.previews")
+        previews = write_previews(run.clips, folder, hooks) if request.options.previews else {}
+        delivery = Delivery(delivered.paths, previews)
+        report = report_of(str(request.edit), run, request.stems, request.settings, delivery)
         write_json(self.report_data, report)
         write_text(self.report, render_page(report))
         for path in (self.report_data, self.report):

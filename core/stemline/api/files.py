@@ -19,7 +19,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.registry import host_list, unreadable_edit
 from stemline.media import media_facts
 from stemline.plan import PlanSettings
-from stemline.workflow import FileNamer, Progress, RunResult, RunSettings, Settings, prepare
+from stemline.workflow import FileNamer, Hooks, Progress, RunResult, RunSettings, Settings, prepare
 
 PathText = str | os.PathLike[str]
 TimeSpan = tuple[Time | None, Time | None]
@@ -106,7 +106,7 @@ def plan_file(
     return Run(Plan(host, prepared, run_settings, FileNamer(folder, names, ranges)), _finish, client)
 
 
-def _finish(run: RunResult) -> Result:
+def _finish(run: RunResult, _hooks: Hooks) -> Result:
     for failure in run.failed:
         raise SeparationError(failure.message, code=Code(failure.code), advice=failure.advice)
     return result_of(run.clips[0], run)

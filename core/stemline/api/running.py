@@ -84,11 +84,11 @@ class Run(Generic[T]):
     def __init__(
         self,
         plan: Plan,
-        finish: Callable[[RunResult], T],
+        finish: Callable[[RunResult, Hooks], T],
         client: Client | None = None,
         resources: ExitStack | None = None,
     ) -> None:
-        """Prepare a run. `finish` makes the result; `resources` are closed at the end."""
+        """Prepare a run. `finish` makes the result and reports to the hooks; `resources` are closed at the end."""
         self._plan = plan
         self._finish = finish
         self._client = client
@@ -229,7 +229,7 @@ class Run(Generic[T]):
         try:
             check_room(self.estimate, plan.settings.output_dir)
             result = run_prepared(plan.host, plan.prepared, plan.settings, plan.namer, self._hooks, client=self._client)
-            self._values.append(self._finish(result))
+            self._values.append(self._finish(result, self._hooks))
         except BaseException as error:
             self._error = error
             raise
@@ -260,7 +260,7 @@ def plan_host(
     """Plan a run on the clips of any host, to which the new tracks are written. Raises StemlineError."""
     namer = EditNamer(settings.output_dir)
     plan = Plan(host, prepare(host, stems, settings, namer.folder), settings, namer)
-    return Run(plan, finish, client)
+    return Run(plan, lambda run, _: finish(run), client)
 
 
 def _order(job: Job) -> tuple[int, float]:

@@ -43,6 +43,7 @@ class EditOptions:
         split_channels: "mono" writes a file and a track per channel, "interleaved" all channels in one; None chooses
             by the format.
         timecode: Timecode in the files of "wav": the edit's ("record") or the media's ("source"); None for the edit's.
+        previews: Write a small preview of each clip's mix beside the report, as browsers play few formats of media.
         name_template: File names of "wav"; fields are track, record, clip, edit, stem, source and number.
 
     Raises:
@@ -69,6 +70,7 @@ class EditOptions:
     split_channels: str | None = None
     timecode: str | None = None
     name_template: str = NAME_TEMPLATE
+    previews: bool = True
 
     def __post_init__(self) -> None:
         """Check the values and make numbers exact."""

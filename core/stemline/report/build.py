@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from stemline._version import __version__
@@ -14,7 +17,21 @@ from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import relative_to
 
 
-def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], settings: RunSettings) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The files of a run beside its stem files: exports in further formats, and previews by the residual they match."""
+
+    exports: tuple[Path, ...] = ()
+    previews: Mapping[str, Path] = field(default_factory=dict)
+
+
+def report_of(
+    edit: str,
+    result: RunResult,
+    stems: tuple[StemRequest, ...],
+    settings: RunSettings,
+    delivery: Delivery = Delivery(),
+) -> dict[str, Any]:
     """Return the result as in `--json`, with what was asked and every clip with its files."""
     folder = settings.output_dir
     return {
@@ -23,6 +40,7 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
         "result": {
             **summary_of(recorded_path(edit, settings.record_paths), result),
             "output": relative_to(folder, result.output) if result.output else "",
+            "exports": [relative_to(folder, str(path)) for path in delivery.exports],
         },
         "asked": {
             "stems": [
@@ -35,9 +53,10 @@ def report_of(edit: str, result: RunResult, stems: tuple[StemRequest, ...], sett
             "chain": settings.chain,
             **derived_json(settings),
         },
-        "clips": [_clip(clip, settings) for clip in result.clips],
+        "clips": [_clip(clip, settings, delivery) for clip in result.clips],
         "notices": [
-            {"clip": n.clip, "stem": n.stem, "code": str(n.code), "message": n.message} for n in result.notices
+            {"clip": n.clip, "clip_id": n.clip_id, "stem": n.stem, "code": str(n.code), "message": n.message}
+            for n in result.notices
         ],
         "failed": [
             {
@@ -87,7 +106,7 @@ def skip_of(skip: Skip) -> dict[str, str]:
     }
 
 
-def _clip(clip: ClipOutcome, settings: RunSettings) -> dict[str, Any]:
+def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[str, Any]:
     folder = settings.output_dir
     files = [
         {
@@ -117,11 +136,21 @@ def _clip(clip: ClipOutcome, settings: RunSettings) -> dict[str, Any]:
         }
         for sound in clip.derived
     ]
+    place = clip.place
+    preview = delivery.previews.get(clip.residual)
     return {
         "clip": clip.name,
+        "clip_id": clip.clip_id,
         "track": clip.track,
         "record_start": clip.record_start,
         "record_start_s": round(float(Fraction(clip.record_start)), 6),
+        "record_timecode": place.record_timecode,
+        "record_frame": place.record_frame,
+        "frame_rate": str(place.frame_rate) if place.frame_rate else "",
+        "drop_frame": place.drop_frame,
+        "clip_samples": place.clip_range.length,
+        "handle_samples": place.clip_range.start_sample - place.file_range.start_sample,
+        "preview": relative_to(folder, str(preview)) if preview else "",
         "media": recorded_path(clip.media, settings.record_paths),
         "sample_rate": clip.sample_rate,
         "channels": clip.channels,

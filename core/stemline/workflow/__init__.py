@@ -3,12 +3,13 @@
 from stemline.workflow.outputs import EditNamer, FileNamer
 from stemline.workflow.prepare import Prepared, prepare
 from stemline.workflow.progress import Hooks
-from stemline.workflow.results import ClipOutcome, Failure, Notice, Null, Progress, RunResult, StemOutcome
+from stemline.workflow.results import ClipOutcome, ClipPlace, Failure, Notice, Null, Progress, RunResult, StemOutcome
 from stemline.workflow.run import run_prepared
 from stemline.workflow.settings import RunSettings, Settings
 
 __all__ = [
     "ClipOutcome",
+    "ClipPlace",
     "EditNamer",
     "Failure",
     "FileNamer",

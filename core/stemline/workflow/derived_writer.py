@@ -188,13 +188,15 @@ class Derivation:
         return notices
 
     def _no_room(self, result: SegmentResult, stems: Sequence[str]) -> list[Notice]:
-        clips = [clip.name for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
+        clips = [clip for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
         message = (
             "No room tone was found, here or in other clips of this media, so the place is not filled. "
             "Use a longer range that holds a moment without the sound, or a file in its place."
         )
         names = map(fill_name, stems)
-        return [Notice(clip, name, Code.ROOM_TONE_MISSING, message) for name in names for clip in clips]
+        return [
+            Notice(clip.name, name, Code.ROOM_TONE_MISSING, message, clip.clip_id) for name in names for clip in clips
+        ]
 
     def _kept(self, result: SegmentResult, instead: Sequence[str]) -> Iterator[Block]:
         rate, at = self._facts(result).sample_rate, 0

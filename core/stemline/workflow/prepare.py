@@ -33,6 +33,8 @@ class Prepared:
         plan: Segments, extents and jobs.
         skipped: The clips that are not separated, with reasons.
         notes: Notes of the host.
+        timeline_start: Timecode of the timeline's first frame, in seconds.
+        drop_frame: Whether the edit counts in drop-frame timecode.
     """
 
     clips: tuple[ClipRange, ...]
@@ -41,6 +43,8 @@ class Prepared:
     plan: SeparationPlan
     skipped: tuple[Skip, ...]
     notes: tuple[str, ...] = ()
+    timeline_start: Fraction = Fraction(0)
+    drop_frame: bool = False
 
     @property
     def audio_s(self) -> float:
@@ -98,7 +102,9 @@ def prepare(
     if not planned:
         raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
     working = tuple(clip for clip in clips if clip.clip_id in planned)
-    return Prepared(working, facts, tuple(stems), plan, tuple(skipped), read.notes)
+    return Prepared(
+        working, facts, tuple(stems), plan, tuple(skipped), read.notes, read.timeline_start, read.drop_frame
+    )
 
 
 def _check_fill_files(settings: RunSettings, facts: Mapping[MediaSource, MediaFacts]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-from stemline.clips import Skip
+from stemline.clips import MediaSource, SampleRange, Skip, TimeRange
+from stemline.timebase import format_timecode, round_half_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,21 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user should know about one stem of one clip. The run went on."""
+    """Something that the user should know about one stem of one clip. The run went on.
+
+    Attributes:
+        clip: Name of the clip.
+        stem: Name of the stem.
+        code: The stable reason.
+        message: One sentence.
+        clip_id: The host's name for the clip, as names of clips repeat.
+    """
 
     clip: str
     stem: str
     code: str
     message: str
+    clip_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,42 @@ class DerivedOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipPlace:
+    """Where a clip lies in its edit, in its media and in its stem files.
+
+    Attributes:
+        source: The sound that it plays.
+        file_range: The samples of the media that each stem file holds, handles included.
+        clip_range: The samples of the media that the clip plays.
+        record_range: Its range on the timeline, in seconds from the first frame.
+        timeline_start: Timecode of the timeline's first frame, in seconds.
+        frame_rate: Frame rate of the edit; None where it is not known.
+        drop_frame: Whether the edit counts in drop-frame timecode.
+    """
+
+    source: MediaSource
+    file_range: SampleRange
+    clip_range: SampleRange
+    record_range: TimeRange
+    timeline_start: Fraction = Fraction(0)
+    frame_rate: Fraction | None = None
+    drop_frame: bool = False
+
+    @property
+    def record_frame(self) -> int | None:
+        """Return the frame of the clip's start, counted from timecode 00:00:00:00; None without a frame rate."""
+        if self.frame_rate is None:
+            return None
+        return round_half_up((self.timeline_start + self.record_range.start) * self.frame_rate)
+
+    @property
+    def record_timecode(self) -> str:
+        """Return the timecode at which the clip starts in the edit; empty without a frame rate."""
+        frame, rate = self.record_frame, self.frame_rate
+        return "" if frame is None or rate is None else format_timecode(frame, rate, drop_frame=self.drop_frame)
+
+
+@dataclass(frozen=True, slots=True)
 class ClipOutcome:
     """One clip of an edit and its files.
 
@@ -128,6 +175,7 @@ class ClipOutcome:
         reused: Whether the files of an earlier run were found and kept.
         engine_s: Seconds that the model computed; 0 where nothing had to be computed.
         elapsed_s: Seconds that the clip took.
+        place: Where it lies in the edit, in its media and in its stem files.
         derived: Its remix and fills.
 
     Examples:
@@ -155,6 +203,7 @@ class ClipOutcome:
     reused: bool
     engine_s: float
     elapsed_s: float
+    place: ClipPlace
     derived: tuple[DerivedOutcome, ...] = ()
 
     @property

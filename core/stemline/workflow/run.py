@@ -8,11 +8,12 @@ from contextlib import nullcontext
 from stemline._version import __version__
 from stemline.client import Client, connect
 from stemline.client.run_lock import run_lock
-from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange
+from stemline.clips import METADATA_VERSION, RESIDUAL, ClipRange, SampleRange
 from stemline.errors import Cancelled, WarningCode
 from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.prompts import StemRequest
+from stemline.timebase import round_half_up
 from stemline.trust.privacy import recorded_words
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
@@ -21,7 +22,16 @@ from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
 from stemline.workflow.progress import Hooks
-from stemline.workflow.results import ClipOutcome, DerivedOutcome, Failure, Notice, Progress, RunResult, StemOutcome
+from stemline.workflow.results import (
+    ClipOutcome,
+    ClipPlace,
+    DerivedOutcome,
+    Failure,
+    Notice,
+    Progress,
+    RunResult,
+    StemOutcome,
+)
 from stemline.workflow.separation import SegmentResult, Separation
 from stemline.workflow.settings import RunSettings
 
@@ -144,6 +154,21 @@ def _outcome(clip: ClipRange, result: SegmentResult, prepared: Prepared, setting
         reused=result.reused,
         engine_s=result.engine_s,
         elapsed_s=result.elapsed_s,
+        place=_place(clip, result, prepared),
+    )
+
+
+def _place(clip: ClipRange, result: SegmentResult, prepared: Prepared) -> ClipPlace:
+    rate, held = prepared.facts[clip.source].sample_rate, result.segment.range
+    used = SampleRange(round_half_up(clip.source_range.start * rate), round_half_up(clip.source_range.end * rate))
+    return ClipPlace(
+        clip.source,
+        held,
+        held.intersect(used),
+        clip.record_range,
+        prepared.timeline_start,
+        clip.frame_rate,
+        prepared.drop_frame,
     )
 
 
@@ -166,11 +191,10 @@ def _notices(done: list[ClipRange], by_clip: dict[str, SegmentResult]) -> tuple[
     for clip in done:
         for name, file in by_clip[clip.clip_id].files.items():
             for warning in file.facts.warnings:
-                notices.append(Notice(clip.name, name, warning["code"], warning["message"]))
+                notices.append(Notice(clip.name, name, warning["code"], warning["message"], clip.clip_id))
             if name != RESIDUAL and not file.facts.found:
-                notices.append(
-                    Notice(clip.name, name, WarningCode.NOT_FOUND, f"{name} was not heard; the stem is silent.")
-                )
+                message = f"{name} was not heard; the stem is silent."
+                notices.append(Notice(clip.name, name, WarningCode.NOT_FOUND, message, clip.clip_id))
     return tuple(dict.fromkeys(notices))
 
 

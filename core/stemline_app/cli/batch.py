@@ -57,6 +57,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--audition", type=int, metavar="SECONDS", help="separate only the first seconds of each clip; write no edit"
     )
+    parser.add_argument("--no-previews", action="store_true", help="write no previews of the clips' mix for the report")
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add_common(parser)
     parser.set_defaults(func=run)
@@ -158,6 +159,7 @@ def _options(args: argparse.Namespace) -> stemline.EditOptions:
         split_channels=args.split_channels,
         timecode=args.timecode,
         name_template=args.name_template,
+        previews=not args.no_previews,
     )
 
 

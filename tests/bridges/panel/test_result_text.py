@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from bridges.panel.factories import clip, outcome, session
-from stemline.workflow import RunResult
+from stemline.clips import MediaSource, SampleRange, TimeRange
+from stemline.workflow import ClipPlace, RunResult
 from stemline.workflow.results import ClipOutcome, Failure, Notice, Null, StemOutcome
 from stemline_panel.model.formatting import format_null
 from stemline_panel.model.request import RefusedStem, RunOutcome
 from stemline_panel.model.result_text import found_texts, result_messages
+
+SECOND = SampleRange(0, 48000)
 
 
 def clip_outcome(number: int, name: str, *, found: bool, confidence: float = 0.9) -> ClipOutcome:
@@ -17,6 +21,7 @@ def clip_outcome(number: int, name: str, *, found: bool, confidence: float = 0.9
     return ClipOutcome(
         f"c{number}", name, "A1", "0", "/m/talk.mov", 48000, 2, 48000, 0, "embedded", Null.of(0.0), (stem,),
         "/s/residual.wav", (), (), False, 1.0, 1.0,
+        ClipPlace(MediaSource("/m/talk.mov"), SECOND, SECOND, TimeRange(Fraction(0), Fraction(1))),
     )  # fmt: skip
 
 

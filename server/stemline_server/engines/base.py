@@ -254,6 +254,9 @@ class EngineInfo:
         free_text: True if the engine takes any text, False if it knows a fixed set of sounds.
         pictures: True if the engine takes masks, as `EnginePrompt.pictures`. The server refuses prompts with a mask for
             other engines.
+        pictures_obstacle: One sentence on why this model does not take masks, if other models of its engine do.
+        pictures_per_second: How many pictures of a second of sound the engine wants; 0 to let the server choose by
+            device.
         licence: Licences of the code and the weights.
         note: A sentence for users, shown with the title.
         made_by: How targets arise, which records and C2PA manifests state: "masking" if the engine takes parts of the
@@ -271,6 +274,8 @@ class EngineInfo:
     licence: str = ""
     note: str = ""
     made_by: str = ""
+    pictures_obstacle: str = ""
+    pictures_per_second: int = 0
 
 
 class Engine(Protocol):

@@ -82,7 +82,7 @@ class Catalog:
         for prompt in prompts:
             if prompt.mask and not facts.info.pictures:
                 raise UsageError(
-                    f"The model {model} does not take masks.",
+                    facts.info.pictures_obstacle or f"The model {model} does not take masks.",
                     code=Code.PROMPT_UNSUPPORTED,
                     advice="Name the sound, mark where it is heard, or choose another --model.",
                 )

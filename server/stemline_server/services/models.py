@@ -90,7 +90,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             loaded=info.id in self._board.loaded_models(),
             licence=info.licence,
             takes_pictures=info.pictures,
-            pictures_per_second=self._pictures_per_second() if info.pictures else 0,
+            pictures_per_second=info.pictures_per_second or self._pictures_per_second() if info.pictures else 0,
             made_by=info.made_by,
         )
 

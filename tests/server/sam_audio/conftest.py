@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from server.sam_audio.generated import TINY, write_checkpoint, write_text_encoder
+from server.sam_audio.generated import SIGHTED, TINY, TOWER, write_checkpoint, write_text_encoder
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 from stemline_server.engines.sam_audio.settings import Settings
 
@@ -39,5 +39,24 @@ def settings(checkpoint: Path, text_encoder: Path) -> Settings:
 @pytest.fixture(scope="session")
 def engine(settings: Settings) -> SamAudioEngine:
     loaded = SamAudioEngine(settings=settings)
+    loaded.load("cpu")
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def sighted_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with a vision tower."""
+    return write_checkpoint(tmp_path_factory.mktemp("sighted") / "sam-audio-sighted", SIGHTED, tower=TOWER)
+
+
+@pytest.fixture(scope="session")
+def sighted_settings(sighted_checkpoint: Path, text_encoder: Path) -> Settings:
+    return Settings(model=str(sighted_checkpoint), text_encoder=str(text_encoder))
+
+
+@pytest.fixture
+def sighted(sighted_settings: Settings) -> SamAudioEngine:
+    """An engine that has encoded no picture yet."""
+    loaded = SamAudioEngine(settings=sighted_settings)
     loaded.load("cpu")
     return loaded

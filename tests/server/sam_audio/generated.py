@@ -17,6 +17,7 @@ from torch import Tensor
 from stemline_server._torchaudio import torchaudio_transforms
 from stemline_server.engines.base import Finding, Waveform
 from stemline_server.engines.sam_audio.config import WATERMARK_STRIDES, SamAudioConfig, parse_config
+from stemline_server.engines.sam_audio.tower_sizes import TowerSizes
 
 TINY: dict[str, Any] = {
     "in_channels": 48,
@@ -33,6 +34,19 @@ TINY: dict[str, Any] = {
     "transformer": {"dim": 48, "n_heads": 3, "n_layers": 2, "context_dim": 48, "out_channels": 16, "multiple_of": 32},
     "anchor_embedding_dim": 6,
 }
+TOWER: dict[str, Any] = {
+    "patch_size": 14,
+    "width": 32,
+    "layers": 2,
+    "heads": 2,
+    "mlp_ratio": 4.0,
+    "output_dim": 12,
+    "image_size": 28,
+    "use_cls_token": True,
+    "attn_pooler_heads": 4,
+}
+SIGHTED: dict[str, Any] = {**TINY, "vision_encoder": {"dim": 12, "name": "PE-Tiny", "image_size": 28}}
+"""A checkpoint with a vision tower of these sizes."""
 _QUIET_GAIN = 0.3
 _QUIET = (".block.3.weight_g", "encoder_block.pre.1.weight_g")
 WORDS = ("dog", "barking", "man", "speaking", "thunder", "a", "rain", "door")
@@ -41,6 +55,32 @@ WORDS = ("dog", "barking", "man", "speaking", "thunder", "a", "rain", "door")
 def published_shapes(config: SamAudioConfig) -> dict[str, tuple[int, ...]]:
     """The shapes of the published state dict by key, without the vision tower."""
     return dict(_glue(config)) | dict(_transformer(config)) | dict(_codec(config))
+
+
+def tower_shapes(sizes: TowerSizes) -> dict[str, tuple[int, ...]]:
+    """The shapes of the published vision tower by key."""
+    width, visual = sizes.width, "vision_encoder.model.visual"
+    hidden = int(sizes.mlp_ratio * width)
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{visual}.conv1.weight": (width, 3, sizes.patch_size, sizes.patch_size),
+        f"{visual}.class_embedding": (width,),
+        f"{visual}.positional_embedding": (sizes.tokens, width),
+        f"{visual}.proj": (width, sizes.output_dim),
+        f"{visual}.attn_pool.probe": (1, 1, width),
+    }
+    blocks = [f"{visual}.transformer.resblocks.{layer}" for layer in range(sizes.layers)]
+    for block, inner in (*((block, hidden) for block in blocks), (f"{visual}.attn_pool", 4 * width)):
+        shapes |= {f"{block}.attn.in_proj_weight": (3 * width, width), f"{block}.attn.in_proj_bias": (3 * width,)}
+        shapes |= _dense(f"{block}.attn.out_proj", width, width)
+        shapes |= _dense(f"{block}.mlp.c_fc", inner, width) | _dense(f"{block}.mlp.c_proj", width, inner)
+    norms = [f"{visual}.ln_pre", f"{visual}.ln_post", f"{visual}.attn_pool.layernorm"]
+    for norm in (*norms, *(f"{block}.ln_{number}" for block in blocks for number in (1, 2))):
+        shapes |= {f"{norm}.weight": (width,), f"{norm}.bias": (width,)}
+    return shapes
+
+
+def _dense(key: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
+    return {f"{key}.weight": (rows, columns), f"{key}.bias": (rows,)}
 
 
 def _glue(config: SamAudioConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -163,7 +203,7 @@ def _watermark(narrow: int, widths: tuple[int, ...]) -> Iterator[tuple[str, tupl
 
 def generated_tensor(key: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Weights that preserve a signal's level: random directions, gains and norms of one, small biases and gates."""
-    if key.endswith((".alpha", "norm.weight")):
+    if key.endswith((".alpha", "norm.weight", "ln_pre.weight", "ln_post.weight", "ln_1.weight", "ln_2.weight")):
         return torch.ones(shape)
     if key.endswith("weight_g"):
         return torch.full(shape, _QUIET_GAIN if key.endswith(_QUIET) else 1.0)
@@ -175,11 +215,23 @@ def generated_tensor(key: str, shape: tuple[int, ...], generator: torch.Generato
     return noise / math.sqrt(math.prod(shape[1:]))
 
 
-def write_checkpoint(folder: Path, document: dict[str, Any], *, kind: str = "checkpoint.pt", seed: int = 0) -> Path:
-    """Write a folder as published: `config.json` with `checkpoint.pt` or `model.safetensors`."""
+def write_checkpoint(
+    folder: Path,
+    document: dict[str, Any],
+    *,
+    kind: str = "checkpoint.pt",
+    seed: int = 0,
+    tower: dict[str, Any] | None = None,
+) -> Path:
+    """Write a folder as published: `config.json` with `checkpoint.pt` or `model.safetensors`; with the sizes of a
+    vision tower also that.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     shapes = published_shapes(parse_config(document))
+    if tower is not None:
+        shapes |= tower_shapes(TowerSizes(**tower))
+        (folder / "tower.json").write_text(json.dumps(tower), encoding="utf-8")
     state = {key: generated_tensor(key, shape, generator) for key, shape in shapes.items()}
     (folder / "config.json").write_text(json.dumps(document), encoding="utf-8")
     if kind == "checkpoint.pt":

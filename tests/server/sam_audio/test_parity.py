@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # PyTorch's conventional name
 
+from stemline_server.engines.sam_audio import picture_parity, pictures
 from stemline_server.engines.sam_audio.__main__ import main
+from stemline_server.engines.sam_audio.device import Precision
+from stemline_server.engines.sam_audio.vision_tower import VisionTower
 
 
 @pytest.mark.parametrize("variant", ["tiny_a", "tiny_b"])
@@ -20,6 +28,56 @@ def test_every_recorded_output_is_within_its_limit(
 ) -> None:
     assert main(["parity", str(shared_data / "parity" / variant)]) == 0
     assert "42 of 42 outputs within their limits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("variant", "outputs"), [("vis_a", 27), ("vis_b", 29)])
+def test_every_recorded_output_of_visual_prompts_is_within_its_limit(
+    shared_data: Path, variant: str, outputs: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["parity", str(shared_data / "parity" / variant)]) == 0
+    assert f"{outputs} of {outputs} outputs within their limits" in capsys.readouterr().out
+
+
+def hide_object(frames: Tensor, mask: Tensor) -> Tensor:
+    return MASKED(frames, 1 - mask)
+
+
+def scaled(pictures: Tensor, size: int, *, antialias: bool, whole: bool) -> Tensor:
+    planes = pictures.permute(0, 3, 1, 2).float()
+    resized = F.interpolate(planes, (size, size), mode="bicubic", antialias=antialias).clamp(0, 255)
+    levels = resized.round() if whole else resized
+    return levels.permute(0, 2, 3, 1)
+
+
+def rotary_from_zero(tower: VisionTower, device: torch.device) -> tuple[Tensor, Tensor]:
+    cos, sin = ROTARY_TABLE(replace_class_token(tower), device)
+    return torch.cat((torch.ones(1, cos.shape[1]), cos)), torch.cat((torch.zeros(1, sin.shape[1]), sin))
+
+
+def replace_class_token(tower: VisionTower) -> VisionTower:
+    other = copy.copy(tower)
+    other.sizes = replace(tower.sizes, use_cls_token=False)
+    return other
+
+
+MASKED, ROTARY_TABLE = picture_parity.masked, VisionTower.rotary_table
+WRONG = {
+    "the mask hides the object": (picture_parity, "masked", hide_object),
+    "levels are not rounded": (pictures, "resized", partial(scaled, antialias=True, whole=False)),
+    "no antialiasing": (pictures, "resized", partial(scaled, antialias=False, whole=True)),
+    "patches count from 0": (VisionTower, "rotary_table", rotary_from_zero),
+}
+
+
+@pytest.mark.parametrize("variant", ["vis_a", "vis_b"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_way_to_prepare_pictures_is_reported(
+    shared_data: Path, variant: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*WRONG[wrong])
+    folder = shared_data / "parity" / variant
+    outcomes = picture_parity.compare_pictures(folder, torch.device("cpu"), Precision.FLOAT32)
+    assert not next(outcome for outcome in outcomes if outcome.name == "vision.video_features").passed
 
 
 def test_a_changed_weight_is_reported(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

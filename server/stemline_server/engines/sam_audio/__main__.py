@@ -11,6 +11,7 @@ import torch
 from stemline.errors import StemlineError
 from stemline_server.engines.sam_audio.device import Precision
 from stemline_server.engines.sam_audio.parity import compare
+from stemline_server.engines.sam_audio.picture_parity import compare_pictures, holds_pictures
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +43,8 @@ def _device(name: str) -> torch.device:
 
 def _parity(folder: Path, device: torch.device, precision: Precision) -> int:
     over = total = 0
-    for outcome in compare(folder, device, precision):
+    outcomes = compare_pictures if holds_pictures(folder) else compare
+    for outcome in outcomes(folder, device, precision):
         total += 1
         over += not outcome.passed
         verdict = "ok" if outcome.passed else "OVER"

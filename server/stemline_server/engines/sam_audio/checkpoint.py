@@ -22,10 +22,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from stemline.errors import Code, InputError
 from stemline_server.engines.sam_audio.config import read_config
 from stemline_server.engines.sam_audio.device import release_memory
-from stemline_server.engines.sam_audio.discovery import WEIGHT_FILES, weights_file
+from stemline_server.engines.sam_audio.discovery import TOWER_PREFIX, WEIGHT_FILES, missing_tower, weights_file
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.packed_linear import PackedLinear, can_pack, pack
-from stemline_server.engines.sam_audio.weight_conversion import conversion
+from stemline_server.engines.sam_audio.tower_sizes import tower_sizes
+from stemline_server.engines.sam_audio.vision_tower import VisionTower
+from stemline_server.engines.sam_audio.weight_conversion import Conversion, conversion, tower_conversion
 
 _UNREADABLE = (
     OSError,
@@ -37,7 +39,18 @@ _UNREADABLE = (
     struct.error,
     pickle.UnpicklingError,
 )
-_UNUSED_PREFIXES = ("vision_encoder.", "text_encoder.", "visual_ranker.", "text_ranker.", "span_predictor")
+_UNUSED_PREFIXES = (
+    "vision_encoder.model.positional_embedding",
+    "vision_encoder.model.text_projection",
+    "vision_encoder.model.logit_scale",
+    "vision_encoder.model.token_embedding.",
+    "vision_encoder.model.transformer.",
+    "vision_encoder.model.ln_final.",
+    "text_encoder.",
+    "visual_ranker.",
+    "text_ranker.",
+    "span_predictor",
+)
 _SAFETENSORS_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _MAX_HEADER_BYTES = 100_000_000
 _NAMED_KEYS = 4
@@ -73,8 +86,8 @@ class Placement:
     Attributes:
         device: The device.
         codec_dtype: Number format of encoder and decoder.
-        dit_dtype: Number format of the transformer.
-        packed: Whether to pack the transformer's weights if the device supports it. `torch.compile` needs plain ones.
+        dit_dtype: Number format of the transformer and of the vision tower.
+        packed: Whether to pack the weights of both if the device supports it. `torch.compile` needs plain ones.
     """
 
     device: torch.device
@@ -85,13 +98,13 @@ class Placement:
     def dtype_of(self, name: str) -> torch.dtype:
         """Return the number format of a parameter."""
         part = name.split(".", 1)[0]
-        if part == "dit":
-            return self.dit_dtype
-        return self.codec_dtype if part in ("encoder", "decoder") else torch.float32
+        if part in ("encoder", "decoder"):
+            return self.codec_dtype
+        return torch.float32 if part in ("conditioning", "watermark") else self.dit_dtype
 
 
 def load_model(folder: Path, placement: Placement) -> SamAudioModel:
-    """Load the model of a checkpoint, in eval mode.
+    """Load the model of a checkpoint without its vision tower, in eval mode.
 
     Args:
         folder: Folder with `config.json` and the weights.
@@ -101,25 +114,64 @@ def load_model(folder: Path, placement: Placement) -> SamAudioModel:
         InputError: The checkpoint is incomplete, damaged or not supported (MODEL_UNAVAILABLE).
     """
     config = read_config(folder)
-    path = weights_file(folder)
-    if path is None:
-        raise _damaged(folder, f"holds neither {' nor '.join(WEIGHT_FILES)}")
-    index = read_index(path)
+    path = _weights(folder)
+    index = {key: entry for key, entry in read_index(path).items() if not key.startswith(TOWER_PREFIX)}
     with torch.device("meta"):
         model = SamAudioModel(config)
-    _check_keys(path, model, index)
-    memory = _ParameterMemory(model, placement)
-    with path.open("rb", buffering=0) as file:
-        reader = _Reader(file, path, index)
-        for name in reader.order({name: conversion(name, config).sources for name, _ in model.named_parameters()}):
-            rule = conversion(name, config)
-            memory.place(model, name, rule.build(reader.read(rule.sources)))
-            if reader.bytes(rule.sources) > _RELEASE_BYTES:
-                release_memory(_HOST)
+    rules = {name: conversion(name, config) for name, _ in model.named_parameters()}
+    _fill_parameters(path, index, model, rules, placement)
     for module in model.modules():
         if isinstance(module, nn.LSTM):
             module.flatten_parameters()  # cuDNN needs the weights in one piece
     return model.eval().requires_grad_(False)
+
+
+def load_tower(folder: Path, placement: Placement) -> VisionTower:
+    """Load the vision tower of a checkpoint, in eval mode.
+
+    Args:
+        folder: Folder with `config.json` and the weights.
+        placement: Device and number formats.
+
+    Raises:
+        InputError: The checkpoint has no tower, or one that is incomplete, damaged or not supported
+            (MODEL_UNAVAILABLE).
+    """
+    sizes = tower_sizes(folder, read_config(folder).vision_encoder)
+    path = _weights(folder)
+    index = {key: entry for key, entry in read_index(path).items() if key.startswith(TOWER_PREFIX)}
+    if not index:
+        raise InputError(missing_tower(folder), code=Code.MODEL_UNAVAILABLE)
+    with torch.device("meta"):
+        tower = VisionTower(sizes)
+    rules = {name: tower_conversion(name, sizes) for name, _ in tower.named_parameters()}
+    _fill_parameters(path, index, tower, rules, placement)
+    return tower.eval().requires_grad_(False)
+
+
+def _weights(folder: Path) -> Path:
+    path = weights_file(folder)
+    if path is None:
+        raise _damaged(folder, f"holds neither {' nor '.join(WEIGHT_FILES)}")
+    return path
+
+
+def _fill_parameters(
+    path: Path,
+    index: Mapping[str, TensorEntry],
+    model: nn.Module,
+    rules: Mapping[str, Conversion],
+    placement: Placement,
+) -> None:
+    """Replace the parameters of `model`, which lie on the meta device, with those in a file."""
+    _check_keys(path, model, rules, index)
+    memory = _ParameterMemory(model, placement)
+    with path.open("rb", buffering=0) as file:
+        reader = _Reader(file, path, index)
+        for name in reader.order({name: rule.sources for name, rule in rules.items()}):
+            memory.place(model, name, rules[name].build(reader.read(rules[name].sources)))
+            if reader.bytes(rules[name].sources) > _RELEASE_BYTES:
+                release_memory(_HOST)
 
 
 def read_index(path: Path) -> dict[str, TensorEntry]:
@@ -165,10 +217,11 @@ def _pickle_index(path: Path) -> dict[str, TensorEntry]:
     return index
 
 
-def _check_keys(path: Path, model: SamAudioModel, index: Mapping[str, TensorEntry]) -> None:
+def _check_keys(
+    path: Path, model: nn.Module, rules: Mapping[str, Conversion], index: Mapping[str, TensorEntry]
+) -> None:
     """Check that all tensors are present, none are unknown and shapes match config.json, before any tensor is read."""
-    conversions = {name: conversion(name, model.config) for name, _ in model.named_parameters()}
-    wanted = {source for rule in conversions.values() for source in rule.sources}
+    wanted = {source for rule in rules.values() for source in rule.sources}
     missing = wanted - index.keys()
     if missing:
         raise _damaged(path, f"lacks {_listed(missing)}")
@@ -176,9 +229,9 @@ def _check_keys(path: Path, model: SamAudioModel, index: Mapping[str, TensorEntr
     if unknown:
         raise _damaged(path, f"holds unknown tensors: {_listed(unknown)}")
     for name, expected in model.named_parameters():
-        sources = conversions[name].sources
+        sources = rules[name].sources
         try:
-            shape = conversions[name].build([_meta_tensor(index[key]) for key in sources]).shape
+            shape = rules[name].build([_meta_tensor(index[key]) for key in sources]).shape
         except (RuntimeError, IndexError):
             shape = None
         if shape != expected.shape:
@@ -270,7 +323,8 @@ class _ParameterMemory:
         setattr(model.get_submodule(owner), attribute, nn.Parameter(stored, requires_grad=False))
 
     def _is_packed(self, model: nn.Module, name: str) -> bool:
-        return self._packs and isinstance(model.get_submodule(name.rpartition(".")[0]), PackedLinear)
+        owner, _, attribute = name.rpartition(".")
+        return self._packs and attribute == "weight" and isinstance(model.get_submodule(owner), PackedLinear)
 
     def _block(self, name: str, shape: torch.Size) -> Tensor:
         """Return the next free piece of the block for a parameter's number format."""

@@ -109,9 +109,13 @@ class TextConfig:
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """Hold the width of visual features."""
+    """Hold the width of visual features, the name of the tower and how it takes pictures."""
 
     dim: int = 1024
+    name: str = "PE-Core-L14-336"
+    image_size: int = 336
+    normalize_feature: bool = True
+    interpolation_mode: str = "BICUBIC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from stemline.paths import models_dir
 from stemline_server.engines.sam_audio.settings import Settings
 
 WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
+TOWER_PREFIX = "vision_encoder.model.visual."
+"""Beginning of the keys of the vision tower."""
 PUBLISHED = (
     "sam-audio-small",
     "sam-audio-base",
@@ -27,6 +30,7 @@ _FOLDER_PREFIX = "sam-audio-"
 _HUB_OWNER = "facebook"
 _TEXT_ENCODER_FOLDER, _TEXT_ENCODER_HUB = "t5-base", "google-t5/t5-base"
 _DOWNLOADED = ("config.json", *WEIGHT_FILES, "LICENSE*")
+_MAX_INDEX_BYTES = 100_000_000
 _FINGERPRINT_BLOCKS, _FINGERPRINT_BLOCK_BYTES = 128, 65536
 
 
@@ -188,6 +192,34 @@ def _fingerprint(config: Path, weights: Path, size_bytes: int, _changed_ns: int)
             file.seek(max(0, size_bytes - _FINGERPRINT_BLOCK_BYTES) * block // (_FINGERPRINT_BLOCKS - 1))
             digest.update(file.read(_FINGERPRINT_BLOCK_BYTES))
     return digest.hexdigest()[:16]
+
+
+def missing_tower(folder: Path) -> str:
+    """Return "" if a checkpoint holds a vision tower, else one sentence that says what is missing.
+
+    Only the list of tensors is read.
+    """
+    path = weights_file(folder)
+    if path is not None:
+        stat = path.stat()
+        if _has_tower(path, stat.st_size, stat.st_mtime_ns):
+            return ""
+    return f"The SAM Audio checkpoint {folder.name} has no vision tower, so that it cannot take pictures."
+
+
+@lru_cache(maxsize=64)
+def _has_tower(weights: Path, _size_bytes: int, _changed_ns: int) -> bool:
+    key = f"{TOWER_PREFIX}conv1.weight".encode()
+    try:
+        if weights.suffix == ".safetensors":
+            with weights.open("rb") as file:
+                length = min(int.from_bytes(file.read(8), "little"), _MAX_INDEX_BYTES)
+                return key in file.read(length)
+        with zipfile.ZipFile(weights) as archive:
+            indices = [item for item in archive.infolist() if item.filename.endswith("/data.pkl")]
+            return any(item.file_size <= _MAX_INDEX_BYTES and key in archive.read(item) for item in indices)
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _rank(name: str) -> int:

@@ -1,4 +1,4 @@
-"""The engine `sam_audio`: SAM Audio by text, spans and visual features, for audio of any length."""
+"""The engine `sam_audio`: SAM Audio by text, spans and pictures, for audio of any length."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemline.errors import InputError
+from stemline.errors import Code, InputError, UsageError
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.sam_audio import discovery, prompts
 from stemline_server.engines.sam_audio.config import CodecConfig, read_config
 from stemline_server.engines.sam_audio.settings import Settings
 from stemline_server.engines.sam_audio.solver import preset
+from stemline_server.engines.sam_audio.tower_sizes import tower_sizes
 
 if TYPE_CHECKING:
     from stemline_server.engines.sam_audio.loading import LoadedModel
@@ -47,6 +48,7 @@ class SamAudioEngine:
     def info(self) -> EngineInfo:
         """Description of the engine and the checkpoint that it uses."""
         folder = discovery.find_checkpoint(self._settings, self._variant)
+        obstacle = self._pictures_obstacle()
         name = discovery.name_of(folder) if folder else self._variant or self._settings.model or "no weights"
         return EngineInfo(
             id=f"sam_audio.{self._variant}" if self._variant else "sam_audio",
@@ -55,6 +57,9 @@ class SamAudioEngine:
             sample_rate=_sample_rate(folder),
             spans=True,
             free_text=True,
+            pictures=folder is not None and not obstacle,
+            pictures_obstacle=obstacle,
+            pictures_per_second=self._settings.pictures_per_second,
             licence="code Apache-2.0; weights SAM License",
             note="Generates its output: the target is a new recording of the sound with a watermark."
             if self._settings.watermark
@@ -80,6 +85,24 @@ class SamAudioEngine:
             UsageError: The engine cannot serve the prompt (PROMPT_EMPTY, PROMPT_TOO_LONG, PROMPT_UNSUPPORTED).
         """
         prompts.check(prompt)
+        obstacle = self._pictures_obstacle() if prompt.mask or prompt.pictures is not None else ""
+        if obstacle:
+            raise UsageError(
+                obstacle,
+                code=Code.PROMPT_UNSUPPORTED,
+                advice="Name the sound instead, or use a checkpoint with all tensors as published.",
+            )
+
+    def _pictures_obstacle(self) -> str:
+        """Return "" if the checkpoint takes pictures, else one sentence on why it does not."""
+        folder = discovery.find_checkpoint(self._settings, self._variant)
+        if folder is None:
+            return ""  # it is downloaded first; loading reports a missing tower
+        try:
+            tower_sizes(folder, read_config(folder).vision_encoder)
+        except InputError as error:
+            return error.message
+        return discovery.missing_tower(folder)
 
     def load(self, device: str) -> None:
         """Load the checkpoint and its text encoder, if they are not on the device yet.

@@ -26,7 +26,8 @@ class RequestConditions:
         tokens: Span tokens, [P, T].
         text: Features of the text, [P, L, dtext].
         text_mask: Which tokens of the text count, [P, L]; None if all do.
-        visual: Visual features, [P, T, dvision], or None.
+        visual: Features of pictures, [pictures, dvision], or None.
+        shown: Row of `visual` for each frame, [P, T].
     """
 
     mixture: Tensor
@@ -34,6 +35,7 @@ class RequestConditions:
     text: Tensor
     text_mask: Tensor | None
     visual: Tensor | None = None
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +154,9 @@ class Flow:
         mixture = torch.stack([conditions.mixture[cut] for cut in cuts])
         tokens = torch.stack([conditions.tokens[item.prompt, cut] for item, cut in zip(batch, cuts, strict=True)])
         pictures = self._without_pictures
-        if conditions.visual is not None:
-            visual = torch.stack([conditions.visual[item.prompt, cut] for item, cut in zip(batch, cuts, strict=True)])
-            pictures = self.model.conditioning.pictures(visual)
+        if conditions.visual is not None and conditions.shown is not None:
+            shown = torch.stack([conditions.shown[item.prompt, cut] for item, cut in zip(batch, cuts, strict=True)])
+            pictures = self.model.conditioning.pictures(conditions.visual[shown])
         noisy = torch.stack([state[item.row, cut] for item, cut in zip(batch, cuts, strict=True)])
         aligned = self.model.conditioning(noisy, self.model.conditioning.context(mixture, tokens, pictures))
         prompts = torch.tensor([item.prompt for item in batch], device=state.device)

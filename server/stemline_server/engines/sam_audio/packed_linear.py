@@ -12,17 +12,28 @@ _ANY_ROWS = 0
 class PackedLinear(nn.Module):
     """Multiply [..., in] by a weight [out, in], which may be packed, to [..., out]."""
 
-    def __init__(self, width_in: int, width_out: int) -> None:
-        """Create the layer with an uninitialised weight."""
+    def __init__(self, width_in: int, width_out: int, *, bias: bool = False, gelu: bool = False) -> None:
+        """Create the layer with uninitialised weights.
+
+        Args:
+            width_in: Input channels.
+            width_out: Output channels.
+            bias: Whether to add a bias [out].
+            gelu: Whether to apply the exact GELU to the output.
+        """
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width_out, width_in))
+        self.bias: nn.Parameter | None = nn.Parameter(torch.empty(width_out)) if bias else None
+        self.gelu = gelu
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the product; a packed weight saves oneDNN from reordering it at every call."""
         if self.weight.is_mkldnn:
-            product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")
+            after = "gelu" if self.gelu else "none"
+            product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], "none")
             return product
-        return F.linear(x, self.weight)
+        product = F.linear(x, self.weight, self.bias)
+        return F.gelu(product) if self.gelu else product
 
 
 def can_pack(device: torch.device, dtype: torch.dtype) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.errors import Code, UsageError
-from stemline_server.engines.base import EnginePrompt
+from stemline_server.engines.base import EnginePrompt, PictureSource
 
 MESSAGE_BITS = 16
 _MAX_CHARACTERS = 2000
@@ -25,7 +25,8 @@ def check(prompt: EnginePrompt) -> None:
         UsageError: The prompt is empty, too long or has invalid visual features (PROMPT_EMPTY, PROMPT_TOO_LONG,
             PROMPT_UNSUPPORTED).
     """
-    if not prompt.text.strip() and not prompt.plus and not prompt.minus and prompt.visual is None:
+    described = prompt.text.strip() or prompt.plus or prompt.minus or prompt.mask
+    if not described and prompt.visual is None and prompt.pictures is None:
         raise UsageError(
             "The prompt is empty.",
             code=Code.PROMPT_EMPTY,
@@ -65,10 +66,9 @@ def visual_features(visual: Any) -> npt.NDArray[np.float32]:
     return features
 
 
-def features_per_frame(features: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
-    """Return the features [frames, width] of the nearest picture for each latent frame; pictures are evenly spaced."""
-    places = np.rint(np.linspace(0, len(features) - 1, frames)).astype(np.int64)
-    return features[places]
+def even_places(pictures: int, frames: int) -> npt.NDArray[np.int64]:
+    """Return the nearest of evenly spaced pictures for each latent frame, [frames]."""
+    return np.rint(np.linspace(0, pictures - 1, frames)).astype(np.int64)
 
 
 def is_sentence_like(text: str) -> bool:
@@ -84,7 +84,18 @@ def prompt_identity(prompt: EnginePrompt) -> str:
         parts.append(repr([(span.start_sample, span.end_sample) for span in spans]))
     if prompt.visual is not None:
         parts.append(hashlib.sha256(visual_features(prompt.visual).tobytes()).hexdigest())
+    if prompt.mask:
+        parts.append(f"pictures {prompt.mask}")
+    elif prompt.pictures is not None:
+        parts.append(f"pictures {_digest_of(prompt.pictures)}")
     return "\x00".join(parts)
+
+
+def _digest_of(pictures: PictureSource) -> str:
+    digest = hashlib.sha256(repr([str(time) for time in pictures.times]).encode())
+    for picture in pictures.picture_of:
+        digest.update(pictures.read(int(picture)).tobytes())
+    return digest.hexdigest()
 
 
 def watermark_message(revision: str, prompt: EnginePrompt, seed: int, origin_sample: int) -> tuple[int, ...]:

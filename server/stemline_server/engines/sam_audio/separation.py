@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,8 +19,9 @@ from stemline_server.engines.sam_audio.conditioning import FrameSpan, sample_to_
 from stemline_server.engines.sam_audio.flow import Flow, RequestConditions
 from stemline_server.engines.sam_audio.loading import LoadedModel
 from stemline_server.engines.sam_audio.noise import frame_noise
+from stemline_server.engines.sam_audio.pictures import FeatureFile, Features, pictures_of_frames
 from stemline_server.engines.sam_audio.prompts import (
-    features_per_frame,
+    even_places,
     is_sentence_like,
     normalise,
     prompt_identity,
@@ -56,8 +59,11 @@ class Separation:
         self._plan = plan_windows(self._frames, loaded.window)
         self._rows = len(request.prompts) * self._preset.candidates
         self._chunks = -(-self._frames // loaded.chunk_frames)
+        self._sources = {row: p.pictures for row, p in enumerate(request.prompts) if p.pictures is not None}
+        self._shown = self._pictures_of_prompts()
         self._done = 0
         self._total = 2 * self._chunks + self._evaluations(self._preset.schedule.steps)
+        self._total += sum(len(pictures) for pictures, _ in self._shown.values())
 
     def blocks(self) -> Iterator[Waveform]:
         """Compute the targets.
@@ -123,7 +129,16 @@ class Separation:
         prompts, device = self._request.prompts, latent.device
         text, mask = self._loaded.text.encode_all(tuple(prompt.text for prompt in prompts))
         tokens = torch.stack([span_tokens(self._spans(prompt), self._frames) for prompt in prompts])
-        return RequestConditions(latent, tokens.to(device), text, mask, self._visual(device))
+        return RequestConditions(latent, tokens.to(device), text, mask, *self._visual(device))
+
+    def _pictures_of_prompts(self) -> dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """Return the stored pictures that a prompt shows, and which of them each frame shows, by prompt."""
+        frame_s = Fraction(self._hop, self._loaded.model.config.audio_codec.sample_rate)
+        shown = {}
+        for row, source in self._sources.items():
+            pictures, places = np.unique(pictures_of_frames(source, self._frames, frame_s), return_inverse=True)
+            shown[row] = pictures, places
+        return shown
 
     def _spans(self, prompt: EnginePrompt) -> list[FrameSpan]:
         """Return the spans in frames, minus spans last: where both overlap, the sound is absent."""
@@ -133,22 +148,48 @@ class Separation:
             for plus, s in signed
         ]
 
-    def _visual(self, device: torch.device) -> Tensor | None:
+    def _visual(self, device: torch.device) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """Return features [pictures, width] and the row of each prompt's frames [P, T]; row 0 is "no picture"."""
         prompts, width = self._request.prompts, self._loaded.model.config.vision_encoder.dim
-        if all(prompt.visual is None for prompt in prompts):
-            return None
-        visual = np.zeros((len(prompts), self._frames, width), np.float32)
+        encoded = self._encoded_pictures()
+        if not encoded and all(prompt.visual is None for prompt in prompts):
+            return None, None
+        tables = [np.zeros((1, width), np.float32)]
+        shown = np.zeros((len(prompts), self._frames), np.int64)
         for row, prompt in enumerate(prompts):
-            if prompt.visual is None:
+            if row in encoded:
+                features, places = encoded[row]
+            elif prompt.visual is not None:
+                features = visual_features(prompt.visual)
+                places = even_places(len(features), self._frames)
+            else:
                 continue
-            features = visual_features(prompt.visual)
             if features.shape[1] != width:
                 raise UsageError(
                     f"The visual features have a width of {features.shape[1]}; this model needs {width}.",
                     code=Code.PROMPT_UNSUPPORTED,
                 )
-            visual[row] = features_per_frame(features, self._frames)
-        return torch.from_numpy(visual).to(device)
+            shown[row] = places + sum(map(len, tables))
+            tables.append(features)
+        return torch.from_numpy(np.concatenate(tables)).to(device), torch.from_numpy(shown).to(device)
+
+    def _encoded_pictures(self) -> dict[int, tuple[Features, npt.NDArray[np.int64]]]:
+        """Return the features of the pictures that each prompt shows and their row for each frame, by prompt."""
+        if not self._shown:
+            return {}
+        loaded, request = self._loaded, self._request
+        if loaded.pictures is None:
+            raise UsageError("This model cannot take pictures.", code=Code.PROMPT_UNSUPPORTED)
+        file = None
+        if request.scratch is not None:
+            file = FeatureFile(request.scratch, loaded.revision, loaded.model.config.vision_encoder.dim)
+        with loaded.precision.active(loaded.device):
+            wanted = [(self._sources[row], pictures) for row, (pictures, _) in self._shown.items()]
+            features = loaded.pictures.encode(wanted, self._advance, file)
+        return {
+            row: (np.stack([of[int(picture)] for picture in pictures]), places)
+            for (row, (pictures, places)), of in zip(self._shown.items(), features, strict=True)
+        }
 
     def _noise(self) -> Tensor:
         """Return the initial state [rows, T, 2C]: equal for all prompts, different for each candidate."""
@@ -204,7 +245,16 @@ class Separation:
             mark = "".join(map(str, message)) if self._loaded.watermark else "off"
             confidence = relative_level if found else 1 - relative_level
             matched = normalise(self._request.prompts[number].text)
-            self._control.find(number, Finding(found, confidence, matched, notes=(("watermark", mark),)))
+            notes = (("watermark", mark), *self._picture_notes(number))
+            self._control.find(number, Finding(found, confidence, matched, notes=notes))
+
+    def _picture_notes(self, number: int) -> tuple[tuple[str, str], ...]:
+        """Return how many pictures a second and how many different ones the model was shown for a prompt."""
+        if number not in self._sources:
+            return ()
+        seconds = self._request.audio.length_samples / self._loaded.model.config.audio_codec.sample_rate
+        rate = min(len(self._sources[number].times), self._frames) / seconds
+        return (("pictures", f"{rate:.3g} per second, {len(self._shown[number][0])} different"),)
 
     def _evaluations(self, steps: int) -> int:
         """Return the number of windows evaluated in some steps."""

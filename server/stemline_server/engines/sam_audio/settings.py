@@ -25,6 +25,7 @@ class Settings:
         watermark: Whether to add the model's watermark to what it generates. Laws may require it; see
             docs/sam-audio.md.
         batch: Number of windows to evaluate at once; 0 to choose by device.
+        pictures_per_second: Pictures to ask for, for each second of sound; 0 to choose by device.
     """
 
     model: str = ""
@@ -33,6 +34,7 @@ class Settings:
     compile: bool = False
     watermark: bool = True
     batch: int = 0
+    pictures_per_second: int = 0
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -48,17 +50,22 @@ class Settings:
         precision = environment.get(f"{PREFIX}PRECISION", "auto").strip() or "auto"
         if precision not in PRECISIONS:
             raise _invalid("PRECISION", precision, ", ".join(PRECISIONS))
-        batch = environment.get(f"{PREFIX}BATCH", "0").strip() or "0"
-        if not batch.isdecimal():
-            raise _invalid("BATCH", batch, "a whole number, 0 to let the engine choose")
         return Settings(
             model=given["MODEL"],
             text_encoder=given["TEXT_ENCODER"],
             precision=precision,
             compile=_switch(environment, "COMPILE", default=False),
             watermark=_switch(environment, "WATERMARK", default=True),
-            batch=int(batch),
+            batch=_number(environment, "BATCH"),
+            pictures_per_second=_number(environment, "PICTURES_PER_SECOND"),
         )
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(PREFIX + name, "").strip() or "0"
+    if not value.isdecimal():
+        raise _invalid(name, value, "a whole number, 0 to let the engine choose")
+    return int(value)
 
 
 def _switch(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from stemline_server.engines.sam_audio.config import SamAudioConfig
+from stemline_server.engines.sam_audio.discovery import TOWER_PREFIX
+from stemline_server.engines.sam_audio.tower_sizes import TowerSizes
 
 Build = Callable[[Sequence[Tensor]], Tensor]
 
@@ -258,3 +260,62 @@ def _codec_key(name: str, config: SamAudioConfig) -> str:
             prefix = published if isinstance(published, str) else published(match)
             return f"audio_codec.{prefix}.{name[match.end() :]}"
     raise KeyError(name)
+
+
+_TOWER_NAMES = (
+    (r"class_token", "class_embedding"),
+    (r"positions", "positional_embedding"),
+    (r"norm_in", "ln_pre"),
+    (r"norm_out", "ln_post"),
+    (r"blocks\.(\d+)\.attention_norm", r"transformer.resblocks.\1.ln_1"),
+    (r"blocks\.(\d+)\.ffn_norm", r"transformer.resblocks.\1.ln_2"),
+    (r"blocks\.(\d+)\.attention\.out", r"transformer.resblocks.\1.attn.out_proj"),
+    (r"blocks\.(\d+)\.feed_forward\.up", r"transformer.resblocks.\1.mlp.c_fc"),
+    (r"blocks\.(\d+)\.feed_forward\.down", r"transformer.resblocks.\1.mlp.c_proj"),
+    (r"pooling\.probe", "attn_pool.probe"),
+    (r"pooling\.out", "attn_pool.attn.out_proj"),
+    (r"pooling\.norm", "attn_pool.layernorm"),
+    (r"pooling\.feed_forward\.up", "attn_pool.mlp.c_fc"),
+    (r"pooling\.feed_forward\.down", "attn_pool.mlp.c_proj"),
+)
+
+
+def tower_conversion(name: str, sizes: TowerSizes) -> Conversion:
+    """Return how to build a parameter of the vision tower.
+
+    Args:
+        name: Name of the parameter in `VisionTower`.
+        sizes: Sizes of the tower.
+
+    Raises:
+        KeyError: The tower has no such parameter.
+    """
+    width = sizes.width
+    if name == "patches.weight":
+        return _built("conv1.weight", lambda weight: weight.permute(0, 2, 3, 1).flatten(1))
+    if name == "output.weight":
+        return _built("proj", lambda weight: weight.t())
+    layer = re.fullmatch(r"blocks\.(\d+)\.attention\.qkv\.(weight|bias)", name)
+    if layer is not None:
+        order = _rotary_rows(sizes)
+        return _built(f"transformer.resblocks.{layer[1]}.attn.in_proj_{layer[2]}", lambda rows: rows[order])
+    pool = re.fullmatch(r"pooling\.(query|kv)\.(weight|bias)", name)
+    if pool is not None:
+        rows = slice(0, width) if pool[1] == "query" else slice(width, None)
+        return _built(f"attn_pool.attn.in_proj_{pool[2]}", lambda tensor: tensor[rows])
+    for pattern, published in _TOWER_NAMES:
+        match = re.fullmatch(rf"{pattern}(?P<part>\.weight|\.bias|)", name)
+        if match is not None:
+            return _copy(TOWER_PREFIX + match.expand(published) + match["part"])
+    raise KeyError(name)
+
+
+def _built(key: str, build: Callable[[Tensor], Tensor]) -> Conversion:
+    return Conversion((TOWER_PREFIX + key,), lambda tensors: build(tensors[0]))
+
+
+def _rotary_rows(sizes: TowerSizes) -> Tensor:
+    """Return the published row of each row of query, key and value: the rotary pairs of both are reordered."""
+    rows = torch.arange(3 * sizes.width).view(3, sizes.heads, -1)
+    pairs = rows[:2, :, pair_order(sizes.width // sizes.heads)]
+    return torch.cat((pairs.flatten(), rows[2].flatten()))

@@ -20,6 +20,7 @@ from stemline_panel.control.request_controller import RequestController, Request
 from stemline_panel.control.result_controller import ResultController
 from stemline_panel.control.run_controller import RunController
 from stemline_panel.control.server_connection import ServerConnection, ServerState
+from stemline_panel.control.suggest_controller import SuggestController
 from stemline_panel.control.transport_controller import TransportController
 from stemline_panel.documents import Document
 from stemline_panel.model.formatting import clip_summary, time_format_of
@@ -54,6 +55,7 @@ class Director(QObject):
         self.results = ResultController(session, self.window, self.playback, self.host, self.runs)
         services = RequestServices(self.runs, self.server, self.playback, self.results)
         self.requests = RequestController(session, self.window, user_data, services)
+        self.suggestions = SuggestController(session, self.window)
         self._closed = False
         self._connect_window()
         self._connect_documents()
@@ -84,7 +86,7 @@ class Director(QObject):
         self.results.close()
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
-        ended = [part.close() for part in (self.runs, self.playback, self.host, self.server)]
+        ended = [part.close() for part in (self.suggestions, self.runs, self.playback, self.host, self.server)]
         return all(ended)
 
     # -- showing -------------------------------------------------------------------------------------------------------
@@ -138,6 +140,7 @@ class Director(QObject):
 
     def _show_clip(self) -> None:
         self._show_clip_summary()
+        self.suggestions.clear()
         if self.session.clip is not None:
             self.playback.show(self.session.clip)
 
@@ -283,6 +286,7 @@ class Director(QObject):
         clip_bar.part_toggled.connect(lambda _: requests.set_part(marks.selection))
         clip_bar.all_toggled.connect(requests.set_all_clips)
         requests.changed.connect(self.refresh)
+        self.suggestions.changed.connect(self.refresh)
         requests.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stemline.api.running import Block, Run
     from stemline.api.starting import start
     from stemline.api.stems import Prompt, Span, Stem
+    from stemline.api.suggesting import Suggestion, Suggestions, suggest
     from stemline.client import Client, connect
     from stemline.errors import (
         Cancelled,
@@ -67,6 +68,8 @@ __all__ = [
     "Stem",
     "StemOutcome",
     "StemlineError",
+    "Suggestion",
+    "Suggestions",
     "UsageError",
     "Verdict",
     "__version__",
@@ -74,6 +77,7 @@ __all__ = [
     "separate",
     "separate_edit",
     "start",
+    "suggest",
     "verify",
 ]
 
@@ -89,6 +93,9 @@ _MODULES = {
     "Prompt": "stemline.api.stems",
     "Span": "stemline.api.stems",
     "Stem": "stemline.api.stems",
+    "Suggestion": "stemline.api.suggesting",
+    "Suggestions": "stemline.api.suggesting",
+    "suggest": "stemline.api.suggesting",
     "Client": "stemline.client",
     "connect": "stemline.client",
     "Cancelled": "stemline.errors",

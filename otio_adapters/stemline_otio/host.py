@@ -14,7 +14,8 @@ import opentimelineio as otio
 from stemline._version import __version__
 from stemline.clips import METADATA_VERSION, StemTrack
 from stemline.errors import Code, EditError, HostError, OutputError
-from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
+from stemline.hosts.base import HostCapabilities, ReadClips, Selection, TimelineMarker, WriteOptions, Written
+from stemline.timebase import round_half_up, snap_rate
 from stemline_otio.dialect import (
     Dialect,
     relink_originals,
@@ -22,7 +23,7 @@ from stemline_otio.dialect import (
     shape_original_for_resolve,
 )
 from stemline_otio.document import refuse_endless_nesting, save_timeline
-from stemline_otio.exact_time import is_rate, ticks_of, to_seconds
+from stemline_otio.exact_time import is_rate, rational_time, ticks_of, to_seconds
 from stemline_otio.format_metadata import is_drop_frame
 from stemline_otio.formats import ReadOptions, read_edit
 from stemline_otio.kdenlive import playable_tracks, shape_for_kdenlive, tracks_left_out
@@ -143,6 +144,35 @@ class OtioEdit:
         )
         names = tuple(track.name for track in back.tracks if STEMLINE in track.metadata)
         return Written(names[-len(built) :] if built else (), str(self._target.path), tuple(notes))
+
+    def write_markers(self, markers: Sequence[TimelineMarker]) -> str:
+        """Write a copy of the timeline with these markers on its track stack, read it back, and return its path.
+
+        Marker times count from the start of the timeline, as OTIO requires. Raises OutputError.
+        """
+        result: otio.schema.Timeline = copy.deepcopy(self._timeline)
+        rate = self._gap_rate()
+        exact = snap_rate(rate)
+        stack_range = self._timeline.tracks.source_range
+        zero = ticks_of(stack_range.start_time) if stack_range is not None else 0
+        for marker in markers:
+            start, end = (
+                rational_time(ticks_of(otio.opentime.RationalTime(round_half_up(time * exact), rate)) + zero, rate)
+                for time in (marker.record_range.start, marker.record_range.end)
+            )
+            result.tracks.markers.append(
+                otio.schema.Marker(
+                    name=marker.name,
+                    marked_range=otio.opentime.TimeRange(start, end - start),
+                    color=otio.schema.MarkerColor.PURPLE,
+                    metadata={STEMLINE: {"comment": marker.comment}},
+                )
+            )
+        path = self._target.path.absolute()
+        relink_originals(result, self._links.folder.absolute(), path.parent, self._target.dialect)
+        expected = len(result.tracks.markers)
+        save_timeline(result, path, lambda read: len(read.tracks.markers) == expected)
+        return str(path)
 
     def _read(self, selection: Selection) -> Reading:
         transitions = not self._target.dialect.ignores_transitions

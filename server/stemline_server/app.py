@@ -14,6 +14,7 @@ import sys
 import threading
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from stemline.v1 import (
     models_pb2_grpc,
     separation_pb2,
     separation_pb2_grpc,
+    suggest_pb2,
+    suggest_pb2_grpc,
 )
 from stemline_server._futures import result_of
 from stemline_server.config import ServerConfig, Tls
@@ -52,6 +55,7 @@ from stemline_server.services.health import HealthService
 from stemline_server.services.media import MediaService
 from stemline_server.services.models import ModelService
 from stemline_server.services.separation import SeparationService
+from stemline_server.services.suggest import SuggestService
 from stemline_server.store import media_table
 from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
@@ -62,6 +66,8 @@ from stemline_server.store.registrar import PathRegistrar
 from stemline_server.store.schema import SCHEMA
 from stemline_server.store.sources import SoundOpener
 from stemline_server.store.uploads import Uploads
+from stemline_server.taggers import registry as tagger_registry
+from stemline_server.taggers.registry import TaggerSource
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +85,7 @@ _SERVICES = tuple(
         (separation_pb2, "SeparationService"),
         (models_pb2, "ModelService"),
         (generation_pb2, "GenerationService"),
+        (suggest_pb2, "SuggestService"),
     )
 )
 _OPTIONS = (
@@ -149,6 +156,15 @@ def _leave_engines() -> None:
         os._exit(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """Where the engines, generators and taggers of a server come from."""
+
+    engines: EngineSource
+    generators: GeneratorSource
+    taggers: TaggerSource
+
+
 @contextlib.asynccontextmanager
 async def running(
     config: ServerConfig,
@@ -157,6 +173,7 @@ async def running(
     crashed: bool = False,
     engines: EngineSource = registry,
     generators: GeneratorSource = generator_registry,
+    taggers: TaggerSource = tagger_registry,
 ) -> AsyncIterator[Server]:
     """Run a server that listens, for as long as the block runs. The caller holds the folder's lock.
 
@@ -166,11 +183,11 @@ async def running(
         crashed: Whether the server before this one died of what it did.
         engines: Where its engines come from.
         generators: Where its generators come from.
+        taggers: Where its taggers come from.
     """
     loop = asyncio.get_running_loop()
-    server = await asyncio.to_thread(
-        partial(Server, config, folder, loop, crashed=crashed, engines=engines, generators=generators)
-    )
+    plugins = Plugins(engines, generators, taggers)
+    server = await asyncio.to_thread(partial(Server, config, folder, loop, crashed=crashed, plugins=plugins))
     try:
         await server.start()
         yield server
@@ -188,8 +205,7 @@ class Server:
         loop: asyncio.AbstractEventLoop,
         *,
         crashed: bool,
-        engines: EngineSource,
-        generators: GeneratorSource,
+        plugins: Plugins,
     ) -> None:
         """Build the parts of a server. Raises StemlineError.
 
@@ -198,8 +214,7 @@ class Server:
             folder: Its state.
             loop: The event loop that it runs in.
             crashed: Whether the server before this one died of what it did.
-            engines: Where its engines come from.
-            generators: Where its generators come from.
+            plugins: Where its engines, generators and taggers come from.
         """
         self._config = config
         self._folder = folder
@@ -214,20 +229,21 @@ class Server:
         self._hub = EventHub(loop)
         jobs = SqliteJobTable(self._database, self._hub.publish)
         self._recover(jobs, owner, crashed=crashed)
-        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, engines)
-        self._board = self._make_board(jobs, owner, engines, generators)
+        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, plugins.engines)
+        self._board = self._make_board(jobs, owner, plugins)
         self._registrar = (
             PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
         )
         uploads = Uploads(self._store, folder.root / "uploads")
         self._media = MediaService(self._store, self._opener, uploads, self._registrar)
         self._jobs = SeparationService(self._board, self._catalog, self._store)
-        self._generators = GeneratorCatalog(generators)
+        self._generators = GeneratorCatalog(plugins.generators)
         self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
+        self._suggest = SuggestService(self._store, self._opener, plugins.taggers)
         self._health = HealthService(self._catalog)
 
-    def _make_board(self, jobs: JobTable, owner: str, engines: EngineSource, generators: GeneratorSource) -> JobBoard:
+    def _make_board(self, jobs: JobTable, owner: str, plugins: Plugins) -> JobBoard:
         context = WorkerContext(
             jobs=jobs,
             hub=self._hub,
@@ -235,8 +251,8 @@ class Server:
             sounds=self._opener,
             scratch=self._folder.scratch,
             owner=owner,
-            engines=engines,
-            generators=generators,
+            engines=plugins.engines,
+            generators=plugins.generators,
         )
         workers = [Worker(device, context) for device in self._config.devices or available_devices()]
         return JobBoard(context, workers)
@@ -260,6 +276,7 @@ class Server:
         separation_pb2_grpc.add_SeparationServiceServicer_to_server(self._jobs, self._grpc)
         models_pb2_grpc.add_ModelServiceServicer_to_server(self._models, self._grpc)
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(self._generations, self._grpc)
+        suggest_pb2_grpc.add_SuggestServiceServicer_to_server(self._suggest, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.loopback:
             _enable_reflection(self._grpc)
@@ -294,6 +311,7 @@ class Server:
         self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
         self._generators.close()
+        self._suggest.close()
         self._media.close()
         if self._registrar is not None:
             self._registrar.close()

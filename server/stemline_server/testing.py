@@ -11,24 +11,52 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError, UsageError
 from stemline_server.app import running
 from stemline_server.config import ServerConfig
 from stemline_server.engines import registry
-from stemline_server.engines.base import Control, Engine, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
+from stemline_server.engines.base import (
+    AudioSource,
+    Control,
+    Engine,
+    EngineInfo,
+    EnginePrompt,
+    EngineRequest,
+    Finding,
+    Waveform,
+)
+from stemline_server.engines.noop import NoopEngine
 from stemline_server.generators import registry as generator_registry
 from stemline_server.generators.base import Generator
 from stemline_server.jobs.catalog import EngineSource
 from stemline_server.jobs.generation import GeneratorSource
 from stemline_server.store.folder import StateFolder
+from stemline_server.taggers import registry as tagger_registry
+from stemline_server.taggers.base import SoundTag, TaggedSpan, Tagger, TaggerInfo
+from stemline_server.taggers.registry import TaggerSource
 
-__all__ = ["FunctionEngine", "LocalServer", "serve_engines"]
+__all__ = [
+    "FunctionEngine",
+    "FunctionTagger",
+    "LocalServer",
+    "NoopEngine",
+    "SampleRange",
+    "SoundTag",
+    "TaggedSpan",
+    "TaggerList",
+    "serve_engines",
+]
 
 _START_TIMEOUT_S = 60.0
 
 SeparateFunction = Callable[[Waveform, int, EnginePrompt], Waveform]
 """From the mix [channels, samples], its sample rate in Hz and a prompt to the target, of the shape of the mix."""
+
+TagFunction = Callable[[npt.NDArray[np.float32], int], Sequence[SoundTag]]
+"""From the mix, [samples], and its sample rate in Hz to the sounds in it."""
 
 
 class FunctionEngine:
@@ -118,25 +146,65 @@ class LocalServer:
     token: str
 
 
+class FunctionTagger:
+    """A tagger that calls a function with the whole mix, [samples], and its sample rate in Hz.
+
+    Example:
+        >>> import tempfile
+        >>> import stemline
+        >>> music = SoundTag("music", (TaggedSpan(SampleRange(0, 24_000), 0.9),))
+        >>> tagger = FunctionTagger(lambda mix, rate: [music])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with serve_engines(NoopEngine(), state=Path(folder), taggers=[tagger]) as server:
+        ...         with stemline.connect(server.address, token=server.token) as client:
+        ...             [tagger.id for tagger in client.taggers()]
+        ['function']
+    """
+
+    def __init__(self, function: TagFunction, *, id: str = "function", sample_rate: int | None = None) -> None:
+        """Wrap `function`; `sample_rate` is the rate at which it wants the mix, None for that of the media."""
+        self._function = function
+        self.info = TaggerInfo(id=id, title="A function", revision=f"{id}-1", sample_rate=sample_rate)
+
+    def availability(self) -> str:
+        """Return that nothing is missing."""
+        return ""
+
+    def unload(self) -> None:
+        """Unload nothing."""
+
+    def tag(self, audio: AudioSource, progress: Callable[[int, int], None]) -> tuple[SoundTag, ...]:
+        """Return what the function returns. Raises Cancelled."""
+        progress(0, audio.length_samples)
+        return tuple(self._function(audio.read(0, audio.length_samples)[0].copy(), audio.sample_rate))
+
+
 @contextlib.contextmanager
-def serve_engines(*engines: Engine, state: Path, generators: Sequence[Generator] = ()) -> Iterator[LocalServer]:
+def serve_engines(
+    *engines: Engine, state: Path, generators: Sequence[Generator] = (), taggers: Sequence[Tagger] | None = None
+) -> Iterator[LocalServer]:
     """Run a server with these engines in a thread of this process, for as long as the block runs.
 
     Args:
         engines: What it can run; the first is its default model. Each thread of the server works with a copy.
         state: Folder of its job table and store.
         generators: What it can make sound with from words; the first is its default. The installed ones if empty.
+        taggers: Its taggers, the default first; None for the installed ones.
     """
     source = _EngineList(engines)
     generator_source = _GeneratorList(generators) if generators else generator_registry
     config = ServerConfig(state, private=True, media_roots=None, devices=("cpu",), model=engines[0].info.id)
-    with serve_in_thread(config, source, generator_source) as server:
+    tagger_source = tagger_registry if taggers is None else TaggerList(taggers)
+    with serve_in_thread(config, source, generator_source, tagger_source) as server:
         yield server
 
 
 @contextlib.contextmanager
 def serve_in_thread(
-    config: ServerConfig, engines: EngineSource = registry, generators: GeneratorSource = generator_registry
+    config: ServerConfig,
+    engines: EngineSource = registry,
+    generators: GeneratorSource = generator_registry,
+    taggers: TaggerSource = tagger_registry,
 ) -> Iterator[LocalServer]:
     """Run a server of this process, for as long as the block runs."""
     folder = StateFolder(config.state)
@@ -146,7 +214,7 @@ def serve_in_thread(
     addresses: list[str] = []
 
     async def serve() -> None:
-        async with running(config, folder, engines=engines, generators=generators) as server:
+        async with running(config, folder, engines=engines, generators=generators, taggers=taggers) as server:
             addresses.append(server.address)
             ready.set()
             await stop.wait()
@@ -161,6 +229,24 @@ def serve_in_thread(
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
+
+
+class TaggerList:
+    """Taggers that a test has made, in place of the installed ones."""
+
+    def __init__(self, taggers: Sequence[Tagger]) -> None:
+        """Offer these taggers, the default first."""
+        self._taggers = {tagger.info.id: tagger for tagger in taggers}
+
+    def tagger_ids(self) -> tuple[str, ...]:
+        """Return the ids of the taggers."""
+        return tuple(self._taggers)
+
+    def create_tagger(self, tagger_id: str) -> Tagger:
+        """Return a tagger. Raises UsageError (MODEL_UNKNOWN)."""
+        if tagger_id not in self._taggers:
+            raise UsageError(f"There is no tagger {tagger_id!r}.", code=Code.MODEL_UNKNOWN)
+        return self._taggers[tagger_id]
 
 
 class _EngineList:

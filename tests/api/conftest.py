@@ -12,6 +12,7 @@ import pytest
 from server.harness import server_in_thread
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline_server.config import ServerConfig
+from stemline_server.testing import FunctionTagger, SampleRange, SoundTag, TaggedSpan, TaggerList
 
 SAMPLE_RATE = 24_000
 SECONDS = 2
@@ -19,9 +20,11 @@ SECONDS = 2
 
 @pytest.fixture(scope="module")  # no server thread outlives these tests
 def noop_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Address and token."""
+    """Address and token. Its tagger hears speech in the first second of everything."""
     state = tmp_path_factory.mktemp("noop-server")
-    with server_in_thread(ServerConfig(state=state, model="noop", media_roots=None)) as caller:
+    hears_speech = FunctionTagger(lambda mix, rate: [SoundTag("speech", (TaggedSpan(SampleRange(0, rate), 0.9),))])
+    config = ServerConfig(state=state, model="noop", media_roots=None)
+    with server_in_thread(config, TaggerList([hears_speech])) as caller:
         yield caller.address, caller.metadata[0][1].removeprefix("Bearer ")
 
 

@@ -19,8 +19,9 @@ NAMES = {
     "Block", "Cancelled", "Client", "ClipOutcome", "Code", "EditError", "EditOptions", "EditResult", "HostError",
     "InputError", "MediaError", "NoServerError", "OutputError", "Progress", "Prompt", "Record", "Replace", "Result",
     "Run",
-    "SeparationError", "Settings", "Span", "Stem", "StemOutcome", "StemlineError", "UsageError", "Verdict",
-    "__version__", "connect", "separate", "separate_edit", "start", "verify",
+    "SeparationError", "Settings", "Span", "Stem", "StemOutcome",
+    "StemlineError", "Suggestion", "Suggestions", "UsageError", "Verdict",
+    "__version__", "connect", "separate", "separate_edit", "start", "suggest", "verify",
 }  # fmt: skip
 HEAVY = ("numpy", "av", "grpc", "google", "opentimelineio", "torch", "PyQt5", "rich", "jinja2")
 VALUES = (
@@ -34,6 +35,8 @@ VALUES = (
     "ClipOutcome",
     "Record",
     "Replace",
+    "Suggestion",
+    "Suggestions",
     "Verdict",
 )
 

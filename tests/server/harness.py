@@ -22,6 +22,8 @@ import numpy as np
 from stemline.v1 import media_pb2, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig
+from stemline_server.taggers import registry as tagger_registry
+from stemline_server.taggers.registry import TaggerSource
 from stemline_server.testing import serve_in_thread
 
 START_TIMEOUT_S = 60.0
@@ -169,9 +171,9 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def server_in_thread(config: ServerConfig) -> Iterator[Caller]:
+def server_in_thread(config: ServerConfig, taggers: TaggerSource = tagger_registry) -> Iterator[Caller]:
     """A server of this process, whose engines a test can replace."""
-    with serve_in_thread(config) as server:
+    with serve_in_thread(config, taggers=taggers) as server:
         caller = Caller(server.address, server.token)
         try:
             yield caller

@@ -13,6 +13,7 @@ from stemline_panel.model.session import Action, PrimaryAction, Verb
 from stemline_panel.widgets.layout import button, column, label, row_widget
 from stemline_panel.widgets.prompt_line import PromptLine
 from stemline_panel.widgets.stem_list import StemListView
+from stemline_panel.widgets.suggestion_chips import SuggestionChips
 
 _HINT_LINES = 4
 
@@ -35,6 +36,7 @@ class PromptBox(QWidget):
             self._verbs.addButton(made)
             self.verb_buttons[verb] = made
         self.prompt = PromptLine(history)
+        self.suggestions = SuggestionChips()
         self.stems = StemListView()
         tip = self.tr("Try it on a few seconds around the playhead (Ctrl+R)")
         self.audition = button(self.tr("Audition"), tip, self.audition_wanted.emit)
@@ -47,6 +49,7 @@ class PromptBox(QWidget):
             row_widget(*self.verb_buttons.values(), spacing=0),
             label(self.tr("PROMPT"), "caption"),
             self.prompt,
+            self.suggestions,
             row_widget(
                 label(self.tr("STEMS IN THIS RUN"), "caption"),
                 1,

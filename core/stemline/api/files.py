@@ -13,7 +13,7 @@ from stemline.api.results import Result, result_of
 from stemline.api.running import Plan, Run
 from stemline.api.stems import Stems, Time, requests_for, resolve_time, stem_list
 from stemline.client import Client
-from stemline.clips import MediaSource
+from stemline.clips import MediaFacts, MediaSource
 from stemline.errors import Code, MediaError, SeparationError, StemlineError, UsageError
 from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.registry import host_list, unreadable_edit
@@ -87,15 +87,9 @@ def plan_file(
 
     Raises StemlineError.
     """
-    if stream < 0:
-        raise UsageError(f"The stream is counted from 0, not {stream}.", advice="Give 0 for the first audio stream.")
     asked = stem_list(stems)
     path = _absolute(media)
-    source = MediaSource(path, stream)
-    try:
-        facts = media_facts(source)
-    except MediaError as error:
-        raise _explained(error, Path(path)) from error
+    source, facts = _opened(path, stream)
     start, end = (None if time is None else resolve_time(time, facts) for time in range or (None, None))
     host = PlainFile(source, facts, start, end)
     folder = Path(output if output is not None else ".").absolute()
@@ -104,6 +98,24 @@ def plan_file(
     ranges = {} if start is None and end is None else {path: (host.played.start, host.played.end)}
     names = list(dict.fromkeys([path, *map(_absolute, beside)]))
     return Run(Plan(host, prepared, run_settings, FileNamer(folder, names, ranges)), _finish, client)
+
+
+def plain_file(media: PathText, range: TimeSpan | None = None, stream: int = 0) -> PlainFile:
+    """Return a media file, or a range of it, as a host. Raises StemlineError."""
+    source, facts = _opened(_absolute(media), stream)
+    start, end = (None if time is None else resolve_time(time, facts) for time in range or (None, None))
+    return PlainFile(source, facts, start, end)
+
+
+def _opened(path: str, stream: int) -> tuple[MediaSource, MediaFacts]:
+    """Return the sound of a file and its facts. Raises UsageError, MediaError."""
+    if stream < 0:
+        raise UsageError(f"The stream is counted from 0, not {stream}.", advice="Give 0 for the first audio stream.")
+    source = MediaSource(path, stream)
+    try:
+        return source, media_facts(source)
+    except MediaError as error:
+        raise _explained(error, Path(path)) from error
 
 
 def _finish(run: RunResult, _hooks: Hooks) -> Result:

@@ -12,6 +12,9 @@ from stemline.client.download import MediaReader
 from stemline.client.generation import GenerationRequest, SoundGenerator
 from stemline.client.managed_server import find_private, stop_private
 from stemline.client.values import (
+    HeardSound,
+    HeardSounds,
+    HeardSpan,
     Job,
     JobFailure,
     JobRequest,
@@ -22,12 +25,16 @@ from stemline.client.values import (
     Progress,
     ServerInfo,
     Stem,
+    Tagger,
 )
 from stemline.prompts import SamplePrompt
 
 __all__ = [
     "Client",
     "GenerationRequest",
+    "HeardSound",
+    "HeardSounds",
+    "HeardSpan",
     "Job",
     "JobFailure",
     "JobRequest",
@@ -41,6 +48,7 @@ __all__ = [
     "ServerInfo",
     "SoundGenerator",
     "Stem",
+    "Tagger",
     "connect",
     "find_private",
     "stop_private",

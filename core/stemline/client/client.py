@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,13 @@ from pathlib import Path
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
 from stemline.client.generation import GenerationRequest, SoundGenerator, create_generations, list_generators
+from stemline.client.hearing import hear
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
 from stemline.client.upload import register_path, send, send_pictures
 from stemline.client.values import (
+    HeardSounds,
     Job,
     JobRequest,
     JobState,
@@ -23,13 +25,15 @@ from stemline.client.values import (
     Model,
     Progress,
     ServerInfo,
+    Tagger,
     job_of,
     model_of,
     request_message,
     server_info_of,
+    tagger_of,
 )
 from stemline.clips import MediaSource, SampleRange
-from stemline.v1 import media_pb2, models_pb2, separation_pb2
+from stemline.v1 import media_pb2, models_pb2, separation_pb2, suggest_pb2
 
 PRIVATE = "private"
 """As a server's address: the private one, whatever STEMLINE_SERVER says."""
@@ -216,6 +220,34 @@ class Client:
         """Delete a job that has ended. Its stem stays in the store."""
         request = separation_pb2.DeleteJobRequest(name=name)
         self._link.call(lambda stubs: stubs.jobs.DeleteJob, request)
+
+    def taggers(self) -> tuple[Tagger, ...]:
+        """Return all taggers of the server, in the order in which the default is chosen."""
+        request = suggest_pb2.ListTaggersRequest()
+        response = self._link.call(lambda stubs: stubs.suggest.ListTaggers, request)
+        return tuple(map(tagger_of, response.taggers))
+
+    def hear(
+        self,
+        media: str,
+        tagger: str = "",
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> HeardSounds:
+        """Return the sounds that a tagger hears in a media.
+
+        Args:
+            media: Name of the media.
+            tagger: Id of the tagger; empty for the server's default.
+            progress: Called with the finished share, 0..1.
+            cancelled: Asked with every progress; true stops the work.
+
+        Raises:
+            Cancelled: `cancelled` returned true.
+            UsageError: There is no such tagger (MODEL_UNKNOWN).
+            SeparationError: No tagger can run on the server (MODEL_UNAVAILABLE).
+        """
+        return hear(self._link, suggest_pb2.SuggestSoundsRequest(media=media, tagger=tagger), progress, cancelled)
 
     def open_media(self, name: str, progress: Progress | None = None) -> MediaReader:
         """Open the sound of a media for random access."""

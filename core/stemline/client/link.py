@@ -18,7 +18,14 @@ from stemline.client.managed_server import START_TIMEOUT_S, ensure_private
 from stemline.client.status import details_of, error_of, status_of
 from stemline.errors import Code, NoServerError
 from stemline.shared_disk import read_nonce
-from stemline.v1 import generation_pb2_grpc, media_pb2_grpc, models_pb2, models_pb2_grpc, separation_pb2_grpc
+from stemline.v1 import (
+    generation_pb2_grpc,
+    media_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    separation_pb2_grpc,
+    suggest_pb2_grpc,
+)
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -42,6 +49,7 @@ class Stubs:
     jobs: separation_pb2_grpc.SeparationServiceStub
     models: models_pb2_grpc.ModelServiceStub
     generations: generation_pb2_grpc.GenerationServiceStub
+    suggest: suggest_pb2_grpc.SuggestServiceStub
 
     @staticmethod
     def open(endpoint: Endpoint) -> Stubs:
@@ -54,6 +62,7 @@ class Stubs:
             separation_pb2_grpc.SeparationServiceStub(channel),
             models_pb2_grpc.ModelServiceStub(channel),
             generation_pb2_grpc.GenerationServiceStub(channel),
+            suggest_pb2_grpc.SuggestServiceStub(channel),
         )
 
 

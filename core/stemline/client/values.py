@@ -14,7 +14,7 @@ from stemline.clips import SampleRange
 from stemline.error_table import error_for
 from stemline.errors import StemlineError
 from stemline.prompts import SamplePrompt
-from stemline.v1 import media_pb2, models_pb2, separation_pb2
+from stemline.v1 import media_pb2, models_pb2, separation_pb2, suggest_pb2
 
 Progress = Callable[[int, int], None]
 """Called with (finished samples, all samples) from any thread."""
@@ -217,6 +217,69 @@ class ServerInfo:
     running_jobs: int
     shares_disk: bool
     uptime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tagger:
+    """A tagger of the server. `note` says what is missing, or what it can do."""
+
+    id: str
+    title: str
+    revision: str
+    available: bool
+    note: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSpan:
+    """Samples of a media in which a sound is heard, and the probability that it occurs there."""
+
+    range: SampleRange
+    likelihood: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSound:
+    """A sound that a tagger heard in a media.
+
+    Attributes:
+        prompt: Words to ask for it.
+        likelihood: Probability that it occurs, 0..1.
+        spans: Where it is heard, in order of time.
+    """
+
+    prompt: str
+    likelihood: float
+    spans: tuple[HeardSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSounds:
+    """What a tagger heard in a media: the likeliest sound first, the tagger's id, and its revision."""
+
+    sounds: tuple[HeardSound, ...]
+    tagger: str
+    revision: str
+
+
+def tagger_of(message: suggest_pb2.Tagger) -> Tagger:
+    """Convert a message."""
+    name = message.name.removeprefix("taggers/")
+    return Tagger(name, message.title, message.revision, message.available, message.note, message.licence)
+
+
+def heard_of(message: suggest_pb2.SuggestedSounds) -> HeardSounds:
+    """Convert a message."""
+    sounds = tuple(
+        HeardSound(
+            sound.prompt,
+            sound.likelihood,
+            tuple(HeardSpan(SampleRange(s.start_sample, s.end_sample), s.likelihood) for s in sound.spans),
+        )
+        for sound in message.sounds
+    )
+    return HeardSounds(sounds, message.tagger, message.revision)
 
 
 def media_of(message: media_pb2.Media) -> Media:

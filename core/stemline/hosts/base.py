@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from stemline.clips import ClipRange, Skip, StemTrack, TimeRange
 
@@ -97,6 +97,24 @@ class Written:
     output: str = ""
     notes: tuple[str, ...] = ()
     result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineMarker:
+    """A note on a stretch of the timeline: a name, seconds from its start, and a comment."""
+
+    name: str
+    record_range: TimeRange
+    comment: str = ""
+
+
+@runtime_checkable
+class WritesMarkers(Protocol):
+    """A host that can write markers."""
+
+    def write_markers(self, markers: Sequence[TimelineMarker]) -> str:
+        """Write a copy of the edit with these markers, and return its path. Raises OutputError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from stemline._version import __version__
 COMMANDS = {
     "separate": "separate media files",
     "batch": "separate a whole edit",
+    "suggest": "list the sounds of a media file or an edit",
     "verify": "check stem files against their records",
     "keys": "make, show and exchange the keys that sign records",
     "serve": "run the separation server",

@@ -1,4 +1,4 @@
-"""`stemline models`: list the models and generators of the server, and whether they can run."""
+"""`stemline models`: list the models, generators and taggers of the server, and whether they can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "models",
         help="list models and the prompts that they take",
         description="List the models of the server, whether they can run, and the prompts that they take. Generators "
-        "make the sound of `--replace NAME=words:TEXT`.",
+        "make the sound of `--replace NAME=words:TEXT`, taggers the list of `stemline suggest`.",
     )
     parser.add_argument("--generators", action="store_true", help="list only generators, with licence and limits")
     add_server(parser)
@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
         models = client.models()
         default = client.server_info().default_model
         generators = client.generators()
+        taggers = client.taggers()
     if args.generators:
         if args.json:
             write_json([_generator_facts(generator) for generator in generators])
@@ -49,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
     write_table(("model", "ready", "prompts", "rate", "description", "licence"), rows)
     write_line("")
     _write_generators(generators)
+    write_line("")
+    rows = [(one.id, "yes" if one.available else "no", f"{one.title}. {one.note}", one.licence) for one in taggers]
+    write_table(("tagger", "ready", "description", "licence"), rows)
     write_line(f"Folder for weights of your own: {paths.models_dir()}")
     return 0
 

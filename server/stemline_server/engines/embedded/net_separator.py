@@ -133,17 +133,45 @@ class NetSeparator:
         """
         import torch  # noqa: PLC0415 - only needed where the net is used
 
+        _, _, active = self._answers(audio, (class_name,))
+        present: Gains = torch.sigmoid(active[0]).numpy()
+        return present
+
+    def shares(self, audio: AudioSource, class_names: Sequence[str], frame_samples: int) -> Gains:
+        """Return the share of the energy that the gains of each class pass, 0..1, [frames, classes].
+
+        Args:
+            audio: The mix, one channel at 48 kHz; all of it is held in memory.
+            class_names: Some of `classes`.
+            frame_samples: Length of a frame, a multiple of `HOP`.
+
+        Raises:
+            KeyError: A class is not in `classes`.
+        """
+        power, gain, _ = self._answers(audio, class_names)
+        passed = (gain**2 * power).sum(2).numpy()
+        whole = power.sum(2).numpy()
+        hops = frame_samples // HOP
+        starts = np.arange(0, max(1, -(-audio.length_samples // HOP)), hops)
+        sums = [np.add.reduceat(values, starts, axis=1) for values in (passed, whole)]
+        shares: Gains = (sums[0] / (sums[1] + 1e-12)).T.astype(np.float32)
+        return shares
+
+    def _answers(self, audio: AudioSource, class_names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return band power [1, T, bands], gains [Q, T, bands] and log odds of the presence [Q, T]."""
+        import torch  # noqa: PLC0415 - only needed where the net is used
+
         from stemline_server.engines.embedded.sound_net import BINS, Query, sum_bands  # noqa: PLC0415
 
         frames = -(-audio.length_samples // HOP) + 1
         spectra = short_time_spectra(audio, 0, frames)
+        count = len(class_names)
         with torch.inference_mode():
             power = sum_bands(torch.from_numpy(np.abs(spectra[:, :BINS]) ** 2))[None]
-            spans = torch.from_numpy(span_channels(NetQuery(class_name), 0, frames))[None]
-            query = Query(torch.zeros(1, dtype=torch.long), torch.tensor([self._number[class_name]]), spans)
-            _, active = self._network(power, query)
-            present: Gains = torch.sigmoid(active[0]).numpy()
-        return present
+            words = torch.tensor([self._number[name] for name in class_names])
+            query = Query(torch.zeros(count, dtype=torch.long), words, torch.zeros(count, frames, 4))
+            gain, active = self._network(power, query)
+        return power, gain, active
 
     def _blocks(
         self,

@@ -48,7 +48,6 @@ class VoiceDetector:
         self._recurrent = torch.nn.LSTM(128, 128, batch_first=True)
         cell = {f"{name}_l0": weights[f"lstm_cell.{name}"] for name in _CELL_ARRAYS}
         self._recurrent.load_state_dict(cell)
-        self._filter = torch.from_numpy(_low_pass())[None, None]
 
     def probabilities(self, wave: Waveform) -> npt.NDArray[np.float32]:
         """Return the probability of a voice in each 32 ms, [frames].
@@ -61,9 +60,7 @@ class VoiceDetector:
         if not wave.shape[1]:
             return np.zeros(0, np.float32)
         with torch.inference_mode():
-            half = _FILTER_TAPS // 2
-            padded = torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(wave)), (half, half))
-            mono = torch.nn.functional.conv1d(padded[None], self._filter, stride=_DECIMATION)[0]
+            mono = torch.from_numpy(decimated(wave))
             mono = torch.nn.functional.pad(mono, (_CONTEXT_SAMPLES, -mono.shape[1] % _FRAME_SAMPLES))
             frames = mono.unfold(1, _CONTEXT_SAMPLES + _FRAME_SAMPLES, _FRAME_SAMPLES)[0]
             states, _ = self._recurrent(self._features(frames)[None])
@@ -92,6 +89,18 @@ class VoiceDetector:
 
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
         return torch.nn.functional.conv1d(values, weight, bias, stride=stride, padding=padding)
+
+
+def decimated(wave: Waveform) -> Waveform:
+    """Return audio at 16 kHz, [1, samples / 3], from [1, samples] at 48 kHz."""
+    import torch  # noqa: PLC0415 - only needed where the detector runs
+
+    with torch.inference_mode():
+        half = _FILTER_TAPS // 2
+        padded = torch.nn.functional.pad(torch.from_numpy(np.ascontiguousarray(wave)), (half, half))
+        taps = torch.from_numpy(_low_pass())[None, None]
+        mono: Waveform = torch.nn.functional.conv1d(padded[None], taps, stride=_DECIMATION)[0].numpy()
+    return mono
 
 
 _CELL_ARRAYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Suggestions for the shown clip: asks the server what is heard, and makes prompts and marks of the answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from PyQt5.QtCore import QObject, pyqtSignal
+
+import stemline
+from stemline.clips import ClipRange, StemTrack
+from stemline.errors import StemlineError
+from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
+from stemline_panel.model.marks import Sign
+from stemline_panel.model.session import Session
+from stemline_panel.widgets.main_window import MainWindow
+from stemline_panel.workers import Worker
+
+
+class SuggestController(QObject):
+    """Connects the chips. `changed` is emitted when a chip has changed the request."""
+
+    changed = pyqtSignal()
+
+    def __init__(self, session: Session, window: MainWindow) -> None:
+        """Connect the chips of the prompt box."""
+        super().__init__()
+        self._session, self._window = session, window
+        self._chips = window.prompt.suggestions
+        self._worker = Worker("suggest", self)
+        self._stop = threading.Event()
+        self._asked_clip = ""
+        self._chips.wanted.connect(self.ask)
+        self._chips.chosen.connect(self.use)
+
+    def ask(self) -> None:
+        """Ask what is heard in the shown clip."""
+        clip = self._session.clip
+        if clip is None:
+            self._window.show_status(self.tr("Open a media file or an edit first."))
+            return
+        self._asked_clip = clip.clip_id
+        self._chips.show_busy(self.tr("Listening…"))
+        server = self._session.server
+        self._worker.do(
+            lambda: stemline.suggest(OneClip(clip), server=server, cancelled=self._stop.is_set),
+            lambda found: self._show(clip, found),
+            self._show_error,
+        )
+
+    def clear(self) -> None:
+        """Drop the chips: another clip is shown."""
+        if self._session.clip is None or self._session.clip.clip_id != self._asked_clip:
+            self._chips.show_suggestions(())
+
+    def use(self, suggestion: stemline.Suggestion, with_marks: bool) -> None:
+        """Make a suggestion the current stem, or another one if the current one is in use."""
+        stems = self._session.stems
+        stems.add(suggestion.sound)
+        marks = stems.current.marks
+        for span in suggestion.stem(marks=with_marks).prompt.spans:
+            found = span.resolve(None)
+            marks.add(Sign.PLUS, found.start, found.end)
+        self.changed.emit()
+
+    def close(self) -> bool:
+        """Stop listening. Return True if the thread ended."""
+        self._stop.set()
+        return self._worker.close()
+
+    def _show(self, clip: ClipRange, found: stemline.Suggestions) -> None:
+        if self._session.clip is None or self._session.clip.clip_id != clip.clip_id:
+            self.clear()
+            return
+        self._chips.show_suggestions(found.sounds)
+        if not found.sounds:
+            self._window.show_status(self.tr("No sound is likely enough to be suggested."))
+
+    def _show_error(self, error: StemlineError) -> None:
+        self._chips.show_suggestions(())
+        self._window.show_status(str(error))
+
+
+class OneClip:
+    """A host with one clip, whose times are those of its timeline."""
+
+    capabilities = HostCapabilities(name="panel", version=stemline.__version__, writes_tracks=False)
+
+    def __init__(self, clip: ClipRange) -> None:
+        """Hold the clip."""
+        self._clip = clip
+
+    def read_clips(self, selection: Selection) -> ReadClips:
+        """Return the clip."""
+        return ReadClips((self._clip,))
+
+    def write_tracks(self, tracks: Sequence[StemTrack], options: WriteOptions) -> Written:
+        """Write nothing."""
+        return Written(())

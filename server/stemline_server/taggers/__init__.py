@@ -1,0 +1,1 @@
+"""Taggers name the sounds of a media: `base` is the contract, `registry` finds the installed taggers."""

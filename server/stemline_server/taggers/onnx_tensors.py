@@ -1,0 +1,129 @@
+"""Read the float32 tensors of an ONNX model without the package `onnx`, and nothing else of the model.
+
+The reader follows the wire format of Protocol Buffers. It executes nothing, opens no file, and refuses every structure
+that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+# Numbers of the fields in onnx.proto
+_GRAPH_OF_MODEL = 7
+_INITIALIZER_OF_GRAPH = 5
+_DIMS, _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA = 1, 2, 8, 9, 13
+_KEY, _VALUE = 1, 2
+_FLOAT32 = 1
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_VARINT_BYTES = 10
+
+Fields = dict[int, list[int | bytes]]
+
+
+def read_tensors(model: bytes, external: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the float32 tensors of a model by name; tensors of other types are skipped.
+
+    Args:
+        model: Content of the .onnx file.
+        external: Content of the file that holds the data of large tensors; empty if there is none.
+
+    Raises:
+        ValueError: The bytes are not such a model.
+    """
+    graph = _only(_fields(model), _GRAPH_OF_MODEL)
+    tensors = {}
+    for message in _fields(graph).get(_INITIALIZER_OF_GRAPH, []):
+        fields = _fields(_as_bytes(message))
+        if fields.get(_DATA_TYPE) != [_FLOAT32]:
+            continue
+        shape = _dimensions(fields)
+        data = _data(fields, external)
+        if len(data) != 4 * prod(shape):
+            raise ValueError("the data of a tensor does not fit its shape")
+        tensors[_only(fields, _NAME).decode()] = np.frombuffer(data, "<f4").reshape(shape)
+    return tensors
+
+
+def _data(fields: Fields, external: bytes) -> bytes:
+    """Return the bytes of a tensor: its own, or a range of the external file."""
+    if _RAW_DATA in fields:
+        return _only(fields, _RAW_DATA)
+    entries = [_fields(_as_bytes(entry)) for entry in fields.get(_EXTERNAL_DATA, [])]
+    place = {_only(entry, _KEY): _only(entry, _VALUE) for entry in entries}
+    offset, length = int(place.get(b"offset", b"0")), int(place.get(b"length", b"0"))
+    if offset < 0 or length < 0 or offset + length > len(external):
+        raise ValueError("the data of a tensor lies outside of the file")
+    return external[offset : offset + length]
+
+
+def _dimensions(fields: Fields) -> tuple[int, ...]:
+    """Return the shape of a tensor; repeated integers come singly or packed."""
+    shape: list[int] = []
+    for value in fields.get(_DIMS, []):
+        if isinstance(value, int):
+            shape.append(value)
+            continue
+        at = 0
+        while at < len(value):
+            size, at = _varint(value, at)
+            shape.append(size)
+    return tuple(shape)
+
+
+def _fields(message: bytes) -> Fields:
+    fields: Fields = {}
+    for number, value in _wire_values(message):
+        fields.setdefault(number, []).append(value)
+    return fields
+
+
+def _wire_values(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == _VARINT:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            size, at = _varint(message, at)
+        elif kind in (_FIXED64, _FIXED32):
+            size = 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError(f"unknown wire type {kind}")
+        if at + size > len(message):
+            raise ValueError("a field ends after its message")
+        yield number, message[at : at + size]
+        at += size
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """Return an integer of variable length and the position behind it."""
+    value = 0
+    for place in range(_MAX_VARINT_BYTES):
+        if at + place >= len(message):
+            break
+        byte = message[at + place]
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise ValueError("an integer does not end")
+
+
+def _only(fields: Fields, number: int) -> bytes:
+    values = fields.get(number, [])
+    if len(values) != 1:
+        raise ValueError(f"field {number} occurs {len(values)} times")
+    return _as_bytes(values[0])
+
+
+def _as_bytes(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        raise ValueError("a field has another type")
+    return value

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
         UsageError,
     )
     from stemline.hosts.edits import EditOptions
+    from stemline.workflow.replacing import Replace
     from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
-    from stemline.workflow.settings import Replace, Settings
+    from stemline.workflow.settings import Settings
     from stemline.workflow.verify import Verdict, verify
 
 __all__ = [
@@ -113,7 +114,7 @@ _MODULES = {
     "ClipOutcome": "stemline.workflow.results",
     "Progress": "stemline.workflow.results",
     "StemOutcome": "stemline.workflow.results",
-    "Replace": "stemline.workflow.settings",
+    "Replace": "stemline.workflow.replacing",
     "Settings": "stemline.workflow.settings",
     "Verdict": "stemline.workflow.verify",
     "verify": "stemline.workflow.verify",

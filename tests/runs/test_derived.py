@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from runs.conftest import noise, record_in
 from runs.test_separate import samples
+from stemline.media import measure_loudness
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.separation import SegmentResult
 
@@ -277,3 +278,86 @@ def two_clips(folder: Path) -> Path:
         track.append(otio.schema.Clip(name, media, span))
     otio.adapters.write_to_file(edit, str(folder / "two.otio"))
     return folder / "two.otio"
+
+
+def words_of(tmp_path: Path, *more: str, text: str = "rain") -> tuple[object, ...]:
+    media = noise(tmp_path / "in.wav", seconds=3)
+    stems = ("--stem", "a=x", "--model", "noop", "--replace", f"a=words:{text}", "--generator", "noop")
+    return ("separate", media, *stems, *more, "-o", tmp_path / "out")
+
+
+def test_a_sound_from_words_fills_the_place_at_its_loudness_and_says_so(command: Command, tmp_path: Path) -> None:
+    code, answer, _ = command(*words_of(tmp_path))
+    assert code == 0, answer
+    assert list(answer["results"][0]["derived"]) == ["fill a"], "the residual stays as it is"
+    fill, stem = samples(derived(answer, "fill a")), samples(answer["results"][0]["stems"][0]["path"])
+    assert fill.shape == stem.shape
+    loudness = [measure_loudness([sound.astype(np.float32)], 48_000).lufs for sound in (fill, stem)]
+    assert abs(loudness[0] - loudness[1]) < 1.0
+    record = record_in(str(derived(answer, "fill a")))
+    made_from = record.extra["made_from"]
+    assert (record.kind, record.made_by) == ("fill", "generative")
+    assert (made_from["words"], made_from["generator"], made_from["commercial"]) == ("rain", "noop", "yes")
+    assert answer["results"][0]["null"] == {"peak": 0.0, "dbfs": -240.0}
+    assert not [path for path in (tmp_path / "out").iterdir() if path.suffix == ".part"]
+
+
+def test_the_same_words_give_the_same_bytes_and_each_take_others(command: Command, tmp_path: Path) -> None:
+    _, first, _ = command(*words_of(tmp_path, "--takes", "2"))
+    takes = [derived(first, name).read_bytes() for name in ("fill a", "fill a take 2")]
+    assert takes[0] != takes[1]
+    for name in ("fill a", "fill a take 2"):
+        derived(first, name).unlink()
+    code, again, _ = command(*words_of(tmp_path, "--takes", "2"))
+    assert code == 0
+    assert [derived(again, name).read_bytes() for name in ("fill a", "fill a take 2")] == takes
+    code, other, _ = command(*words_of(tmp_path, text="wind"))
+    assert code != 0, "other words are another file of the same name"
+    code, other, _ = command(*words_of(tmp_path, "--overwrite", text="wind"))
+    assert derived(other, "fill a").read_bytes() != takes[0]
+
+
+def test_a_sound_longer_than_the_generator_makes_is_joined_without_a_step(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav", seconds=24)
+    stems = ("--stem", "a=x", "--model", "noop", "--replace", "a=words:hiss", "--generator", "noop")
+    code, answer, _ = command("separate", media, *stems, "-o", tmp_path / "out")
+    assert code == 0, answer
+    fill = samples(derived(answer, "fill a"))
+    assert fill.shape == samples(media).shape
+    levels = [level_db(fill[:, at : at + 12_000]) for at in range(0, fill.shape[1] - 12_000, 12_000)]
+    assert max(levels) - min(levels) < 1.5
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--generator", "nonsense"), "no generator 'nonsense'"),
+        (("--generator", "stable_audio"), "cannot run on the server"),
+        (("--takes", "99"), "takes lies from 1 to 8"),
+        (("--replace-vary", "200"), "vary needs words"),
+        (("--replace-duck", "b=-6"), "cannot be lowered under 'b'"),
+        (("--replace-room", "cathedral"), "no room 'cathedral'"),
+        (("--replace-eq", "900"), "match_eq lies from 0 to 1"),
+    ],
+)
+def test_words_that_cannot_be_made_are_one_sentence(
+    command: Command, tmp_path: Path, more: tuple[str, ...], message: str
+) -> None:
+    code, answer, _ = command(*words_of(tmp_path, *more))
+    assert code != 0
+    assert message in answer["errors"][0]["message"]
+
+
+def test_words_stay_out_of_records_where_that_was_asked_for(command: Command, tmp_path: Path) -> None:
+    code, answer, _ = command(*words_of(tmp_path, "--record-words", "omit", text="secret project rain"))
+    assert code == 0, answer
+    telling = [path.name for path in (tmp_path / "out").rglob("*") if b"secret project" in path.read_bytes()]
+    assert telling == []
+
+
+def test_a_variation_lies_at_the_place_of_its_stem(command: Command, tmp_path: Path) -> None:
+    code, answer, _ = command(*words_of(tmp_path, "--replace-vary", "1"))
+    assert code == 0, answer
+    fill, stem = samples(derived(answer, "fill a")), samples(answer["results"][0]["stems"][0]["path"])
+    middle = slice(48_000, 96_000)
+    assert np.corrcoef(fill[0, middle], stem[0, middle])[0, 1] > 0.9, "nearly the stem itself"

@@ -15,7 +15,7 @@ from PyQt5.QtWidgets import QApplication, QFileDialog
 from stemline.client import Model
 from stemline.clips import TimeRange
 from stemline.errors import StemlineError
-from stemline.workflow.settings import Replace
+from stemline.workflow.replacing import Replace
 from stemline_panel.model.history import Preset
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest

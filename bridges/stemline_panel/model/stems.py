@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from stemline.errors import UsageError
 from stemline.prompts import StemRequest, TimelinePrompt, distinct_stems, name_from_text
-from stemline.workflow.settings import Replace
+from stemline.workflow.replacing import Replace
 from stemline_panel.i18n import translate
 from stemline_panel.model.marks import MarkSet, Sign
 

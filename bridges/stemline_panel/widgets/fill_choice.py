@@ -9,7 +9,7 @@ from typing import Any
 from PyQt5.QtCore import pyqtSignal
 from PyQt5.QtWidgets import QComboBox
 
-from stemline.workflow.settings import Replace
+from stemline.workflow.replacing import Replace
 
 NOTHING, ROOM_TONE, FILE = "nothing", "room", "file"
 _SAME_FILE = "same"

@@ -223,6 +223,8 @@ def _recipe(request: _Request) -> str:
     ]
     if derived := derived_json(settings):
         asked.append(derived)
+    if words := [fill.words for fill in settings.replace.values() if fill.words]:
+        asked.append(words)  # records may hold them in another form
     spans = [[str(span) for span in (*stem.prompt.plus, "", *stem.prompt.minus)] for stem in stems]
     if any(len(of_stem) > 1 for of_stem in spans):
         asked.append(spans)

@@ -1,20 +1,40 @@
 """Fills: sound that takes the place of a removed stem. A fill is a separate track and not part of the null."""
 
 from stemline.fill.activity import ActivityMeter, fill_gains
-from stemline.fill.own_file import FillFile, check_channels, convert_fill_file, file_fill
+from stemline.fill.own_file import (
+    FillFile,
+    FillPlacement,
+    RemovedSound,
+    ambience_ranges,
+    check_channels,
+    convert_fill_file,
+    file_fill,
+    write_fill_file,
+)
 from stemline.fill.room_tone import LEAST_S, RoomTone, RoomToneMethod, learn_room_tone
-from stemline.fill.texture import SoundReader
+from stemline.fill.shaping import ROOMS, Ducking, check_room
+from stemline.fill.texture import SoundReader, Texture, joined, resampled_blocks
 
 __all__ = [
     "LEAST_S",
+    "ROOMS",
     "ActivityMeter",
+    "Ducking",
     "FillFile",
+    "FillPlacement",
+    "RemovedSound",
     "RoomTone",
     "RoomToneMethod",
     "SoundReader",
+    "Texture",
+    "ambience_ranges",
     "check_channels",
+    "check_room",
     "convert_fill_file",
     "file_fill",
     "fill_gains",
+    "joined",
     "learn_room_tone",
+    "resampled_blocks",
+    "write_fill_file",
 ]

@@ -1,21 +1,22 @@
-"""A file of the user's in the place of a removed sound: an effect on each event, or ambience under each span."""
+"""A sound in the place of a removed one: an effect on each event, or ambience under each span."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError
 from stemline.fill.activity import merge_spans
+from stemline.fill.onsets import event_onsets, loudest_db, onset
 from stemline.fill.room_tone import RoomTone, RoomToneMethod
-from stemline.fill.texture import SoundReader, read_blocks, read_whole
+from stemline.fill.shaping import EQ_TAPS, filtered, matching_filter, room_impulse, third_octave_levels
+from stemline.fill.texture import SoundReader, read_blocks, read_whole, resampled_blocks
 from stemline.media import AudioFormat, SampleFormat, measure_loudness, open_audio, open_writer
 from stemline.media.samples import FloatBlock
 
@@ -24,31 +25,29 @@ EFFECT_S = 3.0
 
 _MOST_S = 600.0  # no fill needs more of a file
 _GRAIN_SOURCE_S = 30.0
-_EVENT_S = 30.0  # of a longer event, the onset and the level are taken from its start
+_EVENT_S = 30.0  # of a longer span, onsets and levels are taken from its start
 _BLOCK_SAMPLES = 1 << 16
 _EFFECT_FADE_S = 0.01
 _AMBIENCE_FADE_S = 0.5
 _JOIN_S = 1.0
 _MAX_GAIN_DB = 24.0
-_STEP_S = 0.001
-_BELOW_PEAK_DB = 20.0
-_ABOVE_BEFORE_DB = 10.0
-_BEFORE_STEPS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class FillFile:
-    """A file that takes the place of a removed sound, converted to the rate and the channels of the media.
+    """A sound that takes the place of a removed one, converted to the rate and the channels of the media.
 
     Attributes:
-        sha256: SHA-256 of the file that the user named.
+        sha256: SHA-256 of the file that the user named; empty for a generated sound.
         path: The converted sound. Mono becomes all channels at equal power; several channels become mono as their mean.
         sample_rate: Samples per second.
         channels: Channels of the media.
-        length_samples: Length, at most ten minutes.
+        length_samples: Length, at most ten minutes of a file.
         lufs: Integrated loudness, for ambience.
         loudest_db: Level of the loudest 50 ms, for effects: integrated loudness needs 400 ms.
         onset_sample: Where its first event begins.
+        is_effect: Whether it is shorter than three seconds, without the reverberation of a room.
+        aligned: Whether it is as long as the clip and varies the removed sound, so that it stays at its place.
     """
 
     sha256: str
@@ -59,14 +58,46 @@ class FillFile:
     lufs: float
     loudest_db: float
     onset_sample: int
-
-    @property
-    def is_effect(self) -> bool:
-        """Whether it is played once on each event."""
-        return self.length_samples < EFFECT_S * self.sample_rate
+    is_effect: bool
+    aligned: bool = False
 
 
-def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder: Path) -> FillFile:
+@dataclass(frozen=True, slots=True)
+class FillPlacement:
+    """How a sound takes the place of a removed one.
+
+    Attributes:
+        at: "onset" plays it once on each event; "span" covers the spans of the removed sound; "clip" the whole clip;
+            "auto" is "onset" for an effect, else "span".
+        gain_db: Gain beyond the match of loudness.
+        nudge_s: Seconds by which it is late; negative for early.
+        match_eq: How much of the removed sound's equalisation it takes, 0 to 1.
+    """
+
+    at: str = "auto"
+    gain_db: float = 0.0
+    nudge_s: float = 0.0
+    match_eq: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedSound:
+    """The sound whose place is filled.
+
+    Attributes:
+        stem: The removed stem.
+        residual: The residual of the same range.
+        spans: Where the stem is active, in its samples.
+        length_samples: Length of both.
+    """
+
+    stem: SoundReader
+    residual: SoundReader
+    spans: Sequence[SampleRange]
+    length_samples: int
+
+
+def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder: Path, room: str = "") -> FillFile:
     """Convert a file for fills.
 
     Args:
@@ -74,6 +105,7 @@ def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder:
         sample_rate: Samples per second of the media.
         channels: Channels of the media.
         folder: Where to put the converted sound.
+        room: Name of a room, or path of an impulse response; empty for none.
 
     Raises:
         MediaError: The file cannot be read, or its channels do not fit the media.
@@ -83,81 +115,123 @@ def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder:
         check_channels(original.channels, channels, Path(path).name)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         length = min(original.length_samples, round(_MOST_S * original.sample_rate))
-        fitting = folder / f"{sha256[:16]}-{sample_rate}-{channels}.wav"
-        with open_writer(fitting, AudioFormat(SampleFormat.WAV32F, sample_rate, channels)) as writer:
-            for block in _resampled(original.blocks(0, length), original.sample_rate, sample_rate):
-                writer.write(_with_channels(block, channels))
-    with open_audio(MediaSource(str(fitting))) as sound:
-        loudness = measure_loudness(sound.blocks(0, sound.length_samples), sample_rate)
-        first = sound.read(0, min(sound.length_samples, round(EFFECT_S * sample_rate)))
-        start = onset(first, sample_rate)
-        return FillFile(
-            sha256,
-            fitting,
-            sample_rate,
-            channels,
-            sound.length_samples,
-            loudness.lufs,
-            loudest_db(first, sample_rate),
-            start,
+        name = hashlib.sha256(f"{sha256} {sample_rate} {channels} {room}".encode()).hexdigest()[:32]
+        blocks = resampled_blocks(original.blocks(0, length), original.sample_rate, sample_rate)
+        is_effect = length < EFFECT_S * original.sample_rate
+        return write_fill_file(
+            blocks,
+            FillFile(sha256, folder / f"{name}.wav", sample_rate, channels, 0, 0.0, 0.0, 0, is_effect),
+            room,
         )
 
 
-def file_fill(
-    file: FillFile, stem: SoundReader, spans: Sequence[SampleRange], length_samples: int, *, gain_db: float, seed: int
-) -> Iterator[FloatBlock]:
-    """Yield exactly `length_samples` of fill in blocks [channels, samples].
-
-    An effect is placed on each span so that its onset meets the onset of the removed sound, at the level of that
-    event. Ambience covers spans that lie within a second of each other, at the loudness of the removed sound; a file
-    that is too short is extended by grains, never looped.
+def write_fill_file(blocks: Iterable[FloatBlock], wanted: FillFile, room: str = "") -> FillFile:
+    """Write a sound for fills, and return `wanted` with its length and levels.
 
     Args:
-        file: The file, from `convert_fill_file`.
-        stem: The removed sound.
-        spans: Where it is active, in its samples.
-        length_samples: Length of the fill.
-        gain_db: Gain beyond the match of loudness.
+        blocks: The sound at the rate of `wanted`, with any channels that `check_channels` accepts.
+        wanted: Path, rate and channels.
+        room: Name of a room, or path of an impulse response; empty for none.
+
+    Raises:
+        OutputError: It cannot be written.
+        MediaError: The impulse response cannot be used.
+    """
+    rate, channels = wanted.sample_rate, wanted.channels
+    fitting: Iterable[FloatBlock] = (_with_channels(block, channels) for block in blocks)
+    if room:
+        fitting = filtered(fitting, room_impulse(room, rate, channels))
+    with open_writer(wanted.path, AudioFormat(SampleFormat.WAV32F, rate, channels)) as writer:
+        for block in fitting:
+            writer.write(block)
+    with open_audio(MediaSource(str(wanted.path))) as sound:
+        loudness = measure_loudness(sound.blocks(0, sound.length_samples), rate)
+        first = sound.read(0, min(sound.length_samples, round(EFFECT_S * rate)))
+        return FillFile(
+            wanted.sha256,
+            wanted.path,
+            rate,
+            channels,
+            sound.length_samples,
+            loudness.lufs,
+            loudest_db(first, rate),
+            onset(first, rate),
+            wanted.is_effect,
+            wanted.aligned,
+        )
+
+
+def file_fill(file: FillFile, removed: RemovedSound, placement: FillPlacement, *, seed: int) -> Iterator[FloatBlock]:
+    """Yield a fill of exactly the length of the removed sound in blocks [channels, samples].
+
+    On each event, the onset of the file meets the onset of the removed sound, at the level of that event. Ambience
+    covers spans that lie within a second of each other, at the loudness of the removed sound; a file that is too short
+    is extended by grains, never looped.
+
+    Args:
+        file: The file, from `convert_fill_file` or `write_fill_file`.
+        removed: The removed sound.
+        placement: Where and how loud.
         seed: Seed of the grains.
     """
     with open_audio(MediaSource(str(file.path))) as sound:
-        if file.is_effect:
-            layers = list(_effects(file, sound, _Wanted(stem, spans, gain_db)))
+        taps = _matching_taps(sound, removed, placement.match_eq) if placement.match_eq else None
+        source = _Source(file, sound, taps)
+        if placement.at == "onset" or (placement.at == "auto" and file.is_effect):
+            layers = list(_effects(source, removed, placement))
         else:
-            layers = list(_ambience(file, sound, _Wanted(stem, spans, gain_db), seed))
-        for start in range(0, length_samples, _BLOCK_SAMPLES):
-            end = min(start + _BLOCK_SAMPLES, length_samples)
+            layers = list(_ambience(source, removed, placement, seed))
+        for start in range(0, removed.length_samples, _BLOCK_SAMPLES):
+            end = min(start + _BLOCK_SAMPLES, removed.length_samples)
             block = np.zeros((file.channels, end - start), np.float32)
             for layer in layers:
                 layer.add_to(block, start)
             yield block
 
 
-def loudest_db(sound: FloatBlock, sample_rate: int) -> float:
-    """Return the level in dB of the loudest 50 ms of a sound [channels, samples], in steps of 10 ms."""
-    step = max(1, round(0.01 * sample_rate))
-    padded = np.pad(sound, ((0, 0), (0, -sound.shape[1] % step + 5 * step))).astype(np.float64)
-    energies = np.square(padded).reshape(sound.shape[0], -1, step).mean(axis=(0, 2))
-    return float(10 * np.log10(np.convolve(energies, np.ones(5) / 5, "valid").max() + 1e-12))
+def ambience_ranges(spans: Sequence[SampleRange], length_samples: int, at: str, sample_rate: int) -> list[SampleRange]:
+    """Return the ranges that ambience covers, fades included; they may begin before the fill and end after it.
 
-
-def onset(sound: FloatBlock, sample_rate: int) -> int:
-    """Return the sample where the first event of a sound [channels, samples] begins; 0 where there is none.
-
-    It is the first step of 1 ms within 20 dB of the loudest one that is 10 dB over the 10 ms before it.
+    Args:
+        spans: Where the removed sound is active.
+        length_samples: Length of the fill.
+        at: As in `FillPlacement`.
+        sample_rate: Samples per second.
     """
-    step = max(1, round(_STEP_S * sample_rate))
-    count = sound.shape[1] // step
-    if count == 0:
-        return 0
-    squares = np.square(sound[:, : count * step].astype(np.float64)).reshape(sound.shape[0], count, step)
-    energies = squares.mean(axis=(0, 2)) + 1e-12
-    before = np.convolve(energies, np.ones(_BEFORE_STEPS) / _BEFORE_STEPS)[: count - 1]
-    before = np.concatenate(([1e-12], before))
-    near_peak = energies >= energies.max() * 10 ** (-_BELOW_PEAK_DB / 10)
-    rises = energies >= before * 10 ** (_ABOVE_BEFORE_DB / 10)
-    found = np.flatnonzero(near_peak & rises)
-    return int(found[0]) * step if found.size else 0
+    fade = round(_AMBIENCE_FADE_S * sample_rate)
+    spans = merge_spans(spans, round(_JOIN_S * sample_rate))
+    if at == "clip":
+        spans = (SampleRange(0, length_samples),)
+    return [SampleRange(span.start_sample - fade, span.end_sample + fade) for span in spans]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The file as it is read for layers: its blocks, equalised if there is a filter."""
+
+    file: FillFile
+    sound: SoundReader
+    taps: npt.NDArray[np.float32] | None
+
+    def blocks(self, start_sample: int, end_sample: int) -> Iterator[FloatBlock]:
+        return self.equalised(read_blocks(self.sound, SampleRange(start_sample, end_sample)))
+
+    def equalised(self, blocks: Iterator[FloatBlock]) -> Iterator[FloatBlock]:
+        return blocks if self.taps is None else filtered(blocks, self.taps, EQ_TAPS // 2)
+
+    def aligned(self, covered: SampleRange) -> Iterator[FloatBlock]:
+        """Yield a range that may begin before the file and end after it."""
+        yield np.zeros((self.file.channels, max(0, -covered.start_sample)), np.float32)
+        first = min(max(covered.start_sample, 0), self.file.length_samples)
+        yield from self.blocks(first, max(first, min(covered.end_sample, self.file.length_samples)))
+
+    def change_db(self) -> float:
+        """Return by how much the filter makes the first half minute louder."""
+        if self.taps is None:
+            return 0.0
+        end = min(self.file.length_samples, round(_GRAIN_SOURCE_S * self.file.sample_rate))
+        plain = measure_loudness(read_blocks(self.sound, SampleRange(0, end)), self.file.sample_rate).lufs
+        return measure_loudness(self.blocks(0, end), self.file.sample_rate).lufs - plain
 
 
 class _Layer:
@@ -200,44 +274,66 @@ class _Layer:
         return whole[:, : max(count, 0)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The removed sound, where it is active, and the gain beyond the match of loudness."""
-
-    stem: SoundReader
-    spans: Sequence[SampleRange]
-    gain_db: float
-
-
-def _effects(file: FillFile, sound: SoundReader, wanted: _Wanted) -> Iterator[_Layer]:
-    rate = file.sample_rate
-    for span in wanted.spans:
-        start_sample = span.start_sample
-        event = read_whole(
-            wanted.stem, span.intersect(SampleRange(start_sample, start_sample + round(_EVENT_S * rate)))
-        )
-        start = start_sample + onset(event, rate) - file.onset_sample
-        gain = _gain(loudest_db(event, rate), file.loudest_db, wanted.gain_db)
-        at = SampleRange(start, start + file.length_samples)
-        yield _Layer(read_blocks(sound, SampleRange(0, file.length_samples)), at, gain, round(_EFFECT_FADE_S * rate))
+def _effects(source: _Source, removed: RemovedSound, placement: FillPlacement) -> Iterator[_Layer]:
+    file, rate = source.file, source.file.sample_rate
+    nudge, fade = round(placement.nudge_s * rate), round(_EFFECT_FADE_S * rate)
+    change_db = source.change_db()
+    for span in removed.spans:
+        first = span.start_sample
+        event = read_whole(removed.stem, span.intersect(SampleRange(first, first + round(_EVENT_S * rate))))
+        onsets = event_onsets(event, rate)
+        for begin, end in zip(onsets, [*onsets[1:], event.shape[1]], strict=True):
+            start = first + begin - file.onset_sample + nudge
+            level_db = loudest_db(event[:, begin:end], rate)
+            gain = _gain(level_db, file.loudest_db + change_db, placement.gain_db)
+            at = SampleRange(start, start + file.length_samples)
+            yield _Layer(source.blocks(0, file.length_samples), at, gain, fade)
 
 
-def _ambience(file: FillFile, sound: SoundReader, wanted: _Wanted, seed: int) -> Iterator[_Layer]:
-    rate, position = file.sample_rate, 0
-    fade = round(_AMBIENCE_FADE_S * rate)
-    removed = (block for span in wanted.spans for block in read_blocks(wanted.stem, span))
-    gain = _gain(measure_loudness(removed, rate).lufs, file.lufs, wanted.gain_db)
+def _ambience(source: _Source, removed: RemovedSound, placement: FillPlacement, seed: int) -> Iterator[_Layer]:
+    file, rate, position = source.file, source.file.sample_rate, 0
+    fade, nudge = round(_AMBIENCE_FADE_S * rate), round(placement.nudge_s * rate)
+    heard = (block for span in removed.spans for block in read_blocks(removed.stem, span))
+    lufs = measure_loudness(heard, rate).lufs
+    gain = _gain(lufs, file.lufs + source.change_db(), placement.gain_db)
     texture: RoomTone | None = None  # shared by all spans: it holds half a minute of sound
-    for number, span in enumerate(merge_spans(wanted.spans, round(_JOIN_S * rate))):
-        at = SampleRange(span.start_sample - fade, span.end_sample + fade)
-        if at.length > file.length_samples:
-            texture = texture or _texture(file, sound)
-            blocks = texture.blocks(at.length, seed=seed + number)
+    if not removed.spans:
+        return
+    ranges = ambience_ranges(removed.spans, removed.length_samples, placement.at, rate)
+    for number, covered in enumerate(ranges):
+        at = SampleRange(covered.start_sample + nudge, covered.end_sample + nudge)
+        if file.aligned:
+            blocks = source.aligned(covered)
+        elif at.length > file.length_samples:
+            texture = texture or _texture(file, source.sound)
+            blocks = source.equalised(texture.blocks(at.length, seed=seed + number))
         else:
             position = 0 if position + at.length > file.length_samples else position
-            blocks = read_blocks(sound, SampleRange(position, position + at.length))
+            blocks = source.blocks(position, position + at.length)
             position += at.length
         yield _Layer(blocks, at, gain, fade)
+
+
+def _matching_taps(sound: SoundReader, removed: RemovedSound, share: float) -> npt.NDArray[np.float32]:
+    """Return the filter that gives the file the equalisation of the removed sound."""
+    rate = sound.sample_rate
+    spans = list(_first(removed.spans, round(_GRAIN_SOURCE_S * rate)))
+    end = min(getattr(sound, "length_samples", 0), round(_GRAIN_SOURCE_S * rate))
+    wanted, residual = (
+        third_octave_levels((read_whole(reader, span) for span in spans), rate)
+        for reader in (removed.stem, removed.residual)
+    )
+    have = third_octave_levels([read_whole(sound, SampleRange(0, end))], rate)
+    return matching_filter(wanted, have, residual, rate, share)
+
+
+def _first(spans: Sequence[SampleRange], samples: int) -> Iterator[SampleRange]:
+    """Yield the spans up to a total length."""
+    for span in spans:
+        if samples <= 0:
+            return
+        yield SampleRange(span.start_sample, min(span.end_sample, span.start_sample + samples))
+        samples -= span.length
 
 
 def _texture(file: FillFile, sound: SoundReader) -> RoomTone:
@@ -248,22 +344,6 @@ def _texture(file: FillFile, sound: SoundReader) -> RoomTone:
 
 def _gain(wanted_db: float, level_db: float, gain_db: float) -> float:
     return float(10 ** (min(wanted_db - level_db + gain_db, _MAX_GAIN_DB) / 20))
-
-
-def _resampled(blocks: Iterator[FloatBlock], from_rate: int, to_rate: int) -> Iterator[FloatBlock]:
-    """Yield the blocks at another sample rate, by FFmpeg's resampler."""
-    if from_rate == to_rate:
-        yield from blocks
-        return
-    resampler: av.AudioResampler | None = None
-    for block in blocks:
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=f"{block.shape[0]}C")
-        frame.sample_rate = from_rate
-        if resampler is None:
-            resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=to_rate)
-        yield from (out.to_ndarray().astype(np.float32, copy=False) for out in resampler.resample(frame))
-    if resampler is not None:
-        yield from (out.to_ndarray().astype(np.float32, copy=False) for out in resampler.resample(None))
 
 
 def check_channels(have: int, channels: int, name: str) -> None:
@@ -283,5 +363,7 @@ def _with_channels(block: FloatBlock, channels: int) -> FloatBlock:
     if channels == 1:
         mean: FloatBlock = block.mean(axis=0, keepdims=True, dtype=np.float32)
         return mean
+    if have > 1:  # generated stereo in media with more channels: the first ones are the front pair
+        return np.pad(block, ((0, channels - have), (0, 0)))
     spread: npt.NDArray[np.float32] = np.repeat(block / np.float32(np.sqrt(channels)), channels, axis=0)
     return spread

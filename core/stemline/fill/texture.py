@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import av
 import numpy as np
 import numpy.typing as npt
 
@@ -48,6 +49,22 @@ def read_whole(sound: SoundReader, span: SampleRange) -> FloatBlock:
     return np.concatenate(list(read_blocks(sound, span)), axis=1)
 
 
+def resampled_blocks(blocks: Iterable[FloatBlock], from_rate: int, to_rate: int) -> Iterator[FloatBlock]:
+    """Yield the blocks [channels, samples] at another sample rate, by FFmpeg's resampler."""
+    if from_rate == to_rate:
+        yield from blocks
+        return
+    resampler: av.AudioResampler | None = None
+    for block in blocks:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout=f"{block.shape[0]}C")
+        frame.sample_rate = from_rate
+        if resampler is None:
+            resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=to_rate)
+        yield from (out.to_ndarray().astype(np.float32, copy=False) for out in resampler.resample(frame))
+    if resampler is not None:
+        yield from (out.to_ndarray().astype(np.float32, copy=False) for out in resampler.resample(None))
+
+
 def joined(texture: Texture) -> Iterator[FloatBlock]:
     """Yield the texture as consecutive blocks [channels, samples], crossfaded at constant power.
 
@@ -60,11 +77,16 @@ def joined(texture: Texture) -> Iterator[FloatBlock]:
             current = segment
             continue
         yield current[:, : current.shape[1] - overlap]
+        if overlap == 0:
+            current = segment
+            continue
         angle = (np.arange(overlap, dtype=np.float32) + np.float32(0.5)) * np.float32(np.pi / 2 / overlap)
         out, into = np.cos(angle), np.sin(angle)
         power = np.sqrt(1 + 2 * out * into * np.float32(correlation))
         faded = (current[:, current.shape[1] - overlap :] * out + segment[:, :overlap] * into) / power
         current = np.concatenate([faded, segment[:, overlap:]], axis=1, dtype=np.float32)
+    if current is not None:
+        yield current
 
 
 def grains(pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> Texture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -107,12 +108,15 @@ def check_free(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> No
 
 
 def sweep(folder: Path) -> None:
-    """Delete the temporary files that killed runs left in a folder."""
+    """Delete the temporary files and folders that killed runs left in a folder."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:  # the folder may not exist yet
         for entry in entries:
             owner = PART_NAME.fullmatch(entry.name)
             if owner and not is_alive(int(owner["pid"])):
-                Path(entry.path).unlink(missing_ok=True)
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    Path(entry.path).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

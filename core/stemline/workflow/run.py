@@ -18,6 +18,7 @@ from stemline.trust.privacy import recorded_words
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.estimate import remember_speed
+from stemline.workflow.generated_sound import check_generators
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
@@ -53,15 +54,16 @@ def run_prepared(
     """
     started = time.monotonic()
     with run_lock(), nullcontext(client) if client else connect(settings.server) as hooks.client:
+        check_generators(hooks.client, settings, hooks)
         separation = Separation(hooks.client, prepared, settings, namer, hooks)
         results = separation.run()
-    remember_speed(separation.model.id, *separation.computed())
-    if hooks.stopped():
-        raise Cancelled
-    derived_notices: list[Notice] = []
-    if derived_names(settings):
-        hooks.on_progress(Progress("mixing", 1, 1))
-        derived_notices = Derivation(prepared, settings, namer, hooks).complete(results)
+        remember_speed(separation.model.id, *separation.computed())
+        if hooks.stopped():
+            raise Cancelled
+        derived_notices: list[Notice] = []
+        if derived_names(settings):
+            hooks.on_progress(Progress("mixing", 1, 1))
+            derived_notices = Derivation(prepared, settings, namer, hooks).complete(results)
     by_clip = {clip_id: result for result in results for clip_id in result.segment.clip_ids}
     done = [clip for clip in prepared.clips if by_clip[clip.clip_id].error is None]
     written = Written(())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,45 +22,7 @@ from stemline.options import (
     check_choice,
 )
 from stemline.plan import PlanSettings
-
-MAX_GAIN_DB = 24.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replace:
-    """What takes the place of a removed stem: room tone, learnt where the stem is silent, or a file.
-
-    The fill is a separate file and track. It is not part of the sum that gives back the mix.
-
-    Attributes:
-        path: A file with audio; empty for room tone. A file shorter than three seconds is played once on each event,
-            from onset to onset; a longer one is ambience.
-        instead: Fade the residual down where the stem sounds, so that nothing of the stem is heard; False leaves the
-            residual as it is and adds the fill. None is True for room tone and False for a file.
-        gain_db: Gain of the fill, at most 24 dB. At 0 dB a file has the loudness of the removed stem.
-
-    Raises:
-        UsageError: A gain that is not a number, or above the limit.
-
-    Examples:
-        >>> import stemline
-        >>> settings = stemline.Settings(replace={"dialogue": stemline.Replace()})
-        >>> settings.replace["dialogue"].fades_residual
-        True
-    """
-
-    path: str = ""
-    instead: bool | None = None
-    gain_db: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the values. Raises UsageError."""
-        check_gain(self.gain_db, "the gain of a fill")
-
-    @property
-    def fades_residual(self) -> bool:
-        """Whether the residual is faded down where the stem sounds."""
-        return not self.path if self.instead is None else self.instead
+from stemline.workflow.replacing import Replace, check_gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +120,3 @@ class RunSettings(Settings):
         check_choice("play", self.play, PLAYS)
         if self.audition_s < 0:
             raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")
-
-
-def check_gain(gain_db: float, what: str, *, silence: bool = False) -> None:
-    """Raise UsageError for a gain that is not a number of dB up to 24; minus infinity only with `silence`."""
-    if math.isnan(gain_db) or gain_db > MAX_GAIN_DB or (gain_db == -math.inf and not silence):
-        raise UsageError(f"{what[:1].upper()}{what[1:]} must be a number of dB up to {MAX_GAIN_DB:g}, not {gain_db}.")

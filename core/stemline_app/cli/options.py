@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any
 
 import stemline
-from stemline.options import C2PA, CHANNELS, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS, SIGN
+from stemline.options import C2PA, CHANNELS, FILL_PLACES, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS, SIGN
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +59,8 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
         "--replace",
         action="append",
         default=[],
-        metavar="NAME=room|file:PATH",
-        help="add a track with room tone, or with a file, in the place of this stem; may be repeated",
+        metavar="NAME=room|file:PATH|words:TEXT",
+        help="add a track in the place of this stem: room tone, a file, or a sound made from words; may be repeated",
     )
     parser.add_argument(
         "--replace-gain", type=float, default=0.0, metavar="DB", help="gain of what takes its place (default 0)"
@@ -68,7 +68,42 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replace-mode",
         choices=("instead", "under"),
-        help="fade the residual down where the stem is heard (default for room), or keep it (default for file)",
+        help="fade the residual down where the stem is heard (default for room), or keep it (default otherwise)",
+    )
+    parser.add_argument(
+        "--replace-at",
+        choices=FILL_PLACES,
+        default="auto",
+        help="play a file or a sound from words once on each event, where the stem is heard, or throughout "
+        "(default: files below 3 seconds on each event, others where the stem is heard)",
+    )
+    parser.add_argument(
+        "--replace-nudge", type=float, default=0.0, metavar="MS", help="milliseconds by which it is late; below 0 early"
+    )
+    parser.add_argument(
+        "--replace-eq", type=float, default=0.0, metavar="PERCENT", help="take so much of the stem's equalisation"
+    )
+    parser.add_argument(
+        "--replace-room",
+        default="",
+        metavar="NAME|FILE",
+        help="small, medium, large, or an impulse response",
+    )
+    parser.add_argument(
+        "--replace-duck", default="", metavar="NAME[=DB]", help="lower it under another stem (default by 6 dB)"
+    )
+    parser.add_argument(
+        "--replace-vary", type=float, metavar="PERCENT", help="make the sound from words a variation of the stem"
+    )
+    parser.add_argument(
+        "--generator", default="", metavar="ID", help="generator for words; `stemline models` lists them"
+    )
+    parser.add_argument(
+        "--takes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="sounds to make from words, each a track (default 1)",
     )
 
 
@@ -138,15 +173,34 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         sign=args.sign,
         c2pa=args.c2pa,
         remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
-        replace={
-            name: stemline.Replace(
-                path=path,
-                instead=None if args.replace_mode is None else args.replace_mode == "instead",
-                gain_db=args.replace_gain,
-            )
-            for name, path in map(parse_replace, args.replace)
-        },
+        replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
         accept_peaks=args.accept_peaks,
+    )
+
+
+def _fill(args: argparse.Namespace, kind: str, value: str) -> stemline.Replace:
+    """Return what `--replace` and the options beside it ask for. Raises UsageError."""
+    duck, _, duck_db = args.replace_duck.partition("=")
+    try:
+        depth_db = float(duck_db) if duck_db else -6.0
+    except ValueError as error:
+        raise stemline.UsageError(
+            f"--replace-duck takes NAME=DB, not {args.replace_duck[:80]!r}.", advice="For example dialogue=-6."
+        ) from error
+    return stemline.Replace(
+        path=value if kind == "file" else "",
+        words=value if kind == "words" else "",
+        instead=None if args.replace_mode is None else args.replace_mode == "instead",
+        gain_db=args.replace_gain,
+        at=args.replace_at,
+        nudge_s=args.replace_nudge / 1000,
+        match_eq=args.replace_eq / 100,
+        room=args.replace_room,
+        duck=_stem_name(duck),
+        duck_db=depth_db,
+        generator=args.generator if kind == "words" else "",
+        vary=args.replace_vary / 100 if args.replace_vary is not None and kind == "words" else None,
+        takes=args.takes if kind == "words" else 1,
     )
 
 
@@ -167,16 +221,17 @@ def parse_remix(argument: str) -> list[tuple[str, float]]:
     return pairs
 
 
-def parse_replace(argument: str) -> tuple[str, str]:
-    """Return stem name and path of NAME=room (an empty path) or NAME=file:PATH. Raises UsageError."""
+def parse_replace(argument: str) -> tuple[str, str, str]:
+    """Return stem name, kind, and path or words of NAME=room, NAME=file:PATH or NAME=words:TEXT. Raises UsageError."""
     name, _, method = argument.partition("=")
-    kind, _, path = method.strip().partition(":")
-    if not name.strip() or (kind.lower(), bool(path)) not in (("room", False), ("file", True)):
+    kind, _, value = method.strip().partition(":")
+    kind = kind.lower()
+    if not name.strip() or (kind, bool(value.strip())) not in (("room", False), ("file", True), ("words", True)):
         raise stemline.UsageError(
-            f"--replace takes NAME=room or NAME=file:PATH, not {argument[:80]!r}.",
+            f"--replace takes NAME=room, NAME=file:PATH or NAME=words:TEXT, not {argument[:80]!r}.",
             advice="For example --replace dialogue=room.",
         )
-    return _stem_name(name), path
+    return _stem_name(name), kind, value
 
 
 def _stem_name(name: str) -> str:

@@ -17,7 +17,7 @@ from bridges.panel.harness import RATE, Panel, tones
 from stemline.clips import MediaSource
 from stemline.media import open_audio
 from stemline.workflow.derived_tracks import KEPT, REMIX
-from stemline.workflow.settings import Replace
+from stemline.workflow.replacing import Replace
 from stemline_panel.model.queue import ItemState, QueueItem
 from stemline_panel.widgets.fill_choice import FILE, NOTHING, ROOM_TONE, FillChoice
 

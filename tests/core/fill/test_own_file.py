@@ -10,8 +10,8 @@ import pytest
 from core.fill.test_room_tone import RATE, Recording, Sound, pink, repetition
 from stemline.clips import SampleRange
 from stemline.errors import MediaError
-from stemline.fill import convert_fill_file, file_fill, own_file
-from stemline.fill.own_file import onset
+from stemline.fill import FillPlacement, RemovedSound, convert_fill_file, file_fill, own_file
+from stemline.fill.onsets import onset
 from stemline.fill.texture import read_whole
 from stemline.media import AudioFormat, SampleFormat, measure_loudness, open_writer
 
@@ -32,9 +32,12 @@ def written(path: Path, sound: Sound, rate: int = RATE) -> Path:
 def filled(path: Path, stem: Sound, spans: list[tuple[int, int]], folder: Path, gain_db: float = 0.0) -> Sound:
     file = convert_fill_file(path, RATE, stem.shape[0], folder)
     ranges = [SampleRange(*span) for span in spans]
-    return np.concatenate(
-        list(file_fill(file, Recording(stem), ranges, stem.shape[1], gain_db=gain_db, seed=7)), axis=1
-    )
+    return np.concatenate(list(file_fill(file, removed(stem, ranges), FillPlacement(gain_db=gain_db), seed=7)), axis=1)
+
+
+def removed(stem: Sound, spans: list[SampleRange]) -> RemovedSound:
+    """Return a stem beside a silent residual."""
+    return RemovedSound(Recording(stem), Recording(np.zeros_like(stem)), spans, stem.shape[1])
 
 
 @pytest.mark.parametrize("background_db", [-60, -40, -30])
@@ -124,7 +127,8 @@ def test_an_event_that_lasts_for_the_whole_film_is_not_read_into_memory(tmp_path
     length = 60 * RATE
     stem = CountingRecording(np.full((1, length), 0.1, np.float32))
     file = convert_fill_file(written(tmp_path / "knock.wav", impact()), RATE, 1, tmp_path)
-    blocks = file_fill(file, stem, [SampleRange(0, length)], length, gain_db=0.0, seed=7)
+    whole = RemovedSound(stem, stem, [SampleRange(0, length)], length)
+    blocks = file_fill(file, whole, FillPlacement(), seed=7)
     assert sum(block.shape[1] for block in blocks) == length
     assert stem.read_samples <= length // 2
 

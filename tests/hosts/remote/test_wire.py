@@ -27,7 +27,7 @@ from stemline.hosts.base import (
 from stemline.plan import PlanSettings
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings
-from stemline.workflow.settings import Replace
+from stemline.workflow.replacing import Replace
 from stemline_bridge.lines import dump, load
 
 pytestmark = pytest.mark.smoke

@@ -27,10 +27,12 @@ from stemline_server.taggers.yamnet import YamNet
 
 _VERSION = 1
 """Increase this whenever the same audio gives other tags with the same weights."""
-_HOP_FRAMES, _REST_HOP_FRAMES = 24, 48
+_HOP_FRAMES, _REST_HOP_FRAMES = 32, 64
 _DECIMATION = SAMPLE_RATE // yamnet.SAMPLE_RATE
 _HOP_SAMPLES = _HOP_FRAMES * yamnet.FRAME_HOP_SAMPLES * _DECIMATION
 _PATCH_SAMPLES = yamnet.PATCH_SAMPLES * _DECIMATION
+_STRONG_SCORE = 0.6
+"""One sound with this score is shown although few of its kind were true, as of effects in the calibration."""
 _SPEECH = "speech"
 
 
@@ -69,7 +71,8 @@ class AudioSetTagger:
         """Return the sounds of the audio, the likeliest first. Raises Cancelled, SeparationError."""
         tracks = self.tracks(audio, progress)
         prompts = [prompt for track in tracks for prompt in track.prompts]
-        return spot(tracks, calibrations_for(AUDIOSET, prompts), audio.length_samples, SAMPLE_RATE)
+        calibrations = calibrations_for(AUDIOSET, prompts)
+        return spot(tracks, calibrations, audio.length_samples, SAMPLE_RATE, strong_score=_STRONG_SCORE)
 
     def tracks(self, audio: AudioSource, progress: Progress) -> list[Track]:
         """Return the scores of all sounds over time. Raises Cancelled, SeparationError."""

@@ -50,7 +50,7 @@ class TaggedSpan:
 
     Attributes:
         range: The stretch, in samples of the `AudioSource`.
-        likelihood: Probability that the sound occurs there, 0..1.
+        likelihood: Probability that the sound or a near relative of it occurs there, 0..1.
     """
 
     range: SampleRange

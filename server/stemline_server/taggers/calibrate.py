@@ -23,7 +23,7 @@ from stemline_server.engines.embedded.training.holdout import resampled
 from stemline_server.engines.embedded.training.mixtures import CATEGORY_SHARE, UNNAMED_LABELS, Corpus, source
 from stemline_server.taggers import registry
 from stemline_server.taggers.calibration import kind_of
-from stemline_server.taggers.spotting import CALIBRATION_SCORES, Calibration, are_relatives, evidence_of, known_sounds
+from stemline_server.taggers.spotting import CALIBRATION_SCORES, Calibration, evidence_of, is_true, known_sounds
 
 SECONDS = 8
 PROMPTS = {"song": "music", "horn": "french horn"}
@@ -55,14 +55,12 @@ def mixtures(folders: Sequence[Path], split: str, count: int, seed: int) -> Iter
 
 
 def collect(tagger: registry.ScoringTagger, drawn: Iterator[tuple[MemorySource, set[str]]]) -> Samples:
-    """Return (score, whether the sound occurs) by kind, without near relatives of sounds that occur."""
+    """Return (score, whether the sound or a near relative occurs) by kind."""
     samples: Samples = defaultdict(list)
     for audio, present in drawn:
         everything = SampleRange(0, audio.length_samples)
         for prompt, score in evidence_of(tagger.tracks(audio, lambda done, total: None), everything).items():
-            is_present = prompt in present
-            if is_present or not any(are_relatives(prompt, other) for other in present):
-                samples[kind_of(prompt)].append((score, is_present))
+            samples[kind_of(prompt)].append((score, is_true(prompt, present)))
     return samples
 
 

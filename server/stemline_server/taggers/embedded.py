@@ -20,7 +20,7 @@ from stemline_server.taggers.spotting import Scores, Track, spot
 _VERSION = 1
 """Increase this whenever the same audio gives other tags with the same weights."""
 _PROMPTS = ("music", "rain", "wind", "hum", "noise", "water", "crowd", "engine", "bird", "dog")
-_FRAME_SAMPLES = SAMPLE_RATE // 2
+_FRAME_SAMPLES = 30_720
 
 
 class EmbeddedTagger:
@@ -78,7 +78,7 @@ class EmbeddedTagger:
 
 
 def _shares(net: NetSeparator, wave: npt.NDArray[np.float32]) -> Scores:
-    """Return the share of the energy that the net passes for each sound, in frames of half a second, [frames, sounds].
+    """Return the share of the energy that the net passes for each sound, in frames of 0.64 seconds, [frames, sounds].
 
     The net's own certainty is near 1 for every broad sound, and its share is not.
     """

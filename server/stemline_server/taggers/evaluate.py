@@ -24,8 +24,10 @@ from stemline_server.engines.embedded.vocabulary import match_sound
 from stemline_server.taggers import registry
 from stemline_server.taggers.base import SoundTag, Tagger
 from stemline_server.taggers.calibrate import PROMPTS
-from stemline_server.taggers.spotting import MAX_SOUNDS, are_relatives
+from stemline_server.taggers.spotting import MAX_SOUNDS, are_relatives, is_true
 
+_LATE_S = 0.2
+"""Onsets are compared where the target starts later than this."""
 _PROMPT_OF_RESERVED = {"unknown-horizons": "music", "warzone2100-music": "music", "drascula-music": "music"}
 
 
@@ -40,7 +42,7 @@ class Hit:
         is_exact: Whether the target is among the first three.
         is_near: Whether the target or a near relative is.
         true: How many of the shown sounds are in the mixture.
-        onset_error_s: Difference between the first onsets of target and tag; None if it was not named.
+        onset_error_s: Difference between the first onsets; None if it is not named or sounds from the start.
         speed: Computing time in units of real time.
     """
 
@@ -88,8 +90,8 @@ def measure(tagger: Tagger, clip: Clip, truth: set[str]) -> Hit:
         tuple((tag.prompt, round(tag.likelihood, 2)) for tag in first),
         any(tag.prompt == target for tag in first),
         bool(named),
-        sum(any(are_relatives(tag.prompt, sound) for sound in truth) for tag in first),
-        _onset_error_s(named[0], clip) if named else None,
+        sum(is_true(tag.prompt, truth) for tag in first),
+        _onset_error_s(named[0], clip) if named and clip.spans[0].start_sample > _LATE_S * RATE else None,
         speed,
     )
 

@@ -15,7 +15,8 @@ from stemline_server.engines.embedded.voice_activity import VoiceDetector
 from stemline_server.taggers.base import Progress
 
 SAMPLE_RATE = 48_000
-PIECE_SAMPLES = 12 * SAMPLE_RATE
+PIECE_SAMPLES = 614_400
+"""12.8 seconds: a multiple of the hops of all parts."""
 VOICE_HOP_SAMPLES = 1_536
 VOICE_BEST_FRAMES = 12
 """About 0.4 s: a voice is heard for that long."""
@@ -31,7 +32,7 @@ class Piece:
         start_sample: Position of its first sample.
         mix: The sound of the piece and of the overlap behind it, [samples].
         voices: Probability of a voice in each 32 ms of the piece without the overlap, [frames].
-        rest: The sound without speech, [samples]; None where nobody speaks.
+        rest: The sound without speech, [samples]; None without speech.
     """
 
     start_sample: int
@@ -60,7 +61,7 @@ def pieces(
     overlap_samples: int,
     progress: Progress,
 ) -> Iterator[Piece]:
-    """Yield the audio in pieces of twelve seconds.
+    """Yield the audio in pieces of 12.8 seconds.
 
     Args:
         audio: The mix, one channel at 48 kHz.

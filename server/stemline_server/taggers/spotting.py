@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -46,7 +46,7 @@ CALIBRATION_SCORES = (0.01, 0.03, 0.07, 0.15, 0.27, 0.42, 0.57, 0.72, 0.85, 0.95
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Map a score to the probability that the sound occurs, by linear interpolation.
+    """Map a score to the probability that the sound or a near relative occurs, by linear interpolation.
 
     Attributes:
         likelihoods: The probability at each of `CALIBRATION_SCORES`.
@@ -89,6 +89,14 @@ def known_sounds() -> dict[str, Sound]:
     return table
 
 
+def is_true(prompt: str, present: Iterable[str]) -> bool:
+    """Return whether a prompt names one of the present sounds, a near relative, or all animals if one is present."""
+    sounds = known_sounds()
+    families = {sounds[other].family for other in present if other in sounds}
+    is_animal = prompt == "animal" and not families.isdisjoint(_ANIMALS)
+    return is_animal or any(are_relatives(prompt, other) for other in present)
+
+
 def are_relatives(one: str, other: str) -> bool:
     """Return whether two prompts name the same sound or near relatives."""
     sounds = known_sounds()
@@ -96,7 +104,12 @@ def are_relatives(one: str, other: str) -> bool:
 
 
 def spot(
-    tracks: Sequence[Track], calibrations: Mapping[str, Calibration], length_samples: int, sample_rate: int
+    tracks: Sequence[Track],
+    calibrations: Mapping[str, Calibration],
+    length_samples: int,
+    sample_rate: int,
+    *,
+    strong_score: float = 1.0,
 ) -> tuple[SoundTag, ...]:
     """Return the sounds of the tracks, the likeliest first.
 
@@ -105,13 +118,14 @@ def spot(
         calibrations: Maps scores to likelihoods, by prompt.
         length_samples: Length of the audio.
         sample_rate: Sample rate of the audio in Hz.
+        strong_score: Score above which one more sound of a section is shown although its likelihood is low.
     """
     section_samples = round(SECTION_S * sample_rate)
     spans: dict[str, list[TaggedSpan]] = {}
     for start in range(0, max(length_samples - section_samples // 2, 1), section_samples):
         is_last = start + 1.5 * section_samples > length_samples
         section = SampleRange(start, length_samples if is_last else start + section_samples)
-        for prompt, likelihood in _ranked(tracks, calibrations, section):
+        for prompt, likelihood in _ranked(evidence_of(tracks, section), calibrations, strong_score):
             spans.setdefault(prompt, []).extend(_spans(tracks, prompt, section, likelihood, sample_rate))
     tags = [SoundTag(prompt, _joined(found, sample_rate)) for prompt, found in spans.items() if found]
     return tuple(sorted(tags, key=lambda tag: -tag.likelihood))
@@ -129,14 +143,20 @@ def evidence_of(tracks: Sequence[Track], section: SampleRange) -> dict[str, floa
 
 
 def _ranked(
-    tracks: Sequence[Track], calibrations: Mapping[str, Calibration], section: SampleRange
+    evidence: Mapping[str, float], calibrations: Mapping[str, Calibration], strong_score: float
 ) -> list[tuple[str, float]]:
     """Return the likeliest sounds of a section with their likelihoods."""
-    evidence = evidence_of(tracks, section)
     likely = {prompt: calibrations[prompt].likelihood(score) for prompt, score in evidence.items()}
-    shown = [prompt for prompt in likely if likely[prompt] >= MIN_LIKELIHOOD and not _gives_way(prompt, evidence)]
-    shown.sort(key=lambda prompt: -likely[prompt])
-    return [(prompt, likely[prompt]) for prompt in shown[:MAX_SOUNDS]]
+    candidates = sorted((p for p in likely if not _gives_way(p, evidence)), key=lambda prompt: -likely[prompt])
+    shown = [prompt for prompt in candidates if likely[prompt] >= MIN_LIKELIHOOD][:MAX_SOUNDS]
+    strong = [
+        prompt
+        for prompt in candidates
+        if evidence[prompt] >= strong_score and not any(are_relatives(prompt, other) for other in shown)
+    ]
+    if len(shown) < MAX_SOUNDS and strong:
+        shown.append(max(strong, key=evidence.__getitem__))
+    return [(prompt, likely[prompt]) for prompt in shown]
 
 
 def _gives_way(prompt: str, evidence: Mapping[str, float]) -> bool:

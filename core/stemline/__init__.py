@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stemline.api.starting import start
     from stemline.api.stems import Prompt, Span, Stem
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
+    from stemline.api.watching import WatchEvent, WatchState, watch
     from stemline.client import Client, connect
     from stemline.errors import (
         Cancelled,
@@ -38,6 +39,15 @@ if TYPE_CHECKING:
         UsageError,
     )
     from stemline.hosts.edits import EditOptions
+    from stemline.presets import (
+        Preset,
+        find_preset,
+        list_presets,
+        read_presets,
+        remove_preset,
+        save_presets,
+        write_presets,
+    )
     from stemline.workflow.replacing import Replace
     from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
     from stemline.workflow.settings import Settings
@@ -57,6 +67,7 @@ __all__ = [
     "MediaError",
     "NoServerError",
     "OutputError",
+    "Preset",
     "Progress",
     "Prompt",
     "Record",
@@ -73,13 +84,22 @@ __all__ = [
     "Suggestions",
     "UsageError",
     "Verdict",
+    "WatchEvent",
+    "WatchState",
     "__version__",
     "connect",
+    "find_preset",
+    "list_presets",
+    "read_presets",
+    "remove_preset",
+    "save_presets",
     "separate",
     "separate_edit",
     "start",
     "suggest",
     "verify",
+    "watch",
+    "write_presets",
 ]
 
 _MODULES = {
@@ -97,6 +117,9 @@ _MODULES = {
     "Suggestion": "stemline.api.suggesting",
     "Suggestions": "stemline.api.suggesting",
     "suggest": "stemline.api.suggesting",
+    "WatchEvent": "stemline.api.watching",
+    "WatchState": "stemline.api.watching",
+    "watch": "stemline.api.watching",
     "Client": "stemline.client",
     "connect": "stemline.client",
     "Cancelled": "stemline.errors",
@@ -111,6 +134,13 @@ _MODULES = {
     "StemlineError": "stemline.errors",
     "UsageError": "stemline.errors",
     "EditOptions": "stemline.hosts.edits",
+    "Preset": "stemline.presets",
+    "find_preset": "stemline.presets",
+    "list_presets": "stemline.presets",
+    "read_presets": "stemline.presets",
+    "remove_preset": "stemline.presets",
+    "save_presets": "stemline.presets",
+    "write_presets": "stemline.presets",
     "ClipOutcome": "stemline.workflow.results",
     "Progress": "stemline.workflow.results",
     "StemOutcome": "stemline.workflow.results",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import stemline
 from stemline.hosts.edits import LANES, NAME_TEMPLATE, ORIGINALS, SPLITS, TIMECODES
 from stemline.options import PLAYS
-from stemline_app.cli.options import add_common, add_hidden, parse_stem, settings_of
+from stemline_app.cli.options import add_common, add_hidden, parse_stem, preset_stems, settings_of
 
 if TYPE_CHECKING:
     from stemline.api.running import Run
@@ -131,10 +131,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
-    pairs = [parse_stem(stem) for stem in args.stem]
+    pairs = [*preset_stems(args), *map(parse_stem, args.stem)]
     if args.dme:
         if pairs:
-            raise stemline.UsageError("--dme names the stems itself.", advice="Give either --dme or --stem.")
+            raise stemline.UsageError("--dme names the stems itself.", advice="Give --dme alone.")
         pairs = list(_DME)
     return [stemline.Stem(name, text) for name, text in pairs]
 

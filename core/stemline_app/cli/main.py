@@ -12,6 +12,8 @@ COMMANDS = {
     "separate": "separate media files",
     "batch": "separate a whole edit",
     "suggest": "list the sounds of a media file or an edit",
+    "watch": "separate what appears in a folder",
+    "presets": "list, save and exchange presets",
     "verify": "check stem files against their records",
     "keys": "make, show and exchange the keys that sign records",
     "serve": "run the separation server",

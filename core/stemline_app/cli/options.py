@@ -15,6 +15,11 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options of every command that separates."""
     add_server(parser)
     parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="make the stems of a preset, with its amounts; `stemline presets` lists them",
+    )
+    parser.add_argument(
         "--model", metavar="ID", default="", help="model to use; `stemline models` lists them (default: the server's)"
     )
     parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of models that draw noise (default 0)")
@@ -172,7 +177,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         record_words=args.record_words,
         sign=args.sign,
         c2pa=args.c2pa,
-        remix=dict(pair for argument in args.remix for pair in parse_remix(argument)),
+        remix=_remix(args),
         replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
         accept_peaks=args.accept_peaks,
     )
@@ -202,6 +207,16 @@ def _fill(args: argparse.Namespace, kind: str, value: str) -> stemline.Replace:
         vary=args.replace_vary / 100 if args.replace_vary is not None and kind == "words" else None,
         takes=args.takes if kind == "words" else 1,
     )
+
+
+def preset_stems(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return names and texts of the stems of `--preset`, nothing without it. Raises UsageError."""
+    return list(stemline.find_preset(args.preset).stems.items()) if args.preset else []
+
+
+def _remix(args: argparse.Namespace) -> dict[str, float]:
+    amounts = dict(stemline.find_preset(args.preset).amounts) if args.preset else {}
+    return amounts | dict(pair for argument in args.remix for pair in parse_remix(argument))
 
 
 def parse_remix(argument: str) -> list[tuple[str, float]]:

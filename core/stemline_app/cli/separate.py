@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import stemline
-from stemline_app.cli.options import add_common, parse_span, parse_stem, settings_of
+from stemline_app.cli.options import add_common, parse_span, parse_stem, preset_stems, settings_of
 
 if TYPE_CHECKING:
     from stemline_app.cli.running import Stop
@@ -126,7 +126,11 @@ def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
     """Return the stems with their spans. Raises UsageError for a span that belongs to no stem."""
     from stemline.api.stems import stem_list
 
-    named = [*((stem.name, stem.prompt.text) for stem in stem_list(args.prompt)), *map(parse_stem, args.stem)]
+    named = [
+        *preset_stems(args),
+        *((stem.name, stem.prompt.text) for stem in stem_list(args.prompt)),
+        *map(parse_stem, args.stem),
+    ]
     spans = [parse_span(text, sounds=True) for text in args.plus]
     spans += [parse_span(text, sounds=False) for text in args.minus]
     if not named and spans:

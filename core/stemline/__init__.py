@@ -16,10 +16,11 @@ from stemline._version import __version__
 
 TYPE_CHECKING = False  # not from typing, which takes longer to load than everything else here
 if TYPE_CHECKING:
+    from stemline.api.blocks import Block
     from stemline.api.edits import separate_edit
     from stemline.api.files import separate
     from stemline.api.results import EditResult, Record, Result
-    from stemline.api.running import Block, Run
+    from stemline.api.running import Run
     from stemline.api.starting import start
     from stemline.api.stems import Prompt, Span, Stem
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
@@ -108,7 +109,7 @@ _MODULES = {
     "EditResult": "stemline.api.results",
     "Record": "stemline.api.results",
     "Result": "stemline.api.results",
-    "Block": "stemline.api.running",
+    "Block": "stemline.api.blocks",
     "Run": "stemline.api.running",
     "start": "stemline.api.starting",
     "Prompt": "stemline.api.stems",

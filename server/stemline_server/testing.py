@@ -81,6 +81,8 @@ class FunctionEngine:
         id: str = "function",
         sample_rate: int | None = None,
         pictures: bool = False,
+        cell_s: int = 0,
+        context_s: int = 1,
     ) -> None:
         """Wrap `function`.
 
@@ -89,6 +91,8 @@ class FunctionEngine:
             id: Name by which the engine is chosen.
             sample_rate: Rate at which the function wants the mix; None for the rate of the media.
             pictures: Whether prompts may have a picture track, which the function finds in `prompt.pictures`.
+            cell_s: Length of the cells into which longer sound is cut; 0 for none.
+            context_s: Seconds around a cell that the function gets, too.
         """
         self._function = function
         self.info = EngineInfo(
@@ -100,6 +104,8 @@ class FunctionEngine:
             spans=True,
             free_text=True,
             pictures=pictures,
+            cell_s=cell_s,
+            context_s=context_s,
         )
 
     def availability(self) -> str:

@@ -10,6 +10,7 @@ from runs.conftest import noise
 from stemline.clips import MediaSource
 from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
+from stemline.plan import Part, undivided
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import Prepared, RunSettings, prepare
 from stemline.workflow.progress import Meter
@@ -25,13 +26,18 @@ def prepared(tmp_path: Path) -> Prepared:
     )
 
 
+def parts_of(prepared: Prepared) -> list[Part]:
+    return [Part(undivided(job.extent), job.stem, job.prompt) for job in prepared.plan.jobs]
+
+
 def test_progress_ends_at_one_and_has_a_speed(prepared: Prepared) -> None:
     seen: list[Progress] = []
-    meter = Meter(prepared, seen.append)
     (segment,) = prepared.plan.segments
-    for stem in ("a", "b"):
+    parts = parts_of(prepared)
+    meter = Meter(prepared.facts, {segment: parts}, seen.append)
+    for part in parts:
         for fraction in (0.5, 0.25, 1.0):
-            meter.job(segment.extent, stem, fraction, "separating")
+            meter.job(part, fraction, "separating")
     meter.segment(segment)
     fractions = [progress.fraction for progress in seen]
     assert fractions == sorted(fractions)
@@ -41,7 +47,7 @@ def test_progress_ends_at_one_and_has_a_speed(prepared: Prepared) -> None:
 
 def test_reused_files_do_not_count_as_work(prepared: Prepared) -> None:
     seen: list[Progress] = []
-    meter = Meter(prepared, seen.append)
     (segment,) = prepared.plan.segments
+    meter = Meter(prepared.facts, {segment: parts_of(prepared)}, seen.append)
     meter.leave_out(segment)
     assert [(progress.fraction, progress.speed) for progress in seen] == [(1, 0)]

@@ -18,11 +18,11 @@ from stemline.client import Client, Job, JobRequest, JobState, JobWarning, Model
 from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
 from stemline.identity import NOT_IN_THE_KEY, SEPARATION, IdentityField
 from stemline.media import AudioFormat, SampleFormat, open_writer
-from stemline.plan import Extent, PlannedJob, StemSegment
+from stemline.plan import Extent, Part, PlannedJob, StemSegment, undivided
 from stemline.prompts import SamplePrompt
 from stemline.v1 import separation_pb2 as pb
 from stemline.workflow.json_reader import RecordError
-from stemline.workflow.recipe import Recipe
+from stemline.workflow.recipe import PartSound, Recipe
 from stemline.workflow.record import StemRecord
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
@@ -58,7 +58,9 @@ def recipe(path: str, settings: RunSettings) -> Recipe:
         PlannedJob(extent, "Hund", SamplePrompt("der Hund bellt, größer", spans)),
         PlannedJob(extent, "voice", SamplePrompt("speech", (), (SampleRange(100, 200),))),
     )
-    return Recipe(segment, MediaFacts(48000, 2, LENGTH), jobs, MEDIA, NOOP, 2, settings)
+    cell = undivided(extent)
+    sounds = {job.stem: (PartSound(Part(cell, job.stem, job.prompt), MEDIA),) for job in jobs}
+    return Recipe(segment, MediaFacts(48000, 2, LENGTH), jobs, sounds, NOOP, 2, settings)
 
 
 def settings(**changes: object) -> RunSettings:
@@ -161,8 +163,8 @@ def written_sidecars(folder: Path) -> dict[str, str]:
     work = SegmentWork(made, paths, {name: made.fingerprint(name) for name in paths})
     warning = JobWarning("LOW_CONFIDENCE", "It may be the wrong sound.")
     jobs = {
-        "Hund": job("jobs/1", Stem("media/1", True, 0.75, "dog", (warning,), (("watermark", "0a1b"),))),
-        "voice": job("jobs/2", Stem("media/2", False, 0.0, "")),
+        "Hund": (job("jobs/1", Stem("media/1", True, 0.75, "dog", (warning,), (("watermark", "0a1b"),))),),
+        "voice": (job("jobs/2", Stem("media/2", False, 0.0, "")),),
     }
     write_segment(work, jobs, cast(Client, Sounds(sound[:, 1200:].astype(np.float32))), lambda: False)
     texts = {}

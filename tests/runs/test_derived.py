@@ -15,7 +15,7 @@ from runs.conftest import noise, record_in
 from runs.test_separate import samples
 from stemline.media import measure_loudness
 from stemline.workflow.derived_writer import Derivation
-from stemline.workflow.separation import SegmentResult
+from stemline.workflow.work_pools import SegmentResult
 
 pytestmark = pytest.mark.smoke
 

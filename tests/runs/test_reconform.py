@@ -176,7 +176,7 @@ def test_a_refused_prompt_stops_the_run_before_all_sound_is_sent(
     code, answer, _ = command(*asked)
     assert code == 2
     assert answer["errors"][0]["code"] == "PROMPT_UNKNOWN"
-    assert 16 < len(sent) <= 64, "of 96"
+    assert len(sent) <= 64, "of 96"
 
 
 def test_reports_of_other_edits_are_not_overwritten(command: Command, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from stemline.hosts.registry import edit_files_for, host_list, load_dialect
 from stemline.plan import PlanSettings, safe_part
 from stemline.prompts import StemRequest
 from stemline.report import Delivery, render_page, report_of, write_previews
-from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, Settings, prepare
+from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, Settings, Wanted, prepare
 from stemline.workflow.derived_tracks import derived_json
 from stemline.workflow.outputs import OutputLedger
 
@@ -85,12 +86,25 @@ def plan_edit(
     settings: Settings = Settings(),
     options: EditOptions = EditOptions(),
     client: Client | None = None,
+    near: Fraction | None = None,
 ) -> Run[EditResult]:
-    """Plan `separate_edit`: read the edit, choose the names of the results. Raises StemlineError."""
+    """Plan `separate_edit`: read the edit, choose the names of the results. Raises StemlineError.
+
+    From `near` on, in seconds of the timeline, the results are wanted first.
+    """
     requests = requests_for(stem_list(stems))
     _check(options)
     if not isinstance(edit, str | os.PathLike):
-        return _plan_host(edit, requests, _run_settings(Path(output).absolute(), settings, options), client)
+        host_settings = _run_settings(Path(output).absolute(), settings, options)
+        name = edit.capabilities.name
+        return plan_host(
+            edit,
+            requests,
+            host_settings,
+            lambda run: EditResult(**_fields(run), edit=name),
+            client=client,
+            wanted=Wanted(near),
+        )
     path = Path(edit).absolute()
     files = edit_files_for(path)
     files.check(options, settings.sample_format)
@@ -101,15 +115,8 @@ def plan_edit(
         unpack_to = run_settings.output_dir / f"{safe_part(path.stem, _NAME_CHARACTERS)}.media"
         host = files.open_edit(OpenRequest(path, writer.target, options, writer.report_data.name, unpack_to))
         namer = EditNamer(run_settings.output_dir)
-        prepared = prepare(host, requests, run_settings, namer.folder)
+        prepared = prepare(host, requests, run_settings, namer.folder, Wanted(near))
         return Run(Plan(host, prepared, run_settings, namer), writer.finish, client, stack.pop_all())
-
-
-def _plan_host(
-    host: Host, stems: tuple[StemRequest, ...], settings: RunSettings, client: Client | None
-) -> Run[EditResult]:
-    name = host.capabilities.name
-    return plan_host(host, stems, settings, lambda run: EditResult(**_fields(run), edit=name), client)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.hosts.registry import host_list, unreadable_edit
 from stemline.media import media_facts
 from stemline.plan import PlanSettings
-from stemline.workflow import FileNamer, Hooks, Progress, RunResult, RunSettings, Settings, prepare
+from stemline.workflow import FileNamer, Hooks, Progress, RunResult, RunSettings, Settings, Wanted, prepare
 
 PathText = str | os.PathLike[str]
 TimeSpan = tuple[Time | None, Time | None]
@@ -82,10 +82,11 @@ def plan_file(
     stream: int = 0,
     client: Client | None = None,
     beside: Sequence[PathText] = (),
+    near: Time | None = None,
 ) -> Run[Result]:
     """Plan `separate`. `beside` names further files whose results go to the same folder, so that no names collide.
 
-    Raises StemlineError.
+    From `near` on the results are wanted first. Raises StemlineError.
     """
     asked = stem_list(stems)
     path = _absolute(media)
@@ -94,7 +95,8 @@ def plan_file(
     host = PlainFile(source, facts, start, end)
     folder = Path(output if output is not None else ".").absolute()
     run_settings = RunSettings(folder, plan=PlanSettings(handle=Fraction(0)), **settings_fields(settings))
-    prepared = prepare(host, requests_for(asked, facts, host.played), run_settings)
+    wanted = Wanted(None if near is None else resolve_time(near, facts))
+    prepared = prepare(host, requests_for(asked, facts, host.played), run_settings, None, wanted)
     ranges = {} if start is None and end is None else {path: (host.played.start, host.played.end)}
     names = list(dict.fromkeys([path, *map(_absolute, beside)]))
     return Run(Plan(host, prepared, run_settings, FileNamer(folder, names, ranges)), _finish, client)

@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, Self, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
+from stemline.api.blocks import Block, BlockFeed
 from stemline.client import Client, Job, JobState
-from stemline.clips import MediaFacts, MediaSource
 from stemline.errors import StemlineError
 from stemline.hosts.base import Host
-from stemline.media import open_audio
-from stemline.plan import StemSegment
 from stemline.prompts import StemRequest
-from stemline.workflow import EditNamer, Hooks, Prepared, Progress, RunResult, RunSettings, prepare, run_prepared
+from stemline.workflow import (
+    EditNamer,
+    Hooks,
+    Prepared,
+    Progress,
+    RunResult,
+    RunSettings,
+    Wanted,
+    prepare,
+    run_prepared,
+)
 from stemline.workflow.estimate import check_room, estimate
 from stemline.workflow.outputs import Namer
 from stemline.workflow.results import Estimate
 
 T = TypeVar("T")
-_BLOCK_SAMPLES = 1 << 16
 _POLL_S = 0.2
 _CLOSE_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """A finished block of one stem.
-
-    Attributes:
-        media: Path of the media that the sound comes from.
-        stem: Name of the stem, or "residual".
-        start_sample: Position of the first sample in the media.
-        sample_rate: Samples per second.
-        samples: float32 array of shape [channels, samples].
-
-    Examples:
-        >>> import stemline
-        >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
-        ...     first = next(run.blocks())
-        >>> first.stem, first.start_sample, first.samples.shape
-        ('dialogue', 0, (1, 48000))
-    """
-
-    media: str
-    stem: str
-    start_sample: int
-    sample_rate: int
-    samples: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +74,9 @@ class Run(Generic[T]):
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._hooks = Hooks(self._note_progress, self._stopped, self._on_files)
+        self._feed = BlockFeed(plan.prepared, plan.settings, lambda: self._hooks.client)
+        self._hooks = Hooks(self._note_progress, self._stopped, self._feed)
         self._progress = Progress("planned", 0, 1)
-        self._finished: queue.SimpleQueue[tuple[StemSegment, Mapping[str, Path]] | None] = queue.SimpleQueue()
         self._values: list[T] = []
         self._error: BaseException | None = None
 
@@ -166,14 +142,15 @@ class Run(Generic[T]):
         return sum(job.state is JobState.RUNNING or _order(job) < first for job in others)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the sound of each stem as its files are finished, in blocks of at most 65536 samples.
+        """Yield the sound of each stem as soon as it is finished, in blocks of at most 65536 samples.
 
-        The samples are those of the files. Blocks of a clip come in order of time, with every stem and then the
-        residual at each position. Starts the run; can be iterated once. Raises what `result` raises.
+        The blocks come in the order of playback: from `near` on where the run was started with it, then what lies
+        before. Each position comes with every stem and then the residual. The samples are those of the files; where
+        media is not of integers and a stem turns out to leave full scale, to within half a step of 24 bits. Starts the
+        run; can be iterated once. Raises what `result` raises.
         """
         self.start()
-        while (finished := self._next_finished()) is not None:
-            yield from _blocks_of(*finished, self._plan.prepared.facts)
+        yield from self._feed.blocks()
         self.result()
 
     def result(self, timeout_s: float | None = None) -> T:
@@ -214,12 +191,6 @@ class Run(Generic[T]):
                 if left_s <= 0:
                     raise TimeoutError(f"The run has not ended after {timeout_s:g} s.")
 
-    def _next_finished(self) -> tuple[StemSegment, Mapping[str, Path]] | None:
-        """Wait in short steps, so that signals are handled. None at the end of the run."""
-        while True:
-            with suppress(queue.Empty):
-                return self._finished.get(timeout=_POLL_S)
-
     def _run_quietly(self) -> None:
         with suppress(BaseException):  # `result` raises it where the caller is
             self._run()
@@ -236,7 +207,7 @@ class Run(Generic[T]):
         finally:
             self._resources.close()
             self._ended.set()
-            self._finished.put(None)
+            self._feed.end()
 
     def _stopped(self) -> bool:
         return self._stop.is_set() or (self._cancelled is not None and self._cancelled())
@@ -246,36 +217,22 @@ class Run(Generic[T]):
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def _on_files(self, segment: StemSegment, files: Mapping[str, Path]) -> None:
-        self._finished.put((segment, files))
-
 
 def plan_host(
     host: Host,
     stems: Sequence[StemRequest],
     settings: RunSettings,
     finish: Callable[[RunResult], T],
+    *,
     client: Client | None = None,
+    wanted: Wanted | None = None,
 ) -> Run[T]:
     """Plan a run on the clips of any host, to which the new tracks are written. Raises StemlineError."""
     namer = EditNamer(settings.output_dir)
-    plan = Plan(host, prepare(host, stems, settings, namer.folder), settings, namer)
+    plan = Plan(host, prepare(host, stems, settings, namer.folder, wanted), settings, namer)
     return Run(plan, lambda run, _: finish(run), client)
 
 
 def _order(job: Job) -> tuple[int, float]:
     """Return the sort key by which the server starts jobs."""
     return -job.request.priority, job.created.timestamp() if job.created else 0.0
-
-
-def _blocks_of(
-    segment: StemSegment, files: Mapping[str, Path], facts: Mapping[MediaSource, MediaFacts]
-) -> Iterator[Block]:
-    source, held = segment.source, segment.range
-    sample_rate = facts[source].sample_rate
-    with ExitStack() as stack:
-        readers = {name: stack.enter_context(open_audio(MediaSource(str(path)))) for name, path in files.items()}
-        for start in range(0, held.length, _BLOCK_SAMPLES):
-            end = min(start + _BLOCK_SAMPLES, held.length)
-            for name, reader in readers.items():
-                yield Block(source.path, name, held.start_sample + start, sample_rate, reader.read(start, end))

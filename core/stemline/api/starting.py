@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 from stemline.api.edits import plan_edit
 from stemline.api.files import PathText, TimeSpan, plan_file
 from stemline.api.results import EditResult, Result
 from stemline.api.running import Run
-from stemline.api.stems import Stems
+from stemline.api.stems import Stems, Time
 from stemline.client import Client
 from stemline.errors import UsageError
 from stemline.hosts.base import Host
@@ -28,6 +29,7 @@ def start(
     options: EditOptions | None = None,
     range: TimeSpan | None = None,
     stream: int = 0,
+    near: Time | None = None,
     progress: Callable[[Progress], None] | None = None,
     client: Client | None = None,
 ) -> Run[Result] | Run[EditResult]:
@@ -44,6 +46,8 @@ def start(
         options: For an edit: how it is read, and what is written.
         range: For a file: start and end of the part to separate.
         stream: For a file: audio stream, counted from 0.
+        near: Time from which on the results are wanted first, such as that of a playhead: of a file in seconds or as
+            source timecode, of an edit in seconds of the timeline. The results do not depend on it.
         progress: Called with a `Progress` while the run works, from several threads.
         client: Connection to use instead of `settings.server`.
 
@@ -64,7 +68,12 @@ def start(
         if range is not None or stream:
             raise UsageError("range and stream are for media files.", advice="Omit them for an edit.")
         chosen = options or EditOptions()
-        run = plan_edit(source, stems, output=output, settings=settings, options=chosen, client=client)
+        if isinstance(near, str):
+            raise UsageError("near is in seconds of the timeline for an edit.", advice="Give a number.")
+        at = None if near is None else Fraction(near)
+        run = plan_edit(source, stems, output=output, settings=settings, options=chosen, client=client, near=at)
     else:
-        run = plan_file(source, stems, output=output, settings=settings, range=range, stream=stream, client=client)
+        run = plan_file(
+            source, stems, output=output, settings=settings, range=range, stream=stream, client=client, near=near
+        )
     return run.follow(progress).start()

@@ -184,7 +184,8 @@ class Model:
     """A model of the server. `id` is the value of `--model`; `note` says what is missing, or what it can do.
 
     `pictures_per_second` is how many pictures of a second of sound the server wants, where the model takes pictures.
-    `made_by` is "masking", "generative" or empty.
+    `made_by` is "masking", "generative" or empty. Sound longer than `cell_s` seconds is separated in cells of that
+    length, which the model hears with `context_s` seconds on either side; 0 for never.
     """
 
     id: str
@@ -201,6 +202,8 @@ class Model:
     takes_pictures: bool = False
     pictures_per_second: int = 0
     made_by: str = ""
+    cell_s: int = 0
+    context_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +357,8 @@ def model_of(message: models_pb2.Model) -> Model:
         takes_pictures=message.takes_pictures,
         pictures_per_second=message.pictures_per_second,
         made_by=message.made_by,
+        cell_s=message.cell_s,
+        context_s=message.context_s,
     )
 
 

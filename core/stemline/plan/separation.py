@@ -2,7 +2,8 @@
 
 Each clip needs a *segment*: the media it uses plus handles, on the frame grid, which becomes one file per stem.
 Segments of the same media lie in *extents*: merged, and rounded outward to an absolute grid of the media, so that a
-trimmed clip falls into the same extents and its separation is found. One *job* is one extent and one prompt.
+trimmed clip falls into the same extents and its separation is found. One *job* is one extent and one prompt; long
+extents are cut into cells (see `stemline.plan.cells`), each of which is a job.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 
@@ -83,10 +84,17 @@ class StemSegment:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A set of stem files of an earlier run: the range of the media that they hold, and the extent of their jobs."""
+    """A set of stem files of an earlier run.
+
+    Attributes:
+        range: The range of the media that they hold.
+        extent: The extent of their jobs.
+        in_cells: Whether that extent was cut into cells.
+    """
 
     range: SampleRange
     extent: SampleRange
+    in_cells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +112,23 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class SeparationPlan:
-    """The extents, segments and jobs of a run, and the clips that are skipped."""
+    """The extents, segments and jobs of a run, and the clips that are skipped.
+
+    Attributes:
+        extents: The extents.
+        segments: The segments.
+        jobs: A job for each extent and stem.
+        skipped: The clips that are not separated.
+        undivided: The extents that an earlier run separated without cells, so that its results are found.
+        written: The segments of whose range an earlier run wrote files, whatever they hold.
+    """
 
     extents: tuple[Extent, ...]
     segments: tuple[StemSegment, ...]
     jobs: tuple[PlannedJob, ...]
     skipped: tuple[Skip, ...]
+    undivided: frozenset[Extent] = frozenset()
+    written: frozenset[StemSegment] = frozenset()
 
     def segment_of(self) -> dict[str, StemSegment]:
         """Return the segment of each planned clip, by clip id."""
@@ -123,12 +142,22 @@ class SeparationPlan:
         return {extent: tuple(jobs) for extent, jobs in found.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class WholeClips:
+    """The clips of which an audition separates parts, and their handle in seconds."""
+
+    clips: Sequence[ClipRange]
+    handle: Fraction
+
+
 def plan_separation(
     clips: Sequence[ClipRange],
     facts: Mapping[MediaSource, MediaFacts],
     stems: Sequence[StemRequest],
     settings: PlanSettings,
     finished: Mapping[MediaSource, Sequence[Finished]] = MappingProxyType({}),
+    *,
+    whole: WholeClips | None = None,
 ) -> SeparationPlan:
     """Plan the separation of clips.
 
@@ -142,7 +171,12 @@ def plan_separation(
         stems: The stems to make of every clip.
         settings: Handles, context and grid.
         finished: The files of earlier runs, by source.
+        whole: The whole clips where `clips` are parts of them. A part is separated in the extent of the whole, with the
+            same prompt, so that it has the samples of the whole.
     """
+    within: tuple[Extent, ...] = ()
+    if whole:
+        within = plan_separation(whole.clips, facts, stems, replace(settings, handle=whole.handle)).extents
     wanted: dict[MediaSource, dict[SampleRange, list[tuple[SampleRange, str]]]] = defaultdict(lambda: defaultdict(list))
     skipped: list[Skip] = []
     known = {source: [f for f in sets if _fits(f, facts[source])] for source, sets in finished.items()}
@@ -162,13 +196,27 @@ def plan_separation(
     extents: list[Extent] = []
     segments: list[StemSegment] = []
     for source, ranges in wanted.items():
-        own = _extent_of_each(source, ranges, facts[source], settings, known.get(source, ()))
+        open_extents = {f.extent for f in known.get(source, ())} | {e.range for e in within if e.source == source}
+        exact = {f.range: f.extent for f in known.get(source, ())}
+        own = _extent_of_each(source, ranges, facts[source], settings, (exact, open_extents))
         extents += sorted(set(own.values()))
         segments += _segments(source, ranges, own, facts[source])
     planned = {clip_id for segment in segments for clip_id in segment.clip_ids}
-    spans = _SpanFinder([clip for clip in clips if clip.clip_id in planned], facts)
+    spans = _SpanFinder([clip for clip in (whole.clips if whole else clips) if clip.clip_id in planned], facts)
     jobs = [_job(extent, stem, spans) for extent in extents for stem in stems]
-    return SeparationPlan(tuple(extents), tuple(segments), tuple(jobs), tuple(skipped))
+    undivided = frozenset(_undivided(known).intersection(extents))
+    in_files = {(source, one.range) for source, sets in known.items() for one in sets}
+    written = frozenset(segment for segment in segments if (segment.source, segment.range) in in_files)
+    return SeparationPlan(tuple(extents), tuple(segments), tuple(jobs), tuple(skipped), undivided, written)
+
+
+def _undivided(finished: Mapping[MediaSource, Sequence[Finished]]) -> set[Extent]:
+    """Return the extents of earlier runs of which none was cut into cells."""
+    whole, cut = set[Extent](), set[Extent]()
+    for source, sets in finished.items():
+        for one in sets:
+            (cut if one.in_cells else whole).add(Extent(source, one.extent))
+    return whole - cut
 
 
 def used_samples(clip: ClipRange, media: MediaFacts) -> SampleRange:
@@ -232,14 +280,16 @@ def _extent_of_each(
     ranges: Iterable[SampleRange],
     media: MediaFacts,
     settings: PlanSettings,
-    finished: Sequence[Finished],
+    known: tuple[Mapping[SampleRange, SampleRange], Iterable[SampleRange]],
 ) -> dict[SampleRange, Extent]:
-    """Return the extent of each segment range: that of an earlier run if one holds it, else a new one."""
+    """Return the extent of each segment range: a known one that holds it, else a new one.
+
+    `known` has the extents of finished files by the range of these, and all known extents.
+    """
     whole = SampleRange(0, media.length_samples)
     found: dict[SampleRange, Extent] = {}
     fresh = []
-    own = {f.range: f.extent for f in finished}
-    extents = sorted({f.extent for f in finished}, key=lambda extent: extent.length)
+    own, extents = known[0], sorted(known[1], key=lambda extent: extent.length)
     for wanted in ranges:
         needed = wanted.intersect(whole)
         held = next((extent for extent in (own.get(wanted), *extents) if extent and extent.contains(needed)), None)

@@ -30,6 +30,8 @@ class Model(google.protobuf.message.Message):
     TAKES_PICTURES_FIELD_NUMBER: builtins.int
     PICTURES_PER_SECOND_FIELD_NUMBER: builtins.int
     MADE_BY_FIELD_NUMBER: builtins.int
+    CELL_S_FIELD_NUMBER: builtins.int
+    CONTEXT_S_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"models/{id}" """
     title: builtins.str
@@ -51,6 +53,10 @@ class Model(google.protobuf.message.Message):
     """How many pictures of a second of sound this server wants: more change little and take longer. 0 without pictures."""
     made_by: builtins.str
     """How its targets arise: "masking", "generative", or empty where the engine does not say."""
+    cell_s: builtins.int
+    """Sound longer than this is separated in cells of so many seconds, counted from the start of the media; 0 for never."""
+    context_s: builtins.int
+    """Seconds around a cell that the model hears, too."""
     def __init__(
         self,
         *,
@@ -68,8 +74,10 @@ class Model(google.protobuf.message.Message):
         takes_pictures: builtins.bool = ...,
         pictures_per_second: builtins.int = ...,
         made_by: builtins.str = ...,
+        cell_s: builtins.int = ...,
+        context_s: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available", b"available", "licence", b"licence", "loaded", b"loaded", "made_by", b"made_by", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available", b"available", "cell_s", b"cell_s", "context_s", b"context_s", "licence", b"licence", "loaded", b"loaded", "made_by", b"made_by", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
 
 global___Model = Model
 

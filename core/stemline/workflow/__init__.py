@@ -1,7 +1,7 @@
 """Runs: from the clips of a host and a list of stems to finished stem tracks."""
 
 from stemline.workflow.outputs import EditNamer, FileNamer
-from stemline.workflow.prepare import Prepared, prepare
+from stemline.workflow.prepare import Prepared, Wanted, prepare
 from stemline.workflow.progress import Hooks
 from stemline.workflow.results import ClipOutcome, ClipPlace, Failure, Notice, Null, Progress, RunResult, StemOutcome
 from stemline.workflow.run import run_prepared
@@ -22,6 +22,7 @@ __all__ = [
     "RunSettings",
     "Settings",
     "StemOutcome",
+    "Wanted",
     "prepare",
     "run_prepared",
 ]

@@ -47,8 +47,9 @@ from stemline.workflow.recipe import stem_tags
 from stemline.workflow.record import RecordedPrompt, StemRecord
 from stemline.workflow.results import Notice
 from stemline.workflow.segment_writer import write_sidecar
-from stemline.workflow.separation import STOPS_ALL, SegmentResult
+from stemline.workflow.separation import STOPS_ALL
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.work_pools import SegmentResult
 from stemline_bridge.atomic import part_path
 
 _WRITERS = 2

@@ -162,20 +162,12 @@ def _write(request: SetRequest, mix: AudioReader, audio_format: AudioFormat) -> 
             whole = mix.read(part.start_sample, part.end_sample)
             meters[""].add(whole)
             source.update(pcm_bytes(mix.on_grid(whole)))
-            rest = whole.astype(np.float64) if len(request.targets) > 1 else whole.copy(order="K")
-            for name, target in request.targets.items():
-                stem = (
-                    quantise(target.read(part.start_sample, part.end_sample), SampleFormat.WAV24)
-                    if target
-                    else np.zeros_like(whole)
-                )
-                rest -= stem
+            stems, rest = divide(whole, request.targets, part, is_float=audio_format.sample_format.is_float)
+            for name, stem in stems:
                 _put(writers[name], meters[name], stem)
-            if not audio_format.sample_format.is_float:
-                rest = quantise(rest.astype(np.float32), SampleFormat.WAV24)
             if len(request.targets) > 1:
                 overlap.add(whole, rest)
-            _put(writers[RESIDUAL], meters[RESIDUAL], rest.astype(np.float32, copy=False))
+            _put(writers[RESIDUAL], meters[RESIDUAL], rest)
         for writer in writers.values():
             writer.source_sha256 = source.hexdigest()
     files = {
@@ -185,6 +177,31 @@ def _write(request: SetRequest, mix: AudioReader, audio_format: AudioFormat) -> 
     return WrittenSet(
         files, meters[""].columns(), audio_format.sample_format, overlap.found, source_sha256=source.hexdigest()
     )
+
+
+def divide(
+    mix: Block, targets: Mapping[str, Readable | None], span: SampleRange, *, is_float: bool
+) -> tuple[list[tuple[str, Block]], Block]:
+    """Return the stems and the residual of a block, as files hold them.
+
+    Args:
+        mix: The media in `span`, [channels, samples].
+        targets: The stem of each name, read in samples of the media; None is silence.
+        span: The range of the media.
+        is_float: Whether the files hold 32-bit float.
+    """
+    rest = mix.astype(np.float64) if len(targets) > 1 else mix.copy(order="K")
+    stems = []
+    for name, target in targets.items():
+        stem = (
+            quantise(target.read(span.start_sample, span.end_sample), SampleFormat.WAV24)
+            if target
+            else np.zeros_like(mix)
+        )
+        rest -= stem
+        stems.append((name, stem))
+    residual: Block = rest.astype(np.float32, copy=False)
+    return stems, residual if is_float else quantise(residual, SampleFormat.WAV24)
 
 
 def _put(writer: StemWriter, meter: WaveformMeter, block: Block) -> None:

@@ -37,7 +37,7 @@ from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.progress import Hooks
 from stemline.workflow.replacing import Replace
 from stemline.workflow.results import Notice
-from stemline.workflow.separation import SegmentResult
+from stemline.workflow.work_pools import SegmentResult
 from stemline.workflow.settings import RunSettings
 
 FILE_FILL_VERSION = 2

@@ -15,7 +15,7 @@ from stemline.errors import Code, EditError, StemlineError
 from stemline.fill import check_channels
 from stemline.hosts.base import Host
 from stemline.media import SampleFormat, check_channel_count, media_facts, source_within
-from stemline.plan import SeparationPlan, plan_separation
+from stemline.plan import SeparationPlan, WholeClips, plan_separation
 from stemline.prompts import StemRequest, distinct_stems
 from stemline.workflow.derived_tracks import check_names
 from stemline.workflow.previous_stems import finished_sets
@@ -35,6 +35,7 @@ class Prepared:
         notes: Notes of the host.
         timeline_start: Timecode of the timeline's first frame, in seconds.
         drop_frame: Whether the edit counts in drop-frame timecode.
+        near: Time of the timeline from which on the results are wanted first; None for no preference.
     """
 
     clips: tuple[ClipRange, ...]
@@ -45,6 +46,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     timeline_start: Fraction = Fraction(0)
     drop_frame: bool = False
+    near: Fraction | None = None
 
     @property
     def audio_s(self) -> float:
@@ -52,11 +54,28 @@ class Prepared:
         return sum(job.extent.range.length / self.facts[job.extent.source].sample_rate for job in self.plan.jobs)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run is for.
+
+    Attributes:
+        near: Time of the timeline from which on the results are wanted first; None for no preference.
+        parts_of: The whole clips where the clips of the host are parts of them: both are separated in the same extents,
+            so that a part has the samples of the whole.
+        handle: The handle of the whole clips in seconds, where it is another than that of the run.
+    """
+
+    near: Fraction | None = None
+    parts_of: tuple[ClipRange, ...] = ()
+    handle: Fraction | None = None
+
+
 def prepare(
     host: Host,
     stems: Sequence[StemRequest],
     settings: RunSettings,
     earlier: Path | None = None,
+    wanted: Wanted | None = None,
 ) -> Prepared:
     """Read the clips of a host and plan their separation.
 
@@ -66,15 +85,17 @@ def prepare(
         settings: Settings of the run.
         earlier: Folder of the stem files of an edit. A file in it that holds the range of a clip, or more, is reused.
             Without it each clip gets a file of exactly its range.
+        wanted: What is listened to first, and what the clips are parts of.
 
     Raises:
         EditError: No clip can be separated (EDIT_NO_CLIPS).
         UsageError: There is no stem, or a name is used twice.
     """
-    stems = distinct_stems(stems)
+    stems, wanted = distinct_stems(stems), wanted or Wanted()
     check_names(settings, [stem.name for stem in stems])
     read = host.read_clips(settings.selection)
-    clips = [_adapt(clip, settings) for clip in read.clips]
+    whole = [_adapt(clip, settings) for clip in wanted.parts_of or (read.clips if settings.audition_s else ())]
+    clips = [_shortened(_adapt(clip, settings), settings.audition_s) for clip in read.clips]
     skipped = list(read.skipped)
     facts: dict[MediaSource, MediaFacts] = {}
     broken: dict[MediaSource, StemlineError] = {}
@@ -89,21 +110,32 @@ def prepare(
             broken[source] = error
         except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
             broken[source] = report_crash(error)
-    clips = [_within_section(clip, facts) for clip in clips]
+    clips, whole = ([_within_section(clip, facts) for clip in some] for some in (clips, whole))
     for clip in clips:
         if clip.source in broken:
             reason = broken[clip.source]
             skipped.append(Skip(clip.name, clip.track, clip.record_range.start, reason.code, str(reason)))
     _check_fill_files(settings, facts)
     finished = finished_sets(earlier, facts) if earlier else {}
-    plan = plan_separation([clip for clip in clips if clip.source in facts], facts, stems, settings.plan, finished)
+    known, whole = ([clip for clip in some if clip.source in facts] for some in (clips, whole))
+    handle = settings.plan.handle if wanted.handle is None else wanted.handle
+    parts_of = WholeClips(whole, handle) if whole else None
+    plan = plan_separation(known, facts, stems, settings.plan, finished, whole=parts_of)
     skipped += plan.skipped
     planned = plan.segment_of()
     if not planned:
         raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
     working = tuple(clip for clip in clips if clip.clip_id in planned)
     return Prepared(
-        working, facts, tuple(stems), plan, tuple(skipped), read.notes, read.timeline_start, read.drop_frame
+        working,
+        facts,
+        tuple(stems),
+        plan,
+        tuple(skipped),
+        read.notes,
+        read.timeline_start,
+        read.drop_frame,
+        wanted.near,
     )
 
 
@@ -119,9 +151,13 @@ def _check_fill_files(settings: RunSettings, facts: Mapping[MediaSource, MediaFa
 def _adapt(clip: ClipRange, settings: RunSettings) -> ClipRange:
     if settings.channels == "mono":
         clip = dataclasses.replace(clip, source=dataclasses.replace(clip.source, mono=True))
-    if not settings.audition_s or clip.record_range.duration <= settings.audition_s:
+    return clip
+
+
+def _shortened(clip: ClipRange, audition_s: int) -> ClipRange:
+    if not audition_s or clip.record_range.duration <= audition_s:
         return clip
-    keep = Fraction(settings.audition_s) / clip.record_range.duration
+    keep = Fraction(audition_s) / clip.record_range.duration
     return dataclasses.replace(
         clip, source_range=_first(clip.source_range, keep), record_range=_first(clip.record_range, keep)
     )

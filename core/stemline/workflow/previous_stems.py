@@ -120,7 +120,9 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwrite: bool) -> Iterator[None]:
+def claim(
+    paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwrite: bool, in_cells: bool = False
+) -> Iterator[None]:
     """Mark the files of a set as being written for as long as the block runs.
 
     Another run that writes the same set waits, so that no file gets the sidecar of another run.
@@ -131,6 +133,7 @@ def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwri
         paths: The path of each file without suffix, by stem name.
         fingerprints: The fingerprint of each file, by stem name.
         overwrite: Whether other files may be replaced.
+        in_cells: Whether the stems are joined from cells.
 
     Raises:
         OutputError: As `check_free` does, unless `overwrite`.
@@ -143,7 +146,7 @@ def claim(paths: Mapping[str, Path], fingerprints: Mapping[str, str], *, overwri
                 check_free(paths, fingerprints)
             before = {name: (_audio_states(path), read_sidecar(sidecars[name])) for name, path in paths.items()}
             for name, sidecar in sidecars.items():
-                write_json(sidecar, WritingMark(fingerprints[name], os.getpid()).to_json())
+                write_json(sidecar, WritingMark(fingerprints[name], os.getpid(), in_cells).to_json())
         try:
             yield
         except BaseException:
@@ -204,9 +207,10 @@ def finished_sets(folder: Path, facts: Mapping[MediaSource, MediaFacts]) -> dict
         if isinstance(record, StemRecord) and record.file is not None:
             held, extent = record.source.range, record.file.extent
             if held.length > 0 and extent.length > 0:
-                found[_key_of_record(record)].add(Finished(held, extent))
+                in_cells = record.file.cell_samples > 0
+                found[_key_of_record(record)].add(Finished(held, extent, in_cells))
     return {
-        source: tuple(sorted(sets, key=lambda f: (f.range, f.extent)))
+        source: tuple(sorted(sets, key=lambda f: (f.range, f.extent, f.in_cells)))
         for source, media in facts.items()
         if (sets := found.get(_key_of_source(source, media)))
     }

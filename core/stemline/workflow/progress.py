@@ -5,32 +5,45 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from stemline.client import Client
-from stemline.clips import SampleRange
-from stemline.plan import Extent, StemSegment
-from stemline.workflow.prepare import Prepared
+from stemline.client import Client, Job
+from stemline.clips import MediaFacts, MediaSource, SampleRange
+from stemline.plan import Part, StemSegment
 from stemline.workflow.results import Progress
+from stemline.workflow.splitting import Split
+
+
+class Listener:
+    """Receives what a run finishes, from the run's threads. This one ignores it."""
+
+    def on_splits(self, splits: Mapping[StemSegment, Split]) -> None:
+        """Take how each segment is separated, before the work."""
+
+    def on_part(self, part: Part, job: Job) -> None:
+        """Take the job of a part that has ended."""
+
+    def on_files(self, segment: StemSegment, files: Mapping[str, Path]) -> None:
+        """Take the finished files of a segment by stem name; none where it failed."""
 
 
 class Hooks:
     """Callbacks of a run's caller, and what the run tells about itself while it works.
 
-    `on_files` is called from the run's threads with each finished set of stem files by stem name. `stop` ends the run
-    from within. `client` is set while the run is connected; `open_jobs` names its jobs that have not ended.
+    `stop` ends the run from within. `client` is set while the run is connected; `open_jobs` names its jobs that have
+    not ended.
     """
 
     def __init__(
         self,
         on_progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
-        on_files: Callable[[StemSegment, Mapping[str, Path]], None] = lambda segment, files: None,
+        listener: Listener | None = None,
     ) -> None:
         """Store the callbacks."""
         self.on_progress = on_progress
-        self.on_files = on_files
+        self.listener = listener or Listener()
         self.client: Client | None = None
         self.open_jobs: set[str] = set()
         self._cancelled = cancelled
@@ -51,19 +64,28 @@ class Meter:
     Safe to use from several threads.
     """
 
-    def __init__(self, prepared: Prepared, on_progress: Callable[[Progress], None]) -> None:
-        """Prepare for a planned run; `on_progress` is called whenever it moves."""
+    def __init__(
+        self,
+        facts: Mapping[MediaSource, MediaFacts],
+        parts: Mapping[StemSegment, Sequence[Part]],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Prepare for a planned run.
+
+        Args:
+            facts: The facts of each source.
+            parts: The parts that each segment needs.
+            on_progress: Called whenever the run moves.
+        """
         self._tell = on_progress
-        self._prepared = prepared
+        self._facts = facts
+        self._parts = parts
         self._lock = threading.Lock()
-        self._jobs = {(job.extent, job.stem): 0.0 for job in prepared.plan.jobs if not job.prompt.is_empty}
-        self._stems = [stem.name for stem in prepared.stems]
-        self._open_segments = Counter(segment.extent for segment in prepared.plan.segments)
-        self._total = sum(self._size(extent, extent.range) for extent, _ in self._jobs)
-        self._total += sum(self._size(segment.extent, segment.range) for segment in prepared.plan.segments)
-        self._media_s = sum(
-            segment.range.length / prepared.facts[segment.source].sample_rate for segment in prepared.plan.segments
-        )
+        self._jobs = {part: 0.0 for needed in parts.values() for part in needed if not part.prompt.is_empty}
+        self._users = Counter(part for needed in parts.values() for part in needed)
+        self._total = sum(self._ms(part.cell.source, part.cell.range) for part in self._jobs)
+        self._total += sum(self._ms(segment.source, segment.range) for segment in parts)
+        self._media_s = sum(segment.range.length / facts[segment.source].sample_rate for segment in parts)
         self._done = self._left_out = 0.0
         self._started_s = time.monotonic()
 
@@ -73,35 +95,35 @@ class Meter:
         worked = (self._done - self._left_out) / self._total if self._total else 0.0
         self._tell(Progress(stage, round(self._done), self._total, worked * self._media_s / elapsed_s))
 
-    def job(self, extent: Extent, stem: str, fraction: float, stage: str) -> None:
-        """Report that a job is at `fraction`. It never goes back."""
+    def job(self, part: Part, fraction: float, stage: str) -> None:
+        """Report that the job of a part is at `fraction`. It never goes back."""
         with self._lock:
-            self._advance(extent, stem, fraction)
+            self._advance(part, fraction)
         self.say(stage)
 
     def segment(self, segment: StemSegment, stage: str = "writing") -> None:
         """Report that the files of a segment are finished."""
         with self._lock:
-            self._done += self._size(segment.extent, segment.range)
+            self._done += self._ms(segment.source, segment.range)
         self.say(stage)
 
     def leave_out(self, segment: StemSegment) -> None:
-        """Report that a segment needs no work. Jobs of an extent without other segments need none either."""
+        """Report that a segment needs no work. Parts that no other segment needs are not separated either."""
         with self._lock:
             before = self._done
-            self._open_segments[segment.extent] -= 1
-            if not self._open_segments[segment.extent]:
-                for stem in self._stems:
-                    self._advance(segment.extent, stem, 1.0)
-            self._left_out += self._done - before + self._size(segment.extent, segment.range)
+            for part in self._parts[segment]:
+                self._users[part] -= 1
+                if not self._users[part]:
+                    self._advance(part, 1.0)
+            self._left_out += self._done - before + self._ms(segment.source, segment.range)
         self.segment(segment, "reusing")
 
-    def _advance(self, extent: Extent, stem: str, fraction: float) -> None:
-        before = self._jobs.get((extent, stem))
+    def _advance(self, part: Part, fraction: float) -> None:
+        before = self._jobs.get(part)
         if before is not None and fraction > before:
-            self._jobs[extent, stem] = fraction
-            self._done += self._size(extent, extent.range) * (fraction - before)
+            self._jobs[part] = fraction
+            self._done += self._ms(part.cell.source, part.cell.range) * (fraction - before)
 
-    def _size(self, extent: Extent, held: SampleRange) -> int:
+    def _ms(self, source: MediaSource, held: SampleRange) -> int:
         """Return the milliseconds of media in a range."""
-        return held.length * 1000 // self._prepared.facts[extent.source].sample_rate
+        return held.length * 1000 // self._facts[source].sample_rate

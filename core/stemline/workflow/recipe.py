@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -11,11 +11,22 @@ from stemline.client import Job, JobRequest, Model
 from stemline.clips import RESIDUAL, MediaFacts
 from stemline.identity import SEPARATION, digest
 from stemline.media import StemTags
-from stemline.plan import PlannedJob, StemSegment
+from stemline.plan import Part, PlannedJob, StemSegment
 from stemline.trust.privacy import recorded_media, recorded_words
 from stemline.trust.signatures import RecordSigner
 from stemline.workflow.record import RecordedPrompt, RecordedSettings, RecordedSource, StemRecord
 from stemline.workflow.settings import RunSettings
+
+_JOIN_VERSION = 1
+"""Increase this whenever the same parts are joined in another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartSound:
+    """A part of a stem, and the name of its sound on the server, which is the hash of its samples."""
+
+    part: Part
+    media: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +37,7 @@ class Recipe:
         segment: The range of the media that the files hold.
         facts: Facts about the media.
         jobs: The jobs of the segment's extent, in the order of the stems.
-        media: Name of the extent's sound on the server, which is the hash of its samples.
+        sounds: The parts that each stem is joined from, in order of time; one where the extent is not cut into cells.
         model: The model.
         pipeline_version: Version of the server's pipeline.
         settings: Settings of the run.
@@ -35,7 +46,7 @@ class Recipe:
     segment: StemSegment
     facts: MediaFacts
     jobs: tuple[PlannedJob, ...]
-    media: str
+    sounds: Mapping[str, tuple[PartSound, ...]]
     model: Model
     pipeline_version: int
     settings: RunSettings
@@ -47,12 +58,16 @@ class Recipe:
         """
         if stem == RESIDUAL:
             return digest([self.key(job.stem) for job in self.jobs])
+        keys = [self._part_key(stem, number) for number in range(len(self.sounds[stem]))]
+        return keys[0] if len(keys) == 1 else digest({"joined": _JOIN_VERSION, "keys": keys})
+
+    def _part_key(self, stem: str, number: int) -> str:
         names = [job.stem for job in self.jobs]
         before = names[: names.index(stem)] if self.settings.chain else []
         values = SEPARATION.values_of(
-            self.request(self.jobs[names.index(stem)]),
+            self.request(self.sounds[stem][number]),
             channels=self.settings.channels,
-            subtract=[self.key(name) for name in before],
+            subtract=[self._part_key(name, number) for name in before],
             revision=self.model.revision,
             pipeline_version=self.pipeline_version,
         )
@@ -63,33 +78,22 @@ class Recipe:
         held = [self.segment.range.start_sample, self.segment.range.end_sample]
         return digest({"stem": stem, "key": self.key(stem), "range": held, "format": self.settings.sample_format})
 
-    def request(self, job: PlannedJob, subtract: Sequence[str] = (), batch_id: str = "") -> JobRequest:
-        """Return what to ask of the server for `job`, one of `jobs`.
+    def request(self, sound: PartSound, subtract: Sequence[str] = (), batch_id: str = "") -> JobRequest:
+        """Return what to ask of the server for a part of a stem.
 
         Args:
-            job: The extent and the prompt.
+            sound: The part.
             subtract: Names of the media of the stems before it in a chain.
             batch_id: The batch that the job belongs to.
         """
-        return JobRequest(
-            media=self.media,
-            prompt=job.prompt,
-            model=self.model.id,
-            seed=self.settings.seed,
-            channels="each" if self.settings.channels == "each" else "linked",
-            quality=self.settings.quality,
-            subtract=tuple(subtract),
-            origin_sample=job.extent.range.start_sample,
-            batch_id=batch_id,
-            priority=self.settings.priority,
-        )
+        return part_request(sound, self.model, self.settings, subtract, batch_id)
 
     def record(self, stem: str, job: Job | None) -> StemRecord:
         """Return the record of one stem file before it is written.
 
         Args:
             stem: Name of the stem.
-            job: The job that gave the stem; None where none was needed, and for the residual.
+            job: The job that gave the stem, or its first part; None where none was needed, and for the residual.
         """
         segment = self.segment
         planned = next((job for job in self.jobs if job.stem == stem), None)
@@ -129,6 +133,24 @@ class Recipe:
             pad_samples=segment.pad_samples(self.facts.length_samples),
             made_by=self.model.made_by,
         )
+
+
+def part_request(
+    sound: PartSound, model: Model, settings: RunSettings, subtract: Sequence[str] = (), batch_id: str = ""
+) -> JobRequest:
+    """Return what to ask of the server for a part; the arguments are as for `Recipe.request`."""
+    return JobRequest(
+        media=sound.media,
+        prompt=sound.part.prompt,
+        model=model.id,
+        seed=settings.seed,
+        channels="each" if settings.channels == "each" else "linked",
+        quality=settings.quality,
+        subtract=tuple(subtract),
+        origin_sample=sound.part.cell.range.start_sample,
+        batch_id=batch_id,
+        priority=settings.priority,
+    )
 
 
 def stem_tags(record: StemRecord, facts: MediaFacts, fingerprint: str, signer: RecordSigner | None = None) -> StemTags:

@@ -156,6 +156,7 @@ class RecordedFile:
     Attributes:
         fingerprint: Digest that names the file: its key, the range it holds, and its format.
         extent: The range of the media that the job separated.
+        cell_samples: Length of the cells that the extent was cut into, each a job of its own; 0 if it was undivided.
         name: Name of the file in the folder of the sidecar.
         size_bytes: Size of the whole file.
         sample_format: "wav24", "wav32f" or "flac".
@@ -182,6 +183,7 @@ class RecordedFile:
     credentials: str = ""
     waveform: tuple[int, ...] = ()
     mix_waveform: tuple[int, ...] = ()
+    cell_samples: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> Json:
@@ -189,6 +191,7 @@ class RecordedFile:
         return {
             "work": self.fingerprint,
             "extent": [self.extent.start_sample, self.extent.end_sample],
+            **({"cell_samples": self.cell_samples} if self.cell_samples else {}),
             "file": {
                 "name": self.name,
                 "bytes": self.size_bytes,
@@ -358,6 +361,7 @@ def _file(values: JsonReader) -> RecordedFile:
         warnings=tuple(warnings),
         waveform=_whole_numbers(values.take("waveform", list)),
         mix_waveform=_whole_numbers(values.take("mix_waveform", list)),
+        cell_samples=values.take("cell_samples", int, 0),
         extra=file.rest,
     )
 

@@ -33,8 +33,9 @@ from stemline.workflow.results import (
     RunResult,
     StemOutcome,
 )
-from stemline.workflow.separation import SegmentResult, Separation
+from stemline.workflow.separation import Separation
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.work_pools import SegmentResult
 
 
 def run_prepared(

@@ -7,14 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from stemline.client import Client, Job, MediaReader, Stem
+from stemline.client import Client, Job, Stem
 from stemline.clips import RESIDUAL, MediaSource, SampleRange
 from stemline.errors import Code, OutputError, WarningCode
 from stemline.files import write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio, read_tags
+from stemline.plan import CellGrid
 from stemline.trust.c2pa_files import sidecar_of as credentials_path
 from stemline.trust.content_credentials import (
     CredentialsError,
@@ -26,44 +24,13 @@ from stemline.trust.content_credentials import (
 from stemline.trust.privacy import recorded_words
 from stemline.trust.signatures import SIGNATURE, RecordSigner
 from stemline.workflow.fileset import SetRequest, WrittenSet, write_set
+from stemline.workflow.joined_stem import JoinedTarget, joined_finding
 from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.recipe import Recipe, stem_tags
 from stemline.workflow.record import RecordedFile, RecordedNull, StemRecord
 from stemline.workflow.sidecars import sidecar_path
 
 _LISTED_PLACES = 5
-
-
-class Target:
-    """Reads a stem in samples of its media. Outside the extent it is silent."""
-
-    def __init__(self, reader: MediaReader, extent: SampleRange) -> None:
-        """Read from an open stem of an extent."""
-        self._reader = reader
-        self._extent = extent
-
-    @staticmethod
-    def of(client: Client, job: Job | None, extent: SampleRange) -> Target | None:
-        """Open the stem of a job, or return None where no job was needed: the stem is silent."""
-        return Target(client.open_media(job.stem.media), extent) if job and job.stem else None
-
-    def read(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
-        """Return samples [start_sample, end_sample) as float32 [channels, samples]."""
-        wanted = SampleRange(start_sample, end_sample)
-        inside = wanted.intersect(self._extent)
-        base = self._extent.start_sample
-        if inside == wanted:
-            return self._reader.read(start_sample - base, end_sample - base)
-        block = np.zeros((self._reader.channels, wanted.length), np.float32)
-        if inside.length:
-            at = inside.start_sample - start_sample
-            held = self._reader.read(inside.start_sample - base, inside.end_sample - base)
-            block[:, at : at + inside.length] = held
-        return block
-
-    def close(self) -> None:
-        """Close the stem."""
-        self._reader.close()
 
 
 def written_format(source: MediaSource, chosen: str | None) -> SampleFormat:
@@ -80,22 +47,34 @@ class SegmentWork:
         paths: The path of each file without suffix, by stem name.
         fingerprints: The fingerprint of each file, by stem name.
         signer: Signs the records; None leaves them unsigned.
+        grid: The grid of the cells that its stems are joined from; None where the extent is undivided.
     """
 
     recipe: Recipe
     paths: dict[str, Path]
     fingerprints: dict[str, str]
     signer: RecordSigner | None = None
+    grid: CellGrid | None = None
+
+    def target(self, stem: str, jobs: Sequence[Job | None], client: Client) -> JoinedTarget | None:
+        """Return a reader of a stem, or None where no job was needed: the stem is silent."""
+        if not any(job and job.stem for job in jobs):
+            return None
+        parts = [
+            (sound.part.cell, job.stem.media if job and job.stem else None)
+            for sound, job in zip(self.recipe.sounds[stem], jobs, strict=True)
+        ]
+        return JoinedTarget(client, parts, self.recipe.facts.channels, self.grid.fade_samples if self.grid else 0)
 
 
 def write_segment(
-    work: SegmentWork, jobs: Mapping[str, Job | None], client: Client, cancelled: Callable[[], bool]
+    work: SegmentWork, jobs: Mapping[str, Sequence[Job | None]], client: Client, cancelled: Callable[[], bool]
 ) -> dict[str, FinishedFile]:
     """Write the files of a segment and their sidecars.
 
     Args:
         work: The segment.
-        jobs: The finished job of each stem by name; None where none was needed.
+        jobs: The finished jobs of each stem by name, one for each part; None where none was needed.
         client: The server that holds the stems.
         cancelled: Asked between blocks whether to stop.
 
@@ -106,28 +85,32 @@ def write_segment(
         StemlineError: As `write_set` does. Cancelled is one of them.
     """
     segment = work.recipe.segment
-    records = {name: work.recipe.record(name, jobs.get(name)) for name in work.paths}
+    first = {name: next((job for job in own if job), None) for name, own in jobs.items()}
+    records = {name: work.recipe.record(name, first.get(name)) for name in work.paths}
 
     def tags(name: str) -> StemTags:
         return stem_tags(records[name], work.recipe.facts, work.fingerprints[name], work.signer)
 
     sample_format = written_format(segment.source, work.recipe.settings.sample_format)
-    targets: dict[str, Target | None] = {}
+    targets: dict[str, JoinedTarget | None] = {}
     with ExitStack() as stack:
-        for name, job in jobs.items():
-            targets[name] = target = Target.of(client, job, segment.extent.range)
+        for name, own in jobs.items():
+            targets[name] = target = work.target(name, own, client)
             if target is not None:
                 stack.callback(target.close)
         request = SetRequest(segment.source, segment.range, targets, work.paths, sample_format, tags, cancelled)
         written = write_set(request, stack.enter_context(open_audio(segment.source)))
-    return {name: _finish_file(work, written, records[name], jobs.get(name)) for name in work.paths}
+    return {name: _finish_file(work, written, records[name], jobs.get(name, ())) for name in work.paths}
 
 
-def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job: Job | None) -> FinishedFile:
+def _finish_file(
+    work: SegmentWork, written: WrittenSet, record: StemRecord, jobs: Sequence[Job | None]
+) -> FinishedFile:
     """Write the sidecar of a written file. From then on the file counts as finished."""
     name = record.stem
     file = written.files[name]
-    stem = job.stem if job else None
+    parts = [sound.part for sound in work.recipe.sounds.get(name, ())]
+    stem = joined_finding(parts, jobs) if parts else None
     finished = replace(
         record,
         source=replace(record.source, audio_sha256=written.source_sha256),
@@ -136,6 +119,7 @@ def _finish_file(work: SegmentWork, written: WrittenSet, record: StemRecord, job
         file=RecordedFile(
             fingerprint=work.fingerprints[name],
             extent=work.recipe.segment.extent.range,
+            cell_samples=work.grid.cell_samples if work.grid else 0,
             name=file.path.name,
             size_bytes=file.path.stat().st_size,
             sample_format=written.sample_format,

@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from stemline.client import Client, Job, JobRequest, JobState, Model
+from stemline.client import Client, JobState, Model
 from stemline.clips import RESIDUAL
 from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
-from stemline.plan import Extent, PlannedJob, StemSegment
+from stemline.plan import Cell, Extent, StemSegment
 from stemline.trust.signatures import signer_for
 from stemline.workflow.outputs import Namer
+from stemline.workflow.part_jobs import PartJobs
 from stemline.workflow.prepare import Prepared
-from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, is_enough, sweep
+from stemline.workflow.previous_stems import check_free, claim, find_finished, is_enough, sweep
 from stemline.workflow.progress import Hooks, Meter
-from stemline.workflow.recipe import Recipe
+from stemline.workflow.recipe import PartSound, Recipe
 from stemline.workflow.segment_writer import SegmentWork, write_segment
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.splitting import Split, Splitter, playback_order
+from stemline.workflow.work_pools import SegmentResult, WorkPools
 
 _WRITERS = 2
 _BATCHES_AT_ONCE = 3
-_BATCH_EXTENTS = 16
+_BATCH_EXTENTS = (1, 4, 16)
 _BATCH_SAMPLES = 1 << 23  # three minutes
+_CELLS_AT_ONCE = (1, 1, 2, 4, 8)
 _CANCEL_POLL_S = 0.2
-_T = TypeVar("_T")
 
 STOPS_ALL = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
 """Codes of errors that every other segment would meet, too."""
-
-
-@dataclass(slots=True)
-class SegmentResult:
-    """The files of one segment, or the error. `engine_s` is 0 where nothing had to be computed."""
-
-    segment: StemSegment
-    files: dict[str, FinishedFile] = field(default_factory=dict)
-    error: StemlineError | None = None
-    reused: bool = False
-    engine_s: float = 0.0
-    elapsed_s: float = 0.0
 
 
 class Separation:
@@ -69,11 +57,15 @@ class Separation:
         self._model = _choose_model(client, settings.model)
         self._pipeline_version = client.server_info().pipeline_version
         self._planned = prepared.plan.jobs_of()
-        self._jobs: dict[tuple[Extent, str], Job] = {}
-        self._open_jobs = hooks.open_jobs
+        splitter = Splitter(prepared, settings, self._model, namer)
+        self._splits = {segment: splitter.split(segment) for segment in prepared.plan.segments}
+        self._early = {segment.extent for segment in self._splits if splitter.starts_early(segment)}
         self._results: list[SegmentResult] = []
         self._swept: set[Path] = set()
-        self._meter = Meter(prepared, hooks.on_progress)
+        parts = {segment: split.all_parts for segment, split in self._splits.items()}
+        self._meter = Meter(prepared.facts, parts, hooks.on_progress)
+        self._jobs = PartJobs(client, self._model, settings, hooks, self._meter)
+        hooks.listener.on_splits(self._splits)
 
     @property
     def model(self) -> Model:
@@ -81,7 +73,7 @@ class Separation:
         return self._model
 
     def run(self) -> list[SegmentResult]:
-        """Run everything. While one batch of extents is sent, the batches before it are separated and written.
+        """Run everything. While the sound of one batch is sent, the batches before it are separated and written.
 
         Returns:
             The results in the order of the plan's segments.
@@ -94,39 +86,38 @@ class Separation:
         try:
             self._run_batches()
         except BaseException:
-            self._cancel_jobs()  # again: a batch may have created its jobs while the others were cancelled
+            self._jobs.cancel()  # again: a batch may have created its jobs while the others were cancelled
             raise
         order = {id(segment): i for i, segment in enumerate(self._prepared.plan.segments)}
         return sorted(self._results, key=lambda result: order[id(result.segment)])
 
     def computed(self) -> tuple[float, float]:
         """Return the seconds of media in the jobs that had to be computed, and the seconds of computing them."""
-        jobs = {at: job for at, job in self._jobs.items() if job.engine_s > 0}
+        jobs = {part: job for part, job in self._jobs.ended.items() if job.engine_s > 0}
         facts = self._prepared.facts
-        audio_s = sum(extent.range.length / facts[extent.source].sample_rate for extent, _ in jobs)
+        audio_s = sum(part.cell.range.length / facts[part.cell.source].sample_rate for part in jobs)
         return audio_s, sum(job.engine_s for job in jobs.values())
 
     def _run_batches(self) -> None:
-        batches: list[Future[list[Future[SegmentResult]]]] = []
         with (
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="stem-writer") as writers,
             ThreadPoolExecutor(_BATCHES_AT_ONCE, thread_name_prefix="stem-batch") as followers,
         ):
+            batches = WorkPools(writers, followers, self._jobs, self._write)
             try:
-                for batch in _batches(self._prepared.plan.segments):
-                    _raise_failed(batches)
-                    open_work = self._send(batch)
-                    if open_work:
-                        batches.append(followers.submit(self._separate, open_work, writers))
-                written = [future for batch in self._all(batches) for future in batch]
-                self._results += self._all(written)
+                order = [segment for segment, _ in playback_order(self._prepared)]
+                for batch in _batches(order):
+                    batches.raise_failed()
+                    self._send(batch, batches)
+                self._all(batches.followed)
+                self._results += self._all(batches.written)
             except BaseException:
                 self._hooks.stop()
                 writers.shutdown(wait=False, cancel_futures=True)
-                self._cancel_jobs()
+                self._jobs.cancel()
                 raise
 
-    def _all(self, futures: Sequence[Future[_T]]) -> list[_T]:
+    def _all(self, futures: Sequence[Future[Any]]) -> list[Any]:
         """Return the results. Raises the first error, and Cancelled while it waits."""
         waiting = set(futures)
         while waiting:
@@ -136,35 +127,78 @@ class Separation:
             self._check_cancelled()
         return [future.result() for future in futures]
 
-    def _send(self, segments: Sequence[StemSegment]) -> list[SegmentWork]:
-        """Send the sound of these segments; return those whose files do not exist yet."""
-        media: dict[Extent, str | StemlineError] = {}
+    def _send(self, segments: Sequence[StemSegment], batches: WorkPools) -> None:
+        """Send the sound of these segments, and separate those whose files do not exist yet.
+
+        The names of files need the hash of all of their sound. Where no earlier run can have written them, each part is
+        separated as soon as it is sent; else none before it is known that its files do not exist.
+        """
+        media: dict[Cell, str | StemlineError] = {}
         open_work: list[SegmentWork] = []
         for segment in segments:
+            early = segment.extent in self._early
+            for cells in _growing(self._cells_in_order(segment, media)):
+                for cell in cells:
+                    self._check_cancelled()
+                    media[cell] = self._media(cell)
+                if early:
+                    batches.follow(self._sounds_in(segments, cells, media))
+                    batches.raise_failed()
             self._check_cancelled()
-            if segment.extent not in media:
-                media[segment.extent] = self._media(segment.extent)
-            known = media[segment.extent]
-            if isinstance(known, StemlineError):
-                self._leave_out(SegmentResult(segment, error=known))
+            work = self._open(segment, media)
+            if work is None:
                 continue
-            work = self._work(segment, known)
-            self._sweep(work)
-            finished = find_finished(work.paths, work.fingerprints)
-            if finished is not None and is_enough(finished, self._settings):
-                self._leave_out(SegmentResult(segment, finished, reused=True))
-                continue
-            if not self._settings.overwrite:
-                check_free(work.paths, work.fingerprints)
-            open_work.append(work)
-        return open_work
+            if early:
+                batches.add(work)
+            else:
+                open_work.append(work)
+        if open_work:
+            sounds = (sound for work in open_work for own in work.recipe.sounds.values() for sound in own)
+            batches.follow(list(dict.fromkeys(sounds)))
+            for work in open_work:
+                batches.add(work)
 
-    def _media(self, extent: Extent) -> str | StemlineError:
-        """Return the name of the extent's sound on the server, or the error."""
+    def _cells_in_order(self, segment: StemSegment, media: dict[Cell, str | StemlineError]) -> list[Cell]:
+        """Return the cells of a segment that have not been sent, those that are heard first in front."""
+        cells = dict.fromkeys(part.cell for part in self._splits[segment].all_parts)
+        near = dict(playback_order(self._prepared)).get(segment, segment.range.start_sample)
+        behind = [cell for cell in cells if cell.core.end_sample > near]
+        return [cell for cell in (*behind, *(c for c in cells if c not in behind)) if cell not in media]
+
+    def _sounds_in(
+        self, segments: Sequence[StemSegment], cells: Sequence[Cell], media: dict[Cell, str | StemlineError]
+    ) -> list[PartSound]:
+        """Return the parts of these segments in these cells, each once, without those that cannot be read."""
+        parts = dict.fromkeys(part for segment in segments for part in self._splits[segment].all_parts)
+        names = {cell: name for cell in cells if isinstance(name := media[cell], str)}
+        return [PartSound(part, names[part.cell]) for part in parts if part.cell in names]
+
+    def _open(self, segment: StemSegment, media: dict[Cell, str | StemlineError]) -> SegmentWork | None:
+        """Return what to write for a segment, or None where its files exist or its media cannot be read."""
+        split = self._splits[segment]
+        known: dict[Cell, str] = {}
+        for part in split.all_parts:
+            name = media[part.cell]
+            if isinstance(name, StemlineError):
+                self._leave_out(SegmentResult(segment, error=name))
+                return None
+            known[part.cell] = name
+        work = self._work(segment, split, known)
+        self._sweep(work)
+        finished = find_finished(work.paths, work.fingerprints)
+        if finished is not None and is_enough(finished, self._settings):
+            self._leave_out(SegmentResult(segment, finished, reused=True))
+            return None
+        if not self._settings.overwrite:
+            check_free(work.paths, work.fingerprints)
+        return work
+
+    def _media(self, cell: Cell) -> str | StemlineError:
+        """Return the name of a cell's sound on the server, or the error."""
         try:
             return self._client.ensure_media(
-                extent.source,
-                extent.range,
+                cell.source,
+                cell.range,
                 lambda *_: self._check_cancelled(),
                 accept_peaks=self._settings.accept_peaks,
             ).name
@@ -177,13 +211,16 @@ class Separation:
         except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
             return report_crash(error)
 
-    def _work(self, segment: StemSegment, media: str) -> SegmentWork:
+    def _work(self, segment: StemSegment, split: Split, media: dict[Cell, str]) -> SegmentWork:
         facts = self._prepared.facts[segment.source]
         jobs = self._planned[segment.extent]
-        recipe = Recipe(segment, facts, jobs, media, self._model, self._pipeline_version, self._settings)
+        sounds = {
+            stem: tuple(PartSound(part, media[part.cell]) for part in parts) for stem, parts in split.parts.items()
+        }
+        recipe = Recipe(segment, facts, jobs, sounds, self._model, self._pipeline_version, self._settings)
         fingerprints = {name: recipe.fingerprint(name) for name in [*(job.stem for job in jobs), RESIDUAL]}
         paths = {name: self._namer(segment, facts, name, fingerprint) for name, fingerprint in fingerprints.items()}
-        return SegmentWork(recipe, paths, fingerprints, self._signer)
+        return SegmentWork(recipe, paths, fingerprints, self._signer, split.grid)
 
     def _sweep(self, work: SegmentWork) -> None:
         """Sweep each output folder once."""
@@ -192,80 +229,20 @@ class Separation:
             sweep(folder)
         self._swept |= folders
 
-    def _separate(self, open_work: Sequence[SegmentWork], writers: ThreadPoolExecutor) -> list[Future[SegmentResult]]:
-        """Run the jobs of one batch; pass the segments of each extent to the writers when its last job has ended."""
-        by_extent: dict[Extent, list[SegmentWork]] = {}
-        for work in open_work:
-            by_extent.setdefault(work.recipe.segment.extent, []).append(work)
-        names = [stem.name for stem in self._prepared.stems]
-        rounds = [[name] for name in names] if self._settings.chain else [names]
-        for earlier in rounds[:-1]:
-            for _ in self._jobs_of(by_extent, earlier):
-                pass
-        return [
-            writers.submit(self._write, work)
-            for extent in self._jobs_of(by_extent, rounds[-1])
-            for work in by_extent[extent]
-        ]
-
-    def _jobs_of(self, by_extent: Mapping[Extent, list[SegmentWork]], names: list[str]) -> Iterator[Extent]:
-        """Run the jobs of these stems; yield each extent when all of its jobs have ended."""
-        batch = str(uuid.uuid4())
-        requests: dict[tuple[Extent, str], JobRequest] = {}
-        waiting: dict[Extent, set[str]] = {extent: set() for extent in by_extent}
-        for extent, works in by_extent.items():
-            for planned in works[0].recipe.jobs:
-                if planned.stem in names and not planned.prompt.is_empty:
-                    requests[extent, planned.stem] = works[0].recipe.request(
-                        planned, self._stems_before(planned), batch
-                    )
-                    waiting[extent].add(planned.stem)
-        place = {request.request_id: asked for asked, request in requests.items()}
-        self._check_cancelled()
-        created = self._client.create_jobs(list(requests.values()))
-        self._open_jobs.update(job.name for job in created)
-        yield from [extent for extent, stems in waiting.items() if not stems]
-        for job in self._client.watch(batch) if created else ():
-            extent, stem = place[job.request.request_id]
-            self._meter.job(extent, stem, 1.0 if job.ended else job.fraction, job.stage or "separating")
-            if job.ended:
-                self._open_jobs.discard(job.name)
-                self._jobs[extent, stem] = job
-                waiting[extent].discard(stem)
-                if not waiting[extent]:
-                    yield extent
-            self._check_cancelled()
-
-    def _cancel_jobs(self) -> None:
-        """Cancel the jobs that have not ended. A server that is gone has none."""
-        with contextlib.suppress(StemlineError):
-            self._client.cancel(list(self._open_jobs))
-
-    def _stems_before(self, job: PlannedJob) -> list[str]:
-        """Return the media of the finished stems that come before this one in a chain."""
-        before: list[str] = []
-        for stem in self._prepared.stems if self._settings.chain else ():
-            if stem.name == job.stem:
-                break
-            done = self._jobs.get((job.extent, stem.name))
-            if done and done.stem:
-                before.append(done.stem.media)
-        return before
-
     def _write(self, work: SegmentWork) -> SegmentResult:
         """Write the files of one segment. Called from a writer's thread."""
         started = time.monotonic()
         segment = work.recipe.segment
         result = SegmentResult(segment)
         try:
-            jobs = {job.stem: self._jobs.get((segment.extent, job.stem)) for job in work.recipe.jobs}
-            for job in jobs.values():
+            jobs = {stem: self._jobs.of(sounds) for stem, sounds in work.recipe.sounds.items()}
+            for job in (job for own in jobs.values() for job in own):
                 if job is not None and job.state is not JobState.SUCCEEDED:
                     raise job.error.error() if job.error else SeparationError("The job was stopped on the server.")
-            with claim(work.paths, work.fingerprints, overwrite=self._settings.overwrite):
+            overwrite, in_cells = self._settings.overwrite, work.grid is not None
+            with claim(work.paths, work.fingerprints, overwrite=overwrite, in_cells=in_cells):
                 result.files = write_segment(work, jobs, self._client, self._hooks.stopped)
-            share = segment.range.length / segment.extent.range.length
-            result.engine_s = sum(job.engine_s for job in jobs.values() if job) * min(1.0, share)
+            result.engine_s = self._engine_s(work)
         except StemlineError as error:
             if isinstance(error, Cancelled) or error.code in STOPS_ALL:
                 raise
@@ -277,26 +254,36 @@ class Separation:
         self._meter.segment(segment)
         return result
 
+    def _engine_s(self, work: SegmentWork) -> float:
+        """Return the seconds of computing that are for this segment, of jobs that several share."""
+        seconds = 0.0
+        for sounds in work.recipe.sounds.values():
+            for sound, job in zip(sounds, self._jobs.of(sounds), strict=True):
+                core = sound.part.cell.core
+                share = core.intersect(work.recipe.segment.range).length / core.length
+                seconds += job.engine_s * share if job else 0.0
+        return seconds
+
     def _leave_out(self, result: SegmentResult) -> None:
         self._results.append(result)
         self._announce(result)
         self._meter.leave_out(result.segment)
 
     def _announce(self, result: SegmentResult) -> None:
-        if result.files:
-            self._hooks.on_files(result.segment, {name: file.path for name, file in result.files.items()})
+        self._hooks.listener.on_files(result.segment, {name: file.path for name, file in result.files.items()})
 
     def _check_cancelled(self) -> None:
         if self._hooks.stopped():
             raise Cancelled
 
 
-def _raise_failed(batches: Sequence[Future[list[Future[SegmentResult]]]]) -> None:
-    """Raise the error of a finished batch before more sound is sent."""
-    for batch in batches:
-        for written in batch.result() if batch.done() else ():
-            if written.done():
-                written.result()
+def _growing(cells: Sequence[Cell]) -> Iterator[Sequence[Cell]]:
+    """Yield the cells in groups, the first ones small: they are heard first."""
+    done = number = 0
+    while done < len(cells):
+        size = _CELLS_AT_ONCE[min(number, len(_CELLS_AT_ONCE) - 1)]
+        yield cells[done : done + size]
+        done, number = done + size, number + 1
 
 
 def _batches(segments: Sequence[StemSegment]) -> Iterator[list[StemSegment]]:
@@ -305,11 +292,11 @@ def _batches(segments: Sequence[StemSegment]) -> Iterator[list[StemSegment]]:
     for segment in segments:
         of_extent.setdefault(segment.extent, []).append(segment)
     batch: list[StemSegment] = []
-    extents = samples = 0
+    extents = samples = number = 0
     for extent, own in of_extent.items():
-        if extents == _BATCH_EXTENTS or samples > _BATCH_SAMPLES:
+        if extents == _BATCH_EXTENTS[min(number, len(_BATCH_EXTENTS) - 1)] or samples > _BATCH_SAMPLES:
             yield batch
-            batch, extents, samples = [], 0, 0
+            batch, extents, samples, number = [], 0, 0, number + 1
         batch += own
         extents, samples = extents + 1, samples + extent.range.length
     if batch:

@@ -19,14 +19,17 @@ class WritingMark:
     Attributes:
         fingerprint: Names the file that it is going to be.
         process: Id of the process that writes it; 0 where there is none.
+        in_cells: Whether its stems are joined from cells.
     """
 
     fingerprint: str
     process: int
+    in_cells: bool = False
 
     def to_json(self) -> Json:
         """Return the JSON form."""
-        return {"work": self.fingerprint, "state": "writing", "process": self.process}
+        cells = {"in_cells": True} if self.in_cells else {}
+        return {"work": self.fingerprint, "state": "writing", "process": self.process, **cells}
 
 
 def sidecar_of(sound: Path) -> Path:
@@ -62,6 +65,8 @@ def _mark(value: object) -> WritingMark | None:
     """Read a mark, or the fingerprint of a damaged record."""
     try:
         values = JsonReader(value)
-        return WritingMark(values.take("work", str), values.take("process", int, 0))
+        return WritingMark(
+            values.take("work", str), values.take("process", int, 0), values.take("in_cells", bool, False)
+        )
     except RecordError:
         return None

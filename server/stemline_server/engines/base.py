@@ -261,6 +261,10 @@ class EngineInfo:
         note: A sentence for users, shown with the title.
         made_by: How targets arise, which records and C2PA manifests state: "masking" if the engine takes parts of the
             mix and adds nothing, "generative" if it makes the sound; empty states nothing.
+        cell_s: Longer sound is separated in cells of so many seconds, each by a request of its own, so that a part of
+            it can be heard early. 0 if the engine must hear all of the sound at once.
+        context_s: Seconds on either side of a cell that the request holds, too. Neighbours cross-fade where the two
+            meet, so an engine should have settled after so long.
     """
 
     id: str
@@ -276,6 +280,8 @@ class EngineInfo:
     made_by: str = ""
     pictures_obstacle: str = ""
     pictures_per_second: int = 0
+    cell_s: int = 0
+    context_s: int = 1
 
 
 class Engine(Protocol):

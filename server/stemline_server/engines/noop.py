@@ -33,6 +33,7 @@ class NoopEngine:
         licence="Apache-2.0",
         note="For tests and benchmarks only: it does not separate anything.",
         made_by="masking",
+        cell_s=60,
     )
 
     def availability(self) -> str:

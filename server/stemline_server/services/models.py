@@ -92,6 +92,8 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             takes_pictures=info.pictures,
             pictures_per_second=info.pictures_per_second or self._pictures_per_second() if info.pictures else 0,
             made_by=info.made_by,
+            cell_s=info.cell_s,
+            context_s=info.context_s,
         )
 
     def _pictures_per_second(self) -> int:

@@ -27,6 +27,9 @@ from stemline_server.engines.embedded.weights import load_net, net_classes, net_
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
 
+_CELL_S, _CONTEXT_S = 30, 1
+"""Measured on the evaluation set, clip after clip: cells of 10 to 30 s with 1 or 2 s of context are within 0.1 dB of
+the whole sound. Nets start again with every cell, which costs 4 % of the time at 30 s, and 12 % at 10 s."""
 _VERSION = 7
 """Increase this whenever the same request gives another result with the same weights."""
 
@@ -57,6 +60,8 @@ class EmbeddedEngine:
             note="Nothing to download. It knows a fixed set of sounds and suggests the nearest ones for other prompts."
             + ("" if has_vocals else " Vocals need the extra `vocals`."),
             made_by="masking",
+            cell_s=_CELL_S,
+            context_s=_CONTEXT_S,
         )
 
     def availability(self) -> str:

@@ -1,0 +1,194 @@
+"""The sound of a run in the order of playback, as soon as it is finished."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stemline.client import Client, Job, JobState
+from stemline.clips import RESIDUAL, MediaSource, SampleRange
+from stemline.errors import StemlineError
+from stemline.media import open_audio
+from stemline.plan import Cell, Part, StemSegment
+from stemline.workflow import Prepared, RunSettings
+from stemline.workflow.fileset import blocks, divide
+from stemline.workflow.joined_stem import JoinedTarget
+from stemline.workflow.progress import Listener
+from stemline.workflow.segment_writer import written_format
+from stemline.workflow.splitting import Split, playback_order
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A finished block of one stem.
+
+    Attributes:
+        media: Path of the media that the sound comes from.
+        stem: Name of the stem, or "residual".
+        start_sample: Position of the first sample in the media.
+        sample_rate: Samples per second.
+        samples: float32 array of shape [channels, samples].
+
+    Examples:
+        >>> import stemline
+        >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
+        ...     first = next(run.blocks())
+        >>> first.stem, first.start_sample, first.samples.shape
+        ('dialogue', 0, (1, 48000))
+    """
+
+    media: str
+    stem: str
+    start_sample: int
+    sample_rate: int
+    samples: npt.NDArray[np.float32]
+
+
+class BlockFeed(Listener):
+    """Takes what a run finishes, and yields it as blocks in another thread.
+
+    A cell is read from the server as soon as its jobs have ended; what has files is read from those.
+    """
+
+    def __init__(self, prepared: Prepared, settings: RunSettings, client: Callable[[], Client | None]) -> None:
+        """Prepare for a run; `client` returns its connection while it has one."""
+        self._prepared = prepared
+        self._settings = settings
+        self._client = client
+        self._changed = threading.Condition()
+        self._splits: Mapping[StemSegment, Split] = {}
+        self._jobs: dict[Part, Job] = {}
+        self._files: dict[StemSegment, Mapping[str, Path]] = {}
+        self._ended = False
+
+    def on_splits(self, splits: Mapping[StemSegment, Split]) -> None:
+        """Take how each segment is separated."""
+        with self._changed:
+            self._splits = splits
+            self._changed.notify_all()
+
+    def on_part(self, part: Part, job: Job) -> None:
+        """Take the job of a part that has ended."""
+        with self._changed:
+            self._jobs[part] = job
+            self._changed.notify_all()
+
+    def on_files(self, segment: StemSegment, files: Mapping[str, Path]) -> None:
+        """Take the finished files of a segment by stem name; none where it failed."""
+        with self._changed:
+            self._files[segment] = files
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Note that the run has ended."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks of all segments until the run has ended."""
+        later = []
+        for segment, near in playback_order(self._prepared):
+            yield from self._stretch(segment, SampleRange(near, segment.range.end_sample))
+            if near > segment.range.start_sample:
+                later.append((segment, SampleRange(segment.range.start_sample, near)))
+        for segment, before in later:
+            yield from self._stretch(segment, before)
+
+    def _stretch(self, segment: StemSegment, span: SampleRange) -> Iterator[Block]:
+        """Yield the blocks of a range of a segment."""
+        at = span.start_sample
+        while at < span.end_sample:
+            files, ready = self._wait(segment, at)
+            if files is None and ready is None:
+                return
+            try:
+                end = span.end_sample if ready is None else min(ready, span.end_sample)
+                found = self._of_files(segment, files, at, end) if files else self._of_parts(segment, at, end)
+                for block in found:
+                    yield block
+                    if block.stem == RESIDUAL:
+                        at = block.start_sample + block.samples.shape[1]
+            except (StemlineError, ValueError):
+                if files or not self._files.get(segment):  # else the run has ended, and its files are there
+                    raise
+
+    def _wait(self, segment: StemSegment, at: int) -> tuple[Mapping[str, Path] | None, int | None]:
+        """Wait for sound from a position on; return its files, or up to where it can be read from the server.
+
+        Waits in short steps, so that signals are handled. Neither where the segment failed or the run has ended.
+        """
+        with self._changed:
+            while True:
+                if segment in self._files:
+                    return self._files[segment] or None, None
+                if segment in self._splits and (ready := self._ready(segment, at)) > at:
+                    return None, ready
+                if self._ended:
+                    return None, None
+                self._changed.wait(_POLL_S)
+
+    def _ready(self, segment: StemSegment, at: int) -> int:
+        """Return up to where all parts that contribute to the sound from a position on have been separated."""
+        split = self._splits[segment]
+        reach = split.grid.fade_samples // 2 if split.grid else 0
+        ready = segment.range.end_sample
+        for parts in split.parts.values():
+            for number, part in enumerate(parts):
+                core = part.cell.core
+                if core.end_sample + reach <= at or self._is_done(part):
+                    continue
+                ready = min(ready, max(at, core.start_sample - (reach if number else 0)))
+                break
+        return ready
+
+    def _is_done(self, part: Part) -> bool:
+        job = self._jobs.get(part)
+        return part.prompt.is_empty or (job is not None and job.state is JobState.SUCCEEDED)
+
+    def _of_parts(self, segment: StemSegment, start_sample: int, end_sample: int) -> Iterator[Block]:
+        """Yield blocks that are joined from parts on the server, as files will hold them."""
+        client = self._client()
+        if client is None:
+            raise ValueError("There is no connection.")
+        facts, split = self._prepared.facts[segment.source], self._splits[segment]
+        is_float = written_format(segment.source, self._settings.sample_format).is_float
+        fade_samples = split.grid.fade_samples if split.grid else 0
+        with ExitStack() as stack:
+            mix = stack.enter_context(open_audio(segment.source))
+            targets: dict[str, JoinedTarget] = {}
+            for stem, parts in split.parts.items():
+                targets[stem] = JoinedTarget(client, self._sounds(parts), facts.channels, fade_samples)
+                stack.callback(targets[stem].close)
+            for span in blocks(SampleRange(start_sample, end_sample)):
+                whole = mix.read(span.start_sample, span.end_sample)
+                stems, residual = divide(whole, targets, span, is_float=is_float)
+                for name, sound in (*stems, (RESIDUAL, residual)):
+                    yield Block(segment.source.path, name, span.start_sample, facts.sample_rate, sound)
+
+    def _sounds(self, parts: tuple[Part, ...]) -> list[tuple[Cell, str | None]]:
+        jobs = [self._jobs.get(part) for part in parts]
+        return [
+            (part.cell, job.stem.media if job is not None and job.stem is not None else None)
+            for part, job in zip(parts, jobs, strict=True)
+        ]
+
+    def _of_files(
+        self, segment: StemSegment, files: Mapping[str, Path], start_sample: int, end_sample: int
+    ) -> Iterator[Block]:
+        sample_rate, base = self._prepared.facts[segment.source].sample_rate, segment.range.start_sample
+        names = [name for name in (*(stem.name for stem in self._prepared.stems), RESIDUAL) if name in files]
+        with ExitStack() as stack:
+            readers = {name: stack.enter_context(open_audio(MediaSource(str(files[name])))) for name in names}
+            for span in blocks(SampleRange(start_sample, end_sample)):
+                for name, reader in readers.items():
+                    sound = reader.read(span.start_sample - base, span.end_sample - base)
+                    yield Block(segment.source.path, name, span.start_sample, sample_rate, sound)

@@ -21,7 +21,7 @@ _TITLED = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULT
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize(("page", "count"), [("python-api.md", 7), ("write-a-host.md", 5)])
+@pytest.mark.parametrize(("page", "count"), [("python-api.md", 8), ("write-a-host.md", 5)])
 def test_examples_of_a_page_run_one_after_the_other(
     project: Path, page: str, count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

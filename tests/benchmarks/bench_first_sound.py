@@ -79,4 +79,5 @@ def write_speech(path: Path, seconds: int) -> Path:
 
 def read(path: Path) -> np.ndarray:
     with open_audio(MediaSource(str(path))) as reader:
-        return reader.read(0, reader.length_samples)[0]
+        sound: np.ndarray = reader.read(0, reader.length_samples)[0]
+    return sound

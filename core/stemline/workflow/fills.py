@@ -37,8 +37,8 @@ from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.progress import Hooks
 from stemline.workflow.replacing import Replace
 from stemline.workflow.results import Notice
-from stemline.workflow.work_pools import SegmentResult
 from stemline.workflow.settings import RunSettings
+from stemline.workflow.work_pools import SegmentResult
 
 FILE_FILL_VERSION = 2
 """Changes whenever the same file would be placed in another way."""

@@ -12,6 +12,7 @@ from PyQt5.QtWidgets import QFileDialog, QMenu
 
 from stemline.errors import NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
+from stemline_panel.control.clip_controller import ClipController
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.host_status import HostStatus
 from stemline_panel.control.mark_controller import MarkController
@@ -23,12 +24,13 @@ from stemline_panel.control.server_connection import ServerConnection, ServerSta
 from stemline_panel.control.suggest_controller import SuggestController
 from stemline_panel.control.transport_controller import TransportController
 from stemline_panel.documents import Document
-from stemline_panel.model.formatting import clip_summary, time_format_of
-from stemline_panel.model.queue import QueueItem
+from stemline_panel.model.formatting import clip_summary, join_names, time_format_of
+from stemline_panel.model.queue import ItemState, QueueItem
+from stemline_panel.model.result_text import history_entries
 from stemline_panel.model.session import Session
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.sink import AudioSink
-from stemline_panel.user_data import UserData
+from stemline_panel.user_data import UserData, copy_example
 from stemline_panel.widgets.actions import Handlers, bind_actions
 from stemline_panel.widgets.badge import Health
 from stemline_panel.widgets.main_window import MainWindow
@@ -51,6 +53,7 @@ class Director(QObject):
         self.playback = PlaybackController(sink, matched=session.settings.loudness_matched)
         self.runs = RunController(session, user_data.journal)
         self.marks = MarkController(session, self.window.wave, self.playback)
+        self.clips = ClipController(session, self.window.clips, self.playback)
         self.transport = TransportController(session, self.window, self.playback, self.marks)
         self.results = ResultController(session, self.window, self.playback, self.host, self.runs)
         services = RequestServices(self.runs, self.server, self.playback, self.results)
@@ -63,20 +66,29 @@ class Director(QObject):
         self._connect_requests()
         self.actions = bind_actions(self.window, self._all_actions())
         self.window.prompt.show_verb(session.verb)
+        self.window.restore_layout(user_data.layout())
+        self.window.start.show_recent(user_data.recent())
         self.refresh()
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
-    def open(self, path: Path) -> None:
-        """Open a media file or an edit."""
-        self.window.show_progress(self.tr("Opening {file}…").format(file=path.name))
-        self.host.open(path)
+    def open(self, *paths: Path) -> None:
+        """Open an edit, or media files and folders."""
+        self.window.show_progress(self.tr("Opening {file}…").format(file=join_names([path.name for path in paths], 1)))
+        self.host.open(paths)
 
     def ask_for_file(self) -> None:
-        """Let the user choose a file to open."""
-        name, _ = QFileDialog.getOpenFileName(self.window, self.tr("Open a media file or an edit"))
-        if name:
-            self.open(Path(name))
+        """Let the user choose files to open."""
+        names, _ = QFileDialog.getOpenFileNames(self.window, self.tr("Open media files or an edit"))
+        if names:
+            self.open(*map(Path, names))
+
+    def open_example(self) -> None:
+        """Open a copy of the example edit in the user's folder of videos."""
+        try:
+            self.open(copy_example())
+        except OSError as error:
+            self.window.show_banner(self.tr("The example cannot be copied: {reason}.").format(reason=error.strerror))
 
     def close(self) -> bool:
         """End everything; the journal records the current run as interrupted. Return True if all threads ended."""
@@ -86,7 +98,9 @@ class Director(QObject):
         self.results.close()
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
-        ended = [part.close() for part in (self.suggestions, self.runs, self.playback, self.host, self.server)]
+        self._user_data.save_layout(self.window.layout_state())
+        parts = (self.suggestions, self.runs, self.clips, self.playback, self.host, self.server)
+        ended = [part.close() for part in parts]
         return all(ended)
 
     # -- showing -------------------------------------------------------------------------------------------------------
@@ -99,14 +113,6 @@ class Director(QObject):
         window.wave.show_marks(session.stems.current.marks)
         self.server.set_model(session.settings.model)
         self._refresh_runs()
-
-    def step_clip(self, by: int) -> None:
-        """Show another clip, `by` clips further."""
-        count = len(self.session.clips)
-        if count > 1:
-            self.session.clip_index = (self.session.clip_index + by) % count
-            self._show_clip()
-            self._refresh_runs()
 
     def render(self) -> None:
         """Have the host render the shown clip, so that its effects are heard and separated too."""
@@ -123,7 +129,8 @@ class Director(QObject):
         self.session.lost, self.session.busy = self.host.lost, self.host.busy
         self.window.prompt.show_primary(self.session.primary_action())
         self.actions["render"].setEnabled(self.host.connected and self.session.host.renders_ranges)
-        self.window.queue.show_items(self.session.queue)
+        self.window.drawer.show_items(self.session.queue)
+        self.clips.refresh()
         self.results.refresh()
 
     def _show_clip_summary(self) -> None:
@@ -143,6 +150,12 @@ class Director(QObject):
         self.suggestions.clear()
         if self.session.clip is not None:
             self.playback.show(self.session.clip)
+
+    def _show_stepped_clip(self) -> None:
+        """Show the clip that the user stepped to, with the newest result that a run has for it."""
+        self._show_clip()
+        self.results.select_for_clip()
+        self._refresh_runs()
 
     def _show_mark_menu(self, time: Fraction, where: QPoint) -> None:
         """Move the playhead to a time and open the menu of marks there."""
@@ -166,7 +179,12 @@ class Director(QObject):
         self.window.clip_bar.part.setVisible(not session.host.writes_tracks)
         self.window.hide_banner()
         self.window.raise_()
+        self.window.show_document(shown=True)
+        self.window.show_clip_column(useful=len(read.clips) + len(read.skipped) > 1)
+        self.clips.show_document()
         self._show_clip()
+        if document.path is not None:
+            self._user_data.add_recent(str(document.path))
         self.runs.restore_runs(read)
         self.window.show_status(" ".join(read.notes))
         if read.warnings:
@@ -179,6 +197,8 @@ class Director(QObject):
             if count > 1:
                 text = self.tr("{count} earlier runs were restored.").format(count=count)
             self.window.show_status(" ".join([text, *self.session.read.notes]))
+            if any(item.state is ItemState.INTERRUPTED for item in self.session.queue):
+                self.window.drawer.open_page(self.window.queue)
 
     def _document_failed(self, error: StemlineError, of_host: bool) -> None:
         self.window.show_status("")
@@ -230,6 +250,12 @@ class Director(QObject):
         if item.error is not None:
             self.window.show_banner(str(item.error))
 
+    def _note_prompts(self, item: QueueItem) -> None:
+        """Put the prompts that were understood into the history, with what they found."""
+        if item.outcome is not None and not item.restored:
+            for entry in history_entries(item, item.outcome):
+                self._user_data.history.add(entry)
+
     def _rendered(self, rendered: Rendered) -> None:
         self.session.replace_clip(rendered.clip)
         self.window.show_status(self.tr("You now hear the clip as the host plays it, effects included."))
@@ -241,21 +267,28 @@ class Director(QObject):
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def _all_actions(self) -> Handlers:
+        drawer = self.window.drawer
         own: Handlers = {
-            "previous_clip": lambda: self.step_clip(-1),
-            "next_clip": lambda: self.step_clip(1),
+            "toggle_clips": self.window.toggle_clips,
+            "queue": lambda: drawer.toggle(drawer.queue),
+            "history": lambda: drawer.toggle(drawer.history),
             "reload": self.host.read,
             "render": self.render,
             "open": self.ask_for_file,
             "help": self.show_help,
         }
-        parts = (self.transport, self.marks, self.results, self.requests)
+        parts = (self.transport, self.clips, self.marks, self.results, self.requests)
         return own | {name: handler for part in parts for name, handler in part.actions().items()}
 
     def _connect_window(self) -> None:
         self.window.closing.connect(self.close)
         self.window.activated.connect(self.runs.refresh_applied)
-        self.window.dropped.connect(lambda name: self.open(Path(name)))
+        self.window.dropped.connect(lambda names: self.open(*map(Path, names)))
+        self.window.start.open_wanted.connect(self.ask_for_file)
+        self.window.start.opened.connect(lambda name: self.open(Path(name)))
+        self.window.start.example_wanted.connect(self.open_example)
+        self.clips.stepped.connect(self._show_stepped_clip)
+        self.clips.changed.connect(self.refresh)
         self.window.wave.menu_wanted.connect(self._show_mark_menu)
 
     def _connect_documents(self) -> None:
@@ -266,7 +299,7 @@ class Director(QObject):
         host.slow.connect(self.host_status.show_slow)
         host.rendered.connect(self._rendered)
         host.busy_changed.connect(self._refresh_runs)
-        clip_bar.step.connect(self.step_clip)
+        clip_bar.step.connect(self.clips.step)
         clip_bar.reload.connect(host.read)
         clip_bar.host.fix_wanted.connect(self._fix_host)
         self.server.changed.connect(self._server_changed)
@@ -290,5 +323,6 @@ class Director(QObject):
         requests.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)
+        self.runs.finished.connect(self._note_prompts)
         self.runs.restored.connect(self._show_restored)
         self.runs.journal_failed.connect(lambda error: self.window.show_banner(str(error)))

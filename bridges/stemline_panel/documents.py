@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import mimetypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -13,10 +16,10 @@ from typing import Protocol
 import platformdirs
 
 from stemline.api.running import Plan, Run
-from stemline.clips import ClipRange, MediaFacts, MediaSource, TimeRange
+from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, TimeRange
 from stemline.companion.jsonrpc import Unanswered
 from stemline.companion.remote import RemoteHost
-from stemline.errors import Code, EditError, HostError, MediaError, OutputError, UsageError
+from stemline.errors import Code, EditError, HostError, MediaError, OutputError, StemlineError, UsageError
 from stemline.hosts.base import Host, HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline.hosts.plain_files import PlainFile
@@ -27,11 +30,14 @@ from stemline.workflow import FileNamer, prepare
 from stemline.workflow.outputs import Namer, OutputLedger
 from stemline.workflow.sidecars import sidecar_of
 from stemline_panel.i18n import translate
+from stemline_panel.model.digest import stable_digest
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import CapturingHost, RunOutcome, with_remix_track
 
 _MAX_NUMBER = 99
+_MAX_FILES = 1000
+_OTHER_MEDIA = (".mxf", ".mts", ".m2ts", ".flac", ".bwf", ".w64", ".rf64", ".caf", ".mkv", ".opus", ".m4a")
 
 
 class Document(Protocol):
@@ -45,6 +51,11 @@ class Document(Protocol):
     @property
     def label(self) -> str:
         """The name for people."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is open, None for a host program."""
         ...
 
     @property
@@ -79,21 +90,30 @@ class Document(Protocol):
         ...
 
 
-def open_document(path: Path) -> Document:
-    """Open an edit, by the suffixes that hosts announce, and any other file as media. Raises StemlineError.
+def open_document(paths: Sequence[Path]) -> Document:
+    """Open an edit, by the suffixes that hosts announce, and any other files as media. Raises StemlineError.
 
-    Hosts also announce project files that they cannot read, so that the error says how to export an edit.
+    Of a folder, the media in it are opened. Hosts also announce project files that they cannot read, so that the error
+    says how to export an edit.
     """
-    if host_list().is_edit(path):
-        return EditDocument(path)
-    return MediaDocument(path)
+    edit = next((path for path in paths if host_list().is_edit(path)), None)
+    if edit is not None:
+        return EditDocument(edit)
+    if len(paths) == 1 and not paths[0].is_dir():
+        return MediaDocument(paths)
+    return MediaDocument([file for path in paths for file in (_media_in(path) if path.is_dir() else [path])])
 
 
 class _FileDocument:
-    """Common parts of a media file and an edit: stems go beside them, and nothing can be rendered."""
+    """Common parts of media files and an edit: stems go beside them, and nothing can be rendered."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
+
+    @property
+    def path(self) -> Path | None:
+        """The file, or the first of several."""
+        return self._path
 
     @property
     def key(self) -> str:
@@ -132,13 +152,48 @@ class _NumberedNamer:
 
 
 class MediaDocument(_FileDocument):
-    """A media file. Applying writes its stems beside it under plain names."""
+    """One or more media files. Applying writes their stems beside the first under plain names."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a media file. Raises MediaError."""
-        super().__init__(path)
-        self._source = MediaSource(str(self._path))
-        self._file = PlainFile(self._source, media_facts(self._source))
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Open media files. Raises MediaError if none of them has sound; the others are skipped."""
+        if not paths:
+            raise MediaError(
+                translate("Document", "There are no sound or video files in this folder."),
+                code=Code.MEDIA_NO_AUDIO,
+                advice=translate("Document", "Drop another folder, or files."),
+            )
+        super().__init__(paths[0])
+        self._files: dict[str, PlainFile] = {}
+        self._skipped: list[Skip] = []
+        for path in dict.fromkeys(path.absolute() for path in paths):
+            try:
+                source = MediaSource(str(path))
+                self._files[str(path)] = PlainFile(source, media_facts(source))
+            except StemlineError as error:
+                if len(paths) == 1:
+                    raise
+                self._skipped.append(Skip(path.name, path.parent.name, Fraction(0), error.code, str(error)))
+        if not self._files:
+            raise MediaError(self._skipped[0].reason, code=self._skipped[0].code)
+
+    @property
+    def key(self) -> str:
+        """The absolute path, or the number of files and a digest of their paths."""
+        if len(self._files) == 1:
+            return super().key
+        return f"{len(self._files)} files {stable_digest(tuple(self._files))}"
+
+    @property
+    def label(self) -> str:
+        """The name of the file, or of the folder of the first of several."""
+        return self._path.name if len(self._files) == 1 else self._path.parent.name
+
+    @property
+    def default_output(self) -> Path:
+        """The folder `NAME stems` beside the file, or one folder for several files."""
+        if len(self._files) == 1:
+            return super().default_output
+        return self._path.parent / f"{self._path.parent.name} stems"
 
     @property
     def apply_label(self) -> str:
@@ -148,11 +203,17 @@ class MediaDocument(_FileDocument):
     @property
     def capabilities(self) -> HostCapabilities:
         """The capabilities of a plain file."""
-        return self._file.capabilities
+        return next(iter(self._files.values())).capabilities
 
     def read(self) -> ReadClips:
-        """Return the whole file as one clip."""
-        return self._file.read_clips(Selection())
+        """Return each whole file as one clip."""
+        clips = [clip for file in self._files.values() for clip in file.read_clips(Selection()).clips]
+        if len(clips) > 1:
+            clips = [
+                dataclasses.replace(clip, clip_id=f"file {clip.source.path}", track=Path(clip.source.path).parent.name)
+                for clip in clips
+            ]
+        return ReadClips(tuple(clips), tuple(self._skipped))
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """Run the same request again under plain names.
@@ -163,11 +224,15 @@ class MediaDocument(_FileDocument):
         request = outcome.request
         settings = dataclasses.replace(outcome.settings, output_dir=folder, overwrite=False)
         host = CapturingHost(self.capabilities, request.clips)
-        part = request.clips[0].source_range
-        ranges = {} if part == self.read().clips[0].source_range else {self._source.path: (part.start, part.end)}
+        media = list(dict.fromkeys(clip.source.path for clip in request.clips))
+        ranges = {
+            clip.source.path: (clip.source_range.start, clip.source_range.end)
+            for clip in request.clips
+            if clip.source_range != self._files[clip.source.path].played
+        }
         prepared = prepare(host, outcome.stems, settings)
         for number in count(1):
-            namer = _NumberedNamer(FileNamer(folder, [self._source.path], ranges), number)
+            namer = _NumberedNamer(FileNamer(folder, media, ranges), number)
             try:
                 result = Run(Plan(host, prepared, settings, namer), lambda found, _: found).result()
             except OutputError as error:
@@ -260,6 +325,11 @@ class HostDocument:
         return f"host {self._capabilities.name}"
 
     @property
+    def path(self) -> Path | None:
+        """None: the host holds its timeline."""
+        return None
+
+    @property
     def label(self) -> str:
         """The name of the host."""
         return self._capabilities.name
@@ -312,6 +382,23 @@ class HostDocument:
         )
         own = dataclasses.replace(rendered.clip, clip_id=clip.clip_id, track=clip.track)
         return Rendered(own, rendered.notes)
+
+
+def _media_in(folder: Path) -> list[Path]:
+    """Return the sound and video files in a folder and its subfolders, by their suffixes and sorted by name."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in sorted(names) if _is_media(name)]
+        if len(found) >= _MAX_FILES:
+            break
+    return found[:_MAX_FILES]
+
+
+def _is_media(name: str) -> bool:
+    kind = mimetypes.guess_type(name)[0] or ""
+    suffix = Path(name).suffix.lower()
+    return not name.startswith(".") and (kind.startswith(("audio/", "video/")) or suffix in _OTHER_MEDIA)
 
 
 def _position_of(clip: ClipRange) -> tuple[MediaSource, TimeRange, TimeRange]:

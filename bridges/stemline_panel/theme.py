@@ -77,6 +77,7 @@ def _texts(c: Colours) -> str:
     return f"""
     QToolTip {{ background: {c.raised}; color: {c.text}; border: 1px solid {c.line}; padding: 4px; }}
     QFrame#card {{ background: {c.raised}; border: 1px solid {c.line}; border-radius: 6px; }}
+    QFrame#drop {{ background: {c.raised}; border: 2px dashed {c.line}; border-radius: 10px; }}
     QLabel#title {{ font-weight: 600; font-size: 11pt; }}
     QLabel#caption {{ color: {c.dim}; font-weight: 600; font-size: 8pt; }}
     QLabel#dim {{ color: {c.dim}; }}
@@ -90,16 +91,19 @@ def _fields(c: Colours) -> str:
     return f"""
     QLineEdit {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
         padding: 5px 8px; min-height: 1.3em; }}
-    QLineEdit:focus, QListWidget:focus, QTreeWidget:focus {{ border: 1px solid {c.accent}; }}
+    QLineEdit:focus, QListWidget:focus, QTreeWidget:focus, QTableView:focus {{ border: 1px solid {c.accent}; }}
     QWidget#wave {{ border: 1px solid transparent; }}
     QWidget#wave:focus {{ border: 1px solid {c.accent}; }}
     QComboBox {{ background: #2f3238; border: 1px solid {c.line}; border-radius: 4px; padding: 5px 8px; }}
     QComboBox#fill {{ padding: 1px 6px; }}
     QComboBox:focus {{ border: 1px solid {c.accent}; }}
     QComboBox QAbstractItemView {{ background: {c.raised}; selection-background-color: #2b4866; }}
-    QListWidget, QTreeWidget {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px; outline: none; }}
+    QListWidget, QTreeWidget, QTableView {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
+        outline: none; }}
     QListWidget::item {{ padding: 4px 6px; border: none; }}
-    QListWidget#queue::item {{ padding: 0; }}
+    QListWidget#queue::item, QListWidget#sounds::item {{ padding: 0; }}
+    QTableView::item:selected {{ background: #2b4866; color: {c.text}; }}
+    QTableView::item {{ padding: 0 4px; border: none; }}
     QTreeWidget::item {{ padding: 3px 4px; border: none; }}
     QTreeWidget::item:selected {{ background: #2b4866; color: {c.text}; }}
     QHeaderView::section {{ background: {c.raised}; color: {c.dim}; border: none; border-bottom: 1px solid {c.line};
@@ -135,10 +139,16 @@ def _buttons(c: Colours) -> str:
     QPushButton#primary:hover {{ background: #66adf2; }}
     QPushButton#primary:focus {{ border: 2px solid {c.text}; }}
     QPushButton#primary:disabled {{ background: #33373e; color: #8b919b; }}
-    QPushButton#primary[action="stop"] {{ background: {c.minus}; }}
     QPushButton#primary[action="apply"] {{ background: {c.plus}; }}
     QPushButton#plus {{ color: {c.plus}; padding: 5px 6px; }}
     QPushButton#minus {{ color: {c.minus}; padding: 5px 6px; }}
+    QPushButton#recent {{ text-align: left; border: none; background: transparent; }}
+    QPushButton#recent:hover {{ background: #2f3238; }}
+    QPushButton#small {{ padding: 1px 6px; }}
+    QPushButton#small:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
+    QPushButton#stop {{ color: {c.minus}; padding: 3px 8px; }}
+    QPushButton#drawer {{ border: none; background: transparent; padding: 3px 6px; }}
+    QPushButton#chip {{ padding: 2px 8px; border-radius: 9px; }}
     QPushButton#layer {{ padding: 5px 7px; }}
     QPushButton#layer:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
     QPushButton#layer:checked:focus {{ border: 2px solid {c.text}; }}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PyQt5.QtCore import QObject, QTimer, pyqtSignal
@@ -87,9 +87,9 @@ class HostController(QObject):
         connection.start()
         threading.Thread(target=connection.watch, name="stemline-panel-link", daemon=True).start()
 
-    def open(self, path: Path) -> None:
-        """Open a media file or an edit."""
-        self._do(None, lambda: open_document(path), self._read_document)
+    def open(self, paths: Sequence[Path]) -> None:
+        """Open an edit, or media files and folders."""
+        self._do(None, lambda: open_document(paths), self._read_document)
 
     def read(self) -> None:
         """Read the clips again: those of the host program if one is connected, else those of the document."""

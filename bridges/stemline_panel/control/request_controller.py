@@ -50,6 +50,10 @@ class RunCommands(Protocol):
         """Remove an ended run from the list."""
         ...
 
+    def move(self, number: int, by: int) -> None:
+        """Run a waiting run earlier (-1) or later (+1)."""
+        ...
+
 
 class ServerCommands(Protocol):
     """Connects to the server and lists its models."""
@@ -119,7 +123,11 @@ class RequestController(QObject):
         window.queue.retry_wanted.connect(runs.retry)
         window.queue.copy_wanted.connect(self.copy_job)
         window.queue.forget_wanted.connect(runs.forget)
+        window.queue.move_wanted.connect(runs.move)
         window.queue.reuse_wanted.connect(self.reuse_request)
+        window.drawer.stop_wanted.connect(self.stop)
+        window.drawer.prompt_chosen.connect(self.use_prompt)
+        window.clips.activated.connect(self._enter)
 
     def actions(self) -> Handlers:
         """Return the handlers of the actions of this controller."""
@@ -144,7 +152,6 @@ class RequestController(QObject):
             Action.OPEN: self.open_wanted.emit,
             Action.CONNECT: self._services.server.connect_now,
             Action.SEPARATE: self.separate,
-            Action.STOP: self.stop,
             Action.APPLY: self._services.results.apply_requested,
         }
         handler = handlers.get(self._session.primary_action().action)
@@ -177,8 +184,6 @@ class RequestController(QObject):
         self._try(copy)
 
     def _add(self, request: RunRequest) -> None:
-        for stem in request.stems:
-            self._user_data.history.add(stem.prompt.text)
         self._window.hide_banner()
         self._services.runs.add(request)
 
@@ -191,7 +196,7 @@ class RequestController(QObject):
                 self._window.show_status(self.tr("This is already separated; see the result."))
             elif self._session.queue.pending(request) is not None:
                 self._window.show_status(self.tr("This request is already in the queue."))
-            elif self._session.primary_action().action in (Action.SEPARATE, Action.STOP):
+            elif self._session.primary_action().action is Action.SEPARATE:
                 self._add(request)
                 self._window.wave.setFocus()
 
@@ -276,6 +281,11 @@ class RequestController(QObject):
             if item.document_key != self._session.document_key:
                 self._session.stems.clear_marks()
             self.set_verb(Verb(item.request.settings.play))
+
+    def use_prompt(self, text: str) -> None:
+        """Load one prompt of the history."""
+        self._load_preset(Preset(text, ((text, text),)))
+        self.focus_prompt()
 
     def _set_text(self, text: str) -> None:
         self._session.stems.current.text = text

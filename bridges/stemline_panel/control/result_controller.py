@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from PyQt5.QtCore import QObject
+from PyQt5.QtCore import QObject, QPoint, QUrl
+from PyQt5.QtGui import QDesktopServices
+from PyQt5.QtWidgets import QMenu
 
 from stemline.clips import RESIDUAL, StemClip
 from stemline.hosts.base import HostCapabilities
@@ -21,10 +25,11 @@ from stemline_panel.model.request import MIX, RunOutcome
 from stemline_panel.model.result_text import MAX_MESSAGES, found_texts, result_messages
 from stemline_panel.model.session import Session, Verb, describe_apply
 from stemline_panel.model.shortcuts import LAYER_KEYS
+from stemline_panel.user_data import dragged_folder, plain_copy
 from stemline_panel.widgets.actions import Handlers
 from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.main_window import MainWindow
-from stemline_panel.widgets.results_view import ResultLine, ResultState, ShownResult
+from stemline_panel.widgets.sounds_view import ResultLine, ResultState, ShownResult
 
 _SAVE_AMOUNTS_MS = 300
 
@@ -45,6 +50,7 @@ class ResultController(QObject):
         self._session, self._window, self._playback, self._host, self._runs = session, window, playback, host, runs
         self.shown: QueueItem | None = None
         self._compared_layer = ""
+        self._before_mute: dict[str, float] = {}
         self._audition_to_play: QueueItem | None = None
         """An audition that just ended; it plays as soon as it can be compared."""
         results = window.results
@@ -53,6 +59,10 @@ class ResultController(QObject):
         results.take_back_wanted.connect(self.take_back)
         results.layer_chosen.connect(self.choose)
         results.amount_changed.connect(self.set_amount)
+        results.solo_toggled.connect(self.solo)
+        results.mute_toggled.connect(self.mute)
+        results.list.find_file = self.file_to_drag
+        results.menu_wanted.connect(self._show_menu)
         self._amounts_timer = single_shot_timer(self, _SAVE_AMOUNTS_MS)
         self._amounts_timer.timeout.connect(self._save)
         window.queue.selected.connect(self.select)
@@ -64,7 +74,12 @@ class ResultController(QObject):
     def actions(self) -> Handlers:
         """Return the handlers of the actions of this controller."""
         layers: Handlers = {f"layer_{number}": partial(self.choose_number, number) for number in LAYER_KEYS}
-        return layers | {"toggle_ab": self.toggle_ab, "take_back": self.take_back}
+        own: Handlers = {
+            "toggle_ab": self.toggle_ab,
+            "take_back": self.take_back,
+            "show_in_folder": self.show_in_folder,
+        }
+        return layers | own
 
     def close(self) -> None:
         """Stop the timer, which would outlive the window."""
@@ -79,6 +94,17 @@ class ResultController(QObject):
             self.shown = item
             self.compare_again()
             self.refresh()
+
+    def select_for_clip(self) -> None:
+        """Show the newest result for the shown clip, unless the shown one is about it, too."""
+        clip, shown = self._session.clip, self.shown
+        if clip is None or (shown is not None and clip.clip_id in _clip_ids(shown)):
+            return
+        for item in reversed(list(self._session.queue)):
+            here = item.document_key == self._session.document_key
+            if here and item.outcome is not None and not item.request.audition and clip.clip_id in _clip_ids(item):
+                self.shown = item
+                return
 
     def compare_again(self) -> None:
         """Offer the stems of the shown result for the shown clip."""
@@ -115,6 +141,7 @@ class ResultController(QObject):
             for number, name in enumerate(player.layers, 1)
         ]
         self._window.transport.show_layers(player.layers, player.choice, tips)
+        self._window.results.show_choice(player.choice)
 
     def choose(self, name: str) -> None:
         """Play a layer. One other than the mix is what `toggle_ab` compares the mix with from now on."""
@@ -146,6 +173,49 @@ class ResultController(QObject):
         if self._playback.player.choice != REMIX:
             self.choose(REMIX)
         self._amounts_timer.start()
+
+    def solo(self, name: str, on: bool) -> None:
+        """Hear one sound alone, or the remix again."""
+        self.choose(name if on or REMIX not in self._playback.player.layers else REMIX)
+        self.show_layers()
+
+    def mute(self, name: str, on: bool) -> None:
+        """Take a sound out of the remix, or put it back at the gain that it had."""
+        item = self.shown
+        if item is None:
+            return
+        if on:
+            self._before_mute[name] = item.amount(name)
+            self.set_amount(name, -math.inf)
+        else:
+            before = self._before_mute.pop(name, 0.0)
+            self.set_amount(name, before if before > -math.inf else 0.0)
+        self.refresh()
+
+    def show_in_folder(self) -> None:
+        """Open the folder of what was applied, else the folder of the shown stems."""
+        item = self.shown
+        if item is None:
+            self._window.show_status(self.tr("There are no files yet."))
+            return
+        files = [name for name, *_ in item.applied.files] if item.applied else []
+        files += [item.applied.output] if item.applied and item.applied.output else []
+        files += [stem.path for stem in self._stems().values()]
+        folder = next((path if path.is_dir() else path.parent for path in map(Path, files) if path.exists()), None)
+        if folder is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
+            self._window.show_status(self.tr("The folder is {folder}.").format(folder=folder))
+
+    def file_to_drag(self, name: str) -> Path | None:
+        """Return a file with a plain name for another program: the stem of a sound. None if it has none."""
+        stem, clip = self._stems().get(name), self._session.clip
+        if stem is None or clip is None:
+            return None
+        try:
+            return plain_copy(Path(stem.path), f"{Path(clip.name).stem}.{name}", dragged_folder())
+        except OSError as error:
+            text = self.tr("The file cannot be copied: {reason}.")
+            self._window.show_status(text.format(reason=error.strerror or error))
+            return None
 
     # -- applying and taking back --------------------------------------------------------------------------------------
 
@@ -204,6 +274,12 @@ class ResultController(QObject):
             ):
                 return other
         return None
+
+    def _show_menu(self, name: str, where: QPoint) -> None:
+        menu = QMenu(self._window)
+        menu.addAction(self.tr("Hear it alone"), partial(self.choose, name))
+        menu.addAction(self.tr("Show in folder"), self.show_in_folder)
+        menu.popup(where)
 
     # -- signals of other controllers ----------------------------------------------------------------------------------
 
@@ -311,3 +387,7 @@ def _can_take_back(item: QueueItem, host: HostCapabilities) -> bool:
     """Return whether a result can be taken back: it is in files, or the host can remove it and gave a handle."""
     applied = item.applied
     return applied is not None and (bool(applied.files) or (host.removes_results and bool(applied.handle)))
+
+
+def _clip_ids(item: QueueItem) -> set[str]:
+    return {clip.clip_id for clip in item.request.clips}

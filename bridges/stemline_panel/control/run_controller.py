@@ -115,6 +115,11 @@ class RunController(QObject):
         self._session.queue.retry(number)
         self._start_next()
 
+    def move(self, number: int, by: int) -> None:
+        """Run a waiting run earlier (-1) or later (+1)."""
+        self._session.queue.move(number, by)
+        self.changed.emit()
+
     def forget(self, number: int) -> None:
         """Remove an ended run from the list and the journal."""
         self._session.queue.forget(number)

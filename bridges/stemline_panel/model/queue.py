@@ -210,10 +210,22 @@ class RunQueue:
         for item in self._items:
             self.cancel(item.number)
 
+    def move(self, number: int, by: int) -> None:
+        """Move a waiting item before (-1) or behind (+1) the next waiting one."""
+        waiting = [place for place, item in enumerate(self._items) if item.state is ItemState.WAITING]
+        order = [self._items[place].number for place in waiting]
+        if number not in order:
+            return
+        old = order.index(number)
+        new = old + by
+        if 0 <= new < len(order):
+            one, other = waiting[old], waiting[new]
+            self._items[one], self._items[other] = self._items[other], self._items[one]
+
     def retry(self, number: int) -> None:
-        """Queue a failed, stopped or interrupted item again. Parts of it that are finished are reused."""
+        """Queue an ended item again, unless it is applied. Parts of it that are finished are reused."""
         item = self.item(number)
-        if item is None or not item.state.ended or item.state is ItemState.DONE:
+        if item is None or not item.state.ended or item.applied is not None:
             return
         item.state, item.error, item.progress, item.cancel = ItemState.WAITING, None, None, threading.Event()
         item.restored = False

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from stemline.workflow import RunResult
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import format_confidence, join_names
+from stemline_panel.model.history import HistoryEntry
+from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunOutcome
 
 MAX_MESSAGES = 3
@@ -78,3 +80,22 @@ def _with_clips(clips_of: Mapping[str, Iterable[str]], shown: set[str]) -> list[
         names = list(dict.fromkeys(clips))
         messages.append(text if set(names) <= shown else f"{text} ({join_names(names)})")
     return messages
+
+
+def history_entries(item: QueueItem, outcome: RunOutcome) -> list[HistoryEntry]:
+    """Return an entry of the history for each prompt that the model understood."""
+    clips = outcome.result.clips
+    names = [clip.name for clip in outcome.request.clips]
+    where = names[0] if len(names) == 1 else translate("HistoryView", "{count} clips").format(count=len(names))
+    entries = []
+    for stem in outcome.stems:
+        found = [made for clip in clips for made in clip.stems if made.stem == stem.name and made.found]
+        result = translate("HistoryView", "not found")
+        if found:
+            best = max(found, key=lambda made: made.confidence)
+            result = f"{best.matched or best.prompt}, {format_confidence(best.confidence)}"
+        if len(clips) > 1:
+            many = translate("HistoryView", "{result} ({found} of {count} clips)")
+            result = many.format(result=result, found=len(found), count=len(clips))
+        entries.append(HistoryEntry(stem.prompt.text, item.asked_ns, outcome.result.model, result, where))
+    return entries

@@ -51,7 +51,6 @@ class Action(StrEnum):
     CONNECT = "connect"
     NOTHING = "nothing"
     SEPARATE = "separate"
-    STOP = "stop"
     APPLY = "apply"
 
 
@@ -68,7 +67,8 @@ class PrimaryAction:
 class Session:
     """The state behind one window.
 
-    `server` is an address, or None for the private server. `part` is the only part of a file to separate.
+    `server` is an address, or None for the private server. `part` is the only part of a file to separate,
+    and `chosen_ids` are the clips to separate together; empty for the shown one.
     `output_now` is the folder of this session, which is not saved. `apply_label` names what Apply does to the open
     document, such as "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the document's host
     is `lost` or the document is `busy`.
@@ -82,6 +82,7 @@ class Session:
     read: ReadClips = field(default_factory=lambda: ReadClips(()))
     clip_index: int = 0
     all_clips: bool = False
+    chosen_ids: tuple[str, ...] = ()
     part: TimeRange | None = None
     verb: Verb = Verb.ISOLATE
     stems: StemList = field(default_factory=StemList)
@@ -101,6 +102,13 @@ class Session:
     def clip(self) -> ClipRange | None:
         """The clip that is shown and heard, or None."""
         return self.clips[self.clip_index] if self.clip_index < len(self.clips) else None
+
+    @property
+    def chosen_clips(self) -> tuple[ClipRange, ...]:
+        """The clips of the next run if it is about several: all of them, or those selected in the table."""
+        if self.all_clips:
+            return self.clips
+        return tuple(clip for clip in self.clips if clip.clip_id in self.chosen_ids)
 
     @property
     def output_dir(self) -> Path:
@@ -136,7 +144,7 @@ class Session:
             )
         stems = self.stems.requests()
         timeline = self.host.writes_tracks
-        clips = self.clips if self.all_clips else (self.clip if timeline else self._selected_part(self.clip),)
+        clips = self.chosen_clips or (self.clip if timeline else self._selected_part(self.clip),)
         folder = self.output_dir if timeline else cache_dir() / "panel" / "results"  # until the user saves them
         return RunRequest(stems, clips, self._run_settings(folder, handles=timeline))
 
@@ -156,9 +164,6 @@ class Session:
 
     def primary_action(self) -> PrimaryAction:
         """Return what the main button does now."""
-        running = self.queue.running
-        if running is not None and not running.request.audition:
-            return PrimaryAction(Action.STOP, translate("Session", "Stop"), running.request.title)
         if self.clip is None:
             hint = translate("Session", "Or select clips in your editor.")
             return PrimaryAction(Action.OPEN, translate("Session", "Open a file or an edit"), hint)
@@ -170,9 +175,16 @@ class Session:
         except UsageError as error:
             return PrimaryAction(Action.NOTHING, self.verb.label, str(error))
         result = self.queue.result_of(request)
-        if result is None:
-            return PrimaryAction(Action.SEPARATE, _separate_label(self.verb, request), self._separate_hint())
-        return self._apply_action(result)
+        if result is not None:
+            return self._apply_action(result)
+        label = _separate_label(self.verb, request)
+        pending = self.queue.pending(request)
+        if pending is not None:
+            return PrimaryAction(Action.NOTHING, label, translate("Session", "This request is already in the queue."))
+        if self.queue.running is not None:
+            text = translate("Session", "Adds it to the queue, behind what runs now.")
+            return PrimaryAction(Action.SEPARATE, label, f"{text} {self._separate_hint()}".rstrip())
+        return PrimaryAction(Action.SEPARATE, label, self._separate_hint())
 
     def _selected_part(self, clip: ClipRange) -> ClipRange:
         """Return the selected part of a file.
@@ -230,7 +242,10 @@ def _separate_label(verb: Verb, request: RunRequest) -> str:
         Verb.REMOVE: translate("Session", "Remove {stems}"),
         Verb.SPLIT: translate("Session", "Split into {stems} and the rest"),
     }[verb]
-    return text.format(stems=names[0] if len(names) == 1 else many)
+    label = text.format(stems=names[0] if len(names) == 1 else many)
+    if len(request.clips) > 1:
+        label = translate("Session", "{label} in {count} clips").format(label=label, count=len(request.clips))
+    return label
 
 
 def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path) -> str:

@@ -18,7 +18,10 @@ Handlers = dict[str, Callable[[], object]]
 
 _MENUS = {
     QT_TRANSLATE_NOOP("Menu", "File"): (
-        "open", "reload", "render", "previous_clip", "next_clip", None, "copy_job", "settings",
+        "open", "reload", "render", None, "show_in_folder", "copy_job", "settings",
+    ),
+    QT_TRANSLATE_NOOP("Menu", "View"): (
+        "clips", "filter_clips", "previous_clip", "next_clip", None, "toggle_clips", "queue", "history",
     ),
     QT_TRANSLATE_NOOP("Menu", "Listen"): (
         "play", "loop", "toggle_ab", "match_loudness", None, "back", "forward", "start", "end", None,

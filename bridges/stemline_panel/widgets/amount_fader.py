@@ -16,7 +16,7 @@ MAX_DB = 12
 _MIN_DB = -48
 _OFF = _MIN_DB - 1
 _PAGE_DB = 6
-_WIDTH_PIXELS = 110
+_WIDTH_PIXELS = 90
 _KEYS = (
     Qt.Key_Left, Qt.Key_Right, Qt.Key_Up, Qt.Key_Down, Qt.Key_PageUp, Qt.Key_PageDown, Qt.Key_Home, Qt.Key_End,
 )  # fmt: skip
@@ -38,14 +38,14 @@ class AmountFader(QWidget):
         self.slider = _Slider(Qt.Horizontal)
         self.slider.setRange(_OFF, MAX_DB)
         self.slider.setPageStep(_PAGE_DB)
-        self.slider.setFixedWidth(_WIDTH_PIXELS)
+        self.slider.setMinimumWidth(_WIDTH_PIXELS)
         self.slider.setAccessibleName(self.tr("Amount of {sound}").format(sound=sound))
         self.slider.setToolTip(self.tr("Amount in the remix; double-click or press Delete to reset it"))
         self.slider.reset_wanted.connect(self._reset)
         self.slider.valueChanged.connect(self._report)
         self.value = label()
         self.value.setMinimumWidth(self.value.fontMetrics().horizontalAdvance(format_amount(-88)))
-        layout = row(self.slider, self.value, 1, spacing=10)
+        layout = row(self.slider, self.value, spacing=10, grow=0)
         layout.setContentsMargins(2, 0, 6, 0)
         self.setLayout(layout)
         self.show_amount(0.0)

@@ -3,50 +3,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from PyQt5.QtCore import Qt, pyqtSignal
+from PyQt5.QtCore import QByteArray, Qt, pyqtSignal
 from PyQt5.QtGui import QGuiApplication
-from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QWidget
+from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QStackedWidget, QWidget
 
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.clip_bar import ClipBar
+from stemline_panel.widgets.clip_table import ClipTable
 from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import button, card, column, label, row_widget, single_shot_timer
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
-from stemline_panel.widgets.queue_view import QueueView
-from stemline_panel.widgets.results_view import ResultsView
+from stemline_panel.widgets.run_drawer import RunDrawer
+from stemline_panel.widgets.sounds_view import SoundsView
+from stemline_panel.widgets.start_page import StartPage
 from stemline_panel.widgets.transport import Transport
 from stemline_panel.widgets.wave_view import WaveView
 
-_SIDE_WIDTH = 308
+_SIDE_WIDTH = 330
+_CLIPS_WIDTH = 330
+_CLIPS_MIN_WIDTH = 200
 _STATUS_MS = 12_000
 
 
 class MainWindow(QMainWindow):
     """The window.
 
-    `closing` is emitted once before it closes, `activated` when the user comes back to it, and `dropped` with the path
-    of a file that is dropped on it.
+    `closing` is emitted once before it closes, `activated` when the user comes back to it, and `dropped` with the
+    paths of files and folders that are dropped on it.
     """
 
     closing = pyqtSignal()
     activated = pyqtSignal()
-    dropped = pyqtSignal(str)
+    dropped = pyqtSignal(object)
 
     def __init__(self, history: PromptHistory) -> None:
         """Build all widgets."""
         super().__init__()
         self.setWindowTitle("Stemline")
         self.setAcceptDrops(True)
-        self.resize(1280, 820)
+        self.resize(1366, 768)
         self.clip_bar, self.menus = ClipBar(), QMenuBar()
         self.banner = label("", "banner", wrap=True)
         self.banner.setTextInteractionFlags(Qt.TextSelectableByMouse)
         self.strip, self.wave, self.transport = OverviewStrip(), WaveView(), Transport()
+        self.picture_place = QWidget()
+        """The place above the waveform for the picture at the playhead. It has no height while it is empty."""
+        self.clips, self.results = ClipTable(), SoundsView()
         self.prompt = PromptBox(history)
-        self.queue, self.results = QueueView(), ResultsView()
+        self.drawer = RunDrawer(history)
+        self.queue = self.drawer.queue
+        self.start = StartPage()
+        self._clips_useful, self._clips_wanted = False, True
         self._banner_row = row_widget(self.banner, button("✕", self.tr("Dismiss"), self.hide_banner), grow=0)
         self._banner_row.hide()
         self._status = ElidedLabel("dim")
@@ -57,6 +68,7 @@ class MainWindow(QMainWindow):
         self._status_timer.timeout.connect(self._status.clear)  # not a lambda, which would outlive the window
         QGuiApplication.instance().applicationStateChanged.connect(self._note_state)  # type: ignore[union-attr]
         self._build()
+        self.show_document(shown=False)
 
     @property
     def status_text(self) -> str:
@@ -82,10 +94,42 @@ class MainWindow(QMainWindow):
         """Dismiss the banner."""
         self._banner_row.hide()
 
+    def show_document(self, *, shown: bool) -> None:
+        """Show the work on a document, or the first page without one."""
+        self._pages.setCurrentWidget(self._work if shown else self.start)
+
+    def toggle_clips(self) -> None:
+        """Show or hide the column of clips."""
+        self._clips_wanted = not self._clips_wanted
+        self._show_clips()
+
+    def show_clip_column(self, *, useful: bool) -> None:
+        """Show the column of clips if the document has several and the user has not hidden it."""
+        self._clips_useful = useful
+        self._show_clips()
+
+    def layout_state(self) -> dict[str, str]:
+        """Return place and size of the window and its columns, as text."""
+        parts = {"window": self.saveGeometry(), "columns": self._columns.saveState(), "rows": self._rows.saveState()}
+        parts["table"] = self.clips.view.horizontalHeader().saveState()
+        return {name: bytes(state.toBase64()).decode("ascii") for name, state in parts.items()}
+
+    def restore_layout(self, state: Mapping[str, str]) -> None:
+        """Take over what `layout_state` returned in an earlier session. Invalid parts are ignored."""
+        parts = {name: QByteArray.fromBase64(text.encode("ascii", "ignore")) for name, text in state.items()}
+        for name, restore in (
+            ("window", self.restoreGeometry),
+            ("columns", self._columns.restoreState),
+            ("rows", self._rows.restoreState),
+            ("table", self.clips.view.horizontalHeader().restoreState),
+        ):
+            if name in parts:
+                restore(parts[name])
+        self.clips.view.horizontalHeader().setSortIndicator(-1, Qt.AscendingOrder)
+
     def showEvent(self, event: Any) -> None:
-        """Set the height of the side panel, which is known only now, and focus the waveform."""
-        self._side.setMinimumHeight(self._side.minimumSizeHint().height())
-        self.wave.setFocus()
+        """Focus the waveform, or the button of the first page."""
+        (self.wave if self._pages.currentWidget() is self._work else self.start.open).setFocus()
         super().showEvent(event)
 
     def closeEvent(self, event: Any) -> None:
@@ -99,29 +143,44 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: Any) -> None:
-        """Report the first local file."""
+        """Report the local files and folders."""
         files = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if files:
-            self.dropped.emit(files[0])
+            self.dropped.emit(files)
 
     def _note_state(self, state: Qt.ApplicationState) -> None:
         if state == Qt.ApplicationActive:
             self.activated.emit()
 
+    def _show_clips(self) -> None:
+        self._clips_card.setVisible(self._clips_useful and self._clips_wanted)
+
     def _build(self) -> None:
         sound = QWidget()
         sound.setLayout(column(self.strip, self.wave, self.transport, grow=1))
-        self._side = card(column(self.prompt))
-        self._side.setMinimumWidth(_SIDE_WIDTH)
-        upper = _splitter(Qt.Horizontal, (sound, self._side), (1280 - _SIDE_WIDTH, _SIDE_WIDTH))
-        lower = _splitter(Qt.Horizontal, (card(column(self.queue)), card(column(self.results))), (600, 680))
-        whole = _splitter(Qt.Vertical, (upper, lower), (570, 230))
-        upper.setStretchFactor(0, 1)
-        whole.setStretchFactor(0, 1)
+        self.picture_place.setLayout(column())
+        self.picture_place.hide()
+        self._clips_card = card(column(self.clips))
+        self._clips_card.setMinimumWidth(_CLIPS_MIN_WIDTH)
+        side = card(column(self.results, self.prompt, spacing=8, grow=0))
+        side.setMinimumWidth(_SIDE_WIDTH)
+        self._rows = _splitter(Qt.Vertical, (self.picture_place, sound), (240, 420))
+        self._rows.setStretchFactor(1, 1)
+        columns = (self._clips_card, self._rows, side)
+        self._columns = _splitter(Qt.Horizontal, columns, (_CLIPS_WIDTH, 680, _SIDE_WIDTH))
+        self._columns.setStretchFactor(1, 1)
+        drawer = card(column(self.drawer))
+        drawer.layout().setContentsMargins(8, 3, 8, 3)
+        self._work = QWidget()
+        self._work.setLayout(column(self._columns, drawer, grow=0))
+        self._pages = QStackedWidget()
+        for page in (self.start, self._work):
+            self._pages.addWidget(page)
         body = QWidget()
-        body.setLayout(column(self.clip_bar, self._banner_row, whole, margins=10, spacing=8, grow=2))
+        body.setLayout(column(self.clip_bar, self._banner_row, self._pages, margins=8, spacing=6, grow=2))
         self.setCentralWidget(body)
         self.setMenuWidget(row_widget(self.menus, self.clip_bar.badges, grow=0))
+        self._show_clips()
 
 
 def _splitter(direction: Qt.Orientation, widgets: tuple[QWidget, ...], sizes: tuple[int, ...]) -> QSplitter:

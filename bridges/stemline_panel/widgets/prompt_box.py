@@ -15,7 +15,7 @@ from stemline_panel.widgets.prompt_line import PromptLine
 from stemline_panel.widgets.stem_list import StemListView
 from stemline_panel.widgets.suggestion_chips import SuggestionChips
 
-_HINT_LINES = 4
+_HINT_LINES = 3
 
 
 class PromptBox(QWidget):
@@ -57,9 +57,7 @@ class PromptBox(QWidget):
                 spacing=0,
             ),
             self.stems,
-            1,
-            self.audition,
-            self.primary,
+            row_widget(self.audition, self.primary, grow=1),
             self._hint,
         )
         layout.setContentsMargins(0, 0, 0, 0)

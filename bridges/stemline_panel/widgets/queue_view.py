@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The queue of runs with their progress and their buttons."""
+"""The queue of runs with their progress and their buttons, and the newest that have ended."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from stemline_panel.model.queue import ItemState, QueueItem
 from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import button, column, label, row, row_widget
 
+_MAX_ENDED = 30
 _ICONS = {
     ItemState.WAITING: "…",
     ItemState.RUNNING: "▶",
@@ -44,8 +45,10 @@ class QueueRow(QWidget):
             self.tr("Stop this run; finished stems stay"),
             lambda: owner.cancel_wanted.emit(number),
         )
+        self.earlier = button("↑", self.tr("Run it earlier"), lambda: owner.move_wanted.emit(number, -1), "small")
+        self.later = button("↓", self.tr("Run it later"), lambda: owner.move_wanted.emit(number, 1), "small")
         self.retry = button(
-            self.tr("Try again"),
+            self.tr("Run again"),
             self.tr("Run it again; finished stems are reused"),
             lambda: owner.retry_wanted.emit(number),
         )
@@ -57,7 +60,8 @@ class QueueRow(QWidget):
         )
         texts = QWidget()
         texts.setLayout(column(self._title, self._status, self._bar, spacing=1))
-        self.setLayout(row(self._icon, texts, self.stop, self.retry, self.copy, self.forget, grow=1))
+        parts = (self.earlier, self.later, self.stop, self.retry, self.copy, self.forget)
+        self.setLayout(row(self._icon, texts, *parts, grow=1))
         self.layout().setContentsMargins(6, 4, 6, 4)
 
     def show_item(self, item: QueueItem) -> None:
@@ -70,17 +74,23 @@ class QueueRow(QWidget):
         self._bar.setVisible(item.state is ItemState.RUNNING)
         self.stop.setVisible(not item.state.ended)
         self.forget.setVisible(item.state.ended)
-        self.retry.setVisible(item.state in (ItemState.FAILED, ItemState.STOPPED, ItemState.INTERRUPTED))
+        self.retry.setVisible(item.state.ended and item.applied is None)
+        for move in (self.earlier, self.later):
+            move.setVisible(item.state is ItemState.WAITING)
 
 
 class QueueView(QWidget):
-    """The runs, newest first. Selecting a finished run shows its result. All signals have the number of a run."""
+    """The runs, newest first. Selecting a finished run shows its result. All signals have the number of a run.
+
+    Of the runs that ended only the newest are listed; the table of clips has the results of the others.
+    """
 
     cancel_wanted = pyqtSignal(int)
     cancel_all_wanted = pyqtSignal()
     retry_wanted = pyqtSignal(int)
     copy_wanted = pyqtSignal(int)
     forget_wanted = pyqtSignal(int)
+    move_wanted = pyqtSignal(int, int)
     reuse_wanted = pyqtSignal(int)
     selected = pyqtSignal(int)
 
@@ -97,8 +107,7 @@ class QueueView(QWidget):
         self.list.installEventFilter(self)
         self._all: QPushButton = button(self.tr("Stop all"), self.tr("Stop every run"), self.cancel_all_wanted.emit)
         self._rows: dict[int, QueueRow] = {}
-        head = row_widget(label(self.tr("QUEUE"), "caption"), 1, self._all)
-        self.setLayout(column(head, self.list))
+        self.setLayout(column(self.list, row_widget(1, self._all)))
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Load the request of the current run on Enter."""
@@ -115,8 +124,8 @@ class QueueView(QWidget):
 
     def show_items(self, items: Iterable[QueueItem]) -> None:
         """Show the runs, given oldest first."""
-        shown = list(items)
-        if set(self._rows) != {item.number for item in shown}:
+        shown = _listed(items)
+        if list(self._rows) != [item.number for item in reversed(shown)]:
             self._rebuild(shown)
         for item in shown:
             self._rows[item.number].show_item(item)
@@ -152,8 +161,8 @@ class QueueView(QWidget):
     def _set_tab_order(self) -> None:
         """Let Tab go from the list through the buttons of its rows, from the top."""
         before: QWidget = self.list
-        for _, shown in sorted(self._rows.items(), reverse=True):
-            for target in (shown.stop, shown.retry, shown.copy, shown.forget):
+        for shown in self._rows.values():
+            for target in (shown.earlier, shown.later, shown.stop, shown.retry, shown.copy, shown.forget):
                 QWidget.setTabOrder(before, target)
                 before = target
 
@@ -161,3 +170,10 @@ class QueueView(QWidget):
         item = self.list.currentItem()
         if item is not None:
             self.selected.emit(item.data(Qt.UserRole))
+
+
+def _listed(items: Iterable[QueueItem]) -> list[QueueItem]:
+    """Return the runs to list: all that have not ended, and the newest of the others."""
+    known = list(items)
+    ended = [item.number for item in known if item.state.ended][-_MAX_ENDED:]
+    return [item for item in known if not item.state.ended or item.number in ended]

@@ -164,8 +164,8 @@ def test_faders_are_reached_and_moved_by_keyboard(open_panel: OpenPanel, tmp_pat
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     item = separated(panel)
     panel.playback.seek(Fraction(3))
-    panel.window.results.table.setFocus()
-    QTest.keyClick(panel.window.results.table, Qt.Key_Tab)
+    panel.window.results.list.setFocus()
+    QTest.keyClick(panel.window.results.list, Qt.Key_Tab)
     beep = fader(panel, "beep").slider
     assert QApplication.focusWidget() is beep
     assert beep.accessibleName() == "Amount of beep"
@@ -179,7 +179,7 @@ def test_faders_are_reached_and_moved_by_keyboard(open_panel: OpenPanel, tmp_pat
     assert item.amounts == {}
     assert panel.playback.playhead == 3, "the keys of the fader do not move the playhead"
     QTest.keyClick(beep, Qt.Key_Tab)
-    assert QApplication.focusWidget() is fader(panel, "residual").slider
+    assert QApplication.focusWidget() is panel.window.results.strips["beep"].solo
 
 
 def test_the_next_panel_has_the_amounts_of_an_earlier_one(open_panel: OpenPanel, tmp_path: Path) -> None:

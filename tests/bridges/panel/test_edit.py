@@ -56,7 +56,7 @@ def test_a_second_clip_does_not_overwrite_the_result_of_the_first(open_panel: Op
         assert applied is not None
         assert Path(applied.output).name == name
         written.append((Path(applied.output), Path(applied.output).read_bytes()))
-        panel.director.step_clip(1)
+        panel.director.clips.step(1)
         panel.until_shown()
     assert [path.read_bytes() for path, _ in written] == [content for _, content in written]
 
@@ -85,16 +85,15 @@ def test_stems_of_an_old_export_are_not_applied_to_a_changed_edit(open_panel: Op
 
 
 def test_the_main_button_applies_the_result_of_the_shown_clip(open_panel: OpenPanel, edit: Path) -> None:
-    """Stepping back to a clip leaves the result of the other in the results view."""
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
     first = panel.separate("speech")
-    panel.director.step_clip(1)
+    panel.director.clips.step(1)
     panel.until_shown()
     second = panel.separate("speech")
-    panel.director.step_clip(-1)
+    panel.director.clips.step(-1)
     panel.until_shown()
-    assert panel.director.results.shown is second
+    assert panel.director.results.shown is first, "stepping to a clip shows its own result"
     panel.trigger_primary()
     panel.until(lambda: first.applied or second.applied)
     assert first.applied is not None
@@ -105,7 +104,7 @@ def test_input_while_a_clip_opens_never_reads_a_closed_clip(open_panel: OpenPane
     """Step through clips with clicks and zooms in between."""
     panel = open_panel(edit).ready()
     for _ in range(8):
-        panel.director.step_clip(1)
+        panel.director.clips.step(1)
         assert panel.playback.clip is None
         panel.director.marks.click(panel.window.wave.whole.start)
         panel.director.marks.select_sound()

@@ -259,7 +259,7 @@ def test_skipped_clips_and_warnings_of_the_host_are_shown(runner: FakeHostRunner
         assert panel.window.clip_bar.line.toolTip().endswith(warning)
         assert panel.window.clip_bar.line.text().endswith("(1 skipped)")
         assert "Title (A2): It is a title." in panel.window.clip_bar.line.toolTip()
-        panel.director.step_clip(1)
+        panel.director.clips.step(1)
         panel.until(lambda: panel.window.clip_bar.line.text().startswith("voice ü 2"))
         panel.until(lambda: panel.playback.clip)
 
@@ -283,7 +283,7 @@ def test_playhead_and_marks_use_the_time_of_the_timeline(runner: FakeHostRunner,
         panel.click(panel.window.transport.plus)
         marks = panel.window.prompt.stems.summary
         assert marks.text() == "Marks: 1 × target here, 0 × not here."
-        panel.director.step_clip(1)
+        panel.director.clips.step(1)
         panel.until(lambda: panel.playback.clip and panel.playback.clip.clip.clip_id == "clip-2")
         assert marks.text() == "Marks: 0 × target here, 0 × not here. 1 outside this clip."
         panel.playback.seek(Fraction(18009, 5) + Fraction(1, 25))

@@ -153,9 +153,10 @@ def test_a_stopped_run_can_be_tried_again(open_panel: OpenPanel, tmp_path: Path)
     panel.type("sleep:60")
     panel.trigger_primary()
     panel.until(lambda: panel.session.queue.running and panel.session.queue.running.progress)
-    assert panel.primary_label == "Stop"
-    panel.trigger_primary()
+    assert not panel.window.prompt.primary.isEnabled(), "this request is in the queue already"
+    panel.click(panel.window.drawer.stop)
     item = panel.ended()
+    panel.key(Qt.Key_K, Qt.ControlModifier)
     assert item.state is ItemState.STOPPED
     panel.click(panel.window.queue.row(item.number).retry)
     panel.until(lambda: item.state is ItemState.RUNNING)

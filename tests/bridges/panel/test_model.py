@@ -25,7 +25,7 @@ from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import Progress
 from stemline_panel.documents import HostDocument
 from stemline_panel.model.formatting import clip_summary, join_names, time_format_of, time_label
-from stemline_panel.model.history import PRESETS, PromptHistory
+from stemline_panel.model.history import PRESETS, HistoryEntry, PromptHistory
 from stemline_panel.model.journal import Journal
 from stemline_panel.model.marks import SHORTEST_MARK, MarkSet, Sign
 from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem, RunQueue
@@ -127,7 +127,7 @@ def test_history_is_saved_and_searched_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     history = PromptHistory(path)
     for text in ("dog barking", "rain on a roof", "Dog  barking", "", "old barking dog"):
-        history.add(text)
+        history.add(HistoryEntry(text))
     assert PromptHistory(path).search() == ["old barking dog", "Dog barking", "rain on a roof"]
     assert history.search("bark dog") == ["old barking dog", "Dog barking"]
     assert history.search("dog") == ["Dog barking", "old barking dog"], "prompts that start with the query come first"
@@ -203,8 +203,9 @@ def test_runs_go_one_at_a_time_in_order_and_can_be_retried() -> None:
     queue.retry(second.number)
     assert queue.next_to_run() is second
     queue.finish(second.number, outcome(second.request))
+    second.applied = AppliedResult(("rain A1",))
     queue.retry(second.number)
-    assert second.state is ItemState.DONE, "a finished run is not repeated"
+    assert second.state is ItemState.DONE, "an applied run is not repeated"
     queue.forget(second.number)
     assert queue.item(second.number) is None
 
@@ -230,7 +231,12 @@ def test_the_main_button_follows_the_state_of_the_session() -> None:
     assert made.primary_action().label == "Remove rain"
     item = made.queue.add(made.request())
     made.queue.next_to_run()
-    assert made.primary_action().action is Action.STOP
+    assert made.primary_action().action is Action.NOTHING
+    assert made.primary_action().hint == "This request is already in the queue."
+    made.stems.current.text = "wind"
+    assert (made.primary_action().action, made.primary_action().label) == (Action.SEPARATE, "Remove wind")
+    assert "Adds it to the queue" in made.primary_action().hint
+    made.stems.current.text = "rain"
     made.queue.finish(item.number, outcome(item.request))
     assert made.primary_action().label == "Apply to Fake"
     assert "The original clip will be disabled" in made.primary_action().hint

@@ -15,7 +15,7 @@ from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QWidget
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel, tones
-from stemline_panel.model.history import Preset
+from stemline_panel.model.history import HistoryEntry, Preset
 from stemline_panel.model.marks import Sign
 from stemline_panel.model.session import Verb
 from stemline_panel.model.settings import PanelSettings
@@ -227,15 +227,16 @@ def test_the_whole_workflow_works_by_keyboard(panel: Panel) -> None:
     item = panel.done()
     panel.until(lambda: len(panel.playback.levels) == 3)
     tab_to(panel, window.transport.layers.buttons["mix"])
-    tab_to(panel, window.queue.list)
-    QTest.keyClick(QApplication.focusWidget(), Qt.Key_Tab)
-    assert QApplication.focusWidget() is window.queue.row(item.number).copy
-    tab_to(panel, window.results.table)
-    QTest.keyClick(window.results.table, Qt.Key_Down)
-    QTest.keyClick(window.results.table, Qt.Key_Down)
+    tab_to(panel, window.results.list)
+    QTest.keyClick(window.results.list, Qt.Key_Down)
+    QTest.keyClick(window.results.list, Qt.Key_Down)
     assert panel.choice == "residual"
     panel.director.refresh()
-    assert window.results.table.currentItem() is not None, "refreshing keeps the current line"
+    assert window.results.list.currentItem() is not None, "refreshing keeps the current line"
+    panel.key(Qt.Key_K, Qt.ControlModifier)
+    tab_to(panel, window.queue.list)
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key_Tab)
+    assert QApplication.focusWidget() is window.queue.row(item.number).retry
     panel.type("other")
     tab_to(panel, window.queue.list)
     QTest.keyClick(window.queue.list, Qt.Key_Return)
@@ -276,7 +277,7 @@ def test_long_texts_do_not_widen_the_window(panel: Panel) -> None:
 
 def test_history_is_suggested_while_typing(panel: Panel) -> None:
     for text in ("rain on a roof", "dog barking"):
-        panel.director._user_data.history.add(text)
+        panel.director._user_data.history.add(HistoryEntry(text))
     panel.type("ra")
     line = panel.window.prompt.prompt
     assert line.offered() == ["rain on a roof"]
@@ -309,7 +310,7 @@ def test_an_earlier_run_can_be_reused_and_forgotten(panel: Panel) -> None:
     assert panel.window.prompt.prompt.edit.text() == "beep"
     panel.click(panel.window.queue.row(item.number).forget)
     assert not len(panel.session.queue)
-    assert panel.window.results.table.topLevelItemCount() == 0
+    assert panel.window.results.names() == []
 
 
 def test_settings_are_shown_and_chosen(panel: Panel) -> None:

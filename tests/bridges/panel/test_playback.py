@@ -175,8 +175,8 @@ def test_b_returns_to_the_layer_that_the_mouse_chose(open_panel: OpenPanel, tmp_
     assert panel.choice == "mix"
     panel.key(Qt.Key_B)
     assert panel.choice == "residual"
-    table = panel.window.results.table
-    table.itemClicked.emit(table.topLevelItem(0), 0)
+    sounds = panel.window.results.list
+    sounds.itemClicked.emit(sounds.item(0))
     assert panel.choice == "beep"
     panel.key(Qt.Key_B)
     panel.key(Qt.Key_B)

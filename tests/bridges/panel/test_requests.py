@@ -78,7 +78,7 @@ def test_enter_during_a_run_queues_the_next(open_panel: OpenPanel, tmp_path: Pat
     panel.type("beep")
     press_enter(panel)
     assert [item.request.stems[0].name for item in panel.session.queue] == ["sleep 2", "beep"]
-    assert panel.session.primary_action().action is Action.STOP, "the button still stops"
+    assert panel.session.primary_action().action is Action.NOTHING, "it is in the queue"
     press_enter(panel)
     assert len(panel.session.queue) == 2
     assert panel.window.status_text == "This request is already in the queue."

@@ -27,7 +27,7 @@ from stemline_panel.widgets.settings_dialog import SettingsDialog
 from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
-_NAMES = re.compile(r"^(mix|residual|remix|beep|Stemline|&?OK|&?Cancel|&?Close)$")
+_NAMES = re.compile(r"^(mix|residual|remix|beep|film.wav|-?[\d.]+ LUFS|Stemline|&?OK|&?Cancel|&?Close)$")
 
 
 class MarkingTranslator(QTranslator):
@@ -70,7 +70,8 @@ def texts(window: QWidget) -> Iterator[str]:
 
 
 def untranslated(window: QWidget, known: str = "") -> set[str]:
-    found = {text for text in texts(window) if _WORD.search(text) and "⟦" not in text and not _NAMES.match(text)}
+    names = (text for text in texts(window) if not _NAMES.match(text) and "/stems/" not in text)
+    found = {text for text in names if _WORD.search(text) and "⟦" not in text}
     return {text for text in found if not known or known not in text}
 
 

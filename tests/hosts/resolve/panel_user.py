@@ -84,14 +84,12 @@ class User:
         return bytes(self.window.wave._edges[1].yData)
 
     def levels(self) -> list[str]:
-        table = self.window.results.table
-        lines = (table.topLevelItem(line) for line in range(table.topLevelItemCount()))
-        return [line.text(2) for line in lines if line is not None]
+        return [strip.level.text() for strip in self.window.results.strips.values()]
 
     def runs(self) -> list[list[str]]:
         """The queue's rows: title and state, newest first."""
-        rows = sorted(self.window.queue._rows.items(), reverse=True)
-        return [[row._title.text(), row._status.text()] for _, row in rows]
+        rows = self.window.queue._rows.values()
+        return [[row._title.text(), row._status.text()] for row in rows]
 
     # -- what is done --------------------------------------------------------------------------------------------------
 
@@ -162,7 +160,7 @@ def _mark_and_separate(user: User) -> Scene:
     user.note("asks", [user.big, window.prompt.primary.toolTip()])
     user.picture("2 marked")
     user.click(window.prompt.primary)
-    yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
+    yield lambda: user.runs() and "%" in user.runs()[0][1]
     user.picture("3 at work")
 
 
@@ -196,12 +194,12 @@ def resolve_quits(user: User) -> Scene:
     yield user.is_open
     user.type("sleep:3")
     user.click(window.prompt.primary)
-    yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
+    yield lambda: user.runs() and "%" in user.runs()[0][1]
     os.kill(os.getppid(), signal.SIGKILL)
     yield lambda: window.clip_bar.host.status.endswith("has quit")
     user.note("gone", [window.banner.text(), user.big])
     user.picture("gone")
-    yield lambda: user.big != "Stop"
+    yield lambda: not user.window.drawer.stop.isVisible()
     user.note("meanwhile", [*user.runs()[0], window.results.apply.isEnabled(), window.prompt.primary.isEnabled()])
     yield lambda: window.clip_bar.host.status == "DaVinci Resolve Studio"
     yield window.results.apply.isEnabled
@@ -220,7 +218,7 @@ def is_killed(user: User) -> Scene:
     yield lambda: user.big.startswith("Apply")
     user.type("sleep:2")
     user.click(window.prompt.primary)
-    yield lambda: user.big == "Stop" and "%" in user.runs()[0][1]
+    yield lambda: user.runs() and "%" in user.runs()[0][1]
     user.note("runs", user.runs())
     os.kill(os.getpid(), signal.SIGKILL)
 

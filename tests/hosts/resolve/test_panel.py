@@ -123,7 +123,7 @@ def test_resolve_quits_under_a_run_and_comes_back(folder: Path, interview: Confi
     seen = seen_by_user(folder, "resolve_quits")
     banner, big = seen["gone"]
     assert "DaVinci Resolve Studio has quit. Your stems are safe, and the current run goes on." in banner
-    assert big == "Stop"
+    assert big == "Isolate sleep 3"
     title, status, *can_apply = seen["meanwhile"]
     assert title == "Isolate sleep 3 in Anna take 2"
     assert status.startswith("done in")

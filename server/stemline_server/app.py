@@ -39,14 +39,20 @@ from stemline.v1 import (
 from stemline_server._futures import result_of
 from stemline_server.config import ServerConfig, Tls
 from stemline_server.engines import registry
+from stemline_server.engines.registry import EngineSource
 from stemline_server.generators import registry as generator_registry
+from stemline_server.generators.registry import GeneratorSource
 from stemline_server.interceptors import CallGuard
+from stemline_server.isolation.inline import InlineHost
+from stemline_server.isolation.models import model_factory
+from stemline_server.isolation.process import EngineProcess
+from stemline_server.isolation.work import EngineHost
 from stemline_server.jobs import table
 from stemline_server.jobs.board import JobBoard
-from stemline_server.jobs.catalog import Catalog, EngineSource
+from stemline_server.jobs.catalog import Catalog
 from stemline_server.jobs.devices import available_devices, check_devices
 from stemline_server.jobs.events import EventHub
-from stemline_server.jobs.generation import GeneratorCatalog, GeneratorSource
+from stemline_server.jobs.generation import GeneratorCatalog
 from stemline_server.jobs.job_table import JobTable, SqliteJobTable
 from stemline_server.jobs.last_exit import ExitRecord
 from stemline_server.jobs.worker import Worker, WorkerContext
@@ -140,7 +146,7 @@ async def _serve(config: ServerConfig, folder: StateFolder, *, crashed: bool) ->
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         else:
             loop.add_signal_handler(number, stop.set)
-    async with running(config, folder, crashed=crashed) as server:
+    async with running(config, folder, crashed=crashed, inline=sys.platform == "win32") as server:
         if not config.private:
             sys.stderr.write(f"stemline {__version__} listens on {server.address}; token in {server.token_file}\n")
         if config.idle_timeout_s:
@@ -160,9 +166,12 @@ def _leave_engines() -> None:
 class Plugins:
     """Where the engines, generators and taggers of a server come from."""
 
-    engines: EngineSource
-    generators: GeneratorSource
-    taggers: TaggerSource
+    engines: EngineSource = registry
+    generators: GeneratorSource = generator_registry
+    taggers: TaggerSource = tagger_registry
+
+
+_INSTALLED = Plugins()
 
 
 @contextlib.asynccontextmanager
@@ -171,9 +180,8 @@ async def running(
     folder: StateFolder,
     *,
     crashed: bool = False,
-    engines: EngineSource = registry,
-    generators: GeneratorSource = generator_registry,
-    taggers: TaggerSource = tagger_registry,
+    plugins: Plugins = _INSTALLED,
+    inline: bool = True,
 ) -> AsyncIterator[Server]:
     """Run a server that listens, for as long as the block runs. The caller holds the folder's lock.
 
@@ -181,13 +189,12 @@ async def running(
         config: How it is to run.
         folder: Its state.
         crashed: Whether the server before this one died of what it did.
-        engines: Where its engines come from.
-        generators: Where its generators come from.
-        taggers: Where its taggers come from.
+        plugins: Where its engines, generators and taggers come from. Separate processes run the installed ones.
+        inline: Whether models run in this process.
     """
     loop = asyncio.get_running_loop()
-    plugins = Plugins(engines, generators, taggers)
-    server = await asyncio.to_thread(partial(Server, config, folder, loop, crashed=crashed, plugins=plugins))
+    build = partial(Server, config, folder, loop, crashed=crashed, plugins=plugins, inline=inline)
+    server = await asyncio.to_thread(build)
     try:
         await server.start()
         yield server
@@ -206,6 +213,7 @@ class Server:
         *,
         crashed: bool,
         plugins: Plugins,
+        inline: bool,
     ) -> None:
         """Build the parts of a server. Raises StemlineError.
 
@@ -215,6 +223,7 @@ class Server:
             loop: The event loop that it runs in.
             crashed: Whether the server before this one died of what it did.
             plugins: Where its engines, generators and taggers come from.
+            inline: Whether models run in this process.
         """
         self._config = config
         self._folder = folder
@@ -230,7 +239,7 @@ class Server:
         jobs = SqliteJobTable(self._database, self._hub.publish)
         self._recover(jobs, owner, crashed=crashed)
         self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, plugins.engines)
-        self._board = self._make_board(jobs, owner, plugins)
+        self._board = self._make_board(jobs, owner, plugins, inline=inline)
         self._registrar = (
             PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
         )
@@ -243,7 +252,7 @@ class Server:
         self._suggest = SuggestService(self._store, self._opener, plugins.taggers)
         self._health = HealthService(self._catalog)
 
-    def _make_board(self, jobs: JobTable, owner: str, plugins: Plugins) -> JobBoard:
+    def _make_board(self, jobs: JobTable, owner: str, plugins: Plugins, *, inline: bool) -> JobBoard:
         context = WorkerContext(
             jobs=jobs,
             hub=self._hub,
@@ -251,11 +260,17 @@ class Server:
             sounds=self._opener,
             scratch=self._folder.scratch,
             owner=owner,
-            engines=plugins.engines,
             generators=plugins.generators,
         )
-        workers = [Worker(device, context) for device in self._config.devices or available_devices()]
-        return JobBoard(context, workers)
+        limits = self._config.engine_limits
+
+        def host(device: str) -> EngineHost:
+            if inline:
+                return InlineHost(device, model_factory(plugins.engines, plugins.generators), limits.model_bytes)
+            return EngineProcess(device, self._folder.root, limits)
+
+        devices = self._config.devices or available_devices()
+        return JobBoard(context, [Worker(device, context, host(device)) for device in devices])
 
     def _recover(self, jobs: JobTable, owner: str, *, crashed: bool) -> None:
         """Take up what the server before this one left, and clear away what no job needs."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stemline.errors import UsageError
+from stemline_server.isolation.memory import Limits, machine_memory_bytes
 
 _GIB = 1 << 30
 DEFAULT_PORT = 7861
@@ -38,6 +39,7 @@ class ServerConfig:
         tls: Certificates; None for plain text.
         devices: Devices to work on; empty for all.
         model: Model for jobs that name none; empty for the default of the registry.
+        engine_limits: What the process of each device's engines may use.
     """
 
     state: Path
@@ -50,6 +52,7 @@ class ServerConfig:
     tls: Tls | None = None
     devices: tuple[str, ...] = ()
     model: str = ""
+    engine_limits: Limits = field(default_factory=Limits)
 
     @property
     def loopback(self) -> bool:
@@ -84,6 +87,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--store-limit", type=float, default=50.0, metavar="GIB", help="how much sound to store (default 50)"
+    )
+    parser.add_argument(
+        "--engine-timeout-s",
+        type=float,
+        default=900.0,
+        metavar="S",
+        help="restart an engine that reports no progress for so long (default 900)",
+    )
+    parser.add_argument(
+        "--engine-memory",
+        type=float,
+        default=0.0,
+        metavar="GIB",
+        help="end an engine that uses more main memory (default: nine tenths of the machine's)",
+    )
+    parser.add_argument(
+        "--model-memory",
+        type=float,
+        default=0.0,
+        metavar="GIB",
+        help="unload unused models above so much of the device's memory (default: half of it)",
     )
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="token that callers must show (made when missing)"
@@ -131,7 +155,18 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
         tls=tls,
         devices=tuple(args.device),
         model=args.model,
+        engine_limits=_engine_limits(args),
     )
+
+
+def _engine_limits(args: argparse.Namespace) -> Limits:
+    for option, value in (("--engine-memory", args.engine_memory), ("--model-memory", args.model_memory)):
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{option} must be a number, at least zero.", advice="Give it in GiB.")
+    if not 0 < args.engine_timeout_s < math.inf:
+        raise UsageError("--engine-timeout-s must be a number above zero.", advice="Give it in seconds.")
+    memory_bytes = int(args.engine_memory * _GIB) or machine_memory_bytes() * 9 // 10
+    return Limits(args.engine_timeout_s, memory_bytes, int(args.model_memory * _GIB))
 
 
 def _check_address(listen: str) -> None:

@@ -28,11 +28,18 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     opened.close()
 
 
-def add(connection: sqlite3.Connection, text: str, seed: int = 0, priority: int = 0, request_id: str = "") -> JobRecord:
+def add(
+    connection: sqlite3.Connection,
+    text: str,
+    seed: int = 0,
+    priority: int = 0,
+    request_id: str = "",
+    model: str = "noop",
+) -> JobRecord:
     spec = pb.SeparationSpec(media=MEDIA, prompt=pb.Prompt(text=text), seed=seed, channels=pb.CHANNEL_POLICY_LINKED)
-    keys = keys_of(spec, "noop", "1", 1)
+    keys = keys_of(spec, model, "1", 1)
     number = connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
-    new = NewJob(request_id or f"request {number}", "", priority, spec, keys, "noop", "1")
+    new = NewJob(request_id or f"request {number}", "", priority, spec, keys, model, "1")
     return table.create(connection, new, lambda _: True).job
 
 
@@ -107,17 +114,43 @@ def test_after_two_deaths_each_runs_alone_and_only_the_deadly_one_fails(connecti
     assert add(connection, "deadly", request_id=deadly.request_id).lost_leases == 0
 
 
-def test_kills_from_outside_are_no_fault_of_a_job_until_there_are_many(connection: sqlite3.Connection) -> None:
+def test_kills_from_outside_are_never_the_fault_of_a_job(connection: sqlite3.Connection) -> None:
     job = add(connection, "a")
-    for number in range(table.MAX_KILLS - 1):
+    for number in range(100):
         next_group(connection, f"killed {number}")
         table.recover(connection, "me", crashed=False)
         assert table.get(connection, job.name).state == pb.STATE_QUEUED
-    next_group(connection, "killed again")
-    table.recover(connection, "me", crashed=False)
-    failed = table.get(connection, job.name).message()
-    assert (failed.state, failed.error.reason) == (pb.STATE_FAILED, "POISONED_INPUT")
-    assert add(connection, "a", request_id=job.request_id).kills == 0
+
+
+def test_a_job_whose_engine_dies_three_times_fails_with_the_reason_of_the_last_death(
+    connection: sqlite3.Connection,
+) -> None:
+    job = add(connection, "a")
+    memory = pb.JobError(reason="DEVICE_OUT_OF_MEMORY")
+    for explained in (True, False, True, False):
+        group = next_group(connection, "me")
+        assert group is not None
+        (lost,) = table.lose(connection, group.jobs, memory, explained=explained)
+        assert lost.state == pb.STATE_QUEUED
+    group = next_group(connection, "me")
+    assert group is not None
+    (failed,) = table.lose(connection, group.jobs, memory, explained=True)
+    assert (failed.state, failed.message().error.reason) == (pb.STATE_FAILED, "DEVICE_OUT_OF_MEMORY")
+    assert failed.name == job.name
+
+
+def test_jobs_of_a_loaded_model_pass_older_ones_of_their_priority_for_a_while(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        add(connection, str(number), model="ab"[number % 2], seed=number)
+    add(connection, "urgent", model="b", priority=1)
+    assert texts(next_group(connection, "me", ["b"])) == ["urgent"]
+    assert texts(next_group(connection, "me", ["b"])) == ["1"]
+    assert texts(next_group(connection, "me")) == ["0"]
+    assert texts(next_group(connection, "me", ["c", "b"])) == ["3"]
+    monkeypatch.setattr("stemline_server.jobs.claims._LONGEST_DETOUR_US", 0)
+    assert texts(next_group(connection, "me", ["b"])) == ["2"]
 
 
 def test_after_some_kills_a_job_runs_alone(connection: sqlite3.Connection) -> None:

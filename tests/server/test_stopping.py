@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,31 +12,10 @@ from pathlib import Path
 import pytest
 
 from server.conftest import LENGTH_SAMPLES, Behaviour
-from server.harness import CALL_TIMEOUT_S, Caller, server_in_thread
+from server.harness import CALL_TIMEOUT_S, server_in_thread
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig
 from stemline_server.jobs.table import MAX_LOST_LEASES
-
-STUCK_SERVER = """
-import sys
-from pathlib import Path
-import torch
-import stemline_server.app as app
-from stemline_server.config import ServerConfig
-from stemline_server.engines import registry
-from stemline_server.engines.noop import NoopEngine
-
-class Stuck(NoopEngine):
-    def separate(self, request, control):
-        print("begun", flush=True)
-        sound = torch.randn(1000, 1000)
-        while True:
-            sound = torch.tanh(sound @ sound)
-
-registry.create = lambda _: Stuck()
-app._STEP_TIMEOUT_S = 0.5
-sys.exit(app.serve(ServerConfig(Path(sys.argv[1]), media_roots=None, devices=("cpu",))))
-"""
 
 
 class LongStep:
@@ -105,24 +81,6 @@ def test_a_job_is_back_in_the_queue_before_the_step_is_over(
     finally:
         step.let_go()
         stopping.join()
-
-
-def test_a_process_whose_engine_never_comes_back_ends_in_good_order(tmp_path: Path, noise: Path) -> None:
-    state = tmp_path / "state"
-    command = [sys.executable, "-c", STUCK_SERVER, str(state)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        address = process.stderr.readline().split(" listens on ")[1].split(";")[0]  # said once it listens
-        caller = Caller(address, (state / "token").read_text(encoding="ascii"))
-        caller.create(caller.register(noise, 0, LENGTH_SAMPLES).name)
-        assert process.stdout.readline() == "begun\n"
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=CALL_TIMEOUT_S)
-        caller.close()
-    assert process.returncode == 0
-    assert "terminate called" not in said
-    until_queued(state / "jobs.sqlite")
 
 
 def until_queued(database: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from stemline.errors import Code, SeparationError, StemlineError, UsageError
 from stemline_server.engines.base import Engine
@@ -93,6 +93,18 @@ class PluginRegistry:
 
 
 _REGISTRY = PluginRegistry(GROUP, "engine", _BUILT_IN, DEFAULT_ENGINE)
+
+
+class EngineSource(Protocol):
+    """Where engines come from: the installed ones (`engines.registry`), or those of a test."""
+
+    def engine_ids(self) -> tuple[str, ...]:
+        """Return the ids of all engines, the default engine first."""
+        ...
+
+    def create(self, engine_id: str) -> Engine:
+        """Create an engine without loading its weights. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
+        ...
 
 
 def engine_ids() -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 from stemline_server.engines.registry import PluginRegistry
 from stemline_server.generators.base import Generator
@@ -16,6 +16,18 @@ _BUILT_IN = {
     "stable_audio": "stemline_server.generators.stable_audio:StableAudioGenerator",
 }
 _REGISTRY = PluginRegistry(GROUP, "generator", _BUILT_IN, DEFAULT_GENERATOR)
+
+
+class GeneratorSource(Protocol):
+    """Where generators come from: the installed ones (`generators.registry`), or those of a test."""
+
+    def generator_ids(self) -> tuple[str, ...]:
+        """Return the ids of all generators, the default first."""
+        ...
+
+    def create(self, generator_id: str) -> Generator:
+        """Create a generator without loading its weights. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
+        ...
 
 
 def generator_ids() -> tuple[str, ...]:

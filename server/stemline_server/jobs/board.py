@@ -17,6 +17,7 @@ from stemline_server.jobs.worker import Worker, WorkerContext
 
 _log = logging.getLogger(__name__)
 
+_KILL_TIMEOUT_S = 5.0
 _VERIFY_TIMEOUT_S = 20.0  # well under the deadline of a call; clients try again
 
 
@@ -57,13 +58,14 @@ class JobBoard:
             _log.warning("jobs could not be put back into the queue: %s", error)
 
     def join(self, timeout_s: float) -> None:
-        """Wait until the workers have stopped, for at most `timeout_s`."""
-        deadline_s = time.monotonic() + timeout_s
-        for worker in self.workers:
-            if worker.ident is not None:
-                worker.join(max(0.0, deadline_s - time.monotonic()))
+        """Wait until the workers have stopped, for at most `timeout_s`; then end their engines."""
+        started = [worker for worker in self.workers if worker.ident is not None]
+        _join_all(started, timeout_s)
+        for worker in started:
             if worker.is_alive():
                 _log.warning("the engine on %s did not reach its next step within %g s", worker.device, timeout_s)
+                worker.kill()
+        _join_all(started, _KILL_TIMEOUT_S)
 
     async def create(self, requests: Sequence[NewJob]) -> list[JobRecord]:
         """Create all of the jobs or, when one is refused, none.
@@ -96,7 +98,7 @@ class JobBoard:
 
     def loaded_models(self) -> frozenset[str]:
         """Return the ids of the models that are loaded on some device."""
-        return frozenset(worker.loaded_model for worker in self.workers)
+        return frozenset(model for worker in self.workers for model in worker.loaded_models)
 
     def load(self, model: str) -> list[Future[object]]:
         """Have every device load a model, between jobs."""
@@ -119,3 +121,9 @@ class JobBoard:
                 code=Code.SERVER_UNREACHABLE,
                 advice="Try again in a moment.",
             ) from error
+
+
+def _join_all(workers: Sequence[Worker], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    for worker in workers:
+        worker.join(max(0.0, deadline_s - time.monotonic()))

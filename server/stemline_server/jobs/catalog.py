@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from stemline.errors import Code, SeparationError, StemlineError, UsageError
 from stemline_server.engines.base import Engine, EngineInfo, EnginePrompt
+from stemline_server.engines.registry import EngineSource
 
 T = TypeVar("T")
 
@@ -25,18 +26,6 @@ class ModelFacts:
 
     info: EngineInfo
     obstacle: str
-
-
-class EngineSource(Protocol):
-    """Where engines come from: the installed ones (`engines.registry`), or those of a test."""
-
-    def engine_ids(self) -> tuple[str, ...]:
-        """Return the ids of all engines, the default engine first."""
-        ...
-
-    def create(self, engine_id: str) -> Engine:
-        """Create an engine without loading its weights. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
-        ...
 
 
 class Catalog:

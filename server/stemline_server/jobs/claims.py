@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
 from stemline_server.jobs.keys import claim_name
 from stemline_server.jobs.record import JobRecord
+from stemline_server.store.media_table import now_us
 
 MAX_PROMPTS = 8  # at once: what an engine holds grows with it
-_LEASES_SHARED = 2  # a job that lost this many leases runs alone: one of the group may be what kills the server
-_KILLS_SHARED = 5  # likewise for deaths of the server that nothing explains
+_LEASES_SHARED = 2  # a job that lost this many leases runs alone: one of the group may be the cause
+_KILLS_SHARED = 5  # likewise for deaths that nothing explains
+_LONGEST_DETOUR_US = 60_000_000  # a job that waits longer is not passed by jobs of models that are loaded
 _FREE = "state = ? AND key NOT IN (SELECT key FROM jobs WHERE state IN (?, ?))"
 _FREE_VALUES = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 
@@ -36,18 +39,24 @@ class Group:
         return next(job for job in self.jobs if job.key == key)
 
 
-def next_group(connection: sqlite3.Connection, owner: str) -> Group | None:
+def next_group(connection: sqlite3.Connection, owner: str, loaded: Sequence[str] = ()) -> Group | None:
     """Lease the jobs of the next group to `owner`; return None when no job waits.
 
-    Priority goes first, then age. A group that was interrupted is formed again, because its scratch folder still fits.
+    Priority goes first, then age; but a job whose model is loaded passes younger ones of the same priority, and older
+    ones for a while. A group that was interrupted is formed again, because its scratch folder still fits.
+
+    Args:
+        connection: The open transaction.
+        owner: The server process.
+        loaded: Ids of the models that are loaded on the device.
     """
-    row = connection.execute(
-        f"SELECT * FROM jobs WHERE {_FREE} ORDER BY priority DESC, id LIMIT 1",  # noqa: S608
-        _FREE_VALUES,
-    ).fetchone()
-    if row is None:
+    first = _first_free(connection, "", ())
+    if first is None:
         return None
-    first = JobRecord.of(row)
+    waited_us = now_us() - first.create_us
+    if loaded and first.model not in loaded and 0 <= waited_us < _LONGEST_DETOUR_US:
+        condition = f"AND priority = ? AND model IN ({', '.join('?' * len(loaded))})"
+        first = _first_free(connection, condition, (first.priority, *loaded)) or first
     chosen: dict[str, list[JobRecord]] = {}
     for job in _company(connection, first):
         if job.key in chosen or len(chosen) < MAX_PROMPTS:
@@ -56,6 +65,14 @@ def next_group(connection: sqlite3.Connection, owner: str) -> Group | None:
     name = claim_name(list(keys))
     jobs = tuple(table.take_lease(connection, job, owner, name) for key in keys for job in chosen[key])
     return Group(name, jobs, keys)
+
+
+def _first_free(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> JobRecord | None:
+    row = connection.execute(
+        f"SELECT * FROM jobs WHERE {_FREE} {condition} ORDER BY priority DESC, id LIMIT 1",  # noqa: S608
+        (*_FREE_VALUES, *values),
+    ).fetchone()
+    return None if row is None else JobRecord.of(row)
 
 
 def _company(connection: sqlite3.Connection, first: JobRecord) -> list[JobRecord]:

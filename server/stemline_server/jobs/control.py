@@ -35,6 +35,11 @@ class GroupControl:
         self._reported_s = 0.0
         self._stage = "generating" if group.jobs[0].kind == pb.JOB_KIND_GENERATE else "separating"
 
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the engine's next step raises Cancelled."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """Make the engine's next step raise Cancelled."""
         self._stopped.set()
@@ -59,25 +64,6 @@ class GroupControl:
         """Add a warning to the stem of a prompt."""
         self.outcomes[prompt].warnings.append(pb.Warning(code=code, message=message))
 
-    def for_generator(self) -> _OneResult:
-        """Return the control as a generator uses it."""
-        return _OneResult(self)
-
     def find(self, prompt: int, finding: Finding) -> None:
         """Take the engine's finding about a prompt."""
         self.outcomes[prompt].finding = finding
-
-
-@dataclass(frozen=True, slots=True)
-class _OneResult:
-    """The control of a generation, which has one result."""
-
-    control: GroupControl
-
-    def step(self, done: int, total: int) -> None:
-        """Report progress. Raises Cancelled."""
-        self.control.step(done, total)
-
-    def warn(self, code: str, message: str) -> None:
-        """Add a warning to the result."""
-        self.control.warn(0, code, message)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, InputError, MediaError, SeparationError, StemlineError, UsageError
@@ -18,6 +18,7 @@ from stemline.prompts import clean_text
 from stemline.v1 import generation_pb2 as pb
 from stemline_server.engines.base import AudioSource
 from stemline_server.generators.base import GenerateRequest, Generator, GeneratorInfo
+from stemline_server.generators.registry import GeneratorSource
 from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import media_read_by
 from stemline_server.pipeline.generate import GENERATION_VERSION, fitted
@@ -25,18 +26,6 @@ from stemline_server.store.media_table import MediaRow
 from stemline_server.store.names import media_id
 
 T = TypeVar("T")
-
-
-class GeneratorSource(Protocol):
-    """Where generators come from: the installed ones (`generators.registry`), or those of a test."""
-
-    def generator_ids(self) -> tuple[str, ...]:
-        """Return the ids of all generators, the default first."""
-        ...
-
-    def create(self, generator_id: str) -> Generator:
-        """Create a generator without loading its weights. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,10 @@ class JobTable(Protocol):
         """Forget an ended job. Raises SeparationError (JOB_UNKNOWN), and InputError for a job that has not ended."""
         ...
 
-    def claim(self, owner: str, on_commit: Callable[[Group], object]) -> Future[Group | None]:
-        """Lease the jobs of the next group to `owner`; None when no job waits."""
+    def claim(
+        self, owner: str, on_commit: Callable[[Group], object], loaded: Sequence[str] = ()
+    ) -> Future[Group | None]:
+        """Lease the jobs of the next group to `owner`; None when no job waits. Jobs of `loaded` models may go first."""
         ...
 
     def requeue(self, jobs: Sequence[JobRecord], *, solo: bool) -> Future[list[JobRecord]]:
@@ -84,6 +86,13 @@ class JobTable(Protocol):
 
     def succeed(self, result: Result) -> Future[list[JobRecord]]:
         """Store a result, and give it to every job of its key that has not ended."""
+        ...
+
+    def lose(self, jobs: Sequence[JobRecord], error: pb.JobError, *, explained: bool) -> Future[list[JobRecord]]:
+        """Take up those of the jobs that still run, after the process of their engine has ended.
+
+        A job that lost several leases to explained deaths fails with `error`; the others go back into the queue.
+        """
         ...
 
     def give_back(self, owner: str) -> Future[list[JobRecord]]:
@@ -172,7 +181,9 @@ class SqliteJobTable:
         """See `JobTable`."""
         return self._database.submit(lambda connection: table.delete(connection, name))
 
-    def claim(self, owner: str, on_commit: Callable[[Group], object]) -> Future[Group | None]:
+    def claim(
+        self, owner: str, on_commit: Callable[[Group], object], loaded: Sequence[str] = ()
+    ) -> Future[Group | None]:
         """See `JobTable`."""
 
         def after(group: Group | None) -> None:
@@ -180,7 +191,7 @@ class SqliteJobTable:
                 on_commit(group)
                 self._publish(group.jobs)
 
-        return self._database.submit(lambda connection: claims.next_group(connection, owner), after)
+        return self._database.submit(lambda connection: claims.next_group(connection, owner, loaded), after)
 
     def requeue(self, jobs: Sequence[JobRecord], *, solo: bool) -> Future[list[JobRecord]]:
         """See `JobTable`."""
@@ -193,6 +204,10 @@ class SqliteJobTable:
     def succeed(self, result: Result) -> Future[list[JobRecord]]:
         """See `JobTable`."""
         return self._change(lambda connection: table.succeed(connection, result))
+
+    def lose(self, jobs: Sequence[JobRecord], error: pb.JobError, *, explained: bool) -> Future[list[JobRecord]]:
+        """See `JobTable`."""
+        return self._change(lambda connection: table.lose(connection, jobs, error, explained=explained))
 
     def give_back(self, owner: str) -> Future[list[JobRecord]]:
         """See `JobTable`."""

@@ -1,7 +1,7 @@
 """The job table in SQL: every change of state, as functions of the open transaction.
 
 A lease lasts as long as the server process that took it: the lock of the state folder admits one process, so a lease
-of another process has expired. A job on which three servers crashed is not tried again.
+of another process has expired. A job on which three processes crashed is not tried again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Resul
 from stemline_server.store.media_table import now_us
 
 _MAX_QUEUED = 200_000
-MAX_LOST_LEASES = 3  # by crashes of the server
-MAX_KILLS = 20  # by kills of the server that nothing explains
+MAX_LOST_LEASES = 3  # by crashes of the engine's process or of the server
 _SEQUENCE_LEAP = 1_000_000  # past every number that a client of a damaged table may have seen
 _LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 _ENDED_BADLY = (pb.STATE_FAILED, pb.STATE_CANCELLED)
@@ -271,9 +270,6 @@ def give_back(connection: sqlite3.Connection, owner: str) -> list[JobRecord]:
 def recover(connection: sqlite3.Connection, owner: str, *, crashed: bool) -> None:
     """Take up what a server that died had leased.
 
-    A job fails after a few crashes of the server, and after many kills from outside: those are no fault of a job,
-    but an engine can end the process without a trace.
-
     Args:
         connection: The open transaction.
         owner: The server process that takes the jobs up.
@@ -283,17 +279,35 @@ def recover(connection: sqlite3.Connection, owner: str, *, crashed: bool) -> Non
         "SELECT * FROM jobs WHERE state IN (?, ?) AND owner != ?", (pb.STATE_RUNNING, pb.STATE_CANCELLING, owner)
     ).fetchall()
     for job in map(JobRecord.of, orphans):
-        crashes, kills = job.lost_leases + crashed, job.kills + (not crashed)
-        if job.state == pb.STATE_CANCELLING:
-            _end(connection, job.id, pb.STATE_CANCELLED)
-        elif crashes >= MAX_LOST_LEASES or kills >= MAX_KILLS:
-            _end(connection, job.id, pb.STATE_FAILED, _poisoned(crashes if crashes >= MAX_LOST_LEASES else kills))
-        else:
-            connection.execute(
-                "UPDATE jobs SET lost_leases = ?, kills = ?, attempt = attempt + 1, owner = '' WHERE id = ?",
-                (crashes, kills, job.id),
-            )
-            _move(connection, job.id, pb.STATE_QUEUED)
+        _take_up(connection, job, _poisoned(), explained=crashed)
+
+
+def lose(
+    connection: sqlite3.Connection, jobs: Iterable[JobRecord], error: pb.JobError, *, explained: bool
+) -> list[JobRecord]:
+    """Take up those of the jobs that still run, after the process of their engine has ended.
+
+    Args:
+        connection: The open transaction.
+        jobs: The jobs that it worked on.
+        error: The error of a job that is not tried again.
+        explained: Whether the process died of what it did, not of a kill from outside.
+    """
+    return [_take_up(connection, job, error, explained=explained) for job in _running(connection, jobs)]
+
+
+def _take_up(connection: sqlite3.Connection, job: JobRecord, error: pb.JobError, *, explained: bool) -> JobRecord:
+    """Put a job whose process died back into the queue, or fail it after a few crashes. Kills are no fault of a job."""
+    crashes, kills = job.lost_leases + explained, job.kills + (not explained)
+    if job.state == pb.STATE_CANCELLING:
+        return _end(connection, job.id, pb.STATE_CANCELLED)
+    if crashes >= MAX_LOST_LEASES:
+        return _end(connection, job.id, pb.STATE_FAILED, error)
+    connection.execute(
+        "UPDATE jobs SET lost_leases = ?, kills = ?, attempt = attempt + 1, owner = '' WHERE id = ?",
+        (crashes, kills, job.id),
+    )
+    return _move(connection, job.id, pb.STATE_QUEUED)
 
 
 def mend(connection: sqlite3.Connection) -> None:
@@ -330,10 +344,10 @@ def forget_ended_before(connection: sqlite3.Connection, moment_us: int) -> None:
     connection.execute("DELETE FROM jobs WHERE end_us < ?", (moment_us,))
 
 
-def _poisoned(deaths: int) -> pb.JobError:
+def _poisoned() -> pb.JobError:
     return pb.JobError(
         reason=Code.POISONED_INPUT,
-        message=f"The server died {deaths} times while it worked on this job.",
+        message=f"The server died {MAX_LOST_LEASES} times while it worked on this job.",
         advice="Look into server.log, and try another model or a shorter range; creating the job again retries it.",
     )
 

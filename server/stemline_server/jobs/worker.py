@@ -9,27 +9,26 @@ import secrets
 import shutil
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines.base import AudioSource, Engine, PictureSource
-from stemline_server.generators.base import Generator
-from stemline_server.jobs.catalog import EngineSource
+from stemline_server.engines.base import AudioSource, PictureSource
+from stemline_server.generators.registry import GeneratorSource
+from stemline_server.isolation.work import EngineDeath, EngineHost, is_out_of_memory, out_of_memory
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
-from stemline_server.jobs.generation import GeneratorSource, request_of, with_sounds
+from stemline_server.jobs.generation import request_of, with_sounds
 from stemline_server.jobs.job_table import JobTable
 from stemline_server.jobs.record import Result
 from stemline_server.jobs.specs import task_of
-from stemline_server.pipeline import separate
-from stemline_server.pipeline.generate import generate
+from stemline_server.pipeline.generate import Generation
+from stemline_server.pipeline.separate import Separation
 from stemline_server.store.content import Draft
 from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_store import KnownMedia, MediaStore
@@ -64,7 +63,6 @@ class WorkerContext:
         sounds: Opens their media.
         scratch: Folder of the groups that run or were interrupted.
         owner: This server process, as leases name it.
-        engines: Where engines come from.
         generators: Where generators come from.
     """
 
@@ -74,29 +72,31 @@ class WorkerContext:
     sounds: SoundOpener
     scratch: Path
     owner: str
-    engines: EngineSource
     generators: GeneratorSource
 
 
 class Worker(threading.Thread):
-    """The thread of one device. Only it touches the engine, and it holds one loaded engine at a time."""
+    """The thread of one device. Only it gives work to the engines of the device."""
 
-    def __init__(self, device: str, context: WorkerContext) -> None:
-        """Make the worker of a device ("cpu", "cuda:0")."""
+    def __init__(self, device: str, context: WorkerContext, host: EngineHost) -> None:
+        """Make the worker of a device ("cpu", "cuda:0"), whose engines run in `host`."""
         super().__init__(name=f"worker-{device}", daemon=True)
         self.device = device
         self._context = context
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._control: GroupControl | None = None
-        self._engine: Engine | None = None
-        self._generator: Generator | None = None
+        self._host = host
 
     @property
-    def loaded_model(self) -> str:
-        """Return the id of the loaded model, or the empty string."""
-        engine = self._engine
-        return engine.info.id if engine is not None else ""
+    def loaded_models(self) -> tuple[str, ...]:
+        """Return the ids of the loaded models."""
+        return self._host.loaded
+
+    @property
+    def progress_age_s(self) -> float:
+        """Return the seconds since the engine last reported anything; 0 where it has no work."""
+        return self._host.progress_age_s
 
     def wake(self) -> None:
         """Look for work."""
@@ -117,16 +117,27 @@ class Worker(threading.Thread):
             control.stop()
         self._orders.put(None)
 
+    def kill(self) -> None:
+        """End the engine in the middle of a step, after `stop`. Its jobs are in the queue again."""
+        self._host.kill()
+
     def load(self, model: str) -> Future[object]:
         """Bring the model into memory, between groups."""
-        return self._order(lambda: self._use(model))
+        return self._order(lambda: self._host.load(model))
 
     def unload(self, model: str) -> Future[object]:
         """Drop the model, between groups."""
-        return self._order(lambda: self._drop(model))
+        return self._order(lambda: self._host.unload(model))
 
     def run(self) -> None:
         """Run group after group until `stop`."""
+        self._host.start()
+        try:
+            self._run_until_stopped()
+        finally:
+            self._host.close()
+
+    def _run_until_stopped(self) -> None:
         while not self._stopping.is_set():
             order = self._orders.get()
             try:
@@ -148,6 +159,7 @@ class Worker(threading.Thread):
             self._leave(group)
         while self._orders.empty() and (control := self._claim()) is not None:
             self._run_group(control)
+            self._stopping.wait(self._host.restart_wait_s)
 
     def _order(self, action: Callable[[], object]) -> Future[object]:
         answer: Future[object] = Future()
@@ -170,7 +182,9 @@ class Worker(threading.Thread):
         def take_on(group: Group) -> None:
             self._control = GroupControl(group, self._context.hub)
 
-        group = self._retry_until_committed(lambda: self._context.jobs.claim(self._context.owner, take_on))
+        group = self._retry_until_committed(
+            lambda: self._context.jobs.claim(self._context.owner, take_on, self._host.loaded)
+        )
         control = self._control if group is not None else None
         if control is not None and self._stopping.is_set():  # told to stop before the control was in place
             control.stop()
@@ -186,10 +200,13 @@ class Worker(threading.Thread):
                     self._separate(control)
         except Cancelled:
             self._retry_until_committed(lambda: self._context.jobs.requeue(group.jobs, solo=False))
+        except EngineDeath as death:
+            reason, explained = _reason(death.error), death.explained
+            self._retry_until_committed(lambda: self._context.jobs.lose(group.jobs, reason, explained=explained))
         except StemlineError as error:
             self._fail(group, error)
         except BaseException as error:  # noqa: BLE001 - a worker survives every failure, `sys.exit()` included
-            self._fail(group, _out_of_memory() if _is_out_of_memory(error) else _internal(group))
+            self._fail(group, out_of_memory() if is_out_of_memory(error) else _internal(group))
         self._leave(group)
 
     def _leave(self, group: Group) -> None:
@@ -202,44 +219,42 @@ class Worker(threading.Thread):
         if len(group.keys) > 1 and error.code not in _OF_ALL:
             self._retry_until_committed(lambda: self._context.jobs.requeue(group.jobs, solo=True))
             return
-        reason = pb.JobError(reason=error.code, message=error.message, advice=error.advice)
+        reason = _reason(error)
         self._retry_until_committed(lambda: self._context.jobs.fail(group.jobs, reason))
 
     def _separate(self, control: GroupControl) -> None:
         group = control.group
         specs = [group.first(key).spec for key in group.keys]
         control.stage("loading")
-        engine = self._use(group.jobs[0].model)
         scratch = self._context.scratch / group.name
         scratch.mkdir(exist_ok=True)
         with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
-            task = task_of(specs, audio, scratch, self._open_pictures)
-            started_s = time.monotonic()
-            separate(task, engine, control, drafts)
-            share_s = (time.monotonic() - started_s) / len(specs)
+            work = Separation(group.jobs[0].model, task_of(specs, audio, scratch, self._open_pictures))
+            seconds = cast(float, self._host.run(work, control, drafts, scratch))
             for number, draft in enumerate(drafts):
-                self._keep(control, number, draft, share_s)
+                self._keep(control, number, draft, seconds / len(specs))
 
     def _generate(self, control: GroupControl) -> None:
         job = control.group.jobs[0]
         spec = job.generation
         control.stage("loading")
-        generator = self._use_generator(job.model)
-        info = generator.info
+        info = self._context.generators.create(job.model).info
         scratch = self._context.scratch / control.group.name
         scratch.mkdir(exist_ok=True)
         shape = MediaShape(info.sample_rate, info.channels, spec.length_samples)
         with contextlib.ExitStack() as stack:
+            sounds: list[AudioSource] = []
 
             def open_media(name: str) -> AudioSource:
-                return stack.enter_context(self._open(name))
+                sounds.append(stack.enter_context(self._open(name)))
+                return sounds[-1]
 
             request = with_sounds(request_of(spec, scratch), spec, info, open_media)
             draft = Draft(self._context.store, shape)
             stack.callback(draft.discard)
-            started_s = time.monotonic()
-            generate(request, generator, control.for_generator(), draft)
-            self._keep(control, 0, draft, time.monotonic() - started_s)
+            work = Generation(job.model, request, tuple(sounds))
+            seconds = cast(float, self._host.run(work, control, [draft], scratch))
+            self._keep(control, 0, draft, seconds)
 
     def _keep(self, control: GroupControl, number: int, draft: Draft, engine_s: float) -> None:
         outcome, key = control.outcomes[number], control.group.keys[number]
@@ -289,36 +304,6 @@ class Worker(threading.Thread):
                 stack.callback(drafts[-1].discard)
             yield drafts
 
-    def _use_generator(self, model: str) -> Generator:
-        if self._generator is None or self._generator.info.id != model:
-            self._unload()
-            generator = self._context.generators.create(model)
-            generator.load(self.device)
-            self._generator = generator
-        return self._generator
-
-    def _unload(self) -> None:
-        """Free the memory of what is loaded: a device holds one model at a time."""
-        loaded, self._engine = self._engine, None
-        if loaded is not None:
-            loaded.unload()
-        generator, self._generator = self._generator, None
-        if generator is not None:
-            generator.unload()
-
-    def _use(self, model: str) -> Engine:
-        if self._engine is None or self._engine.info.id != model:
-            self._unload()
-            engine = self._context.engines.create(model)
-            engine.load(self.device)
-            self._engine = engine
-        return self._engine
-
-    def _drop(self, model: str) -> None:
-        if self._engine is not None and self._engine.info.id == model:
-            self._engine.unload()
-            self._engine = None
-
     def _retry_until_committed(self, change: Callable[[], Future[T]]) -> T:
         """Make a change, however long the table can't be written: a full disk or a lock must not lose a job's end.
 
@@ -333,17 +318,8 @@ class Worker(threading.Thread):
                     raise
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an engine's library ran out of memory: torch, CuPy and JAX have no class in common."""
-    return isinstance(error, MemoryError) or any(base.__name__ == "OutOfMemoryError" for base in type(error).__mro__)
-
-
-def _out_of_memory() -> StemlineError:
-    return StemlineError(
-        "The server ran out of memory.",
-        code=Code.DEVICE_OUT_OF_MEMORY,
-        advice="Close other programs, or separate a shorter range.",
-    )
+def _reason(error: StemlineError) -> pb.JobError:
+    return pb.JobError(reason=error.code, message=error.message, advice=error.advice)
 
 
 def _end_unwritten() -> StemlineError:

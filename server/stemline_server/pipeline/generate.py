@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stemline.errors import SeparationError
-from stemline_server.engines.base import AudioSource, Waveform
+from stemline_server.engines.base import AudioSource, Control, Waveform
 from stemline_server.generators.base import GenerateControl, GenerateRequest, Generator, GeneratorInfo
 from stemline_server.pipeline.resample import ResampledSource, Resampler
-from stemline_server.pipeline.task import Sink
+from stemline_server.pipeline.task import GENERATORS, Models, Sink
 from stemline_server.pipeline.views import FoldDown
 
 GENERATION_VERSION = 1
@@ -38,6 +40,43 @@ def generate(request: GenerateRequest, generator: Generator, control: GenerateCo
             sink.write(used)
     if missing:
         raise _broken(f"The generator ended {missing} of {request.length_samples} samples too early.")
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A request, and the id of the generator that serves it, as work for the process of the models.
+
+    Attributes:
+        generator: Id of the generator.
+        request: What it is to make.
+        audio: The sounds of the server that the request reads.
+    """
+
+    generator: str
+    request: GenerateRequest
+    audio: tuple[AudioSource, ...] = ()
+
+    def run(self, models: Models, control: Control, sinks: Sequence[Sink]) -> float:
+        """Write the sound to the first sink, and return how many seconds that took. Raises as `generate`."""
+        generator = models.use(GENERATORS + self.generator)
+        started_s = time.monotonic()
+        generate(self.request, generator, _OneResult(control), sinks[0])
+        return time.monotonic() - started_s
+
+
+@dataclass(frozen=True, slots=True)
+class _OneResult:
+    """The control of a generation, which has one result."""
+
+    control: Control
+
+    def step(self, done: int, total: int) -> None:
+        """Report progress. Raises Cancelled."""
+        self.control.step(done, total)
+
+    def warn(self, code: str, message: str) -> None:
+        """Add a warning to the result."""
+        self.control.warn(0, code, message)
 
 
 def fitted(source: AudioSource, info: GeneratorInfo, start_sample: int = 0) -> AudioSource:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,32 @@ from stemline_server.pipeline.control import Passes
 from stemline_server.pipeline.groups import correlated, one_each
 from stemline_server.pipeline.resample import ResampledSource, Resampler, resampled_blocks
 from stemline_server.pipeline.spool import Spool
-from stemline_server.pipeline.task import PipelineTask, Sink
+from stemline_server.pipeline.task import Models, PipelineTask, Sink
 from stemline_server.pipeline.views import ChannelView, FoldDown
 
 PIPELINE_VERSION = 2
 _BLOCK_SAMPLES = 1 << 17
 _SHORTAGE_S = 0.5  # at most so much is filled up with silence: an engine counts in frames
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """A task, and the id of the engine that does it, as work for the process of the models."""
+
+    model: str
+    task: PipelineTask
+
+    @property
+    def audio(self) -> Sequence[AudioSource]:
+        """Return the mix."""
+        return (self.task.audio,)
+
+    def run(self, models: Models, control: Control, sinks: Sequence[Sink]) -> float:
+        """Write to each sink the stem of its prompt, and return how many seconds that took. Raises as `separate`."""
+        engine = models.use(self.model)
+        started_s = time.monotonic()
+        separate(self.task, engine, control, sinks)
+        return time.monotonic() - started_s
 
 
 def separate(task: PipelineTask, engine: Engine, control: Control, sinks: Sequence[Sink]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from stemline_server.engines.base import EngineRequest, Waveform
 
 Policy = Literal["linked", "each"]
+
+GENERATORS = "generators/"
+"""Prefix of the ids of generators, where a model may be an engine or a generator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +29,15 @@ class Sink(Protocol):
 
     def write(self, block: Waveform) -> None:
         """Append `block`, [channels, n]. It may be read-only, and the pipeline does not keep it."""
+        ...
+
+
+class Models(Protocol):
+    """Gives loaded models."""
+
+    def use(self, model: str) -> Any:
+        """Return a model, loaded: the engine of that id, or the generator after `GENERATORS`.
+
+        Raises UsageError (MODEL_UNKNOWN), SeparationError.
+        """
         ...

@@ -17,6 +17,7 @@ from stemline.locks import try_lock
 _PRIVATE = (
     "*jobs.sqlite*",
     "server.log*",
+    "engine-*.log",
     "crash.txt",
     "process.json",
     "endpoint.json",

@@ -1,0 +1,383 @@
+"""The server's end of the process of the engines of one device: starts it, watches it, and serves what it asks for."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemline.error_table import error_for
+from stemline.errors import Cancelled, Code, SeparationError, StemlineError
+from stemline_server.engines.base import AudioSource, Finding
+from stemline_server.isolation import channel
+from stemline_server.isolation.channel import SharedMemory
+from stemline_server.isolation.memory import Limits, oom_kills, resident_bytes
+from stemline_server.isolation.work import EngineDeath, Json, StoppableControl, Work, out_of_memory
+from stemline_server.pipeline.task import Sink
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 0.1
+_CHECK_MEMORY_EVERY_S = 0.5
+_STOP_GRACE_S = 60.0  # for the next step of an engine whose work was cancelled; then its process is killed
+_EXIT_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 60.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
+_MAX_STARTS = 3
+_LOG_BYTES = 1 << 20
+_LOGGED_BYTES = 4000
+
+
+class _Idle:
+    """The control of orders that are no job."""
+
+    is_stopped = False
+
+    def step(self, done: int, total: int) -> None: ...
+
+    def warn(self, prompt: int, code: str, message: str) -> None: ...
+
+    def find(self, prompt: int, finding: Finding) -> None: ...
+
+
+class EngineProcess:
+    """An `EngineHost` in a separate process, which is started again after it has ended."""
+
+    def __init__(self, device: str, folder: Path, limits: Limits) -> None:
+        """Run the engines of `device`, and log what they print into a file in `folder`."""
+        self._device = device
+        self._log_file = folder / f"engine-{device.replace(':', '-')}.log"
+        self._limits = limits
+        self._running: _Running | None = None
+        self._deaths = 0
+        self._killed = False
+        self.loaded: tuple[str, ...] = ()
+
+    @property
+    def restart_wait_s(self) -> float:
+        """See `EngineHost`."""
+        return min(_FIRST_WAIT_S * 2.0 ** (self._deaths - 2), _LONGEST_WAIT_S) if self._deaths > 1 else 0.0
+
+    @property
+    def progress_age_s(self) -> float:
+        """Return the seconds since the engine last reported anything; 0 where it has no work."""
+        running = self._running
+        return running.silence_s if running is not None else 0.0
+
+    def start(self) -> None:
+        """See `EngineHost`."""
+        with contextlib.suppress(OSError):  # the first work reports it
+            self._live()
+
+    def run(self, work: Work, control: StoppableControl, sinks: Sequence[Sink], scratch: Path) -> Json:
+        """See `EngineHost`."""
+        return self._order(("run", work, len(sinks), scratch), work.audio, sinks, control)
+
+    def load(self, model: str) -> None:
+        """See `EngineHost`."""
+        self._order(("load", model), (), (), _Idle())
+
+    def unload(self, model: str) -> None:
+        """See `EngineHost`."""
+        if model in self.loaded:
+            self._order(("unload", model), (), (), _Idle())
+
+    def kill(self) -> None:
+        """See `EngineHost`."""
+        self._killed = True
+        running = self._running
+        if running is not None:
+            running.process.kill()
+
+    def close(self) -> None:
+        """See `EngineHost`."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.end()
+
+    def _live(self) -> _Running:
+        """Return the process, started if it does not run. Raises OSError."""
+        if self._running is not None and self._running.process.poll() is not None:
+            _log.warning("the engines of %s ended while they had no work", self._device)
+            self.close()
+        if self._running is None:
+            self.loaded = ()
+            self._running = _Running.start(self._log_file)
+            channel.send_order(self._running.connection, ("setup", self._device, self._limits.model_bytes))
+        return self._running
+
+    def _order(
+        self, order: object, audio: Sequence[AudioSource], sinks: Sequence[Sink], control: StoppableControl
+    ) -> Json:
+        for attempt in range(_MAX_STARTS):
+            if self._killed:
+                raise Cancelled
+            try:
+                running = self._live()
+                channel.send_order(running.connection, order, audio)
+            except OSError as error:
+                _log.warning("the engines of %s cannot be started: %s", self._device, error)
+                self.close()
+            else:
+                talk = _Conversation(self, running, audio, sinks, control, self._limits)
+                try:
+                    result = talk.until_done()
+                except EOFError:
+                    death = self._death(running, talk)
+                    if running.ready or not death.explained:
+                        raise death from None
+                else:
+                    self._deaths = 0
+                    return result
+            time.sleep(_FIRST_WAIT_S * attempt)
+        raise SeparationError(
+            f"The process of the engines of {self._device} does not start.",
+            code=Code.MODEL_UNAVAILABLE,
+            advice=f"Read {self._log_file.name} in the server's state folder.",
+        )
+
+    def _death(self, running: _Running, talk: _Conversation) -> EngineDeath:
+        """Return why the process ended. Raises Cancelled where the server or a cancelled job ended it."""
+        self.close()
+        if self._killed or talk.killed_for == "cancel":
+            raise talk.failure or Cancelled
+        self._deaths += 1
+        death = _explained(talk.killed_for, running, self._limits)
+        _log.error("the engines of %s ended: %s\n%s", self._device, death.error.message, _last_lines(self._log_file))
+        return death
+
+
+class _Running:
+    """A process that runs, or ran."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], connection: Connection, memory: SharedMemory, lifeline: int
+    ) -> None:
+        self.process = process
+        self.connection = connection
+        self.memory = memory
+        self.ready = False
+        self.silence_s = 0.0
+        self.oom_kills = oom_kills()
+        self._lifeline = lifeline
+
+    @classmethod
+    def start(cls, log_file: Path) -> _Running:
+        """Start a process. Raises OSError."""
+        ours, theirs = Pipe()
+        memory = channel.create_file()
+        reading, writing = os.pipe()
+        inherited = (theirs.fileno(), reading, memory)
+        command = [sys.executable, "-P", "-m", "stemline_server.isolation.child", *map(str, inherited)]
+        mode = "ab" if log_file.exists() and log_file.stat().st_size < _LOG_BYTES else "wb"
+        try:
+            with log_file.open(mode) as output:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=inherited,
+                    start_new_session=True,  # Ctrl-C in the server's terminal is for the server
+                )
+            return cls(process, ours, SharedMemory(memory), writing)
+        except OSError:
+            ours.close()
+            os.close(writing)
+            raise
+        finally:
+            theirs.close()
+            os.close(reading)
+            os.close(memory)
+
+    def end(self) -> None:
+        """Let the process end, kill it where it does not, and reap it."""
+        self.connection.close()
+        with contextlib.suppress(OSError):
+            os.close(self._lifeline)
+        try:
+            self.process.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class _Conversation:
+    """One order: serves what the engine asks for until it is done."""
+
+    def __init__(
+        self,
+        host: EngineProcess,
+        running: _Running,
+        audio: Sequence[AudioSource],
+        sinks: Sequence[Sink],
+        control: StoppableControl,
+        limits: Limits,
+    ) -> None:
+        self._host = host
+        self._running = running
+        self._audio = audio
+        self._sinks = sinks
+        self._control = control
+        self._limits = limits
+        self._checked_s = time.monotonic()
+        self._stopping_s = 0.0
+        self.failure: BaseException | None = None
+        self.killed_for = ""
+
+    def until_done(self) -> Json:
+        """Return the result of the order.
+
+        Raises:
+            EOFError: The process has ended.
+            StemlineError: The work failed, or was cancelled.
+        """
+        running = self._running
+        running.silence_s = 0.0
+        running.memory.set_stopped(stopped=False)
+        try:
+            while True:
+                if not running.connection.poll(_POLL_S):
+                    running.silence_s += _POLL_S  # not the clock: the server itself may have been stopped
+                    self._stopping_s += _POLL_S if self.failure is not None else 0.0
+                else:
+                    running.silence_s = 0.0
+                    kind, values = channel.receive_message(running.connection)
+                    if kind in ("done", "failed", "crashed", "cancelled"):
+                        return self._result(kind, values)
+                    self._answer(kind, values)
+                self._watch()
+        except (ConnectionError, BrokenPipeError) as error:
+            raise EOFError from error
+        finally:
+            running.silence_s = 0.0
+
+    def _result(self, kind: str, values: list[Any]) -> Json:
+        if self.failure is not None:
+            raise self.failure
+        if kind == "cancelled":
+            raise Cancelled
+        if kind == "failed":
+            raise error_for(*map(str, values))
+        if kind == "crashed":
+            raise _internal(str(values[0]))
+        result: Json = values[0]
+        return result
+
+    def _answer(self, kind: str, values: list[Any]) -> None:
+        """Serve one message. What fails here ends the work."""
+        if kind == "ready":
+            self._running.ready = True
+        elif kind == "loaded":
+            self._host.loaded = tuple(map(str, values[0]))
+        else:
+            try:
+                self._serve(kind, values)
+            except Exception as error:  # noqa: BLE001 - the engine is told to stop; `until_done` raises it
+                self._fail(error)
+                if kind == "read":
+                    channel.send_order(self._running.connection, ("stop",))
+                elif kind == "block":
+                    channel.send_order(self._running.connection, ("free", int(values[1])))
+
+    def _serve(self, kind: str, values: list[Any]) -> None:
+        if kind == "step":
+            self._control.step(values[0], values[1])
+        elif kind == "warn":
+            self._control.warn(*values)
+        elif kind == "find":
+            prompt, found, confidence, matched, notes = values
+            pairs = tuple((str(name), str(value)) for name, value in notes)
+            self._control.find(prompt, Finding(bool(found), float(confidence), str(matched), pairs))
+        elif kind == "read":
+            number, start_sample, end_sample = values
+            source = self._audio[number]
+            area = self._running.memory.reading_area((source.channels, end_sample - start_sample))
+            np.copyto(area, source.read(start_sample, end_sample))
+            channel.send_order(self._running.connection, ("sound",))
+        elif kind == "block":
+            number, slot, channels, samples = values
+            if self.failure is None:
+                self._sinks[number].write(self._running.memory.slot(slot, (channels, samples)))
+            channel.send_order(self._running.connection, ("free", slot))
+        else:
+            raise ValueError(f"unknown message {kind!r}")
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, (ConnectionError, BrokenPipeError)):
+            raise error
+        if self.failure is None:
+            self.failure = error
+        self._running.memory.set_stopped(stopped=True)
+
+    def _watch(self) -> None:
+        """Tell the engine of a cancel, and kill one that hangs or uses too much memory."""
+        if self._control.is_stopped and self.failure is None:
+            self._fail(Cancelled())
+        if self._stopping_s > _STOP_GRACE_S:
+            self._kill("cancel")
+        limit_s = self._limits.silence_s if self._running.ready else max(self._limits.silence_s, _START_TIMEOUT_S)
+        if self._running.silence_s > limit_s:
+            self._kill("hang")
+        now_s = time.monotonic()
+        if self._limits.memory_bytes and now_s - self._checked_s > _CHECK_MEMORY_EVERY_S:
+            self._checked_s = now_s
+            if resident_bytes(self._running.process.pid) > self._limits.memory_bytes:
+                self._kill("memory")
+
+    def _kill(self, reason: str) -> None:
+        self.killed_for = self.killed_for or reason
+        self._running.process.kill()
+
+
+def _explained(killed_for: str, running: _Running, limits: Limits) -> EngineDeath:
+    """Return the death of a process that has been reaped."""
+    code = running.process.returncode
+    if killed_for == "memory" or (code == -signal.SIGKILL and oom_kills() > running.oom_kills):
+        return EngineDeath(out_of_memory(), explained=True)
+    if killed_for == "hang":
+        return EngineDeath(_poisoned(f"made no progress for {limits.silence_s:g} s"), explained=True)
+    if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        return EngineDeath(_poisoned(f"was ended by signal {-code} from outside"), explained=False)
+    end = f"died of signal {-code}" if code < 0 else f"ended with code {code}"
+    return EngineDeath(_poisoned(end), explained=True)
+
+
+def _poisoned(end: str) -> StemlineError:
+    return StemlineError(
+        f"The model's process {end} while it worked on this job.",
+        code=Code.POISONED_INPUT,
+        advice="Look into server.log, and try another model or a shorter range; creating the job again retries it.",
+    )
+
+
+def _internal(trace: str) -> StemlineError:
+    """Log what an engine raised under a number that the caller can quote."""
+    number = secrets.token_hex(4)
+    _log.error("error %s in an engine:\n%s", number, trace)
+    return StemlineError(
+        f"The model failed with an internal error ({number}).",
+        code=Code.INTERNAL,
+        advice="Look for this number in server.log.",
+    )
+
+
+def _last_lines(log_file: Path) -> str:
+    try:
+        with log_file.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOGGED_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,72 @@
+"""An engine whose prompts choose how it fails. `install` makes it an installed package of a server process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Waveform
+from stemline_server.engines.noop import NoopEngine
+
+HELD: list[np.ndarray] = []
+
+
+class FaultyEngine(NoopEngine):
+    """Half of the mix, unless a prompt names a fault."""
+
+    info = EngineInfo(
+        id="faulty", title="Faulty", revision="1", sample_rate=None, multichannel=True, spans=True, free_text=True
+    )
+
+    def check(self, prompt: EnginePrompt) -> None:
+        """Take any prompt."""
+
+    def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
+        """Yield half of the mix, and fail in the middle."""
+        for number, block in enumerate(super().separate(request, control)):
+            yield block
+            if number == 0:
+                for prompt in request.prompts:
+                    _fail(prompt.text, control)
+
+
+def _fail(fault: str, control: Control) -> None:
+    if fault == "segfault":
+        ctypes.string_at(0)
+    elif fault == "exit":
+        os._exit(3)
+    elif fault == "leak":
+        while True:
+            control.step(0, 1)
+            HELD.append(np.ones(4 << 20))
+    elif fault == "hang":
+        time.sleep(3600)
+    elif fault == "killed" and not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif fault == "raise":
+        raise RuntimeError("secret path /home/x")
+    elif fault == "slow":
+        for _ in range(200):
+            control.step(0, 1)
+            time.sleep(0.05)
+    elif fault == "print":
+        sys.stdout.write("printed by the engine\n")
+        sys.stdout.flush()
+
+
+def install(folder: Path) -> Path:
+    """Make `folder` a place of packages with this engine in it."""
+    (folder / "faulty_engine.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    facts = folder / "faulty_engine-1.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-engine\nVersion: 1\n", encoding="utf-8")
+    (facts / "entry_points.txt").write_text("[stemline.engines]\nfaulty = faulty_engine:FaultyEngine\n", "utf-8")
+    return folder

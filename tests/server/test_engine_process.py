@@ -1,0 +1,180 @@
+"""Engines in a process of their own: what they do wrong costs the job's attempt, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from server.conftest import LENGTH_SAMPLES
+from server.faulty_engine import install
+from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_of, write_noise
+from stemline.v1 import models_pb2
+from stemline.v1 import separation_pb2 as pb
+
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start(start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Starts servers whose engines are the installed ones and the faulty one."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(install(packages)))
+    monkeypatch.chdir(tmp_path)
+    return start_server
+
+
+def create(server: ServerProcess, media: str, text: str) -> pb.Job:
+    request = job_request(media, text)
+    request.spec.model = "faulty"
+    job: pb.Job = server.caller.call(server.caller.jobs.CreateJob, request)
+    return job
+
+
+def engine_of(server: ServerProcess) -> psutil.Process:
+    """The engine's process of a server with one device."""
+    deadline_s = time.monotonic() + CALL_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        children = psutil.Process(server.process.pid).children()
+        if children:
+            return children[0]
+        time.sleep(0.02)
+    raise AssertionError("there is no engine")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "options"),
+    [
+        ("segfault", "POISONED_INPUT", ()),
+        ("exit", "POISONED_INPUT", ()),
+        ("hang", "POISONED_INPUT", ("--engine-timeout-s", "0.5")),
+        ("leak", "DEVICE_OUT_OF_MEMORY", ("--engine-memory", "0.4")),
+    ],
+)
+def test_what_ends_an_engine_fails_its_job_alone(
+    start: Start, noise: Path, fault: str, reason: str, options: tuple[str, ...]
+) -> None:
+    server = start(*options)
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    requests = [job_request(media, text) for text in ("fine", fault)]
+    for request in requests:
+        request.spec.model = "faulty"
+    batch = server.caller.call(server.caller.jobs.BatchCreateJobs, pb.BatchCreateJobsRequest(requests=requests))
+    fine, deadly = batch.jobs
+    failed = server.caller.until(deadly.name, pb.STATE_FAILED)
+    assert (failed.error.reason, failed.attempt) == (reason, 3)
+    stem = server.caller.done(fine.name).stem.media
+    assert np.array_equal(np.frombuffer(server.caller.download(stem), "<f4").reshape(-1, 2), samples_of(noise) / 2)
+    assert server.caller.info().uptime_s > 0
+    assert server.process.poll() is None
+    assert not list((server.state / "store" / "draft").iterdir())
+
+
+def test_an_engine_killed_from_outside_is_started_again_and_no_job_is_blamed(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    job = create(server, media, "slow")
+    for attempt in range(1, 5):
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
+        while (now := server.caller.get(job.name)).attempt != attempt or now.progress.stage != "separating":
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        engine_of(server).kill()
+    while server.caller.get(job.name).attempt != 5:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+    server.caller.cancel(job.name)
+    assert server.caller.until(job.name, pb.STATE_CANCELLED).attempt == 5
+    assert server.caller.done(create(server, media, "fine").name)
+
+
+def test_an_engine_ends_with_its_server_however_that_ends(start: Start, noise: Path) -> None:
+    server = start()
+    job = create(server, server.caller.register(noise, 0, LENGTH_SAMPLES).name, "hang")
+    server.caller.until(job.name, pb.STATE_RUNNING)
+    engine = engine_of(server)
+    server.kill()
+    engine.wait(CALL_TIMEOUT_S)
+
+
+@pytest.mark.slow
+def test_a_server_stops_in_good_order_while_an_engine_hangs(
+    start: Start, noise: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start()
+    job = create(server, server.caller.register(noise, 0, LENGTH_SAMPLES).name, "hang")
+    server.caller.until(job.name, pb.STATE_RUNNING)
+    engine = engine_of(server)
+    os.kill(engine.pid, signal.SIGSTOP)  # not even its watch over the server goes on
+    assert server.terminate() == 0
+    assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
+    server.start()
+    assert server.caller.until(job.name, pb.STATE_RUNNING).attempt == 1
+
+
+def test_a_cancel_reaches_the_engine_at_its_next_step(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    job = create(server, media, "slow")
+    server.caller.until(job.name, pb.STATE_RUNNING)
+    before = engine_of(server).pid
+    server.caller.cancel(job.name)
+    server.caller.until(job.name, pb.STATE_CANCELLED)
+    assert server.caller.done(create(server, media, "fine").name)
+    assert engine_of(server).pid == before
+
+
+def test_an_error_of_an_engine_is_logged_and_not_sent(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    failed = server.caller.until(create(server, media, "raise").name, pb.STATE_FAILED)
+    assert failed.error.reason == "INTERNAL"
+    assert "secret" not in failed.error.message + failed.error.advice
+    assert "secret path /home/x" in server.log()
+
+
+def test_what_an_engine_prints_disturbs_nothing(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    assert server.caller.done(create(server, media, "print").name)
+    assert "printed by the engine" in (server.state / "engine-cpu.log").read_text("utf-8")
+
+
+def test_long_sound_with_many_channels_passes_through_unchanged(start: Start, tmp_path: Path) -> None:
+    """More than the shared memory holds at once, in blocks that are cut to fit."""
+    path = write_noise(tmp_path / "wide.wav", 400_000, channels=8)
+    server = start()
+    media = server.caller.register(path, 0, 400_000).name
+    jobs = [server.caller.create(media, text) for text in ("a", "b", "c")]
+    for job in jobs:
+        stem = np.frombuffer(server.caller.download(server.caller.done(job.name).stem.media), "<f4").reshape(-1, 8)
+        assert np.array_equal(stem, samples_of(path) / 2)
+
+
+def test_models_stay_loaded_until_they_are_unloaded(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    server.caller.done(create(server, media, "fine").name)
+    server.caller.done(server.caller.create(media, "fine").name)
+    models = server.caller.call(server.caller.models.ListModels, models_pb2.ListModelsRequest()).models
+    assert {model.name for model in models if model.loaded} == {"models/faulty", "models/noop"}
+    server.caller.call(server.caller.models.UnloadModel, models_pb2.UnloadModelRequest(name="models/noop"))
+    models = server.caller.call(server.caller.models.ListModels, models_pb2.ListModelsRequest()).models
+    assert {model.name for model in models if model.loaded} == {"models/faulty"}
+
+
+def test_the_server_itself_never_imports_torch(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    request = job_request(media, "speech")
+    request.spec.model = "embedded"
+    server.caller.done(server.caller.call(server.caller.jobs.CreateJob, request).name)
+    assert "torch" not in Path(f"/proc/{server.process.pid}/maps").read_text("ascii")
+    assert "torch" in Path(f"/proc/{engine_of(server).pid}/maps").read_text("ascii")

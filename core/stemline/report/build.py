@@ -106,9 +106,9 @@ def skip_of(skip: Skip) -> dict[str, str]:
     }
 
 
-def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[str, Any]:
+def _files(clip: ClipOutcome, settings: RunSettings) -> list[dict[str, Any]]:
     folder = settings.output_dir
-    files = [
+    stems: list[dict[str, Any]] = [
         {
             "stem": stem.stem,
             "prompt": recorded_words(stem.prompt, settings.record_words),
@@ -120,14 +120,12 @@ def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[
         }
         for stem in clip.stems
     ]
-    files.append(
-        {
-            "stem": RESIDUAL,
-            "file": relative_to(folder, clip.residual),
-            "waveform": list(clip.residual_waveform),
-        }
-    )
-    files += [
+    residual = {
+        "stem": RESIDUAL,
+        "file": relative_to(folder, clip.residual),
+        "waveform": list(clip.residual_waveform),
+    }
+    derived = [
         {
             "stem": sound.name,
             "file": relative_to(folder, sound.path),
@@ -136,6 +134,10 @@ def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[
         }
         for sound in clip.derived
     ]
+    return [*stems, residual, *derived]
+
+
+def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[str, Any]:
     place = clip.place
     preview = delivery.previews.get(clip.residual)
     return {
@@ -150,7 +152,7 @@ def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[
         "drop_frame": place.drop_frame,
         "clip_samples": place.clip_range.length,
         "handle_samples": place.clip_range.start_sample - place.file_range.start_sample,
-        "preview": relative_to(folder, str(preview)) if preview else "",
+        "preview": relative_to(settings.output_dir, str(preview)) if preview else "",
         "media": recorded_path(clip.media, settings.record_paths),
         "sample_rate": clip.sample_rate,
         "channels": clip.channels,
@@ -160,5 +162,5 @@ def _clip(clip: ClipOutcome, settings: RunSettings, delivery: Delivery) -> dict[
         "speed": round(clip.speed, 2),
         "engine_s": round(clip.engine_s, 3),
         "mix_waveform": list(clip.mix_waveform),
-        "files": files,
+        "files": _files(clip, settings),
     }

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader
 
 _COLUMNS = 240  # a clip of a 500-clip report has some 1.5 kB of waveforms
 _SURE = 0.5
+_SCRIPTS = ("review_player.js", "review_cards.js", "review_list.js")
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -26,7 +27,8 @@ def render_page(report: Mapping[str, Any]) -> str:
     environment.filters["clock"] = clock
     environment.filters["url"] = quote
     environment.filters["basename"] = lambda path: PurePath(path).name
-    script, style = _template("review.js"), _template("review.css")
+    scripts = "\n".join(map(_template, _SCRIPTS))
+    script, style = f'"use strict";\n(() => {{\n{scripts}}})();\n', _template("review.css")
     return environment.get_template("report.html").render(
         report=report,
         data=script_json(page_data(report)),

@@ -3,7 +3,7 @@ VENV := $(or $(STEMLINE_VENV),.venv)
 BIN := $(VENV)/bin
 export STEMLINE_VENV := $(VENV)
 
-.PHONY: help demo test smoke test-all soak test-hosts check docs bench setup format proto clean
+.PHONY: help demo test smoke test-all soak test-hosts check docs bench release audit setup format proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -47,6 +47,14 @@ bench: setup ## print every benchmark's ratio against its baseline
 
 setup:
 	@scripts/setup.sh
+
+release: setup ## build wheel, sdist, bill of materials and hashes into out/release
+	$(BIN)/python -m pip install -q --disable-pip-version-check --constraint constraints.txt ".[release]"
+	scripts/release.sh
+
+audit: setup ## check the pinned dependencies for known vulnerabilities
+	$(BIN)/python -m pip install -q --disable-pip-version-check --constraint constraints.txt ".[release]"
+	$(BIN)/python scripts/audit.py
 
 format: setup ## fix lint and format
 	$(BIN)/ruff check --fix .

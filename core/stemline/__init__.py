@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         save_presets,
         write_presets,
     )
+    from stemline.workflow.detect import Detection, detect
     from stemline.workflow.replacing import Replace
     from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
     from stemline.workflow.settings import Settings
@@ -60,6 +61,7 @@ __all__ = [
     "Client",
     "ClipOutcome",
     "Code",
+    "Detection",
     "EditError",
     "EditOptions",
     "EditResult",
@@ -89,6 +91,7 @@ __all__ = [
     "WatchState",
     "__version__",
     "connect",
+    "detect",
     "find_preset",
     "list_presets",
     "read_presets",
@@ -142,6 +145,8 @@ _MODULES = {
     "remove_preset": "stemline.presets",
     "save_presets": "stemline.presets",
     "write_presets": "stemline.presets",
+    "Detection": "stemline.workflow.detect",
+    "detect": "stemline.workflow.detect",
     "ClipOutcome": "stemline.workflow.results",
     "Progress": "stemline.workflow.results",
     "StemOutcome": "stemline.workflow.results",

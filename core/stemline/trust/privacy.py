@@ -42,15 +42,30 @@ def recorded_words(text: str, record_words: str) -> str:
     return f"hmac-sha256:{hmac.new(_key(), text.encode(), hashlib.sha256).hexdigest()}"
 
 
+def mark_key(*, make: bool) -> bytes | None:
+    """Return the key of marks in sound; None where this installation has none and is not to make one.
+
+    Raises:
+        OutputError: The key cannot be read or written.
+    """
+    if not make and not _key_file().is_file():
+        return None
+    return hmac.new(_key(), b"mark in sound", hashlib.sha256).digest()
+
+
+def _key_file() -> Path:
+    return home_dir() / "record.key"
+
+
 def _key() -> bytes:
     """Return the key of this installation, which is made when it is first needed and never leaves the machine."""
-    place = home_dir() / "record.key"
+    place = _key_file()
     try:
         if not place.is_file():
             atomic_write(place, secrets.token_hex(_KEY_BYTES), durable=True, mode=0o600)
         return bytes.fromhex(place.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"The key for hashed words cannot be used: {error}.",
+            f"The key for hashed words and marks cannot be used: {error}.",
             advice=f"Remove {place}, or use --record-words full or omit.",
         ) from error

@@ -15,6 +15,7 @@ COMMANDS = {
     "watch": "separate what appears in a folder",
     "presets": "list, save and exchange presets",
     "verify": "check stem files against their records",
+    "detect": "look for records, signatures and marks in sound files",
     "keys": "make, show and exchange the keys that sign records",
     "serve": "run the separation server",
     "stop": "stop the private server",

@@ -203,6 +203,13 @@ ERRORS = (
         "Give `STEMLINE_TOKEN`, or the server's token file.",
         "UNAUTHENTICATED",
     ),
+    ErrorRow(
+        Code.NOT_PERMITTED,
+        NoServerError,
+        "The seat may not do this on the server.",
+        "Ask the operator of the server for a seat with that scope.",
+        "PERMISSION_DENIED",
+    ),
     ErrorRow(Code.PORT_TAKEN, NoServerError, "Another program listens on this port.", "Choose another `--listen`."),
     ErrorRow(
         Code.JOB_UNKNOWN,

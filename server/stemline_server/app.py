@@ -56,6 +56,7 @@ from stemline_server.jobs.generation import GeneratorCatalog
 from stemline_server.jobs.job_table import JobTable, SqliteJobTable
 from stemline_server.jobs.last_exit import ExitRecord
 from stemline_server.jobs.worker import Worker, WorkerContext
+from stemline_server.seats.seat_file import FILE_NAME, SeatFile
 from stemline_server.services.generation import GenerationService
 from stemline_server.services.health import HealthService
 from stemline_server.services.media import MediaService
@@ -229,7 +230,8 @@ class Server:
         self._folder = folder
         self.address = ""
         self.token_file = config.token_file or folder.token
-        self._guard = CallGuard(read_or_make_token(self.token_file, own=config.token_file is None))
+        token = read_or_make_token(self.token_file, own=config.token_file is None)
+        self._guard = CallGuard(token, None if config.private else SeatFile(folder.root / FILE_NAME))
         self._database = Database(folder.database, SCHEMA, table.mend)
         owner = uuid.uuid4().hex
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)

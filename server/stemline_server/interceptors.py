@@ -18,6 +18,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from stemline.errors import Cancelled, Code, InputError, StemlineError
+from stemline_server.seats.access import check_scope, set_caller
+from stemline_server.seats.seat_file import OPERATOR, Seat, SeatFile
 from stemline_server.services import status
 from stemline_server.services.callers import is_this_machine
 from stemline_server.services.redaction import without_folders
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 _HEALTH = "/grpc.health.v1.Health/"
 _REFUSALS_EVERY_S = 10.0
 _MALFORMED = object()
+_BEARER = b"Bearer "
+_CERTIFICATE_NAMES = ("x509_common_name", "x509_subject_alternative_name")
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,8 +48,9 @@ class CallGuard(grpc.aio.ServerInterceptor):
     message that can't be parsed.
     """
 
-    def __init__(self, token: str) -> None:
-        """Admit callers that show `token`."""
+    def __init__(self, token: str, seats: SeatFile | None = None) -> None:
+        """Admit the operator, who shows `token`, and the seats of a server that has some."""
+        self._seats = seats
         self._expected = f"Bearer {token}".encode()
         self._active = 0
         self._last_call_s = time.monotonic()
@@ -64,12 +69,17 @@ class CallGuard(grpc.aio.ServerInterceptor):
             return handler
         method = handler_call_details.method
         probe = method.startswith(_HEALTH)
-        if not probe and not self._has_token(handler_call_details):
+        sent = _token_of(handler_call_details)
+        seat = self._seat_of_token(sent)
+        by_certificate = seat is None and not sent and self._seats is not None and self._seats.is_used
+        if not probe and seat is None and not by_certificate:
             return self._refusing(handler)
 
         @asynccontextmanager
         async def around(context: Context) -> AsyncIterator[None]:
             async with _translated(method, context), contextlib.nullcontext() if probe else self._counted():
+                if not probe:
+                    self._admit(seat or self._seat_of_certificate(context), method)
                 yield
 
         return _wrapped(handler, around)
@@ -79,20 +89,28 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
         async def refuse(_: object, context: Context) -> None:
             self._refusals.log(context.peer())
-            await _abort(
-                context,
-                StemlineError(
-                    "The server needs its token.",
-                    code=Code.UNAUTHENTICATED,
-                    advice="Give the token of its token file.",
-                ),
-            )
+            await _abort(context, _unauthenticated())
 
         return _maker(handler)(refuse)
 
-    def _has_token(self, details: grpc.HandlerCallDetails) -> bool:
-        sent = next((value for key, value in details.invocation_metadata or () if key == "authorization"), "")
-        return hmac.compare_digest(sent.encode() if isinstance(sent, str) else sent, self._expected)
+    def _seat_of_token(self, sent: bytes) -> Seat | None:
+        if hmac.compare_digest(sent, self._expected):
+            return OPERATOR
+        if self._seats is None or not sent.startswith(_BEARER):
+            return None
+        return self._seats.of_token(sent.removeprefix(_BEARER).decode("utf-8", "replace"))
+
+    def _seat_of_certificate(self, context: Context) -> Seat | None:
+        """Return the seat of the client certificate that TLS has checked."""
+        facts = context.auth_context()
+        names = [name for key in _CERTIFICATE_NAMES for name in facts.get(key, ())]
+        return self._seats.of_certificate(name.decode("utf-8", "replace") for name in names) if self._seats else None
+
+    def _admit(self, seat: Seat | None, method: str) -> None:
+        if seat is None:
+            raise _unauthenticated()
+        check_scope(seat, method)
+        set_caller(seat)
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -102,6 +120,17 @@ class CallGuard(grpc.aio.ServerInterceptor):
         finally:
             self._active -= 1
             self._last_call_s = time.monotonic()
+
+
+def _token_of(details: grpc.HandlerCallDetails) -> bytes:
+    sent = next((value for key, value in details.invocation_metadata or () if key == "authorization"), "")
+    return sent.encode() if isinstance(sent, str) else sent
+
+
+def _unauthenticated() -> StemlineError:
+    return StemlineError(
+        "The server needs its token.", code=Code.UNAUTHENTICATED, advice="Give the token of its token file."
+    )
 
 
 @asynccontextmanager

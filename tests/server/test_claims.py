@@ -11,7 +11,7 @@ import pytest
 
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
-from stemline_server.jobs.claims import MAX_PROMPTS, Group, next_group
+from stemline_server.jobs.claims import MAX_PROMPTS, Group, next_group, waiting_claims
 from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import JobRecord, NewJob, Result
 from stemline_server.store.schema import SCHEMA
@@ -94,7 +94,7 @@ def test_an_interrupted_group_comes_together_again_under_its_old_name(connection
     assert (again.name, texts(again)) == (before.name, ["a", "b"])
     assert {job.attempt for job in again.jobs} == {2}
     assert texts(next_group(connection, "me")) == ["c"]
-    assert table.waiting_claims(connection) == set()
+    assert waiting_claims(connection) == set()
 
 
 def test_after_two_deaths_each_runs_alone_and_only_the_deadly_one_fails(connection: sqlite3.Connection) -> None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "detect": "look for records, signatures and marks in sound files",
     "keys": "make, show and exchange the keys that sign records",
     "serve": "run the separation server",
+    "seats": "create, list and revoke the seats of a server",
     "stop": "stop the private server",
     "models": "list models and what they can do here",
     "jobs": "list, cancel and retry the server's jobs",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs import table
+from stemline_server.jobs import shares, table
 from stemline_server.jobs.keys import claim_name
 from stemline_server.jobs.record import JobRecord
 from stemline_server.store.media_table import now_us
@@ -42,21 +42,22 @@ class Group:
 def next_group(connection: sqlite3.Connection, owner: str, loaded: Sequence[str] = ()) -> Group | None:
     """Lease the jobs of the next group to `owner`; return None when no job waits.
 
-    Priority goes first, then age; but a job whose model is loaded passes younger ones of the same priority, and older
-    ones for a while. A group that was interrupted is formed again, because its scratch folder still fits.
+    Among seats the rank goes first, then the fair share. Within a seat priority goes first, then age; but a job whose
+    model is loaded passes others of its priority for a while. A group that was interrupted is formed again, because
+    its scratch folder still fits.
 
     Args:
         connection: The open transaction.
         owner: The server process.
         loaded: Ids of the models that are loaded on the device.
     """
-    first = _first_free(connection, "", ())
+    first = _next_job(connection)
     if first is None:
         return None
     waited_us = now_us() - first.create_us
     if loaded and first.model not in loaded and 0 <= waited_us < _LONGEST_DETOUR_US:
-        condition = f"AND priority = ? AND model IN ({', '.join('?' * len(loaded))})"
-        first = _first_free(connection, condition, (first.priority, *loaded)) or first
+        condition = f"AND owned_by = ? AND priority = ? AND model IN ({', '.join('?' * len(loaded))})"
+        first = _first_free(connection, condition, (first.owned_by, first.priority, *loaded)) or first
     chosen: dict[str, list[JobRecord]] = {}
     for job in _company(connection, first):
         if job.key in chosen or len(chosen) < MAX_PROMPTS:
@@ -64,7 +65,16 @@ def next_group(connection: sqlite3.Connection, owner: str, loaded: Sequence[str]
     keys = tuple(sorted(chosen))
     name = claim_name(list(keys))
     jobs = tuple(table.take_lease(connection, job, owner, name) for key in keys for job in chosen[key])
+    shares.charge(connection, jobs)
     return Group(name, jobs, keys)
+
+
+def _next_job(connection: sqlite3.Connection) -> JobRecord | None:
+    """Return the first free job of the seat whose turn it is."""
+    seats = connection.execute("SELECT DISTINCT owned_by FROM jobs WHERE state = ?", (pb.STATE_QUEUED,)).fetchall()
+    found = (_first_free(connection, "AND owned_by = ?", (seat["owned_by"],)) for seat in seats)
+    firsts = [job for job in found if job is not None]
+    return shares.in_turn(connection, firsts) if firsts else None
 
 
 def _first_free(connection: sqlite3.Connection, condition: str, values: Sequence[object]) -> JobRecord | None:
@@ -86,3 +96,9 @@ def _company(connection: sqlite3.Connection, first: JobRecord) -> list[JobRecord
         (*_FREE_VALUES, first.group_key, first.claim, _LEASES_SHARED, _KILLS_SHARED),
     )
     return [JobRecord.of(row) for row in rows]
+
+
+def waiting_claims(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of the groups that are to go on, because their scratch folders are still needed."""
+    rows = connection.execute("SELECT DISTINCT claim FROM jobs WHERE state = ? AND claim != ''", (pb.STATE_QUEUED,))
+    return {row["claim"] for row in rows}

@@ -223,7 +223,7 @@ class SqliteJobTable:
 
     def waiting_claims(self) -> Future[set[str]]:
         """See `JobTable`."""
-        return self._database.submit(table.waiting_claims)
+        return self._database.submit(claims.waiting_claims)
 
     def _change(self, work: Callable[[sqlite3.Connection], list[JobRecord]]) -> Future[list[JobRecord]]:
         return self._database.submit(work, self._publish)

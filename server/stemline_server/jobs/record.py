@@ -11,11 +11,10 @@ from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.specs import media_names
+from stemline_server.seats.access import may_see
+from stemline_server.seats.seat_file import OPERATOR, Seat
 
 AnySpec = pb.SeparationSpec | generation_pb2.GenerationSpec
-
-LOCAL_OWNER = "local"
-"""Whom every job belongs to on a server with one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,9 @@ class JobRecord:
     end_us: int | None
     kind: pb.JobKind.ValueType
     owned_by: str
+    project: str
+    rank: int
+    share_s: float
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> JobRecord:
@@ -54,7 +56,7 @@ class JobRecord:
         return cls(
             id=row["id"],
             name=row["name"],
-            request_id=row["request_id"],
+            request_id=row["request_id"].rpartition("\n")[2],
             batch_id=row["batch_id"],
             priority=row["priority"],
             packed_spec=row["spec"],
@@ -77,6 +79,9 @@ class JobRecord:
             end_us=row["end_us"],
             kind=row["kind"],
             owned_by=row["owned_by"],
+            project=row["project"],
+            rank=row["rank"],
+            share_s=row["share_s"],
         )
 
     @property
@@ -142,7 +147,18 @@ class NewJob:
     model: str
     revision: str
     kind: pb.JobKind.ValueType = pb.JOB_KIND_SEPARATE
-    owned_by: str = LOCAL_OWNER
+    seat: Seat = OPERATOR
+    audio_s: float = 0.0
+
+    @property
+    def stored_request_id(self) -> str:
+        """Return the request id as the table holds it: that of one seat says nothing to another."""
+        return self.request_id if self.seat is OPERATOR else f"{self.seat.name}\n{self.request_id}"
+
+    @property
+    def rank(self) -> int:
+        """Return the priority over jobs of other seats."""
+        return self.priority if self.seat.is_operator else min(self.priority, self.seat.max_priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +171,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The jobs that a caller asks for; empty fields admit any."""
+    """The jobs that a caller asks for, as far as its seat may see them; empty fields admit any."""
 
     names: frozenset[str] = frozenset()
     batch_id: str = ""
     states: tuple[int, ...] = ()
+    seat: Seat = OPERATOR
 
     def admits(self, job: JobRecord) -> bool:
         """Return whether the filter admits a job."""
@@ -167,6 +184,7 @@ class Filter:
             (not self.names or job.name in self.names)
             and (not self.batch_id or job.batch_id == self.batch_id)
             and (not self.states or job.state in self.states)
+            and may_see(self.seat, job.owned_by, job.project)
         )
 
 

@@ -14,8 +14,10 @@ from google.protobuf.message import DecodeError
 
 from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs import shares
 from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result, media_read_by
-from stemline_server.store.media_table import now_us
+from stemline_server.seats.seat_file import holder_of
+from stemline_server.store.media_table import grant, now_us
 
 _MAX_QUEUED = 200_000
 MAX_LOST_LEASES = 3  # by crashes of the engine's process or of the server
@@ -28,6 +30,7 @@ def create_all(
     connection: sqlite3.Connection, requests: Sequence[NewJob], in_store: Callable[[str], bool]
 ) -> list[Change]:
     """Create all of the jobs or, when one is refused, none. Raises SeparationError (QUEUE_FULL), and as `create`."""
+    shares.check_limits(connection, requests)
     queued, _ = counts(connection)
     if queued + len(requests) > _MAX_QUEUED:
         raise SeparationError(
@@ -49,7 +52,7 @@ def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str]
     Raises:
         InputError: The request id was used for another job (REQUEST_ID_REUSED).
     """
-    row = connection.execute("SELECT * FROM jobs WHERE request_id = ?", (new.request_id,)).fetchone()
+    row = connection.execute("SELECT * FROM jobs WHERE request_id = ?", (new.stored_request_id,)).fetchone()
     if row is None:
         return Change(_insert(connection, new, in_store), changed=True)
     job = JobRecord.of(row)
@@ -70,7 +73,7 @@ def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> li
     """Return the names of the stems that would answer these requests at once."""
     found = set()
     for new in requests:
-        row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (new.request_id,)).fetchone()
+        row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (new.stored_request_id,)).fetchone()
         for key in {new.keys.key, row["key"]} if row is not None else {new.keys.key}:
             result = connection.execute("SELECT media FROM results WHERE key = ?", (key,)).fetchone()
             if result is not None:
@@ -81,10 +84,11 @@ def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> li
 def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> JobRecord:
     cursor = connection.execute(
         "INSERT INTO jobs (name, request_id, batch_id, priority, spec, key, group_key, model, revision, state,"
-        " sequence, create_us, kind, owned_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " sequence, create_us, kind, owned_by, project, rank, audio_s, share_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             f"jobs/{uuid.uuid4().hex}",
-            new.request_id,
+            new.stored_request_id,
             new.batch_id,
             new.priority,
             new.spec.SerializeToString(deterministic=True),
@@ -96,7 +100,11 @@ def _insert(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str
             _next_sequence(connection),
             now_us(),
             new.kind,
-            new.owned_by,
+            new.seat.name,
+            new.seat.project,
+            new.rank,
+            new.audio_s,
+            new.audio_s / new.seat.weight,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
@@ -130,6 +138,7 @@ def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: C
             "UPDATE jobs SET state = ?, stem = ?, revision = ?, end_us = ? WHERE id = ?",
             (pb.STATE_SUCCEEDED, result["stem"], result["revision"], now_us(), job_id),
         )
+        grant(connection, [result["media"]], new.seat.holder)
     else:
         _pin(connection, job_id, media_read_by(new.spec))
     return _by_id(connection, job_id)
@@ -158,6 +167,9 @@ def newest(connection: sqlite3.Connection, wanted: Filter, before_id: int, limit
     if wanted.batch_id:
         conditions.append("batch_id = ?")
         values.append(wanted.batch_id)
+    if not wanted.seat.is_operator:
+        conditions.append("(owned_by = ? OR (project != '' AND project = ?))")
+        values.extend((wanted.seat.name, wanted.seat.project))
     if wanted.states:
         conditions.append(f"state IN ({_marks(wanted.states)})")
         values.extend(str(state) for state in wanted.states)
@@ -241,6 +253,7 @@ def succeed(connection: sqlite3.Connection, result: Result) -> list[JobRecord]:
             "UPDATE jobs SET stem = ?, engine_s = ?, revision = ? WHERE id = ?",
             (packed, share_s, result.revision, job.id),
         )
+        grant(connection, [result.stem.media], holder_of(job.owned_by, job.project))
         changed.append(_end(connection, job.id, pb.STATE_SUCCEEDED))
     return changed
 
@@ -331,12 +344,6 @@ def _readable_media(job: JobRecord) -> tuple[str, ...] | None:
         return media_read_by(job.any_spec)
     except (DecodeError, TypeError, ValueError):
         return None
-
-
-def waiting_claims(connection: sqlite3.Connection) -> set[str]:
-    """Return the names of the groups that are to go on, because their scratch folders are still needed."""
-    rows = connection.execute("SELECT DISTINCT claim FROM jobs WHERE state = ? AND claim != ''", (pb.STATE_QUEUED,))
-    return {row["claim"] for row in rows}
 
 
 def forget_ended_before(connection: sqlite3.Connection, moment_us: int) -> None:

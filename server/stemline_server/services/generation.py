@@ -19,6 +19,8 @@ from stemline_server.jobs.generation import (
 )
 from stemline_server.jobs.record import NewJob, media_read_by
 from stemline_server.jobs.specs import check_ids
+from stemline_server.seats.access import caller, check_model
+from stemline_server.services.rights import check_media
 from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:
@@ -61,11 +63,14 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
     async def _checked(self, requests: Sequence[pb.CreateGenerationRequest]) -> list[NewJob]:
         default = self._catalog.default()
         specs = [normal_generation(request.spec, default) for request in requests]
-        known = await result_of(self._store.known({name for spec in specs for name in media_read_by(spec)}))
+        media = {name for spec in specs for name in media_read_by(spec)}
+        await check_media(self._store, media)
+        known = await result_of(self._store.known(media))
         jobs = []
         for request, spec in zip(requests, specs, strict=True):
             check_ids(request)
             check_generation_media(spec, known)
+            check_model(caller(), spec.generator)
             info = await self._catalog.admit(spec)
             jobs.append(
                 NewJob(
@@ -77,6 +82,8 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
                     model=info.id,
                     revision=info.revision,
                     kind=separation_pb2.JOB_KIND_GENERATE,
+                    seat=caller(),
+                    audio_s=spec.length_samples / info.sample_rate,
                 )
             )
         return jobs

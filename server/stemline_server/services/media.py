@@ -19,7 +19,9 @@ from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
 from stemline_server._futures import result_of
 from stemline_server.engines.base import AudioSource
+from stemline_server.seats.access import Transfers, caller
 from stemline_server.services.callers import is_this_machine
+from stemline_server.services.rights import may_use
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id
@@ -50,6 +52,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         self._uploads = uploads
         self._registrar = registrar
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="media")
+        self._transfers = Transfers()
 
     def close(self) -> None:
         """Stop the threads that wait for the disk."""
@@ -86,30 +89,42 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         wanted = SampleRange(request.start_sample, request.end_sample)
         seen = _file_facts(request.facts) if request.HasField("facts") else None
         row = await self._registrar.register(source, wanted, seen, accept_peaks=request.accept_peaks)
+        await result_of(self._store.grant(row.name, caller().holder))
         return self._message(row, context)
 
     async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
         """Receive a sound. Raises InputError (UPLOAD_MISMATCH), OutputError (DISK_QUOTA, DISK_FULL)."""
-        first = await _next_part(request_iterator)
+        with self._transfers.one(caller()):
+            return await self._take_upload(request_iterator, context)
+
+    async def _take_upload(self, parts: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
+        first = await _next_part(parts)
         if first is None or not first.HasField("header"):
             raise InputError("An upload begins with its header.", advice="Send the header first.")
-        header = _header(first.header)
-        known = await result_of(self._store.lookup(header.name))
+        seat = caller()
+        header = _header(first.header, seat.holder)
+        known = await result_of(self._store.lookup(header.name)) if await may_use(self._store, header.name) else None
         if known is not None and await self._is_held(known.row):
             return self._message(known.row, context)
+        if seat.store_bytes and seat.holder:
+            size_bytes = header.shape.size_bytes
+            await self._blocking(self._store.make_room_of, seat.holder, size_bytes, seat.store_bytes)
         upload = await self._opened(partial(self._uploads.begin, header), Upload.close)
         try:
-            return self._message(await self._receive(upload, request_iterator), context)
+            row = await self._receive(upload, parts)
+            await result_of(self._store.grant(row.name, seat.holder))
+            return self._message(row, context)
         finally:
             self._threads.submit(upload.close)
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.Upload:
         """Return how much of a sound has arrived."""
         media_id(request.name)
-        known = await result_of(self._store.lookup(request.name))
+        known = await result_of(self._store.lookup(request.name)) if await may_use(self._store, request.name) else None
         if known is not None and await self._is_held(known.row):
             return pb.Upload(name=request.name, committed_size=known.row.shape.size_bytes)
-        return pb.Upload(name=request.name, committed_size=self._uploads.committed_bytes(request.name))
+        arrived_bytes = self._uploads.committed_bytes(request.name, caller().holder)
+        return pb.Upload(name=request.name, committed_size=arrived_bytes)
 
     async def DownloadMedia(self, request: pb.DownloadMediaRequest, context: Context) -> AsyncIterator[pb.MediaChunk]:
         """Send a range of a sound in chunks. Raises MediaError."""
@@ -122,12 +137,19 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
                 code=Code.MEDIA_OUT_OF_RANGE,
                 advice="Ask for a range inside it.",
             )
-        step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * shape.channels))
+        wanted = SampleRange(request.start_sample, end_sample)
+        with self._transfers.one(caller()):
+            async for chunk in self._chunks(media, wanted):
+                yield chunk
+
+    async def _chunks(self, media: KnownMedia, wanted: SampleRange) -> AsyncIterator[pb.MediaChunk]:
+        end_sample = wanted.end_sample
+        step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * media.row.shape.channels))
         stack = contextlib.ExitStack()
         opening = partial(stack.enter_context, self._opener.open(media.row, media.references))
         sound = await self._opened(opening, lambda _: stack.close())
         try:
-            for start in range(request.start_sample, end_sample, step):
+            for start in range(wanted.start_sample, end_sample, step):
                 yield pb.MediaChunk(data=await self._blocking(_packed, sound, start, min(start + step, end_sample)))
         finally:
             self._threads.submit(stack.close)
@@ -135,7 +157,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     async def DeleteMedia(self, request: pb.DeleteMediaRequest, context: Context) -> pb.DeleteMediaResponse:
         """Forget a sound. Raises MediaError (MEDIA_UNKNOWN), and InputError where a job needs it."""
         await self._lookup(request.name)
-        await result_of(self._store.delete(request.name))
+        await result_of(self._store.delete(request.name, caller().holder))
         return pb.DeleteMediaResponse()
 
     async def _opened(self, opening: Callable[[], T], close: Callable[[T], object]) -> T:
@@ -162,7 +184,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     async def _lookup(self, name: str) -> KnownMedia:
         """Return a known sound. Raises InputError for what is no media name, MediaError (MEDIA_UNKNOWN)."""
         media_id(name)
-        media = await result_of(self._store.lookup(name))
+        media = await result_of(self._store.lookup(name)) if await may_use(self._store, name) else None
         if media is None:
             raise _unknown(name)
         return media
@@ -204,14 +226,14 @@ async def _next_part(parts: AsyncIterator[pb.UploadMediaRequest]) -> pb.UploadMe
         ) from error
 
 
-def _header(sent: pb.UploadHeader) -> UploadHeader:
+def _header(sent: pb.UploadHeader, holder: str) -> UploadHeader:
     media_id(sent.name)
     if sent.pictures_bytes:
-        return UploadHeader(sent.name, MediaShape.of_pictures(sent.pictures_bytes), sent.offset)
+        return UploadHeader(sent.name, MediaShape.of_pictures(sent.pictures_bytes), sent.offset, holder)
     shape = MediaShape(sent.sample_rate, sent.channels, sent.length_samples)
     if shape.is_pictures:
         raise InputError("The header's sample rate is impossible.", advice="Check the header.")
-    return UploadHeader(sent.name, shape, sent.offset)
+    return UploadHeader(sent.name, shape, sent.offset, holder)
 
 
 def _file_facts(sent: pb.FileFacts) -> FileFacts:

@@ -25,8 +25,10 @@ from stemline_server.jobs.specs import (
     normal_spec,
 )
 from stemline_server.pipeline import PIPELINE_VERSION
+from stemline_server.seats.access import caller, check_model
 from stemline_server.services.callers import is_this_machine
 from stemline_server.services.redaction import without_folders
+from stemline_server.services.rights import check_media, visible_job
 from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:
@@ -69,22 +71,24 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.Job:
         """Return a job. Raises SeparationError (JOB_UNKNOWN)."""
-        return self._message(await result_of(self._board.jobs.get(request.name)), context)
+        return self._message(await visible_job(self._board, request.name), context)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         """Return a page of jobs, newest first."""
         size = min(request.page_size, _MAX_PAGE) if request.page_size > 0 else _DEFAULT_PAGE
-        wanted = Filter(batch_id=request.batch_id, states=tuple(request.states))
+        wanted = Filter(batch_id=request.batch_id, states=tuple(request.states), seat=caller())
         jobs = await result_of(self._board.jobs.newest(wanted, _page_start(request.page_token), size + 1))
         token = str(jobs[size - 1].id) if len(jobs) > size else ""
         return pb.ListJobsResponse(jobs=[self._message(job, context) for job in jobs[:size]], next_page_token=token)
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> pb.Job:
         """Cancel a job. Raises SeparationError (JOB_UNKNOWN)."""
+        await visible_job(self._board, request.name)
         return self._message(await self._board.cancel(request.name), context)
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
         """Forget an ended job. Raises SeparationError (JOB_UNKNOWN), InputError."""
+        await visible_job(self._board, request.name)
         await result_of(self._board.jobs.delete(request.name))
         return pb.DeleteJobResponse()
 
@@ -94,7 +98,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             request.timeout.seconds + request.timeout.nanos / 1e9 if request.HasField("timeout") else _MAX_WAIT_S
         )
         with self._board.hub.watch(Filter(names=frozenset({request.name}))) as watcher:
-            job = await result_of(self._board.jobs.get(request.name))
+            job = await visible_job(self._board, request.name)
             try:
                 async with asyncio.timeout(timeout_s):
                     while not job.ended and await watcher.next_events():
@@ -105,7 +109,9 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
 
     async def WatchJobs(self, request: pb.WatchJobsRequest, context: Context) -> AsyncIterator[pb.JobEvent]:
         """Send the events of jobs in order. Raises SeparationError (JOB_UNKNOWN)."""
-        wanted = Filter(names=frozenset(request.names), batch_id=request.batch_id)
+        wanted = Filter(names=frozenset(request.names), batch_id=request.batch_id, seat=caller())
+        for name in wanted.names if not wanted.seat.is_operator else ():
+            await visible_job(self._board, name)
         await result_of(self._board.jobs.check_known(wanted.names))
         with self._board.hub.watch(wanted, request.after_sequence) as watcher:
             sequence = request.after_sequence
@@ -131,6 +137,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             job_kind(request)
             specs.append(normal_spec(request.spec, self._catalog.default_model))
         names = {name for spec in specs for name in media_names(spec)}
+        await check_media(self._store, names)
         known = await result_of(self._store.known(names))
         for spec in specs:
             check_against_media(spec, known)
@@ -139,13 +146,17 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             check_mask(spec, known)
         pairs = list(zip(requests, specs, strict=True))
         return await self._board.create(
-            [_new_job(request, spec, models[spec.model]) async for request, spec in _in_slices(pairs)]
+            [
+                _new_job(request, spec, models[spec.model], known[spec.media].shape.duration_s)
+                async for request, spec in _in_slices(pairs)
+            ]
         )
 
     async def _admit(self, specs: Sequence[pb.SeparationSpec]) -> dict[str, EngineInfo]:
         """Return the models of the specs. Each model checks each different prompt once."""
         prompts: dict[str, dict[bytes, pb.Prompt]] = {}
         for spec in specs:
+            check_model(caller(), spec.model)
             prompts.setdefault(spec.model, {})[spec.prompt.SerializeToString(deterministic=True)] = spec.prompt
         return {
             model: await self._catalog.admit(model, [engine_prompt(prompt) for prompt in different.values()])
@@ -177,7 +188,7 @@ def _redact(job: pb.Job, context: Context) -> None:
         warning.message = without_folders(warning.message)
 
 
-def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo) -> NewJob:
+def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo, audio_s: float) -> NewJob:
     return NewJob(
         request_id=request.request_id,
         batch_id=request.batch_id,
@@ -187,6 +198,8 @@ def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: Engine
         model=info.id,
         revision=info.revision,
         kind=job_kind(request),
+        seat=caller(),
+        audio_s=audio_s,
     )
 
 

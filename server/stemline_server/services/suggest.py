@@ -17,6 +17,7 @@ from stemline_server._futures import result_of
 from stemline_server.engines.base import AudioSource
 from stemline_server.pipeline.resample import ResampledSource, Resampler
 from stemline_server.pipeline.views import FoldDown
+from stemline_server.services.rights import check_media
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.names import media_id
 from stemline_server.store.sources import SoundOpener
@@ -61,6 +62,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
     ) -> AsyncIterator[pb.SuggestSoundsResponse]:
         """Send progress, then the sounds. Raises MediaError, UsageError (MODEL_UNKNOWN), SeparationError."""
         media_id(request.media)
+        await check_media(self._store, [request.media])
         media = await result_of(self._store.lookup(request.media))
         if media is None:
             raise MediaError(

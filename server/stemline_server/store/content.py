@@ -188,15 +188,44 @@ class ContentStore:
 
         return self._database.submit(work)
 
-    def delete(self, name: str) -> Future[None]:
+    def delete(self, name: str, holder: str = "") -> Future[None]:
         """See `MediaStore`."""
+        dropped: list[str] = []
 
         def work(connection: sqlite3.Connection) -> None:
             if media_table.is_pinned(connection, name):
                 raise InputError("A job that has not ended needs this media.", advice="Cancel the job first.")
-            media_table.forget(connection, name)
+            if not media_table.revoke(connection, name, holder):
+                media_table.forget(connection, name)
+                dropped.append(name)
 
-        return self._database.submit(work, lambda _: self._unlink([name]))
+        return self._database.submit(work, lambda _: self._unlink(dropped))
+
+    def grant(self, name: str, holder: str) -> Future[None]:
+        """See `MediaStore`."""
+        return self._database.submit(lambda connection: media_table.grant(connection, [name], holder))
+
+    def granted(self, names: Iterable[str], holder: str) -> Future[set[str]]:
+        """See `MediaStore`."""
+        return self._database.submit(lambda connection: media_table.granted(connection, names, holder))
+
+    def make_room_of(self, holder: str, size_bytes: int, limit_bytes: int) -> None:
+        """See `MediaStore`."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            over = media_table.held_bytes(connection, holder) + size_bytes - limit_bytes
+            names = media_table.least_recently_used_of(connection, holder, over) if over > 0 else []
+            for name in names:
+                media_table.forget_stored(connection, name)
+            if media_table.held_bytes(connection, holder) + size_bytes > limit_bytes:
+                raise OutputError(
+                    f"This seat may hold {limit_bytes} bytes of sound on the server, and {size_bytes} more do not fit.",
+                    code=Code.DISK_QUOTA,
+                    advice="Wait for the jobs that still need its sound, or ask the operator for a higher limit.",
+                )
+            return names
+
+        self._database.call(work, self._unlink)
 
     def stored_bytes(self) -> Future[int]:
         """See `MediaStore`."""

@@ -52,8 +52,26 @@ class MediaStore(Protocol):
         """Make a sound known by a range of a file, without a copy."""
         ...
 
-    def delete(self, name: str) -> Future[None]:
-        """Forget a sound and every reference to it. Raises InputError where a job needs it."""
+    def delete(self, name: str, holder: str = "") -> Future[None]:
+        """Take a sound from a holder, and forget it with every reference to it where no other has it.
+
+        Raises InputError where a job needs it.
+        """
+        ...
+
+    def grant(self, name: str, holder: str) -> Future[None]:
+        """Note that a seat or project has a sound."""
+        ...
+
+    def granted(self, names: Iterable[str], holder: str) -> Future[set[str]]:
+        """Return those of the sounds that a seat or project has."""
+        ...
+
+    def make_room_of(self, holder: str, size_bytes: int, limit_bytes: int) -> None:
+        """Drop what only this holder has and did not use for longest, until so much fits into its own limit.
+
+        Raises OutputError (DISK_QUOTA) where it cannot fit; then no sound is dropped.
+        """
         ...
 
     def stored_bytes(self) -> Future[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stemline.clips import MediaSource, SampleRange
@@ -42,6 +43,11 @@ class MediaShape:
     def size_bytes(self) -> int:
         """Return the size of the bare samples."""
         return self.length_samples * self.channels * SAMPLE_BYTES
+
+    @property
+    def duration_s(self) -> float:
+        """Return the length in seconds."""
+        return self.length_samples / self.sample_rate if self.sample_rate else 0.0
 
     def check_rate(self) -> None:
         """Raise MediaError (MEDIA_UNSUPPORTED) for a rate that no engine works at."""
@@ -166,6 +172,46 @@ def forget(connection: sqlite3.Connection, name: str) -> None:
     forget_stored(connection, name)
 
 
+def grant(connection: sqlite3.Connection, names: Iterable[str], holder: str) -> None:
+    """Note that a seat or project holds these sounds; the operator, whose name is empty, needs no note."""
+    if holder:
+        connection.executemany("INSERT OR IGNORE INTO grants VALUES (?, ?)", [(name, holder) for name in names])
+
+
+def granted(connection: sqlite3.Connection, names: Iterable[str], holder: str) -> set[str]:
+    """Return those of the sounds that a seat or project holds."""
+    query = "SELECT 1 FROM grants WHERE media = ? AND holder = ?"
+    return {name for name in names if connection.execute(query, (name, holder)).fetchone() is not None}
+
+
+def revoke(connection: sqlite3.Connection, name: str, holder: str) -> bool:
+    """Take a sound from a holder, and return whether anyone else holds it. The operator takes it from all."""
+    if not holder:
+        connection.execute("DELETE FROM grants WHERE media = ?", (name,))
+        return False
+    connection.execute("DELETE FROM grants WHERE media = ? AND holder = ?", (name, holder))
+    return connection.execute("SELECT 1 FROM grants WHERE media = ?", (name,)).fetchone() is not None
+
+
+def held_bytes(connection: sqlite3.Connection, holder: str) -> int:
+    """Return how much of the store a holder has."""
+    row = connection.execute(
+        "SELECT coalesce(sum(stored_bytes), 0) FROM media JOIN grants ON media = name WHERE holder = ?", (holder,)
+    ).fetchone()
+    return int(row[0])
+
+
+def least_recently_used_of(connection: sqlite3.Connection, holder: str, wanted_bytes: int) -> list[str]:
+    """Return stored sounds that this holder alone has and no job needs, as `least_recently_used`."""
+    rows = connection.execute(
+        f"SELECT name, stored_bytes FROM media WHERE {_UNUSED}"  # noqa: S608
+        " AND EXISTS (SELECT 1 FROM grants WHERE grants.media = media.name AND holder = ?)"
+        " AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.media = media.name AND holder != ?) ORDER BY used_us",
+        (holder, holder),
+    )
+    return _until(rows, wanted_bytes)
+
+
 def is_pinned(connection: sqlite3.Connection, name: str) -> bool:
     """Return whether a job that has not ended needs the sound."""
     return connection.execute("SELECT 1 FROM pins WHERE media = ?", (name,)).fetchone() is not None
@@ -184,7 +230,13 @@ def unused_bytes(connection: sqlite3.Connection) -> int:
 def least_recently_used(connection: sqlite3.Connection, wanted_bytes: int) -> list[str]:
     """Return stored media that no job needs, the longest unused first, until they make up `wanted_bytes`."""
     rows = connection.execute(f"SELECT name, stored_bytes FROM media WHERE {_UNUSED} ORDER BY used_us")  # noqa: S608
-    names, total = [], 0
+    return _until(rows, wanted_bytes)
+
+
+def _until(rows: Iterable[sqlite3.Row], wanted_bytes: int) -> list[str]:
+    """Return the names of the first rows that make up so much."""
+    names: list[str] = []
+    total = 0
     for row in rows:
         if total >= wanted_bytes:
             break

@@ -28,6 +28,18 @@ CREATE TABLE IF NOT EXISTS media_references (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS references_by_media ON media_references (media);
 
+CREATE TABLE IF NOT EXISTS grants (     -- sound that a seat or a project brought, or that its jobs made
+    media TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    PRIMARY KEY (media, holder)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS grants_by_holder ON grants (holder);
+
+CREATE TABLE IF NOT EXISTS shares (     -- what each seat has used, as start-time fair queueing counts it
+    seat TEXT PRIMARY KEY,              -- '' holds the start of the last job
+    virtual_s REAL NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
@@ -54,9 +66,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     start_us INTEGER,
     end_us INTEGER,
     kind INTEGER NOT NULL DEFAULT 1,    -- JobKind of the wire
-    owned_by TEXT NOT NULL DEFAULT 'local'
+    owned_by TEXT NOT NULL DEFAULT 'local', -- the seat that created it
+    project TEXT NOT NULL DEFAULT '',   -- whose seats share it
+    rank INTEGER NOT NULL DEFAULT 0,    -- its priority over jobs of other seats
+    audio_s REAL NOT NULL DEFAULT 0,
+    share_s REAL NOT NULL DEFAULT 0     -- audio_s by the weight of the seat
 );
 CREATE INDEX IF NOT EXISTS jobs_by_turn ON jobs (state, priority DESC, id);
+CREATE INDEX IF NOT EXISTS jobs_by_seat ON jobs (state, owned_by, priority DESC, id);
 CREATE INDEX IF NOT EXISTS jobs_by_batch ON jobs (batch_id, id);
 CREATE INDEX IF NOT EXISTS jobs_by_key ON jobs (key, state);
 CREATE INDEX IF NOT EXISTS jobs_by_group ON jobs (group_key, state);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import threading
 import time
@@ -32,11 +33,18 @@ class UploadHeader:
         name: The name that the sound must turn out to have.
         shape: Its shape.
         offset_bytes: Byte at which the data goes on.
+        holder: The seat or project that sends it: none goes on with what another has sent.
     """
 
     name: str
     shape: MediaShape
     offset_bytes: int
+    holder: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the name of the part."""
+        return part_key(self.name, self.holder)
 
 
 @dataclass(slots=True)
@@ -86,13 +94,13 @@ class Uploads:
             part = _Part(path)
             part.counted_bytes = part.size_bytes()
             store.charge_part(part.counted_bytes)
-            self._parts[f"media/{path.stem}"] = part
+            self._parts[path.stem] = part
         self._drop_idle(_KEPT_S)
         store.drop_abandoned = lambda: self._drop_idle(_ABANDONED_S)
 
-    def committed_bytes(self, name: str) -> int:
-        """Return how much has arrived of a sound that is not whole yet."""
-        return _Part(self._path(name)).size_bytes()
+    def committed_bytes(self, name: str, holder: str = "") -> int:
+        """Return how much a holder has sent of a sound that is not whole yet."""
+        return _Part(self._path(part_key(name, holder))).size_bytes()
 
     def begin(self, header: UploadHeader) -> Upload:
         """Take the upload on. Room is set aside as the data arrives.
@@ -107,22 +115,22 @@ class Uploads:
             raise InputError("The header's channel count or length is impossible.", advice="Check the header.")
         shape.check_rate()
         self._drop_idle(_KEPT_S)
-        self._store.check_fits(max(0, shape.size_bytes - self.committed_bytes(header.name)))
+        self._store.check_fits(max(0, shape.size_bytes - self.committed_bytes(header.name, header.holder)))
         with self._lock:
-            arrived = self.committed_bytes(header.name)
+            arrived = self.committed_bytes(header.name, header.holder)
             if header.offset_bytes not in (0, arrived) or header.offset_bytes > shape.size_bytes:
                 raise InputError(
                     f"{arrived} bytes of this sound have arrived, so it cannot go on at byte {header.offset_bytes}.",
                     code=Code.UPLOAD_MISMATCH,
                     advice="Call GetUpload for the byte to go on at.",
                 )
-            upload = Upload(self, self._path(header.name), header)
-            self._parts.setdefault(header.name, _Part(self._path(header.name))).upload = upload
+            upload = Upload(self, self._path(header.key), header)
+            self._parts.setdefault(header.key, _Part(self._path(header.key))).upload = upload
             return upload
 
-    def check_latest(self, name: str, upload: Upload) -> None:
+    def check_latest(self, key: str, upload: Upload) -> None:
         """Raise InputError (UPLOAD_MISMATCH) when another caller has taken the sound over."""
-        part = self._parts.get(name)
+        part = self._parts.get(key)
         if part is None or part.upload is not upload:
             raise _taken_over()
 
@@ -133,7 +141,7 @@ class Uploads:
             InputError: Another caller has taken the sound over (UPLOAD_MISMATCH).
             OutputError: There is no room (DISK_QUOTA, DISK_FULL).
         """
-        part = self._parts.get(header.name)
+        part = self._parts.get(header.key)
         if part is None or part.upload is not upload:
             raise _taken_over()
         wanted_bytes = min(end_bytes + _AHEAD_BYTES, header.shape.size_bytes) - part.counted_bytes
@@ -159,7 +167,7 @@ class Uploads:
         except FileNotFoundError as error:  # the other caller has finished it
             raise _taken_over() from error
         with self._lock:
-            self.check_latest(header.name, upload)
+            self.check_latest(header.key, upload)
             if hasher.name() != header.name:
                 path.unlink()
                 raise InputError(
@@ -174,7 +182,7 @@ class Uploads:
     def forget(self, header: UploadHeader, upload: Upload) -> None:
         """End a transfer. What has arrived stays counted until it is taken on, finished or dropped."""
         with self._lock:
-            part = self._parts.get(header.name)
+            part = self._parts.get(header.key)
             if part is None or part.upload is not upload:
                 return
             part.upload = None
@@ -183,7 +191,7 @@ class Uploads:
             part.counted_bytes = left_bytes
             if left_bytes == 0:
                 part.path.unlink(missing_ok=True)
-                del self._parts[header.name]
+                del self._parts[header.key]
 
     def _drop_idle(self, longest_s: float) -> None:
         """Drop the parts that nothing was added to for so long."""
@@ -194,8 +202,14 @@ class Uploads:
                 self._store.release(part.counted_bytes, part=True)
                 del self._parts[name]
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{media_id(name)}.part"
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.part"
+
+
+def part_key(name: str, holder: str) -> str:
+    """Return the name of the part of a sound that a holder sends. Raises InputError for what is no media name."""
+    identity = media_id(name)
+    return f"{identity}-{hashlib.sha256(holder.encode()).hexdigest()[:16]}" if holder else identity
 
 
 def _check_pictures(path: Path) -> None:
@@ -234,7 +248,7 @@ class Upload:
             InputError: More arrives than was announced, or another caller has taken the sound over (UPLOAD_MISMATCH).
             OutputError: There is no room (DISK_QUOTA, DISK_FULL).
         """
-        self._uploads.check_latest(self._header.name, self)
+        self._uploads.check_latest(self._header.key, self)
         end_bytes = self._arrived + len(data)
         if end_bytes > self._header.shape.size_bytes:
             raise InputError(

@@ -12,6 +12,9 @@ from stemline.media.samples import FloatBlock
 
 FRAME_S = 0.02
 _MARGIN = 10.0**1.2  # a removed stem 12 dB below the residual is inaudible in it
+_TRACE = 10.0**2.4  # next to an active stretch, 24 dB below is a trace of what the model missed
+_JOIN_S = 0.25  # between two words the room is not heard by itself
+_ENOUGH_S = 2.0  # of pieces without a trace; with less, pieces with traces count
 _SILENCE = 1e-10  # mean square of -100 dBFS: below it there is no room to learn from
 _ERODE_FRAMES = 2
 _EDGE_S = 0.05  # next to cuts and fades of the clip
@@ -65,16 +68,36 @@ class ActivityMeter:
         )
 
     def active_spans(self) -> tuple[SampleRange, ...]:
-        """Return where the removed sound is less than 12 dB below the residual, widened by 40 ms on both sides."""
+        """Return where the removed sound is active, widened by 40 ms on both sides.
+
+        That is where it is less than 12 dB below the residual, on to where it is 24 dB below it: a model that loses a
+        sound leaves the rest of it in the residual. Stretches less than 250 ms apart are one.
+        """
         removed, residual = self._levels()
-        active = (removed > residual / _MARGIN) & (removed > _SILENCE)
-        spans = [self._samples(start - _ERODE_FRAMES, end + _ERODE_FRAMES) for start, end in _runs(active)]
-        return merge_spans(spans)
+        heard = removed > _SILENCE
+        active = (removed > residual / _MARGIN) & heard
+        traced = (removed > residual / _TRACE) & heard
+        spans = [
+            self._samples(start - _ERODE_FRAMES, end + _ERODE_FRAMES)
+            for start, end in _runs(traced)
+            if active[start:end].any()
+        ]
+        return merge_spans(spans, round(_JOIN_S * self._rate))
 
     def quiet_pieces(self) -> tuple[SampleRange, ...]:
-        """Return where the residual is the undisturbed room: at least 160 ms long, without loud single events."""
+        """Return where the residual is the undisturbed room: at least 160 ms long, without loud single events.
+
+        The removed sound is 24 dB below the residual there, or 12 dB where that gives less than two seconds.
+        """
+        for margin in (_TRACE, _MARGIN):
+            pieces = self._pieces_below(margin)
+            if sum(piece.length for piece in pieces) >= _ENOUGH_S * self._rate:
+                break
+        return pieces
+
+    def _pieces_below(self, margin: float) -> tuple[SampleRange, ...]:
         removed, residual = self._levels()
-        quiet = (removed <= residual / _MARGIN) & (residual > _SILENCE)
+        quiet = (removed <= residual / margin) & (residual > _SILENCE)
         edge = int(np.ceil(_EDGE_S / FRAME_S))
         quiet[:edge] = False
         quiet[max(len(quiet) - edge, 0) :] = False

@@ -54,7 +54,8 @@ def loudest_db(sound: FloatBlock, sample_rate: int) -> float:
 
 
 def _mean_before(energies: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:
-    """Return the mean of so many values before each, with silence before the first."""
-    sums = np.concatenate((np.zeros(steps), np.cumsum(np.concatenate(([0.0], energies)))))
+    """Return the mean of so many values before each; the quietest quarter of the sound lies before the first."""
+    quiet = np.full(steps, np.quantile(energies, 0.25))
+    sums = np.cumsum(np.concatenate(([0.0], quiet, energies)))
     before: npt.NDArray[np.float64] = (sums[steps:-1] - sums[: -steps - 1]) / steps + 1e-12
     return before

@@ -156,13 +156,21 @@ class _Picker:
 
     def pick(self) -> FloatBlock:
         """Return the next segment [channels, samples], away from the last three."""
+        number, start, length = self._fresh_place()
+        self._remember(number, start)
+        return self._pieces[number][:, start : start + length]
+
+    def _fresh_place(self) -> tuple[int, int, int]:
+        """Return a place that is not within a quarter of its length of the last three, if there is one."""
         number, start, length = self._place()
         for _ in range(_RETRIES):
             if all(abs(self._offsets[number] + start - last) >= length / 4 for last in self._last):
                 break
             number, start, length = self._place()
+        return number, start, length
+
+    def _remember(self, number: int, start: int) -> None:
         self._last = [*self._last[1 - _LAST :], int(self._offsets[number]) + start]
-        return self._pieces[number][:, start : start + length]
 
     def _place(self) -> tuple[int, int, int]:
         number = int(self._random.choice(len(self._pieces), p=self._weights))
@@ -173,13 +181,14 @@ class _Picker:
 
     def continue_from(self, tail: FloatBlock) -> tuple[FloatBlock, float]:
         """Return the candidate that correlates best with `tail` at its start, and that correlation (0 to 1)."""
-        best: tuple[float, int, int, int] = (-1.0, 0, 0, 2)
+        best: tuple[float, int, int, int] = (-2.0, 0, 0, 2)
         for _ in range(_CANDIDATES):
-            number, start, length = self._place()
+            number, start, length = self._fresh_place()
             shift, correlation = self._align(self._pieces[number], start, length, tail)
             if correlation > best[0]:
                 best = (correlation, number, start + shift, length)
         correlation, number, start, length = best
+        self._remember(number, start)
         return self._pieces[number][:, start : start + length], float(np.clip(correlation, 0.0, 1.0))
 
     def _align(self, piece: FloatBlock, start: int, length: int, tail: FloatBlock) -> tuple[int, float]:

@@ -184,3 +184,20 @@ class TestActivity:
         removed[:, 4000:9000] = 0.1
         expected = self.measured(removed, residual, RATE)
         assert self.measured(removed, residual, block).active_spans() == expected.active_spans()
+
+    def test_what_the_model_missed_of_a_word_is_replaced_with_it(self) -> None:
+        residual, removed = pink(10.0), np.zeros((1, 10 * RATE), np.float32)
+        removed[:, 3 * RATE : 4 * RATE] = 0.1
+        removed[:, 4 * RATE : 5 * RATE] = 0.02  # the model found a tenth: the rest is in the residual
+        residual[:, 4 * RATE : 5 * RATE] += 0.2
+        meter = self.measured(removed, residual)
+        (active,) = meter.active_spans()
+        assert active.end_sample == pytest.approx(5 * RATE, abs=0.06 * RATE)
+        assert all(piece.end_sample <= 3 * RATE or piece.start_sample >= 5 * RATE for piece in meter.quiet_pieces())
+
+    def test_the_pauses_between_words_do_not_flutter(self) -> None:
+        residual, removed = pink(10.0), np.zeros((1, 10 * RATE), np.float32)
+        for start_s in (3.0, 3.4, 3.8, 6.0):
+            removed[:, round(start_s * RATE) : round((start_s + 0.2) * RATE)] = 0.1
+        spans = self.measured(removed, residual).active_spans()
+        assert [round(span.length / RATE, 1) for span in spans] == [1.1, 0.3]

@@ -14,6 +14,7 @@ RECORD_PATHS = ("name", "full", "omit")
 RECORD_WORDS = ("full", "hash", "omit")
 SIGN = ("auto", "never", "require")
 C2PA = ("auto", "never", "require")
+MARK = ("auto", "never")
 REQUIRE = ("signed", "trusted")
 MAX_SEED = (1 << 64) - 1
 MAX_PRIORITY = 1_000_000

@@ -33,7 +33,7 @@ def pair(folder: Path, seed: int) -> tuple[list[Path], list[Sound]]:
     return [wave(folder / f"{name}.wav", sound) for name, sound in zip("ab", sounds, strict=True)], sounds
 
 
-@pytest.mark.parametrize("clips", [4, pytest.param(40, marks=pytest.mark.hour)])
+@pytest.mark.parametrize("clips", [4, pytest.param(40, marks=[pytest.mark.hour, pytest.mark.timeout(3600)])])
 def test_gains_of_stems_are_told_after_coding_trimming_and_other_gains(tmp_path: Path, clips: int) -> None:
     random = np.random.default_rng(3)
     close, shares = 0, []
@@ -58,7 +58,7 @@ def test_gains_of_stems_are_told_after_coding_trimming_and_other_gains(tmp_path:
     assert close >= 0.95 * clips and np.quantile(shares, 0.05) >= 0.95
 
 
-@pytest.mark.parametrize("clips", [6, pytest.param(200, marks=pytest.mark.hour)])
+@pytest.mark.parametrize("clips", [6, pytest.param(200, marks=[pytest.mark.hour, pytest.mark.timeout(3600)])])
 def test_foreign_recordings_are_never_called_explained(tmp_path: Path, clips: int) -> None:
     stems, _ = pair(tmp_path, 0)
     for seed in range(clips):

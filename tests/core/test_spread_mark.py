@@ -32,7 +32,7 @@ def handled(sound: Sound) -> dict[str, tuple[Sound, int]]:
     }
 
 
-@pytest.mark.parametrize("clips", [3, pytest.param(60, marks=pytest.mark.hour)])
+@pytest.mark.parametrize("clips", [3, pytest.param(60, marks=[pytest.mark.hour, pytest.mark.timeout(3600)])])
 def test_a_mark_survives_ordinary_handling(clips: int) -> None:
     found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for seed in range(clips):
@@ -45,7 +45,7 @@ def test_a_mark_survives_ordinary_handling(clips: int) -> None:
         assert np.mean([is_whole for _, is_whole in results]) >= 0.9, name
 
 
-@pytest.mark.parametrize("clips", [40, pytest.param(2000, marks=pytest.mark.hour)])
+@pytest.mark.parametrize("clips", [40, pytest.param(2000, marks=[pytest.mark.hour, pytest.mark.timeout(3600)])])
 def test_no_mark_is_found_in_unmarked_sound_or_with_another_key(clips: int) -> None:
     alarms = sum(SpreadMark(KEY).find(texture(seed)[:1], RATE).found for seed in range(clips))
     assert alarms <= clips / 1000

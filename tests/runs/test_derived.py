@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from runs.conftest import noise, record_in
 from runs.test_separate import samples
+from stemline import detect
 from stemline.media import measure_loudness
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.work_pools import SegmentResult
@@ -361,3 +362,23 @@ def test_a_variation_lies_at_the_place_of_its_stem(command: Command, tmp_path: P
     fill, stem = samples(derived(answer, "fill a")), samples(answer["results"][0]["stems"][0]["path"])
     middle = slice(48_000, 96_000)
     assert np.corrcoef(fill[0, middle], stem[0, middle])[0, 1] > 0.9, "nearly the stem itself"
+
+
+def test_only_sounds_from_words_are_marked_and_the_record_says_so(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav", seconds=8)
+    arguments = ("separate", media, "--stem", "a=x", "--model", "noop", "--generator", "noop", "--remix", "a=-3")
+    found: dict[str, tuple[Any, Any]] = {}
+    for mark in ("auto", "never"):
+        output = tmp_path / mark
+        code, answer, err = command(*arguments, "--replace", "a=words:hiss", "--mark", mark, "-o", output)
+        assert code == 0, err
+        result = answer["results"][0]
+        fill = Path(result["derived"]["fill a"])
+        record = record_in(str(fill))
+        found[mark] = (record.extra["made_from"].get("mark"), detect(fill).mark)
+        for path in (result["stems"][0]["path"], result["residual"], result["derived"]["remix"]):
+            assert not getattr(detect(path).mark, "found", False), "the sum and the null are as they were"
+        assert result["null"] == {"peak": 0.0, "dbfs": -240.0}
+    noted, mark_found = found["auto"]
+    assert mark_found.found and noted == {"name": "stemline-spread-1", "message": f"{mark_found.message:04x}"}
+    assert found["never"][0] is None and not found["never"][1].found

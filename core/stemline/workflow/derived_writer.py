@@ -27,6 +27,8 @@ from stemline.media import (
     open_writer,
     quantise,
 )
+from stemline.trust import spread_mark
+from stemline.trust.privacy import mark_key
 from stemline.trust.signatures import RecordSigner, signer_for
 from stemline.workflow.derived_tracks import (
     KEPT,
@@ -165,6 +167,8 @@ class Derivation:
         of = {part: file.record.audio_sha256 for part, file in result.files.items() if part not in further}
         exact = {key: value for key, value in made_from.items() if key not in _NO_SAMPLE}
         recipe = {"derived": name, "seed": self._settings.seed, "of": of, **exact, **sound.identity}
+        if self._marks(made_from):
+            recipe["mark"] = spread_mark.NAME
         fingerprint = digest({**recipe, "format": basis.facts.sample_format})
         facts = self._prepared.facts[result.segment.source]
         path = self._namer(result.segment, facts, name, fingerprint)
@@ -187,11 +191,33 @@ class Derivation:
                 made_by=basis.record.made_by if sound.made_by is None else sound.made_by,
                 extra={**basis.record.extra, "made_from": dict(made_from)},
             )
-            place = _Place(path, fingerprint, facts, self._signer, result.segment.source.path)
+            blocks = sound.blocks
+            if self._marks(made_from):
+                record, blocks = _marked(record, blocks, facts.sample_rate)
             with claim(paths, fingerprints, overwrite=self._settings.overwrite):
                 place = _Place(path, fingerprint, facts, self._signer, result.segment.source.path)
-                finished = {name: _write_file(place, record, basis, sound.blocks)}
+                finished = {name: _write_file(place, record, basis, blocks)}
         result.files[name] = finished[name]
+
+    def _marks(self, made_from: Mapping[str, object]) -> bool:
+        """Return whether a sound gets the mark of this installation: only what a model made from words does."""
+        return self._settings.mark == "auto" and made_from.get("method") == "words"
+
+
+def _marked(
+    record: StemRecord, blocks: Callable[[], Iterator[Block]], sample_rate: int
+) -> tuple[StemRecord, Callable[[], Iterator[Block]]]:
+    """Return the blocks of a sound with the mark of this installation, and the record that names its message.
+
+    The message is the first 16 bits of the key in the record.
+    """
+    key = mark_key(make=True)
+    if key is None:
+        raise AssertionError("a key is made where there is none")
+    marker, message = spread_mark.SpreadMark(key), int(record.key[:4], 16)
+    made_from = {**record.extra["made_from"], "mark": {"name": marker.name, "message": f"{message:04x}"}}
+    noted = replace(record, extra={**record.extra, "made_from": made_from})
+    return noted, lambda: marker.embed(blocks(), message, sample_rate)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from stemline.options import (
     C2PA,
     CHANNELS,
     FORMATS,
+    MARK,
     MAX_PRIORITY,
     MAX_SEED,
     PLAYS,
@@ -48,6 +49,8 @@ class Settings:
             "require", which refuses to run without one and writes unsigned files of earlier runs again.
         c2pa: Whether stem files also get Content Credentials, which need the signing key and the package `c2pa-python`:
             "auto" where both are there, "never", or "require", which refuses to run or to write a file without.
+        mark: Whether sounds that a model made from words get the mark of this installation, which `stemline.detect`
+            finds: "auto" or "never". Nothing else is ever marked.
         remix: Gains in dB by stem name, or "residual"; minus infinity removes a stem, and stems that are not named
             stay as they are, or are off where `replace` names them. Adds one file, `remix`, beside the stems.
         replace: What takes the place of a removed stem, by stem name.
@@ -78,6 +81,7 @@ class Settings:
     record_words: str = "full"
     sign: str = "auto"
     c2pa: str = "auto"
+    mark: str = "auto"
     remix: Mapping[str, float] = field(default_factory=dict)
     replace: Mapping[str, Replace] = field(default_factory=dict)
 
@@ -89,6 +93,7 @@ class Settings:
         check_choice("record_words", self.record_words, RECORD_WORDS)
         check_choice("sign", self.sign, SIGN)
         check_choice("c2pa", self.c2pa, C2PA)
+        check_choice("mark", self.mark, MARK)
         check_choice("sample_format", self.sample_format, (None, *FORMATS))
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")

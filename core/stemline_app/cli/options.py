@@ -8,7 +8,18 @@ import unicodedata
 from typing import Any
 
 import stemline
-from stemline.options import C2PA, CHANNELS, FILL_PLACES, FORMATS, MAX_SEED, QUALITIES, RECORD_PATHS, RECORD_WORDS, SIGN
+from stemline.options import (
+    C2PA,
+    CHANNELS,
+    FILL_PLACES,
+    FORMATS,
+    MARK,
+    MAX_SEED,
+    QUALITIES,
+    RECORD_PATHS,
+    RECORD_WORDS,
+    SIGN,
+)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +152,9 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="add Content Credentials: where the key and c2pa-python are there (default), never, or not without them",
     )
+    parser.add_argument(
+        "--mark", choices=MARK, default="auto", help="mark sounds made from words, so that `stemline detect` finds them"
+    )
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
@@ -177,6 +191,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         record_words=args.record_words,
         sign=args.sign,
         c2pa=args.c2pa,
+        mark=args.mark,
         remix=_remix(args),
         replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
         accept_peaks=args.accept_peaks,

@@ -184,8 +184,8 @@ class Model:
     """A model of the server. `id` is the value of `--model`; `note` says what is missing, or what it can do.
 
     `pictures_per_second` is how many pictures of a second of sound the server wants, where the model takes pictures.
-    `made_by` is "masking", "generative" or empty. Sound longer than `cell_s` seconds is separated in cells of that
-    length, which the model hears with `context_s` seconds on either side; 0 for never.
+    `made_by` is "masking", "generative" or empty. Sound longer than `undivided_s` seconds is separated in cells
+    of `cell_s` seconds, which the model hears with `context_s` seconds on either side; 0 for never.
     """
 
     id: str
@@ -204,6 +204,7 @@ class Model:
     made_by: str = ""
     cell_s: int = 0
     context_s: int = 0
+    undivided_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +360,7 @@ def model_of(message: models_pb2.Model) -> Model:
         made_by=message.made_by,
         cell_s=message.cell_s,
         context_s=message.context_s,
+        undivided_s=message.undivided_s,
     )
 
 

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18stemline/v1/models.proto\x12\x0bstemline.v1\"\xba\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0bsample_rate\x18\x04 \x01(\x05\x12\x14\n\x0cmultichannel\x18\x05 \x01(\x08\x12\x13\n\x0btakes_spans\x18\x06 \x01(\x08\x12\x17\n\x0ftakes_free_text\x18\x07 \x01(\x08\x12\x11\n\tavailable\x18\x08 \x01(\x08\x12\x0c\n\x04note\x18\t \x01(\t\x12\x0e\n\x06loaded\x18\n \x01(\x08\x12\x0f\n\x07licence\x18\x0b \x01(\t\x12\x16\n\x0etakes_pictures\x18< \x01(\x08\x12\x1b\n\x13pictures_per_second\x18= \x01(\x05\x12\x0f\n\x07made_by\x18Z \x01(\t\x12\x0e\n\x06\x63\x65ll_s\x18P \x01(\x05\x12\x11\n\tcontext_s\x18Q \x01(\x05\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.stemline.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xf5\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x15\n\rdefault_model\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x03 \x03(\t\x12\x18\n\x10pipeline_version\x18\x04 \x01(\x05\x12\x13\n\x0bstore_bytes\x18\x05 \x01(\x03\x12\x19\n\x11store_limit_bytes\x18\x06 \x01(\x03\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\x05\x12\x14\n\x0crunning_jobs\x18\x08 \x01(\x05\x12\x13\n\x0bshares_disk\x18\t \x01(\x08\x12\x10\n\x08uptime_s\x18\n \x01(\x01\x12\x12\n\nnonce_path\x18\x0b \x01(\t2\xec\x02\n\x0cModelService\x12M\n\nListModels\x12\x1e.stemline.v1.ListModelsRequest\x1a\x1f.stemline.v1.ListModelsResponse\x12<\n\x08GetModel\x12\x1c.stemline.v1.GetModelRequest\x1a\x12.stemline.v1.Model\x12>\n\tLoadModel\x12\x1d.stemline.v1.LoadModelRequest\x1a\x12.stemline.v1.Model\x12\x42\n\x0bUnloadModel\x12\x1f.stemline.v1.UnloadModelRequest\x1a\x12.stemline.v1.Model\x12K\n\rGetServerInfo\x12!.stemline.v1.GetServerInfoRequest\x1a\x17.stemline.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18stemline/v1/models.proto\x12\x0bstemline.v1\"\xcf\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0bsample_rate\x18\x04 \x01(\x05\x12\x14\n\x0cmultichannel\x18\x05 \x01(\x08\x12\x13\n\x0btakes_spans\x18\x06 \x01(\x08\x12\x17\n\x0ftakes_free_text\x18\x07 \x01(\x08\x12\x11\n\tavailable\x18\x08 \x01(\x08\x12\x0c\n\x04note\x18\t \x01(\t\x12\x0e\n\x06loaded\x18\n \x01(\x08\x12\x0f\n\x07licence\x18\x0b \x01(\t\x12\x16\n\x0etakes_pictures\x18< \x01(\x08\x12\x1b\n\x13pictures_per_second\x18= \x01(\x05\x12\x0f\n\x07made_by\x18Z \x01(\t\x12\x0e\n\x06\x63\x65ll_s\x18P \x01(\x05\x12\x11\n\tcontext_s\x18Q \x01(\x05\x12\x13\n\x0bundivided_s\x18R \x01(\x05\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.stemline.v1.Model\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10LoadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12UnloadModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14GetServerInfoRequest\"\xf5\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x15\n\rdefault_model\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x03 \x03(\t\x12\x18\n\x10pipeline_version\x18\x04 \x01(\x05\x12\x13\n\x0bstore_bytes\x18\x05 \x01(\x03\x12\x19\n\x11store_limit_bytes\x18\x06 \x01(\x03\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\x05\x12\x14\n\x0crunning_jobs\x18\x08 \x01(\x05\x12\x13\n\x0bshares_disk\x18\t \x01(\x08\x12\x10\n\x08uptime_s\x18\n \x01(\x01\x12\x12\n\nnonce_path\x18\x0b \x01(\t2\xec\x02\n\x0cModelService\x12M\n\nListModels\x12\x1e.stemline.v1.ListModelsRequest\x1a\x1f.stemline.v1.ListModelsResponse\x12<\n\x08GetModel\x12\x1c.stemline.v1.GetModelRequest\x1a\x12.stemline.v1.Model\x12>\n\tLoadModel\x12\x1d.stemline.v1.LoadModelRequest\x1a\x12.stemline.v1.Model\x12\x42\n\x0bUnloadModel\x12\x1f.stemline.v1.UnloadModelRequest\x1a\x12.stemline.v1.Model\x12K\n\rGetServerInfo\x12!.stemline.v1.GetServerInfoRequest\x1a\x17.stemline.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,21 +22,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stemline.v1.models_pb2', _g
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_MODEL']._serialized_start=42
-  _globals['_MODEL']._serialized_end=356
-  _globals['_LISTMODELSREQUEST']._serialized_start=358
-  _globals['_LISTMODELSREQUEST']._serialized_end=377
-  _globals['_LISTMODELSRESPONSE']._serialized_start=379
-  _globals['_LISTMODELSRESPONSE']._serialized_end=435
-  _globals['_GETMODELREQUEST']._serialized_start=437
-  _globals['_GETMODELREQUEST']._serialized_end=468
-  _globals['_LOADMODELREQUEST']._serialized_start=470
-  _globals['_LOADMODELREQUEST']._serialized_end=502
-  _globals['_UNLOADMODELREQUEST']._serialized_start=504
-  _globals['_UNLOADMODELREQUEST']._serialized_end=538
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=540
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=562
-  _globals['_SERVERINFO']._serialized_start=565
-  _globals['_SERVERINFO']._serialized_end=810
-  _globals['_MODELSERVICE']._serialized_start=813
-  _globals['_MODELSERVICE']._serialized_end=1177
+  _globals['_MODEL']._serialized_end=377
+  _globals['_LISTMODELSREQUEST']._serialized_start=379
+  _globals['_LISTMODELSREQUEST']._serialized_end=398
+  _globals['_LISTMODELSRESPONSE']._serialized_start=400
+  _globals['_LISTMODELSRESPONSE']._serialized_end=456
+  _globals['_GETMODELREQUEST']._serialized_start=458
+  _globals['_GETMODELREQUEST']._serialized_end=489
+  _globals['_LOADMODELREQUEST']._serialized_start=491
+  _globals['_LOADMODELREQUEST']._serialized_end=523
+  _globals['_UNLOADMODELREQUEST']._serialized_start=525
+  _globals['_UNLOADMODELREQUEST']._serialized_end=559
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=561
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=583
+  _globals['_SERVERINFO']._serialized_start=586
+  _globals['_SERVERINFO']._serialized_end=831
+  _globals['_MODELSERVICE']._serialized_start=834
+  _globals['_MODELSERVICE']._serialized_end=1198
 # @@protoc_insertion_point(module_scope)

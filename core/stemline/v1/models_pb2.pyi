@@ -32,6 +32,7 @@ class Model(google.protobuf.message.Message):
     MADE_BY_FIELD_NUMBER: builtins.int
     CELL_S_FIELD_NUMBER: builtins.int
     CONTEXT_S_FIELD_NUMBER: builtins.int
+    UNDIVIDED_S_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"models/{id}" """
     title: builtins.str
@@ -54,9 +55,11 @@ class Model(google.protobuf.message.Message):
     made_by: builtins.str
     """How its targets arise: "masking", "generative", or empty where the engine does not say."""
     cell_s: builtins.int
-    """Sound longer than this is separated in cells of so many seconds, counted from the start of the media; 0 for never."""
+    """Long sound is separated in cells of so many seconds, counted from the start of the media; 0 for never."""
     context_s: builtins.int
     """Seconds around a cell that the model hears, too."""
+    undivided_s: builtins.int
+    """Sound of up to so many seconds is not cut into cells."""
     def __init__(
         self,
         *,
@@ -76,8 +79,9 @@ class Model(google.protobuf.message.Message):
         made_by: builtins.str = ...,
         cell_s: builtins.int = ...,
         context_s: builtins.int = ...,
+        undivided_s: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["available", b"available", "cell_s", b"cell_s", "context_s", b"context_s", "licence", b"licence", "loaded", b"loaded", "made_by", b"made_by", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["available", b"available", "cell_s", b"cell_s", "context_s", b"context_s", "licence", b"licence", "loaded", b"loaded", "made_by", b"made_by", "multichannel", b"multichannel", "name", b"name", "note", b"note", "pictures_per_second", b"pictures_per_second", "revision", b"revision", "sample_rate", b"sample_rate", "takes_free_text", b"takes_free_text", "takes_pictures", b"takes_pictures", "takes_spans", b"takes_spans", "title", b"title", "undivided_s", b"undivided_s"]) -> None: ...
 
 global___Model = Model
 

@@ -39,7 +39,7 @@ class Split:
 class Splitter:
     """Cuts the extents of a run.
 
-    An extent stays undivided where it is not longer than a cell of the model, and where an earlier version separated it
+    An extent stays undivided where it is not longer than the model wants it, and where an earlier version separated it
     so, whose results then are found. So does a stem whose prompt has marks: what they describe may be anywhere in the
     extent. The stems of a chain are cut in the same way.
     """
@@ -81,12 +81,16 @@ class Splitter:
     def _choose_grid(self, segment: StemSegment) -> CellGrid | None:
         extent, jobs = segment.extent, self._planned[segment.extent]
         grid = CellGrid.of(self._model.cell_s, self._model.context_s, self._prepared.facts[segment.source].sample_rate)
-        if not grid.cell_samples or extent.range.length <= grid.cell_samples:
+        if not grid.cell_samples or extent.range.length <= self._undivided_samples(segment):
             return None
         marked = [_has_marks(job.prompt) for job in jobs]
         if all(marked) or (self._chain and any(marked)) or extent in self._prepared.plan.undivided:
             return None
         return None if self._is_undivided(segment) else grid
+
+    def _undivided_samples(self, segment: StemSegment) -> int:
+        longest_s = max(self._model.undivided_s, self._model.cell_s)
+        return longest_s * self._prepared.facts[segment.source].sample_rate
 
     def _is_undivided(self, segment: StemSegment) -> bool:
         """Return whether the file in the place of the residual is of this extent, and is not joined from cells."""

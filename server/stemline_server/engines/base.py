@@ -263,6 +263,8 @@ class EngineInfo:
             mix and adds nothing, "generative" if it makes the sound; empty states nothing.
         cell_s: Longer sound is separated in cells of so many seconds, each by a request of its own, so that a part of
             it can be heard early. 0 if the engine must hear all of the sound at once.
+        undivided_s: Sound of up to so many seconds is not cut: whole cells at both ends would cost more than they gain.
+            At least `cell_s`.
         context_s: Seconds on either side of a cell that the request holds, too. Neighbours cross-fade where the two
             meet, so an engine should have settled after so long.
     """
@@ -282,6 +284,7 @@ class EngineInfo:
     pictures_per_second: int = 0
     cell_s: int = 0
     context_s: int = 1
+    undivided_s: int = 0
 
 
 class Engine(Protocol):

@@ -94,6 +94,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             made_by=info.made_by,
             cell_s=info.cell_s,
             context_s=info.context_s,
+            undivided_s=max(info.undivided_s, info.cell_s),
         )
 
     def _pictures_per_second(self) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,42 @@ def availability() -> str:
     return ""
 
 
+def release() -> None:
+    """Free the model that is loaded in advance."""
+    _states.release()
+
+
+class _States:
+    """Creates states of the runtime, each for one sound, and one in advance: that takes a quarter of a second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="deepfilter-state")
+        self._next: Future[int | None] | None = None
+
+    def take(self) -> int | None:
+        """Return a state, which the caller frees, and create the next one in the background."""
+        with self._lock:
+            ready = self._next or self._thread.submit(_create_state)
+            self._next = self._thread.submit(_create_state)
+        return ready.result()
+
+    def release(self) -> None:
+        """Free the state that was created in advance."""
+        with self._lock:
+            ready, self._next = self._next, None
+        if ready is not None and (state := ready.result()):
+            _library().df_free(state)
+
+
+_states = _States()
+
+
+def _create_state() -> int | None:
+    state: int | None = _library().df_create(os.fsencode(_model_path()), _ATTENUATION_LIMIT_DB, None)
+    return state
+
+
 def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:
     """Separate the speech of a one-channel source at 48 kHz.
 
@@ -78,7 +116,7 @@ def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:
         SeparationError: The model cannot be loaded (MODEL_UNAVAILABLE).
     """
     library = _library()
-    state = library.df_create(os.fsencode(_model_path()), _ATTENUATION_LIMIT_DB, None)
+    state = _states.take()
     if not state:
         raise SeparationError("DeepFilterNet3 cannot be loaded.", code=Code.MODEL_UNAVAILABLE)
     try:

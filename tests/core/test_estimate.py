@@ -12,7 +12,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings, prepare
-from stemline.workflow.estimate import estimate
+from stemline.workflow.estimate import estimate, remember_speed, remember_writing
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,21 @@ def test_the_disk_is_checked_for_the_format_that_is_written(
     prepared = prepare(host, [StemRequest("a", TimelinePrompt("x"))], settings)
     (segment,) = prepared.plan.segments
     assert estimate(prepared, settings).output_bytes == segment.range.length * 2 * width * 2
+
+
+def test_the_time_of_writing_is_part_of_the_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path / "cache"))
+    source = MediaSource(str(noise(tmp_path / "take.wav", seconds=20.0)))
+    host = PlainFile(source, media_facts(source), None, None)
+    settings = RunSettings(tmp_path, model="noop")
+    prepared = prepare(host, [StemRequest("a", TimelinePrompt("x"))], settings)
+    unknown = estimate(prepared, settings)
+    assert unknown.total_s is None
+    assert unknown.write_s > 0
+    remember_speed("noop", 1000.0, 1.0)
+    remember_writing(2, 10_000_000, 5.0)
+    known = estimate(prepared, settings)
+    assert known.engine_s is not None
+    assert known.engine_s == pytest.approx(0.02, rel=0.5)
+    assert known.write_s == pytest.approx(known.output_bytes / 10_000_000 * 5.0, rel=0.1)
+    assert known.total_s == known.engine_s + known.write_s

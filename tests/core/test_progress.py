@@ -51,3 +51,18 @@ def test_reused_files_do_not_count_as_work(prepared: Prepared) -> None:
     meter = Meter(prepared.facts, {segment: parts_of(prepared)}, seen.append)
     meter.leave_out(segment)
     assert [(progress.fraction, progress.speed) for progress in seen] == [(1, 0)]
+
+
+def test_mixing_is_part_of_the_work(prepared: Prepared) -> None:
+    seen: list[Progress] = []
+    (segment,) = prepared.plan.segments
+    meter = Meter(prepared.facts, {segment: parts_of(prepared)}, seen.append, sets=2)
+    for part in parts_of(prepared):
+        meter.job(part, 1.0, "separating")
+    meter.segment(segment, 0.5)
+    meter.segment(segment)
+    assert seen[-1].fraction < 1, "the mix is not written yet"
+    assert seen[-1].left_s is not None
+    meter.segment(segment, 1.0, "mixing")
+    assert seen[-1].fraction == 1
+    assert seen[-1].left_s == 0

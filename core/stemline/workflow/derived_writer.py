@@ -88,6 +88,8 @@ class Derivation:
             StemlineError: What stops everything, such as a full disk. Cancelled is one of them.
         """
         done = [result for result in results if result.error is None]
+        for result in results:
+            self._tell(result, 0.0 if result.error is None else 1.0)
         with (
             _temporary_folder(self._settings.output_dir) as folder,
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="derived-writer") as writers,
@@ -100,7 +102,7 @@ class Derivation:
                     rooms = {id(result): room for result, room in measured if room is not None}
                     done = [result for result in done if result.error is None]
                     fills.set_rooms(rooms, done)
-                write = self._attempt(lambda result: self._write(result, done, fills))
+                write = self._attempt(lambda result: self._write_and_tell(result, done, fills))
                 return [notice for notices in writers.map(write, done) for notice in notices or ()]
             except BaseException:
                 self._hooks.stop()
@@ -122,6 +124,18 @@ class Derivation:
             return None
 
         return attempt
+
+    def _tell(self, result: SegmentResult, fraction: float) -> None:
+        if self._hooks.meter is not None:
+            self._hooks.meter.segment(result.segment, fraction, "mixing")
+
+    def _write_and_tell(
+        self, result: SegmentResult, all_results: Sequence[SegmentResult], fills: Fills
+    ) -> list[Notice]:
+        try:
+            return self._write(result, all_results, fills)
+        finally:
+            self._tell(result, 1.0)
 
     def _write(self, result: SegmentResult, all_results: Sequence[SegmentResult], fills: Fills) -> list[Notice]:
         sounds, notices = fills.of(result, all_results) if self._settings.replace else ([], [])

@@ -21,6 +21,9 @@ from stemline.workflow.settings import RunSettings
 _BYTES_PER_SAMPLE = {SampleFormat.WAV24: 3, SampleFormat.WAV32F: 4, SampleFormat.FLAC: 3}
 _RESERVE_BYTES = 1 << 20
 _DEFAULT_MODEL = "embedded"
+_WRITING = "/writing"  # among the names of models, of which none has a slash
+_WRITE_BYTES_PER_S = 40e6  # of a machine that has written nothing yet
+_FILE_S = 0.01
 
 
 def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
@@ -36,15 +39,17 @@ def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
     )
     cached = sum(job.extent.range.length * facts[job.extent.source].channels * 4 for job in prepared.plan.jobs)
     speed = known_speed(settings.model or _DEFAULT_MODEL)
+    files = len(prepared.plan.segments) * sets
     return Estimate(
         audio_s=prepared.audio_s,
         jobs=len(prepared.plan.jobs),
-        files=len(prepared.plan.segments) * sets,
+        files=files,
         output_bytes=written,
         cache_bytes=cached,
         free_bytes=_free_bytes(settings.output_dir),
         engine_s=prepared.audio_s / speed if speed else None,
         skipped=prepared.skipped,
+        write_s=files * _FILE_S + written / (known_speed(_WRITING) or _WRITE_BYTES_PER_S),
     )
 
 
@@ -94,6 +99,18 @@ def remember_speed(model: str, audio_s: float, engine_s: float) -> None:
         write_json(_place(), {**_speeds(), model: round(audio_s / engine_s, 3)})
     except StemlineError:
         return
+
+
+def remember_writing(files: int, size_bytes: int, seconds: float) -> None:
+    """Store how fast files are written and proved on this machine for later estimates.
+
+    Args:
+        files: Number of files.
+        size_bytes: Their bytes.
+        seconds: The time that it took.
+    """
+    if size_bytes > _RESERVE_BYTES:
+        remember_speed(_WRITING, size_bytes, max(seconds - files * _FILE_S, size_bytes / 1e9))
 
 
 def _place() -> Path:

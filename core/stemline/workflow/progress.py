@@ -14,6 +14,8 @@ from stemline.plan import Part, StemSegment
 from stemline.workflow.results import Progress
 from stemline.workflow.splitting import Split
 
+_LEAST_SHARE = 0.005  # of the work: before it, no time can be foretold
+
 
 class Listener:
     """Receives what a run finishes, from the run's threads. This one ignores it."""
@@ -31,8 +33,8 @@ class Listener:
 class Hooks:
     """Callbacks of a run's caller, and what the run tells about itself while it works.
 
-    `stop` ends the run from within. `client` is set while the run is connected; `open_jobs` names its jobs that have
-    not ended.
+    `stop` ends the run from within. `client` is set while the run is connected, `meter` when its work is known;
+    `open_jobs` names its jobs that have not ended.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Hooks:
         self.on_progress = on_progress
         self.listener = listener or Listener()
         self.client: Client | None = None
+        self.meter: Meter | None = None
         self.open_jobs: set[str] = set()
         self._cancelled = cancelled
         self._stop = False
@@ -69,6 +72,7 @@ class Meter:
         facts: Mapping[MediaSource, MediaFacts],
         parts: Mapping[StemSegment, Sequence[Part]],
         on_progress: Callable[[Progress], None],
+        sets: int = 1,
     ) -> None:
         """Prepare for a planned run.
 
@@ -76,6 +80,7 @@ class Meter:
             facts: The facts of each source.
             parts: The parts that each segment needs.
             on_progress: Called whenever the run moves.
+            sets: How often each segment is written: more than once with files that are made from its stems.
         """
         self._tell = on_progress
         self._facts = facts
@@ -84,7 +89,8 @@ class Meter:
         self._jobs = {part: 0.0 for needed in parts.values() for part in needed if not part.prompt.is_empty}
         self._users = Counter(part for needed in parts.values() for part in needed)
         self._total = sum(self._ms(part.cell.source, part.cell.range) for part in self._jobs)
-        self._total += sum(self._ms(segment.source, segment.range) for segment in parts)
+        self._total += sets * sum(self._ms(segment.source, segment.range) for segment in parts)
+        self._written: dict[tuple[StemSegment, str], float] = {}
         self._media_s = sum(segment.range.length / facts[segment.source].sample_rate for segment in parts)
         self._done = self._left_out = 0.0
         self._started_s = time.monotonic()
@@ -92,8 +98,12 @@ class Meter:
     def say(self, stage: str) -> None:
         """Report the progress."""
         elapsed_s = max(time.monotonic() - self._started_s, 1e-3)
-        worked = (self._done - self._left_out) / self._total if self._total else 0.0
-        self._tell(Progress(stage, round(self._done), self._total, worked * self._media_s / elapsed_s))
+        with self._lock:
+            done, left_out = self._done, self._left_out
+        worked = (done - left_out) / self._total if self._total else 0.0
+        share = (done - left_out) / max(1, self._total - left_out)
+        left_s = elapsed_s * (1 - share) / share if share > _LEAST_SHARE else None
+        self._tell(Progress(stage, round(done), self._total, worked * self._media_s / elapsed_s, left_s))
 
     def job(self, part: Part, fraction: float, stage: str) -> None:
         """Report that the job of a part is at `fraction`. It never goes back."""
@@ -101,10 +111,13 @@ class Meter:
             self._advance(part, fraction)
         self.say(stage)
 
-    def segment(self, segment: StemSegment, stage: str = "writing") -> None:
-        """Report that the files of a segment are finished."""
+    def segment(self, segment: StemSegment, fraction: float = 1.0, stage: str = "writing") -> None:
+        """Report that the files of a segment are finished, or to which part. It never goes back."""
         with self._lock:
-            self._done += self._ms(segment.source, segment.range)
+            before = self._written.get((segment, stage), 0.0)
+            if fraction > before:
+                self._written[segment, stage] = fraction
+                self._done += self._ms(segment.source, segment.range) * (fraction - before)
         self.say(stage)
 
     def leave_out(self, segment: StemSegment) -> None:
@@ -116,7 +129,7 @@ class Meter:
                 if not self._users[part]:
                     self._advance(part, 1.0)
             self._left_out += self._done - before + self._ms(segment.source, segment.range)
-        self.segment(segment, "reusing")
+        self.segment(segment, stage="reusing")
 
     def _advance(self, part: Part, fraction: float) -> None:
         before = self._jobs.get(part)

@@ -19,6 +19,7 @@ class Progress:
         done: Milliseconds of media done, counted once for each stem to separate and once for writing.
         total: The same for the whole run.
         speed: Seconds of media per second so far; 0 where nothing had to be done.
+        left_s: Seconds that the rest is expected to take; None where that is not known yet.
 
     Examples:
         >>> import stemline
@@ -30,6 +31,7 @@ class Progress:
     done: int
     total: int
     speed: float = 0.0
+    left_s: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -266,7 +268,11 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run needs. `engine_s` is None if the model has never run on this machine."""
+    """What a run needs.
+
+    `engine_s` is the time of computing, None if the model has never run on this machine; `write_s` is that of writing
+    the files and measuring the null on them.
+    """
 
     audio_s: float
     jobs: int
@@ -276,3 +282,9 @@ class Estimate:
     free_bytes: int
     engine_s: float | None = None
     skipped: tuple[Skip, ...] = field(default=())
+    write_s: float = 0.0
+
+    @property
+    def total_s(self) -> float | None:
+        """Return the time of computing and writing; None if the model has never run on this machine."""
+        return None if self.engine_s is None else self.engine_s + self.write_s

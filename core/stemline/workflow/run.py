@@ -17,7 +17,7 @@ from stemline.timebase import round_half_up
 from stemline.trust.privacy import recorded_words
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
-from stemline.workflow.estimate import remember_speed
+from stemline.workflow.estimate import remember_speed, remember_writing
 from stemline.workflow.generated_sound import check_generators
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
@@ -59,11 +59,11 @@ def run_prepared(
         separation = Separation(hooks.client, prepared, settings, namer, hooks)
         results = separation.run()
         remember_speed(separation.model.id, *separation.computed())
+        remember_writing(*separation.written())
         if hooks.stopped():
             raise Cancelled
         derived_notices: list[Notice] = []
         if derived_names(settings):
-            hooks.on_progress(Progress("mixing", 1, 1))
             derived_notices = Derivation(prepared, settings, namer, hooks).complete(results)
     by_clip = {clip_id: result for result in results for clip_id in result.segment.clip_ids}
     done = [clip for clip in prepared.clips if by_clip[clip.clip_id].error is None]

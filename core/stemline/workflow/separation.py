@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from stemline.crash_reports import report_crash
 from stemline.errors import Cancelled, Code, SeparationError, StemlineError, UsageError
 from stemline.plan import Cell, Extent, StemSegment
 from stemline.trust.signatures import signer_for
+from stemline.workflow.derived_tracks import derived_names
+from stemline.workflow.fileset import BLOCK_SAMPLES
 from stemline.workflow.outputs import Namer
 from stemline.workflow.part_jobs import PartJobs
 from stemline.workflow.prepare import Prepared
@@ -31,6 +33,7 @@ _BATCH_EXTENTS = (1, 4, 16)
 _BATCH_SAMPLES = 1 << 23  # three minutes
 _CELLS_AT_ONCE = (1, 1, 2, 4, 8)
 _CANCEL_POLL_S = 0.2
+_REPORT_EVERY_S = 0.2
 
 STOPS_ALL = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
 """Codes of errors that every other segment would meet, too."""
@@ -63,7 +66,9 @@ class Separation:
         self._results: list[SegmentResult] = []
         self._swept: set[Path] = set()
         parts = {segment: split.all_parts for segment, split in self._splits.items()}
-        self._meter = Meter(prepared.facts, parts, hooks.on_progress)
+        sets = 2 if derived_names(settings) else 1
+        hooks.meter = self._meter = Meter(prepared.facts, parts, hooks.on_progress, sets)
+        self._meter.say("reading")
         self._jobs = PartJobs(client, self._model, settings, hooks, self._meter)
         hooks.listener.on_splits(self._splits)
 
@@ -141,6 +146,7 @@ class Separation:
                 for cell in cells:
                     self._check_cancelled()
                     media[cell] = self._media(cell)
+                    self._meter.say("reading")
                 if early:
                     batches.follow(self._sounds_in(segments, cells, media))
                     batches.raise_failed()
@@ -241,7 +247,7 @@ class Separation:
                     raise job.error.error() if job.error else SeparationError("The job was stopped on the server.")
             overwrite, in_cells = self._settings.overwrite, work.grid is not None
             with claim(work.paths, work.fingerprints, overwrite=overwrite, in_cells=in_cells):
-                result.files = write_segment(work, jobs, self._client, self._hooks.stopped)
+                result.files = write_segment(work, jobs, self._client, self._counting(segment))
             result.engine_s = self._engine_s(work)
         except StemlineError as error:
             if isinstance(error, Cancelled) or error.code in STOPS_ALL:
@@ -253,6 +259,28 @@ class Separation:
         self._announce(result)
         self._meter.segment(segment)
         return result
+
+    def _counting(self, segment: StemSegment) -> Callable[[], bool]:
+        """Return what is asked between blocks whether to stop, and reports the progress of writing by it."""
+        total = 2 * -(-segment.range.length // BLOCK_SAMPLES)  # written, and read again for the null
+        blocks, reported_s = 0, time.monotonic()
+
+        def stopped() -> bool:
+            nonlocal blocks, reported_s
+            blocks += 1
+            if time.monotonic() - reported_s > _REPORT_EVERY_S:
+                reported_s = time.monotonic()
+                self._meter.segment(segment, min(blocks / total, 1.0))
+            return self._hooks.stopped()
+
+        return stopped
+
+    def written(self) -> tuple[int, int, float]:
+        """Return the files that were written, their bytes, and the seconds that it took."""
+        new = [result for result in self._results if result.files and not result.reused]
+        files = [file for result in new for file in result.files.values()]
+        seconds = sum(result.elapsed_s for result in new) / _WRITERS
+        return len(files), sum(file.facts.size_bytes for file in files), seconds
 
     def _engine_s(self, work: SegmentWork) -> float:
         """Return the seconds of computing that are for this segment, of jobs that several share."""

@@ -192,7 +192,9 @@ def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None
 
 def _expectation(planned: Run[Any]) -> str:
     expected, prepared = planned.estimate, planned.plan.prepared
-    time = f"about {max(1, round(expected.engine_s))} s of computing" if expected.engine_s else "time not known yet"
+    time = f"{expected.write_s:.0f} s of writing; the time of computing is not known yet"
+    if expected.total_s is not None:
+        time = f"about {max(1, round(expected.total_s))} s, of which {expected.write_s:.0f} s for writing"
     return (
         f"{len(prepared.clips)} clips, {expected.audio_s:.0f} s of sound to separate ({time}), "
         f"{expected.files} files of {expected.output_bytes / 1e6:.0f} MB; {len(prepared.skipped)} clips skipped."
@@ -214,6 +216,7 @@ def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any]) -> None
             "files": expected.files,
             "audio_s": round(expected.audio_s, 3),
             "estimated_engine_s": None if expected.engine_s is None else round(expected.engine_s, 1),
+            "estimated_s": None if expected.total_s is None else round(expected.total_s, 1),
             "output_bytes": expected.output_bytes,
             "cache_bytes": expected.cache_bytes,
             "free_bytes": expected.free_bytes,

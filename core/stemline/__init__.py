@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         save_presets,
         write_presets,
     )
+    from stemline.prompts import Box, Mask
     from stemline.workflow.detect import Detection, detect
     from stemline.workflow.replacing import Replace
     from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Block",
+    "Box",
     "Cancelled",
     "Client",
     "ClipOutcome",
@@ -67,6 +69,7 @@ __all__ = [
     "EditResult",
     "HostError",
     "InputError",
+    "Mask",
     "MediaError",
     "NoServerError",
     "OutputError",
@@ -147,6 +150,8 @@ _MODULES = {
     "write_presets": "stemline.presets",
     "Detection": "stemline.workflow.detect",
     "detect": "stemline.workflow.detect",
+    "Box": "stemline.prompts",
+    "Mask": "stemline.prompts",
     "ClipOutcome": "stemline.workflow.results",
     "Progress": "stemline.workflow.results",
     "StemOutcome": "stemline.workflow.results",

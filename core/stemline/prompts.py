@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -40,6 +41,84 @@ class SamplePrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A box around the source of a sound in one frame. The object is followed from there through its shot.
+
+    Attributes:
+        x: Left edge, in pixels of the upright picture, or in per cent of its width.
+        y: Upper edge, in pixels or in per cent of its height.
+        width: Width of the box.
+        height: Height of the box.
+        time: When that frame is shown, in seconds: of a file from its start, of an edit from the start of its timeline.
+        percent: Whether the four numbers are per cent.
+
+    Raises:
+        UsageError: The box is empty or lies outside any picture.
+
+    Examples:
+        >>> import stemline
+        >>> stemline.Box(10, 20, 30, 40, time=2.5, percent=True).time
+        Fraction(5, 2)
+    """
+
+    x: Fraction
+    y: Fraction
+    width: Fraction
+    height: Fraction
+    time: Fraction = Fraction(0)
+    percent: bool = False
+
+    def __init__(
+        self,
+        x: float | Fraction,
+        y: float | Fraction,
+        width: float | Fraction,
+        height: float | Fraction,
+        *,
+        time: float | Fraction = 0,
+        percent: bool = False,
+    ) -> None:
+        """Make the numbers exact and check them."""
+        names = ("x", "y", "width", "height", "time")
+        for name, value in zip(names, (x, y, width, height, time), strict=True):
+            if not math.isfinite(value):
+                raise UsageError(f"The {name} of a box must be a number, not {value}.")
+            object.__setattr__(self, name, Fraction(str(value)) if isinstance(value, float) else Fraction(value))
+        object.__setattr__(self, "percent", percent)
+        if min(self.x, self.y, self.time) < 0 or min(self.width, self.height) <= 0:
+            raise UsageError("A box needs a place of 0 or more, and a size above 0.", advice="Give X,Y,WIDTH,HEIGHT.")
+        if percent and (self.x + self.width > 100 or self.y + self.height > 100):
+            raise UsageError(
+                "A box cannot reach past 100 % of the picture.", advice="Give X,Y,WIDTH,HEIGHT in per cent."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Masks of the source of a sound, frame by frame: white where the object is.
+
+    Attributes:
+        path: A film, a folder of numbered pictures, a still picture, or "alpha" for the alpha channel of the media. For
+            an edit: a folder that holds one of these for each clip, by the clip's name.
+        start: When its first frame is shown, in seconds of the media. None is the first frame of the file, and in an
+            edit the first frame of the clip.
+
+    Examples:
+        >>> import stemline
+        >>> stemline.Prompt("dog barking", mask=stemline.Mask("mattes/dog")).mask.path
+        'mattes/dog'
+    """
+
+    path: str
+    start: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        """Check the path."""
+        if not self.path.strip() or "\0" in self.path:
+            raise UsageError("A mask needs the path of a film or a folder.", advice="For example mattes/dog.mov.")
+
+
+@dataclass(frozen=True, slots=True)
 class TimelinePrompt:
     """What to separate, with spans in seconds of the host's timeline (of a plain file: of the file).
 
@@ -50,13 +129,15 @@ class TimelinePrompt:
         text: Words for the sound; may be empty.
         plus: Spans in which the sound is heard.
         minus: Spans in which it is not.
-        mask: Name of a mask that shows the sound's source in the picture; empty for none.
+        box: A box around the source of the sound in one frame.
+        mask: Masks of the source of the sound.
     """
 
     text: str = ""
     plus: tuple[TimeRange, ...] = ()
     minus: tuple[TimeRange, ...] = ()
-    mask: str = ""
+    box: Box | None = None
+    mask: Mask | None = None
 
     def __post_init__(self) -> None:
         """Clean the text and check the spans. Raises UsageError."""
@@ -67,7 +148,12 @@ class TimelinePrompt:
     @property
     def is_empty(self) -> bool:
         """Whether the prompt describes no sound."""
-        return not (self.text or self.plus or self.minus or self.mask)
+        return not (self.text or self.plus or self.minus or self.has_picture)
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether the prompt shows the source of the sound in the picture."""
+        return self.box is not None or self.mask is not None
 
 
 @dataclass(frozen=True, slots=True)

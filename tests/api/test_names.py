@@ -17,15 +17,18 @@ import stemline
 
 NAMES = {
     "Block",
+    "Box",
     "Cancelled",
     "Client",
     "ClipOutcome",
     "Code",
+    "Detection",
     "EditError",
     "EditOptions",
     "EditResult",
     "HostError",
     "InputError",
+    "Mask",
     "MediaError",
     "NoServerError",
     "OutputError",
@@ -50,6 +53,7 @@ NAMES = {
     "WatchState",
     "__version__",
     "connect",
+    "detect",
     "find_preset",
     "list_presets",
     "read_presets",
@@ -65,6 +69,8 @@ NAMES = {
 }
 HEAVY = ("numpy", "av", "grpc", "google", "opentimelineio", "torch", "PyQt5", "rich", "jinja2")
 VALUES = (
+    "Box",
+    "Mask",
     "Prompt",
     "Span",
     "Stem",

@@ -235,4 +235,6 @@ def _recipe(request: _Request) -> str:
     spans = [[str(span) for span in (*stem.prompt.plus, "", *stem.prompt.minus)] for stem in stems]
     if any(len(of_stem) > 1 for of_stem in spans):
         asked.append(spans)
+    if any(stem.prompt.has_picture for stem in stems):
+        asked.append([[str(stem.prompt.box), str(stem.prompt.mask)] for stem in stems])
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

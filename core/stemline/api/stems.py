@@ -11,6 +11,8 @@ from typing import TypeAlias
 from stemline.clips import MediaFacts, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.prompts import (
+    Box,
+    Mask,
     StemRequest,
     TimelinePrompt,
     clean_name,
@@ -68,11 +70,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What to pull out: words, spans, or both.
+    """What to pull out: words, spans, the source of the sound in the picture, or several of these.
 
     Attributes:
         text: Words for the sound, such as "speech" or "dog barking".
         spans: Where the sound is heard and where it is not.
+        box: A box around what makes the sound, in one frame.
+        mask: Masks of what makes the sound; used in place of a box.
 
     Raises:
         UsageError: The text is too long or holds control characters.
@@ -85,6 +89,8 @@ class Prompt:
 
     text: str = ""
     spans: Sequence[Span] = ()
+    box: Box | None = None
+    mask: Mask | None = None
 
     def __post_init__(self) -> None:
         """Clean the text."""
@@ -147,11 +153,24 @@ def requests_for(
         [
             StemRequest(
                 stem.name,
-                TimelinePrompt(stem.prompt.text, ranges(stem.prompt, sounds=True), ranges(stem.prompt, sounds=False)),
+                TimelinePrompt(
+                    stem.prompt.text,
+                    ranges(stem.prompt, sounds=True),
+                    ranges(stem.prompt, sounds=False),
+                    stem.prompt.box,
+                    _placed(stem.prompt.mask, facts),
+                ),
             )
             for stem in stems
         ]
     )
+
+
+def _placed(mask: Mask | None, facts: MediaFacts | None) -> Mask | None:
+    """Return the mask with its start: that of the file, where there is one."""
+    if mask is None or mask.start is not None or facts is None:
+        return mask
+    return Mask(mask.path, Fraction(0))
 
 
 def exact_time(value: Time) -> Fraction | str:

@@ -390,4 +390,4 @@ class _SpanFinder:
 def _job(extent: Extent, stem: StemRequest, spans: _SpanFinder) -> PlannedJob:
     prompt = stem.prompt
     plus, minus = spans.in_extent(extent, prompt.plus), spans.in_extent(extent, prompt.minus)
-    return PlannedJob(extent, stem.name, SamplePrompt(prompt.text, plus, minus, prompt.mask))
+    return PlannedJob(extent, stem.name, SamplePrompt(prompt.text, plus, minus))

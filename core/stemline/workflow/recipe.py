@@ -88,6 +88,10 @@ class Recipe:
         """
         return part_request(sound, self.model, self.settings, subtract, batch_id)
 
+    @property
+    def _pictures_per_second(self) -> int:
+        return self.settings.pictures_per_second or self.model.pictures_per_second
+
     def record(self, stem: str, job: Job | None) -> StemRecord:
         """Return the record of one stem file before it is written.
 
@@ -104,6 +108,9 @@ class Recipe:
                 recorded_words(planned.prompt.text, self.settings.record_words),
                 tuple(span.shift(base) for span in planned.prompt.plus),
                 tuple(span.shift(base) for span in planned.prompt.minus),
+                {"pictures": planned.prompt.mask, "pictures_per_second": self._pictures_per_second}
+                if planned.prompt.mask
+                else {},
             )
             if planned
             else RecordedPrompt(),

@@ -52,13 +52,14 @@ class Separation:
     ) -> None:
         """Prepare a run and choose its model. Raises UsageError for a model or a signing key that cannot be used."""
         self._client = client
-        self._prepared = prepared
         self._settings = settings
         self._namer = namer
         self._hooks = hooks
         self._signer = signer_for(settings.sign, settings.c2pa)
         self._model = _choose_model(client, settings.model)
         self._pipeline_version = client.server_info().pipeline_version
+        prepared, self._refused = self._with_pictures(prepared)
+        self._prepared = prepared
         self._planned = prepared.plan.jobs_of()
         splitter = Splitter(prepared, settings, self._model, namer)
         self._splits = {segment: splitter.split(segment) for segment in prepared.plan.segments}
@@ -102,6 +103,17 @@ class Separation:
         facts = self._prepared.facts
         audio_s = sum(part.cell.range.length / facts[part.cell.source].sample_rate for part in jobs)
         return audio_s, sum(job.engine_s for job in jobs.values())
+
+    def _with_pictures(self, prepared: Prepared) -> tuple[Prepared, dict[Extent, StemlineError]]:
+        """Return the run with the pictures of its prompts on the server, and the extents whose pictures failed."""
+        if not any(stem.prompt.has_picture for stem in prepared.stems):
+            return prepared, {}
+        from stemline.workflow.picture_prompts import PicturePrompts, check_model  # noqa: PLC0415 - rarely used
+
+        check_model(self._model, prepared.stems)
+        per_second = self._settings.pictures_per_second or self._model.pictures_per_second
+        pictures = PicturePrompts(self._client, prepared, per_second, self._hooks)
+        return pictures.prepared(), pictures.refused
 
     def _run_batches(self) -> None:
         with (
@@ -183,6 +195,9 @@ class Separation:
         """Return what to write for a segment, or None where its files exist or its media cannot be read."""
         split = self._splits[segment]
         known: dict[Cell, str] = {}
+        if segment.extent in self._refused:
+            self._leave_out(SegmentResult(segment, error=self._refused[segment.extent]))
+            return None
         for part in split.all_parts:
             name = media[part.cell]
             if isinstance(name, StemlineError):

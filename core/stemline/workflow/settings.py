@@ -25,6 +25,8 @@ from stemline.options import (
 from stemline.plan import PlanSettings
 from stemline.workflow.replacing import Replace, check_gain
 
+MAX_PICTURES_PER_SECOND = 60
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -43,6 +45,8 @@ class Settings:
         accept_peaks: Separate media with a peak of more than 60 dB over full scale; else it is refused
             (MEDIA_PEAK_TOO_HIGH).
         priority: Jobs of a higher priority run first.
+        pictures_per_second: How many pictures of a second of sound a prompt with a box or a mask sends, up to 60; 0 for
+            what the server wants, 25 on a GPU and 4 on a CPU.
         record_paths: How records, edits and reports name media: by "name", by "full" path, or not at all ("omit").
         record_words: How they name prompts: in "full", as a "hash" with a key of this installation, or not ("omit").
         sign: Whether records are signed with the key of this installation: "auto" where there is one, "never", or
@@ -77,6 +81,7 @@ class Settings:
     overwrite: bool = False
     accept_peaks: bool = False
     priority: int = 0
+    pictures_per_second: int = 0
     record_paths: str = "name"
     record_words: str = "full"
     sign: str = "auto"
@@ -99,6 +104,10 @@ class Settings:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")
         if abs(self.priority) > MAX_PRIORITY:
             raise UsageError(f"priority must be -{MAX_PRIORITY} to {MAX_PRIORITY}, not {self.priority}.")
+        if not 0 <= self.pictures_per_second <= MAX_PICTURES_PER_SECOND:
+            raise UsageError(
+                f"pictures_per_second must be 0 to {MAX_PICTURES_PER_SECOND}, not {self.pictures_per_second}."
+            )
         for name, gain_db in self.remix.items():
             check_gain(gain_db, f"the amount of {name!r}", silence=True)
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import stemline
 from stemline.hosts.edits import LANES, NAME_TEMPLATE, ORIGINALS, SPLITS, TIMECODES
 from stemline.options import PLAYS
-from stemline_app.cli.options import add_common, add_hidden, parse_stem, preset_stems, settings_of
+from stemline_app.cli.options import (
+    add_common,
+    add_hidden,
+    add_pictures,
+    parse_mask,
+    parse_stem,
+    preset_stems,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from stemline.api.running import Run
@@ -30,6 +38,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("edit", metavar="EDIT", help=f"an edit: {', '.join(hosts.read_suffixes)}")
     parser.add_argument(
         "--stem", action="append", default=[], metavar="NAME=TEXT", help="a stem to make; may be repeated"
+    )
+    add_pictures(
+        parser, "masks of what makes the sound: a folder with a film or a folder of pictures for each clip, by name"
     )
     parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
     parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="audio tracks to separate (default: all)")
@@ -136,7 +147,10 @@ def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
         if pairs:
             raise stemline.UsageError("--dme names the stems itself.", advice="Give --dme alone.")
         pairs = list(_DME)
-    return [stemline.Stem(name, text) for name, text in pairs]
+    masks = dict(map(parse_mask, args.mask))
+    for name in masks.keys() - {name for name, _ in pairs}:
+        raise stemline.UsageError(f"The mask {name}=… belongs to no stem.", advice="Add --stem NAME=TEXT for it.")
+    return [stemline.Stem(name, stemline.Prompt(text, mask=masks.get(name))) for name, text in pairs]
 
 
 def _options(args: argparse.Namespace) -> stemline.EditOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import stemline
@@ -123,6 +124,18 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pictures(parser: argparse.ArgumentParser, mask_help: str) -> None:
+    """Add the options of prompts that show the source of a sound in the picture."""
+    parser.add_argument("--mask", action="append", default=[], metavar="NAME=PATH", help=mask_help)
+    parser.add_argument(
+        "--pictures-per-second",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures of a second that --box and --mask send (default: the server's, 25 on a GPU and 4 on a CPU)",
+    )
+
+
 def _add_record(parser: argparse.ArgumentParser) -> None:
     """Add the options of what records say about the user."""
     parser.add_argument(
@@ -195,6 +208,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         remix=_remix(args),
         replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
         accept_peaks=args.accept_peaks,
+        pictures_per_second=getattr(args, "pictures_per_second", 0),
     )
 
 
@@ -289,6 +303,40 @@ def parse_span(argument: str, *, sounds: bool) -> tuple[str, stemline.Span]:
             f"{argument[:80]!r} is not a span.", advice="Write [NAME=]START..END, for example 3.5..4.2."
         )
     return stemline.Stem(name, "").name if name else "", stemline.Span(start, end, sounds)
+
+
+def parse_box(argument: str) -> tuple[str, stemline.Box]:
+    """Return stem name (empty: the only stem) and box of [NAME=]X,Y,W,H@TIME, pixels or per cent. Raises UsageError."""
+    place, at, time = argument.rpartition("@")
+    name, _, numbers = place.rpartition("=")
+    parts = [part.strip() for part in numbers.split(",")]
+    percent = all(part.endswith("%") for part in parts)
+    if percent:
+        parts = [part.removesuffix("%") for part in parts]
+    try:
+        x, y, width, height = (float(part) for part in parts)
+        seconds = float(time)
+    except ValueError:
+        at = ""
+    if not at:
+        raise stemline.UsageError(
+            f"--box takes NAME=X,Y,WIDTH,HEIGHT@SECONDS, not {argument[:80]!r}.",
+            advice="For example --box dog=420,180,200,240@3.5, or in per cent --box dog=22%,16%,10%,22%@3.5.",
+        )
+    box = stemline.Box(x, y, width, height, time=seconds, percent=percent)
+    return stemline.Stem(name, "").name if name else "", box
+
+
+def parse_mask(argument: str) -> tuple[str, stemline.Mask]:
+    """Return stem name and mask of NAME=PATH. Raises UsageError."""
+    name, equals, path = argument.partition("=")
+    if not equals or not path.strip():
+        raise stemline.UsageError(
+            f"--mask takes NAME=PATH, not {argument[:80]!r}.", advice="For example --mask dog=mattes/dog.mov."
+        )
+    if path != "alpha" and not Path(path).exists():
+        raise stemline.UsageError(f"There is no mask {path[:200]!r}.", advice="Check the path.")
+    return stemline.Stem(name, "").name, stemline.Mask(path if path == "alpha" else str(Path(path).absolute()))
 
 
 def _folder(text: str) -> str:

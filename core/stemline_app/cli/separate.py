@@ -5,13 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import stemline
-from stemline_app.cli.options import add_common, parse_span, parse_stem, preset_stems, settings_of
+from stemline_app.cli.options import (
+    add_common,
+    add_pictures,
+    parse_box,
+    parse_mask,
+    parse_span,
+    parse_stem,
+    preset_stems,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from stemline_app.cli.running import Stop
+
+T = TypeVar("T")
 
 _ENDS_ALL = (stemline.Cancelled, stemline.NoServerError)
 
@@ -40,6 +51,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--minus", action="append", default=[], metavar="[NAME=]START..END", help="where the sound is not heard"
     )
+    parser.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="[NAME=]X,Y,W,H@TIME",
+        help="what makes the sound, at a time in seconds: in pixels of the upright picture, or in per cent (22%%,...)",
+    )
+    add_pictures(parser, "masks of what makes the sound: a film, a folder of pictures, or alpha for the media's own")
     parser.add_argument("--in", dest="start", metavar="TIME", help="start: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--out", dest="end", metavar="TIME", help="end: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--stream", type=int, default=0, metavar="N", help="audio stream, counted from 0 (default 0)")
@@ -133,16 +152,25 @@ def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
     ]
     spans = [parse_span(text, sounds=True) for text in args.plus]
     spans += [parse_span(text, sounds=False) for text in args.minus]
-    if not named and spans:
-        named = [("target", "")]
+    boxes, masks = list(map(parse_box, args.box)), list(map(parse_mask, args.mask))
+    if not named and (spans or boxes or masks):
+        named = [(next((name for name, _ in (*boxes, *masks) if name), "target"), "")]
     names = {name for name, _ in named}
-    for stem, _ in spans:
-        if stem not in names and (stem or len(names) != 1):
-            raise stemline.UsageError(
-                f"The span {stem + '=' if stem else ''}… belongs to no stem.",
-                advice=f"Write NAME=START..END with one of: {', '.join(sorted(names))}.",
-            )
-    return [stemline.Stem(name, stemline.Prompt(text, _spans_of(name, spans))) for name, text in named]
+    for option, given in (("span", spans), ("box", boxes), ("mask", masks)):
+        for stem, _ in given:
+            if stem not in names and (stem or len(names) != 1):
+                raise stemline.UsageError(
+                    f"The {option} {stem + '=' if stem else ''}… belongs to no stem.",
+                    advice=f"Write NAME=… with one of: {', '.join(sorted(names))}.",
+                )
+    return [
+        stemline.Stem(name, stemline.Prompt(text, _spans_of(name, spans), _last_of(name, boxes), _last_of(name, masks)))
+        for name, text in named
+    ]
+
+
+def _last_of(name: str, given: Sequence[tuple[str, T]]) -> T | None:
+    return next((value for stem, value in reversed(given) if stem in ("", name)), None)
 
 
 def _spans_of(name: str, spans: Sequence[tuple[str, stemline.Span]]) -> tuple[stemline.Span, ...]:

@@ -33,6 +33,7 @@ _SEEK_BACK_S = (Fraction(0), Fraction(2), Fraction(12))
 _MAX_PIXELS = 1 << 26
 
 Stop = Callable[[], bool]
+Convert = Callable[[VideoFrame, PictureShape, int], Picture]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +63,29 @@ class FrameReader:
         end: When the picture ends, in seconds, as the file states it; 0 where it does not.
     """
 
-    def __init__(self, path: str | Path, *, longest: int = 0, stop: Stop = lambda: False) -> None:
+    def __init__(
+        self, path: str | Path, *, longest: int = 0, stop: Stop = lambda: False, convert: Convert = upright
+    ) -> None:
         """Open the file.
 
         Args:
             path: A film or a still picture.
             longest: Longest side of the pictures in pixels; 0 for the full size.
             stop: Asked between frames; true raises Cancelled.
+            convert: Makes the pixels of a frame, in place of upright RGB.
 
         Raises:
             MediaError: The file is missing or unreadable, or has no picture (MEDIA_UNSUPPORTED).
         """
         self.path, self.longest = str(path), longest
-        self._stop = stop
+        self._stop, self._convert = stop, convert
         self._stack = contextlib.ExitStack()
         self._container, self._stream = self._opened()
         self._zero = self._stream.start_time or 0
         self._decoded: Iterator[VideoFrame] = self._decode()
         self._shown: VideoFrame | None = None
         self._next: VideoFrame | None = None
+        self.frame_rate: Fraction | None
         try:
             first = self._seek(Fraction(0))
             if first.width * first.height > _MAX_PIXELS:
@@ -91,7 +96,8 @@ class FrameReader:
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.shape: PictureShape = shape_of(first, self._stream.sample_aspect_ratio)
         self.frame_rate = Fraction(rate) if rate and self._next is not None else None
-        self.end = Fraction((self._stream.duration or 0) * self._time_base)
+        whole = Fraction(self._container.duration or 0, av.time_base)
+        self.end = Fraction(self._stream.duration * self._time_base) if self._stream.duration else whole
 
     def _opened(self) -> tuple[InputContainer, VideoStream]:
         try:
@@ -175,7 +181,7 @@ class FrameReader:
         return ((frame.pts or 0) - self._zero) * self._time_base
 
     def _frame(self, frame: VideoFrame) -> Frame:
-        return Frame(self._time(frame), upright(frame, self.shape, self.longest), bool(frame.key_frame))
+        return Frame(self._time(frame), self._convert(frame, self.shape, self.longest), bool(frame.key_frame))
 
     def _seek(self, time: Fraction) -> VideoFrame:
         """Go to the last key frame that is not after `time`, or to the first frame. Raises MediaError."""

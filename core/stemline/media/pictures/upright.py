@@ -78,12 +78,28 @@ def upright(frame: VideoFrame, shape: PictureShape, longest: int = 0) -> Picture
     return np.ascontiguousarray(np.rot90(pixels, shape.quarter_turns))
 
 
-def alpha_of(frame: VideoFrame, shape: PictureShape) -> npt.NDArray[np.uint8] | None:
-    """Return the alpha of a frame as uint8 [height, width], upright; None where the frame has none."""
-    if not any(component.is_alpha for component in frame.format.components):
-        return None
-    pixels = np.asarray(frame.reformat(format="rgba").to_ndarray(), np.uint8)
+def mask_levels(frame: VideoFrame, shape: PictureShape, longest: int = 0) -> Picture:
+    """Return a frame of a mask as uint8 [height, width], upright: its alpha where that varies, else its brightness."""
+    alpha = alpha_levels(frame, shape, longest)
+    if alpha.min() < 255:
+        return alpha
+    return np.ascontiguousarray(upright(frame, shape, longest).max(axis=2))
+
+
+def alpha_levels(frame: VideoFrame, shape: PictureShape, longest: int = 0) -> Picture:
+    """Return the alpha of a frame as uint8 [height, width], upright; 255 where the format has none."""
+    width, height = shape.within(longest)
+    if shape.quarter_turns % 2:
+        width, height = height, width
+    if not has_alpha(frame):
+        return np.full((width, height) if shape.quarter_turns % 2 else (height, width), 255, np.uint8)
+    pixels = np.asarray(_converted(frame, width, height, "rgba").to_ndarray(), np.uint8)
     return np.ascontiguousarray(np.rot90(pixels[:, :, 3], shape.quarter_turns))
+
+
+def has_alpha(frame: VideoFrame) -> bool:
+    """Return whether the format of a frame has an alpha channel."""
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def _first_field(frame: VideoFrame, width: int) -> VideoFrame:

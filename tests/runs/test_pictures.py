@@ -1,0 +1,279 @@
+"""Separation by pictures: the engine gets the object of the box or the mask at the right times, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import stemline
+from core.media.films import HEIGHT, RATE, WIDTH, write_film
+from runs.conftest import record_in
+from stemline.client.client import Client
+from stemline.errors import StemlineError, UsageError
+from stemline.media.pictures.picture_track import Picture
+from stemline_app.cli import main
+from stemline_server.engines.base import EnginePrompt, Waveform
+from stemline_server.engines.noop import NoopEngine
+from stemline_server.testing import FunctionEngine, LocalServer, serve_engines
+
+pytestmark = pytest.mark.usefixtures("own_folders")
+SIDE, SECONDS = 60, 2
+
+
+def square(number: int) -> np.ndarray:
+    """A bright, textured square that moves two pixels a frame over a dark, textured ground."""
+    random = np.random.default_rng(1)
+    picture = random.integers(20, 70, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    x, y = place(number)
+    picture[y : y + SIDE, x : x + SIDE] = np.kron(
+        random.integers(120, 255, (SIDE // 6, SIDE // 6, 3), dtype=np.uint8), np.ones((6, 6, 1), np.uint8)
+    )
+    return picture
+
+
+def place(number: int) -> tuple[int, int]:
+    return 30 + 2 * number, 50 + number // 2
+
+
+def mask_of(number: int) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    x, y = place(number)
+    mask[y : y + SIDE, x : x + SIDE] = 255
+    return mask
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "clip.mp4", map(square, range(SECONDS * RATE)), gop=200, crf=12, sound_s=SECONDS)
+
+
+class Seen:
+    """What the engine got: text, times and pictures of each prompt."""
+
+    def __init__(self) -> None:
+        self.prompts: dict[str, tuple[list[Fraction], list[Picture]]] = {}
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, mix: Waveform, rate: int, prompt: EnginePrompt) -> Waveform:
+        with self._lock:
+            self.count += 1
+            track = prompt.pictures
+            if track is not None:
+                pictures = [track.read(int(number)) for number in track.picture_of]
+                self.prompts[prompt.text] = list(track.times), pictures
+        return mix * np.float32(0.5)
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return Seen()
+
+
+@pytest.fixture
+def server(tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
+    with serve_engines(FunctionEngine(seen, pictures=True), NoopEngine(), state=tmp_path / "state") as local:
+        monkeypatch.setenv("STEMLINE_TOKEN", local.token)
+        yield local
+
+
+@pytest.fixture
+def client(server: LocalServer) -> Iterator[Client]:
+    with stemline.connect(server.address, token=server.token) as opened:
+        yield opened
+
+
+def shown_at(pictures: list[Picture], times: list[Fraction]) -> None:
+    """Each picture is the square at its place, within a few pixels, and black elsewhere."""
+    assert pictures
+    for time, picture in zip(times, pictures, strict=True):
+        x, y = place(min(SECONDS * RATE - 1, round(time * RATE)))
+        true = np.zeros((336, 336), bool)
+        true[
+            round(y * 336 / HEIGHT) : round((y + SIDE) * 336 / HEIGHT),
+            round(x * 336 / WIDTH) : round((x + SIDE) * 336 / WIDTH),
+        ] = True
+        lit = picture.max(axis=2) > 60
+        assert np.count_nonzero(lit & true) / np.count_nonzero(lit | true) > 0.85, time
+
+
+def test_a_box_in_one_frame_shows_the_engine_the_object_in_all(
+    film: Path, server: LocalServer, seen: Seen, tmp_path: Path
+) -> None:
+    pytest.importorskip("cv2")
+    x, y = place(24)
+    box = f"dog={x},{y},{SIDE},{SIDE}@1.0"
+    arguments = ["separate", str(film), "--server", server.address, "--stem", "dog=bark", "--box", box]
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    times, pictures = seen.prompts["bark"]
+    assert times == [Fraction(tick, 4) for tick in range(len(times))]
+    assert len(times) == 4 * SECONDS
+    shown_at(pictures, times)
+    record = record_in(str(tmp_path / "out" / "clip.dog.wav"))
+    assert record.prompt.extra["pictures_per_second"] == 4
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    assert seen.count == 1
+    assert main([*arguments, "--pictures-per-second", "10", "-o", str(tmp_path / "finer")]) == 0
+    assert len(seen.prompts["bark"][0]) == 10 * SECONDS
+
+
+def folder_of_pngs(folder: Path, numbers: range, pixel_format: str = "gray") -> Path:
+    folder.mkdir()
+    for number in numbers:
+        with av.open(str(folder / f"m{number}.png"), "w", format="image2") as container:
+            stream = container.add_stream("png", 1)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
+            frame = av.VideoFrame.from_ndarray(mask_of(number), format="rgb24").reformat(format=pixel_format)
+            container.mux(stream.encode(frame))
+    return folder
+
+
+def film_of_masks(path: Path) -> Path:
+    return write_film(path, map(mask_of, range(SECONDS * RATE)), codec="ffv1", pixel_format="gray")
+
+
+@pytest.mark.parametrize("form", ["folder", "16 bit", "film", "alpha"])
+def test_masks_of_other_programs_are_read(form: str, film: Path, client: Client, seen: Seen, tmp_path: Path) -> None:
+    media, mask = film, tmp_path / "masks"
+    if form == "film":
+        mask = film_of_masks(tmp_path / "masks.mkv")
+    elif form == "alpha":
+        mattes = (np.dstack([square(n), mask_of(n)[:, :, 0]]) for n in range(SECONDS * RATE))
+        media = write_film(tmp_path / "matte.mov", mattes, codec="png", pixel_format="rgba", sound_s=SECONDS)
+        mask = Path("alpha")
+    else:
+        folder_of_pngs(mask, range(SECONDS * RATE), "gray16be" if form == "16 bit" else "gray")
+    prompt = stemline.Prompt("bark", mask=stemline.Mask(str(mask)))
+    stemline.separate(media, {"dog": prompt}, output=tmp_path / "out", client=client)
+    times, pictures = seen.prompts["bark"]
+    shown_at(pictures, times)
+
+
+def test_where_a_mask_is_empty_or_has_ended_the_picture_is_black(
+    film: Path, client: Client, seen: Seen, tmp_path: Path
+) -> None:
+    masks = folder_of_pngs(tmp_path / "masks", range(RATE))
+    prompt = stemline.Prompt("bark", mask=stemline.Mask(str(masks)))
+    stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", client=client)
+    _, pictures = seen.prompts["bark"]
+    assert [bool(picture.any()) for picture in pictures] == [True] * 4 + [False] * 4
+
+
+def text_files(path: Path) -> str:
+    path.mkdir()
+    for number in range(20):
+        (path / f"{number}.txt").write_text("no picture")
+    return "holds no pictures"
+
+
+def wrong_size(path: Path) -> str:
+    write_film(path, (np.zeros((100, 100, 3), np.uint8) for _ in range(3)), codec="ffv1", pixel_format="gray")
+    return "100 x 100 pixels, the upright picture 320 x 180"
+
+
+def damaged(path: Path) -> str:
+    film_of_masks(path)
+    path.write_bytes(path.read_bytes()[:200])
+    return "not a readable media file|has no picture"
+
+
+def many_damaged(path: Path) -> str:
+    path.mkdir()
+    for number in range(2_000):
+        (path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return "not a readable media file|has no picture"
+
+
+@pytest.mark.parametrize("make", [text_files, wrong_size, damaged, many_damaged])
+def test_a_hostile_mask_gets_one_sentence_and_no_file(
+    make: Callable[[Path], str], film: Path, client: Client, tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.mkv"
+    said = make(mask)
+    prompt = stemline.Prompt("bark", mask=stemline.Mask(str(mask)))
+    with pytest.raises(StemlineError, match=said) as refused:
+        stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", client=client)
+    assert "\n" not in str(refused.value)
+    assert not list((tmp_path / "out").glob("*.wav"))
+
+
+def test_a_mask_film_that_is_cut_short_is_noticed(film: Path, client: Client, tmp_path: Path) -> None:
+    whole = film_of_masks(tmp_path / "whole.mkv")
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    prompt = stemline.Prompt("bark", mask=stemline.Mask(str(broken)))
+    with pytest.raises(StemlineError, match="is cut short at"):
+        stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", client=client)
+
+
+def test_a_model_without_pictures_refuses_before_any_work(film: Path, client: Client, tmp_path: Path) -> None:
+    prompt = stemline.Prompt("bark", box=stemline.Box(1, 1, 9, 9))
+    with pytest.raises(UsageError, match="The model noop does not take pictures") as refused:
+        stemline.separate(
+            film, {"dog": prompt}, output=tmp_path / "out", settings=stemline.Settings(model="noop"), client=client
+        )
+    assert "words" in refused.value.advice
+
+
+def test_a_box_outside_the_picture_and_sound_without_one_are_refused(
+    film: Path, client: Client, tmp_path: Path
+) -> None:
+    pytest.importorskip("cv2")
+    sound = write_film(tmp_path / "sound.wav", [], sound_s=1)
+    for media, box, said in (
+        (film, stemline.Box(400, 10, 20, 20), "outside the upright picture of 320 x 180"),
+        (sound, stemline.Box(4, 10, 20, 20), "has no picture"),
+    ):
+        with pytest.raises(StemlineError, match=said):
+            prompt = stemline.Prompt("bark", box=box)
+            stemline.separate(media, {"dog": prompt}, output=tmp_path / "out", client=client)
+
+
+def test_three_objects_have_one_prompt_each(film: Path, client: Client, seen: Seen, tmp_path: Path) -> None:
+    def still(name: str, column: int) -> stemline.Mask:
+        mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        mask[:, column : column + 40] = 255
+        path = tmp_path / f"{name}.png"
+        with av.open(str(path), "w", format="image2") as container:
+            stream = container.add_stream("png", 1)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "rgb24"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(mask, format="rgb24")))
+        return stemline.Mask(str(path))
+
+    stems = {name: stemline.Prompt(name, mask=still(name, at)) for name, at in (("a", 0), ("b", 100), ("c", 200))}
+    stemline.separate(film, stems, output=tmp_path / "out", client=client)
+    for name, at in (("a", 0), ("b", 100), ("c", 200)):
+        lit = np.flatnonzero(seen.prompts[name][1][0].max(axis=(0, 2)) > 10) * WIDTH / 336
+        assert at - 3 < lit.min() < lit.max() < at + 43
+
+
+def test_without_pictures_nothing_new_is_sent_or_loaded(
+    film: Path, server: LocalServer, seen: Seen, tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    arguments = ["separate", str(film), "--server", server.address, "--stem", "dog=bark", "-o", str(tmp_path)]
+    program = (
+        f"import sys; from stemline_app.cli import main; main({arguments!r})\n"
+        "print(sorted(n for n in sys.modules if n.startswith('stemline.media.pictures') or n in ('cv2', 'torch')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert seen.count == 1
+
+
+@pytest.mark.parametrize(
+    "box", ["1,2,3", "a,b,c,d@1", "dog=1,2,3,4", "0,0,0,5@1", "50%,0%,60%,5%@1", "-1,0,5,5@0", "nan,0,5,5@1"]
+)
+def test_a_box_that_is_none_is_refused_in_one_sentence(
+    box: str, film: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["separate", str(film), "--stem", "dog=", f"--box={box}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -50,6 +50,7 @@ def new_job(scene: Any) -> SeparationJob:
             "play": settings.play,
             "disable_originals": settings.mute_originals,
             "plan": {"handle": to_exact(Fraction(round(settings.handle_s * _MILLI), _MILLI))},
+            "replace": _fill(settings, name),
         },
     }
     job = SeparationJob(name, reading, params, SESSION.document, bpy.data.filepath, scene.as_pointer())
@@ -57,6 +58,26 @@ def new_job(scene: Any) -> SeparationJob:
     if text:
         prompts.remember(text)
     return job
+
+
+def _fill(settings: Any, name: str) -> dict[str, dict[str, Any]]:
+    """Return what takes the place of the stem `name`. Raises HostError for a file or words that are missing."""
+    if settings.fill == "NONE":
+        return {}
+    fill: dict[str, Any] = {"gain_db": settings.fill_gain_db}
+    if settings.fill != "ROOM":
+        fill["nudge_s"] = settings.fill_nudge_ms / _MILLI
+    if settings.fill == "FILE":
+        path = bpy.path.abspath(settings.fill_path)
+        if not path or not Path(path).is_file():
+            raise HostError("Choose a sound file for its place.", "MEDIA_MISSING")
+        fill["path"] = str(Path(path).absolute())
+    if settings.fill == "WORDS":
+        words = " ".join(settings.fill_words.split())
+        if not words:
+            raise HostError("Type words for the sound in its place.", "PROMPT_EMPTY")
+        fill.update(words=words, takes=settings.fill_takes, generator=settings.fill_generator.strip())
+    return {name: fill}
 
 
 def output_folder() -> Path:

@@ -148,6 +148,31 @@ class STEMLINE_PT_options(bpy.types.Panel):
             layout.prop(settings, name)
 
 
+class STEMLINE_PT_fill(bpy.types.Panel):
+    """What takes the place of the sound."""
+
+    bl_label = "In Its Place"
+    bl_parent_id = "STEMLINE_PT_separate"
+    bl_options = _CLOSED
+    bl_space_type = "SEQUENCE_EDITOR"
+    bl_region_type = "UI"
+    bl_category = "Stemline"
+
+    def draw(self, context: Any) -> None:
+        """Draw the panel."""
+        layout, settings = self.layout, compat.editing_scene(context).stemline
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(settings, "fill")
+        shown = {
+            "NONE": (),
+            "ROOM": ("fill_gain_db",),
+            "FILE": ("fill_path", "fill_gain_db", "fill_nudge_ms"),
+            "WORDS": ("fill_words", "fill_takes", "fill_generator", "fill_gain_db", "fill_nudge_ms"),
+        }
+        for name in shown[settings.fill]:
+            layout.prop(settings, name)
+
+
 class STEMLINE_PT_jobs(bpy.types.Panel):
     """The jobs of this session."""
 

@@ -52,6 +52,28 @@ class StemlineSettings(bpy.types.PropertyGroup):
         ),
         default="all",
     )
+    fill: bpy.props.EnumProperty(
+        name="In its place",
+        items=(
+            ("NONE", "Nothing", "The sound leaves its place empty"),
+            ("ROOM", "Room tone", "Room tone, learnt where the sound pauses"),
+            ("FILE", "File", "A sound file: below 3 seconds once on each event, else ambience"),
+            ("WORDS", "Words", "A sound that a generator of the server makes from words"),
+        ),
+        default="NONE",
+    )
+    fill_path: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
+    fill_words: bpy.props.StringProperty(name="Words", description="Such as: gentle cafe ambience")
+    fill_takes: bpy.props.IntProperty(
+        name="Takes", description="Sounds to make, each on a channel; the first is heard", default=1, min=1, max=8
+    )
+    fill_generator: bpy.props.StringProperty(name="Generator", description="Empty: the server's default")
+    fill_gain_db: bpy.props.FloatProperty(
+        name="Gain", description="dB beyond the loudness of the removed sound", default=0.0, min=-48.0, max=24.0
+    )
+    fill_nudge_ms: bpy.props.FloatProperty(
+        name="Nudge", description="Milliseconds by which a file or words are late", default=0.0, min=-60000, max=60000
+    )
     handle_s: bpy.props.FloatProperty(
         name="Handles",
         description="Seconds of media before and after each strip, so that stems can be made longer",

@@ -22,7 +22,8 @@ from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
 from stemline_panel.user_data import UserData
 from stemline_panel.widgets.actions import Handlers
-from stemline_panel.widgets.fill_choice import FILE, ROOM_TONE
+from stemline_panel.widgets.fill_choice import FILE, OPTIONS, ROOM_TONE, WORDS
+from stemline_panel.widgets.fill_dialog import FillDialog
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.settings_dialog import SettingsDialog
 
@@ -240,8 +241,14 @@ class RequestController(QObject):
         self.focus_prompt()
 
     def set_fill(self, index: int, kind: str) -> None:
-        """Put nothing, room tone or a file, which the user chooses, in the place of a stem."""
+        """Put nothing, room tone, or a file or words of the user in the place of a stem, or change its options."""
+        before = self._session.stems.fill_of(index)
         fill = Replace() if kind == ROOM_TONE else None
+        if kind in (WORDS, OPTIONS):
+            fill = self._ask_fill(index, before, from_words=kind == WORDS or bool(before and before.words))
+            if fill is None:
+                self.changed.emit()
+                return
         if kind == FILE:
             name, _ = QFileDialog.getOpenFileName(self._window, self.tr("Choose a sound to put in its place"))
             if not name:
@@ -249,6 +256,18 @@ class RequestController(QObject):
                 return
             fill = Replace(path=name)
         self._change(partial(self._session.stems.set_fill, index, fill))
+
+    def _ask_fill(self, index: int, before: Replace | None, *, from_words: bool) -> Replace | None:
+        """Return the fill that the user chose in the dialog; None where it was cancelled or has no words."""
+        fill = before or Replace()
+        if from_words and fill.path:
+            fill = Replace(gain_db=fill.gain_db)
+        names = [entry.name for entry in self._session.stems if not entry.empty]
+        stem = self._session.stems.name_of(index)
+        others = [name for name in names if name != stem]
+        dialog = FillDialog(stem, fill, others, from_words=from_words, parent=self._window)
+        chosen = dialog.chosen() if dialog.exec_() else None
+        return None if chosen is None or (from_words and not chosen.words) else chosen
 
     def remove_stem(self) -> None:
         """Remove the current stem."""

@@ -172,9 +172,14 @@ def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> Run
 
 
 def _settings_for(stems: Sequence[StemRequest], settings: RunSettings) -> RunSettings:
-    """Return the settings without what takes the place of other stems."""
+    """Return the settings without what takes the place of other stems, or is lowered under them."""
     names = {stem.name for stem in stems}
-    return replace(settings, replace={name: fill for name, fill in settings.replace.items() if name in names})
+    fills = {
+        name: fill if not fill.duck or fill.duck in names else replace(fill, duck="")
+        for name, fill in settings.replace.items()
+        if name in names
+    }
+    return replace(settings, replace=fills)
 
 
 def _refused_stem(stems: Sequence[StemRequest], error: UsageError) -> StemRequest | None:

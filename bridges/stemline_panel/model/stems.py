@@ -129,6 +129,14 @@ class StemList:
         if index < len(self._entries):
             self._entries[index].fill = fill
 
+    def fill_of(self, index: int) -> Replace | None:
+        """Return what takes the place of an entry's sound."""
+        return self._entries[index].fill if index < len(self._entries) else None
+
+    def name_of(self, index: int) -> str:
+        """Return the name of an entry; empty where there is none."""
+        return self._entries[index].name if index < len(self._entries) and not self._entries[index].empty else ""
+
     def load(self, stems: Sequence[StemRequest], fills: Mapping[str, Replace]) -> None:
         """Load the stems and marks of an earlier run, and what took their place by stem name."""
         self.replace([(stem.name, stem.prompt.text) for stem in stems])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The choice of what takes the place of a sound: nothing, room tone or a file."""
+"""The choice of what takes the place of a sound: nothing, room tone, a file or a sound from words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from PyQt5.QtWidgets import QComboBox
 
 from stemline.workflow.replacing import Replace
 
-NOTHING, ROOM_TONE, FILE = "nothing", "room", "file"
-_SAME_FILE = "same"
+NOTHING, ROOM_TONE, FILE, WORDS, OPTIONS = "nothing", "room", "file", "words", "options"
+_SAME = "same"
 _CHARACTERS = 9
 
 
 class FillChoice(QComboBox):
-    """A list with Nothing, Room tone and File…, and a line for the chosen file. `chosen` has one of the constants."""
+    """A list with Nothing, Room tone, File… and Words…, a line for the chosen file or words, and Options….
+
+    `chosen` has one of the constants.
+    """
 
     chosen = pyqtSignal(str)
 
@@ -34,10 +37,12 @@ class FillChoice(QComboBox):
         """Show what takes the place of a stem."""
         lines = [(self.tr("Nothing"), NOTHING), (self.tr("Room tone"), ROOM_TONE)]
         chosen = NOTHING if fill is None else ROOM_TONE
-        if fill is not None and fill.path:
-            chosen = _SAME_FILE
-            lines.append((Path(fill.path).name, _SAME_FILE))
-        lines.append((self.tr("File…"), FILE))
+        if fill is not None and (fill.path or fill.words):
+            chosen = _SAME
+            lines.append((Path(fill.path).name if fill.path else fill.words, _SAME))
+        lines += [(self.tr("File…"), FILE), (self.tr("Words…"), WORDS)]
+        if fill is not None:
+            lines.append((self.tr("Options…"), OPTIONS))
         self.blockSignals(True)
         self.clear()
         for text, kind in lines:
@@ -46,7 +51,7 @@ class FillChoice(QComboBox):
         self.blockSignals(False)
         self.setAccessibleName(self.tr("In place of {stem}").format(stem=stem))
         tip = self.tr("What takes the place of this sound, as one more track")
-        self.setToolTip(fill.path if fill is not None and fill.path else tip)
+        self.setToolTip((fill.path or fill.words or tip) if fill is not None else tip)
 
     def wheelEvent(self, event: Any) -> None:
         """Scroll the list of stems."""
@@ -54,5 +59,5 @@ class FillChoice(QComboBox):
 
     def _report(self, index: int) -> None:
         kind = self.itemData(index)
-        if kind != _SAME_FILE:
+        if kind != _SAME:
             self.chosen.emit(kind)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QFileDialog, QLineEdit
+from PyQt5.QtWidgets import QApplication, QDialog, QFileDialog, QLineEdit, QMessageBox
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import RATE, Panel, tones
@@ -19,7 +19,8 @@ from stemline.media import open_audio
 from stemline.workflow.derived_tracks import KEPT, REMIX
 from stemline.workflow.replacing import Replace
 from stemline_panel.model.queue import ItemState, QueueItem
-from stemline_panel.widgets.fill_choice import FILE, NOTHING, ROOM_TONE, FillChoice
+from stemline_panel.widgets.fill_choice import FILE, NOTHING, OPTIONS, ROOM_TONE, WORDS, FillChoice
+from stemline_panel.widgets.fill_dialog import FillDialog
 
 
 def choose(choice: FillChoice, kind: str) -> None:
@@ -167,3 +168,77 @@ def test_a_stem_is_renamed_beside_its_choice(open_panel: OpenPanel, tmp_path: Pa
     QTest.keyClick(editor, Qt.Key_Return)
     panel.until(lambda: panel.session.request().settings.replace == {"alarm": Replace()}, 20)
     assert stems.fills[0].accessibleName() == "In place of alarm"
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *fields: dict[str, object]) -> None:
+    """Fill the dialogs that open next, one after the other, and accept them; None cancels."""
+    answers = iter(fields)
+
+    def execute(dialog: FillDialog) -> int:
+        given = next(answers)
+        for name, value in given.items():
+            widget = getattr(dialog, name)
+            if hasattr(widget, "setText"):
+                widget.setText(value)
+            elif hasattr(widget, "setValue"):
+                widget.setValue(value)
+            else:
+                widget.setCurrentIndex(widget.findData(value))
+        if not given:
+            return int(QDialog.Rejected)
+        dialog.accept()
+        return dialog.result()
+
+    monkeypatch.setattr(FillDialog, "exec_", execute)
+
+
+def test_words_are_typed_and_their_takes_are_heard(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    answer(monkeypatch, {"words": "soft rain", "generator": "noop", "takes": 2, "gain": -3.0})
+    item = filled(panel, WORDS)
+    assert item.outcome is not None
+    expected = Replace(words="soft rain", generator="noop", takes=2, gain_db=-3.0)
+    assert item.request.settings.replace == {"beep": expected}
+    assert panel.window.prompt.stems.fills[0].currentText() == "soft rain"
+    layers = list(panel.playback.player.layers)
+    assert layers == ["mix", "beep", "residual", "fill beep", "fill beep take 2", REMIX], item.outcome.result.notices
+    files = {name: Path(clip.path) for name, clip in item.outcome.stem_clips(item.request.clips[0].clip_id).items()}
+    assert files["fill beep"].read_bytes() != files["fill beep take 2"].read_bytes()
+    panel.director.results.choose("fill beep take 2")
+    panel.window.transport.matched.setChecked(False)
+    panel.playback.seek(Fraction(5))
+    panel.key(Qt.Key_Space)
+    heard = panel.sink.hear(4096)[1024:]
+    assert np.allclose(heard, read(files["fill beep take 2"], 5 * RATE + 1024, 5 * RATE + 4096).T, atol=1e-6)
+    panel.key(Qt.Key_Space)
+
+
+def test_options_change_the_fill_and_a_cancelled_dialog_changes_nothing(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.type("beep")
+    choice = panel.window.prompt.stems.fills[0]
+    assert choice.findData(OPTIONS) < 0, "there is nothing to change yet"
+    choose(choice, ROOM_TONE)
+    answer(monkeypatch, {"gain": -6.0, "mode": "under"}, {}, {})
+    choose(choice, OPTIONS)
+    changed = Replace(gain_db=-6.0, instead=False)
+    assert panel.session.request().settings.replace == {"beep": changed}
+    choose(choice, OPTIONS)
+    choose(choice, WORDS)
+    assert panel.session.request().settings.replace == {"beep": changed}
+    assert choice.currentText() == "Room tone"
+
+
+def test_the_dialog_says_why_words_cannot_be_used(open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_panel()
+    said: list[str] = []
+    monkeypatch.setattr(QMessageBox, "warning", lambda *arguments: said.append(arguments[2]))
+    dialog = FillDialog("beep", Replace(), [], from_words=True)
+    dialog.words.setText("rain " * 400)
+    dialog.accept()
+    assert dialog.result() == QDialog.Rejected
+    assert "characters" in said[0]

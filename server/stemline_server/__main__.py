@@ -14,10 +14,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="stemline serve", description="The gRPC server that separates sound.")
     add_arguments(parser)
     try:
-        config = from_arguments(parser.parse_args())
+        args = parser.parse_args()
+        config = from_arguments(args)
         from stemline_server.app import serve  # noqa: PLC0415 - only now is it worth the time
 
-        return serve(config)
+        return serve(config, (lambda: from_arguments(args)) if args.config is not None else None)
     except StemlineError as error:
         sys.stderr.write(f"stemline: {error}\n")
         return error.exit_code

@@ -40,6 +40,9 @@ class ServerConfig:
         devices: Devices to work on; empty for all.
         model: Model for jobs that name none; empty for the default of the registry.
         engine_limits: What the process of each device's engines may use.
+        metrics: HOST:PORT of metrics and probes over HTTP; empty for none.
+        otlp: Endpoint for traces; empty for none.
+        json_log: Whether the log is JSON.
     """
 
     state: Path
@@ -53,6 +56,9 @@ class ServerConfig:
     devices: tuple[str, ...] = ()
     model: str = ""
     engine_limits: Limits = field(default_factory=Limits)
+    metrics: str = ""
+    otlp: str = ""
+    json_log: bool = False
 
     @property
     def loopback(self) -> bool:
@@ -73,6 +79,20 @@ def is_loopback(address: str) -> bool:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `stemline serve` and `python -m stemline_server`."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="TOML",
+        help="file with these options; SIGHUP reads it again",
+    )
+    parser.add_argument(
+        "--metrics",
+        default="",
+        metavar="HOST:PORT",
+        help="serve /metrics, /live and /ready over HTTP (extra `operations`)",
+    )
+    parser.add_argument("--otlp", default="", metavar="URL", help="send traces of jobs there (extra `operations`)")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="format of the log")
     parser.add_argument("--listen", metavar="HOST:PORT", help=f"where to listen (default 127.0.0.1:{DEFAULT_PORT})")
     parser.add_argument("--state", type=Path, metavar="DIR", help="folder of the job table, the store and the token")
     parser.add_argument("--model", default="", metavar="ID", help="model for jobs that name none")
@@ -132,6 +152,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def from_arguments(args: argparse.Namespace) -> ServerConfig:
     """Return the configuration. Raises UsageError for options that don't go together."""
+    args = _with_file(args) if args.config is not None else args
     listen = args.listen or ("127.0.0.1:0" if args.private else f"127.0.0.1:{DEFAULT_PORT}")
     _check_address(listen)
     tls = _tls(args)
@@ -142,6 +163,8 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
             f"Listening on {listen} without TLS would let anyone on the network read the sound and the token.",
             advice="Give --tls-cert and --tls-key, or --insecure on a private network.",
         )
+    if args.metrics:
+        _check_address(args.metrics)
     if not 0 < args.store_limit < math.inf:
         raise UsageError("--store-limit must be a number above zero.", advice="Give it in GiB.")
     return ServerConfig(
@@ -156,7 +179,55 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
         devices=tuple(args.device),
         model=args.model,
         engine_limits=_engine_limits(args),
+        metrics=args.metrics,
+        otlp=args.otlp,
+        json_log=args.log_format == "json",
     )
+
+
+def _with_file(args: argparse.Namespace) -> argparse.Namespace:
+    """Return the options with those of the configuration file below them. Raises UsageError."""
+    import tomllib  # noqa: PLC0415 - keeps the command line's --help fast
+
+    path: Path = args.config
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", advice="Give another --config.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", advice="Correct the file.") from error
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    actions = {action.dest: action for action in parser._actions if action.dest not in ("help", "config")}
+    merged = argparse.Namespace(**vars(args))
+    for name, value in given.items():
+        if name not in actions:
+            raise UsageError(f"{path} has an unknown option {name!r}.", advice=f"Known: {', '.join(sorted(actions))}.")
+        converted = _converted(path, actions[name], value)
+        if getattr(args, name) == actions[name].default:
+            setattr(merged, name, converted)
+    return merged
+
+
+def _converted(path: Path, action: argparse.Action, value: object) -> object:
+    """Return a value of the file as the command line gives it. Raises UsageError for one of another type."""
+    expected = "a list of texts"
+    if isinstance(action.default, list):
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return [path.parent / item if action.type is Path else item for item in value]
+    elif isinstance(action.default, bool):
+        expected = "true or false"
+        if isinstance(value, bool):
+            return value
+    elif action.type is float:
+        expected = "a number"
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    else:
+        expected = f"one of {', '.join(action.choices)}" if action.choices else "a text"
+        if isinstance(value, str) and (not action.choices or value in action.choices):
+            return path.parent / value if action.type is Path else value
+    raise UsageError(f"{path}: {action.dest} must be {expected}.", advice="Correct the file.")
 
 
 def _engine_limits(args: argparse.Namespace) -> Limits:

@@ -7,7 +7,6 @@ import contextlib
 import hmac
 import inspect
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,6 +17,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from stemline.errors import Cancelled, Code, InputError, StemlineError
+from stemline_server.operations.logs import begin_call
 from stemline_server.seats.access import check_scope, set_caller
 from stemline_server.seats.seat_file import OPERATOR, Seat, SeatFile
 from stemline_server.services import status
@@ -48,8 +48,14 @@ class CallGuard(grpc.aio.ServerInterceptor):
     message that can't be parsed.
     """
 
-    def __init__(self, token: str, seats: SeatFile | None = None) -> None:
-        """Admit the operator, who shows `token`, and the seats of a server that has some."""
+    def __init__(
+        self, token: str, seats: SeatFile | None = None, on_call: Callable[[str, str], object] = lambda *_: None
+    ) -> None:
+        """Admit the operator, who shows `token`, and the seats of a server that has some.
+
+        `on_call` gets the method and the status of each call that ended.
+        """
+        self._on_call = on_call
         self._seats = seats
         self._expected = f"Bearer {token}".encode()
         self._active = 0
@@ -77,10 +83,17 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
         @asynccontextmanager
         async def around(context: Context) -> AsyncIterator[None]:
-            async with _translated(method, context), contextlib.nullcontext() if probe else self._counted():
-                if not probe:
-                    self._admit(seat or self._seat_of_certificate(context), method)
-                yield
+            number = begin_call()
+            try:
+                async with (
+                    _translated(method, context, number),
+                    contextlib.nullcontext() if probe else self._counted(),
+                ):
+                    if not probe:
+                        self._admit(seat or self._seat_of_certificate(context), method)
+                    yield
+            finally:
+                self._on_call(method.rpartition("/")[2], _status_name(context.code()))
 
         return _wrapped(handler, around)
 
@@ -133,8 +146,12 @@ def _unauthenticated() -> StemlineError:
     )
 
 
+def _status_name(code: object) -> str:
+    return code.name if isinstance(code, grpc.StatusCode) else grpc.StatusCode.OK.name
+
+
 @asynccontextmanager
-async def _translated(method: str, context: Context) -> AsyncIterator[None]:
+async def _translated(method: str, context: Context, number: str) -> AsyncIterator[None]:
     """End the call with the status of what is raised within."""
     try:
         yield
@@ -145,7 +162,6 @@ async def _translated(method: str, context: Context) -> AsyncIterator[None]:
     except grpc.aio.AbortError:
         raise
     except Exception:  # noqa: BLE001 - the outermost point of a call: nothing of it may leak
-        number = secrets.token_hex(4)
         _log.exception("error %s in %s", number, method)
         await _abort(
             context,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError, UsageError
-from stemline_server.app import Plugins, running
+from stemline_server.app import running
 from stemline_server.config import ServerConfig
 from stemline_server.engines import registry
 from stemline_server.engines.base import (
@@ -33,6 +33,7 @@ from stemline_server.engines.registry import EngineSource
 from stemline_server.generators import registry as generator_registry
 from stemline_server.generators.base import Generator
 from stemline_server.generators.registry import GeneratorSource
+from stemline_server.server import Plugins
 from stemline_server.store.folder import StateFolder
 from stemline_server.taggers import registry as tagger_registry
 from stemline_server.taggers.base import SoundTag, TaggedSpan, Tagger, TaggerInfo

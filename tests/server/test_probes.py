@@ -87,7 +87,7 @@ def test_without_the_token_nothing_is_parsed_and_little_is_logged(
 
 
 def test_calls_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stemline_server.app._MAX_CONCURRENT_CALLS", 3)
+    monkeypatch.setattr("stemline_server.server._MAX_CONCURRENT_CALLS", 3)
     with server_in_thread(ServerConfig(tmp_path / "state", private=True, devices=("cpu",))) as server:
         stub = health_pb2_grpc.HealthStub(server.channel)
         watches = [stub.Watch(health_pb2.HealthCheckRequest(service="")) for _ in range(3)]

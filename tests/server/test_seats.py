@@ -209,7 +209,7 @@ def test_a_sound_that_two_seats_hold_stays_with_one_when_the_other_deletes_it(st
         ("anna", "noop", False),
         ("boss", "operate", True),
         ("boss", "noop", True),
-        ("nobody", "read", False),
+        ("stranger", "read", False),
     ],
 )
 def test_scopes(studio: Studio, sound: bytes, who: str, method: str, allowed: bool) -> None:

@@ -55,7 +55,7 @@ def config(tmp_path: Path) -> ServerConfig:
 def test_a_stop_that_does_not_wait_for_the_step_is_not_a_crash(
     step: LongStep, config: ServerConfig, noise: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("stemline_server.app._STEP_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("stemline_server.server._STEP_TIMEOUT_S", 0.0)
     for _ in range(MAX_LOST_LEASES):
         with server_in_thread(config) as server:
             job = server.create(server.register(noise, 0, LENGTH_SAMPLES).name, request_id="long")

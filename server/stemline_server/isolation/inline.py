@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.models import ModelCache, ModelFactory
 from stemline_server.isolation.work import Json, StoppableControl, Work
 from stemline_server.pipeline.task import Sink
@@ -16,9 +17,11 @@ class InlineHost:
 
     restart_wait_s = 0.0
     progress_age_s = 0.0
+    memory_bytes = 0
 
     def __init__(self, device: str, create: ModelFactory, model_bytes: int = 0) -> None:
         """Run the models that `create` creates on `device`."""
+        self.limits = Limits(model_bytes=model_bytes)
         self._models = ModelCache(create, device, model_bytes)
 
     @property

@@ -59,7 +59,7 @@ class EngineProcess:
         """Run the engines of `device`, and log what they print into a file in `folder`."""
         self._device = device
         self._log_file = folder / f"engine-{device.replace(':', '-')}.log"
-        self._limits = limits
+        self.limits = limits
         self._running: _Running | None = None
         self._deaths = 0
         self._killed = False
@@ -75,6 +75,12 @@ class EngineProcess:
         """Return the seconds since the engine last reported anything; 0 where it has no work."""
         running = self._running
         return running.silence_s if running is not None else 0.0
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `EngineHost`."""
+        running = self._running
+        return 0 if running is None else resident_bytes(running.process.pid)
 
     def start(self) -> None:
         """See `EngineHost`."""
@@ -115,7 +121,7 @@ class EngineProcess:
         if self._running is None:
             self.loaded = ()
             self._running = _Running.start(self._log_file)
-            channel.send_order(self._running.connection, ("setup", self._device, self._limits.model_bytes))
+            channel.send_order(self._running.connection, ("setup", self._device, self.limits.model_bytes))
         return self._running
 
     def _order(
@@ -131,7 +137,7 @@ class EngineProcess:
                 _log.warning("the engines of %s cannot be started: %s", self._device, error)
                 self.close()
             else:
-                talk = _Conversation(self, running, audio, sinks, control, self._limits)
+                talk = _Conversation(self, running, audio, sinks, control, self.limits)
                 try:
                     result = talk.until_done()
                 except EOFError:
@@ -154,7 +160,7 @@ class EngineProcess:
         if self._killed or talk.killed_for == "cancel":
             raise talk.failure or Cancelled
         self._deaths += 1
-        death = _explained(talk.killed_for, running, self._limits)
+        death = _explained(talk.killed_for, running, self.limits)
         _log.error("the engines of %s ended: %s\n%s", self._device, death.error.message, _last_lines(self._log_file))
         return death
 

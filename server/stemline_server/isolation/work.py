@@ -8,6 +8,7 @@ from typing import Protocol
 
 from stemline.errors import Code, StemlineError
 from stemline_server.engines.base import AudioSource, Control
+from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.models import ModelCache
 from stemline_server.pipeline.task import Sink
 
@@ -68,6 +69,14 @@ class EngineHost(Protocol):
 
     def start(self) -> None:
         """Prepare for the first work. Does not wait."""
+        ...
+
+    limits: Limits
+    """What the process of the engines may use; a change holds from the next work on."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the process of the engines; 0 where there is none."""
         ...
 
     @property

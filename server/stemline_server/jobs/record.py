@@ -48,6 +48,7 @@ class JobRecord:
     owned_by: str
     project: str
     rank: int
+    audio_s: float
     share_s: float
 
     @classmethod
@@ -81,6 +82,7 @@ class JobRecord:
             owned_by=row["owned_by"],
             project=row["project"],
             rank=row["rank"],
+            audio_s=row["audio_s"],
             share_s=row["share_s"],
         )
 

@@ -20,6 +20,12 @@ _AGEING_US = 600_000_000  # a job that waits so long goes up by one rank
 _MAX_AGE_RANKS = 1000
 
 
+def queue_age_s(connection: sqlite3.Connection) -> float:
+    """Return how long the oldest job that waits has waited."""
+    row = connection.execute("SELECT min(create_us) FROM jobs WHERE state = ?", (pb.STATE_QUEUED,)).fetchone()
+    return 0.0 if row[0] is None else max(0, now_us() - int(row[0])) / 1e6
+
+
 def check_limits(connection: sqlite3.Connection, requests: Sequence[NewJob]) -> None:
     """Raise SeparationError (QUEUE_FULL) where a seat would have more sound waiting than it may."""
     for seat in {request.seat for request in requests if request.seat.queued_s}:

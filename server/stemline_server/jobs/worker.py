@@ -19,6 +19,7 @@ from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineEr
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.engines.base import AudioSource, PictureSource
 from stemline_server.generators.registry import GeneratorSource
+from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.work import EngineDeath, EngineHost, is_out_of_memory, out_of_memory
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
@@ -97,6 +98,15 @@ class Worker(threading.Thread):
     def progress_age_s(self) -> float:
         """Return the seconds since the engine last reported anything; 0 where it has no work."""
         return self._host.progress_age_s
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the process of its engines."""
+        return self._host.memory_bytes
+
+    def set_limits(self, limits: Limits) -> None:
+        """Bound the engines from the next group on."""
+        self._host.limits = limits
 
     def wake(self) -> None:
         """Look for work."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from grpc_health.v1 import health, health_pb2
@@ -21,15 +22,16 @@ _ANSWER_LASTS_S = 5.0
 
 
 class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # the package has no types
-    """Answers for the server, its services, and its models.
+    """Answers for the server ("", "live", "ready"), its services, and its models.
 
     A model is asked when a probe wants to know, because its answer may change. Probes need no token, so an answer
     serves all probes for a while: asking may load libraries.
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        """Ask `catalog` about models."""
+    def __init__(self, catalog: Catalog, is_ready: Callable[[], bool] = lambda: True) -> None:
+        """Ask `catalog` about models, and `is_ready` about the server."""
         super().__init__()
+        self._is_ready = is_ready
         self._catalog = catalog
         self._known: frozenset[str] = frozenset()
         self._asked_s: dict[str, float] = {}
@@ -39,12 +41,19 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # the pac
         """Return the status of a service now."""
         if request.service.startswith(_MODEL):
             await self._ask_model(request.service)
+        await self._note_readiness()
         return await super().Check(request, context)
+
+    async def _note_readiness(self) -> None:
+        answer = health_pb2.HealthCheckResponse
+        await self.set("live", answer.SERVING)
+        await self.set("ready", answer.SERVING if self._is_ready() else answer.NOT_SERVING)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """Send the status of a service, and each change of it."""
         if request.service.startswith(_MODEL):
             await self._ask_model(request.service)
+        await self._note_readiness()
         await super().Watch(request, context)
 
     async def serving(self, services: tuple[str, ...]) -> None:

@@ -44,9 +44,18 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     """Registers, receives, sends and deletes sound."""
 
     def __init__(
-        self, store: MediaStore, opener: SoundOpener, uploads: Uploads, registrar: PathRegistrar | None
+        self,
+        store: MediaStore,
+        opener: SoundOpener,
+        uploads: Uploads,
+        registrar: PathRegistrar | None,
+        on_transfer: Callable[[str, int], object] = lambda *_: None,
     ) -> None:
-        """Serve the sound of `store`; `registrar` is None on a server that shares no disk with its callers."""
+        """Serve the sound of `store`; `registrar` is None on a server that shares no disk with its callers.
+
+        `on_transfer` gets the direction ("in", "out") and the bytes of each piece that was transferred.
+        """
+        self._on_transfer = on_transfer
         self._store = store
         self._opener = opener
         self._uploads = uploads
@@ -150,7 +159,9 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         sound = await self._opened(opening, lambda _: stack.close())
         try:
             for start in range(wanted.start_sample, end_sample, step):
-                yield pb.MediaChunk(data=await self._blocking(_packed, sound, start, min(start + step, end_sample)))
+                data = await self._blocking(_packed, sound, start, min(start + step, end_sample))
+                yield pb.MediaChunk(data=data)
+                self._on_transfer("out", len(data))
         finally:
             self._threads.submit(stack.close)
 
@@ -179,6 +190,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             if part.HasField("header"):
                 raise InputError("An upload has one header.", advice="Send only data after it.")
             await self._blocking(upload.write, part.data)
+            self._on_transfer("in", len(part.data))
         return await self._blocking(upload.finish)
 
     async def _lookup(self, name: str) -> KnownMedia:

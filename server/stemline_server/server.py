@@ -1,0 +1,308 @@
+"""The parts of a running server, built, started and stopped in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, fields, replace
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+
+from stemline.errors import StemlineError
+from stemline.v1 import (
+    generation_pb2,
+    generation_pb2_grpc,
+    media_pb2,
+    media_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+    separation_pb2,
+    separation_pb2_grpc,
+    suggest_pb2,
+    suggest_pb2_grpc,
+)
+from stemline_server._futures import result_of
+from stemline_server.config import ServerConfig
+from stemline_server.engines import registry
+from stemline_server.engines.registry import EngineSource
+from stemline_server.generators import registry as generator_registry
+from stemline_server.generators.registry import GeneratorSource
+from stemline_server.interceptors import CallGuard
+from stemline_server.isolation.inline import InlineHost
+from stemline_server.isolation.models import model_factory
+from stemline_server.isolation.process import EngineProcess
+from stemline_server.isolation.work import EngineHost
+from stemline_server.jobs import shares, table
+from stemline_server.jobs.board import JobBoard
+from stemline_server.jobs.catalog import Catalog
+from stemline_server.jobs.devices import available_devices
+from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.generation import GeneratorCatalog
+from stemline_server.jobs.job_table import JobTable, SqliteJobTable
+from stemline_server.jobs.record import JobRecord
+from stemline_server.jobs.worker import Worker, WorkerContext
+from stemline_server.operations import systemd
+from stemline_server.operations.listening import listen
+from stemline_server.operations.metrics import Metrics
+from stemline_server.seats.seat_file import FILE_NAME, SeatFile
+from stemline_server.services.generation import GenerationService
+from stemline_server.services.health import HealthService
+from stemline_server.services.media import MediaService
+from stemline_server.services.models import ModelService
+from stemline_server.services.separation import SeparationService
+from stemline_server.services.suggest import SuggestService
+from stemline_server.store import media_table
+from stemline_server.store.content import ContentStore
+from stemline_server.store.database import Database
+from stemline_server.store.folder import StateFolder, read_or_make_token
+from stemline_server.store.media_roots import MediaRoots
+from stemline_server.store.registrar import PathRegistrar
+from stemline_server.store.schema import SCHEMA
+from stemline_server.store.sources import SoundOpener
+from stemline_server.store.uploads import Uploads
+from stemline_server.taggers import registry as tagger_registry
+from stemline_server.taggers.registry import TaggerSource
+
+_log = logging.getLogger(__name__)
+
+_MAX_CONCURRENT_CALLS = 1000
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_STEP_TIMEOUT_S = 20.0  # how long a stop waits for an engine to reach its next step
+_GRACE_S = 2.0
+_IDLE_CHECK_S = 1.0
+_KEPT_DAYS = 30  # of the record of a job that has ended
+_SERVICES = tuple(
+    file.DESCRIPTOR.services_by_name[name].full_name
+    for file, name in (
+        (media_pb2, "MediaService"),
+        (separation_pb2, "SeparationService"),
+        (models_pb2, "ModelService"),
+        (generation_pb2, "GenerationService"),
+        (suggest_pb2, "SuggestService"),
+    )
+)
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else a second server shares the port without a word
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),  # a client whose machine is gone is noticed
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 300_000),  # clients connect again by themselves
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """Where the engines, generators and taggers of a server come from."""
+
+    engines: EngineSource = registry
+    generators: GeneratorSource = generator_registry
+    taggers: TaggerSource = tagger_registry
+
+
+class Server:
+    """The parts of one server process."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        folder: StateFolder,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        crashed: bool,
+        plugins: Plugins,
+        inline: bool,
+    ) -> None:
+        """Build the parts of a server. Raises StemlineError.
+
+        Args:
+            config: How it is to run.
+            folder: Its state.
+            loop: The event loop that it runs in.
+            crashed: Whether the server before this one died of what it did.
+            plugins: Where its engines, generators and taggers come from.
+            inline: Whether models run in this process.
+        """
+        self._config = config
+        self._folder = folder
+        self._http: WSGIServer | None = None
+        self.address = ""
+        self.token_file = config.token_file or folder.token
+        token = read_or_make_token(self.token_file, own=config.token_file is None)
+        self._metrics = Metrics(self, config.otlp) if config.metrics or config.otlp else None
+        self._seats = None if config.private else SeatFile(folder.root / FILE_NAME)
+        self._guard = CallGuard(token, self._seats, *([self._metrics.call_ended] if self._metrics else []))
+        self._database = Database(folder.database, SCHEMA, table.mend)
+        owner = uuid.uuid4().hex
+        self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)
+        self._store.sweep()
+        self._opener = SoundOpener(self._store, MediaRoots(config.media_roots))
+        self._hub = EventHub(loop)
+        jobs = SqliteJobTable(self._database, self._publish)
+        self._recover(jobs, owner, crashed=crashed)
+        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, plugins.engines)
+        self._board = self._make_board(jobs, owner, plugins, inline=inline)
+        self._registrar = (
+            PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
+        )
+        uploads = Uploads(self._store, folder.root / "uploads")
+        counted = [self._metrics.transferred] if self._metrics else []
+        self._media = MediaService(self._store, self._opener, uploads, self._registrar, *counted)
+        self._jobs = SeparationService(self._board, self._catalog, self._store)
+        self._generators = GeneratorCatalog(plugins.generators)
+        self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
+        self._models = ModelService(self._board, self._catalog, self._store, self._media)
+        self._suggest = SuggestService(self._store, self._opener, plugins.taggers)
+        self._health = HealthService(self._catalog, self.is_ready)
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        """Return the workers, one for each device."""
+        return self._board.workers
+
+    def queue(self) -> Future[tuple[int, int, float]]:
+        """Return how many jobs wait, how many run, and how many seconds the oldest has waited."""
+        return self._database.submit(lambda connection: (*table.counts(connection), shares.queue_age_s(connection)))
+
+    def stored_bytes(self) -> Future[int]:
+        """Return how much sound the store holds."""
+        return self._store.stored_bytes()
+
+    def store_limit_bytes(self) -> int:
+        """Return how much it may hold."""
+        return self._store.limit_bytes
+
+    def is_ready(self) -> bool:
+        """Return whether the server takes work and every device does it."""
+        return not self._jobs.draining and all(worker.is_alive() for worker in self.workers)
+
+    def reload(self, reread: Callable[[], ServerConfig]) -> None:
+        """Read the configuration again: limits hold at once, other options from the next start on."""
+        systemd.notify_reloading()
+        try:
+            config = reread()
+        except StemlineError as error:
+            _log.error("the configuration stays as it was: %s", error)
+        else:
+            self._store.limit_bytes = config.store_limit_bytes
+            for worker in self.workers:
+                worker.set_limits(config.engine_limits)
+            if self._seats is not None:
+                self._seats.reload()
+            now = replace(self._config, store_limit_bytes=config.store_limit_bytes, engine_limits=config.engine_limits)
+            changed = [
+                field.name for field in fields(config) if getattr(config, field.name) != getattr(now, field.name)
+            ]
+            _log.info("the configuration was read again%s", f"; restart for {', '.join(changed)}" if changed else "")
+        systemd.notify("READY=1")
+
+    def _publish(self, jobs: Sequence[JobRecord]) -> None:
+        self._hub.publish(jobs)
+        if self._metrics is not None:
+            self._metrics.jobs_changed(jobs)
+
+    def _make_board(self, jobs: JobTable, owner: str, plugins: Plugins, *, inline: bool) -> JobBoard:
+        context = WorkerContext(
+            jobs=jobs,
+            hub=self._hub,
+            store=self._store,
+            sounds=self._opener,
+            scratch=self._folder.scratch,
+            owner=owner,
+            generators=plugins.generators,
+        )
+        limits = self._config.engine_limits
+
+        def host(device: str) -> EngineHost:
+            if inline:
+                return InlineHost(device, model_factory(plugins.engines, plugins.generators), limits.model_bytes)
+            return EngineProcess(device, self._folder.root, limits)
+
+        devices = self._config.devices or available_devices()
+        return JobBoard(context, [Worker(device, context, host(device)) for device in devices])
+
+    def _recover(self, jobs: JobTable, owner: str, *, crashed: bool) -> None:
+        """Take up what the server before this one left, and clear away what no job needs."""
+        long_ago_us = media_table.now_us() - _KEPT_DAYS * 86_400_000_000
+        jobs.recover(owner, crashed=crashed).result()
+        jobs.forget_ended_before(long_ago_us).result()
+        needed = jobs.waiting_claims().result()
+        for folder in self._folder.scratch.iterdir():
+            if folder.name not in needed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def start(self) -> None:
+        """Listen, then work. Raises StemlineError (PORT_TAKEN); call `stop` then, too."""
+        self._grpc = grpc.aio.server(
+            interceptors=(self._guard,), options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS
+        )
+        media_pb2_grpc.add_MediaServiceServicer_to_server(self._media, self._grpc)
+        separation_pb2_grpc.add_SeparationServiceServicer_to_server(self._jobs, self._grpc)
+        models_pb2_grpc.add_ModelServiceServicer_to_server(self._models, self._grpc)
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(self._generations, self._grpc)
+        suggest_pb2_grpc.add_SuggestServiceServicer_to_server(self._suggest, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        if self._config.loopback:
+            _enable_reflection(self._grpc)
+        if self._metrics is not None and self._config.metrics:
+            host, _, metrics_port = self._config.metrics.rpartition(":")
+            self._http = self._metrics.serve(host.strip("[]"), int(metrics_port))
+            _log.info("metrics on %s:%d", *self._http.server_address[:2])
+        port = listen(self._grpc, self._config.listen, self._config.tls)
+        await self._grpc.start()
+        self.address = f"{self._config.listen.rpartition(':')[0]}:{port}"
+        await self._health.serving(_SERVICES)
+        self._board.start()
+        self._folder.write_endpoint(self.address, self.token_file)
+        _log.info("listening on %s as process %d", self.address, os.getpid())
+
+    async def wait_idle(self, timeout_s: float, stop: asyncio.Event) -> None:
+        """Return when no call came for that long and no job waits or runs, or when `stop` is set."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(_IDLE_CHECK_S, timeout_s))
+            if self._guard.idle_s() >= timeout_s and await result_of(self._board.jobs.counts()) == (0, 0):
+                _log.info("idle for %g s", timeout_s)
+                return
+
+    async def stop(self) -> None:
+        """Refuse new work, put running jobs back, end the watches, and let engines reach their next step."""
+        self._folder.endpoint.unlink(missing_ok=True)
+        self._jobs.draining = True
+        await self._health.enter_graceful_shutdown()
+        await self._board.stop()
+        self._hub.close()
+        await self._grpc.stop(_GRACE_S)
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._board.join(_STEP_TIMEOUT_S)
+        self._catalog.close()
+        self._generators.close()
+        self._suggest.close()
+        self._media.close()
+        if self._registrar is not None:
+            self._registrar.close()
+        if self._http is not None:
+            self._http.shutdown()
+            self._http.server_close()
+        if self._metrics is not None:
+            self._metrics.close()
+        self._database.close()
+
+
+def _enable_reflection(server: grpc.aio.Server) -> None:
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - only where it is offered
+
+    reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -1,0 +1,251 @@
+"""What an operator relies on: the configuration file, metrics, probes, logs, certificates, and the files in deploy/."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from server.conftest import LENGTH_SAMPLES
+from server.harness import CALL_TIMEOUT_S, ServerProcess
+from stemline.errors import UsageError
+from stemline.v1 import models_pb2, models_pb2_grpc
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.config import ServerConfig, add_arguments, from_arguments
+
+Start = Callable[..., ServerProcess]
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+def configure(*arguments: str) -> ServerConfig:
+    parser = ArgumentParser()
+    add_arguments(parser)
+    return from_arguments(parser.parse_args([*arguments]))
+
+
+def test_the_file_gives_every_option_and_the_command_line_goes_first(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(
+        'listen = "127.0.0.1:9"\nstate = "here"\nmedia_root = ["a", "/b"]\nstore_limit = 2\nlog_format = "json"\n'
+        'device = ["cpu"]\nengine_memory = 1.5\nmetrics = "127.0.0.1:0"\ninsecure = true\n',
+        encoding="utf-8",
+    )
+    config = configure("--config", str(file), "--listen", "127.0.0.1:10")
+    assert (config.listen, config.state, config.devices) == ("127.0.0.1:10", tmp_path / "here", ("cpu",))
+    assert config.media_roots == (tmp_path / "a", Path("/b"))
+    assert (config.store_limit_bytes, config.engine_limits.memory_bytes) == (2 << 30, 3 << 29)
+    assert config.json_log
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("listne = 1", "listne"),
+        ("listen = 7861", "listen"),
+        ("store_limit = true", "store_limit"),
+        ('media_root = "/a"', "media_root"),
+        ('log_format = "xml"', "log_format"),
+        ("store_limit = -1", "store-limit"),
+        ("= 3", "TOML"),
+    ],
+)
+def test_a_wrong_option_in_the_file_is_refused_at_start(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=said):
+        configure("--config", str(file))
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=CALL_TIMEOUT_S) as answer:  # noqa: S310 - a loopback address
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(check: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + CALL_TIMEOUT_S
+    while not check():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def test_metrics_probes_logs_and_reload_of_a_running_server(start_server: Start, noise: Path, tmp_path: Path) -> None:
+    file, port = tmp_path / "server.toml", free_port()
+    text = f'metrics = "127.0.0.1:{port}"\nlog_format = "json"\nstore_limit = 2\n'
+    file.write_text(text, encoding="utf-8")
+    server = start_server("--config", str(file))
+    caller = server.caller
+    media = caller.register(noise, 0, LENGTH_SAMPLES).name
+    done = caller.done(caller.create(media, "a").name)
+    caller.download(done.stem.media)
+    caller.refused(caller.jobs.GetJob, pb.GetJobRequest(name="jobs/none"))
+    assert get(f"http://127.0.0.1:{port}/live")[0] == 200
+    assert get(f"http://127.0.0.1:{port}/ready")[0] == 200
+    health = health_pb2_grpc.HealthStub(caller.channel)
+    for service in ("live", "ready"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=CALL_TIMEOUT_S)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    found = get(f"http://127.0.0.1:{port}/metrics")[1]
+    for line in (
+        r'stemline_jobs_total\{model="noop",.*state="succeeded"\} 1\.0',
+        r'stemline_audio_seconds_total\{model="noop".*\} 1\.0',
+        r"stemline_first_sound_seconds_count.* 1\.0",
+        r"stemline_job_wait_seconds_count.* 1\.0",
+        r"stemline_queued_jobs.* 0\.0",
+        rf'stemline_transfer_bytes_total\{{direction="out".*\}} {LENGTH_SAMPLES * 8}\.0',
+        r'stemline_calls_total\{method="GetJob",.*status="NOT_FOUND"\} 1\.0',
+        r'stemline_engine_memory_bytes\{device="cpu".*\} [1-9]',
+        r"stemline_store_limit_bytes.* 2\.147483648e\+09",
+    ):
+        assert re.search(line, found), (line, found)
+    lines = [json.loads(line) for line in server.log().splitlines()]
+    assert {"time", "level", "logger", "message"} <= set(lines[0])
+    file.write_text(text.replace("= 2", "= 3"), encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: caller.info().store_limit_bytes == 3 << 30)
+    file.write_text("nonsense = 1", encoding="utf-8")
+    server.process.send_signal(signal.SIGHUP)
+    until(lambda: "nonsense" in server.log())
+    assert caller.info().store_limit_bytes == 3 << 30
+
+
+def test_systemd_is_told_when_the_server_is_ready_alive_and_stopping(
+    start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(CALL_TIMEOUT_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "300000")
+        server = start_server()
+        said = {manager.recv(100) for _ in range(4)}
+        assert said == {b"READY=1", b"WATCHDOG=1"}
+        server.terminate()
+        while b"STOPPING=1" not in said:
+            said.add(manager.recv(100))
+
+
+def make_certificate(folder: Path, serial: int, days: int = 90) -> bytes:
+    """Writes a key and a certificate of its own for localhost, and returns the certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(now - datetime.timedelta(days=100))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    encoding, layout = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "server.key").write_bytes(key.private_bytes(encoding, layout, serialization.NoEncryption()))
+    (folder / "server.pem").write_bytes(pem)
+    return pem
+
+
+def answers(server: ServerProcess, root: bytes) -> bool:
+    endpoint = server.wait_endpoint()
+    token = Path(endpoint["token_file"]).read_text("ascii")
+    address = f"localhost:{endpoint['address'].rpartition(':')[2]}"
+    with grpc.secure_channel(address, grpc.ssl_channel_credentials(root)) as channel:
+        try:
+            models_pb2_grpc.ModelServiceStub(channel).GetServerInfo(
+                models_pb2.GetServerInfoRequest(), metadata=(("authorization", f"Bearer {token}"),), timeout=5
+            )
+        except grpc.RpcError:
+            return False
+    return True
+
+
+def test_a_new_certificate_is_used_without_a_restart(start_server: Start, tmp_path: Path) -> None:
+    first = make_certificate(tmp_path, 1)
+    options = ("--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.key"))
+    server = start_server(*options)
+    assert answers(server, first)
+    second = make_certificate(tmp_path, 2)
+    later = time.time() + 5
+    for name in ("server.pem", "server.key"):
+        os.utime(tmp_path / name, (later, later))
+    until(lambda: answers(server, second))
+    assert not answers(server, first)
+    assert "read again" in server.log()
+
+
+def test_an_expired_certificate_is_named_at_start(start_server: Start, tmp_path: Path) -> None:
+    make_certificate(tmp_path, 1, days=-1)
+    server = start_server("--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.key"))
+    server.wait_endpoint()
+    assert "expired on" in server.log()
+
+
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    source = (DEPLOY.parent / "server/stemline_server/operations/metrics.py").read_text("utf-8")
+    made = set(re.findall(r'"(stemline_[a-z_]+)"', source))
+    asked = set(re.findall(r"stemline_[a-z_]+", (DEPLOY / "grafana.json").read_text("utf-8")))
+    base = {re.sub(r"(_bucket|_total|_seconds_total|_bytes_total)$", "", name) for name in asked}
+    assert base <= made | {re.sub(r"_(seconds|bytes)$", "", name) for name in made}
+
+
+def test_the_example_configuration_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure("--config", str(DEPLOY / "server.toml"))
+    assert (config.metrics, config.json_log) == ("127.0.0.1:9464", True)
+    assert config.tls is not None
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_the_systemd_unit_is_valid_and_hardened(tmp_path: Path) -> None:
+    unit = tmp_path / "stemline.service"
+    text = (DEPLOY / "stemline.service").read_text("utf-8")
+    unit.write_text(text.replace("/opt/stemline/bin/stemline", "/bin/true").replace("notify-reload", "notify"), "utf-8")
+    checked = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
+    assert "stemline.service" not in checked.stderr, checked.stderr
+    rating = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--threshold=40", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rating.returncode == 0, rating.stdout[-600:]
+
+
+def test_the_container_file_runs_as_a_user_and_checks_its_health() -> None:
+    text = (DEPLOY / "Containerfile").read_text("utf-8")
+    words = [line.split()[0] for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+    assert words.index("USER") < words.index("ENTRYPOINT")
+    assert {"FROM", "HEALTHCHECK", "VOLUME", "STOPSIGNAL"} <= set(words)
+    assert ":latest" not in text

@@ -23,6 +23,7 @@ clips are listed), 1 something failed, 2 wrong usage or unreadable input, 3 no s
 | `STEMLINE_SERVER` | server to use instead of the private one; `--server private` overrides it |
 | `STEMLINE_TOKEN`, `STEMLINE_TOKEN_FILE` | token for that server |
 | `STEMLINE_CA` | certificate authority for that server |
+| `STEMLINE_CERTIFICATE`, `STEMLINE_KEY` | client certificate for that server, and its key if it is in another file |
 | `STEMLINE_CACHE` | folder for everything that can be made again |
 | `STEMLINE_MODELS` | folder for weights |
 | `STEMLINE_HOME` | folder for settings and the record of this installation |

@@ -67,6 +67,7 @@ from stemline_server.store.folder import StateFolder, read_or_make_token
 from stemline_server.store.media_roots import MediaRoots
 from stemline_server.store.registrar import PathRegistrar
 from stemline_server.store.schema import SCHEMA
+from stemline_server.store.scrubber import Scrubber
 from stemline_server.store.sources import SoundOpener
 from stemline_server.store.uploads import Uploads
 from stemline_server.taggers import registry as tagger_registry
@@ -164,6 +165,7 @@ class Server:
         self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
         self._suggest = SuggestService(self._store, self._opener, plugins.taggers)
+        self._scrubber = None if config.private else Scrubber(self._store, self._database)
         self._health = HealthService(self._catalog, self.is_ready)
 
     @property
@@ -264,6 +266,8 @@ class Server:
         self.address = f"{self._config.listen.rpartition(':')[0]}:{port}"
         await self._health.serving(_SERVICES)
         self._board.start()
+        if self._scrubber is not None:
+            self._scrubber.start()
         self._folder.write_endpoint(self.address, self.token_file)
         _log.info("listening on %s as process %d", self.address, os.getpid())
 
@@ -287,6 +291,8 @@ class Server:
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
+        if self._scrubber is not None:
+            self._scrubber.stop()
         self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
         self._generators.close()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -31,6 +33,11 @@ from stemline.errors import UsageError
 from stemline.v1 import models_pb2, models_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig, add_arguments, from_arguments
+from stemline_server.seats.seat_file import Seat, write_seats
+from stemline_server.store.content import ContentStore, Draft
+from stemline_server.store.database import Database
+from stemline_server.store.media_table import MediaShape
+from stemline_server.store.scrubber import Scrubber
 
 Start = Callable[..., ServerProcess]
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -249,3 +256,55 @@ def test_the_container_file_runs_as_a_user_and_checks_its_health() -> None:
     assert words.index("USER") < words.index("ENTRYPOINT")
     assert {"FROM", "HEALTHCHECK", "VOLUME", "STOPSIGNAL"} <= set(words)
     assert ":latest" not in text
+
+
+def test_a_seat_is_known_by_its_client_certificate(start_server: Start, tmp_path: Path, noise: Path) -> None:
+    root = make_certificate(tmp_path, 1)
+    state = tmp_path / "state"
+    write_seats(state / "seats.json", [Seat("workstation", ("submit", "read"), certificate="localhost")])
+    pem = tmp_path / "client.pem"
+    pem.write_bytes(root + (tmp_path / "server.key").read_bytes())
+    files = ["--tls-cert", "server.pem", "--tls-key", "server.key", "--tls-client-ca", "server.pem"]
+    options = [str(tmp_path / option) if option.endswith((".pem", ".key")) else option for option in files]
+    server = ServerProcess(state, *options, "--listen", "127.0.0.1:0")
+    try:
+        port = server.wait_endpoint()["address"].rpartition(":")[2]
+        settings = {"STEMLINE_CA": str(pem), "STEMLINE_SERVER": f"https://localhost:{port}"}
+        assert models_of(settings).returncode == 3
+        found = models_of({**settings, "STEMLINE_CERTIFICATE": str(pem)})
+        assert found.returncode == 0, found.stderr
+        assert "noop" in found.stdout
+        write_seats(state / "seats.json", [Seat("workstation", ("submit",), certificate="elsewhere")])
+        until(lambda: models_of({**settings, "STEMLINE_CERTIFICATE": str(pem)}).returncode == 3)
+    finally:
+        server.close()
+
+
+def models_of(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What `stemline models` says with these variables."""
+    unset = {name: value for name, value in os.environ.items() if not name.startswith("STEMLINE_TOKEN")}
+    command = [sys.executable, "-m", "stemline", "models"]
+    return subprocess.run(command, env={**unset, **settings}, capture_output=True, text=True, check=False)
+
+
+def test_damage_on_the_disk_is_found_before_the_sound_is_asked_for(tmp_path: Path, database: Database) -> None:
+    store = ContentStore(tmp_path / "store", database, 1 << 30)
+    shape = MediaShape(48_000, 1, 1000)
+    names = []
+    for value in (0.1, 0.2, 0.3):
+        draft = Draft(store, shape)
+        draft.write(np.full((1, 1000), value, np.float32))
+        names.append(draft.close().name)
+        draft.discard()
+    damaged = store.path(names[1])
+    facts = damaged.stat()
+    with damaged.open("r+b") as file:
+        file.write(b"\xff")
+    os.utime(damaged, ns=(facts.st_atime_ns, facts.st_mtime_ns))  # as decay of the disk does
+    assert store.is_verified(names[1])
+    scrubber = Scrubber(store, database, bytes_per_s=1 << 30)
+    scrubber.start()
+    until(lambda: not damaged.exists())
+    scrubber.stop()
+    assert store.is_verified(names[0])
+    assert store.is_verified(names[2])

@@ -72,7 +72,8 @@ def parse_server(
     """Return the endpoint of `HOST:PORT` on this machine, or of `https://HOST:PORT`.
 
     The token is the argument, else STEMLINE_TOKEN, else what the file STEMLINE_TOKEN_FILE holds. The CA file is the
-    argument, else STEMLINE_CA. Raises UsageError for anything else, plaintext to other machines included.
+    argument, else STEMLINE_CA; the client's certificate the argument, else STEMLINE_CERTIFICATE with its key in
+    STEMLINE_KEY or in the same file. Raises UsageError for anything else, plaintext to other machines included.
     """
     tls = server.startswith("https://")
     scheme, _, rest = server.rpartition("://")
@@ -91,6 +92,9 @@ def parse_server(
         raise UsageError("The token has characters that no token has.", advice="Check STEMLINE_TOKEN or its file.")
     if certificate is not None and not tls:
         raise UsageError(f"A certificate is for https://, not for {server!r}.", advice=f"Write https://{rest}.")
+    chain = os.environ.get("STEMLINE_CERTIFICATE", "")
+    if certificate is None and chain and tls:
+        certificate = (chain, os.environ.get("STEMLINE_KEY", "") or chain)
     return Endpoint(f"{shown_host}:{port}", shown, tls, ca_file, _certificate_files(certificate))
 
 

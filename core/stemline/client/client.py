@@ -60,7 +60,8 @@ def connect(
         token: Token of the server; None reads STEMLINE_TOKEN, the file in STEMLINE_TOKEN_FILE, or, on this machine,
             the server's own token file.
         ca: PEM file with the certificates to trust; None reads STEMLINE_CA, else trusts those of the system.
-        certificate: PEM file with the client's certificate and key, or one file for each.
+        certificate: PEM file with the client's certificate and key, or one file for each; None reads
+            STEMLINE_CERTIFICATE and STEMLINE_KEY.
         start_timeout_s: Longest time to wait for a private server to start.
 
     Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -95,15 +96,19 @@ class Link:
             channel.close()
 
     def check_version(self) -> models_pb2.ServerInfo:
-        """Return the state of the server. Raises NoServerError (SERVER_VERSION) if it is of another version."""
+        """Return the state of the server.
+
+        Raises NoServerError (SERVER_VERSION) for a server of another major version or more than one minor version
+        away. A private server is of this version.
+        """
         request = models_pb2.GetServerInfoRequest()
         info = self.call(lambda stubs: stubs.models.GetServerInfo, request, attempts=_FIRST_ATTEMPTS)
-        if info.version != __version__:
+        if info.version != __version__ and (self._private or not is_compatible(info.version, __version__)):
             theirs = info.version or "of an unknown version"
             raise NoServerError(
                 f"The server at {self._stubs.endpoint.address} is Stemline {theirs}, and this is {__version__}.",
                 code=Code.SERVER_VERSION,
-                advice="Install the same version on both sides.",
+                advice="Install the same version on both sides; one minor version apart works, too.",
             )
         return info
 
@@ -174,6 +179,13 @@ class Link:
             if endpoint != used.endpoint:
                 self._retired.append(used.channel)  # other threads may still use it
                 self._stubs = Stubs.open(endpoint)
+
+
+def is_compatible(theirs: str, ours: str) -> bool:
+    """Return whether two versions of Stemline work together: at most one minor version apart."""
+    found = [re.match(r"(\d+)\.(\d+)", version) for version in (theirs, ours)]
+    numbers = [(int(match[1]), int(match[2])) for match in found if match is not None]
+    return len(numbers) == 2 and numbers[0][0] == numbers[1][0] and abs(numbers[0][1] - numbers[1][1]) <= 1
 
 
 def disk_nonce(link: Link) -> bytes:

@@ -83,6 +83,17 @@ class ContentStore:
             self._drop_damaged(row.name, stamp)
         return whole
 
+    def scrub(self, row: MediaRow) -> bool:
+        """Read a stored file again, whether or not it was verified, and return whether it is whole.
+
+        For threads. A damaged file is dropped, as by `verify`.
+        """
+        stamp = self._stamp(row.name)
+        if row.stored_bytes == 0 or stamp is None or self._hash_of(row) == row.name:
+            return True
+        self._drop_damaged(row.name, stamp)
+        return False
+
     def _hash_of(self, row: MediaRow) -> str:
         """Return the name that the file deserves; empty where it can't be read."""
         hasher = hasher_of(row.shape)

@@ -212,6 +212,14 @@ def least_recently_used_of(connection: sqlite3.Connection, holder: str, wanted_b
     return _until(rows, wanted_bytes)
 
 
+def stored_after(connection: sqlite3.Connection, name: str) -> MediaRow | None:
+    """Return the first stored media after a name, in the order of names."""
+    row = connection.execute(
+        "SELECT * FROM media WHERE name > ? AND stored_bytes > 0 ORDER BY name LIMIT 1", (name,)
+    ).fetchone()
+    return None if row is None else _media(row)
+
+
 def is_pinned(connection: sqlite3.Connection, name: str) -> bool:
     """Return whether a job that has not ended needs the sound."""
     return connection.execute("SELECT 1 FROM pins WHERE media = ?", (name,)).fetchone() is not None

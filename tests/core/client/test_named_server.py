@@ -22,6 +22,7 @@ import pytest
 from core.client.sounds import LENGTH_SAMPLES, make_clip, make_request, samples_of
 from stemline import paths
 from stemline.client import JobState, connect, find_private
+from stemline.client.link import is_compatible
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, MediaError, NoServerError, UsageError
 from stemline.media import AudioFormat, SampleFormat, open_writer
@@ -320,3 +321,11 @@ def test_a_port_of_another_program_is_reported() -> None:
         with pytest.raises(NoServerError, match="does not answer"):
             connect(f"127.0.0.1:{listener.getsockname()[1]}")
         listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "works"),
+    [("1.4.0", True), ("1.3.9", True), ("1.5.0.dev1", True), ("1.6.0", False), ("2.4.0", False), ("", False)],
+)
+def test_versions_one_minor_apart_work_together(theirs: str, works: bool) -> None:
+    assert is_compatible(theirs, "1.4.2") is works

@@ -56,6 +56,24 @@ class JobTableSuite:
         assert refused.value.code is Code.REQUEST_ID_REUSED
         assert jobs.newest(Filter(), 1 << 62, 10).result() == [first]
 
+    def test_a_large_batch_is_taken_whole_or_not_at_all_and_lets_other_calls_in_between(self, jobs: JobTable) -> None:
+        (there,) = jobs.create([request("there", "taken")], lambda _: True).result()
+        batch = [request(str(number), f"id {number}") for number in range(1000)]
+        creating = jobs.create(batch, lambda _: True)
+        asked = jobs.get(there.name)
+        assert asked.result() == there
+        assert not creating.done()
+        created = creating.result()
+        assert [job.request_id for job in created] == [new.request_id for new in batch]
+        assert jobs.counts().result() == (1001, 0)
+        refused = [*(request(str(number), f"other {number}") for number in range(1000)), request("x", "taken")]
+        with pytest.raises(InputError):
+            jobs.create(refused, lambda _: True).result()
+        twice = [*(request(str(number), f"other {number}") for number in range(1000)), request("x", "other 3")]
+        with pytest.raises(InputError):
+            jobs.create(twice, lambda _: True).result()
+        assert jobs.counts().result() == (1001, 0)
+
     def test_a_group_is_leased_once_and_its_result_answers_every_job_of_its_key(self, jobs: JobTable) -> None:
         self.create(jobs, "a", "b", "a")
         group = self.claim(jobs)

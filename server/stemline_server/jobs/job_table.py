@@ -9,12 +9,10 @@ from typing import Protocol
 
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import claims, table
+from stemline_server.jobs.admission import Admission, Publish
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result
 from stemline_server.store.database import Database
-
-Publish = Callable[[Sequence[JobRecord]], None]
-"""Called with committed changes of jobs, in the order of their sequence numbers, from any thread."""
 
 
 class JobTable(Protocol):
@@ -122,16 +120,7 @@ class SqliteJobTable:
 
     def create(self, requests: Sequence[NewJob], in_store: Callable[[str], bool]) -> Future[list[JobRecord]]:
         """See `JobTable`."""
-        changes: list[Change] = []
-
-        def work(connection: sqlite3.Connection) -> list[JobRecord]:
-            changes[:] = table.create_all(connection, requests, in_store)
-            return [change.job for change in changes]
-
-        def after(_: list[JobRecord]) -> None:
-            self._publish([change.job for change in changes if change.changed])
-
-        return self._database.submit(work, after)
+        return Admission(self._database, self._publish, requests, in_store).start()
 
     def results_of(self, requests: Sequence[NewJob]) -> Future[list[str]]:
         """See `JobTable`."""

@@ -14,29 +14,14 @@ from google.protobuf.message import DecodeError
 
 from stemline.errors import Code, InputError, SeparationError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs import shares
 from stemline_server.jobs.record import Change, Filter, JobRecord, NewJob, Result, media_read_by
 from stemline_server.seats.seat_file import holder_of
 from stemline_server.store.media_table import grant, now_us
 
-_MAX_QUEUED = 200_000
 MAX_LOST_LEASES = 3  # by crashes of the engine's process or of the server
 _SEQUENCE_LEAP = 1_000_000  # past every number that a client of a damaged table may have seen
 _LIVE = (pb.STATE_QUEUED, pb.STATE_RUNNING, pb.STATE_CANCELLING)
 _ENDED_BADLY = (pb.STATE_FAILED, pb.STATE_CANCELLED)
-
-
-def create_all(
-    connection: sqlite3.Connection, requests: Sequence[NewJob], in_store: Callable[[str], bool]
-) -> list[Change]:
-    """Create all of the jobs or, when one is refused, none. Raises SeparationError (QUEUE_FULL), and as `create`."""
-    shares.check_limits(connection, requests)
-    queued, _ = counts(connection)
-    if queued + len(requests) > _MAX_QUEUED:
-        raise SeparationError(
-            f"The server has {queued} jobs waiting.", code=Code.QUEUE_FULL, advice="Try again when some are done."
-        )
-    return [create(connection, request, in_store) for request in requests]
 
 
 def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str], bool]) -> Change:
@@ -56,17 +41,22 @@ def create(connection: sqlite3.Connection, new: NewJob, in_store: Callable[[str]
     if row is None:
         return Change(_insert(connection, new, in_store), changed=True)
     job = JobRecord.of(row)
+    check_same(job, new)
+    if job.state in _ENDED_BADLY or (
+        job.state == pb.STATE_SUCCEEDED and _result(connection, job.key, in_store) is None
+    ):
+        return Change(_restart(connection, job, new, in_store), changed=True)
+    return Change(job, changed=False)
+
+
+def check_same(job: JobRecord, new: NewJob) -> None:
+    """Raise InputError (REQUEST_ID_REUSED) where a job of the same request id has another spec."""
     if (job.kind, job.any_spec) != (new.kind, new.spec):
         raise InputError(
             f"The request id {new.request_id!r} was used for another job.",
             code=Code.REQUEST_ID_REUSED,
             advice="Choose a new request id for each job.",
         )
-    if job.state in _ENDED_BADLY or (
-        job.state == pb.STATE_SUCCEEDED and _result(connection, job.key, in_store) is None
-    ):
-        return Change(_restart(connection, job, new, in_store), changed=True)
-    return Change(job, changed=False)
 
 
 def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stemline.api.starting import start
     from stemline.api.stems import Prompt, Span, Stem
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
+    from stemline.api.voices import find_voices
     from stemline.api.watching import WatchEvent, WatchState, watch
     from stemline.client import Client, connect
     from stemline.errors import (
@@ -96,6 +97,7 @@ __all__ = [
     "connect",
     "detect",
     "find_preset",
+    "find_voices",
     "list_presets",
     "read_presets",
     "remove_preset",
@@ -127,6 +129,7 @@ _MODULES = {
     "WatchEvent": "stemline.api.watching",
     "WatchState": "stemline.api.watching",
     "watch": "stemline.api.watching",
+    "find_voices": "stemline.api.voices",
     "Client": "stemline.client",
     "connect": "stemline.client",
     "Cancelled": "stemline.errors",

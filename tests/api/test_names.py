@@ -55,6 +55,7 @@ NAMES = {
     "connect",
     "detect",
     "find_preset",
+    "find_voices",
     "list_presets",
     "read_presets",
     "remove_preset",

@@ -14,8 +14,11 @@ from stemline.errors import StemlineError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline_panel.model.marks import Sign
 from stemline_panel.model.session import Session
+from stemline_panel.model.stems import StemEntry
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.workers import Worker
+
+_SPEECH = "speech"
 
 
 class SuggestController(QObject):
@@ -32,6 +35,7 @@ class SuggestController(QObject):
         self._stop = threading.Event()
         self._asked_clip = ""
         self._chips.wanted.connect(self.ask)
+        self._chips.voice_wanted.connect(self.find_voices)
         self._chips.chosen.connect(self.use)
 
     def ask(self) -> None:
@@ -63,6 +67,43 @@ class SuggestController(QObject):
             found = span.resolve(None)
             marks.add(Sign.PLUS, found.start, found.end)
         self.changed.emit()
+
+    def find_voices(self) -> None:
+        """Mark wherever the marked voices speak: that of the current stem, and of every other stem of speech."""
+        clip, stems = self._session.clip, self._session.stems
+        current = stems.current
+        is_voice = [entry is current or entry.text.strip() == _SPEECH for entry in stems]
+        entries = [entry for entry, chosen in zip(stems, is_voice, strict=True) if chosen and len(entry.marks)]
+        if clip is None or current not in entries:
+            self._window.show_status(self.tr("Mark two seconds or more in which one voice alone speaks."))
+            return
+        voices = {
+            str(number): [stemline.Span(span.start, span.end) for span in entry.marks.ranges(Sign.PLUS)]
+            for number, entry in enumerate(entries)
+        }
+        self._chips.show_busy(self.tr("Listening…"))
+        server = self._session.server
+        self._worker.do(
+            lambda: stemline.find_voices(OneClip(clip), voices, server=server, cancelled=self._stop.is_set),
+            lambda found: self._mark_turns(entries, found),
+            self._show_voice_error,
+        )
+
+    def _mark_turns(self, entries: Sequence[StemEntry], found: Sequence[stemline.Stem]) -> None:
+        """Replace the marks of the entries by the turns. Undo takes them back one by one."""
+        self._chips.show_idle()
+        for entry, stem in zip(entries, found, strict=True):
+            for mark in list(entry.marks):
+                entry.marks.remove(mark.number)
+            for span in stem.prompt.spans:
+                turn = span.resolve(None)
+                entry.marks.add(Sign.PLUS, turn.start, turn.end)
+            entry.text = _SPEECH
+        self.changed.emit()
+
+    def _show_voice_error(self, error: StemlineError) -> None:
+        self._chips.show_idle()
+        self._window.show_status(str(error))
 
     def close(self) -> bool:
         """Stop listening. Return True if the thread ended."""

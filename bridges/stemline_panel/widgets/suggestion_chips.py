@@ -17,13 +17,14 @@ _MAX_CHIPS = 9
 
 
 class SuggestionChips(QWidget):
-    """A button that asks what is heard, and a chip for each answer.
+    """Buttons that ask what is heard and where a marked voice speaks, and a chip for each sound.
 
-    `wanted` is emitted for the button. `chosen` has a `Suggestion` and whether its spans are to be marks: they are
-    unless Shift is held.
+    `wanted` and `voice_wanted` are emitted for the buttons. `chosen` has a `Suggestion` and whether its spans are to be
+    marks: they are unless Shift is held.
     """
 
     wanted = pyqtSignal()
+    voice_wanted = pyqtSignal()
     chosen = pyqtSignal(object, bool)
 
     def __init__(self) -> None:
@@ -33,19 +34,25 @@ class SuggestionChips(QWidget):
         self.ask = button(self.tr("What is in here?"), tip, self.wanted.emit)
         self.chips: list[QPushButton] = []
         self._rows: list[QWidget] = []
-        self._layout = column(self.ask)
+        tip = self.tr("Mark wherever the voice that is marked now speaks; mark each speaker in a stem of its own first")
+        self.find_voice = button(self.tr("Find this voice"), tip, self.voice_wanted.emit)
+        self._layout = column(row_widget(self.ask, self.find_voice))
         self._layout.setContentsMargins(0, 0, 0, 0)
         self.setLayout(self._layout)
 
     def show_busy(self, text: str) -> None:
         """Show what is being done, and take no further request."""
         self.ask.setText(text)
-        self.ask.setEnabled(False)
+        self._enable(False)
+
+    def show_idle(self) -> None:
+        """Take requests again."""
+        self.ask.setText(self.tr("What is in here?"))
+        self._enable(True)
 
     def show_suggestions(self, suggestions: Sequence[Suggestion]) -> None:
         """Show a chip for each suggestion, and take requests again."""
-        self.ask.setText(self.tr("What is in here?"))
-        self.ask.setEnabled(True)
+        self.show_idle()
         for made in self._rows:
             self._layout.removeWidget(made)
             made.deleteLater()
@@ -54,6 +61,10 @@ class SuggestionChips(QWidget):
         self._rows = [row_widget(*group) for group in groups]
         for made in self._rows:
             self._layout.addWidget(made)
+
+    def _enable(self, on: bool) -> None:
+        for one in (self.ask, self.find_voice):
+            one.setEnabled(on)
 
     def _chip(self, suggestion: Suggestion) -> QPushButton:
         times = len(suggestion.spans)

@@ -143,7 +143,7 @@ def suggest(
         'speech'
     """
     target = None if markers is None else Path(markers).absolute()
-    host, name = _opened(source, range, stream, options, target)
+    host, name = opened_source(source, range, stream, options, target)
     is_file = isinstance(host, PlainFile)
     read = host.read_clips(Selection(tuple(options.tracks)))
     listener = _Listener(tagger, progress, cancelled)
@@ -155,7 +155,7 @@ def suggest(
     return Suggestions(name, sounds, listener.tagger, skipped, written)
 
 
-def _opened(
+def opened_source(
     source: PathText | Host, range: TimeSpan | None, stream: int, options: EditOptions, target: Path | None
 ) -> tuple[Host, str]:
     """Return the host of a source, and its name. Raises StemlineError."""
@@ -198,7 +198,7 @@ class _Listener:
     def hear(self, client: Client, read: ReadClips) -> dict[MediaSource, list[_Heard]]:
         """Return what is heard in each source. Raises StemlineError if no clip can be heard."""
         extents = self._extents(read.clips)
-        self._total_ms = sum(_milliseconds(part, facts) for facts, parts in extents.values() for part in parts)
+        self._total_ms = sum(milliseconds(part, facts) for facts, parts in extents.values() for part in parts)
         heard: dict[MediaSource, list[_Heard]] = defaultdict(list)
         failure: StemlineError | None = None
         for source, (facts, parts) in extents.items():
@@ -216,7 +216,7 @@ class _Listener:
         return heard
 
     def _hear_part(self, client: Client, source: MediaSource, part: SampleRange, facts: MediaFacts) -> HeardSounds:
-        length_ms = _milliseconds(part, facts)
+        length_ms = milliseconds(part, facts)
 
         def show(stage: str, fraction: float) -> None:
             if self._cancelled is not None and self._cancelled():
@@ -248,7 +248,7 @@ class _Listener:
                 self._skip(clips, source, report_crash(error))
                 continue
             used = sorted(clip.source_range for clip in clips if clip.source == source)
-            extents[source] = facts, list(_merged(used, facts))
+            extents[source] = facts, list(used_ranges(used, facts))
         return extents
 
     def _skip(self, clips: Sequence[ClipRange], source: MediaSource, error: StemlineError) -> None:
@@ -259,7 +259,8 @@ class _Listener:
         ]
 
 
-def _merged(used: Sequence[TimeRange], facts: MediaFacts) -> Iterator[SampleRange]:
+def used_ranges(used: Sequence[TimeRange], facts: MediaFacts) -> Iterator[SampleRange]:
+    """Yield the samples of a media that sorted ranges use, with a margin of a second and near ones joined."""
     rate = facts.sample_rate
     current: SampleRange | None = None
     for span in used:
@@ -290,24 +291,26 @@ def _suggestions(read: ReadClips, heard: dict[MediaSource, list[_Heard]], *, is_
 
 def _in_clip(clip: ClipRange, part: _Heard) -> Iterator[Suggestion]:
     """Yield the sounds of a part of the media that a clip plays, at times of the timeline."""
-    speed = clip.record_range.duration / clip.source_range.duration
     for sound in part.sounds:
-        spans, likelihood = [], 0.0
-        for span in sound.spans:
-            start = Fraction(part.range.start_sample + span.range.start_sample, part.sample_rate)
-            end = Fraction(part.range.start_sample + span.range.end_sample, part.sample_rate)
-            start, end = max(start, clip.source_range.start), min(end, clip.source_range.end)
-            if end - start >= _MIN_OVERLAP:
-                shift = clip.record_range.start
-                spans.append(
-                    Span(
-                        shift + (start - clip.source_range.start) * speed,
-                        shift + (end - clip.source_range.start) * speed,
-                    )
-                )
-                likelihood = max(likelihood, span.likelihood)
-        if spans:
-            yield Suggestion(sound.prompt, likelihood, tuple(spans))
+        found = [
+            (span.likelihood, on_timeline(clip, span.range.shift(part.range.start_sample), part.sample_rate))
+            for span in sound.spans
+        ]
+        heard = [(likelihood, span) for likelihood, span in found if span is not None]
+        if heard:
+            spans = tuple(span for _, span in heard)
+            yield Suggestion(sound.prompt, max(likelihood for likelihood, _ in heard), spans)
+
+
+def on_timeline(clip: ClipRange, samples: SampleRange, sample_rate: int) -> Span | None:
+    """Return when a clip plays these samples of its media, in seconds of the timeline; None if it does not."""
+    start = max(Fraction(samples.start_sample, sample_rate), clip.source_range.start)
+    end = min(Fraction(samples.end_sample, sample_rate), clip.source_range.end)
+    if end - start < _MIN_OVERLAP:
+        return None
+    speed = clip.record_range.duration / clip.source_range.duration
+    first, last = (clip.record_range.start + (time - clip.source_range.start) * speed for time in (start, end))
+    return Span(first, last)
 
 
 def _write_markers(host: Host, sounds: Sequence[Suggestion], read: ReadClips) -> str:
@@ -328,5 +331,6 @@ def _timecode(time: Fraction, rate: Fraction, read: ReadClips) -> str:
     return format_timecode(int((read.timeline_start + time) * rate), rate, drop_frame=read.drop_frame)
 
 
-def _milliseconds(part: SampleRange, facts: MediaFacts) -> int:
+def milliseconds(part: SampleRange, facts: MediaFacts) -> int:
+    """Return the length of a range."""
     return part.length * 1000 // facts.sample_rate

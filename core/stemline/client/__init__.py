@@ -26,6 +26,7 @@ from stemline.client.values import (
     ServerInfo,
     Stem,
     Tagger,
+    Voice,
 )
 from stemline.prompts import SamplePrompt
 
@@ -49,6 +50,7 @@ __all__ = [
     "SoundGenerator",
     "Stem",
     "Tagger",
+    "Voice",
     "connect",
     "find_private",
     "stop_private",

@@ -11,7 +11,7 @@ from pathlib import Path
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
 from stemline.client.generation import GenerationRequest, SoundGenerator, create_generations, list_generators
-from stemline.client.hearing import hear
+from stemline.client.hearing import find_turns, hear
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
@@ -26,11 +26,13 @@ from stemline.client.values import (
     Progress,
     ServerInfo,
     Tagger,
+    Voice,
     job_of,
     model_of,
     request_message,
     server_info_of,
     tagger_of,
+    voice_message,
 )
 from stemline.clips import MediaSource, SampleRange
 from stemline.v1 import media_pb2, models_pb2, separation_pb2, suggest_pb2
@@ -249,6 +251,29 @@ class Client:
             SeparationError: No tagger can run on the server (MODEL_UNAVAILABLE).
         """
         return hear(self._link, suggest_pb2.SuggestSoundsRequest(media=media, tagger=tagger), progress, cancelled)
+
+    def find_turns(
+        self,
+        media: str,
+        voices: Sequence[Voice],
+        progress: Callable[[float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[Voice, ...]:
+        """Return the turns of voices in a media, in the order of `voices`.
+
+        Args:
+            media: Name of the media.
+            voices: Voices by marked spans or by embeddings.
+            progress: Called with the finished share, 0..1.
+            cancelled: Asked with every progress; true stops the work.
+
+        Raises:
+            Cancelled: `cancelled` returned true.
+            UsageError: A mark has too little speech.
+            SeparationError: The extra `voices` is not installed on the server (MODEL_UNAVAILABLE).
+        """
+        request = suggest_pb2.FindTurnsRequest(media=media, voices=map(voice_message, voices))
+        return find_turns(self._link, request, progress, cancelled)
 
     def open_media(self, name: str, progress: Progress | None = None) -> MediaReader:
         """Open the sound of a media for random access."""

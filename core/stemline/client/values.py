@@ -267,6 +267,41 @@ class HeardSounds:
     revision: str
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice, by spans of a media in which it alone speaks, or by an embedding of an earlier answer.
+
+    Attributes:
+        name: Name of the voice.
+        spans: In a request, where it is marked; in an answer, its turns.
+        centroid: Its embedding.
+    """
+
+    name: str
+    spans: tuple[SampleRange, ...] = ()
+    centroid: tuple[float, ...] = ()
+
+
+def voice_message(voice: Voice) -> suggest_pb2.MarkedVoice:
+    """Convert a voice to its message. An embedding takes the place of spans."""
+    spans = [
+        suggest_pb2.SuggestedSpan(start_sample=span.start_sample, end_sample=span.end_sample) for span in voice.spans
+    ]
+    return suggest_pb2.MarkedVoice(name=voice.name, spans=spans, centroid=voice.centroid)
+
+
+def turns_of(message: suggest_pb2.FoundTurns) -> tuple[Voice, ...]:
+    """Convert a message."""
+    return tuple(
+        Voice(
+            voice.name,
+            tuple(SampleRange(turn.start_sample, turn.end_sample) for turn in voice.turns),
+            tuple(voice.centroid),
+        )
+        for voice in message.voices
+    )
+
+
 def tagger_of(message: suggest_pb2.Tagger) -> Tagger:
     """Convert a message."""
     name = message.name.removeprefix("taggers/")

@@ -183,3 +183,115 @@ class SuggestedSpan(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["end_sample", b"end_sample", "likelihood", b"likelihood", "start_sample", b"start_sample"]) -> None: ...
 
 global___SuggestedSpan = SuggestedSpan
+
+@typing.final
+class FindTurnsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: builtins.int
+    VOICES_FIELD_NUMBER: builtins.int
+    media: builtins.str
+    @property
+    def voices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___MarkedVoice]:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        media: builtins.str = ...,
+        voices: collections.abc.Iterable[global___MarkedVoice] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["media", b"media", "voices", b"voices"]) -> None: ...
+
+global___FindTurnsRequest = FindTurnsRequest
+
+@typing.final
+class MarkedVoice(google.protobuf.message.Message):
+    """A voice, by spans in which it alone speaks, or by an embedding of an earlier answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SPANS_FIELD_NUMBER: builtins.int
+    CENTROID_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def spans(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SuggestedSpan]: ...
+    @property
+    def centroid(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        spans: collections.abc.Iterable[global___SuggestedSpan] | None = ...,
+        centroid: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["centroid", b"centroid", "name", b"name", "spans", b"spans"]) -> None: ...
+
+global___MarkedVoice = MarkedVoice
+
+@typing.final
+class FindTurnsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FRACTION_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    fraction: builtins.float
+    """0..1"""
+    @property
+    def result(self) -> global___FoundTurns:
+        """Set in the last message alone."""
+
+    def __init__(
+        self,
+        *,
+        fraction: builtins.float = ...,
+        result: global___FoundTurns | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["fraction", b"fraction", "result", b"result"]) -> None: ...
+
+global___FindTurnsResponse = FindTurnsResponse
+
+@typing.final
+class FoundTurns(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VOICES_FIELD_NUMBER: builtins.int
+    @property
+    def voices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___VoiceTurns]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        voices: collections.abc.Iterable[global___VoiceTurns] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["voices", b"voices"]) -> None: ...
+
+global___FoundTurns = FoundTurns
+
+@typing.final
+class VoiceTurns(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CENTROID_FIELD_NUMBER: builtins.int
+    TURNS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def centroid(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Finds the same voice in other media."""
+
+    @property
+    def turns(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SuggestedSpan]: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        centroid: collections.abc.Iterable[builtins.float] | None = ...,
+        turns: collections.abc.Iterable[global___SuggestedSpan] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["centroid", b"centroid", "name", b"name", "turns", b"turns"]) -> None: ...
+
+global___VoiceTurns = VoiceTurns

@@ -24,6 +24,11 @@ class SuggestServiceStub(object):
                 request_serializer=stemline_dot_v1_dot_suggest__pb2.SuggestSoundsRequest.SerializeToString,
                 response_deserializer=stemline_dot_v1_dot_suggest__pb2.SuggestSoundsResponse.FromString,
                 )
+        self.FindTurns = channel.unary_stream(
+                '/stemline.v1.SuggestService/FindTurns',
+                request_serializer=stemline_dot_v1_dot_suggest__pb2.FindTurnsRequest.SerializeToString,
+                response_deserializer=stemline_dot_v1_dot_suggest__pb2.FindTurnsResponse.FromString,
+                )
 
 
 class SuggestServiceServicer(object):
@@ -44,6 +49,13 @@ class SuggestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindTurns(self, request, context):
+        """Finds where marked voices speak. Sends progress, then the result as the last message, as SuggestSounds does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SuggestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -56,6 +68,11 @@ def add_SuggestServiceServicer_to_server(servicer, server):
                     servicer.SuggestSounds,
                     request_deserializer=stemline_dot_v1_dot_suggest__pb2.SuggestSoundsRequest.FromString,
                     response_serializer=stemline_dot_v1_dot_suggest__pb2.SuggestSoundsResponse.SerializeToString,
+            ),
+            'FindTurns': grpc.unary_stream_rpc_method_handler(
+                    servicer.FindTurns,
+                    request_deserializer=stemline_dot_v1_dot_suggest__pb2.FindTurnsRequest.FromString,
+                    response_serializer=stemline_dot_v1_dot_suggest__pb2.FindTurnsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -98,5 +115,22 @@ class SuggestService(object):
         return grpc.experimental.unary_stream(request, target, '/stemline.v1.SuggestService/SuggestSounds',
             stemline_dot_v1_dot_suggest__pb2.SuggestSoundsRequest.SerializeToString,
             stemline_dot_v1_dot_suggest__pb2.SuggestSoundsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def FindTurns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/stemline.v1.SuggestService/FindTurns',
+            stemline_dot_v1_dot_suggest__pb2.FindTurnsRequest.SerializeToString,
+            stemline_dot_v1_dot_suggest__pb2.FindTurnsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -33,6 +33,12 @@ class SuggestServiceStub:
     hears again, unless the server still remembers the result.
     """
 
+    FindTurns: grpc.UnaryStreamMultiCallable[
+        stemline.v1.suggest_pb2.FindTurnsRequest,
+        stemline.v1.suggest_pb2.FindTurnsResponse,
+    ]
+    """Finds where marked voices speak. Sends progress, then the result as the last message, as SuggestSounds does."""
+
 class SuggestServiceAsyncStub:
     ListTaggers: grpc.aio.UnaryUnaryMultiCallable[
         stemline.v1.suggest_pb2.ListTaggersRequest,
@@ -47,6 +53,12 @@ class SuggestServiceAsyncStub:
     """Sends progress, then the result as the last message. Leaving the call stops the work. Nothing is stored: asking again
     hears again, unless the server still remembers the result.
     """
+
+    FindTurns: grpc.aio.UnaryStreamMultiCallable[
+        stemline.v1.suggest_pb2.FindTurnsRequest,
+        stemline.v1.suggest_pb2.FindTurnsResponse,
+    ]
+    """Finds where marked voices speak. Sends progress, then the result as the last message, as SuggestSounds does."""
 
 class SuggestServiceServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -66,5 +78,13 @@ class SuggestServiceServicer(metaclass=abc.ABCMeta):
         """Sends progress, then the result as the last message. Leaving the call stops the work. Nothing is stored: asking again
         hears again, unless the server still remembers the result.
         """
+
+    @abc.abstractmethod
+    def FindTurns(
+        self,
+        request: stemline.v1.suggest_pb2.FindTurnsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[stemline.v1.suggest_pb2.FindTurnsResponse], collections.abc.AsyncIterator[stemline.v1.suggest_pb2.FindTurnsResponse]]:
+        """Finds where marked voices speak. Sends progress, then the result as the last message, as SuggestSounds does."""
 
 def add_SuggestServiceServicer_to_server(servicer: SuggestServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -13,8 +13,10 @@ from stemline_app.cli.options import (
     add_common,
     add_hidden,
     add_pictures,
+    add_voice,
     parse_mask,
     parse_stem,
+    parse_voices,
     preset_stems,
     settings_of,
 )
@@ -42,6 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_pictures(
         parser, "masks of what makes the sound: a folder with a film or a folder of pictures for each clip, by name"
     )
+    add_voice(parser)
     parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
     parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="audio tracks to separate (default: all)")
     parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default: 2)")
@@ -125,6 +128,11 @@ def run(args: argparse.Namespace) -> int:
 
     edit = Path(args.edit).absolute()
     stems, options, settings = _stems(args), _options(args), settings_of(args)
+    if voices := parse_voices(args.voice):
+        with stop_by_signal() as stop, progress_bar(edit.name) as show, stop.gently():
+            stems += stemline.find_voices(
+                edit, voices, server=settings.server, options=options, progress=show, cancelled=stop.asked
+            )
     with (
         stop_by_signal() as stop,
         plan_edit(edit, stems, output=args.output, settings=settings, options=options) as planned,

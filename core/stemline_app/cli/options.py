@@ -339,6 +339,30 @@ def parse_mask(argument: str) -> tuple[str, stemline.Mask]:
     return stemline.Stem(name, "").name, stemline.Mask(path if path == "alpha" else str(Path(path).absolute()))
 
 
+def add_voice(parser: argparse.ArgumentParser) -> None:
+    """Add `--voice`."""
+    parser.add_argument(
+        "--voice",
+        action="append",
+        default=[],
+        metavar="NAME=START..END",
+        help="a stem of the turns of a voice, by a place where it alone speaks; mark each voice (extra `voices`)",
+    )
+
+
+def parse_voices(arguments: list[str]) -> dict[str, list[stemline.Span]]:
+    """Return the marks of each voice of `--voice`. Raises UsageError."""
+    voices: dict[str, list[stemline.Span]] = {}
+    for argument in arguments:
+        name, span = parse_span(argument, sounds=True)
+        if not name:
+            raise stemline.UsageError(
+                f"--voice takes NAME=START..END, not {argument[:80]!r}.", advice="Name the voice."
+            )
+        voices.setdefault(name, []).append(span)
+    return voices
+
+
 def _folder(text: str) -> str:
     if "\0" in text:
         raise argparse.ArgumentTypeError("no folder's name holds a NUL character")

@@ -11,10 +11,12 @@ import stemline
 from stemline_app.cli.options import (
     add_common,
     add_pictures,
+    add_voice,
     parse_box,
     parse_mask,
     parse_span,
     parse_stem,
+    parse_voices,
     preset_stems,
     settings_of,
 )
@@ -59,6 +61,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="what makes the sound, at a time in seconds: in pixels of the upright picture, or in per cent (22%%,...)",
     )
     add_pictures(parser, "masks of what makes the sound: a film, a folder of pictures, or alpha for the media's own")
+    add_voice(parser)
     parser.add_argument("--in", dest="start", metavar="TIME", help="start: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--out", dest="end", metavar="TIME", help="end: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--stream", type=int, default=0, metavar="N", help="audio stream, counted from 0 (default 0)")
@@ -116,6 +119,7 @@ class _Request:
         self._range = tuple(exact_time(time) if time else None for time in (args.start, args.end))
         self._stream: int = args.stream
         self._settings = settings_of(args)
+        self._voices = parse_voices(args.voice)
 
     def separate(self, path: str, stop: Stop) -> stemline.Result:
         """Separate one file. Raises StemlineError, for a fault of Stemline itself, too: media are untrusted."""
@@ -126,7 +130,7 @@ class _Request:
         try:
             planned = plan_file(
                 path,
-                self.stems,
+                [*self.stems, *self._voice_stems(path, stop)],
                 output=self.folder,
                 settings=self._settings,
                 range=(self._range[0], self._range[1]),
@@ -139,6 +143,23 @@ class _Request:
             raise
         except Exception as error:
             raise report_crash(error) from error
+
+    def _voice_stems(self, path: str, stop: Stop) -> Sequence[stemline.Stem]:
+        """Return the stems of `--voice`. Raises StemlineError."""
+        from stemline_app.cli.output import progress_bar
+
+        if not self._voices:
+            return ()
+        with progress_bar(Path(path).name) as show, stop.gently():
+            return stemline.find_voices(
+                path,
+                self._voices,
+                server=self._settings.server,
+                range=(self._range[0], self._range[1]),
+                stream=self._stream,
+                progress=show,
+                cancelled=stop.asked,
+            )
 
 
 def _stems(args: argparse.Namespace) -> list[stemline.Stem]:

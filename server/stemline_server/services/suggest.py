@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from stemline.errors import Cancelled, Code, MediaError, SeparationError, StemlineError
+from stemline.clips import SampleRange
+from stemline.errors import Cancelled, Code, InputError, MediaError, SeparationError, StemlineError
 from stemline.v1 import suggest_pb2 as pb
 from stemline.v1 import suggest_pb2_grpc
 from stemline_server._futures import result_of
@@ -22,7 +24,10 @@ from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.names import media_id
 from stemline_server.store.sources import SoundOpener
 from stemline_server.taggers.base import SoundTag, Tagger
+from stemline_server.taggers.hearing import SAMPLE_RATE as TURN_RATE
 from stemline_server.taggers.registry import TaggerSource
+from stemline_server.taggers.turns import MarkedVoice, TurnFinder
+from stemline_server.taggers.voice_encoder import EMBEDDING_WIDTH
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _REMEMBERED_RESULTS = 256
+_MAX_VOICES = 16
 _PROGRESS_EVERY_S = 0.2
 
 
@@ -45,6 +51,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         self._source = taggers
         self._taggers: dict[str, Tagger] = {}
         self._results: OrderedDict[tuple[str, str], pb.SuggestedSounds] = OrderedDict()
+        self._turn_finder = TurnFinder()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tagger")
         self._stopping = threading.Event()
 
@@ -61,25 +68,63 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         self, request: pb.SuggestSoundsRequest, context: Context
     ) -> AsyncIterator[pb.SuggestSoundsResponse]:
         """Send progress, then the sounds. Raises MediaError, UsageError (MODEL_UNKNOWN), SeparationError."""
-        media_id(request.media)
-        await check_media(self._store, [request.media])
-        media = await result_of(self._store.lookup(request.media))
+        media = await self._media(request.media)
+        async with aclosing(self._progress(lambda call: self._suggest(media, request.tagger, call))) as steps:
+            async for fraction, result in steps:
+                yield pb.SuggestSoundsResponse(fraction=fraction, result=result)
+
+    async def FindTurns(self, request: pb.FindTurnsRequest, context: Context) -> AsyncIterator[pb.FindTurnsResponse]:
+        """Send progress, then the turns of the voices. Raises MediaError, UsageError, SeparationError."""
+        media = await self._media(request.media)
+        voices = _marked_voices(request, media.row.shape.length_samples)
+        async with aclosing(self._progress(lambda call: self._turns(media, voices, call))) as steps:
+            async for fraction, result in steps:
+                yield pb.FindTurnsResponse(fraction=fraction, result=result)
+
+    async def _media(self, name: str) -> KnownMedia:
+        """Return a known sound. Raises MediaError (MEDIA_UNKNOWN), InputError."""
+        media_id(name)
+        await check_media(self._store, [name])
+        media = await result_of(self._store.lookup(name))
         if media is None:
             raise MediaError(
-                f"The server does not hold {request.media}.",
-                code=Code.MEDIA_UNKNOWN,
-                advice="Register or upload it first.",
+                f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
             )
+        return media
+
+    async def _progress(self, work: Callable[[_Call], T]) -> AsyncGenerator[tuple[float, T | None], None]:
+        """Yield the finished share while the work runs, then 1 and the result. Leaving stops the work."""
         call = _Call(self._stopping)
-        running = asyncio.ensure_future(self._run(partial(self._suggest, media, request.tagger, call)))
+        running = asyncio.ensure_future(self._run(lambda: work(call)))
         try:
             while not running.done():
                 await asyncio.wait((running,), timeout=_PROGRESS_EVERY_S)
                 if not running.done():
-                    yield pb.SuggestSoundsResponse(fraction=call.fraction)
-            yield pb.SuggestSoundsResponse(fraction=1.0, result=running.result())
+                    yield call.fraction, None
+            yield 1.0, running.result()
         finally:
             call.stop()  # the caller has gone, or the work has ended
+
+    def _turns(self, media: KnownMedia, voices: Sequence[MarkedVoice], call: _Call) -> pb.FoundTurns:
+        call.progress(0, 1)
+        rate = media.row.shape.sample_rate
+        with self._opener.open(media.row, media.references) as sound:
+            mono = _at_rate(FoldDown(sound), TURN_RATE)
+            marked = [replace(voice, spans=_scaled(voice.spans, rate, TURN_RATE)) for voice in voices]
+            found = self._turn_finder.find(mono, marked, call.progress)
+        return pb.FoundTurns(
+            voices=[
+                pb.VoiceTurns(
+                    name=turns.name,
+                    centroid=turns.centroid,
+                    turns=[
+                        pb.SuggestedSpan(start_sample=s.start_sample, end_sample=s.end_sample, likelihood=1.0)
+                        for s in _scaled(turns.spans, TURN_RATE, rate)
+                    ],
+                )
+                for turns in found
+            ]
+        )
 
     def _suggest(self, media: KnownMedia, tagger_id: str, call: _Call) -> pb.SuggestedSounds:
         tagger = self._available(tagger_id)
@@ -88,10 +133,8 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         if key not in self._results:
             call.progress(0, 1)
             with self._opener.open(media.row, media.references) as sound:
-                mono: AudioSource = FoldDown(sound)
-                rate = info.sample_rate or mono.sample_rate
-                if rate != mono.sample_rate:
-                    mono = ResampledSource(mono, Resampler(mono.sample_rate, rate))
+                rate = info.sample_rate or sound.sample_rate
+                mono = _at_rate(FoldDown(sound), rate)
                 tags = tagger.tag(mono, call.progress)
                 sounds = [_sound(tag, sound.sample_rate, rate, sound.length_samples) for tag in tags]
             self._results[key] = pb.SuggestedSounds(sounds=sounds, tagger=info.id, revision=info.revision)
@@ -154,6 +197,34 @@ class _Call:
         if self._stopped.is_set() or self._stopping.is_set():
             raise Cancelled
         self.fraction = min(done / total, 1.0) if total > 0 else 0.0
+
+
+def _at_rate(audio: AudioSource, rate: int) -> AudioSource:
+    return audio if audio.sample_rate == rate else ResampledSource(audio, Resampler(audio.sample_rate, rate))
+
+
+def _scaled(spans: Sequence[SampleRange], from_rate: int, to_rate: int) -> tuple[SampleRange, ...]:
+    """Return spans counted at another sample rate, rounded outward."""
+    return tuple(
+        SampleRange(s.start_sample * to_rate // from_rate, -(-s.end_sample * to_rate // from_rate)) for s in spans
+    )
+
+
+def _marked_voices(request: pb.FindTurnsRequest, length_samples: int) -> list[MarkedVoice]:
+    """Return the voices of a request. Raises InputError for marks outside of the media and for wrong embeddings."""
+    voices = []
+    for voice in request.voices:
+        spans = tuple(SampleRange(span.start_sample, span.end_sample) for span in voice.spans)
+        inside = all(0 <= span.start_sample < span.end_sample <= length_samples for span in spans)
+        if not inside or len(voice.centroid) not in (0, EMBEDDING_WIDTH) or not (spans or voice.centroid):
+            raise InputError(
+                f"The mark of the voice {voice.name!r} lies outside the media.",
+                advice="Mark where that voice alone speaks.",
+            )
+        voices.append(MarkedVoice(voice.name, spans, tuple(voice.centroid)))
+    if not 1 <= len(voices) <= _MAX_VOICES:
+        raise InputError(f"Ask for 1 to {_MAX_VOICES} voices.", advice="Mark each voice once.")
+    return voices
 
 
 def _sound(tag: SoundTag, media_rate: int, rate: int, length_samples: int) -> pb.SuggestedSound:

@@ -75,7 +75,7 @@ class Director(QObject):
     def open(self, *paths: Path) -> None:
         """Open an edit, or media files and folders."""
         self.window.show_progress(self.tr("Opening {file}…").format(file=join_names([path.name for path in paths], 1)))
-        self.host.open(paths)
+        self.host.open(paths, self.session.chosen_output)
 
     def ask_for_file(self) -> None:
         """Let the user choose files to open."""
@@ -174,6 +174,7 @@ class Director(QObject):
             self.marks.select(None)
         session.host, session.apply_label = document.capabilities, document.apply_label
         session.default_output, session.document_key = document.default_output, document.key
+        session.grows, session.applied_clips = document.grows, document.applied_clips()
         session.show(read)
         self.host_status.show_connected()
         self.window.clip_bar.part.setVisible(not session.host.writes_tracks)
@@ -250,6 +251,18 @@ class Director(QObject):
         if item.error is not None:
             self.window.show_banner(str(item.error))
 
+    def _results_changed(self) -> None:
+        """Take over which runs and clips are applied: a run may have replaced the stems of another."""
+        document = self.host.document
+        if document is not None and document.grows:
+            self.session.applied_clips = document.applied_clips()
+            self.runs.drop_applied_except(document.results() or ())
+            self._refresh_runs()
+
+    def _clips_taken_back(self, notes: tuple[str, ...]) -> None:
+        self.window.show_status(" ".join([self.tr("The stems were taken back."), *notes]))
+        self._results_changed()
+
     def _note_prompts(self, item: QueueItem) -> None:
         """Put the prompts that were understood into the history, with what they found."""
         if item.outcome is not None and not item.restored:
@@ -298,6 +311,9 @@ class Director(QObject):
         host.gone.connect(self._host_gone)
         host.slow.connect(self.host_status.show_slow)
         host.rendered.connect(self._rendered)
+        host.applied.connect(lambda _: self._results_changed())
+        host.taken_back.connect(lambda *_: self._results_changed())
+        host.clips_taken_back.connect(self._clips_taken_back)
         host.busy_changed.connect(self._refresh_runs)
         clip_bar.step.connect(self.clips.step)
         clip_bar.reload.connect(host.read)

@@ -16,7 +16,7 @@ from typing import Protocol
 import platformdirs
 
 from stemline.api.running import Plan, Run
-from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip, TimeRange
+from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip
 from stemline.companion.jsonrpc import Unanswered
 from stemline.companion.remote import RemoteHost
 from stemline.errors import Code, EditError, HostError, MediaError, OutputError, StemlineError, UsageError
@@ -27,11 +27,11 @@ from stemline.hosts.registry import edit_files_for, host_list
 from stemline.media import media_facts
 from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, prepare
-from stemline.workflow.outputs import Namer, OutputLedger
+from stemline.workflow.growing_edit import AppliedPart, GrowingEdit
+from stemline.workflow.outputs import Namer
 from stemline.workflow.sidecars import sidecar_of
 from stemline_panel.i18n import translate
 from stemline_panel.model.digest import stable_digest
-from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import CapturingHost, RunOutcome, with_remix_track
 
@@ -85,26 +85,61 @@ class Document(Protocol):
         """Undo `apply`. Return notes on what stayed and why. Raises StemlineError."""
         ...
 
+    @property
+    def grows(self) -> bool:
+        """Whether Apply adds to one result, in which each clip has the stems of one run."""
+        ...
+
+    def results(self) -> tuple[str, ...] | None:
+        """Return the handles of the applied runs; None if only reading the document tells."""
+        ...
+
+    def applied_clips(self) -> frozenset[str] | None:
+        """Return the ids of the clips with applied stems; None if that is not known."""
+        ...
+
+    def take_back_clips(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
+        """Take back the stems of some clips. Return notes on what stayed. Raises HostError if it cannot."""
+        ...
+
     def render(self, clip: ClipRange, folder: Path) -> Rendered:
         """Render the clip as it sounds in the host, effects included. Raises HostError if the host cannot."""
         ...
 
 
-def open_document(paths: Sequence[Path]) -> Document:
+def open_document(paths: Sequence[Path], folder: Path | None = None) -> Document:
     """Open an edit, by the suffixes that hosts announce, and any other files as media. Raises StemlineError.
 
-    Of a folder, the media in it are opened. Hosts also announce project files that they cannot read, so that the error
-    says how to export an edit.
+    `folder` is the folder of results unless it is the default one. Of a dropped folder, the media in it are
+    opened. Hosts also announce project files that they cannot read, so that the error says how to export an edit.
     """
     edit = next((path for path in paths if host_list().is_edit(path)), None)
     if edit is not None:
-        return EditDocument(edit)
+        return EditDocument(edit, folder)
     if len(paths) == 1 and not paths[0].is_dir():
         return MediaDocument(paths)
     return MediaDocument([file for path in paths for file in (_media_in(path) if path.is_dir() else [path])])
 
 
-class _FileDocument:
+class _WholeRuns:
+    """Common parts of documents in which whole runs are applied and taken back."""
+
+    grows = False
+
+    def results(self) -> tuple[str, ...] | None:
+        """Return None: only reading the document tells."""
+        return None
+
+    def applied_clips(self) -> frozenset[str] | None:
+        """Return None: it is not known."""
+        return None
+
+    def take_back_clips(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
+        """Raise HostError."""
+        raise HostError(translate("Document", "Here only whole results can be taken back."), code=Code.HOST_UNSUPPORTED)
+
+
+class _FileDocument(_WholeRuns):
     """Common parts of media files and an edit: stems go beside them, and nothing can be rendered."""
 
     def __init__(self, path: Path) -> None:
@@ -247,15 +282,19 @@ class MediaDocument(_FileDocument):
 
 
 class EditDocument(_FileDocument):
-    """An edit in a file, which is never changed. Applying writes `<edit>.stems.otio` with the new tracks."""
+    """An edit in a file, which is never changed. Applying writes `<edit>.stems.otio`, which grows with every apply."""
 
-    def __init__(self, path: Path) -> None:
-        """Open an edit. Raises EditError."""
+    grows = True
+
+    def __init__(self, path: Path, folder: Path | None = None) -> None:
+        """Open an edit. `folder` is the folder of results unless it is the default one. Raises EditError."""
         super().__init__(path)
-        edit = self._open(self._target(self.default_output))
-        self._capabilities = edit.capabilities
+        self._folder = folder or self.default_output
+        edit = self._open()
+        self._capabilities = dataclasses.replace(edit.capabilities, removes_results=True)
         self._opened: Host | None = edit
         """The opened edit until its first read, because opening a large one takes long."""
+        self._written = self._growing(self._folder)
 
     @property
     def apply_label(self) -> str:
@@ -267,51 +306,55 @@ class EditDocument(_FileDocument):
         """The capabilities of the edit's format."""
         return self._capabilities
 
+    def results(self) -> tuple[str, ...] | None:
+        """Return the runs with stems in the written edit."""
+        return self._written.keys()
+
+    def applied_clips(self) -> frozenset[str] | None:
+        """Return the clips with stems in the written edit."""
+        return self._written.clip_ids()
+
     def read(self) -> ReadClips:
         """Read the clips of the edit from its file."""
-        edit, self._opened = self._opened or self._open(self._target(self.default_output)), None
-        return edit.read_clips(Selection())
+        edit, self._opened = self._opened or self._open(), None
+        return dataclasses.replace(edit.read_clips(Selection()), results=self.results())
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
-        """Write the edit with the stem tracks.
+        """Add the stems to the written edit, in place of earlier stems of the same clips.
 
-        A result of other work, or one that was changed since, is left alone, and the new one gets a number. Raises
-        EditError if the edit itself was changed.
+        Raises EditError if the edit itself was changed.
         """
-        recipe = outcome.request.digest
-        with OutputLedger(folder) as ledger:
-            target = ledger.choose(self._path.stem, ".stems.otio", recipe, overwrite=False)
-            edit = self._open(target)
-            self._check_unchanged(outcome.request.clips, edit)
-            outcome = with_remix_track(outcome, self.capabilities)
-            written = edit.write_tracks(outcome.tracks, outcome.options)
-            ledger.note(target, recipe)
-        return AppliedResult(written.tracks, written.output, written.notes, written.result, _states([target]))
+        key = outcome.request.digest
+        self._written = self._growing(folder)
+        outcome = with_remix_track(outcome, self.capabilities)
+        part = AppliedPart(key, outcome.tracks, outcome.options.disable_clips, outcome.options.metadata)
+        written = self._written.add(part, outcome.request.clips)
+        names = {track.stem for track in outcome.tracks}
+        tracks = tuple(name for name in written.tracks if name.split(" ")[0] in names) or written.tracks
+        return AppliedResult(tracks, written.output, written.notes, written.result)
 
-    def _check_unchanged(self, clips: Sequence[ClipRange], edit: Host) -> None:
-        """Raise EditError if a separated clip is not where it was: an edit identifies clips by their position."""
-        now = {clip.clip_id: _position_of(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
-        moved = [clip.name for clip in clips if now.get(clip.clip_id) != _position_of(clip)]
-        if moved:
-            text = translate("Document", "{file} was changed since it was read: {clips} moved or changed.")
-            raise EditError(
-                text.format(file=self._path.name, clips=join_names(moved)),
-                advice=translate("Document", "Read it again (F5) and separate again; unchanged clips are reused."),
-            )
+    def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
+        """Take the stems of a run out of the written edit again."""
+        return self._written.remove(keys=(applied.handle,))
 
-    def _target(self, folder: Path) -> Path:
-        return folder / f"{self._path.stem}.stems.otio"
+    def take_back_clips(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
+        """Take the stems of some clips out of the written edit again."""
+        return self._written.remove(clip_ids=clip_ids)
 
-    def _open(self, target: Path) -> Host:
+    def _growing(self, folder: Path) -> GrowingEdit:
+        return GrowingEdit(self._path, folder, edit_files_for(self._path))
+
+    def _open(self) -> Host:
         try:
             unpack_to = self._path.parent / f"{self._path.name}.media"
+            target = self._folder / f"{self._path.stem}.stems.otio"
             request = OpenRequest(self._path, target, EditOptions(), "", unpack_to)
             return edit_files_for(self._path).open_edit(request)
         except OSError as error:
             raise EditError(f"{self._path} cannot be read: {error.strerror}.") from error
 
 
-class HostDocument:
+class HostDocument(_WholeRuns):
     """The timeline of a host program at the other end of a pipe."""
 
     def __init__(self, connect: Callable[[], RemoteHost]) -> None:
@@ -399,10 +442,6 @@ def _is_media(name: str) -> bool:
     kind = mimetypes.guess_type(name)[0] or ""
     suffix = Path(name).suffix.lower()
     return not name.startswith(".") and (kind.startswith(("audio/", "video/")) or suffix in _OTHER_MEDIA)
-
-
-def _position_of(clip: ClipRange) -> tuple[MediaSource, TimeRange, TimeRange]:
-    return clip.source, clip.source_range, clip.record_range
 
 
 def _with_sidecars(paths: list[Path]) -> list[Path]:

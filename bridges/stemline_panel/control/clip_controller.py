@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -64,7 +65,11 @@ class ClipController(QObject):
 
     def refresh(self) -> None:
         """Show what the runs say about the clips."""
-        self._table.show_statuses(self._statuses.of(self._session.queue, self._session.document_key))
+        statuses = self._statuses.of(self._session.queue, self._session.document_key)
+        applied = self._session.applied_clips
+        if applied is not None:
+            statuses = {name: replace(status, applied=name in applied) for name, status in statuses.items()}
+        self._table.show_statuses(statuses)
 
     def show_current(self) -> None:
         """Move the table to the shown clip."""

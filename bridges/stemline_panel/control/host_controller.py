@@ -30,7 +30,7 @@ class HostController(QObject):
 
     Signals: `opened` (document, clips); `failed` (error, whether the host program was asked); `gone` when the host
     program ended; `slow` whether the host has not answered for half a minute; `busy_changed` when work starts or ends;
-    `applied` (item); `taken_back` (item, notes); `rendered` (the rendered clip).
+    `applied` (item); `taken_back` (item, notes); `clips_taken_back` (notes); `rendered` (the rendered clip).
     """
 
     opened = pyqtSignal(object, object)
@@ -40,6 +40,7 @@ class HostController(QObject):
     busy_changed = pyqtSignal()
     applied = pyqtSignal(object)
     taken_back = pyqtSignal(object, object)
+    clips_taken_back = pyqtSignal(object)
     rendered = pyqtSignal(object)
     _greeted = pyqtSignal()
     _ended = pyqtSignal(object)
@@ -87,9 +88,9 @@ class HostController(QObject):
         connection.start()
         threading.Thread(target=connection.watch, name="stemline-panel-link", daemon=True).start()
 
-    def open(self, paths: Sequence[Path]) -> None:
-        """Open an edit, or media files and folders."""
-        self._do(None, lambda: open_document(paths), self._read_document)
+    def open(self, paths: Sequence[Path], folder: Path | None = None) -> None:
+        """Open an edit, or media files and folders. `folder` is the folder of results unless it is the default one."""
+        self._do(None, lambda: open_document(paths, folder), self._read_document)
 
     def read(self) -> None:
         """Read the clips again: those of the host program if one is connected, else those of the document."""
@@ -132,6 +133,11 @@ class HostController(QObject):
             then()
 
         self._do(document, lambda: document.take_back(applied), done)
+
+    def take_back_clips(self, clip_ids: Sequence[str]) -> None:
+        """Take back the applied stems of some clips."""
+        document = self._required_document()
+        self._do(document, lambda: document.take_back_clips(clip_ids), self.clips_taken_back.emit)
 
     def render(self, clip: ClipRange, folder: Path) -> None:
         """Have the host render a clip into `folder`."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -78,6 +78,8 @@ class ResultController(QObject):
             "toggle_ab": self.toggle_ab,
             "take_back": self.take_back,
             "show_in_folder": self.show_in_folder,
+            "take_back_clips": self.take_back_clips,
+            "take_back_all": self.take_back_all,
         }
         return layers | own
 
@@ -261,7 +263,7 @@ class ResultController(QObject):
 
     def _replaceable(self, item: QueueItem | None) -> QueueItem | None:
         """Return the applied run on some of the same clips, which a new result would replace."""
-        if item is None:
+        if item is None or self._session.grows:  # there Apply replaces the stems of the same clips
             return None
         clips = {clip.clip_id for clip in item.request.clips}
         for other in reversed(list(self._session.queue)):
@@ -319,6 +321,23 @@ class ResultController(QObject):
     def _taken_back(self, item: QueueItem, notes: tuple[str, ...]) -> None:
         self._window.show_status(" ".join([self.tr("The stems were taken back."), *notes]))
         self._save()
+
+    def take_back_clips(self) -> None:
+        """Take back the stems of the selected clips, or of the shown one."""
+        ids = self._session.chosen_ids or ((self._session.clip.clip_id,) if self._session.clip else ())
+        self._take_back_clips(set(ids))
+
+    def take_back_all(self) -> None:
+        """Take back the stems of all clips."""
+        self._take_back_clips(self._session.applied_clips or set())
+
+    def _take_back_clips(self, ids: Collection[str]) -> None:
+        applied = sorted((self._session.applied_clips or frozenset()) & set(ids))
+        if applied and not self._host.busy:
+            self._window.show_progress(self.tr("Taking back…"))
+            self._host.take_back_clips(applied)
+        elif not applied:
+            self._window.show_status(self.tr("These clips have no applied stems."))
 
     def _save(self) -> None:
         self._runs.save_journal()

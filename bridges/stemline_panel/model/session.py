@@ -67,11 +67,12 @@ class PrimaryAction:
 class Session:
     """The state behind one window.
 
-    `server` is an address, or None for the private server. `part` is the only part of a file to separate,
-    and `chosen_ids` are the clips to separate together; empty for the shown one.
-    `output_now` is the folder of this session, which is not saved. `apply_label` names what Apply does to the open
-    document, such as "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the document's host
-    is `lost` or the document is `busy`.
+    `server` is an address, or None for the private server. `part` is the only part of a file to separate, and
+    `chosen_ids` are the clips to separate together; empty for the shown one. A document `grows` if Apply adds to
+    one result, in which `applied_clips` have stems; None if that is not known. `output_now` is the folder of this
+    session, which is not saved. `apply_label` names what Apply does to the open document, such as "Apply to DaVinci
+    Resolve" or "Save the stems". Nothing can be applied while the document's host is `lost` or the document is
+    `busy`.
     """
 
     settings: PanelSettings
@@ -83,6 +84,8 @@ class Session:
     clip_index: int = 0
     all_clips: bool = False
     chosen_ids: tuple[str, ...] = ()
+    grows: bool = False
+    applied_clips: frozenset[str] | None = None
     part: TimeRange | None = None
     verb: Verb = Verb.ISOLATE
     stems: StemList = field(default_factory=StemList)
@@ -111,11 +114,16 @@ class Session:
         return tuple(clip for clip in self.clips if clip.clip_id in self.chosen_ids)
 
     @property
-    def output_dir(self) -> Path:
-        """The folder for stems: of this session, of the settings, or beside the document."""
+    def chosen_output(self) -> Path | None:
+        """The folder that the user chose for stems, None for the document's default."""
         if self.output_now is not None:
             return self.output_now
-        return Path(self.settings.output_dir) if self.settings.output_dir else self.default_output
+        return Path(self.settings.output_dir) if self.settings.output_dir else None
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder for stems: of this session, of the settings, or beside the document."""
+        return self.chosen_output or self.default_output
 
     def show(self, read: ReadClips) -> None:
         """Replace the clips. The shown clip stays the same if it still exists."""
@@ -145,7 +153,8 @@ class Session:
         stems = self.stems.requests()
         timeline = self.host.writes_tracks
         clips = self.chosen_clips or (self.clip if timeline else self._selected_part(self.clip),)
-        folder = self.output_dir if timeline else cache_dir() / "panel" / "results"  # until the user saves them
+        in_place = timeline and not self.grows
+        folder = self.output_dir if in_place else cache_dir() / "panel" / "results"  # until the user applies them
         return RunRequest(stems, clips, self._run_settings(folder, handles=timeline))
 
     def audition(self, playhead: Fraction) -> RunRequest:

@@ -74,6 +74,12 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut("primary", ("Ctrl+Return",), QT_TRANSLATE_NOOP("Shortcut", "Press the main button")),
     Shortcut("stop", ("Ctrl+.",), QT_TRANSLATE_NOOP("Shortcut", "Stop the run")),
     Shortcut("take_back", ("Ctrl+Delete",), QT_TRANSLATE_NOOP("Shortcut", "Take back the applied stems")),
+    Shortcut(
+        "take_back_clips",
+        ("Ctrl+Shift+Delete",),
+        QT_TRANSLATE_NOOP("Shortcut", "Take back the stems of the selected clips"),
+    ),
+    Shortcut("take_back_all", ("Ctrl+Shift+Backspace",), QT_TRANSLATE_NOOP("Shortcut", "Take back all stems")),
     Shortcut("copy_job", ("Ctrl+J",), QT_TRANSLATE_NOOP("Shortcut", "Copy the job as JSON")),
     Shortcut("previous_clip", ("PgUp",), QT_TRANSLATE_NOOP("Shortcut", "Previous clip")),
     Shortcut("next_clip", ("PgDown",), QT_TRANSLATE_NOOP("Shortcut", "Next clip")),

@@ -31,7 +31,8 @@ _MENUS = {
         "select_sound", "set_in", "set_out", None, "mark_plus", "mark_minus", "flip_mark", "delete_mark", "undo",
     ),
     QT_TRANSLATE_NOOP("Menu", "Separate"): (
-        "prompt", "presets", "add_stem", "remove_stem", "next_verb", None, "audition", "primary", "stop", "take_back",
+        "prompt", "presets", "add_stem", "remove_stem", "next_verb", None, "audition", "primary", "stop",
+        None, "take_back", "take_back_clips", "take_back_all",
     ),
     QT_TRANSLATE_NOOP("Menu", "Help"): ("help",),
 }  # fmt: skip

@@ -10,8 +10,10 @@ import pytest
 from PyQt5.QtCore import Qt
 
 from bridges.panel.conftest import OpenPanel
+from bridges.panel.harness import Panel
 from conftest import ROOT
 from stemline_otio import read_timeline
+from stemline_panel.model.queue import QueueItem
 
 
 @pytest.fixture
@@ -43,22 +45,144 @@ def test_stems_are_written_beside_the_edit_and_taken_back(open_panel: OpenPanel,
     assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
 
 
-def test_a_second_clip_does_not_overwrite_the_result_of_the_first(open_panel: OpenPanel, edit: Path) -> None:
+def apply(panel: Panel, prompt: str = "speech") -> QueueItem:
+    """Separate the shown clip and apply the result."""
+    item = panel.separate(prompt)
+    panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
+    panel.trigger_primary()
+    panel.until(lambda: item.applied and not panel.director.host.busy)
+    return item
+
+
+def step(panel: Panel) -> None:
+    panel.director.clips.step(1)
+    panel.until_shown()
+
+
+def stem_clips(path: Path) -> dict[str, list[str]]:
+    """Return the names of the stem clips by track."""
+    timeline = read_timeline(path)
+    tracks = [track for track in timeline.tracks if "stemline" in track.metadata]
+    return {track.name: [clip.name for clip in track.find_clips()] for track in tracks}
+
+
+def span(start_s: int, length_s: int) -> otio.opentime.TimeRange:
+    return otio.opentime.TimeRange(
+        otio.opentime.RationalTime(start_s * 25, 25), otio.opentime.RationalTime(length_s * 25, 25)
+    )
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_one_result_grows_with_every_clip_and_shrinks_again(open_panel: OpenPanel, edit: Path) -> None:
+    before = files_below(edit.parent)
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"
-    written = []
-    for name in ("edit.stems.otio", "edit-2.stems.otio"):
-        panel.separate("speech")
-        panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
-        panel.trigger_primary()
-        panel.until(lambda: panel.primary_label == "Applied")
-        applied = list(panel.session.queue)[-1].applied
-        assert applied is not None
-        assert Path(applied.output).name == name
-        written.append((Path(applied.output), Path(applied.output).read_bytes()))
-        panel.director.clips.step(1)
-        panel.until_shown()
-    assert [path.read_bytes() for path, _ in written] == [content for _, content in written]
+    panel.separate("speech")
+    assert files_below(edit.parent) == before, "nothing lies beside the edit before Apply"
+    first = apply(panel)
+    written = edit.parent / "edit stems" / "edit.stems.otio"
+    assert stem_clips(written) == {"speech Talk": ["camera speech"], "residual Talk": ["camera residual"]}
+    step(panel)
+    second = apply(panel)
+    assert first.applied is not None
+    assert second.applied is not None
+    assert Path(second.applied.output) == written, "the same file"
+    assert stem_clips(written)["speech Talk"] == ["camera speech", "recorder speech"], "the same tracks"
+    timeline = read_timeline(written)
+    assert [clip.name for clip in timeline.find_clips() if not clip.enabled].count("camera") >= 1
+    for clip in timeline.find_clips():
+        if clip.name.endswith(("speech", "residual")):
+            assert (written.parent / clip.media_reference.target_url).is_file()
+    third = apply(panel, "music")
+    assert stem_clips(written) == {
+        "speech Talk": ["camera speech"],
+        "residual Talk": ["camera residual", "recorder residual"],
+        "music Talk": ["recorder music"],
+    }
+    assert (first.applied is not None, second.applied is None) == (True, True), "it was replaced"
+    states = [row.status.text for row in panel.window.clips.model.rows[:3]]
+    assert states == ["found, applied", "found, applied", "not yet"]
+    panel.click(panel.window.results.take_back)
+    panel.until(lambda: third.applied is None)
+    assert stem_clips(written) == {"speech Talk": ["camera speech"], "residual Talk": ["camera residual"]}
+    panel.key(Qt.Key_Backspace, Qt.ControlModifier | Qt.ShiftModifier)
+    panel.until(lambda: first.applied is None)
+    assert files_below(edit.parent) == before, "the folder is as it was"
+
+
+def test_the_stems_of_one_clip_are_taken_back(open_panel: OpenPanel, edit: Path) -> None:
+    panel = open_panel(edit).ready()
+    panel.session.settings.model = "noop"
+    panel.window.clip_bar.all_toggled.emit(True)
+    item = apply(panel)
+    assert item.applied is not None
+    written = Path(item.applied.output)
+    assert "camera speech" in stem_clips(written)["speech Talk"]
+    panel.window.clip_bar.all_toggled.emit(False)
+    panel.key(Qt.Key_Delete, Qt.ControlModifier | Qt.ShiftModifier)
+    panel.until(lambda: panel.window.clips.model.rows[0].status.text == "found")
+    assert stem_clips(written)["speech Talk"][0] == "recorder speech"
+    assert item.applied is not None, "the other clips of the run stay"
+    timeline = read_timeline(written)
+    talk = next(track for track in timeline.tracks if track.name == "Talk")
+    assert [clip.enabled for clip in talk.find_clips()][:2] == [True, False]
+
+
+def test_a_result_that_another_program_changed_is_left_alone(open_panel: OpenPanel, edit: Path) -> None:
+    panel = open_panel(edit).ready()
+    panel.session.settings.model = "noop"
+    first = apply(panel)
+    assert first.applied is not None
+    written = Path(first.applied.output)
+    changed = written.read_text(encoding="utf-8") + "\n"
+    written.write_text(changed, encoding="utf-8")
+    step(panel)
+    second = apply(panel)
+    assert second.applied is not None
+    assert Path(second.applied.output).name == "edit-2.stems.otio"
+    assert "was changed by another program, so a new file was started" in panel.window.status_text
+    assert written.read_text(encoding="utf-8") == changed
+    assert stem_clips(Path(second.applied.output))["speech Talk"] == ["recorder speech"]
+
+
+def test_a_later_panel_goes_on_with_the_same_result(open_panel: OpenPanel, edit: Path) -> None:
+    first = open_panel(edit).ready()
+    first.session.settings.model = "noop"
+    apply(first)
+    first.director.close()
+    second = open_panel(edit).ready()
+    second.session.settings.model = "noop"
+    second.until(lambda: len(second.session.queue) and next(iter(second.session.queue)).applied)
+    second.until(lambda: second.window.clips.model.rows[0].status.text == "found, applied")
+    step(second)
+    item = apply(second)
+    assert item.applied is not None
+    assert stem_clips(Path(item.applied.output))["speech Talk"] == ["camera speech", "recorder speech"]
+
+
+def test_an_edit_from_final_cut_gets_the_stems_in_its_own_format_too(open_panel: OpenPanel, edit: Path) -> None:
+    xml = edit.with_name("film.xml")
+    media = otio.schema.ExternalReference((edit.parent / "street.flac").as_uri())
+    media.available_range = span(0, 8)
+    clip = otio.schema.Clip("street", media, span(1, 4))
+    timeline = otio.schema.Timeline("film")
+    timeline.tracks.append(otio.schema.Track("A1", [clip], kind=otio.schema.TrackKind.Audio))
+    otio.adapters.write_to_file(timeline, str(xml), "fcp_xml")
+    panel = open_panel(xml).ready()
+    panel.session.settings.model = "noop"
+    item = panel.separate("speech")
+    panel.until(lambda: panel.primary_label == "Write film.stems.otio")
+    panel.trigger_primary()
+    panel.until(lambda: item.applied)
+    stems = edit.parent / "film stems"
+    assert (stems / "film.stems.otio").is_file()
+    assert "<xmeml" in (stems / "film.stems.xml").read_text(encoding="utf-8")
+    panel.click(panel.window.results.take_back)
+    panel.until(lambda: item.applied is None)
+    assert not stems.exists()
 
 
 def test_stems_of_an_old_export_are_not_applied_to_a_changed_edit(open_panel: OpenPanel, edit: Path) -> None:

@@ -1,0 +1,354 @@
+"""One written edit that grows: each applied run adds its stems to it, and clips can be taken back."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from stemline.clips import ClipRange, SampleRange, StemClip, StemTrack, TimeRange
+from stemline.errors import Code, EditError, OutputError
+from stemline.files import output_errors, write_json
+from stemline.hosts.base import Host, Selection, WriteOptions, Written
+from stemline.hosts.edits import DeliveryRequest, EditFiles, EditOptions, OpenRequest
+from stemline.locks import file_lock, lock_of
+from stemline.paths import home_dir
+from stemline.plan import safe_part
+from stemline.workflow.sidecars import sidecar_of
+
+_VERSION = 1
+_NAME_CHARACTERS = 120
+_SEQUENCES = {".xml": "xml", ".aaf": "aaf"}
+"""Formats of edits in which the stems alone are written beside the `.otio`, for the program that wrote the edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedPart:
+    """The stems of one run in a growing edit.
+
+    Attributes:
+        key: Identifies the run.
+        tracks: Its tracks, with the clips that are still in the edit.
+        disabled: Ids of the clips whose originals are disabled for it.
+        metadata: Settings of the run.
+    """
+
+    key: str
+    tracks: tuple[StemTrack, ...]
+    disabled: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)
+
+    @property
+    def clip_ids(self) -> frozenset[str]:
+        """Ids of the clips whose stems it holds."""
+        return frozenset(clip.clip_id for track in self.tracks for clip in track.clips)
+
+    def without(self, clip_ids: Collection[str]) -> AppliedPart:
+        """Return the part without the stems of some clips."""
+        tracks = []
+        for track in self.tracks:
+            clips = tuple(clip for clip in track.clips if clip.clip_id not in clip_ids)
+            if clips:
+                tracks.append(dataclasses.replace(track, clips=clips))
+        disabled = tuple(clip_id for clip_id in self.disabled if clip_id not in clip_ids)
+        return AppliedPart(self.key, tuple(tracks), disabled, self.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What was written last: parts, the hash of each file, and size and time of each copied stem file, by path."""
+
+    parts: tuple[AppliedPart, ...] = ()
+    output: str = ""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+
+class GrowingEdit:
+    """The written result of an edit file in one folder.
+
+    Its state is in `home_dir()`, not in the folder. The file is written again only while it is byte for byte what
+    Stemline wrote last; if another program changed it, a numbered file is started. A clip has the stems of one run:
+    those of a later run replace them.
+
+    Args:
+        edit: The edit file.
+        folder: Folder of the result.
+        files: How the edit is opened.
+        options: How the edit is read and written.
+
+    Raises:
+        EditError: The edit cannot be read.
+        OutputError: A result cannot be written.
+    """
+
+    def __init__(self, edit: Path, folder: Path, files: EditFiles, options: EditOptions = EditOptions()) -> None:
+        """Read the state."""
+        self._edit, self._folder, self._files, self._options = edit.absolute(), folder.absolute(), files, options
+        digest = hashlib.sha256(f"{self._edit}\n{self._folder}".encode(errors="surrogateescape")).hexdigest()
+        self._place = home_dir() / "edits" / f"{digest}.json"
+        self._state = _read(self._place)
+
+    @property
+    def output(self) -> Path | None:
+        """Return the written edit; None if nothing is applied."""
+        return Path(self._state.output) if self._state.output else None
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of the runs with stems in the written edit, while that file exists."""
+        return tuple(part.key for part in self._state.parts) if self.output and self.output.exists() else ()
+
+    def clip_ids(self) -> frozenset[str]:
+        """Return the ids of the clips with stems in the written edit, while that file exists."""
+        parts = self._state.parts if self.keys() else ()
+        return frozenset(clip_id for part in parts for clip_id in part.clip_ids)
+
+    def add(self, part: AppliedPart, clips: Sequence[ClipRange]) -> Written:
+        """Add the stems of a run, in place of earlier stems of the same clips, and return what was written.
+
+        Stem files outside the folder are copied into it.
+
+        Args:
+            part: The run.
+            clips: Its clips as they were read. EditError is raised if one of them has moved in the edit since.
+        """
+        self._place.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(lock_of(self._place)):
+            self._state = _read(self._place)
+            current, notes = self._usable_parts()
+            before = current
+            current = [old for one in current if (old := one.without(part.clip_ids)).tracks]
+            target = self._target(fresh=not before)
+            edit = self._open(target)
+            now = {clip.clip_id: _position(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
+            moved = [clip.name for clip in clips if now.get(clip.clip_id) != _position(clip)]
+            if moved:
+                raise EditError(
+                    f"{self._edit.name} was changed since it was read: {_names(moved)} moved or changed.",
+                    advice="Read it again (F5) and separate again; unchanged clips are reused.",
+                )
+            copied, stamps = self._copy_in(part)
+            self._state = dataclasses.replace(self._state, stamps={**self._state.stamps, **stamps})
+            written = self._write(edit, target, [*current, copied])
+            self._delete_unused(before)
+            return dataclasses.replace(written, notes=(*notes, *written.notes), result=part.key)
+
+    def remove(self, *, keys: Collection[str] = (), clip_ids: Collection[str] = ()) -> tuple[str, ...]:
+        """Take back runs by their keys, or the stems of clips, and return notes on what stays.
+
+        What was written is deleted unless it was changed since. Without any stems left, the written edit goes, too.
+        """
+        with file_lock(lock_of(self._place)):
+            self._state = _read(self._place)
+            before = list(self._state.parts)
+            left = [part.without(clip_ids) for part in before if part.key not in keys]
+            left = [part for part in left if part.tracks]
+            output = self.output
+            if output is None or left == before:
+                return ()
+            if output.exists() and not self._is_unchanged(output):
+                return (f"{output.name} was changed since, so it stays.",)
+            if left and output.exists():
+                written = self._write(self._open(output), output, left)
+                self._delete_unused(before)
+                return written.notes
+            notes = [note for path in self._state.hashes if (note := self._delete(Path(path)))]
+            self._state = _State(stamps=self._state.stamps)
+            self._delete_unused(before)
+            self._place.unlink(missing_ok=True)
+            _remove_empty(self._folder / "stems", self._folder)
+            return tuple(notes)
+
+    # -- private -------------------------------------------------------------------------------------------------------
+
+    def _usable_parts(self) -> tuple[list[AppliedPart], list[str]]:
+        """Return the parts that the written edit still holds, and a note if it cannot grow any more."""
+        output = self.output
+        if output is None or not output.exists():
+            return [], []
+        if not self._is_unchanged(output):
+            return [], [f"{output.name} was changed by another program, so a new file was started."]
+        missing = [clip.path for part in self._state.parts for clip in _clips(part) if not Path(clip.path).is_file()]
+        if missing:
+            return [], [f"Stem files of {output.name} are missing, so a new file was started."]
+        return list(self._state.parts), []
+
+    def _target(self, *, fresh: bool) -> Path:
+        """Return the file to write: the one that grows, or a name that no file has."""
+        if not fresh and self.output is not None:
+            return self.output
+        base = safe_part(self._edit.stem, _NAME_CHARACTERS)
+        names = (f"{base}.stems.otio" if number == 1 else f"{base}-{number}.stems.otio" for number in count(1))
+        return next(path for name in names if not (path := self._folder / name).exists())
+
+    def _open(self, target: Path) -> Host:
+        request = OpenRequest(self._edit, target, self._options, "", self._edit.parent / f"{self._edit.name}.media")
+        try:
+            return self._files.open_edit(request)
+        except OSError as error:
+            raise EditError(f"{self._edit} cannot be read: {error.strerror}.") from error
+
+    def _copy_in(self, part: AppliedPart) -> tuple[AppliedPart, dict[str, str]]:
+        """Return the part with its stem files in the folder, and the stamps of those that were copied now."""
+        places: dict[str, str] = {}
+        stamps: dict[str, str] = {}
+        for path in dict.fromkeys(clip.path for clip in _clips(part)):
+            source = Path(path)
+            place = self._folder / "stems" / source.name
+            if not source.is_relative_to(self._folder):
+                with output_errors(place):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    for file, copy in ((source, place), (sidecar_of(source), sidecar_of(place))):
+                        if file.is_file() and not (copy.is_file() and copy.stat().st_size == file.stat().st_size):
+                            shutil.copy2(file, copy)
+                            stamps[str(copy)] = _stamp(copy)
+                places[path] = str(place)
+        tracks = tuple(
+            dataclasses.replace(
+                track,
+                clips=tuple(dataclasses.replace(clip, path=places.get(clip.path, clip.path)) for clip in track.clips),
+            )
+            for track in part.tracks
+        )
+        return dataclasses.replace(part, tracks=tracks), stamps
+
+    def _write(self, edit: Host, target: Path, parts: Sequence[AppliedPart]) -> Written:
+        disabled = tuple(dict.fromkeys(clip_id for part in parts for clip_id in part.disabled))
+        written = edit.write_tracks(_merged(parts), WriteOptions(disabled, parts[-1].metadata))
+        exported, notes = self._export(target, written)
+        hashes = {str(path): _sha256(path) for path in (target, *exported)}
+        self._state = _State(tuple(parts), str(target), hashes, self._state.stamps)
+        write_json(self._place, _to_json(self._state), durable=True)
+        return dataclasses.replace(written, notes=(*written.notes, *notes))
+
+    def _export(self, target: Path, written: Written) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+        """Write the stems alone in the format of the edit, if programs import that one rather than OTIO."""
+        kind = _SEQUENCES.get(self._edit.suffix.lower())
+        if kind is None:
+            return (), ()
+
+        def choose(suffix: str, recipe: str) -> Path:
+            base = target.name.removesuffix(".stems.otio")
+            names = (f"{base}{suffix}" if number == 1 else f"{base}-{number}{suffix}" for number in count(1))
+            paths = (self._folder / name for name in names)
+            return next(path for path in paths if not path.exists() or self._is_unchanged(path))
+
+        options = dataclasses.replace(self._options, to=(kind,))
+        delivered = self._files.deliver(DeliveryRequest(target, written.tracks, options, choose, lambda path: None))
+        return delivered.paths, (*delivered.notes, *(str(error) for error in delivered.failed))
+
+    def _is_unchanged(self, path: Path) -> bool:
+        return self._state.hashes.get(str(path)) == _sha256(path)
+
+    def _delete(self, path: Path) -> str:
+        """Delete a written file unless it was changed. Return a note if it stays."""
+        if not path.exists():
+            return ""
+        if not self._is_unchanged(path):
+            return f"{path.name} was changed since, so it stays."
+        try:
+            path.unlink()
+        except OSError as error:
+            raise OutputError(f"{path} cannot be deleted: {error.strerror}.", code=Code.OUTPUT_UNWRITABLE) from error
+        return ""
+
+    def _delete_unused(self, before: Iterable[AppliedPart]) -> None:
+        """Delete the copied stem files that no part uses any more, unless they were changed since."""
+        used = {clip.path for part in self._state.parts for clip in _clips(part)}
+        for path in {clip.path for part in before for clip in _clips(part)} - used:
+            for file in (Path(path), sidecar_of(Path(path))):
+                if str(file) in self._state.stamps and self._state.stamps[str(file)] == _stamp(file):
+                    file.unlink(missing_ok=True)
+
+
+def _merged(parts: Iterable[AppliedPart]) -> list[StemTrack]:
+    """Return the tracks of all parts, with the clips of equal tracks on one of them."""
+    tracks: dict[tuple[object, ...], StemTrack] = {}
+    for track in (track for part in parts for track in part.tracks):
+        key = (track.stem, track.source_track, track.lane, track.channels, track.enabled)
+        clips = (*tracks[key].clips, *track.clips) if key in tracks else track.clips
+        ordered = tuple(sorted(clips, key=lambda clip: clip.record_range.start))
+        tracks[key] = dataclasses.replace(tracks.get(key, track), clips=ordered)
+    return list(tracks.values())
+
+
+def _clips(part: AppliedPart) -> Iterator[StemClip]:
+    return (clip for track in part.tracks for clip in track.clips)
+
+
+def _position(clip: ClipRange) -> tuple[object, TimeRange, TimeRange]:
+    return clip.source, clip.source_range, clip.record_range
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = list(dict.fromkeys(names))
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + more
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _stamp(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+# -- the state as JSON -------------------------------------------------------------------------------------------------
+
+
+def _to_json(state: _State) -> dict[str, Any]:
+    value = json.loads(json.dumps(dataclasses.asdict(state), default=str))  # exact seconds become texts
+    return {"version": _VERSION, **value}
+
+
+def _read(place: Path) -> _State:
+    """Return the state in a file; an empty one if there is none, or it is damaged or of a later version."""
+    try:
+        value = json.loads(place.read_text(encoding="utf-8"))
+        if value["version"] != _VERSION:
+            return _State()
+        parts = tuple(
+            AppliedPart(str(part["key"]), tuple(map(_track, part["tracks"])), tuple(part["disabled"]), part["metadata"])
+            for part in value["parts"]
+        )
+        return _State(parts, str(value["output"]), dict(value["hashes"]), dict(value["stamps"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return _State()
+
+
+def _track(value: Mapping[str, Any]) -> StemTrack:
+    return StemTrack(**{**value, "clips": tuple(map(_clip, value["clips"]))})
+
+
+def _clip(value: Mapping[str, Any]) -> StemClip:
+    record, held = value["record_range"], value["file_range"]
+    return StemClip(
+        **{
+            **value,
+            "record_range": TimeRange(Fraction(record["start"]), Fraction(record["end"])),
+            "file_start": Fraction(value["file_start"]),
+            "file_range": SampleRange(held["start_sample"], held["end_sample"]),
+        }
+    )

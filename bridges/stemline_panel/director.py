@@ -23,6 +23,7 @@ from stemline_panel.control.run_controller import RunController
 from stemline_panel.control.server_connection import ServerConnection, ServerState
 from stemline_panel.control.suggest_controller import SuggestController
 from stemline_panel.control.transport_controller import TransportController
+from stemline_panel.control.undo_controller import UndoController
 from stemline_panel.documents import Document
 from stemline_panel.model.formatting import clip_summary, join_names, time_format_of
 from stemline_panel.model.queue import ItemState, QueueItem
@@ -31,7 +32,7 @@ from stemline_panel.model.session import Session
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.sink import AudioSink
 from stemline_panel.user_data import UserData, copy_example
-from stemline_panel.widgets.actions import Handlers, bind_actions
+from stemline_panel.widgets.actions import Handlers, bind_actions, set_keys
 from stemline_panel.widgets.badge import Health
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
@@ -59,12 +60,15 @@ class Director(QObject):
         services = RequestServices(self.runs, self.server, self.playback, self.results)
         self.requests = RequestController(session, self.window, user_data, services)
         self.suggestions = SuggestController(session, self.window)
+        self.undo = UndoController(session, self.marks, self.results)
         self._closed = False
         self._connect_window()
         self._connect_documents()
         self._connect_playback()
         self._connect_requests()
+        self._connect_undo()
         self.actions = bind_actions(self.window, self._all_actions())
+        set_keys(self.actions, session.settings.keys)
         self.window.prompt.show_verb(session.verb)
         self.window.restore_layout(user_data.layout())
         self.window.start.show_recent(user_data.recent())
@@ -112,6 +116,7 @@ class Director(QObject):
         window.prompt.stems.show_stems(session.stems, session.clip.record_range if session.clip else None)
         window.wave.show_marks(session.stems.current.marks)
         self.server.set_model(session.settings.model)
+        set_keys(self.actions, session.settings.keys)
         self._refresh_runs()
 
     def render(self) -> None:
@@ -123,7 +128,7 @@ class Director(QObject):
 
     def show_help(self) -> None:
         """Show the keyboard shortcuts."""
-        ShortcutDialog(self.window).exec_()
+        ShortcutDialog(self.window, self.session.settings.keys).exec_()
 
     def _refresh_runs(self) -> None:
         self.session.lost, self.session.busy = self.host.lost, self.host.busy
@@ -174,6 +179,8 @@ class Director(QObject):
             self.marks.select(None)
         session.host, session.apply_label = document.capabilities, document.apply_label
         session.default_output, session.document_key = document.default_output, document.key
+        if session.document_key != document.key:
+            self.undo.clear()
         session.grows, session.applied_clips = document.grows, document.applied_clips()
         session.show(read)
         self.host_status.show_connected()
@@ -290,7 +297,7 @@ class Director(QObject):
             "open": self.ask_for_file,
             "help": self.show_help,
         }
-        parts = (self.transport, self.clips, self.marks, self.results, self.requests)
+        parts = (self.transport, self.clips, self.marks, self.results, self.requests, self.undo)
         return own | {name: handler for part in parts for name, handler in part.actions().items()}
 
     def _connect_window(self) -> None:
@@ -303,6 +310,22 @@ class Director(QObject):
         self.clips.stepped.connect(self._show_stepped_clip)
         self.clips.changed.connect(self.refresh)
         self.window.wave.menu_wanted.connect(self._show_mark_menu)
+
+    def _connect_undo(self) -> None:
+        """Record every change of the request, the marks, the selection and the amounts, and every apply."""
+        for signal in (self.requests.changed, self.marks.changed, self.suggestions.changed):
+            signal.connect(self.undo.note)
+        self.results.amounts_changing.connect(self.undo.note)
+        self.results.amounts_changed.connect(self.undo.note)
+        self.marks.selection_changed.connect(lambda _: self.undo.note())
+        self.host.applied.connect(lambda item: self.undo.note_applied(item, applied=True))
+        self.host.taken_back.connect(lambda item, _: self.undo.note_applied(item, applied=False))
+        self.undo.changed.connect(self._show_undone)
+        self.undo.message.connect(self.window.show_status)
+
+    def _show_undone(self) -> None:
+        self.window.prompt.show_verb(self.session.verb)
+        self.refresh()
 
     def _connect_documents(self) -> None:
         host, clip_bar = self.host, self.window.clip_bar

@@ -49,7 +49,6 @@ class MarkController(QObject):
             "mark_minus": lambda: self.mark(Sign.MINUS),
             "flip_mark": self.flip,
             "delete_mark": self.delete,
-            "undo": self.undo,
         }
 
     def click(self, time: Fraction) -> None:
@@ -102,11 +101,6 @@ class MarkController(QObject):
             return
         self._marks.remove(mark.number)
         self.changed.emit()
-
-    def undo(self) -> None:
-        """Undo the last change of the marks."""
-        if self._marks.undo():
-            self.changed.emit()
 
     def zoom_selection(self) -> None:
         """Zoom to the selection with a margin; if it fills the view already, to the whole clip."""

@@ -27,6 +27,7 @@ from stemline_panel.workers import Worker
 _TICK_MS = 33
 _OVERVIEW_EVERY = 6
 _REDRAW_MS = 200
+_FASTEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +198,21 @@ class PlaybackController(QObject):
         else:
             self.player.play_whole(self.clip.played.length)
             self.player.play()
+        self._after_transport()
+
+    def shuttle(self, direction: int) -> None:
+        """Play forwards (+1) or backwards (-1); again in the same direction doubles the speed, up to eightfold."""
+        if self.clip is None:
+            return
+        speed = self.player.speed if self.player.playing else 0
+        faster = min(_FASTEST, abs(speed) * 2) if speed * direction > 0 else 1
+        self.player.play_whole(self.clip.played.length)
+        self.player.shuttle(faster * direction)
+        self._after_transport()
+
+    def pause(self) -> None:
+        """Pause."""
+        self.player.pause()
         self._after_transport()
 
     def set_loop(self, part: TimeRange | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from PyQt5.QtCore import QObject, QPoint, QUrl
+from PyQt5.QtCore import QObject, QPoint, QUrl, pyqtSignal
 from PyQt5.QtGui import QDesktopServices
 from PyQt5.QtWidgets import QMenu
 
@@ -35,7 +35,13 @@ _SAVE_AMOUNTS_MS = 300
 
 
 class ResultController(QObject):
-    """Shows one result. `shown` is its item, or None."""
+    """Shows one result. `shown` is its item, or None.
+
+    `amounts_changing` and `amounts_changed` are emitted before and after the user moves a fader.
+    """
+
+    amounts_changing = pyqtSignal()
+    amounts_changed = pyqtSignal()
 
     def __init__(
         self,
@@ -170,11 +176,13 @@ class ResultController(QObject):
         item = self.shown
         if item is None:
             return
+        self.amounts_changing.emit()
         item.set_amount(name, amount_db)
         self._playback.set_amounts(self._amounts(self._stems()))
         if self._playback.player.choice != REMIX:
             self.choose(REMIX)
         self._amounts_timer.start()
+        self.amounts_changed.emit()
 
     def solo(self, name: str, on: bool) -> None:
         """Hear one sound alone, or the remix again."""
@@ -219,6 +227,29 @@ class ResultController(QObject):
             self._window.show_status(text.format(reason=error.strerror or error))
             return None
 
+    def restore_amounts(self, amounts: Mapping[str, float]) -> None:
+        """Set the gains of the remix of the shown result to those of an earlier state."""
+        item = self.shown
+        if item is not None:
+            item.amounts = dict(amounts)
+            self._playback.set_amounts(self._amounts(self._stems()))
+            self.refresh()
+            self._amounts_timer.start()
+
+    def apply_item(self, item: QueueItem) -> bool:
+        """Apply a result. Return whether that is possible now."""
+        possible = self._state(item).can_apply
+        self._apply(item)
+        return possible
+
+    def take_back_item(self, item: QueueItem) -> bool:
+        """Take back a result. Return whether that is possible now."""
+        possible = self._state(item).can_take_back
+        if possible:
+            self._window.show_progress(self.tr("Taking back…"))
+            self._host.take_back(item)
+        return possible
+
     # -- applying and taking back --------------------------------------------------------------------------------------
 
     def apply(self) -> None:
@@ -238,10 +269,8 @@ class ResultController(QObject):
 
     def take_back(self) -> None:
         """Take back the shown result."""
-        item = self.shown
-        if item is not None and self._state(item).can_take_back:
-            self._window.show_progress(self.tr("Taking back…"))
-            self._host.take_back(item)
+        if self.shown is not None:
+            self.take_back_item(self.shown)
 
     def _apply(self, item: QueueItem | None) -> None:
         if item is not None and self._state(item).can_apply:

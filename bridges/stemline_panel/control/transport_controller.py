@@ -55,6 +55,9 @@ class TransportController(QObject):
         wave, playback = self._window.wave, self._playback
         return {
             "play": self.play,
+            "shuttle_back": lambda: playback.shuttle(-1),
+            "pause": playback.pause,
+            "shuttle_forward": lambda: playback.shuttle(1),
             "loop": self._window.transport.loop.toggle,
             "back": lambda: self.step_frame(-1),
             "forward": lambda: self.step_frame(1),
@@ -94,7 +97,7 @@ class TransportController(QObject):
     def show_player(self) -> None:
         """Show whether it plays, and why nothing is heard."""
         player, transport = self._playback.player, self._window.transport
-        transport.show_playing(playing=player.playing)
+        transport.show_playing(playing=player.playing, speed=player.speed)
         transport.show_problem(player.problem)
 
     def _show_playhead(self) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -13,7 +13,6 @@ from stemline.prompts import merge_ranges
 
 SHORTEST_MARK = Fraction(1, 50)
 _GRID_HZ = 1000
-_MAX_UNDO = 100
 
 
 class Sign(StrEnum):
@@ -38,12 +37,11 @@ class Mark:
 
 
 class MarkSet:
-    """The marks of one prompt, with undo. Times are exact seconds of the host's timeline."""
+    """The marks of one prompt. Times are exact seconds of the host's timeline."""
 
     def __init__(self) -> None:
         """Start without marks."""
         self._marks: dict[int, Mark] = {}
-        self._past: list[dict[int, Mark]] = []
         self._count = 0
 
     def __iter__(self) -> Iterator[Mark]:
@@ -56,7 +54,6 @@ class MarkSet:
 
     def add(self, sign: Sign, start: Fraction, end: Fraction) -> Mark:
         """Add a mark from the earlier to the later of two times, at least 20 ms long, and return it."""
-        self._push_undo()
         self._count += 1
         mark = Mark(self._count, sign, _on_grid(start, end))
         self._marks[mark.number] = mark
@@ -65,34 +62,26 @@ class MarkSet:
     def move(self, number: int, start: Fraction, end: Fraction) -> None:
         """Give a mark another range."""
         if number in self._marks:
-            self._push_undo()
             self._marks[number] = replace(self._marks[number], range=_on_grid(start, end))
 
     def flip(self, number: int) -> None:
         """Change the sign of a mark."""
         if number in self._marks:
-            self._push_undo()
             mark = self._marks[number]
             self._marks[number] = replace(mark, sign=mark.sign.opposite)
 
     def remove(self, number: int) -> None:
         """Delete a mark."""
-        if number in self._marks:
-            self._push_undo()
-            del self._marks[number]
+        self._marks.pop(number, None)
 
     def clear(self) -> None:
         """Delete all marks."""
-        if self._marks:
-            self._push_undo()
-            self._marks = {}
+        self._marks = {}
 
-    def undo(self) -> bool:
-        """Undo the last change. Return False if there was none."""
-        if not self._past:
-            return False
-        self._marks = self._past.pop()
-        return True
+    def restore(self, marks: Iterable[Mark]) -> None:
+        """Replace all marks by those of an earlier state."""
+        self._marks = {mark.number: mark for mark in marks}
+        self._count = max([self._count, *self._marks])
 
     def at(self, time: Fraction) -> Mark | None:
         """Return the shortest mark that covers a time, or None."""
@@ -102,9 +91,6 @@ class MarkSet:
     def ranges(self, sign: Sign) -> tuple[TimeRange, ...]:
         """Return the times of one sign, merged where they overlap, in order."""
         return merge_ranges([mark.range for mark in self._marks.values() if mark.sign is sign])
-
-    def _push_undo(self) -> None:
-        self._past = [*self._past[-(_MAX_UNDO - 1) :], dict(self._marks)]
 
 
 def _on_grid(start: Fraction, end: Fraction) -> TimeRange:

@@ -31,6 +31,7 @@ class PanelSettings:
     disable_originals: bool = True
     output_dir: str = ""
     audition_s: int = 5
+    keys: str = "stemline"
     loudness_matched: bool = True
     sign: bool = True
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PyQt5.QtCore import QT_TRANSLATE_NOOP
@@ -41,7 +42,10 @@ class LayerShortcut(Shortcut):
 
 SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut("play", ("Space",), QT_TRANSLATE_NOOP("Shortcut", "Play or pause")),
-    Shortcut("loop", ("L",), QT_TRANSLATE_NOOP("Shortcut", "Loop the selection")),
+    Shortcut("shuttle_back", ("J",), QT_TRANSLATE_NOOP("Shortcut", "Play backwards, again for faster")),
+    Shortcut("pause", ("K",), QT_TRANSLATE_NOOP("Shortcut", "Pause")),
+    Shortcut("shuttle_forward", ("L",), QT_TRANSLATE_NOOP("Shortcut", "Play, again for faster")),
+    Shortcut("loop", ("Shift+L",), QT_TRANSLATE_NOOP("Shortcut", "Loop the selection")),
     Shortcut("back", ("Left",), QT_TRANSLATE_NOOP("Shortcut", "Previous frame")),
     Shortcut("forward", ("Right",), QT_TRANSLATE_NOOP("Shortcut", "Next frame")),
     Shortcut("back_second", ("Shift+Left",), QT_TRANSLATE_NOOP("Shortcut", "Back one second")),
@@ -51,11 +55,12 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut("select_sound", ("X",), QT_TRANSLATE_NOOP("Shortcut", "Select the sound at the playhead")),
     Shortcut("set_in", ("I",), QT_TRANSLATE_NOOP("Shortcut", "Set the start of the selection")),
     Shortcut("set_out", ("O",), QT_TRANSLATE_NOOP("Shortcut", "Set the end of the selection")),
-    Shortcut("mark_plus", ("P", "+"), QT_TRANSLATE_NOOP("Shortcut", "Mark: target here")),
-    Shortcut("mark_minus", ("M", "-"), QT_TRANSLATE_NOOP("Shortcut", "Mark: not here")),
+    Shortcut("mark_plus", ("M", "+"), QT_TRANSLATE_NOOP("Shortcut", "Mark: target here")),
+    Shortcut("mark_minus", ("N", "-"), QT_TRANSLATE_NOOP("Shortcut", "Mark: not here")),
     Shortcut("flip_mark", ("T",), QT_TRANSLATE_NOOP("Shortcut", "Flip the mark at the playhead between + and −")),
     Shortcut("delete_mark", ("Delete", "Backspace"), QT_TRANSLATE_NOOP("Shortcut", "Delete the mark at the playhead")),
-    Shortcut("undo", ("Ctrl+Z",), QT_TRANSLATE_NOOP("Shortcut", "Undo the last change to the marks")),
+    Shortcut("undo", ("Ctrl+Z",), QT_TRANSLATE_NOOP("Shortcut", "Undo")),
+    Shortcut("redo", ("Ctrl+Shift+Z", "Ctrl+Y"), QT_TRANSLATE_NOOP("Shortcut", "Redo")),
     Shortcut("zoom_in", ("Ctrl+=", "Ctrl+Up"), QT_TRANSLATE_NOOP("Shortcut", "Zoom in")),
     Shortcut("zoom_out", ("Ctrl+-", "Ctrl+Down"), QT_TRANSLATE_NOOP("Shortcut", "Zoom out")),
     Shortcut("zoom_selection", ("Z",), QT_TRANSLATE_NOOP("Shortcut", "Zoom to the selection, then to the whole clip")),
@@ -95,3 +100,42 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut("settings", ("Ctrl+,",), QT_TRANSLATE_NOOP("Shortcut", "Settings")),
     Shortcut("help", ("F1", "?"), QT_TRANSLATE_NOOP("Shortcut", "Keyboard shortcuts")),
 )
+
+
+KEY_SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "stemline": {},
+    "resolve": {
+        "previous_clip": ("Up", "PgUp"),
+        "next_clip": ("Down", "PgDown"),
+        "zoom_in": ("Ctrl+=",),
+        "zoom_out": ("Ctrl+-",),
+        "zoom_selection": ("Shift+Z",),
+        "loop": ("Ctrl+/",),
+        "select_sound": ("X",),
+    },
+    "premiere": {
+        "previous_clip": ("Up", "PgUp"),
+        "next_clip": ("Down", "PgDown"),
+        "zoom_in": ("=",),
+        "zoom_out": ("-",),
+        "mark_minus": ("N",),
+        "zoom_selection": ("\\",),
+    },
+    "avid": {
+        "previous_clip": ("A", "PgUp"),
+        "next_clip": ("S", "PgDown"),
+        "set_in": ("I", "E"),
+        "set_out": ("O", "R"),
+        "match_loudness": ("Shift+E",),
+        "zoom_in": ("Ctrl+]",),
+        "zoom_out": ("Ctrl+[",),
+        "zoom_selection": ("Ctrl+/",),
+        "redo": ("Ctrl+Y", "Ctrl+Shift+Z"),
+    },
+}
+"""Keys that differ from those of `SHORTCUTS`, for users of other programs."""
+
+
+def keys_of(shortcut: Shortcut, key_set: str) -> tuple[str, ...]:
+    """Return the keys of an action in a key set."""
+    return KEY_SETS.get(key_set, {}).get(shortcut.action, shortcut.keys)

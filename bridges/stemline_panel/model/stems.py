@@ -10,7 +10,7 @@ from stemline.errors import UsageError
 from stemline.prompts import StemRequest, TimelinePrompt, distinct_stems, name_from_text
 from stemline.workflow.replacing import Replace
 from stemline_panel.i18n import translate
-from stemline_panel.model.marks import MarkSet, Sign
+from stemline_panel.model.marks import Mark, MarkSet, Sign
 
 
 @dataclass(slots=True)
@@ -57,6 +57,14 @@ class StemEntry:
         """Return the request for this stem. Raises UsageError for a text or a name that no run accepts."""
         prompt = TimelinePrompt(self.text, self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS))
         return StemRequest(self.name, prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class StemState:
+    """One entry as it was at some time."""
+
+    entry: tuple[str, str, str, str, Replace | None]
+    marks: tuple[Mark, ...]
 
 
 class StemList:
@@ -153,6 +161,23 @@ class StemList:
     def fills(self) -> dict[str, Replace]:
         """Return what takes the place of the requested stems, by stem name."""
         return {entry.name: entry.fill for entry in self._entries if not entry.empty and entry.fill is not None}
+
+    def state(self) -> tuple[StemState, ...]:
+        """Return all entries as they are now."""
+        return tuple(
+            StemState((one.text, one.custom_name, one.preset_name, one.preset_text, one.fill), tuple(one.marks))
+            for one in self._entries
+        )
+
+    def restore(self, state: Sequence[StemState], current: int) -> None:
+        """Take over an earlier state, and edit one of its entries."""
+        self._entries = []
+        for one in state:
+            text, custom_name, preset_name, preset_text, fill = one.entry
+            marks = MarkSet()
+            marks.restore(one.marks)
+            self._entries.append(StemEntry(text, custom_name, preset_name, preset_text, marks, fill))
+        self.select(current)
 
     def clear_marks(self) -> None:
         """Delete all marks; this cannot be undone."""

@@ -25,11 +25,20 @@ _JOIN_S = 2.0
 
 @dataclass(slots=True)
 class _Chunk:
-    """All layers over a part of the clip, of which `used` samples were played."""
+    """All layers over a part of the clip, of which `used` samples were played.
+
+    Each sample of `sounds` covers `step` samples of the clip; a negative step plays backwards from `start`.
+    """
 
     start: int
     sounds: dict[str, Stereo]
+    step: int = 1
     used: int = 0
+
+    @property
+    def now(self) -> int:
+        """The sample of the clip that is played next."""
+        return self.start + self.used * self.step
 
     @property
     def length(self) -> int:
@@ -44,6 +53,7 @@ class _PlayRequest:
     position: int = 0
     range: SampleRange = field(default_factory=lambda: SampleRange(0, 0))
     loop: bool = False
+    speed: int = 1
     serial: int = 0
 
 
@@ -128,9 +138,21 @@ class Player:
     def position(self) -> int:
         """The sample that is heard now."""
         with self._wake:
-            ahead = self._chunks[0].start + self._chunks[0].used if self._chunks else self._request.position
-            late = round(self._sink.latency_s * self._rate) if self._playing else 0
+            ahead = self._chunks[0].now if self._chunks else self._request.position
+            late = round(self._sink.latency_s * self._rate) * self._request.speed if self._playing else 0
             return max(self._request.range.start_sample if self._request.loop else 0, ahead - late)
+
+    @property
+    def speed(self) -> int:
+        """How many times as fast as normal it plays; negative backwards."""
+        return self._request.speed
+
+    def shuttle(self, speed: int) -> None:
+        """Play `speed` times as fast as normal, backwards if it is negative. The pitch changes with the speed."""
+        with self._wake:
+            position = self.position
+            self._change(position=position, speed=speed, loop=False)
+        self.play()
 
     def play(self) -> None:
         """Play from the playhead, or from the start if it is at the end.
@@ -140,7 +162,7 @@ class Player:
         if self._playing:
             return
         with self._wake:
-            if self._at_end or self._request.position >= self._request.range.end_sample:
+            if self._request.speed > 0 and (self._at_end or self._request.position >= self._request.range.end_sample):
                 self._change(position=self._request.range.start_sample)
             self.problem = ""
             self._playing = True
@@ -152,13 +174,13 @@ class Player:
             if self._playing:
                 position = self.position
                 self._playing = False
-                self.seek(position)
+                self._change(position=max(0, position), speed=1)
 
     def stop(self) -> None:
         """Stop behind the last sample that was read, while the device plays the rest."""
         with self._wake:
             self._playing = False
-            self.seek(self._request.position)
+            self._change(position=self._request.position, speed=1)
 
     def seek(self, position: int) -> None:
         """Move the playhead."""
@@ -204,17 +226,19 @@ class Player:
         position: int | None = None,
         range: SampleRange | None = None,
         loop: bool | None = None,
+        speed: int | None = None,
     ) -> None:
         """Make a new request and drop what was read ahead for the old one."""
         old = self._request
         if position is None:
-            position = self._chunks[0].start + self._chunks[0].used if self._chunks else old.position
+            position = self._chunks[0].now if self._chunks else old.position
         self._request = replace(
             old,
             layers=old.layers if layers is None else layers,
             position=position,
             range=old.range if range is None else range,
             loop=old.loop if loop is None else loop,
+            speed=old.speed if speed is None else speed,
             serial=old.serial + 1,
         )
         self._chunks.clear()
@@ -237,7 +261,7 @@ class Player:
                 filled += count
                 if chunk.used >= chunk.length:
                     self._chunks.popleft()
-                    self._request = replace(self._request, position=chunk.start + chunk.length)
+                    self._request = replace(self._request, position=chunk.now)
             self._wake.notify_all()
         return out
 
@@ -301,6 +325,8 @@ class Player:
 
     def _read_chunk(self, reader: LayerReader, request: _PlayRequest, at: int) -> int:
         """Read one chunk from `at` and return the start of the next."""
+        if request.speed != 1:
+            return self._read_fast_chunk(reader, request, at)
         end = request.range.end_sample
         if at >= end:
             if not request.loop or request.range.length <= 0:
@@ -314,6 +340,25 @@ class Player:
             if request.serial == self._request.serial:
                 self._chunks.append(chunk)
         return stop
+
+    def _read_fast_chunk(self, reader: LayerReader, request: _PlayRequest, at: int) -> int:
+        """Read one chunk for another speed: each sample is the mean of so many of the clip."""
+        step, whole = abs(request.speed), request.range
+        many = min(_CHUNK_SAMPLES * step, at - whole.start_sample if request.speed < 0 else whole.end_sample - at)
+        many -= many % step
+        if many <= 0:
+            with self._wake:
+                self._at_end = self._at_end or request.serial == self._request.serial
+            return at
+        first = at - many if request.speed < 0 else at
+        sounds = {
+            name: np.ascontiguousarray(sound.reshape(2, -1, step).mean(2)[:, :: 1 if request.speed > 0 else -1])
+            for name, sound in reader.read(first, first + many).items()
+        }
+        with self._wake:
+            if request.serial == self._request.serial:
+                self._chunks.append(_Chunk(at, sounds, request.speed))
+        return first if request.speed < 0 else at + many
 
     def _fail(self, request: _PlayRequest, why: str) -> None:
         with self._wake:

@@ -55,3 +55,16 @@ class Spectrogram:
         bands = np.where(self._wide, loudest, bands)
         level = 10 * np.log10(bands + 1e-12) + self._tilt
         return np.asarray(np.clip((level - QUIETEST_DB) * 255 / (LOUDEST_DB - QUIETEST_DB), 0, 255), np.uint8)
+
+
+def frequency_at(height: float, highest_hz: float) -> float:
+    """Return the frequency in Hz at a height of the spectrogram, from 0 (lowest) to 1 (highest)."""
+    return float(LOWEST_HZ * (highest_hz / LOWEST_HZ) ** height)
+
+
+def level_of(pixel: int, hertz: float) -> str:
+    """Return the level of a pixel at a frequency as text: dBFS of a sine wave that would be as strong."""
+    level = QUIETEST_DB + pixel * (LOUDEST_DB - QUIETEST_DB) / 255 - _TILT_DB * np.log2(hertz / 1000)
+    if pixel in (0, 255):
+        return f"{'below' if pixel == 0 else 'above'} {level:.0f} dBFS"
+    return f"{level:.0f} dBFS"

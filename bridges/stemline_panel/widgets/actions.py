@@ -10,7 +10,7 @@ from PyQt5.QtGui import QKeySequence
 from PyQt5.QtWidgets import QAction
 
 from stemline_panel.i18n import translate
-from stemline_panel.model.shortcuts import SHORTCUTS
+from stemline_panel.model.shortcuts import SHORTCUTS, keys_of
 from stemline_panel.widgets.main_window import MainWindow
 
 Handlers = dict[str, Callable[[], object]]
@@ -20,15 +20,17 @@ _MENUS = {
     QT_TRANSLATE_NOOP("Menu", "File"): (
         "open", "reload", "render", None, "show_in_folder", "copy_job", "settings",
     ),
+    QT_TRANSLATE_NOOP("Menu", "Edit"): ("undo", "redo"),
     QT_TRANSLATE_NOOP("Menu", "View"): (
         "clips", "filter_clips", "previous_clip", "next_clip", None, "toggle_clips", "queue", "history",
     ),
     QT_TRANSLATE_NOOP("Menu", "Listen"): (
-        "play", "loop", "toggle_ab", "match_loudness", None, "back", "forward", "start", "end", None,
+        "play", "shuttle_back", "pause", "shuttle_forward", "loop", None,
+        "toggle_ab", "match_loudness", None, "back", "forward", "start", "end", None,
         "zoom_in", "zoom_out", "zoom_selection",
     ),
     QT_TRANSLATE_NOOP("Menu", "Mark"): (
-        "select_sound", "set_in", "set_out", None, "mark_plus", "mark_minus", "flip_mark", "delete_mark", "undo",
+        "select_sound", "set_in", "set_out", None, "mark_plus", "mark_minus", "flip_mark", "delete_mark",
     ),
     QT_TRANSLATE_NOOP("Menu", "Separate"): (
         "prompt", "presets", "add_stem", "remove_stem", "next_verb", None, "audition", "primary", "stop",
@@ -36,6 +38,12 @@ _MENUS = {
     ),
     QT_TRANSLATE_NOOP("Menu", "Help"): ("help",),
 }  # fmt: skip
+
+
+def set_keys(actions: Mapping[str, QAction], key_set: str) -> None:
+    """Give the actions the keys of a key set."""
+    for shortcut in SHORTCUTS:
+        actions[shortcut.action].setShortcuts([QKeySequence(key) for key in keys_of(shortcut, key_set)])
 
 
 def bind_actions(window: MainWindow, handlers: Mapping[str, Callable[[], object]]) -> dict[str, QAction]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from PyQt5.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
 
-from stemline_panel.model.shortcuts import SHORTCUTS, LayerShortcut
+from stemline_panel.model.shortcuts import SHORTCUTS, LayerShortcut, keys_of
 from stemline_panel.widgets.layout import label
 
 _COLUMNS = 2
@@ -14,9 +14,10 @@ _COLUMNS = 2
 class ShortcutDialog(QDialog):
     """Lists every shortcut once, the number keys on one line."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        """Build the list."""
+    def __init__(self, parent: QWidget | None = None, key_set: str = "stemline") -> None:
+        """Build the list for a key set."""
         super().__init__(parent)
+        self._key_set = key_set
         self.setWindowTitle(self.tr("Keyboard shortcuts"))
         grid = QGridLayout()
         grid.setHorizontalSpacing(14)
@@ -34,7 +35,8 @@ class ShortcutDialog(QDialog):
 
     def _lines(self) -> list[tuple[str, str]]:
         joined = self.tr(" or ")
-        lines = [(joined.join(item.keys), item.label) for item in SHORTCUTS if not isinstance(item, LayerShortcut)]
+        named = [item for item in SHORTCUTS if not isinstance(item, LayerShortcut)]
+        lines = [(joined.join(keys_of(item, self._key_set)), item.label) for item in named]
         lines.append((self.tr("1 to 9"), self.tr("Hear the mix, a stem or the residual")))
         lines.append((self.tr("Drag"), self.tr("Select")))
         lines.append((self.tr("Shift+drag, Alt+drag"), self.tr("Mark: target here, mark: not here")))

@@ -31,11 +31,11 @@ class Transport(QWidget):
         self.play.setMinimumWidth(78)
         self.clock = label("", "clock")
         self.loop = CheckBox(self.tr("Loop"))
-        self.loop.setToolTip(self.tr("Play the selection in a loop (L)"))
+        self.loop.setToolTip(self.tr("Play the selection in a loop (Shift+L)"))
         self.loop.toggled.connect(self.loop_toggled.emit)
-        tip = self.tr("Mark the selection: the target sounds here (P)")
+        tip = self.tr("Mark the selection: the target sounds here (M)")
         self.plus = button(self.tr("+ Target here"), tip, self.mark_plus.emit, "plus")
-        tip = self.tr("Mark the selection: the target doesn't sound here (M)")
+        tip = self.tr("Mark the selection: the target doesn't sound here (N)")
         self.minus = button(self.tr("− Not here"), tip, self.mark_minus.emit, "minus")
         self.matched = CheckBox(self.tr("Match"))
         self.matched.setToolTip(
@@ -57,9 +57,12 @@ class Transport(QWidget):
         self.layers.show_layers(names, chosen, tips)
         self.matched.setVisible(len(names) > 1)
 
-    def show_playing(self, *, playing: bool) -> None:
-        """Label the play button."""
-        self.play.setText(self.tr("❚❚  Pause") if playing else self.tr("▶  Play"))
+    def show_playing(self, *, playing: bool, speed: int = 1) -> None:
+        """Label the play button; with another speed than normal with the speed."""
+        if playing and speed != 1:
+            self.play.setText(f"{'◀' if speed < 0 else '▶'} {abs(speed)}×")
+        else:
+            self.play.setText(self.tr("❚❚  Pause") if playing else self.tr("▶  Play"))
 
     def show_problem(self, why: str) -> None:
         """Show why nothing can be heard; empty if all is well."""

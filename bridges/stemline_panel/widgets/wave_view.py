@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pyqtgraph as pg
-from PyQt5.QtCore import QRectF, Qt, pyqtSignal
+from PyQt5.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt5.QtGui import QColor
 from PyQt5.QtWidgets import QVBoxLayout, QWidget
 
@@ -16,6 +16,7 @@ from stemline.clips import RESIDUAL, TimeRange
 from stemline_panel.model.formatting import TimeFormat
 from stemline_panel.model.marks import Mark, Sign
 from stemline_panel.model.request import MIX
+from stemline_panel.sound.spectrogram import frequency_at, level_of
 from stemline_panel.sound.waveform import WaveformData
 from stemline_panel.theme import COLOURS
 from stemline_panel.widgets.layout import single_shot_timer
@@ -29,6 +30,7 @@ _AXIS_WIDTH = 46
 _MIN_HEIGHT = 0.03
 _COLOUR_MAP = "inferno"
 _NAME_WIDTH = 300
+_KILOHERTZ = 1000
 
 
 def exact(seconds: float) -> Fraction:
@@ -138,6 +140,26 @@ class WaveView(QWidget):
             height = min(1.02, max(_MIN_HEIGHT, peak * 1.15))
             self._wave.setYRange(-height, height, padding=0)
 
+    def value_at(self, time: float, height: float) -> str:
+        """Return frequency and level of the spectrogram at a time and a height (0 to 1), as text; empty outside."""
+        image, place = self._image.image, self._image.boundingRect()
+        if image is None or not image.size or not 0 <= height < 1:
+            return ""
+        at = self._image.mapFromParent(QPointF(time, height))
+        column, row = int(at.x()), int(at.y())
+        if not (place.contains(at) and 0 <= column < image.shape[0] and 0 <= row < image.shape[1]):
+            return ""
+        hertz = frequency_at(height, self._frequencies.highest_hz)
+        level = level_of(int(image[column, row]), hertz)
+        shown = f"{hertz / 1000:.1f} kHz" if hertz >= _KILOHERTZ else f"{hertz:.0f} Hz"
+        return f"{shown}, {level}"
+
+    def _show_value(self, where: Any) -> None:
+        view = self._spectrum.getViewBox()
+        at = view.mapSceneToView(where)
+        inside = view.sceneBoundingRect().contains(where)
+        self._value.setText(self.value_at(at.x(), at.y()) if inside else "")
+
     def show_layer(self, name: str) -> None:
         """Show the name and colour of the drawn layer, and ask for its waveform."""
         colour = {MIX: COLOURS.wave, RESIDUAL: COLOURS.residual}.get(name, COLOURS.stem)
@@ -203,6 +225,11 @@ class WaveView(QWidget):
         self._image = pg.ImageItem(axisOrder="col-major")
         self._image.setLookupTable(pg.colormap.get(_COLOUR_MAP).getLookupTable(nPts=256))
         self._spectrum.addItem(self._image)
+        self._value = pg.LabelItem("", color=COLOURS.text, justify="right")
+        self._value.setFixedWidth(_NAME_WIDTH)
+        self._value.setParentItem(self._spectrum.getViewBox())
+        self._value.anchor(itemPos=(1, 0), parentPos=(1, 0), offset=(-8, 2))
+        self._spectrum.scene().sigMouseMoved.connect(self._show_value)
         self._name = pg.LabelItem(MIX, color=COLOURS.wave, justify="right")
         self._name.setFixedWidth(_NAME_WIDTH)
         self._name.setParentItem(self._wave.getViewBox())

@@ -32,7 +32,7 @@ def test_open_mark_separate_compare_save_take_back(open_panel: OpenPanel, tmp_pa
     assert found is not None
     assert abs(found.start - 5) < Fraction(1, 20)
     assert abs(found.end - 6) < Fraction(1, 20)
-    panel.key(Qt.Key_P)
+    panel.key(Qt.Key_M)
     assert len(panel.session.stems.current.marks) == 1
     assert panel.primary_label == "Isolate marked sound"
     panel.session.settings.model = "noop"

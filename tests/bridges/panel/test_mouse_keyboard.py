@@ -129,7 +129,7 @@ def test_keys_select_and_mark(panel: Panel) -> None:
     selected = panel.director.marks.selection
     assert selected is not None
     assert (selected.start, selected.end) == (Fraction(5), Fraction(6))
-    panel.key(Qt.Key_M)
+    panel.key(Qt.Key_N)
     panel.playback.seek(Fraction(11, 2))
     panel.key(Qt.Key_T)
     assert [mark.sign for mark in panel.session.stems.current.marks] == [Sign.PLUS]

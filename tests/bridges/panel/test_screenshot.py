@@ -31,9 +31,9 @@ def test_screenshot_of_the_panel_during_work(open_panel: OpenPanel, tmp_path: Pa
     assert panel.ended().state is ItemState.FAILED
     panel.window.hide_banner()
     panel.select(start + 1.0, start + 2.1)
-    panel.key(Qt.Key_P)
-    panel.select(start + 2.6, start + 3.1)
     panel.key(Qt.Key_M)
+    panel.select(start + 2.6, start + 3.1)
+    panel.key(Qt.Key_N)
     panel.type("speech")
     panel.trigger_primary()
     item = panel.done()

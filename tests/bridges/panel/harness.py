@@ -89,9 +89,9 @@ class Panel:
         edit.selectAll()
         QTest.keyClicks(edit, text)
 
-    def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.NoModifier) -> None:
+    def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier | Qt.KeyboardModifiers = Qt.NoModifier) -> None:
         self.window.wave.setFocus()
-        QTest.keyClick(self.window, key, modifier)
+        QTest.keyClick(self.window, key, Qt.KeyboardModifiers(modifier))
 
     def click(self, button: QWidget) -> None:
         QTest.mouseClick(button, Qt.LeftButton)

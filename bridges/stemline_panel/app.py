@@ -20,7 +20,7 @@ from stemline_bridge.lines import ByteStream
 from stemline_panel.crash_handler import install_crash_handler
 from stemline_panel.director import Director
 from stemline_panel.model.session import Session
-from stemline_panel.model.settings import absolute_folder
+from stemline_panel.model.settings import absolute_folder, use_credentials
 from stemline_panel.reconnect import relay_to_waiting_panel
 from stemline_panel.sound.sink import AudioSink, DeviceSink, device_problem
 from stemline_panel.theme import apply_theme, scale_for_high_dpi
@@ -51,7 +51,7 @@ def main(launch: Launch) -> int:
         return 0
     threading.Thread(target=delete_unsaved_stems, name="stemline-panel-forget", daemon=True).start()
     app = make_application()
-    director = build(launch, DeviceSink(), user_data)
+    director = build(launch, DeviceSink(user_data.settings().device), user_data)
     director.playback.check_device(device_problem)
     install_crash_handler(director.window.show_banner)
     director.window.show()
@@ -81,7 +81,12 @@ def make_application() -> QApplication:
 def build(launch: Launch, sink: AudioSink, user_data: UserData) -> Director:
     """Build the window and everything behind it, and open what was asked for."""
     output = Path(absolute_folder(launch.output)) if launch.output else None
-    director = Director(Session(user_data.settings(), server=launch.server, output_now=output), user_data, sink)
+    settings = user_data.settings()
+    use_credentials(settings)
+    server = launch.server or settings.server or None
+    director = Director(
+        Session(settings, server=server, server_at_start=launch.server, output_now=output), user_data, sink
+    )
     director.host.doctor = launch.doctor
     director.server.connect_now()
     if launch.streams is not None:

@@ -48,7 +48,7 @@ class Director(QObject):
         super().__init__()
         self.session, self._user_data = session, user_data
         self.window = MainWindow(user_data.history)
-        self.server = ServerConnection(session.server)
+        self.server = ServerConnection(session.server, session.server_at_start)
         self.host = HostController(session.server, user_data.reconnect_file)
         self.host_status = HostStatus(self.window, self.host)
         self.playback = PlaybackController(sink, matched=session.settings.loudness_matched)

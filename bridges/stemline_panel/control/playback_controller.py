@@ -162,6 +162,10 @@ class PlaybackController(QObject):
         self._matched = matched
         self.player.set_gains(matched_gains(self.levels) if matched and self.levels else {})
 
+    def use_device(self, name: str) -> None:
+        """Play on another device from the next start; an empty name is the system's default."""
+        self.player.use_device(name)
+
     def choose(self, name: str) -> None:
         """Play and draw another layer."""
         self.player.choose(name)

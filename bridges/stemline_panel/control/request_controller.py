@@ -20,12 +20,14 @@ from stemline_panel.model.history import Preset
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
+from stemline_panel.model.settings import PanelSettings
+from stemline_panel.sound.sink import device_names
 from stemline_panel.user_data import UserData
 from stemline_panel.widgets.actions import Handlers
 from stemline_panel.widgets.fill_choice import FILE, OPTIONS, ROOM_TONE, WORDS
 from stemline_panel.widgets.fill_dialog import FillDialog
 from stemline_panel.widgets.main_window import MainWindow
-from stemline_panel.widgets.settings_dialog import SettingsDialog
+from stemline_panel.widgets.settings_dialog import SettingsDialog, SettingsOffers
 
 
 class RunCommands(Protocol):
@@ -68,9 +70,21 @@ class ServerCommands(Protocol):
         """Connect, and start a private server."""
         ...
 
+    def use(self, settings: PanelSettings) -> str | None:
+        """Use the server of the settings, and return its address; None for the private one."""
+        ...
+
+    def test(self, address: str, token_file: str, ca_file: str, show: Callable[[str], None]) -> None:
+        """Connect to a server, and call `show` with one sentence about it."""
+        ...
+
 
 class PlayheadSource(Protocol):
-    """The time of the timeline that is heard, in seconds."""
+    """The time of the timeline that is heard, in seconds, and the device that plays it."""
+
+    def use_device(self, name: str) -> None:
+        """Play on another device from the next start; an empty name is the system's default."""
+        ...
 
     @property
     def playhead(self) -> Fraction:
@@ -283,12 +297,16 @@ class RequestController(QObject):
         """Open the settings, and save them if they are accepted."""
         session = self._session
         folder = str(session.output_now or session.default_output)
-        dialog = SettingsDialog(session.settings, self._services.server.models, folder, self._window)
+        server = self._services.server
+        offers = SettingsOffers(server.models, folder, device_names(), server.test)
+        dialog = SettingsDialog(session.settings, offers, self._window)
         if dialog.exec_():
             chosen = dialog.chosen()
             if chosen.output_dir != session.settings.output_dir:
                 session.output_now = None
             session.settings = chosen
+            session.server = server.use(chosen)
+            self._services.playback.use_device(chosen.device)
             self._user_data.save(session.settings)
             self.changed.emit()
 

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.client import Model, ServerInfo, connect, find_private
 from stemline.client.client import PRIVATE
 from stemline.errors import Code, StemlineError
+from stemline_panel.model.settings import PanelSettings, use_credentials
 from stemline_panel.widgets.badge import Health
 from stemline_panel.workers import Worker
 
@@ -36,10 +39,10 @@ class ServerConnection(QObject):
 
     changed = pyqtSignal(object)
 
-    def __init__(self, server: str | None) -> None:
-        """Prepare the connection; `connect_now` opens it."""
+    def __init__(self, server: str | None, at_start: str | None = None) -> None:
+        """Prepare the connection; `connect_now` opens it. `at_start` is used where the settings name no server."""
         super().__init__()
-        self._server = server
+        self._server, self._at_start = server, at_start
         self._private = (server or os.environ.get("STEMLINE_SERVER", "")) in ("", PRIVATE)
         self._worker = Worker("server", self)
         self._busy = self._asleep = False
@@ -59,6 +62,35 @@ class ServerConnection(QObject):
             self._show(ServerState(Health.WAITING, status))
             self._worker.do(self._ask, self._connected, self.lost)
         self._timer.start()
+
+    def use(self, settings: PanelSettings) -> str | None:
+        """Use the server of the settings, and return its address; None for the private one or that of the start."""
+        use_credentials(settings)
+        server = settings.server or self._at_start
+        if server != self._server:
+            self._server = server
+            self._private = (server or os.environ.get("STEMLINE_SERVER", "")) in ("", PRIVATE)
+            self._info, self.models, self._busy = None, (), False
+            self.connect_now()
+        return self._server
+
+    def test(self, address: str, token_file: str, ca_file: str, show: Callable[[str], None]) -> None:
+        """Connect to a server, and call `show` with one sentence about it."""
+
+        def ask() -> str:
+            token = Path(token_file).read_text(encoding="utf-8").strip() if token_file else None
+            with connect(address or None, token=token, ca=ca_file or None) as client:
+                info = client.server_info()
+            text = self.tr("It works: {model} on {devices}, server version {version}.")
+            return text.format(model=info.default_model, devices=", ".join(info.devices), version=info.version)
+
+        def work() -> str:
+            try:
+                return ask()
+            except OSError as error:
+                return self.tr("The token file cannot be read: {reason}.").format(reason=error.strerror)
+
+        self._worker.do(work, show, lambda error: show(str(error)))
 
     def set_model(self, model: str) -> None:
         """Show the model that the next run uses; empty is the server's default."""
@@ -93,8 +125,9 @@ class ServerConnection(QObject):
             return
         model = self._model or info.default_model
         title = next((known.title for known in self.models if known.id == model), model)
-        details = self.tr("{model} on {devices}, server version {version}")
-        text = details.format(model=title, devices=", ".join(info.devices), version=info.version)
+        where = self.tr("a private server") if self._private else self._server or os.environ["STEMLINE_SERVER"]
+        details = self.tr("{model} on {devices}, {where}, version {version}")
+        text = details.format(model=title, devices=", ".join(info.devices), where=where, version=info.version)
         self._show(ServerState(Health.GOOD, model, text))
 
     def _poll(self) -> None:

@@ -67,17 +67,18 @@ class PrimaryAction:
 class Session:
     """The state behind one window.
 
-    `server` is an address, or None for the private server. `part` is the only part of a file to separate, and
-    `chosen_ids` are the clips to separate together; empty for the shown one. A document `grows` if Apply adds to
-    one result, in which `applied_clips` have stems; None if that is not known. `output_now` is the folder of this
-    session, which is not saved. `apply_label` names what Apply does to the open document, such as "Apply to DaVinci
-    Resolve" or "Save the stems". Nothing can be applied while the document's host is `lost` or the document is
-    `busy`.
+    `server` is an address, or None for the private server; `server_at_start` is that of the command line. `part` is
+    the only part of a file to separate, and `chosen_ids` are the clips to separate together; empty for the shown
+    one. A document `grows` if Apply adds to one result, in which `applied_clips` have stems; None if that is not
+    known. `output_now` is the folder of this session, which is not saved. `apply_label` names what Apply does to
+    the open document, such as "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the
+    document's host is `lost` or the document is `busy`.
     """
 
     settings: PanelSettings
     default_output: Path = field(default_factory=Path.cwd)
     server: str | None = None
+    server_at_start: str | None = None
     output_now: Path | None = None
     host: HostCapabilities = NO_HOST
     read: ReadClips = field(default_factory=lambda: ReadClips(()))
@@ -213,6 +214,7 @@ class Session:
             plan=PlanSettings() if handles else PlanSettings(handle=Fraction(0)),
             server=self.server,
             model=chosen.model,
+            seed=chosen.seed,
             quality=chosen.quality,
             channels=chosen.channels,
             sample_format=chosen.sample_format or None,

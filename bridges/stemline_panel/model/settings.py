@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,10 @@ AUDITION_LENGTHS_S = (3, 5, 10)
 class PanelSettings:
     """What the user can choose in the settings dialog.
 
-    An empty `model` is the server's default, an empty `sample_format` follows the media, and an empty `output_dir` is a
-    folder beside the media. `sign` signs stems, and adds Content Credentials, where this installation has a key.
+    An empty `model` is the server's default, an empty `sample_format` follows the media, and an empty `output_dir`
+    is a folder beside the media. An empty `device` is the system's default output, and an empty `server` is this
+    user's private one; the token and the certificates to trust are in files. `sign` signs stems, and adds Content
+    Credentials, where this installation has a key.
     """
 
     model: str = ""
@@ -32,8 +35,20 @@ class PanelSettings:
     output_dir: str = ""
     audition_s: int = 5
     keys: str = "stemline"
+    seed: int = 0
+    device: str = ""
+    server: str = ""
+    token_file: str = ""
+    ca_file: str = ""
     loudness_matched: bool = True
     sign: bool = True
+
+
+def use_credentials(settings: PanelSettings) -> None:
+    """Let the library read the token and trust the certificates of the settings, as the environment does."""
+    for name, value in (("STEMLINE_TOKEN_FILE", settings.token_file), ("STEMLINE_CA", settings.ca_file)):
+        if value:
+            os.environ[name] = value
 
 
 def absolute_folder(text: str) -> str:

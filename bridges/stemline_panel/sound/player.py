@@ -211,6 +211,12 @@ class Player:
         with self._wake:
             return self._playing and self._at_end and not self._chunks
 
+    def use_device(self, name: str) -> None:
+        """Pause, and play on another device from then on; an empty name is the system's default."""
+        if name != self._sink.device:
+            self.pause()
+            self._sink.device = name
+
     def close(self) -> None:
         """Stop and end the thread."""
         self.pause()

@@ -17,6 +17,7 @@ from stemline_panel.system_check import install_advice
 PullSamples = Callable[[int], npt.NDArray[np.float32]]
 """(frames) -> float32 [frames, 2]. Called from the device's thread; must not block."""
 
+STEREO = 2
 LATENCY_S = 0.1
 """Buffer of the device. PortAudio's "low" setting underran 27 to 38 times in 8 s on a busy machine, this one never."""
 
@@ -29,7 +30,9 @@ class NoDeviceError(Exception):
 
 
 class AudioSink(Protocol):
-    """A device that pulls sound while it is open."""
+    """A device that pulls sound while it is open. `device` is its name, empty for the system's default."""
+
+    device: str
 
     @property
     def latency_s(self) -> float:
@@ -46,11 +49,12 @@ class AudioSink(Protocol):
 
 
 class DeviceSink:
-    """The system's default output, through PortAudio. Only one may be open at a time."""
+    """An output of the system, through PortAudio. Only one may be open at a time."""
 
-    def __init__(self) -> None:
-        """Open nothing yet."""
+    def __init__(self, device: str = "") -> None:
+        """Open nothing yet. `device` is the name of an output; empty for the system's default."""
         self._stream: Any = None
+        self.device = device
 
     @property
     def latency_s(self) -> float:
@@ -59,7 +63,7 @@ class DeviceSink:
         return float(stream.latency) if stream is not None else 0.0
 
     def open(self, sample_rate: int, pull: PullSamples) -> None:
-        """Open the default device. Raises NoDeviceError."""
+        """Open the device; the default one if the chosen one is not there. Raises NoDeviceError."""
         sounddevice = _import_sounddevice()
 
         def fill(out: npt.NDArray[np.float32], frames: int, time: object, status: object) -> None:
@@ -70,7 +74,12 @@ class DeviceSink:
                 _refresh_device_list(sounddevice)
                 _require_device(sounddevice)
                 stream = sounddevice.OutputStream(
-                    samplerate=sample_rate, channels=2, dtype="float32", latency=LATENCY_S, callback=fill
+                    samplerate=sample_rate,
+                    channels=2,
+                    dtype="float32",
+                    latency=LATENCY_S,
+                    callback=fill,
+                    device=self.device if self.device and self.device in _outputs(sounddevice) else None,
                 )
                 self._stream = stream
                 stream.start()
@@ -99,6 +108,26 @@ def device_problem() -> str:
     except NoDeviceError as reason:
         return str(reason)
     return ""
+
+
+def device_names() -> list[str]:
+    """Return the names of the outputs of this system, the default one first; nothing without PortAudio."""
+    try:
+        sounddevice = _import_sounddevice()
+        with _PORTAUDIO:
+            default = sounddevice.query_devices(kind="output")["name"]
+            names = _outputs(sounddevice)
+    except (NoDeviceError, OSError, ValueError, KeyError):
+        return []
+    except Exception as error:
+        if type(error).__name__ != "PortAudioError":
+            raise
+        return []
+    return [default, *(name for name in names if name != default)]
+
+
+def _outputs(sounddevice: Any) -> list[str]:
+    return [device["name"] for device in sounddevice.query_devices() if device["max_output_channels"] >= STEREO]
 
 
 def _require_device(sounddevice: Any) -> None:

@@ -1,30 +1,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings dialog: model, quality, channels, stem files and their folder."""
+"""The settings dialog: how stems are made and where, keys, sound device, and the server."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from PyQt5.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QWidget
+from PyQt5.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QSpinBox,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from stemline.client import Model
 from stemline_panel.i18n import translate
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, absolute_folder
 from stemline_panel.widgets.buttons import CheckBox
 from stemline_panel.widgets.layout import button, label, row
+from stemline_panel.widgets.server_page import ServerPage, TestServer
 
+_MAX_SEED = 2**31 - 1
 _TEST_MODELS = ("noop",)
 """Models for tests and the command line, which separate nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsOffers:
+    """What the dialog offers: the server's models, the default folder for stems, the sound devices, and a test."""
+
+    models: Sequence[Model]
+    folder: str
+    devices: Sequence[str] = ()
+    test_server: TestServer = lambda *_: None
 
 
 class SettingsDialog(QDialog):
     """Edits a copy of the settings; `chosen` returns it."""
 
-    def __init__(
-        self, settings: PanelSettings, models: Sequence[Model], folder: str, parent: QWidget | None = None
-    ) -> None:
-        """Show the settings. `models` are the server's, `folder` is the default folder for stems."""
+    def __init__(self, settings: PanelSettings, offers: SettingsOffers, parent: QWidget | None = None) -> None:
+        """Show the settings."""
         super().__init__(parent)
+        models, folder = offers.models, offers.folder
         self.setWindowTitle(self.tr("Settings"))
         self.setMinimumWidth(620)
         known = [("", self.tr("Server default"))]
@@ -50,10 +73,21 @@ class SettingsDialog(QDialog):
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
         self._matched = settings.loudness_matched
+        self._seed = QSpinBox()
+        self._seed.setRange(0, _MAX_SEED)
+        self._seed.setValue(settings.seed)
+        self._seed.setToolTip(self.tr("Models that draw noise give another result with another seed"))
+        self._keys = _combo_box(_key_sets(), settings.keys)
+        devices = [("", self.tr("System default")), *((name, name) for name in offers.devices)]
+        if settings.device and settings.device not in offers.devices:
+            devices.append((settings.device, self.tr("{device} (not connected)").format(device=settings.device)))
+        self._device = _combo_box(devices, settings.device)
+        self.server = ServerPage(settings.server, settings.token_file, settings.ca_file, offers.test_server)
         self._lay_out()
 
     def chosen(self) -> PanelSettings:
         """Return the settings as they are in the dialog."""
+        server, token_file, ca_file = self.server.chosen()
         return PanelSettings(
             model=self._model.currentData(),
             quality=self._quality.currentData(),
@@ -65,10 +99,16 @@ class SettingsDialog(QDialog):
             audition_s=int(self._audition.currentData()),
             loudness_matched=self._matched,
             sign=self._sign.isChecked(),
+            seed=self._seed.value(),
+            keys=self._keys.currentData(),
+            device=self._device.currentData(),
+            server=server,
+            token_file=token_file,
+            ca_file=ca_file,
         )
 
     def _lay_out(self) -> None:
-        form = QFormLayout(self)
+        stems, form = _page()
         for title, widget in (
             (self.tr("Model"), self._model),
             (self.tr("Quality"), self._quality),
@@ -83,15 +123,42 @@ class SettingsDialog(QDialog):
         choose = button(self.tr("Choose…"), self.tr("Choose the folder for stems"), self._choose_folder)
         form.addRow(self.tr("Folder"), row(self._folder, choose))
         form.addRow("", label(self.tr("Leave it empty to use the folder shown in grey."), "dim"))
+        form.addRow(self.tr("Seed"), self._seed)
+        window, form = _page()
+        form.addRow(self.tr("Keys like"), self._keys)
+        form.addRow(self.tr("Sound device"), self._device)
+        pages = QTabWidget()
+        for page, title in (
+            (stems, self.tr("Stems")),
+            (window, self.tr("Keys and sound")),
+            (self.server, self.tr("Server")),
+        ):
+            pages.addTab(page, title)
         buttons = QDialogButtonBox(QDialogButtonBox.Ok | QDialogButtonBox.Cancel)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
-        form.addRow(buttons)
+        layout = QVBoxLayout(self)
+        layout.addWidget(pages)
+        layout.addWidget(buttons)
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, self.tr("Folder for stems"), self._folder.text())
         if folder:
             self._folder.setText(folder)
+
+
+def _page() -> tuple[QWidget, QFormLayout]:
+    page = QWidget()
+    return page, QFormLayout(page)
+
+
+def _key_sets() -> list[tuple[str, str]]:
+    return [
+        ("stemline", translate("SettingsDialog", "Stemline")),
+        ("resolve", "DaVinci Resolve"),
+        ("premiere", "Premiere Pro"),
+        ("avid", "Media Composer"),
+    ]
 
 
 def _qualities() -> list[tuple[str, str]]:

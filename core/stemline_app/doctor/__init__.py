@@ -10,6 +10,7 @@ from stemline.errors import HostError
 from stemline.hosts.description import Check, HostDescription, Status
 from stemline.hosts.registry import host_list, load
 from stemline_app.doctor.environment import package_checks, place_checks
+from stemline_app.doctor.panel import panel_checks
 from stemline_app.doctor.server import generator_checks, server_checks
 from stemline_app.doctor.trust import trust_checks
 
@@ -23,6 +24,7 @@ def all_checks() -> Iterator[Check]:
     yield from trust_checks()
     yield from server_checks()
     yield from generator_checks()
+    yield from panel_checks()
     yield from host_checks()
 
 

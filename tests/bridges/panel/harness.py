@@ -34,6 +34,7 @@ class FakeSink:
         self._pull: PullSamples | None = None
 
     latency_s = 0.02
+    device = ""
 
     def open(self, sample_rate: int, pull: PullSamples) -> None:
         self.opened_by.append(threading.current_thread())

@@ -11,7 +11,7 @@ import pytest
 from PyQt5.QtCore import QPoint, QPointF, QRect, Qt
 from PyQt5.QtGui import QPaintEvent, QPolygonF, QWheelEvent
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QComboBox, QLineEdit, QWidget
+from PyQt5.QtWidgets import QApplication, QWidget
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel, tones
@@ -21,7 +21,7 @@ from stemline_panel.model.session import Verb
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.sound.waveform import WaveformData
 from stemline_panel.widgets.overview_strip import OverviewStrip
-from stemline_panel.widgets.settings_dialog import SettingsDialog
+from stemline_panel.widgets.settings_dialog import SettingsDialog, SettingsOffers
 
 
 @pytest.fixture
@@ -314,15 +314,15 @@ def test_an_earlier_run_can_be_reused_and_forgotten(panel: Panel) -> None:
 
 
 def test_settings_are_shown_and_chosen(panel: Panel) -> None:
-    dialog = SettingsDialog(PanelSettings(), panel.director.server.models, "/film/stems", panel.window)
-    model = dialog.findChildren(QComboBox)[0]
+    dialog = SettingsDialog(PanelSettings(), SettingsOffers(panel.director.server.models, "/film/stems"), panel.window)
+    model = dialog._model
     known = [model.itemData(row) for row in range(model.count())]
     assert {"", "embedded"} <= set(known)
     assert "noop" not in known, "a test model that separates nothing"
     assert dialog.chosen() == PanelSettings()
     model.setCurrentIndex(known.index("embedded"))
     assert dialog.chosen() == PanelSettings(model="embedded")
-    folder = dialog.findChildren(QLineEdit)[-1]
+    folder = dialog._folder
     for typed, path in (("~/stems", Path.home() / "stems"), (" stems", Path.cwd() / "stems"), ("~", Path.home())):
         folder.setText(typed)
         assert dialog.chosen().output_dir == str(path)

@@ -23,11 +23,14 @@ from PyQt5.QtWidgets import (
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import tones
 from stemline_panel.model.settings import PanelSettings
-from stemline_panel.widgets.settings_dialog import SettingsDialog
+from stemline_panel.widgets.settings_dialog import SettingsDialog, SettingsOffers
 from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
-_NAMES = re.compile(r"^(mix|residual|remix|beep|film.wav|-?[\d.]+ LUFS|Stemline|&?OK|&?Cancel|&?Close)$")
+_NAMES = re.compile(
+    r"^(mix|residual|remix|beep|film.wav|-?[\d.]+ LUFS|Stemline|&?OK|&?Cancel|&?Close"
+    r"|DaVinci Resolve|Premiere Pro|Media Composer|https://stems.*)$"
+)
 
 
 class MarkingTranslator(QTranslator):
@@ -91,7 +94,7 @@ def test_every_text_of_the_dialogs_is_translated(open_panel: OpenPanel) -> None:
     keys = ShortcutDialog(panel.window)
     shown = {text for text in untranslated(keys) if not re.match(r"^(\w+|Ctrl\+.*|Shift\+.*)(⟦ or ⟧.*)?$", text)}
     assert shown == set()
-    settings = SettingsDialog(PanelSettings(), (), "/film/stems", panel.window)
+    settings = SettingsDialog(PanelSettings(), SettingsOffers((), "/film/stems"), panel.window)
     assert untranslated(settings, "/film/stems") == set()
     for dialog in (keys, settings):
         dialog.deleteLater()

@@ -232,4 +232,11 @@ class STEMLINE_PT_results(bpy.types.Panel):
                 button.result, button.what = result.name, what
 
 
-CLASSES = (STEMLINE_MT_prompts, STEMLINE_PT_separate, STEMLINE_PT_options, STEMLINE_PT_jobs, STEMLINE_PT_results)
+CLASSES = (
+    STEMLINE_MT_prompts,
+    STEMLINE_PT_separate,
+    STEMLINE_PT_fill,
+    STEMLINE_PT_options,
+    STEMLINE_PT_jobs,
+    STEMLINE_PT_results,
+)

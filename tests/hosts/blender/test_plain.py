@@ -69,3 +69,13 @@ def test_packed_relative_missing_and_multichannel_media(blender: Runner, version
     exact(saw["packed"], version == "3.4")
     exact(saw["surround"], version == "3.4")
     assert saw["relative"]["peak"] < 1e-3, "44.1 kHz in a mix of 48 kHz"
+
+
+def test_words_take_the_place_of_a_sound_and_only_the_first_take_plays(blender: Runner) -> None:
+    saw = blender.run("sources.filled")
+    done(saw)
+    assert saw["empty"] == "{'CANCELLED'}", "no words, no job"
+    playing = {stem["stem"]: not stem["mute"] for stem in saw["stems"]}
+    assert playing == {"tone": False, "residual": True, "fill tone": True, "fill tone take 2": False}
+    assert all(stem["left"] == 10 and stem["right"] == 110 and stem["there"] for stem in saw["stems"])
+    assert max(saw["loudness"]) > 0, "Blender hears the fill"

@@ -347,3 +347,32 @@ def inside_two_metas(module: str, config: dict[str, Any]) -> dict[str, Any]:
         "loudest": max(heard),
         "loudness": max(abs(a - b) for n, (a, b) in enumerate(zip(heard, as_stems)) if n not in edges),  # noqa: B905
     }
+
+
+def filled(module: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Words and then room tone in the place of what is removed; what plays is mixed down by Blender."""
+    harness = Harness(module, config)
+    harness.set_rate(25, 1.0)
+    media = wav.noise(str(harness.folder / "voice.wav"), 48000, 2, 6)
+    original = harness.sound("interview", media, 10, 0, 100)
+    harness.select(original)
+    empty = bpy.ops.stemline.separate.poll() and _refusal(harness, fill="WORDS", fill_words=" ")
+    words = {"fill": "WORDS", "fill_words": "rain", "fill_takes": 2, "fill_generator": "noop", "fill_gain_db": -6.0}
+    end = harness.wait(harness.press("tone", **words))
+    stems = harness.stems()
+    heard = [strip for strip in harness.stem_strips() if not strip.mute]
+    fill = [strip for strip in heard if "fill" in strip.name]
+    loudness = harness.loudness(harness.mix_down(*fill))
+    return {"empty": empty, "end": end, "stems": stems, "heard": [strip.name for strip in heard], "loudness": loudness}
+
+
+def _refusal(harness: Harness, **settings: Any) -> str:
+    """What the button says when it is pressed with these settings."""
+    mine = harness.scene.stemline
+    mine.prompt = "tone"
+    for name, value in settings.items():
+        setattr(mine, name, value)
+    try:
+        return str(bpy.ops.stemline.separate())
+    except RuntimeError as error:
+        return str(error)

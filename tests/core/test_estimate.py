@@ -13,6 +13,7 @@ from stemline.media import media_facts
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings, prepare
 from stemline.workflow.estimate import estimate, remember_speed, remember_writing
+from stemline.workflow.replacing import Replace
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,19 @@ def test_the_time_of_writing_is_part_of_the_estimate(tmp_path: Path, monkeypatch
     assert known.engine_s == pytest.approx(0.02, rel=0.5)
     assert known.write_s == pytest.approx(known.output_bytes / 10_000_000 * 5.0, rel=0.1)
     assert known.total_s == known.engine_s + known.write_s
+
+
+def test_sounds_that_are_converted_for_fills_need_room_too(tmp_path: Path) -> None:
+    source = MediaSource(str(noise(tmp_path / "take.wav", seconds=2.0)))
+    host = PlainFile(source, media_facts(source), None, None)
+    rain = noise(tmp_path / "rain.wav", seconds=5.0, sample_rate=44100, channels=1)
+    stems = [StemRequest("a", TimelinePrompt("x"))]
+
+    def needed(*fills: Replace) -> int:
+        settings = RunSettings(tmp_path, replace={"a": fills[0]} if fills else {})
+        return estimate(prepare(host, stems, settings), settings).output_bytes
+
+    stereo_second = 48_000 * 2
+    plain = needed()
+    assert needed(Replace(path=str(rain))) - plain == 2 * stereo_second * 3 + 5 * stereo_second * 4
+    assert needed(Replace(words="rain", takes=2)) - plain == 2 * 2 * stereo_second * 3 + 2 * stereo_second * 4

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from conftest import ROOT
 from runs.conftest import noise, record_in
 from runs.test_separate import samples
 from stemline import detect
-from stemline.media import measure_loudness
+from stemline.media import AudioFormat, SampleFormat, measure_loudness, open_writer
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.work_pools import SegmentResult
 
@@ -382,3 +385,54 @@ def test_only_sounds_from_words_are_marked_and_the_record_says_so(command: Comma
     noted, mark_found = found["auto"]
     assert mark_found.found and noted == {"name": "stemline-spread-1", "message": f"{mark_found.message:04x}"}
     assert found["never"][0] is None and not found["never"][1].found
+
+
+def test_a_killed_run_leaves_no_half_fill_and_the_next_one_finishes(
+    command: Command, tmp_path: Path, shared_server: None
+) -> None:
+    arguments = words_of(tmp_path, "--takes", "2", text="sleep:2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stemline", *map(str, arguments), "--json"], stdout=subprocess.DEVNULL
+    )
+    out, deadline = tmp_path / "out", time.monotonic() + 60
+    while time.monotonic() < deadline and not any(out.glob(".fills.*.part")):
+        time.sleep(0.05)
+    assert any(out.glob(".fills.*.part")), "it works on the fills"
+    process.kill()
+    process.wait()
+    assert not list(out.glob("*fill a*.wav")), "no half file has a final name"
+    code, answer, _ = command(*arguments)
+    assert code == 0, answer
+    assert answer["results"][0]["engine_s"] == 0, "the stems are not separated again"
+    assert list(answer["results"][0]["derived"]) == ["fill a", "fill a take 2"]
+    assert not list(out.glob(".fills.*.part")), "the folder of the killed run goes"
+
+
+def test_a_silent_stem_gets_silence_and_no_sound_is_made(command: Command, tmp_path: Path) -> None:
+    media = tmp_path / "silence.wav"
+    with open_writer(media, AudioFormat(SampleFormat.WAV24, 48_000, 2)) as writer:
+        writer.write(np.zeros((2, 96_000), np.float32))
+    for number, value in enumerate(("words:sleep:600", "room")):
+        more = ("--replace", f"a={value}", "--generator", "noop", "--replace-mode", "under")
+        out = tmp_path / str(number)
+        code, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", *more, "-o", out)
+        assert code == 0, answer
+        files = answer["results"][0]["derived"]
+        assert "fill a" in files and not answer["results"][0]["warnings"][1:]
+        assert not any(samples(path).any() for path in files.values())
+
+
+def test_words_fill_sounds_at_the_very_start_and_end(command: Command, tmp_path: Path) -> None:
+    media = tmp_path / "ends.wav"
+    sound = np.zeros((1, 4 * 48_000), np.float32)
+    burst = np.random.default_rng(1).integers(-(2**21), 2**21, (1, 48_000)) / 2**23
+    sound[:, :48_000], sound[:, -48_000:] = burst, burst
+    with open_writer(media, AudioFormat(SampleFormat.WAV24, 48_000, 1)) as writer:
+        writer.write(sound)
+    stems = ("--stem", "a=x", "--model", "noop", "--replace", "a=words:rain", "--generator", "noop")
+    code, answer, _ = command("separate", media, *stems, "-o", tmp_path / "out")
+    assert code == 0, answer
+    fill = samples(derived(answer, "fill a"))
+    assert fill.shape == sound.shape
+    assert level_db(fill[:, :2000]) > -40 and level_db(fill[:, -2000:]) > -40, "no fade at the ends of the media"
+    assert not fill[:, round(1.7 * 48_000) : round(2.3 * 48_000)].any()

@@ -2,6 +2,7 @@
 
 from stemline.fill.activity import ActivityMeter, fill_gains
 from stemline.fill.own_file import (
+    MOST_FILE_S,
     FillFile,
     FillPlacement,
     RemovedSound,
@@ -17,6 +18,7 @@ from stemline.fill.texture import SoundReader, Texture, joined, resampled_blocks
 
 __all__ = [
     "LEAST_S",
+    "MOST_FILE_S",
     "ROOMS",
     "ActivityMeter",
     "Ducking",

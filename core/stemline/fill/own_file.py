@@ -23,7 +23,9 @@ from stemline.media.samples import FloatBlock
 EFFECT_S = 3.0
 """Files shorter than this are effects: they are played once, from onset to onset. Longer ones are ambience."""
 
-_MOST_S = 600.0  # no fill needs more of a file
+MOST_FILE_S = 600.0
+"""Seconds of a file that are used at most: no fill needs more."""
+
 _GRAIN_SOURCE_S = 30.0
 _EVENT_S = 30.0  # of a longer span, onsets and levels are taken from its start
 _BLOCK_SAMPLES = 1 << 16
@@ -114,7 +116,7 @@ def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder:
     with open_audio(MediaSource(str(Path(path).absolute()))) as original, Path(path).open("rb") as file:
         check_channels(original.channels, channels, Path(path).name)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        length = min(original.length_samples, round(_MOST_S * original.sample_rate))
+        length = min(original.length_samples, round(MOST_FILE_S * original.sample_rate))
         name = hashlib.sha256(f"{sha256} {sample_rate} {channels} {room}".encode()).hexdigest()[:32]
         blocks = resampled_blocks(original.blocks(0, length), original.sample_rate, sample_rate)
         is_effect = length < EFFECT_S * original.sample_rate

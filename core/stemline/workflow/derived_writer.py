@@ -39,6 +39,7 @@ from stemline.workflow.derived_tracks import (
     gains_json,
     remix_gains,
 )
+from stemline.workflow.estimate import SOUNDS_AT_ONCE
 from stemline.workflow.fileset import Block, WaveformMeter, file_path
 from stemline.workflow.fills import DerivedSound, Fills, open_file, segment_blocks
 from stemline.workflow.outputs import Namer
@@ -54,7 +55,6 @@ from stemline.workflow.settings import RunSettings
 from stemline.workflow.work_pools import SegmentResult
 from stemline_bridge.atomic import part_path
 
-_WRITERS = 2
 _NO_SAMPLE = ("file", "words", "licence", "commercial", "marks")
 """Facts of records that change no sample, or that the identity of the sound holds in another form."""
 
@@ -92,7 +92,7 @@ class Derivation:
             self._tell(result, 0.0 if result.error is None else 1.0)
         with (
             _temporary_folder(self._settings.output_dir) as folder,
-            ThreadPoolExecutor(_WRITERS, thread_name_prefix="derived-writer") as writers,
+            ThreadPoolExecutor(SOUNDS_AT_ONCE, thread_name_prefix="derived-writer") as writers,
         ):
             try:
                 fills = Fills(self._prepared, self._settings, self._hooks, folder)

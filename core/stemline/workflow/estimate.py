@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from stemline.clips import MediaSource
 from stemline.errors import Code, OutputError, StemlineError
 from stemline.files import write_json
-from stemline.media import SampleFormat
+from stemline.fill import MOST_FILE_S
+from stemline.media import SampleFormat, media_facts
 from stemline.paths import cache_dir
 from stemline.workflow.derived_tracks import derived_names
 from stemline.workflow.prepare import Prepared
@@ -24,6 +26,9 @@ _DEFAULT_MODEL = "embedded"
 _WRITING = "/writing"  # among the names of models, of which none has a slash
 _WRITE_BYTES_PER_S = 40e6  # of a machine that has written nothing yet
 _FILE_S = 0.01
+
+SOUNDS_AT_ONCE = 2
+"""How many segments are filled at once; each holds one converted sound from words."""
 
 
 def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
@@ -44,13 +49,31 @@ def estimate(prepared: Prepared, settings: RunSettings) -> Estimate:
         audio_s=prepared.audio_s,
         jobs=len(prepared.plan.jobs),
         files=files,
-        output_bytes=written,
+        output_bytes=written + _converted_bytes(prepared, settings),
         cache_bytes=cached,
         free_bytes=_free_bytes(settings.output_dir),
         engine_s=prepared.audio_s / speed if speed else None,
         skipped=prepared.skipped,
         write_s=files * _FILE_S + written / (known_speed(_WRITING) or _WRITE_BYTES_PER_S),
     )
+
+
+def _converted_bytes(prepared: Prepared, settings: RunSettings) -> int:
+    """Return the bytes of files and generated sounds that are converted for fills, on the disk of the results."""
+    media = [prepared.facts[part.source] for part in prepared.plan.segments]
+    shapes = {(facts.sample_rate, facts.channels) for facts in media}
+    fills = settings.replace.values()
+    files = sum(
+        round(min(MOST_FILE_S, held.length_samples / held.sample_rate) * rate) * channels * 4
+        for held in (media_facts(MediaSource(str(Path(path).absolute()))) for path in {f.path for f in fills} - {""})
+        for rate, channels in shapes
+    )
+    sounds = [
+        part.range.length * prepared.facts[part.source].channels * 4
+        for part in prepared.plan.segments
+        if any(fill.words for fill in fills)
+    ]
+    return files + sum(sorted(sounds)[-SOUNDS_AT_ONCE:])
 
 
 def check_room(expected: Estimate, folder: Path) -> None:

@@ -144,6 +144,8 @@ class Fills:
                 sounds.append(self._own_file(result, stem, fill))
             elif fill.words:
                 sounds += [self._from_words(result, stem, fill, take) for take in range(1, fill.takes + 1)]
+            elif not self._active(result, stem):  # silent: there is nothing to replace, and no room tone is missing
+                sounds.append(self._room_tone(result, stem, fill, result))
             elif (origin := self._room_origin(result, all_results)) is not None:
                 sounds.append(self._room_tone(result, stem, fill, origin))
             else:

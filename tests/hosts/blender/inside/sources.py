@@ -357,7 +357,13 @@ def filled(module: str, config: dict[str, Any]) -> dict[str, Any]:
     original = harness.sound("interview", media, 10, 0, 100)
     harness.select(original)
     empty = bpy.ops.stemline.separate.poll() and _refusal(harness, fill="WORDS", fill_words=" ")
-    words = {"fill": "WORDS", "fill_words": "rain", "fill_takes": 2, "fill_generator": "noop", "fill_gain_db": -6.0}
+    words: dict[str, Any] = {
+        "fill": "WORDS",
+        "fill_words": "rain",
+        "fill_takes": 2,
+        "fill_generator": "noop",
+        "fill_gain_db": -6.0,
+    }
     end = harness.wait(harness.press("tone", **words))
     stems = harness.stems()
     heard = [strip for strip in harness.stem_strips() if not strip.mute]

@@ -7,11 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import opentimelineio as otio
 import pytest
 
+import stemline
 from hosts.formats.exported import RATES, stereo_edit, written
 from hosts.formats.melt import needs_melt, render, tracks_of_otio, tracks_of_xml
 from hosts.otio.support import is_stem, separate, source_samples, write_wav
+from otio_player import Player
 from stemline_otio import Dialect, OtioTarget, open_edit
 from stemline_otio.export import ExportRequest, export_stems
 
@@ -64,3 +67,26 @@ def test_melt_hears_a_stem_that_lies_a_frame_off(tmp_path: Path) -> None:
     original = render(tracks_of_otio(edit, lambda t: not is_stem(t)), rate, tmp_path, "original", FRAMES)
     moved = [[entry._replace(inside=entry.inside + 1) for entry in t] for t in tracks_of_otio(edit, is_stem)]
     assert np.abs(original - render(moved, rate, tmp_path, "moved", FRAMES)).max() > 1000 * FLOAT_STEP
+
+
+@needs_melt
+def test_melt_plays_fills_in_the_place_of_the_clips_and_nowhere_else(shared_server: None, tmp_path: Path) -> None:
+    edit = stereo_edit(tmp_path, RATES["25"], channels=1)
+    fill = stemline.Replace(words="rain", generator="noop", takes=2)
+    settings = stemline.Settings(model="noop", replace={"half": fill})
+    result = stemline.separate_edit(edit, {"half": "x"}, output=tmp_path / "out", settings=settings)
+    output = Path(result.output)
+    enabled = {
+        track.name: track.enabled
+        for track in otio.adapters.read_from_file(str(output)).audio_tracks()
+        if is_stem(track)
+    }
+    assert [name for name, on in enabled.items() if on] == ["residual A1", "fill half A1"], enabled
+    played = render(tracks_of_otio(output, lambda t: t.name == "fill half A1"), RATES["25"], tmp_path, "fill", FRAMES)
+    judged = Player(output).render(lambda t: t.name == "fill half A1", sample_rate=48000, channels=1, length_s=12)
+    length = min(played.shape[1], judged.shape[1], int(FRAMES / 25 * 48000))
+    judged = judged / 2**0.5  # melt pans mono to both sides at equal power
+    assert np.abs(played[:1, :length] - judged[:1, :length]).max() <= 2 * FLOAT_STEP
+    silent, first, second = slice(0, 10 * 1920), slice(10 * 1920, 60 * 1920), slice(80 * 1920, 110 * 1920)
+    assert not played[:, silent].any() and not played[:, 60 * 1920 : 80 * 1920].any()
+    assert played[:, first].any() and played[:, second].any()

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from server.sam_audio.generated import SIGHTED, TINY, TOWER, write_checkpoint, write_text_encoder
+from stemline_server.engines.sam_audio.device import cpu_threads
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 from stemline_server.engines.sam_audio.settings import Settings
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    """Compute on one thread; engines do not measure which number is fastest."""
+    with pytest.MonkeyPatch.context() as patch, cpu_threads(1):
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

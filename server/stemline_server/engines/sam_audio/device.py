@@ -5,15 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 
 import torch
 
 from stemline.errors import Code, SeparationError
 
 _GIB = 1 << 30
+_MEASURED_ROWS, _MEASURED_WIDTH, _MEASUREMENTS = 256, 2048, 5
+_NEARLY_AS_FAST = 1.05
 _OUT_OF_MEMORY_PHRASES = ("allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -55,6 +59,42 @@ class Precision(StrEnum):
             yield
         finally:
             matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@cache
+def fastest_threads() -> int:
+    """Return the smallest number of CPU threads that multiply matrices about as fast as any other number.
+
+    PyTorch starts a thread for each core that it sees, which is too many where a container may use only some of them,
+    or where other programs are busy. `OMP_NUM_THREADS` takes precedence.
+    """
+    most = torch.get_num_threads()
+    if "OMP_NUM_THREADS" in os.environ or most == 1:
+        return most
+    counts = sorted({most, *(1 << power for power in range(most.bit_length()))})
+    left, right = torch.ones(_MEASURED_ROWS, _MEASURED_WIDTH), torch.ones(_MEASURED_WIDTH, _MEASURED_WIDTH)
+    seconds = {}
+    for count in counts:
+        with cpu_threads(count):
+            seconds[count] = min(_seconds_of_product(left, right) for _ in range(_MEASUREMENTS))
+    return min(count for count in counts if seconds[count] <= _NEARLY_AS_FAST * min(seconds.values()))
+
+
+def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
+    started = time.perf_counter()
+    torch.mm(left, right)
+    return time.perf_counter() - started
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let PyTorch use `count` threads and restore their number at the end, so that other engines keep theirs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

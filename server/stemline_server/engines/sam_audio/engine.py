@@ -140,7 +140,8 @@ class SamAudioEngine:
             UsageError: The quality or a prompt cannot be served.
             SeparationError: The device has too little memory (DEVICE_OUT_OF_MEMORY).
         """
-        from stemline_server.engines.sam_audio.separation import Separation  # noqa: PLC0415 - PyTorch takes seconds
+        from stemline_server.engines.sam_audio.device import cpu_threads  # noqa: PLC0415 - PyTorch takes seconds
+        from stemline_server.engines.sam_audio.separation import Separation  # noqa: PLC0415
 
         for prompt in request.prompts:
             self.check(prompt)
@@ -148,7 +149,8 @@ class SamAudioEngine:
         if self._loaded is None:
             self.load("cpu")
         assert self._loaded is not None  # noqa: S101 - load() sets it or raises
-        yield from Separation(self._loaded, request, control).blocks()
+        with cpu_threads(self._loaded.threads):
+            yield from Separation(self._loaded, request, control).blocks()
 
 
 def _sample_rate(folder: Path | None) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from stemline.errors import Code, SeparationError
 from stemline_server.engines.sam_audio.checkpoint import Placement, load_model
-from stemline_server.engines.sam_audio.device import Precision
+from stemline_server.engines.sam_audio.device import Precision, fastest_threads
 from stemline_server.engines.sam_audio.discovery import find_text_encoder, missing_text_encoder, missing_tower
 from stemline_server.engines.sam_audio.model import SamAudioModel
 from stemline_server.engines.sam_audio.pictures import PictureEncoder
@@ -36,6 +36,7 @@ class LoadedModel:
         batch_frames: Frames of windows to evaluate at once, at least one window.
         batch: Windows to evaluate at once; 0 to derive the number from `batch_frames`.
         chunk_frames: Latent frames to encode or decode at once.
+        threads: CPU threads.
         pictures: Encodes the pictures of prompts; None if the checkpoint has no vision tower.
     """
 
@@ -49,6 +50,7 @@ class LoadedModel:
     batch_frames: int = 1000
     batch: int = 0
     chunk_frames: int = 25
+    threads: int = field(default_factory=torch.get_num_threads)
     pictures: PictureEncoder | None = None
 
     def batch_of(self, window_frames: int) -> int:
@@ -91,5 +93,6 @@ def load(folder: Path, device_name: str, settings: Settings, revision: str) -> L
         batch_frames=_CUDA_BATCH_FRAMES if on_cuda else _CPU_BATCH_FRAMES,
         batch=settings.batch,
         chunk_frames=_CUDA_CHUNK_FRAMES if on_cuda else _CPU_CHUNK_FRAMES,
+        threads=torch.get_num_threads() if on_cuda else fastest_threads(),
         pictures=None if missing_tower(folder) else PictureEncoder(folder, placement, model.config.vision_encoder.dim),
     )

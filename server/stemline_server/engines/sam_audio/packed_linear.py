@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # PyTorch's conventional name
 
-_ANY_ROWS = 0
+_TYPICAL_ROWS = 1000
 
 
 class PackedLinear(nn.Module):
@@ -49,5 +49,5 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
 
 def pack(weight: Tensor) -> Tensor:
     """Return a copy of a weight [out, in] in oneDNN's layout; only `PackedLinear` can use it."""
-    copy: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _ANY_ROWS)
+    copy: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _TYPICAL_ROWS)
     return copy

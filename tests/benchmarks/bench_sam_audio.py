@@ -1,8 +1,8 @@
 """SAM Audio at its published small size with generated weights, against the published loop run eagerly in float32.
 
 `STEMLINE_BENCH_SAM_AUDIO_S` sets the clip's seconds (default 4), `STEMLINE_BENCH_SAM_AUDIO_COMPILE=1` adds the
-compiled transformer, `STEMLINE_BENCH_SAM_AUDIO_HOUR=1` the memory of an hour through a tiny model. A CUDA device, where
-there is one, is measured too.
+compiled transformer, `STEMLINE_BENCH_SAM_AUDIO_HOUR=1` the memory of an hour through a tiny model. `bench_gpu.py`
+measures a GPU.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from tests.benchmarks import sam_audio_plain as plain
 from tests.benchmarks.measure import report
-from tests.benchmarks.sam_audio_cuda import on_cuda
 from tests.server.sam_audio.generated import (
     TINY,
     ArraySource,
@@ -75,8 +74,6 @@ def main() -> None:
         share_of_products(loaded)
         if HOUR:
             memory_of_an_hour(Path(folder))
-    if torch.cuda.is_available():
-        on_cuda(SIZES, torch.device("cuda"))
 
 
 class FixedText:

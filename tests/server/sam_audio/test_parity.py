@@ -38,6 +38,12 @@ def test_every_recorded_output_of_visual_prompts_is_within_its_limit(
     assert f"{outputs} of {outputs} outputs within their limits" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("variant", ["tiny_a", "tiny_b", "vis_a", "vis_b"])
+def test_every_recorded_output_is_within_its_limit_on_a_gpu(shared_data: Path, variant: str) -> None:
+    assert main(["parity", str(shared_data / "parity" / variant), "--device", "cuda"]) == 0
+
+
 def hide_object(frames: Tensor, mask: Tensor) -> Tensor:
     return MASKED(frames, 1 - mask)
 

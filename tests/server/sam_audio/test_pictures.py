@@ -183,6 +183,15 @@ def test_the_tower_is_loaded_only_for_pictures_and_freed_afterwards(
     assert [reference() for reference in towers] == [None]
 
 
+def test_the_note_says_how_many_pictures_the_model_was_shown(sighted: SamAudioEngine) -> None:
+    several, still, dense = Recorder(), Recorder(), Recorder()
+    for control, source in ((several, every(5, rate=4)), (still, BLACK), (dense, every(60, rate=60))):
+        prompts = (EnginePrompt("dog", pictures=source),)
+        separate(sighted, EngineRequest(ArraySource(sounds(1)), prompts, quality="fast"), control)
+    notes = [dict(control.findings[0].notes)["pictures"] for control in (several, still, dense)]
+    assert notes == ["4 per second, 5 different", "one", "25 per second, 25 different"]
+
+
 def test_a_cancel_during_the_pictures_stops_and_frees_the_tower(
     sighted: SamAudioEngine, towers: list[weakref.ref[VisionTower]]
 ) -> None:

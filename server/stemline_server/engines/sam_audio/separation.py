@@ -252,9 +252,13 @@ class Separation:
         """Return how many pictures a second and how many different ones the model was shown for a prompt."""
         if number not in self._sources:
             return ()
-        seconds = self._request.audio.length_samples / self._loaded.model.config.audio_codec.sample_rate
-        rate = min(len(self._sources[number].times), self._frames) / seconds
-        return (("pictures", f"{rate:.3g} per second, {len(self._shown[number][0])} different"),)
+        times = self._sources[number].times
+        if len(times) == 1:
+            return (("pictures", "one"),)
+        codec = self._loaded.model.config.audio_codec
+        most = Fraction(codec.sample_rate, codec.hop_samples)
+        rate = min((len(times) - 1) / (times[-1] - times[0]), most)
+        return (("pictures", f"{float(rate):.3g} per second, {len(self._shown[number][0])} different"),)
 
     def _evaluations(self, steps: int) -> int:
         """Return the number of windows evaluated in some steps."""

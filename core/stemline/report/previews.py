@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.audio.resampler import AudioResampler
 
 from stemline.errors import StemlineError
@@ -78,7 +79,7 @@ def _encode(clip: ClipOutcome, path: Path, stopped: Callable[[], bool]) -> None:
             if stopped():
                 raise _Stopped
             block = reader.read(start, min(start + _BLOCK_SAMPLES, held.end_sample))
-            mono = np.clip(block.mean(axis=0, dtype=np.float32), -1, 1)[None]
+            mono = np.clip(_mono(block), -1, 1)[None]
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono), "flt", "mono")
             frame.sample_rate, frame.time_base = clip.sample_rate, Fraction(1, clip.sample_rate)
             frame.pts = start - held.start_sample
@@ -87,3 +88,12 @@ def _encode(clip: ClipOutcome, path: Path, stopped: Callable[[], bool]) -> None:
         for resampled in resampler.resample(None):
             container.mux(stream.encode(resampled))
         container.mux(stream.encode(None))
+
+
+def _mono(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the mean of the channels. Adding them one by one is several times faster than a mean across memory."""
+    total = block[0].copy()
+    for channel in block[1:]:
+        total += channel
+    total /= np.float32(len(block))
+    return total

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +19,13 @@ import pytest
 
 import stemline
 from runs.conftest import noise
-from stemline.clips import RESIDUAL, MediaSource
+from stemline.clips import RESIDUAL, ClipRange, MediaSource, TimeRange
+from stemline.hosts.base import HostCapabilities
 from stemline.hosts.edits import EditOptions
 from stemline.media import open_audio
+from stemline.plan import PlanSettings
+from stemline.prompts import StemRequest, TimelinePrompt
+from stemline.workflow import RunSettings
 from stemline.workflow.sidecars import read_sidecar
 from stemline_server.engines.base import EnginePrompt, Waveform
 from stemline_server.testing import FunctionEngine, LocalServer, serve_engines
@@ -236,3 +242,32 @@ def test_stems_in_cells_are_recorded_as_such(client: stemline.Client, take: Path
         assert record.file.cell_samples == CELL_S * RATE
     verdict = stemline.verify(result.paths[RESIDUAL], source=take)
     assert verdict.record is not None
+
+
+def test_the_full_run_of_the_panel_finds_what_an_audition_computed(
+    server: LocalServer, client: stemline.Client, take: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("PyQt5")
+    from stemline_panel.model.request import RunRequest, audition_range, run_separation
+
+    monkeypatch.setenv("STEMLINE_TOKEN", server.token)
+    times = TimeRange(Fraction(3), Fraction(12))
+    clip = ClipRange("c", "c", "A1", MediaSource(str(take)), times, times, Fraction(25))
+    settings = RunSettings(tmp_path / "out", server=server.address)
+    full = RunRequest((StemRequest("a", TimelinePrompt("x")),), (clip,), settings)
+    part = replace(
+        full,
+        clips=(audition_range(clip, Fraction(8), Fraction(3)),),
+        settings=replace(settings, output_dir=tmp_path / "part", plan=PlanSettings(handle=Fraction(0))),
+        audition=True,
+        whole=full.clips,
+        whole_handle=settings.plan.handle,
+    )
+    host = HostCapabilities("test", "1")
+    heard = run_separation(part, host, lambda _: None, lambda: False).result.clips[0]
+    before = computed(client)
+    complete = run_separation(full, host, lambda _: None, lambda: False).result.clips[0]
+    assert (before, computed(client)) == (1, 2), "the full run computes the other cell only"
+    held, first = whole(heard.stems[0].path), heard.place.file_range.start_sample
+    first -= complete.place.file_range.start_sample
+    np.testing.assert_array_equal(held, whole(complete.stems[0].path)[:, first : first + held.shape[1]])

@@ -15,7 +15,7 @@ from stemline.companion.wire import to_wire
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.prompts import StemRequest
-from stemline.workflow import Progress, RunResult, RunSettings
+from stemline.workflow import Progress, RunResult, RunSettings, Wanted
 from stemline_panel.i18n import translate
 from stemline_panel.model.digest import stable_digest
 from stemline_panel.model.formatting import join_names
@@ -28,12 +28,18 @@ _QUOTED_CHARACTERS = 20
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Everything that defines a run except the host. An `audition` is played, never applied."""
+    """Everything that defines a run except the host.
+
+    An `audition` is played, never applied. Its clips are parts of the clips `whole`, with whose handle in seconds it is
+    planned, so that it has the samples of the full run.
+    """
 
     stems: tuple[StemRequest, ...]
     clips: tuple[ClipRange, ...]
     settings: RunSettings
     audition: bool = False
+    whole: tuple[ClipRange, ...] = ()
+    whole_handle: Fraction = Fraction(0)
 
     @property
     def title(self) -> str:
@@ -132,17 +138,25 @@ def run_separation(
     capabilities: HostCapabilities,
     on_progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
+    near: Fraction | None = None,
 ) -> RunOutcome:
-    """Run the workflow up to the finished tracks without writing them anywhere.
+    """Run the workflow up to the finished tracks without writing them anywhere. Begin with the sound from `near` on.
 
     A stem whose prompt the model refuses is left out and listed in the outcome, as long as another stem remains.
     Raises StemlineError.
     """
     host = CapturingHost(capabilities, request.clips)
     stems, refused = request.stems, list[RefusedStem]()
+    wanted = Wanted(near, request.whole, request.whole_handle if request.whole else None)
     while True:
         settings = _settings_for(stems, request.settings)
-        run = plan_host(host, stems, settings, lambda result: RunOutcome(request, result, host.tracks, host.options))
+        run = plan_host(
+            host,
+            stems,
+            settings,
+            lambda result: RunOutcome(request, result, host.tracks, host.options),
+            wanted=wanted,
+        )
         try:
             outcome = run.follow(on_progress, cancelled).result()
         except UsageError as error:

@@ -163,7 +163,8 @@ class Session:
         asked = self.request()
         clip = audition_range(self.clip or asked.clips[0], playhead, Fraction(self.settings.audition_s))
         settings = self._run_settings(cache_dir() / "panel" / "audition", handles=False)
-        return replace(asked, clips=(clip,), settings=settings, audition=True)
+        handle = asked.settings.plan.handle
+        return replace(asked, clips=(clip,), settings=settings, audition=True, whole=asked.clips, whole_handle=handle)
 
     def finished(self) -> QueueItem | None:
         """Return the result of exactly the current request, or None."""

@@ -92,7 +92,7 @@ def _encode(clip: ClipOutcome, path: Path, stopped: Callable[[], bool]) -> None:
 
 def _mono(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the mean of the channels. Adding them one by one is several times faster than a mean across memory."""
-    total = block[0].copy()
+    total: npt.NDArray[np.float32] = block[0].copy()
     for channel in block[1:]:
         total += channel
     total /= np.float32(len(block))

@@ -140,7 +140,7 @@ def test_refused_stems_are_left_out_while_another_remains(
         asked.stems.add("rain")
         return replace(asked.request(), stems=tuple(StemRequest(text, TimelinePrompt(text)) for text in texts))
 
-    monkeypatch.setattr(requests, "plan_host", lambda host, stems, *_: Run(stems))
+    monkeypatch.setattr(requests, "plan_host", lambda host, stems, *_, **__: Run(stems))
 
     def separate() -> RunOutcome:
         return run_separation(request(), HOST, lambda _: None, lambda: False)

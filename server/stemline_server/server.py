@@ -164,7 +164,12 @@ class Server:
         self._generators = GeneratorCatalog(plugins.generators)
         self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
-        self._suggest = SuggestService(self._store, self._opener, plugins.taggers)
+        self._suggest = SuggestService(
+            self._store,
+            self._opener,
+            plugins.taggers,
+            self._make_host("cpu", plugins, inline=inline, name="taggers"),
+        )
         self._scrubber = None if config.private else Scrubber(self._store, self._database)
         self._health = HealthService(self._catalog, self.is_ready)
 
@@ -224,15 +229,17 @@ class Server:
             owner=owner,
             generators=plugins.generators,
         )
-        limits = self._config.engine_limits
-
-        def host(device: str) -> EngineHost:
-            if inline:
-                return InlineHost(device, model_factory(plugins.engines, plugins.generators), limits.model_bytes)
-            return EngineProcess(device, self._folder.root, limits)
-
         devices = self._config.devices or available_devices()
-        return JobBoard(context, [Worker(device, context, host(device)) for device in devices])
+        return JobBoard(
+            context, [Worker(device, context, self._make_host(device, plugins, inline=inline)) for device in devices]
+        )
+
+    def _make_host(self, device: str, plugins: Plugins, *, inline: bool, name: str = "") -> EngineHost:
+        limits = self._config.engine_limits
+        if inline:
+            create = model_factory(plugins.engines, plugins.generators, plugins.taggers)
+            return InlineHost(device, create, limits.model_bytes)
+        return EngineProcess(device, self._folder.root, limits, name)
 
     def _recover(self, jobs: JobTable, owner: str, *, crashed: bool) -> None:
         """Take up what the server before this one left, and clear away what no job needs."""

@@ -15,7 +15,7 @@ import pytest
 from server.conftest import LENGTH_SAMPLES
 from server.faulty_engine import install
 from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_of, write_noise
-from stemline.v1 import models_pb2
+from stemline.v1 import models_pb2, suggest_pb2, suggest_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 
 Start = Callable[..., ServerProcess]
@@ -178,3 +178,25 @@ def test_the_server_itself_never_imports_torch(start: Start, noise: Path) -> Non
     server.caller.done(server.caller.call(server.caller.jobs.CreateJob, request).name)
     assert "torch" not in Path(f"/proc/{server.process.pid}/maps").read_text("ascii")
     assert "torch" in Path(f"/proc/{engine_of(server).pid}/maps").read_text("ascii")
+
+
+def test_taggers_run_apart_from_the_server_and_may_die_alone(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    stub = suggest_pb2_grpc.SuggestServiceStub(server.caller.channel)
+    request = suggest_pb2.SuggestSoundsRequest(media=media)
+    engines = set(psutil.Process(server.process.pid).children())
+    *_, last = stub.SuggestSounds(request, metadata=server.caller.metadata, timeout=CALL_TIMEOUT_S)
+    assert last.result.tagger
+    assert not {"torch", "onnxruntime"} & loaded_libraries(server.process.pid)
+    (tagger,) = set(psutil.Process(server.process.pid).children()) - engines
+    tagger.kill()
+    other = server.caller.register(noise, 0, LENGTH_SAMPLES // 2).name
+    request = suggest_pb2.SuggestSoundsRequest(media=other)
+    *_, last = stub.SuggestSounds(request, metadata=server.caller.metadata, timeout=CALL_TIMEOUT_S)
+    assert last.result.tagger
+
+
+def loaded_libraries(pid: int) -> set[str]:
+    maps = Path(f"/proc/{pid}/maps").read_text("ascii")
+    return {name for name in ("torch", "onnxruntime") if name in maps}

@@ -6,6 +6,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stemline_server.engines import registry
@@ -13,7 +14,11 @@ from stemline_server.engines.registry import EngineSource
 from stemline_server.generators import registry as generator_registry
 from stemline_server.generators.registry import GeneratorSource
 from stemline_server.isolation.memory import device_memory_bytes, used_memory_bytes
-from stemline_server.pipeline.task import GENERATORS
+from stemline_server.pipeline.task import GENERATORS, TAGGERS, TURNS
+from stemline_server.taggers import registry as tagger_registry
+from stemline_server.taggers.base import Tagger
+from stemline_server.taggers.registry import TaggerSource
+from stemline_server.taggers.turns import TurnFinder
 
 _log = logging.getLogger(__name__)
 
@@ -33,12 +38,49 @@ class Model(Protocol):
 ModelFactory = Callable[[str], Model]
 
 
-def model_factory(engines: EngineSource = registry, generators: GeneratorSource = generator_registry) -> ModelFactory:
-    """Return what creates the model of an id: an engine, or the generator after `GENERATORS`."""
+@dataclass(frozen=True, slots=True)
+class TaggerModel:
+    """A tagger as a model: its weights load when it first listens."""
+
+    tagger: Tagger
+
+    def load(self, device: str) -> None:
+        """Do nothing."""
+
+    def unload(self) -> None:
+        """Free the memory that the weights use."""
+        self.tagger.unload()
+
+
+class TurnModel:
+    """The finder of turns as a model: its weights load when it first listens."""
+
+    def __init__(self) -> None:
+        """Create the finder."""
+        self.finder = TurnFinder()
+
+    def load(self, device: str) -> None:
+        """Do nothing."""
+
+    def unload(self) -> None:
+        """Free the memory that the weights use."""
+        self.finder = TurnFinder()
+
+
+def model_factory(
+    engines: EngineSource = registry,
+    generators: GeneratorSource = generator_registry,
+    taggers: TaggerSource = tagger_registry,
+) -> ModelFactory:
+    """Return what creates the model of an id: an engine, or the generator or tagger after its prefix."""
 
     def create(model: str) -> Model:
         if model.startswith(GENERATORS):
             return generators.create(model.removeprefix(GENERATORS))
+        if model == TURNS:
+            return TurnModel()
+        if model.startswith(TAGGERS):
+            return TaggerModel(taggers.create_tagger(model.removeprefix(TAGGERS)))
         return engines.create(model)
 
     return create

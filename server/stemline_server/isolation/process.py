@@ -55,10 +55,13 @@ class _Idle:
 class EngineProcess:
     """An `EngineHost` in a separate process, which is started again after it has ended."""
 
-    def __init__(self, device: str, folder: Path, limits: Limits) -> None:
-        """Run the engines of `device`, and log what they print into a file in `folder`."""
+    def __init__(self, device: str, folder: Path, limits: Limits, name: str = "") -> None:
+        """Run the engines of `device`, and log what they print into a file in `folder`.
+
+        `name` is that of the log; empty for the name of the device.
+        """
         self._device = device
-        self._log_file = folder / f"engine-{device.replace(':', '-')}.log"
+        self._log_file = folder / f"engine-{name or device.replace(':', '-')}.log"
         self.limits = limits
         self._running: _Running | None = None
         self._deaths = 0
@@ -142,8 +145,8 @@ class EngineProcess:
                     result = talk.until_done()
                 except EOFError:
                     death = self._death(running, talk)
-                    if running.ready or not death.explained:
-                        raise death from None
+                    if running.ready if death.explained else talk.heard:
+                        raise death from None  # else it ended before it took the order
                 else:
                     self._deaths = 0
                     return result
@@ -242,6 +245,7 @@ class _Conversation:
         self._stopping_s = 0.0
         self.failure: BaseException | None = None
         self.killed_for = ""
+        self.heard = False
 
     def until_done(self) -> Json:
         """Return the result of the order.
@@ -261,6 +265,7 @@ class _Conversation:
                 else:
                     running.silence_s = 0.0
                     kind, values = channel.receive_message(running.connection)
+                    self.heard = True
                     if kind in ("done", "failed", "crashed", "cancelled"):
                         return self._result(kind, values)
                     self._answer(kind, values)

@@ -32,11 +32,17 @@ class Sink(Protocol):
         ...
 
 
+TAGGERS = "taggers/"
+"""Prefix of the ids of taggers, likewise."""
+TURNS = "turns"
+"""Id of the finder of the turns of voices."""
+
+
 class Models(Protocol):
     """Gives loaded models."""
 
     def use(self, model: str) -> Any:
-        """Return a model, loaded: the engine of that id, or the generator after `GENERATORS`.
+        """Return a model, loaded: the engine of that id, or the generator or tagger after its prefix.
 
         Raises UsageError (MODEL_UNKNOWN), SeparationError.
         """

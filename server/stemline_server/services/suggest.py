@@ -9,24 +9,24 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError, SeparationError, StemlineError
 from stemline.v1 import suggest_pb2 as pb
 from stemline.v1 import suggest_pb2_grpc
 from stemline_server._futures import result_of
-from stemline_server.engines.base import AudioSource
-from stemline_server.pipeline.resample import ResampledSource, Resampler
-from stemline_server.pipeline.views import FoldDown
+from stemline_server.engines.base import Finding
+from stemline_server.isolation.work import EngineDeath, EngineHost, Json, Work
+from stemline_server.pipeline.tag import Tagging, TurnSearch
 from stemline_server.services.rights import check_media
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.names import media_id
 from stemline_server.store.sources import SoundOpener
-from stemline_server.taggers.base import SoundTag, Tagger
+from stemline_server.taggers.base import Tagger
 from stemline_server.taggers.hearing import SAMPLE_RATE as TURN_RATE
 from stemline_server.taggers.registry import TaggerSource
-from stemline_server.taggers.turns import MarkedVoice, TurnFinder
+from stemline_server.taggers.turns import MarkedVoice
 from stemline_server.taggers.voice_encoder import EMBEDDING_WIDTH
 
 if TYPE_CHECKING:
@@ -39,26 +39,30 @@ T = TypeVar("T")
 _REMEMBERED_RESULTS = 256
 _MAX_VOICES = 16
 _PROGRESS_EVERY_S = 0.2
+_IDLE_S = 120.0
 
 
 class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
-    """Runs taggers on a thread of their own, one call after the other: they are fast, and engines have the devices."""
+    """Runs taggers in a process of their own, one call after the other: they are fast, and engines have the devices."""
 
-    def __init__(self, store: MediaStore, opener: SoundOpener, taggers: TaggerSource) -> None:
-        """Serve the media of `store` with the taggers of a source."""
+    def __init__(self, store: MediaStore, opener: SoundOpener, taggers: TaggerSource, host: EngineHost) -> None:
+        """Serve the media of `store` with the taggers of a source, which run in `host`."""
+        self._host = host
+        self._idle: asyncio.TimerHandle | None = None
         self._store = store
         self._opener = opener
         self._source = taggers
         self._taggers: dict[str, Tagger] = {}
         self._results: OrderedDict[tuple[str, str], pb.SuggestedSounds] = OrderedDict()
-        self._turn_finder = TurnFinder()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tagger")
         self._stopping = threading.Event()
 
     def close(self) -> None:
         """Stop the running tagger at its next piece."""
         self._stopping.set()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._host.kill()
+        self._thread.submit(self._host.close)
+        self._thread.shutdown(wait=False)
 
     async def ListTaggers(self, request: pb.ListTaggersRequest, context: Context) -> pb.ListTaggersResponse:
         """Return every tagger; one that can't run says why."""
@@ -104,39 +108,51 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
             yield 1.0, running.result()
         finally:
             call.stop()  # the caller has gone, or the work has ended
+            self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        """End the process of the taggers after a while: it holds memory that engines can use."""
+        if self._idle is not None:
+            self._idle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(_IDLE_S, lambda: self._stopping.is_set() or self._thread.submit(self._host.close))
 
     def _turns(self, media: KnownMedia, voices: Sequence[MarkedVoice], call: _Call) -> pb.FoundTurns:
-        call.progress(0, 1)
+        call.step(0, 1)
         rate = media.row.shape.sample_rate
+        marked = tuple(replace(voice, spans=_scaled(voice.spans, rate, TURN_RATE)) for voice in voices)
         with self._opener.open(media.row, media.references) as sound:
-            mono = _at_rate(FoldDown(sound), TURN_RATE)
-            marked = [replace(voice, spans=_scaled(voice.spans, rate, TURN_RATE)) for voice in voices]
-            found = self._turn_finder.find(mono, marked, call.progress)
+            found = self._do(TurnSearch(sound, TURN_RATE, marked), call)
         return pb.FoundTurns(
             voices=[
                 pb.VoiceTurns(
-                    name=turns.name,
-                    centroid=turns.centroid,
+                    name=name,
+                    centroid=centroid,
                     turns=[
                         pb.SuggestedSpan(start_sample=s.start_sample, end_sample=s.end_sample, likelihood=1.0)
-                        for s in _scaled(turns.spans, TURN_RATE, rate)
+                        for s in _scaled([SampleRange(*span) for span in spans], TURN_RATE, rate)
                     ],
                 )
-                for turns in found
+                for name, centroid, spans in cast(list[Any], found)
             ]
         )
+
+    def _do(self, work: Work, call: _Call) -> Json:
+        """Return what the process of the taggers found. Raises StemlineError."""
+        try:
+            return self._host.run(work, call, (), self._store.drafts)
+        except EngineDeath as death:
+            raise death.error from death
 
     def _suggest(self, media: KnownMedia, tagger_id: str, call: _Call) -> pb.SuggestedSounds:
         tagger = self._available(tagger_id)
         info = tagger.info
         key = media.row.name, info.revision
         if key not in self._results:
-            call.progress(0, 1)
+            call.step(0, 1)
             with self._opener.open(media.row, media.references) as sound:
-                rate = info.sample_rate or sound.sample_rate
-                mono = _at_rate(FoldDown(sound), rate)
-                tags = tagger.tag(mono, call.progress)
-                sounds = [_sound(tag, sound.sample_rate, rate, sound.length_samples) for tag in tags]
+                tags = self._do(Tagging(info.id, sound), call)
+            sounds = [_sound(tag) for tag in cast(list[Any], tags)]
             self._results[key] = pb.SuggestedSounds(sounds=sounds, tagger=info.id, revision=info.revision)
         self._results.move_to_end(key)
         while len(self._results) > _REMEMBERED_RESULTS:
@@ -192,15 +208,22 @@ class _Call:
     def stop(self) -> None:
         self._stopped.set()
 
-    def progress(self, done: int, total: int) -> None:
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the tagger is to end at its next step."""
+        return self._stopped.is_set() or self._stopping.is_set()
+
+    def step(self, done: int, total: int) -> None:
         """Note the progress. Raises Cancelled."""
-        if self._stopped.is_set() or self._stopping.is_set():
+        if self.is_stopped:
             raise Cancelled
         self.fraction = min(done / total, 1.0) if total > 0 else 0.0
 
+    def warn(self, prompt: int, code: str, message: str) -> None:
+        """Ignore warnings: taggers give none."""
 
-def _at_rate(audio: AudioSource, rate: int) -> AudioSource:
-    return audio if audio.sample_rate == rate else ResampledSource(audio, Resampler(audio.sample_rate, rate))
+    def find(self, prompt: int, finding: Finding) -> None:
+        """Ignore findings: taggers return theirs."""
 
 
 def _scaled(spans: Sequence[SampleRange], from_rate: int, to_rate: int) -> tuple[SampleRange, ...]:
@@ -227,14 +250,13 @@ def _marked_voices(request: pb.FindTurnsRequest, length_samples: int) -> list[Ma
     return voices
 
 
-def _sound(tag: SoundTag, media_rate: int, rate: int, length_samples: int) -> pb.SuggestedSound:
-    """Return the message of a tag, with its spans in samples of the media."""
+def _sound(tag: list[Any]) -> pb.SuggestedSound:
+    """Return the message of what `Tagging` returns for a sound."""
+    prompt, listed = tag
     spans = [
-        pb.SuggestedSpan(
-            start_sample=span.range.start_sample * media_rate // rate,
-            end_sample=min(-(-span.range.end_sample * media_rate // rate), length_samples),
-            likelihood=span.likelihood,
-        )
-        for span in tag.spans
+        pb.SuggestedSpan(start_sample=int(start), end_sample=int(end), likelihood=likelihood)
+        for start, end, likelihood in listed
     ]
-    return pb.SuggestedSound(prompt=tag.prompt, likelihood=tag.likelihood, spans=spans)
+    return pb.SuggestedSound(
+        prompt=str(prompt), likelihood=max((span.likelihood for span in spans), default=0.0), spans=spans
+    )

@@ -79,6 +79,7 @@ _MAX_CONCURRENT_CALLS = 1000
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _STEP_TIMEOUT_S = 20.0  # how long a stop waits for an engine to reach its next step
 _GRACE_S = 2.0
+_STUCK_SHARE = 0.5  # of the time limit of an engine
 _IDLE_CHECK_S = 1.0
 _KEPT_DAYS = 30  # of the record of a job that has ended
 _SERVICES = tuple(
@@ -137,6 +138,7 @@ class Server:
         """
         self._config = config
         self._folder = folder
+        self._limits = config.engine_limits
         self._http: WSGIServer | None = None
         self.address = ""
         self.token_file = config.token_file or folder.token
@@ -191,8 +193,10 @@ class Server:
         return self._store.limit_bytes
 
     def is_ready(self) -> bool:
-        """Return whether the server takes work and every device does it."""
-        return not self._jobs.draining and all(worker.is_alive() for worker in self.workers)
+        """Return whether the server takes work and every device does it: no engine is near its time limit."""
+        longest_s = _STUCK_SHARE * self._limits.silence_s
+        well = (worker.is_alive() and worker.progress_age_s < longest_s for worker in self.workers)
+        return not self._jobs.draining and all(well)
 
     def reload(self, reread: Callable[[], ServerConfig]) -> None:
         """Read the configuration again: limits hold at once, other options from the next start on."""
@@ -203,8 +207,9 @@ class Server:
             _log.error("the configuration stays as it was: %s", error)
         else:
             self._store.limit_bytes = config.store_limit_bytes
+            self._limits = config.engine_limits
             for worker in self.workers:
-                worker.set_limits(config.engine_limits)
+                worker.set_limits(self._limits)
             if self._seats is not None:
                 self._seats.reload()
             now = replace(self._config, store_limit_bytes=config.store_limit_bytes, engine_limits=config.engine_limits)
@@ -235,7 +240,7 @@ class Server:
         )
 
     def _make_host(self, device: str, plugins: Plugins, *, inline: bool, name: str = "") -> EngineHost:
-        limits = self._config.engine_limits
+        limits = self._limits
         if inline:
             create = model_factory(plugins.engines, plugins.generators, plugins.taggers)
             return InlineHost(device, create, limits.model_bytes)

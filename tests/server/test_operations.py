@@ -20,6 +20,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -308,3 +309,18 @@ def test_damage_on_the_disk_is_found_before_the_sound_is_asked_for(tmp_path: Pat
     scrubber.stop()
     assert store.is_verified(names[0])
     assert store.is_verified(names[2])
+
+
+def test_a_server_whose_engine_is_stuck_is_live_and_not_ready(start_server: Start, noise: Path) -> None:
+    port = free_port()
+    server = start_server("--metrics", f"127.0.0.1:{port}", "--engine-timeout-s", "8")
+    job = server.caller.create(server.caller.register(noise, 0, LENGTH_SAMPLES).name, "sleep:100")
+    until(lambda: server.caller.get(job.name).progress.stage == "separating")
+    assert get(f"http://127.0.0.1:{port}/ready")[0] == 200
+    (engine,) = psutil.Process(server.process.pid).children()
+    engine.suspend()
+    until(lambda: get(f"http://127.0.0.1:{port}/ready")[0] == 503)
+    assert get(f"http://127.0.0.1:{port}/live")[0] == 200
+    engine.resume()
+    until(lambda: get(f"http://127.0.0.1:{port}/ready")[0] == 200)
+    server.caller.cancel(job.name)

@@ -206,7 +206,7 @@ class Metrics:
         return server
 
     def close(self) -> None:
-        """Export what is left."""
+        """Export the rest and stop."""
         self._provider.shutdown()
         if self._traces is not None:
             self._traces.shutdown()

@@ -27,6 +27,7 @@ SEATS = (
     Seat("ben", ("submit", "read"), project="film"),
     Seat("cleo", ("submit", "read")),
     Seat("viewer", ("read",), project="film"),
+    Seat("writer", ("submit",)),
     Seat("boss", ("operate",)),
 )
 RATE = 48_000
@@ -207,6 +208,8 @@ def test_a_sound_that_two_seats_hold_stays_with_one_when_the_other_deletes_it(st
         ("viewer", "submit", False),
         ("anna", "operate", False),
         ("anna", "noop", False),
+        ("writer", "read", False),
+        ("writer", "info", True),
         ("boss", "operate", True),
         ("boss", "noop", True),
         ("stranger", "read", False),
@@ -219,6 +222,7 @@ def test_scopes(studio: Studio, sound: bytes, who: str, method: str, allowed: bo
         "submit": (caller.jobs.CreateJob, job_request(media)),
         "operate": (caller.models.UnloadModel, models_pb2.UnloadModelRequest(name="models/half")),
         "noop": (caller.jobs.CreateJob, job_request(media)),
+        "info": (caller.models.GetServerInfo, models_pb2.GetServerInfoRequest()),
         "read": (caller.jobs.ListJobs, pb.ListJobsRequest()),
     }
     if allowed:

@@ -12,6 +12,7 @@ from stemline_server.seats.seat_file import OPERATOR, Seat
 
 _CALLER: ContextVar[Seat] = ContextVar("caller", default=OPERATOR)
 _READING = ("Get", "List", "Wait", "Watch", "Download", "ServerReflection")
+_OPEN = ("GetServerInfo", "ListModels", "GetModel", "ListGenerators", "ListTaggers")
 _OPERATING = ("LoadModel", "UnloadModel")
 _TEST_MODEL = "noop"
 _SAID = {"submit": "submit jobs", "read": "read jobs and sound", "operate": "operate the server"}
@@ -28,8 +29,10 @@ def set_caller(seat: Seat) -> None:
 
 
 def scope_of(method: str) -> str:
-    """Return the scope that a method needs ("/package.Service/Method")."""
+    """Return the scope that a method needs ("/package.Service/Method"); empty for none: clients begin with those."""
     name = method.rpartition("/")[2]
+    if name in _OPEN:
+        return ""
     if name in _OPERATING:
         return "operate"
     return "read" if name.startswith(_READING) else "submit"
@@ -38,7 +41,7 @@ def scope_of(method: str) -> str:
 def check_scope(seat: Seat, method: str) -> None:
     """Raise StemlineError (NOT_PERMITTED) where the seat lacks the scope of a method."""
     scope = scope_of(method)
-    if scope not in seat.scopes and not seat.is_operator:
+    if scope and scope not in seat.scopes and not seat.is_operator:
         raise not_permitted(f"The seat {seat.name} may not {_SAID[scope]}.")
 
 

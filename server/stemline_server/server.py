@@ -280,7 +280,7 @@ class Server:
         self._board.start()
         if self._scrubber is not None:
             self._scrubber.start()
-        self._folder.write_endpoint(self.address, self.token_file)
+        self._folder.write_endpoint(self.address, self.token_file, tls=self._config.tls is not None)
         _log.info("listening on %s as process %d", self.address, os.getpid())
 
     async def wait_idle(self, timeout_s: float, stop: asyncio.Event) -> None:

@@ -30,6 +30,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server.conftest import LENGTH_SAMPLES
 from server.harness import CALL_TIMEOUT_S, ServerProcess
+from stemline.client import connect
 from stemline.errors import UsageError
 from stemline.v1 import models_pb2, models_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
@@ -130,6 +131,7 @@ def test_metrics_probes_logs_and_reload_of_a_running_server(start_server: Start,
         r"stemline_queued_jobs.* 0\.0",
         rf'stemline_transfer_bytes_total\{{direction="out".*\}} {LENGTH_SAMPLES * 8}\.0',
         r'stemline_calls_total\{method="GetJob",.*status="NOT_FOUND"\} 1\.0',
+        r'stemline_device_memory_bytes\{device="cpu".*\} [1-9]',
         r'stemline_engine_memory_bytes\{device="cpu".*\} [1-9]',
         r"stemline_store_limit_bytes.* 2\.147483648e\+09",
     ):
@@ -212,6 +214,18 @@ def test_a_new_certificate_is_used_without_a_restart(start_server: Start, tmp_pa
     until(lambda: answers(server, second))
     assert not answers(server, first)
     assert "read again" in server.log()
+
+
+def test_a_client_is_told_that_a_server_of_this_machine_uses_tls(
+    start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_certificate(tmp_path, 1)
+    monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path))
+    options = ("--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.key"))
+    server = start_server(*options, state=tmp_path / "server-tls")
+    port = server.wait_endpoint()["address"].rpartition(":")[2]
+    with pytest.raises(UsageError, match="uses TLS"):
+        connect(f"127.0.0.1:{port}", token=None)
 
 
 def test_an_expired_certificate_is_named_at_start(start_server: Start, tmp_path: Path) -> None:

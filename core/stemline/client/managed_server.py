@@ -24,7 +24,7 @@ import grpc
 from stemline import paths
 from stemline._version import __version__
 from stemline.client.address import Endpoint
-from stemline.errors import Code, NoServerError
+from stemline.errors import Code, NoServerError, UsageError
 from stemline.extras import install_command
 from stemline.files import is_full, output_errors, write_json
 from stemline.locks import is_alive
@@ -48,6 +48,7 @@ class PrivateServer:
     version: str
     pid: int
     endpoint: Endpoint
+    tls: bool = False
 
 
 def find_private(state: Path | None = None) -> PrivateServer | None:
@@ -94,10 +95,18 @@ def stop_private(timeout_s: float = _STOP_TIMEOUT_S) -> bool:
 
 
 def token_of_local_server(port: int) -> str:
-    """Return the token of this user's server on that port of this machine; empty if there is none."""
+    """Return the token of this user's server on that port of this machine; empty if there is none.
+
+    Raises UsageError for a server with TLS, which takes no plain connections.
+    """
     for record in paths.cache_dir().glob("server-*/endpoint.json"):
         server = _recorded(record.parent)
         if server is not None and server.endpoint.address.rpartition(":")[2] == str(port):
+            if server.tls:
+                raise UsageError(
+                    f"The server on port {port} uses TLS.",
+                    advice=f"Write https://NAME:{port} with the name in its certificate.",
+                )
             return server.endpoint.token
     return ""
 
@@ -140,7 +149,9 @@ def _recorded(state: Path) -> PrivateServer | None:
         record = json.loads((state / "endpoint.json").read_text(encoding="utf-8"))
         token_file = Path(record["token_file"]) if record.get("token_file") else state / "token"
         token = token_file.read_text(encoding="utf-8").strip()
-        server = PrivateServer(str(record["version"]), int(record["pid"]), Endpoint(str(record["address"]), token))
+        endpoint = Endpoint(str(record["address"]), token)
+        tls = bool(record.get("tls"))
+        server = PrivateServer(str(record["version"]), int(record["pid"]), endpoint, tls)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return server if server.version == __version__ and is_alive(server.pid) else None

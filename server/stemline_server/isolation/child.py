@@ -22,6 +22,7 @@ from stemline.errors import Cancelled, StemlineError
 from stemline_server.engines.base import Finding, Waveform
 from stemline_server.isolation import channel
 from stemline_server.isolation.channel import SharedMemory
+from stemline_server.isolation.memory import used_memory_bytes
 from stemline_server.isolation.models import ModelCache, model_factory
 from stemline_server.isolation.work import Json, is_out_of_memory, out_of_memory
 from stemline_server.store.disk import full_disk_named
@@ -178,10 +179,12 @@ class _Engines:
     def __init__(self, link: _Link) -> None:
         self._link = link
         self._models: ModelCache | None = None
+        self._device = ""
 
     def serve(self) -> None:
         """Do order after order. Raises EOFError when the server closes the pipe."""
         _, device, budget_bytes = self._link.receive()
+        self._device = device
         self._models = ModelCache(model_factory(), device, budget_bytes)
         self._link.send("ready")
         while True:
@@ -209,7 +212,7 @@ class _Engines:
         else:
             answer = ("done", result)
         models.trim()
-        self._link.send("loaded", list(models.loaded))
+        self._link.send("loaded", list(models.loaded), used_memory_bytes(self._device))
         self._link.send(str(answer[0]), *answer[1:])
 
     def _do(self, kind: str, values: list[Any], models: ModelCache) -> Json:

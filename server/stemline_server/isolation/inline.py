@@ -18,6 +18,7 @@ class InlineHost:
     restart_wait_s = 0.0
     progress_age_s = 0.0
     memory_bytes = 0
+    device_bytes = 0
 
     def __init__(self, device: str, create: ModelFactory, model_bytes: int = 0) -> None:
         """Run the models that `create` creates on `device`."""

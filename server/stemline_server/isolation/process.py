@@ -67,6 +67,7 @@ class EngineProcess:
         self._deaths = 0
         self._killed = False
         self.loaded: tuple[str, ...] = ()
+        self.device_bytes = 0
 
     @property
     def restart_wait_s(self) -> float:
@@ -122,7 +123,7 @@ class EngineProcess:
             _log.warning("the engines of %s ended while they had no work", self._device)
             self.close()
         if self._running is None:
-            self.loaded = ()
+            self.loaded, self.device_bytes = (), 0
             self._running = _Running.start(self._log_file)
             channel.send_order(self._running.connection, ("setup", self._device, self.limits.model_bytes))
         return self._running
@@ -293,6 +294,7 @@ class _Conversation:
             self._running.ready = True
         elif kind == "loaded":
             self._host.loaded = tuple(map(str, values[0]))
+            self._host.device_bytes = int(values[1])
         else:
             try:
                 self._serve(kind, values)

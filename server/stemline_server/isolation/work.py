@@ -75,6 +75,11 @@ class EngineHost(Protocol):
     """What the process of the engines may use; a change holds from the next work on."""
 
     @property
+    def device_bytes(self) -> int:
+        """Return the memory of the device that the models used after the last work; on a processor, main memory."""
+        ...
+
+    @property
     def memory_bytes(self) -> int:
         """Return the resident memory of the process of the engines; 0 where there is none."""
         ...

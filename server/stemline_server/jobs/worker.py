@@ -100,6 +100,11 @@ class Worker(threading.Thread):
         return self._host.progress_age_s
 
     @property
+    def device_bytes(self) -> int:
+        """Return the memory of the device that the models used after the last group."""
+        return self._host.device_bytes
+
+    @property
     def memory_bytes(self) -> int:
         """Return the resident memory of the process of its engines."""
         return self._host.memory_bytes

@@ -35,6 +35,11 @@ class Worker(Protocol):
         ...
 
     @property
+    def device_bytes(self) -> int:
+        """Return the memory of the device that the models used after the last group of jobs."""
+        ...
+
+    @property
     def memory_bytes(self) -> int:
         """Return the resident memory of the process of its engines."""
         ...
@@ -130,6 +135,11 @@ class Metrics:
             "stemline_engine_progress_age_seconds",
             "Seconds since an engine with work last reported progress",
             lambda: [(worker.progress_age_s, {"device": worker.device}) for worker in self._facts.workers],
+        )
+        gauge(
+            "stemline_device_memory_bytes",
+            "Memory of a device that models used after the last work",
+            lambda: [(worker.device_bytes, {"device": worker.device}) for worker in self._facts.workers],
         )
         gauge(
             "stemline_engine_memory_bytes",

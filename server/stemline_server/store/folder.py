@@ -99,9 +99,15 @@ class StateFolder:
         handle.close()
         return None
 
-    def write_endpoint(self, address: str, token_file: Path) -> None:
+    def write_endpoint(self, address: str, token_file: Path, *, tls: bool) -> None:
         """Write where the server listens, for clients of the same user."""
-        facts = {"version": __version__, "pid": os.getpid(), "address": address, "token_file": str(token_file)}
+        facts = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "address": address,
+            "token_file": str(token_file),
+            "tls": tls,
+        }
         _put(self.endpoint, json.dumps(facts))
 
     def write_nonce(self) -> DiskNonce:

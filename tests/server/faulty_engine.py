@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +17,16 @@ import numpy as np
 from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.noop import NoopEngine
 
+_CONNECT = """
+import socket
+for family in (socket.AF_INET, socket.AF_INET6):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            socket.socket(family, kind)
+        except PermissionError:
+            continue
+        raise SystemExit(f"a socket of {family} was opened")
+"""
 HELD: list[np.ndarray] = []
 
 
@@ -57,6 +69,9 @@ def _fail(fault: str, control: Control) -> None:
         for _ in range(200):
             control.step(0, 1)
             time.sleep(0.05)
+    elif fault == "network":
+        socket.socket(socket.AF_UNIX).close()
+        subprocess.run([sys.executable, "-c", _CONNECT], check=True)
     elif fault == "print":
         sys.stdout.write("printed by the engine\n")
         sys.stdout.flush()

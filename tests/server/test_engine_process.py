@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,13 @@ def test_an_error_of_an_engine_is_logged_and_not_sent(start: Start, noise: Path)
     assert failed.error.reason == "INTERNAL"
     assert "secret" not in failed.error.message + failed.error.advice
     assert "secret path /home/x" in server.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has seccomp")
+def test_engines_and_what_they_start_reach_no_network(start: Start, noise: Path) -> None:
+    server = start()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    assert server.caller.done(create(server, media, "network").name)
 
 
 def test_what_an_engine_prints_disturbs_nothing(start: Start, noise: Path) -> None:

@@ -22,6 +22,7 @@ from stemline.errors import Cancelled, StemlineError
 from stemline_server.engines.base import Finding, Waveform
 from stemline_server.isolation import channel
 from stemline_server.isolation.channel import SharedMemory
+from stemline_server.isolation.confinement import confine
 from stemline_server.isolation.memory import used_memory_bytes
 from stemline_server.isolation.models import ModelCache, model_factory
 from stemline_server.isolation.work import Json, is_out_of_memory, out_of_memory
@@ -34,6 +35,7 @@ _OOM_SCORE = "700"  # the system that runs out of memory ends this process rathe
 def main() -> None:
     """Do the server's orders until it closes the pipe."""
     descriptors = [int(text) for text in sys.argv[1:4]]
+    confine()
     faulthandler.enable()
     _leave_with_server(descriptors[1])
     with contextlib.suppress(OSError):

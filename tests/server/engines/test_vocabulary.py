@@ -11,7 +11,7 @@ from stemline.errors import Code, UsageError, WarningCode
 from stemline_server.engines.base import EnginePrompt, Finding
 from stemline_server.engines.embedded.confidence import warnings
 from stemline_server.engines.embedded.routing import choose_route
-from stemline_server.engines.embedded.vocabulary import match_sound, phrases, related_phrases
+from stemline_server.engines.embedded.vocabulary import match_sound, phrases, related_phrases, translations
 
 SPAN = (SampleRange(0, 10),)
 
@@ -98,7 +98,7 @@ def test_every_suggested_phrase_is_known_and_no_known_word_has_suggestions() -> 
         ("  the ", Code.PROMPT_EMPTY),
         ("!!!\x00", Code.PROMPT_EMPTY),
         ("unicorn", Code.PROMPT_UNKNOWN),
-        ("犬", Code.PROMPT_UNKNOWN),
+        ("森", Code.PROMPT_UNKNOWN),
         ("dog and cat", Code.PROMPT_UNKNOWN),
         ("x" * 10_000_000, Code.PROMPT_TOO_LONG),
     ],
@@ -150,3 +150,41 @@ def test_minus_spans_alone_mark_the_sound_to_remove() -> None:
     assert choose_route(EnginePrompt(minus=SPAN), ()).is_inverted
     assert not choose_route(EnginePrompt(plus=SPAN, minus=SPAN), ()).is_inverted
     assert not choose_route(EnginePrompt("speech", minus=SPAN), ()).is_inverted
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("der Hund", "dog"),
+        ("Hundegebell", "dog"),
+        ("Schritte", "footsteps"),
+        ("LES OISEAUX", "bird"),
+        ("le bruit de la pluie", "rain"),
+        ("l\u2019eau", "water"),
+        ("ruido del viento", "wind"),
+        ("p\u00e1jaro", "bird"),
+        ("pa\u0301jaro", "bird"),  # decomposed
+        ("\u72ac\u306e\u9cf4\u304d\u58f0", "dog"),
+        ("\u96e8\u306e\u97f3", "rain"),
+        ("\u8bf4\u8bdd\u58f0", "speech"),
+        ("\u6383\u9664\u6a5f", "machine"),
+    ],
+)
+def test_a_known_sound_is_known_in_five_other_languages(text: str, sound: str) -> None:
+    match = match_sound(text)
+    assert (match.sound, match.is_substitute) == (sound, False)
+
+
+@pytest.mark.parametrize("text", ["Schmetterling", "\u8336\u58fa", "bouilloire", "Hund und Katze", "tetera"])
+def test_other_words_of_these_languages_are_refused_not_guessed(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        match_sound(text)
+    assert refused.value.code is Code.PROMPT_UNKNOWN
+
+
+def test_no_translation_changes_what_an_english_phrase_means() -> None:
+    for phrase, match in translations().items():
+        if phrase in phrases():
+            assert match_sound(phrase).sound == phrases()[phrase].sound
+        else:
+            assert match_sound(phrase).sound == match.sound

@@ -1,14 +1,15 @@
 """Map the text of a prompt to a sound that the engine knows.
 
-The table `phrases.tsv` lists all known phrases. One wrong letter in a word is corrected, unless the word is an English
-word (`look_alikes.txt`). Any other text is refused with related sounds (`related.tsv`). A match that leaves out or
-corrects words of the prompt says so.
+The table `phrases.tsv` lists all known phrases, and `translations.tsv` names the sounds in five other languages. One
+wrong letter in a word is corrected, unless the word is an English word (`look_alikes.txt`). Any other text is refused
+with related sounds (`related.tsv`). A match that leaves out or corrects words of the prompt says so.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -36,6 +37,12 @@ _PREFIX = re.compile(
 _PREPOSITION = re.compile(
     r" (?:on|in|into|at|by|over|under|behind|with|while|during|from|through|outside|inside|near) "
 )
+_FOREIGN_ARTICLE = re.compile(r"^(?:l'|(?:der|die|das|den|ein|eine|le|la|les|un|une|des|el|los|las|una|unos) )")
+_FOREIGN_SOUND = re.compile(
+    r"^(?:(?:le |un )?(?:bruits?|sons?) (?:de |du |des |d')|(?:el |un )?(?:ruidos?|sonidos?) (?:de |del ))|"
+    r"(?:の音|の声|的声音|的聲音|声音|聲音)$"
+)
+"""Words for "the sound of" around a phrase."""
 _SUFFIX = re.compile(
     r"(?: (?:please|sound|sounds|noise|noises|audio|track|only|in the background|in background|in the distance|"
     r"from the background|from the recording|from the mix|from this clip|effect|effects|sfx|fx))+$"
@@ -84,13 +91,13 @@ def match_sound(text: str) -> SoundMatch:
             advice='Name one sound in a word or two, such as "speech" or "dog barking".',
         )
     words = normalise(text)
-    if not words and not any(letter.isalpha() and not letter.isascii() for letter in text):
+    if not words and not _has_other_letters(text):
         raise UsageError(
             "The prompt does not name a sound.",
             code=Code.PROMPT_EMPTY,
             advice='Name one sound, such as "speech", or mark where it occurs.',
         )
-    match = _exact(words)
+    match = _translated(text) if _has_other_letters(text) else _exact(words) or _translated(text)
     if match is None:
         corrected = _corrected(words)
         match = _match(corrected, text)
@@ -120,6 +127,33 @@ def phrases() -> dict[str, SoundMatch]:
             match = SoundMatch(sound, kind, tuple(filter(None, classes.split(", "))), 1.0)
             for phrase in (*listed.split(", "), sound):
                 table.setdefault(phrase.rstrip("?"), replace(match, is_weak=phrase.endswith("?")))
+    return table
+
+
+def _translated(text: str) -> SoundMatch | None:
+    """Return the sound that a text in German, French, Spanish, Japanese or Chinese names as a whole."""
+    folded = " ".join(re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("’", "'")))
+    bare = _FOREIGN_SOUND.sub("", folded)
+    for form in (folded, _FOREIGN_ARTICLE.sub("", folded), bare, _FOREIGN_ARTICLE.sub("", bare)):
+        if form in translations():
+            return translations()[form]
+    return None
+
+
+def _has_other_letters(text: str) -> bool:
+    """Return whether a text has letters that English words do not have."""
+    return any(letter.isalpha() and not letter.isascii() for letter in text)
+
+
+@cache
+def translations() -> dict[str, SoundMatch]:
+    """Return the sound that each phrase of another language names. A phrase that is English, too, is left out."""
+    table: dict[str, SoundMatch] = {}
+    for line in files(__package__).joinpath("translations.tsv").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            sound, *languages = line.split("\t")
+            for phrase in (one for listed in languages for one in listed.split(", ")):
+                table.setdefault(unicodedata.normalize("NFKC", phrase).casefold(), phrases()[sound])
     return table
 
 

@@ -2,12 +2,14 @@
 
 Downloads the packages of packages.toml by name and hash (Debian bookworm; about 7 GB), decodes and labels them, renders
 and synthesises other sounds (needs fluidsynth), trains for `--minutes` and writes the weights into the package. Files
-that are already in WORK are used again. `--evaluation MANIFEST` leaves out every file that an evaluation set names.
+that are already in WORK are used again. `--data FOLDER` adds own recordings, and `--resume` goes on after an
+interruption. `--evaluation MANIFEST` leaves out every file that an evaluation set names.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
 from . import corpus, fetch, rendering, synthesis
@@ -19,17 +21,32 @@ GENTLE_RATE = 1e-3
 """Highest learning rates: from random weights, and one that keeps what earlier weights have learned."""
 
 
-def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[Path, ...]:
-    """Build corpus folders of recordings, renders and synthesised sounds under `work`; return their paths."""
-    recordings, synthesised = work / "recordings", work / "synthesised"
-    if not (recordings / "index.json").is_file():
-        corpus.build(extracted, recordings, manifest)
-    if not (synthesised / "index.json").is_file():
-        writer = corpus.CorpusWriter(synthesised)
+def own_corpus(work: Path, data: Path) -> Path:
+    """Build a corpus folder of own sounds, again whenever the files of `data` change; return its path."""
+    listed = [f"{path.relative_to(data)} {path.stat().st_size}" for path in sorted(data.rglob("*")) if path.is_file()]
+    folder = work / f"own-{hashlib.sha256(chr(10).join(listed).encode()).hexdigest()[:12]}"
+    if not (folder / "index.json").is_file():
+        corpus.build_from_folder(data, folder)
+    return folder
+
+
+def synthesised_corpus(work: Path) -> Path:
+    """Build a corpus folder of synthesised sounds; return its path."""
+    folder = work / "synthesised"
+    if not (folder / "index.json").is_file():
+        writer = corpus.CorpusWriter(folder)
         synthesis.add_synthesised(writer, "train", 1, seed=1)
         synthesis.add_synthesised(writer, "unseen", 0.08, seed=2)
         writer.close()
-    folders = [recordings, synthesised]
+    return folder
+
+
+def build_corpora(work: Path, extracted: Path, manifest: Path | None) -> tuple[Path, ...]:
+    """Build corpus folders of recordings, renders and synthesised sounds under `work`; return their paths."""
+    recordings = work / "recordings"
+    if not (recordings / "index.json").is_file():
+        corpus.build(extracted, recordings, manifest)
+    folders = [recordings, synthesised_corpus(work)]
     for name, package in corpus.packages().items():
         if package.get("kind") == "soundfont" and (extracted / name).is_dir():
             folders.append(render_soundfont(work, extracted / name, name, bool(package.get("held_out"))))
@@ -60,12 +77,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--begin", type=Path, help="weights to start from (default: random weights)")
     parser.add_argument("--seed", type=int, default=1000, help="seed of the mixtures; use another one with --begin")
     parser.add_argument("--evaluation", type=Path, help="manifest.json of an evaluation set whose files to leave out")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in WORK, at most a minute old"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="own sounds to train on as well: a folder for each label, DATA/dog/*.wav"
+    )
+    parser.add_argument(
+        "--no-packages", action="store_true", help="with --data: train on own and synthesised sounds alone, offline"
+    )
     parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
     parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="the weights file to write")
     options = parser.parse_args(arguments)
-    extracted = fetch.fetch(options.work, options.licences, any_version=options.any_version)
-    folders = build_corpora(options.work, extracted, options.evaluation)
+    if options.no_packages and not options.data:
+        parser.error("--no-packages needs --data")
+    folders: tuple[Path, ...] = (own_corpus(options.work, options.data),) if options.data else ()
+    if options.no_packages:
+        folders += (synthesised_corpus(options.work),)
+    else:
+        extracted = fetch.fetch(options.work, options.licences, any_version=options.any_version)
+        folders += build_corpora(options.work, extracted, options.evaluation)
     rate = GENTLE_RATE if options.begin else PEAK_RATE
     plan = TrainingPlan(
         folders,
@@ -75,6 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         peak_rate=rate,
         workers=options.workers,
+        resume=options.resume,
     )
     print(export(train(plan), options.output))  # noqa: T201 - the output of a command-line tool
     return 0

@@ -176,6 +176,7 @@ def band_product(one: Tensor, other: Tensor) -> Tensor:
 def draw_labels(rng: np.random.Generator, corpus: Corpus) -> list[str]:
     """Draw the labels of a mixture: one to four, mostly of different categories; instruments often play together."""
     count = int(rng.choice([1, 2, 3, 4], p=[0.04, 0.66, 0.24, 0.06]))
+    count = min(count, len(corpus.categories))
     share = np.array([CATEGORY_SHARE[c] for c in corpus.categories])
     kinds = list(rng.choice(corpus.categories, count, replace=False, p=share / share.sum()))
     if "instrument" in kinds and rng.random() < 0.5:

@@ -20,10 +20,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, multiprocessing
 
+from stemline.files import write_json
+
 from ..sound_net import SoundNet
 from .mixtures import Batch, Corpus, Mixer, class_names
 
-CHECKPOINT_S = 300
+CHECKPOINT_S = 60
+AVERAGE, LAST, STATE = "average.safetensors", "last.safetensors", "state.json"
 SHIPPED = Path(__file__).parent.parent / "sound_net.safetensors"
 
 
@@ -41,6 +44,8 @@ class TrainingPlan:
         seconds: Usual length of a mixture.
         peak_rate: Highest learning rate.
         workers: Number of processes.
+        steps: Steps of each process after which it ends; 0 for no limit.
+        resume: Go on from the checkpoint in `out`: the time spent counts, and the moments of the optimiser restart.
     """
 
     corpora: tuple[Path, ...]
@@ -52,6 +57,8 @@ class TrainingPlan:
     seconds: float = 3.2
     peak_rate: float = 2e-3
     workers: int = 2
+    steps: int = 0
+    resume: bool = False
 
 
 def scores(gain: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -83,7 +90,7 @@ def mixture_si_sdr(batch: Batch) -> Tensor:
 def loss_of(gain: Tensor, active: Tensor, batch: Batch) -> Tensor:
     """Return the loss: SNR and SI-SDR of present targets, leakage of absent ones, and activity in each frame."""
     snr, si_sdr = scores(gain, batch)
-    mixture = batch.power[batch.query.mixture].sum((1, 2))
+    mixture = batch.power[batch.query.mixture].sum((1, 2)) + 1e-9  # own recordings may pause for a whole mixture
     leak = 10 * torch.log10((gain**2 * batch.power[batch.query.mixture]).sum((1, 2)) / mixture + 1e-2)
     quality = -(0.4 * snr + 0.6 * si_sdr) * batch.present + 0.3 * leak * (1 - batch.present)
     level = batch.target.sum(-1)
@@ -145,7 +152,7 @@ def train_worker(number: int, net: SoundNet, plan: TrainingPlan, started: float,
     optimiser = torch.optim.AdamW(net.parameters(), lr=0, betas=(0.9, 0.98), weight_decay=0.01)
     reporter = Reporter(net, plan, started) if number == 0 else None
     step = 0
-    while (spent := time.time() - started) < plan.budget_s:
+    while (spent := time.time() - started) < plan.budget_s and not 0 < plan.steps <= step:
         warm = min(1.0, (step + 1) / 100)
         rate = plan.peak_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * spent / plan.budget_s)))
         for group in optimiser.param_groups:
@@ -170,15 +177,18 @@ class Reporter:
     """Average the weights, write checkpoints and the log, and measure on held-out packages."""
 
     def __init__(self, net: SoundNet, plan: TrainingPlan, started: float) -> None:
-        """Draw the batches to measure on."""
+        """Draw the batches to measure on, of the splits that the corpora have."""
         self._net, self._plan, self._started = net, plan, started
         self._average = WeightAverage(net)
+        if plan.resume:
+            self._average.values = load_file(plan.out / AVERAGE)
         self._losses: list[float] = []
         self._saved = time.time()
-        self._sets = {split: fixed_batches(plan.corpora, split, 5) for split in ("held", "unseen")}
+        splits = [split for split in ("held", "unseen") if Corpus(plan.corpora, split).categories]
+        self._sets = {split: fixed_batches(plan.corpora, split, 5) for split in splits}
 
     def record_step(self, step: int, loss: float, mixtures: int) -> None:
-        """Average the weights, log every 50 steps and write a checkpoint every five minutes."""
+        """Average the weights, log every 50 steps and write a checkpoint every minute."""
         self._average.update(self._net)
         self._losses.append(loss)
         if step % 50 == 0:
@@ -188,10 +198,14 @@ class Reporter:
             self.checkpoint(mixtures)
 
     def checkpoint(self, mixtures: int) -> None:
-        """Write the average and the latest weights, and log scores."""
+        """Write the average and the latest weights and the time spent, and log scores."""
         self._saved = time.time()
-        save_file(self._average.values, self._plan.out / "average.safetensors")
-        save_file(self._net.state_dict(), self._plan.out / "last.safetensors")
+        out = self._plan.out
+        for name, values in ((AVERAGE, self._average.values), (LAST, self._net.state_dict())):
+            save_file(values, out / f"{name}.part")
+            (out / f"{name}.part").replace(out / name)  # a run that is killed here keeps the checkpoint before
+        state = {"spent_s": round(self._saved - self._started), "mixtures": mixtures}
+        write_json(out / STATE, state)
         averaged = SoundNet(len(class_names()))
         averaged.load_state_dict(self._average.values)
         for split, batches in self._sets.items():
@@ -204,16 +218,25 @@ class Reporter:
 
 
 def train(plan: TrainingPlan) -> Path:
-    """Train until the time budget is spent; return the path of the averaged weights."""
+    """Train until the time budget is spent; return the path of the averaged weights.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint to resume from.
+    """
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     net = SoundNet(len(class_names()))
-    if plan.begin:
-        net.load_state_dict(load_file(plan.begin))
+    begin = plan.out / LAST if plan.resume else plan.begin
+    if begin:
+        net.load_state_dict({name: value.float() for name, value in load_file(begin).items()})
     net.share_memory()
     counter = torch.zeros(plan.workers, dtype=torch.long).share_memory_()
     context = multiprocessing.get_context("spawn")
     started = time.time()
+    if plan.resume:
+        state = json.loads((plan.out / STATE).read_text())
+        started -= state["spent_s"]
+        counter[0] = state["mixtures"]
     processes = [
         context.Process(target=train_worker, args=(i, net, plan, started, counter)) for i in range(plan.workers)
     ]
@@ -221,7 +244,7 @@ def train(plan: TrainingPlan) -> Path:
         process.start()
     for process in processes:
         process.join()
-    return plan.out / "average.safetensors"
+    return plan.out / AVERAGE
 
 
 def export(weights: Path, target: Path = SHIPPED) -> Path:

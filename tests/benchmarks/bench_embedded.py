@@ -14,11 +14,13 @@ from stemline.clips import SampleRange
 from stemline_server.engines.base import EnginePrompt, Finding, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine, deepfilter, spleeter_weights, weights
 from stemline_server.pipeline import PipelineTask, separate
+from stemline_server.taggers import registry as tagger_registry
 
 from .measure import report
 
 RATE = 48_000
 SECONDS = 60
+UNIT_SECONDS = 24
 
 
 def main() -> None:
@@ -41,7 +43,42 @@ def main() -> None:
     four = took(engine, stereo, EnginePrompt("speech"), *(EnginePrompt(word) for word in words))
     report("four prompts", four.wall_s / speech.wall_s, "<= 2", "one prompt")
     report("four prompts, processor time", four.processor_s / speech.processor_s, "", "one prompt")
+    in_units_of_deepfilter(engine)
     first_and_memory(engine)
+
+
+def in_units_of_deepfilter(engine: EmbeddedEngine) -> None:
+    """Processor time in units of DeepFilterNet3 alone on the same sound, before and after, with and without a voice."""
+    spoken, still = Panned(UNIT_SECONDS * RATE, (1.0,)), Noise(UNIT_SECONDS * RATE)
+    for name, prompt, audio, goal in (
+        ("speech", "speech", spoken, "<= 2.2"),
+        ("rain", "rain", spoken, "<= 1.15"),
+        ("dog", "dog", spoken, "<= 1.15"),
+        ("explosion", "explosion", spoken, "<= 1.15"),
+        ("rain without speech", "rain", still, "<= 0.4"),
+        ("dog without speech", "dog", still, "<= 0.4"),
+    ):
+        before_s = deepfilter_s(audio)
+        one_s = took(engine, audio, EnginePrompt(prompt)).processor_s
+        report(name, 2 * one_s / (before_s + deepfilter_s(audio)), goal, "DeepFilterNet3 alone")
+    prompts = [EnginePrompt(text) for text in ("speech", "music", "rain", "dog")]
+    one = took(engine, spoken, prompts[0]).processor_s
+    report("four prompts, mono", took(engine, spoken, *prompts).processor_s / one, "<= 1.6", "one prompt")
+    unit_s = deepfilter_s(spoken)
+    for tagger_id in tagger_registry.tagger_ids():
+        tagger = tagger_registry.create_tagger(tagger_id)
+        if not tagger.availability():
+            started = time.process_time()
+            tagger.tag(spoken, lambda done, total: None)
+            report(f"suggest, {tagger_id}", (time.process_time() - started) / unit_s, "", "DeepFilterNet3 alone")
+
+
+def deepfilter_s(audio: Panned) -> float:
+    """Return the processor time of DeepFilterNet3 alone."""
+    started = time.process_time()
+    for _ in deepfilter.speech_blocks(audio):
+        pass
+    return time.process_time() - started
 
 
 def sizes_and_loading() -> None:
@@ -122,6 +159,16 @@ class Panned:
         voice = buzz * np.clip(np.sin(2 * np.pi * 3 * at / RATE), 0, 1)
         sound: Waveform = self._gains * (voice + self._noise[at % RATE]).astype(np.float32)
         return sound
+
+
+class Noise(Panned):
+    """The noise alone, without a voice."""
+
+    def __init__(self, length_samples: int) -> None:
+        super().__init__(length_samples, (1.0,))
+
+    def read(self, start_sample: int, end_sample: int) -> Waveform:
+        return self._noise[np.arange(start_sample, end_sample) % RATE][None]
 
 
 class First:

@@ -17,6 +17,7 @@ from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.host_status import HostStatus
 from stemline_panel.control.mark_controller import MarkController
 from stemline_panel.control.playback_controller import PlaybackController
+from stemline_panel.control.preset_controller import PresetController
 from stemline_panel.control.request_controller import RequestController, RequestServices
 from stemline_panel.control.result_controller import ResultController
 from stemline_panel.control.run_controller import RunController
@@ -60,6 +61,7 @@ class Director(QObject):
         services = RequestServices(self.runs, self.server, self.playback, self.results)
         self.requests = RequestController(session, self.window, user_data, services)
         self.suggestions = SuggestController(session, self.window)
+        self.presets = PresetController(session, self.window, self.results)
         self.undo = UndoController(session, self.marks, self.results)
         self._closed = False
         self._connect_window()
@@ -258,6 +260,11 @@ class Director(QObject):
         if item.error is not None:
             self.window.show_banner(str(item.error))
 
+    def _announce_end(self, item: QueueItem) -> None:
+        """Notify a user who works in another window that the queue is empty."""
+        if not item.restored and not item.request.audition and self.session.queue.running is None:
+            self.window.notify(self.tr("Stemline is done"), f"{item.request.title}: {item.status}")
+
     def _results_changed(self) -> None:
         """Take over which runs and clips are applied: a run may have replaced the stems of another."""
         document = self.host.document
@@ -313,7 +320,7 @@ class Director(QObject):
 
     def _connect_undo(self) -> None:
         """Record every change of the request, the marks, the selection and the amounts, and every apply."""
-        for signal in (self.requests.changed, self.marks.changed, self.suggestions.changed):
+        for signal in (self.requests.changed, self.marks.changed, self.suggestions.changed, self.presets.changed):
             signal.connect(self.undo.note)
         self.results.amounts_changing.connect(self.undo.note)
         self.results.amounts_changed.connect(self.undo.note)
@@ -359,9 +366,11 @@ class Director(QObject):
         clip_bar.all_toggled.connect(requests.set_all_clips)
         requests.changed.connect(self.refresh)
         self.suggestions.changed.connect(self.refresh)
+        self.presets.changed.connect(self.refresh)
         requests.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)
         self.runs.finished.connect(self._note_prompts)
+        self.runs.finished.connect(self._announce_end)
         self.runs.restored.connect(self._show_restored)
         self.runs.journal_failed.connect(lambda error: self.window.show_banner(str(error)))

@@ -13,10 +13,9 @@ from PyQt5.QtCore import QObject, pyqtSignal
 from PyQt5.QtWidgets import QApplication, QFileDialog
 
 from stemline.client import Model
-from stemline.clips import TimeRange
+from stemline.clips import RESIDUAL, TimeRange
 from stemline.errors import StemlineError
 from stemline.workflow.replacing import Replace
-from stemline_panel.model.history import Preset
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
@@ -127,7 +126,7 @@ class RequestController(QObject):
         box.prompt.edited.connect(self._set_text)
         box.prompt.entered.connect(self._enter)
         box.prompt.left.connect(window.wave.setFocus)
-        box.prompt.preset_chosen.connect(self._load_preset)
+        box.prompt.prompt_chosen.connect(self.use_prompt)
         box.stems.selected.connect(lambda index: self._change(partial(stems.select, index)))
         box.stems.add_wanted.connect(self.add_stem)
         box.stems.remove_wanted.connect(lambda index: self._change(partial(stems.remove, index)))
@@ -200,7 +199,9 @@ class RequestController(QObject):
 
     def _add(self, request: RunRequest) -> None:
         self._window.hide_banner()
-        self._services.runs.add(request)
+        item = self._services.runs.add(request)
+        known = {RESIDUAL, *(stem.name for stem in request.stems)}
+        item.amounts = {name: gain_db for name, gain_db in self._session.amounts.items() if name in known}
 
     def _enter(self) -> None:
         """Queue the current request on Enter, also while another run goes on. Enter never stops or applies."""
@@ -321,15 +322,12 @@ class RequestController(QObject):
 
     def use_prompt(self, text: str) -> None:
         """Load one prompt of the history."""
-        self._load_preset(Preset(text, ((text, text),)))
+        self._change(lambda: self._session.stems.replace([(text, text)]))
         self.focus_prompt()
 
     def _set_text(self, text: str) -> None:
         self._session.stems.current.text = text
         self.changed.emit()
-
-    def _load_preset(self, preset: Preset) -> None:
-        self._change(lambda: self._session.stems.replace(preset.stems))
 
     def _change(self, change: Callable[[], None]) -> None:
         change()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Earlier prompts with what they found, newest first, and the presets."""
+"""Earlier prompts with what they found, newest first."""
 
 from __future__ import annotations
 
@@ -8,40 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PyQt5.QtCore import QT_TRANSLATE_NOOP
-
 from stemline.companion.wire import from_wire
 from stemline.errors import StemlineError
 from stemline.files import write_json
-from stemline_panel.i18n import translate
 
 _MAX_PROMPTS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """A title and (stem name, prompt text) of each stem."""
-
-    title: str
-    stems: tuple[tuple[str, str], ...]
-
-    @property
-    def label(self) -> str:
-        """The title in the user's language."""
-        return translate("Preset", self.title)
-
-
-PRESETS = (
-    Preset(QT_TRANSLATE_NOOP("Preset", "Dialogue"), (("dialogue", "speech"),)),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Dialogue, music and effects"), (("dialogue", "speech"), ("music", "music"))),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Music"), (("music", "music"),)),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Singing voice"), (("vocals", "singing"),)),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Applause and crowd"), (("applause", "applause"), ("crowd", "crowd"))),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Footsteps"), (("footsteps", "footsteps"),)),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Dog"), (("dog", "dog barking"),)),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Rain and wind"), (("rain", "rain"), ("wind", "wind"))),
-    Preset(QT_TRANSLATE_NOOP("Preset", "Traffic"), (("traffic", "traffic"),)),
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,12 +67,13 @@ class PrimaryAction:
 class Session:
     """The state behind one window.
 
-    `server` is an address, or None for the private server; `server_at_start` is that of the command line. `part` is
-    the only part of a file to separate, and `chosen_ids` are the clips to separate together; empty for the shown
-    one. A document `grows` if Apply adds to one result, in which `applied_clips` have stems; None if that is not
-    known. `output_now` is the folder of this session, which is not saved. `apply_label` names what Apply does to
-    the open document, such as "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the
-    document's host is `lost` or the document is `busy`.
+    `amounts` has the gain in dB of each sound that the results of the next runs start with. `server` is an address,
+    or None for the private server; `server_at_start` is that of the command line. `part` is the only part of a file
+    to separate, and `chosen_ids` are the clips to separate together; empty for the shown one. A document `grows` if
+    Apply adds to one result, in which `applied_clips` have stems; None if that is not known. `output_now` is the
+    folder of this session, which is not saved. `apply_label` names what Apply does to the open document, such as
+    "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the document's host is `lost` or
+    the document is `busy`.
     """
 
     settings: PanelSettings
@@ -85,6 +86,7 @@ class Session:
     clip_index: int = 0
     all_clips: bool = False
     chosen_ids: tuple[str, ...] = ()
+    amounts: dict[str, float] = field(default_factory=dict)
     grows: bool = False
     applied_clips: frozenset[str] | None = None
     part: TimeRange | None = None

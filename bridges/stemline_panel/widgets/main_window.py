@@ -8,7 +8,16 @@ from typing import Any
 
 from PyQt5.QtCore import QByteArray, Qt, pyqtSignal
 from PyQt5.QtGui import QGuiApplication
-from PyQt5.QtWidgets import QMainWindow, QMenuBar, QSplitter, QStackedWidget, QWidget
+from PyQt5.QtWidgets import (
+    QApplication,
+    QMainWindow,
+    QMenuBar,
+    QSplitter,
+    QStackedWidget,
+    QStyle,
+    QSystemTrayIcon,
+    QWidget,
+)
 
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.clip_bar import ClipBar
@@ -58,6 +67,7 @@ class MainWindow(QMainWindow):
         self.queue = self.drawer.queue
         self.start = StartPage()
         self._clips_useful, self._clips_wanted = False, True
+        self._tray: QSystemTrayIcon | None = None
         self._banner_row = row_widget(self.banner, button("✕", self.tr("Dismiss"), self.hide_banner), grow=0)
         self._banner_row.hide()
         self._status = ElidedLabel("dim")
@@ -93,6 +103,19 @@ class MainWindow(QMainWindow):
     def hide_banner(self) -> None:
         """Dismiss the banner."""
         self._banner_row.hide()
+
+    def notify(self, title: str, text: str) -> None:
+        """Notify the user, unless this window is the active one: in the taskbar, and by the desktop if it can."""
+        if self.isActiveWindow():
+            return
+        QApplication.alert(self)
+        if QSystemTrayIcon.isSystemTrayAvailable() and QSystemTrayIcon.supportsMessages():
+            if self._tray is None:
+                icon = self.style().standardIcon(QStyle.SP_MediaVolume)
+                self._tray = QSystemTrayIcon(icon, self)
+                self._tray.messageClicked.connect(self.activateWindow)
+            self._tray.show()
+            self._tray.showMessage(title, text)
 
     def show_document(self, *, shown: bool) -> None:
         """Show the work on a document, or the first page without one."""

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from PyQt5.QtCore import QEvent, QPoint, QStringListModel, Qt, pyqtSignal
 from PyQt5.QtWidgets import QCompleter, QLineEdit, QMenu, QWidget
 
+from stemline.errors import StemlineError
+from stemline.presets import BUILT_IN, Preset, own_presets
 from stemline.prompts import MAX_TEXT_CHARACTERS
-from stemline_panel.model.history import PRESETS, Preset, PromptHistory
+from stemline_panel.i18n import translate
+from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.layout import button, row
 
 _MAX_OFFERED = 12
@@ -27,6 +30,11 @@ class PromptLine(QWidget):
     left = pyqtSignal()
     entered = pyqtSignal()
     preset_chosen = pyqtSignal(object)
+    prompt_chosen = pyqtSignal(str)
+    save_wanted = pyqtSignal()
+    remove_wanted = pyqtSignal(str)
+    import_wanted = pyqtSignal()
+    export_wanted = pyqtSignal()
 
     def __init__(self, history: PromptHistory) -> None:
         """Build the line on a history."""
@@ -71,12 +79,25 @@ class PromptLine(QWidget):
     def presets_menu(self) -> QMenu:
         """Return the menu of presets and earlier prompts."""
         menu = QMenu(self)
-        for preset in PRESETS:
-            menu.addAction(preset.label, self._chooser(preset))
+        own, problem = _own_presets()
+        names = {preset.name.casefold() for preset in own}
+        for preset in (*own, *(preset for preset in BUILT_IN if preset.name.casefold() not in names)):
+            text = translate("Preset", preset.name) if preset in BUILT_IN else preset.name
+            menu.addAction(text, partial(self.preset_chosen.emit, preset))
+        menu.addSeparator()
+        if problem:
+            menu.addAction(problem).setEnabled(False)
+        menu.addAction(self.tr("Save as preset…"), self.save_wanted.emit)
+        if own:
+            removed = menu.addMenu(self.tr("Remove a preset"))
+            for preset in own:
+                removed.addAction(preset.name, partial(self.remove_wanted.emit, preset.name))
+        menu.addAction(self.tr("Import presets…"), self.import_wanted.emit)
+        menu.addAction(self.tr("Export presets…"), self.export_wanted.emit)
         if used := self._history.search()[:_MAX_OFFERED]:
             menu.addSeparator()
             for text in used:
-                menu.addAction(text, self._chooser(Preset(text, ((text, text),))))
+                menu.addAction(text, partial(self.prompt_chosen.emit, text))
             menu.addSeparator()
             menu.addAction(self.tr("Clear history"), self._history.clear)
         return menu
@@ -94,5 +115,10 @@ class PromptLine(QWidget):
         self._model.setStringList(self._history.search(text)[:_MAX_OFFERED] if text.strip() else [])
         self.edited.emit(text)
 
-    def _chooser(self, preset: Preset) -> Callable[[], None]:
-        return lambda: self.preset_chosen.emit(preset)
+
+def _own_presets() -> tuple[tuple[Preset, ...], str]:
+    """Return the user's own presets, or a sentence on why they cannot be read."""
+    try:
+        return own_presets(), ""
+    except StemlineError as error:
+        return (), str(error)

@@ -21,11 +21,12 @@ from stemline.companion.services import SeparateParams
 from stemline.companion.wire import from_wire
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
 from stemline.hosts.base import ReadClips
+from stemline.presets import BUILT_IN, Preset
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import Progress
 from stemline_panel.documents import HostDocument
 from stemline_panel.model.formatting import clip_summary, join_names, time_format_of, time_label
-from stemline_panel.model.history import PRESETS, HistoryEntry, PromptHistory
+from stemline_panel.model.history import HistoryEntry, PromptHistory
 from stemline_panel.model.journal import Journal
 from stemline_panel.model.marks import SHORTEST_MARK, MarkSet, Sign
 from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem, RunQueue
@@ -107,16 +108,14 @@ def test_invalid_prompts_and_names_are_refused_with_a_message() -> None:
         stems.requests()
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.title)
-def test_every_preset_is_a_valid_request(preset: object) -> None:
-    from stemline_panel.model.history import Preset
+@pytest.mark.parametrize("preset", BUILT_IN, ids=lambda preset: preset.name)
+def test_every_preset_is_a_valid_request(preset: Preset) -> None:
     from stemline_server.engines.embedded.vocabulary import phrases
 
-    assert isinstance(preset, Preset)
     stems = StemList()
-    stems.replace(preset.stems)
-    assert [(stem.name, stem.prompt.text) for stem in stems.requests()] == list(preset.stems)
-    assert all(text in phrases() for _, text in preset.stems), "the embedded model knows it"
+    stems.replace(tuple(preset.stems.items()))
+    assert {stem.name: stem.prompt.text for stem in stems.requests()} == preset.stems
+    assert all(text in phrases() for text in preset.stems.values()), "the embedded model knows it"
 
 
 # -- history, settings, journal ----------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from PyQt5.QtWidgets import QApplication, QWidget
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel, tones
-from stemline_panel.model.history import HistoryEntry, Preset
+from stemline import Preset
+from stemline_panel.model.history import HistoryEntry
 from stemline_panel.model.marks import Sign
 from stemline_panel.model.session import Verb
 from stemline_panel.model.settings import PanelSettings
@@ -291,7 +292,7 @@ def test_history_is_suggested_while_typing(panel: Panel) -> None:
 
 
 def test_a_preset_fills_the_list_and_stems_can_be_renamed(panel: Panel) -> None:
-    panel.window.prompt.prompt.preset_chosen.emit(Preset("DME", (("dialogue", "speech"), ("music", "music"))))
+    panel.window.prompt.prompt.preset_chosen.emit(Preset("DME", {"dialogue": "speech", "music": "music"}))
     stems = panel.window.prompt.stems
     assert [entry.name for entry in panel.session.stems] == ["dialogue", "music"]
     item = stems.list.topLevelItem(1)

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QFileDialog, QInputDialog
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.factories import HOST, outcome, session
 from bridges.panel.harness import Panel, tones
+from stemline import find_preset
 from stemline.errors import Code, UsageError
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline_panel.model import request as requests
-from stemline_panel.model.history import PRESETS
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.request import RunOutcome, RunRequest, run_separation
 from stemline_panel.model.session import Action
@@ -36,7 +37,7 @@ def test_a_preset_and_then_another_prompt_do_not_save_under_the_name_of_the_pres
 ) -> None:
     panel = open_panel(tones(tmp_path / "camera.wav")).ready()
     panel.session.settings.model = "noop"
-    dialogue = next(preset for preset in PRESETS if preset.title == "Dialogue")
+    dialogue = find_preset("Dialogue")
     panel.window.prompt.prompt.preset_chosen.emit(dialogue)
     assert [stem.name for stem in panel.session.stems.requests()] == ["dialogue"]
     item = panel.separate("rain")
@@ -47,6 +48,62 @@ def test_a_preset_and_then_another_prompt_do_not_save_under_the_name_of_the_pres
         "camera.rain.wav",
         "camera.residual.wav",
     ]
+
+
+def test_own_presets_hold_amounts_and_are_exchanged_as_files(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = open_panel(tones(tmp_path / "camera.wav")).ready()
+    panel.session.settings.model = "noop"
+    panel.separate("fridge hum")
+    panel.until(lambda: len(panel.playback.levels) == 3)
+    panel.window.results.faders["fridge hum"].slider.setValue(-14)
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_: ("Quiet fridge", True))
+    line = panel.window.prompt.prompt
+    line.save_wanted.emit()
+    assert find_preset("quiet fridge").amounts == {"fridge hum": -14.0}
+    exchanged = str(tmp_path / "show.json")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (exchanged, ""))
+    line.export_wanted.emit()
+    line.remove_wanted.emit("Quiet fridge")
+    titles = [action.text() for action in line.presets_menu().actions()]
+    assert titles[0] == "Dialogue"
+    assert "Quiet fridge" not in titles
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (exchanged, ""))
+    line.import_wanted.emit()
+    chosen = next(action for action in line.presets_menu().actions() if action.text() == "Quiet fridge")
+    panel.type("other")
+    chosen.trigger()
+    assert [stem.name for stem in panel.session.stems.requests()] == ["fridge hum"]
+    panel.session.settings.quality = "fast"
+    item = panel.separate("fridge hum")
+    assert item.amounts == {"fridge hum": -14.0}, "the result starts with the amounts of the preset"
+    (tmp_path / "show.json").write_text("{", encoding="utf-8")
+    line.import_wanted.emit()
+    assert "is not a file of presets" in panel.window.status_text
+
+
+def test_the_queue_is_reordered_and_runs_again(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.session.settings.model = "noop"
+    notified: list[str] = []
+    monkey = panel.window.notify
+    panel.window.notify = lambda title, text: notified.append(text)  # type: ignore[method-assign]
+    for text in ("sleep:2", "one", "two"):
+        panel.type(text)
+        press_enter(panel)
+    panel.key(Qt.Key_K, Qt.ControlModifier)
+    panel.until(lambda: panel.session.queue.running)
+    assert panel.window.drawer.show_queue.text() == "Queue (2 waiting)"
+    two = list(panel.session.queue)[-1]
+    panel.click(panel.window.queue.row(two.number).earlier)
+    assert [item.request.stems[0].name for item in panel.session.queue] == ["sleep 2", "two", "one"]
+    panel.ended()
+    assert notified == ["Isolate one in a.wav: " + list(panel.session.queue)[-1].status], "once, at the end"
+    panel.click(panel.window.queue.row(two.number).retry)
+    panel.until(lambda: two.state is ItemState.DONE)
+    assert two.outcome is not None
+    panel.window.notify = monkey  # type: ignore[method-assign]
 
 
 def test_a_name_belongs_to_its_text_unless_the_user_typed_it() -> None:

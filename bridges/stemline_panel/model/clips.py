@@ -97,6 +97,11 @@ class ClipRow:
     status: ClipStatus = ClipStatus()
 
     @property
+    def state(self) -> str:
+        """The state in a word; a tick says that the stems are applied."""
+        return f"{self.status.state.label} ✓" if self.status.applied else self.status.state.label
+
+    @property
     def level(self) -> str:
         """The peak of its stems as text."""
         level_db = self.status.level_db

@@ -35,7 +35,7 @@ _TEXTS: Mapping[int, Callable[[ClipRow], str]] = {
     _TRACK: lambda row: row.track,
     _RECORD: lambda row: row.record,
     _LENGTH: lambda row: row.length,
-    _STATE: lambda row: row.status.text,
+    _STATE: lambda row: row.state,
     _FOUND: lambda row: row.status.found,
     _LEVEL: lambda row: row.level,
     _SOURCE: lambda row: row.source,

@@ -29,7 +29,7 @@ from stemline_panel.widgets.queue_view import QueueView
 
 _NS = 1_000_000_000
 _ROOT = QModelIndex()
-_BODY_PIXELS = 140
+_BODY_PIXELS = 150
 
 
 class RunDrawer(QWidget):
@@ -75,7 +75,7 @@ class RunDrawer(QWidget):
     def open_page(self, page: QWidget | None) -> None:
         """Open the queue or the history, or close the drawer with None."""
         self._pages.setVisible(page is not None)
-        self._pages.setMinimumHeight(_BODY_PIXELS if page is not None else 0)
+        self._pages.setFixedHeight(_BODY_PIXELS if page is not None else 0)
         if page is not None:
             self._pages.setCurrentWidget(page)
         if page is self.history:

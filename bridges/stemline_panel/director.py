@@ -25,6 +25,7 @@ from stemline_panel.control.server_connection import ServerConnection, ServerSta
 from stemline_panel.control.suggest_controller import SuggestController
 from stemline_panel.control.transport_controller import TransportController
 from stemline_panel.control.undo_controller import UndoController
+from stemline_panel.control.watch_controller import WatchController
 from stemline_panel.documents import Document
 from stemline_panel.model.formatting import clip_summary, join_names, time_format_of
 from stemline_panel.model.queue import ItemState, QueueItem
@@ -62,6 +63,7 @@ class Director(QObject):
         self.requests = RequestController(session, self.window, user_data, services)
         self.suggestions = SuggestController(session, self.window)
         self.presets = PresetController(session, self.window, self.results)
+        self.watching = WatchController(session, self.window)
         self.undo = UndoController(session, self.marks, self.results)
         self._closed = False
         self._connect_window()
@@ -105,7 +107,7 @@ class Director(QObject):
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
-        parts = (self.suggestions, self.runs, self.clips, self.playback, self.host, self.server)
+        parts = (self.watching, self.suggestions, self.runs, self.clips, self.playback, self.host, self.server)
         ended = [part.close() for part in parts]
         return all(ended)
 
@@ -304,7 +306,7 @@ class Director(QObject):
             "open": self.ask_for_file,
             "help": self.show_help,
         }
-        parts = (self.transport, self.clips, self.marks, self.results, self.requests, self.undo)
+        parts = (self.transport, self.clips, self.marks, self.results, self.requests, self.undo, self.watching)
         return own | {name: handler for part in parts for name, handler in part.actions().items()}
 
     def _connect_window(self) -> None:

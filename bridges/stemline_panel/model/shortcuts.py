@@ -97,6 +97,7 @@ SHORTCUTS: tuple[Shortcut, ...] = (
     Shortcut("reload", ("F5",), QT_TRANSLATE_NOOP("Shortcut", "Read the clips again")),
     Shortcut("render", ("Ctrl+E",), QT_TRANSLATE_NOOP("Shortcut", "Render the clip in the host, with its effects")),
     Shortcut("open", ("Ctrl+O",), QT_TRANSLATE_NOOP("Shortcut", "Open a file or an edit")),
+    Shortcut("watch", ("Ctrl+Shift+W",), QT_TRANSLATE_NOOP("Shortcut", "Watch a folder, or stop watching")),
     Shortcut("settings", ("Ctrl+,",), QT_TRANSLATE_NOOP("Shortcut", "Settings")),
     Shortcut("help", ("F1", "?"), QT_TRANSLATE_NOOP("Shortcut", "Keyboard shortcuts")),
 )

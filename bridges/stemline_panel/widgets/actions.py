@@ -18,7 +18,7 @@ Handlers = dict[str, Callable[[], object]]
 
 _MENUS = {
     QT_TRANSLATE_NOOP("Menu", "File"): (
-        "open", "reload", "render", None, "show_in_folder", "copy_job", "settings",
+        "open", "watch", "reload", "render", None, "show_in_folder", "copy_job", "settings",
     ),
     QT_TRANSLATE_NOOP("Menu", "Edit"): ("undo", "redo"),
     QT_TRANSLATE_NOOP("Menu", "View"): (

@@ -35,6 +35,7 @@ class ClipBar(QWidget):
         self.part = CheckBox(self.tr("Selection only"))
         self.part.setToolTip(self.tr("Separate the selected part instead of the whole file"))
         self.part.toggled.connect(self.part_toggled.emit)
+        self.part.hide()
         self.reload_button = button(
             self.tr("Read again"), self.tr("Read the selected clips of the host again (F5)"), self.reload.emit
         )

@@ -13,6 +13,7 @@ from PyQt5.QtWidgets import QFileDialog, QMenu
 from stemline.errors import NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
 from stemline_panel.control.clip_controller import ClipController
+from stemline_panel.control.file_controller import FileController
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.host_status import HostStatus
 from stemline_panel.control.mark_controller import MarkController
@@ -64,6 +65,7 @@ class Director(QObject):
         self.suggestions = SuggestController(session, self.window)
         self.presets = PresetController(session, self.window, self.results)
         self.watching = WatchController(session, self.window)
+        self.files = FileController(session, self.window, self.results)
         self.undo = UndoController(session, self.marks, self.results)
         self._closed = False
         self._connect_window()
@@ -306,7 +308,16 @@ class Director(QObject):
             "open": self.ask_for_file,
             "help": self.show_help,
         }
-        parts = (self.transport, self.clips, self.marks, self.results, self.requests, self.undo, self.watching)
+        parts = (
+            self.transport,
+            self.clips,
+            self.marks,
+            self.results,
+            self.requests,
+            self.undo,
+            self.watching,
+            self.files,
+        )
         return own | {name: handler for part in parts for name, handler in part.actions().items()}
 
     def _connect_window(self) -> None:

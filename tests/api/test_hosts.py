@@ -183,7 +183,7 @@ def test_an_edit_that_cannot_be_read_gets_one_sentence_everywhere(
     assert main([command, "film.kdenlive", "--stem", "a=speech", "-o", "out"]) == 2
     said = capsys.readouterr().err
     with pytest.raises(stemline.EditError) as refused:
-        documents.open_document(project / "film.kdenlive").read()
+        documents.open_document([project / "film.kdenlive"]).read()
     assert said == f"stemline: {refused.value}\n"
     assert said.endswith(f"{ADVICE}\n")
 

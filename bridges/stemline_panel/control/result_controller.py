@@ -7,11 +7,8 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from PyQt5.QtCore import QObject, QPoint, QUrl, pyqtSignal
-from PyQt5.QtGui import QDesktopServices
-from PyQt5.QtWidgets import QMenu
+from PyQt5.QtCore import QObject, pyqtSignal
 
 from stemline.clips import RESIDUAL, StemClip
 from stemline.hosts.base import HostCapabilities
@@ -25,7 +22,6 @@ from stemline_panel.model.request import MIX, RunOutcome
 from stemline_panel.model.result_text import MAX_MESSAGES, found_texts, result_messages
 from stemline_panel.model.session import Session, Verb, describe_apply
 from stemline_panel.model.shortcuts import LAYER_KEYS
-from stemline_panel.user_data import dragged_folder, plain_copy
 from stemline_panel.widgets.actions import Handlers
 from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.main_window import MainWindow
@@ -67,8 +63,6 @@ class ResultController(QObject):
         results.amount_changed.connect(self.set_amount)
         results.solo_toggled.connect(self.solo)
         results.mute_toggled.connect(self.mute)
-        results.list.find_file = self.file_to_drag
-        results.menu_wanted.connect(self._show_menu)
         self._amounts_timer = single_shot_timer(self, _SAVE_AMOUNTS_MS)
         self._amounts_timer.timeout.connect(self._save)
         window.queue.selected.connect(self.select)
@@ -83,7 +77,6 @@ class ResultController(QObject):
         own: Handlers = {
             "toggle_ab": self.toggle_ab,
             "take_back": self.take_back,
-            "show_in_folder": self.show_in_folder,
             "take_back_clips": self.take_back_clips,
             "take_back_all": self.take_back_all,
         }
@@ -106,17 +99,17 @@ class ResultController(QObject):
     def select_for_clip(self) -> None:
         """Show the newest result for the shown clip, unless the shown one is about it, too."""
         clip, shown = self._session.clip, self.shown
-        if clip is None or (shown is not None and clip.clip_id in _clip_ids(shown)):
+        if clip is None or (shown is not None and clip.clip_id in shown.clip_ids):
             return
         for item in reversed(list(self._session.queue)):
             here = item.document_key == self._session.document_key
-            if here and item.outcome is not None and not item.request.audition and clip.clip_id in _clip_ids(item):
+            if here and item.outcome is not None and not item.request.audition and clip.clip_id in item.clip_ids:
                 self.shown = item
                 return
 
     def compare_again(self) -> None:
         """Offer the stems of the shown result for the shown clip."""
-        stems = self._stems()
+        stems = self.shown_stems()
         self._playback.compare(stems, self._amounts(stems))
         self.show_layers()
 
@@ -178,7 +171,7 @@ class ResultController(QObject):
             return
         self.amounts_changing.emit()
         item.set_amount(name, amount_db)
-        self._playback.set_amounts(self._amounts(self._stems()))
+        self._playback.set_amounts(self._amounts(self.shown_stems()))
         if self._playback.player.choice != REMIX:
             self.choose(REMIX)
         self._amounts_timer.start()
@@ -202,37 +195,12 @@ class ResultController(QObject):
             self.set_amount(name, before if before > -math.inf else 0.0)
         self.refresh()
 
-    def show_in_folder(self) -> None:
-        """Open the folder of what was applied, else the folder of the shown stems."""
-        item = self.shown
-        if item is None:
-            self._window.show_status(self.tr("There are no files yet."))
-            return
-        files = [name for name, *_ in item.applied.files] if item.applied else []
-        files += [item.applied.output] if item.applied and item.applied.output else []
-        files += [stem.path for stem in self._stems().values()]
-        folder = next((path if path.is_dir() else path.parent for path in map(Path, files) if path.exists()), None)
-        if folder is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
-            self._window.show_status(self.tr("The folder is {folder}.").format(folder=folder))
-
-    def file_to_drag(self, name: str) -> Path | None:
-        """Return a file with a plain name for another program: the stem of a sound. None if it has none."""
-        stem, clip = self._stems().get(name), self._session.clip
-        if stem is None or clip is None:
-            return None
-        try:
-            return plain_copy(Path(stem.path), f"{Path(clip.name).stem}.{name}", dragged_folder())
-        except OSError as error:
-            text = self.tr("The file cannot be copied: {reason}.")
-            self._window.show_status(text.format(reason=error.strerror or error))
-            return None
-
     def restore_amounts(self, amounts: Mapping[str, float]) -> None:
         """Set the gains of the remix of the shown result to those of an earlier state."""
         item = self.shown
         if item is not None:
             item.amounts = dict(amounts)
-            self._playback.set_amounts(self._amounts(self._stems()))
+            self._playback.set_amounts(self._amounts(self.shown_stems()))
             self.refresh()
             self._amounts_timer.start()
 
@@ -294,23 +262,16 @@ class ResultController(QObject):
         """Return the applied run on some of the same clips, which a new result would replace."""
         if item is None or self._session.grows:  # there Apply replaces the stems of the same clips
             return None
-        clips = {clip.clip_id for clip in item.request.clips}
         for other in reversed(list(self._session.queue)):
             if (
                 other is not item
                 and other.document_key == item.document_key
                 and other.applied is not None
                 and _can_take_back(other, self._session.host)
-                and clips & {clip.clip_id for clip in other.request.clips}
+                and item.clip_ids & other.clip_ids
             ):
                 return other
         return None
-
-    def _show_menu(self, name: str, where: QPoint) -> None:
-        menu = QMenu(self._window)
-        menu.addAction(self.tr("Hear it alone"), partial(self.choose, name))
-        menu.addAction(self.tr("Show in folder"), self.show_in_folder)
-        menu.popup(where)
 
     # -- signals of other controllers ----------------------------------------------------------------------------------
 
@@ -326,7 +287,7 @@ class ResultController(QObject):
     def _compared(self, comparison: Comparison) -> None:
         self.show_layers()
         self.refresh()
-        if comparison.stems != self._stems():
+        if comparison.stems != self.shown_stems():
             return
         wanted, self._audition_to_play = self._audition_to_play, None
         if wanted is not None and wanted is self.shown and comparison.stems:
@@ -374,7 +335,7 @@ class ResultController(QObject):
 
     # -- text ----------------------------------------------------------------------------------------------------------
 
-    def _stems(self) -> dict[str, StemClip]:
+    def shown_stems(self) -> dict[str, StemClip]:
         """Return the stems of the shown result for the shown clip.
 
         The clip's id alone isn't enough: its source may have changed since.
@@ -389,7 +350,7 @@ class ResultController(QObject):
 
     def _clip_id(self, outcome: RunOutcome) -> str:
         """Return the id of the clip whose result is shown: the shown clip, or else the first of the run."""
-        stems = self._stems()
+        stems = self.shown_stems()
         return next(iter(stems.values())).clip_id if stems else outcome.request.clips[0].clip_id
 
     def _title(self, outcome: RunOutcome, clip_id: str) -> str:
@@ -435,7 +396,3 @@ def _can_take_back(item: QueueItem, host: HostCapabilities) -> bool:
     """Return whether a result can be taken back: it is in files, or the host can remove it and gave a handle."""
     applied = item.applied
     return applied is not None and (bool(applied.files) or (host.removes_results and bool(applied.handle)))
-
-
-def _clip_ids(item: QueueItem) -> set[str]:
-    return {clip.clip_id for clip in item.request.clips}

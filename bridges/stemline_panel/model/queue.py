@@ -76,6 +76,11 @@ class QueueItem:
         """Compute the digest unless it is known."""
         self.digest = self.digest or self.request.digest
 
+    @property
+    def clip_ids(self) -> set[str]:
+        """The ids of its clips."""
+        return {clip.clip_id for clip in self.request.clips}
+
     def default_amount(self, name: str) -> float:
         """Return the gain in dB that a sound has in the remix by default: off if something takes its place."""
         return -math.inf if name in self.request.settings.replace else 0.0

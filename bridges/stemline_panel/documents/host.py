@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The timeline of a host program as a document."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from stemline.clips import ClipRange
+from stemline.companion.jsonrpc import Unanswered
+from stemline.companion.remote import RemoteHost
+from stemline.errors import HostError
+from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
+from stemline_panel.documents.base import WholeRuns
+from stemline_panel.i18n import translate
+from stemline_panel.model.queue import AppliedResult
+from stemline_panel.model.request import RunOutcome, with_remix_track
+
+
+class HostDocument(WholeRuns):
+    """The timeline of a host program at the other end of a pipe."""
+
+    def __init__(self, connect: Callable[[], RemoteHost]) -> None:
+        """Use the host that `connect` returns; it raises HostError when the host has gone."""
+        self._connect = connect
+        self._capabilities = connect().capabilities
+
+    @property
+    def key(self) -> str:
+        """The name of the host, marked as such."""
+        return f"host {self._capabilities.name}"
+
+    @property
+    def path(self) -> Path | None:
+        """None: the host holds its timeline."""
+        return None
+
+    @property
+    def label(self) -> str:
+        """The name of the host."""
+        return self._capabilities.name
+
+    @property
+    def apply_label(self) -> str:
+        """The label of Apply."""
+        return translate("Document", "Apply to {host}").format(host=self._capabilities.name)
+
+    @property
+    def default_output(self) -> Path:
+        """A folder of the user's, not the cache, because the project depends on these files."""
+        return platformdirs.user_videos_path() / "Stemline"
+
+    @property
+    def capabilities(self) -> HostCapabilities:
+        """The capabilities as of the last read."""
+        return self._capabilities
+
+    def read(self) -> ReadClips:
+        """Read the selected clips from the host."""
+        host = self._connect()
+        self._capabilities = host.capabilities
+        return host.read_clips(Selection())
+
+    def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
+        """Have the host add the tracks. Raises HostError; without an answer it says that the tracks may exist."""
+        outcome = with_remix_track(outcome, self.capabilities)
+        try:
+            written = self._connect().write_tracks(outcome.tracks, outcome.options)
+        except Unanswered as error:
+            names = ", ".join(track.name for track in outcome.tracks)
+            text = translate("Document", "{error} The tracks {names} may exist nevertheless.")
+            raise HostError(
+                text.format(error=error.message, names=names),
+                code=error.code,
+                advice=translate("Document", "Look at the timeline before you apply again."),
+            ) from error
+        return AppliedResult(written.tracks, written.output, written.notes, written.result)
+
+    def take_back(self, applied: AppliedResult) -> tuple[str, ...]:
+        """Have the host remove the tracks again."""
+        return self._connect().remove_result(applied.handle)
+
+    def render(self, clip: ClipRange, folder: Path) -> Rendered:
+        """Have the host render the clip into `folder`. The rendered clip has the clip's id and track."""
+        folder.mkdir(parents=True, exist_ok=True)
+        rendered = self._connect().render_range(
+            RangeToRender(clip.record_range, str(folder), clip.clip_id, (clip.track,))
+        )
+        own = dataclasses.replace(rendered.clip, clip_id=clip.clip_id, track=clip.track)
+        return Rendered(own, rendered.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 import weakref
@@ -30,7 +31,9 @@ from stemline_server.engines.sam_audio.checkpoint import Placement, load_tower
 from stemline_server.engines.sam_audio.engine import SamAudioEngine
 from stemline_server.engines.sam_audio.pictures import pictures_of_frames, resized
 from stemline_server.engines.sam_audio.settings import Settings
+from stemline_server.engines.sam_audio.tower_sizes import TOWERS
 from stemline_server.engines.sam_audio.vision_tower import VisionTower
+from stemline_server.engines.sam_audio.weight_conversion import tower_conversion
 from stemline_server.testing import serve_engines
 
 Pixels = npt.NDArray[np.uint8]
@@ -307,6 +310,19 @@ def test_an_unknown_tower_and_missing_or_surplus_tensors_are_named(tmp_path: Pat
         load_tower(folder, CPU)
     obstacle = SamAudioEngine(settings=Settings(model=str(folder))).info.pictures_obstacle
     assert "PE-Tiny" in obstacle
+
+
+def test_the_published_tower_has_the_published_tensors(shared_data: Path) -> None:
+    keys = json.loads((shared_data / "parity" / "small_keys.json").read_text())
+    with torch.device("meta"):
+        tower = VisionTower(TOWERS["PE-Core-L14-336"])
+    used = set()
+    for name, parameter in tower.named_parameters():
+        rule = tower_conversion(name, tower.sizes)
+        used |= set(rule.sources)
+        assert rule.build([torch.empty(keys[key], device="meta") for key in rule.sources]).shape == parameter.shape
+    assert used == {key for key in keys if key.startswith("vision_encoder.model.visual.")}
+    assert sum(parameter.numel() for parameter in tower.parameters()) == 317_151_232
 
 
 def track(path: Path, *, seed: int, rate: int) -> Path:

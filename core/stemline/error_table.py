@@ -355,6 +355,10 @@ WARNINGS = (
         "The stem has more than 97 % of the energy of the mix: nothing else sounds there, or it was not separated.",
     ),
     WarningRow(
+        WarningCode.ROOM_TONE_SHARED,
+        "The clip has too little room tone; the fill is made from that of another clip of the same media.",
+    ),
+    WarningRow(
         WarningCode.PROMPT_SUBSTITUTED,
         "Words of the prompt were corrected or left out; the message names the sound that the prompt was taken for.",
     ),

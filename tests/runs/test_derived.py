@@ -13,6 +13,7 @@ import numpy as np
 import opentimelineio as otio
 import pytest
 
+import stemline
 from conftest import ROOT
 from runs.conftest import noise, record_in
 from runs.test_separate import samples
@@ -20,6 +21,7 @@ from stemline import detect
 from stemline.media import AudioFormat, SampleFormat, measure_loudness, open_writer
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.work_pools import SegmentResult
+from stemline_server.testing import FunctionEngine, serve_engines
 
 pytestmark = pytest.mark.smoke
 
@@ -436,3 +438,43 @@ def test_words_fill_sounds_at_the_very_start_and_end(command: Command, tmp_path:
     assert fill.shape == sound.shape
     assert level_db(fill[:, :2000]) > -40 and level_db(fill[:, -2000:]) > -40, "no fade at the ends of the media"
     assert not fill[:, round(1.7 * 48_000) : round(2.3 * 48_000)].any()
+
+
+def test_a_clip_without_a_pause_takes_the_room_tone_of_its_neighbour_and_says_so(
+    command: Command, tmp_path: Path
+) -> None:
+    """Clip 1 is speech throughout; clip 2, later in the same take, is the room alone."""
+    loud, room = noise(tmp_path / "loud.wav", seconds=2), np.random.default_rng(3).standard_normal((2, 8 * 48_000))
+    take = (0.001 * room).astype(np.float32)
+    take[:, : 2 * 48_000] += samples(loud)[:, : 2 * 48_000].astype(np.float32)
+    path = tmp_path / "take.wav"
+    with open_writer(path, AudioFormat(SampleFormat.WAV24, 48_000, 2)) as writer:
+        writer.write(take)
+    edit, track = otio.schema.Timeline("take"), otio.schema.Track("A1", kind="Audio")
+    edit.tracks.append(track)
+    for name, start in (("talk", 0), ("pause", 100)):
+        span = otio.opentime.TimeRange(otio.opentime.RationalTime(start, 25), otio.opentime.RationalTime(50, 25))
+        track.append(otio.schema.Clip(name, otio.schema.ExternalReference(path.as_uri()), span))
+    otio.adapters.write_to_file(edit, str(tmp_path / "take.otio"))
+
+    def loud_only(mix: np.ndarray, rate: int, prompt: object) -> np.ndarray:
+        return np.where(np.abs(mix) > 0.01, mix, 0)
+
+    engine = FunctionEngine(loud_only)
+    with (
+        serve_engines(engine, state=tmp_path / "state") as server,
+        stemline.connect(server.address, token=server.token) as client,
+    ):
+        settings = stemline.Settings(replace={"a": stemline.Replace()})
+        options = stemline.EditOptions(handle_s=0)
+        result = stemline.separate_edit(
+            tmp_path / "take.otio",
+            {"a": "x"},
+            output=tmp_path / "out",
+            settings=settings,
+            options=options,
+            client=client,
+        )
+    said = {notice.clip: notice for notice in result.notices if notice.code == "ROOM_TONE_SHARED"}
+    assert list(said) == ["talk"], result.notices
+    assert said["talk"].message == "fill a: room tone from clip pause of the same media."

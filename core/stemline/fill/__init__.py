@@ -12,7 +12,7 @@ from stemline.fill.own_file import (
     file_fill,
     write_fill_file,
 )
-from stemline.fill.room_tone import LEAST_S, RoomTone, RoomToneMethod, learn_room_tone
+from stemline.fill.room_tone import LEAST_S, RoomTone, RoomToneMethod, learn_room_tone, room_tone_along
 from stemline.fill.shaping import ROOMS, Ducking, check_room
 from stemline.fill.texture import SoundReader, Texture, joined, resampled_blocks
 
@@ -38,5 +38,6 @@ __all__ = [
     "joined",
     "learn_room_tone",
     "resampled_blocks",
+    "room_tone_along",
     "write_fill_file",
 ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError
-from stemline.fill.texture import SoundReader, grains, joined, quilt, read_whole, shaped_noise
+from stemline.fill.texture import SoundReader, Texture, grains, joined, quilt, read_whole, shaped_noise
 from stemline.media.samples import FloatBlock
 
 LEAST_S = 0.15
@@ -21,6 +21,8 @@ LEAST_S = 0.15
 _THIN_S = 0.5
 _MOST_S = 12.0  # more room tone than this makes no better texture
 _MOST_PIECE_S = 2.0
+_SECTION_S = 30.0
+_SECTION_JOIN_S = 1.0
 
 TONAL_SHARE = 0.1
 """Share of the energy in standing peaks above which room tone counts as tonal.
@@ -107,6 +109,75 @@ def learn_room_tone(residual: SoundReader, pieces: tuple[SampleRange, ...]) -> R
     else:
         method = RoomToneMethod.GRAINS
     return RoomTone(method, chosen, rate, sound)
+
+
+def room_tone_along(
+    residual: SoundReader, pieces: tuple[SampleRange, ...], length_samples: int, *, seed: int
+) -> Iterator[FloatBlock]:
+    """Yield exactly `length_samples` of room tone whose level and colour follow a long recording.
+
+    A minute is made from pieces all over it. Longer room tone is made in sections of 30 seconds, each from the 12
+    seconds of pieces that are nearest to its middle, with crossfades of a second between them.
+
+    Args:
+        residual: The residual.
+        pieces: As for `learn_room_tone`.
+        length_samples: Length of the room tone, which begins with the residual.
+        seed: A seed repeats its result.
+
+    Raises:
+        SeparationError: As `learn_room_tone` does.
+    """
+    rate = residual.sample_rate
+    section, overlap = round(_SECTION_S * rate), round(_SECTION_JOIN_S * rate)
+    if length_samples <= 2 * section:
+        yield from learn_room_tone(residual, pieces).blocks(length_samples, seed=seed)
+        return
+    left = length_samples
+    for block in joined(_sections(residual, pieces, (length_samples, section, overlap), seed)):
+        yield block[:, :left]
+        left -= min(left, block.shape[1])
+
+
+def _sections(
+    residual: SoundReader, pieces: tuple[SampleRange, ...], lengths: tuple[int, int, int], seed: int
+) -> Texture:
+    """Yield the sections block by block; the first block of each overlaps the last one of the section before."""
+    length_samples, section, overlap = lengths
+    starts = range(0, length_samples, section)
+    for number, start in enumerate(starts):
+        tone = learn_room_tone(residual, _nearest(pieces, start + section // 2, residual.sample_rate))
+        wanted = section + (overlap if number else 0)
+        blocks = tone.blocks(wanted, seed=seed + number)
+        first = next(blocks)
+        while first.shape[1] < overlap:
+            first = np.concatenate([first, next(blocks)], axis=1)
+        yield first, overlap if number else 0, 0.0
+        rest = [np.zeros((first.shape[0], 0), np.float32)]
+        for block in blocks:
+            rest.append(block)
+            if sum(each.shape[1] for each in rest) > 4 * overlap:  # the last one must hold the next overlap
+                whole = np.concatenate(rest, axis=1)
+                yield whole[:, : -2 * overlap], 0, 0.0
+                rest = [whole[:, -2 * overlap :]]
+        yield np.concatenate(rest, axis=1), 0, 0.0
+
+
+def _nearest(pieces: tuple[SampleRange, ...], place: int, rate: int) -> tuple[SampleRange, ...]:
+    """Return the pieces, cut to two seconds, that are nearest to a place and last 12 seconds together, in order."""
+    longest, most = round(_MOST_PIECE_S * rate), round(_MOST_S * rate)
+    parts = [
+        SampleRange(start, min(start + longest, piece.end_sample))
+        for piece in pieces
+        for start in range(piece.start_sample, piece.end_sample, longest)
+    ]
+    parts.sort(key=lambda part: abs(part.start_sample + part.end_sample - 2 * place))
+    chosen: list[SampleRange] = []
+    for part in parts:
+        if sum(each.length for each in chosen) + part.length > most:
+            break
+        chosen.append(part)
+    return tuple(sorted(chosen, key=lambda part: part.start_sample)) or pieces
 
 
 def _spread(pieces: tuple[SampleRange, ...], rate: int) -> tuple[SampleRange, ...]:

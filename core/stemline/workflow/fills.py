@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stemline.clips import RESIDUAL, MediaFacts, MediaSource, SampleRange
-from stemline.errors import Cancelled, Code
+from stemline.clips import RESIDUAL, ClipRange, MediaFacts, MediaSource, SampleRange
+from stemline.errors import Cancelled, Code, WarningCode
 from stemline.fill import (
     LEAST_S,
     ROOMS,
@@ -25,6 +25,7 @@ from stemline.fill import (
     file_fill,
     fill_gains,
     learn_room_tone,
+    room_tone_along,
 )
 from stemline.identity import digest
 from stemline.media import AudioReader, open_audio
@@ -148,6 +149,9 @@ class Fills:
                 sounds.append(self._room_tone(result, stem, fill, result))
             elif (origin := self._room_origin(result, all_results)) is not None:
                 sounds.append(self._room_tone(result, stem, fill, origin))
+                if origin is not result:
+                    message = f"{fill_name(stem)}: room tone from clip {self._clips(origin)[0].name} of the same media."
+                    notices += self._notices(result, stem, WarningCode.ROOM_TONE_SHARED, message)
             else:
                 notices += self._no_room(result, stem)
         return sounds, notices
@@ -268,17 +272,21 @@ class Fills:
         if not active:  # the stem is silent: there is nothing to replace
             yield from _silence(self._facts(result).channels, length)
             return
-        with open_file(origin.files[RESIDUAL]) as reader:
-            tone = learn_room_tone(reader, self._rooms[id(origin)].quiet)
+        quiet, rate = self._rooms[id(origin)].quiet, self._facts(result).sample_rate
         gain, at = np.float32(10.0 ** (fill.gain_db / 20)), 0
         with ExitStack() as stack:
+            reader = stack.enter_context(open_file(origin.files[RESIDUAL]))
+            if origin is result:
+                blocks = room_tone_along(reader, quiet, length, seed=seed_of(result))
+            else:
+                blocks = learn_room_tone(reader, quiet).blocks(length, seed=seed_of(result))
             ducking = self._ducking(result, fill, stack)
-            for block in tone.blocks(length, seed=seed_of(result)):
+            for block in blocks:
                 self._check_cancelled()
                 end = at + block.shape[1]
                 sound = block * gain
                 if fill.fades_residual:
-                    sound *= fill_gains(active, at, end, tone.sample_rate)[0]
+                    sound *= fill_gains(active, at, end, rate)[0]
                 yield sound if ducking is None else sound * ducking.gains(at, end)
                 at = end
 
@@ -318,12 +326,17 @@ class Fills:
         return nearest if seconds[id(nearest)] >= LEAST_S else None
 
     def _no_room(self, result: SegmentResult, stem: str) -> list[Notice]:
-        clips = [clip for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
         message = (
             "No room tone was found, here or in other clips of this media, so the place is not filled. "
             "Use a longer range that holds a moment without the sound, or a file in its place."
         )
-        return [Notice(clip.name, fill_name(stem), Code.ROOM_TONE_MISSING, message, clip.clip_id) for clip in clips]
+        return self._notices(result, stem, Code.ROOM_TONE_MISSING, message)
+
+    def _notices(self, result: SegmentResult, stem: str, code: str, message: str) -> list[Notice]:
+        return [Notice(clip.name, fill_name(stem), code, message, clip.clip_id) for clip in self._clips(result)]
+
+    def _clips(self, result: SegmentResult) -> list[ClipRange]:
+        return [clip for clip in self._prepared.clips if clip.clip_id in result.segment.clip_ids]
 
     def _active(self, result: SegmentResult, stem: str) -> tuple[SampleRange, ...]:
         return self._rooms[id(result)].active[stem]

@@ -10,7 +10,7 @@ import pytest
 
 from stemline.clips import SampleRange
 from stemline.errors import SeparationError
-from stemline.fill import ActivityMeter, RoomToneMethod, learn_room_tone
+from stemline.fill import ActivityMeter, RoomToneMethod, learn_room_tone, room_tone_along
 from stemline.media.samples import FloatBlock
 
 RATE = 48_000
@@ -143,6 +143,28 @@ def test_long_recordings_are_learnt_from_a_bounded_part_spread_over_them() -> No
     assert learnt.duration_s <= 12.0
     assert learnt.pieces[0].start_sample < 5 * RATE
     assert learnt.pieces[-1].end_sample > 50 * RATE
+
+
+def test_room_tone_of_a_long_clip_follows_its_level() -> None:
+    """Ten minutes of room that gets 12 dB louder, heard for a second every ten."""
+    length = 600 * RATE
+    rise = 10 ** (12 * np.linspace(0, 1, length) / 20)
+    sound = (np.tile(pink(20.0), (1, 30)) * rise).astype(np.float32)
+    pieces = tuple(SampleRange(at * RATE, (at + 1) * RATE) for at in range(0, 600, 10))
+    made = np.concatenate(list(room_tone_along(Recording(sound), pieces, length, seed=3)), axis=1)
+    assert made.shape == sound.shape
+    again = np.concatenate(list(room_tone_along(Recording(sound), pieces, length, seed=3)), axis=1)
+    assert np.array_equal(made, again)
+    levels = [10 * np.log10(np.mean(each.reshape(60, -1).astype(np.float64) ** 2, axis=1)) for each in (made, sound)]
+    assert np.abs(levels[0] - levels[1]).max() < 2.0
+    half_seconds = made.reshape(1200, -1)
+    second = 10 * np.log10(np.mean(half_seconds.astype(np.float64) ** 2, axis=1))
+    steps = np.abs(np.diff(second))
+    joints = np.zeros(len(steps), bool)
+    for at in range(60, 1200, 60):
+        joints[at - 3 : at + 2] = True
+    assert steps[joints].mean() < steps[~joints].mean() + 0.5, "no step between sections"
+    assert steps[joints].max() < steps[~joints].max() + 0.5
 
 
 class TestActivity:

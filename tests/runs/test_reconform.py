@@ -236,3 +236,21 @@ def test_an_edit_names_its_report(command: Command, tmp_path: Path) -> None:
         result = separated(command, cut(tmp_path / folder / "cut.otio", take, (5, 10)), out)
         timeline = otio.adapters.read_from_file(result["output"])
         assert timeline.metadata["stemline"]["report"] == report
+
+
+def test_a_changed_cut_keeps_its_fills(command: Command, tmp_path: Path) -> None:
+    take, out = noise(tmp_path / "take.wav", seconds=40), tmp_path / "out"
+    fill = ("--stem", "voice=speech", "--model", "noop", "--replace", "voice=words:rain", "--generator", "noop")
+    code, _, _ = command("batch", cut(tmp_path / "one" / "cut.otio", take, (10, 20), (25, 30)), *fill, "-o", out)
+    assert code == 0
+    fills = {path: path.stat().st_mtime_ns for path in (out / "stems").glob("fill-voice*.wav")}
+    assert len(fills) == 2
+    recut = cut(tmp_path / "two" / "cut.otio", take, (26, 30), (12, 18))
+    code, answer, _ = command("batch", recut, *fill, "-o", out)
+    assert code == 0
+    assert answer["results"][0]["clips"]["reused"] == 2
+    assert {path: path.stat().st_mtime_ns for path in (out / "stems").glob("fill-voice*.wav")} == fills
+    edit = otio.adapters.read_from_file(answer["results"][0]["output"])
+    (track,) = [track for track in edit.audio_tracks() if track.name.startswith("fill voice")]
+    assert track.enabled
+    assert [round(clip.source_range.duration.to_seconds()) for clip in track.find_clips()] == [4, 6]

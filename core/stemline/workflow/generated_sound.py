@@ -112,7 +112,7 @@ class SoundMaker:
         overlap = min(round(_OVERLAP_S * rate), longest // 8)
         context = max(overlap, min(round(_CONTEXT_S * rate), longest // 2)) if generator.fills else overlap
         context = overlap if wish.reference is not None else context
-        before: Job | None = None
+        before: tuple[Job, int] | None = None
         tail: FloatBlock | None = None
         number = at = 0
         while left > 0:
@@ -127,22 +127,29 @@ class SoundMaker:
             fresh = length - (context if goes_on else 0)
             left -= fresh
             at += fresh
-            before, number = job, number + 1
+            before, number = (job, length), number + 1
 
     def _request(
-        self, wish: SoundWish, generator: SoundGenerator, piece: tuple[int, int, int, int], before: Job | None
+        self,
+        wish: SoundWish,
+        generator: SoundGenerator,
+        piece: tuple[int, int, int, int],
+        before: tuple[Job, int] | None,
     ) -> GenerationRequest:
-        """Return the request of one piece: its number, where its fresh part begins, its length and its context."""
+        """Return the request of one piece: its number, where its fresh part begins, its length and its context.
+
+        `before` is the job of the piece before it and the length of that piece.
+        """
         number, at, length, context = piece
         more: dict[str, object] = {}
         if wish.reference is not None:
             more = {"reference": self._reference(wish, at - (context if before else 0), length, generator)}
             more["strength"] = wish.fill.vary or 1.0
         elif before is not None and generator.fills:
-            assert before.stem is not None  # noqa: S101 - it has succeeded
-            held = self._length_of(before)
+            job, held = before
+            assert job.stem is not None  # noqa: S101 - it has succeeded
             more = {
-                "context": before.stem.media,
+                "context": job.stem.media,
                 "context_start_sample": held - context,
                 "holes": (SampleRange(context, length),),
             }
@@ -164,11 +171,6 @@ class SoundMaker:
         start = min(whole.start_sample + round(at * scale), whole.end_sample - 1)
         end = max(start + 1, min(whole.start_sample + round((at + length) * scale), whole.end_sample))
         return self._client.ensure_media(source, SampleRange(start, end)).name
-
-    def _length_of(self, job: Job) -> int:
-        assert job.stem is not None  # noqa: S101 - it has succeeded
-        with self._client.open_media(job.stem.media) as reader:
-            return reader.length_samples
 
     def _read(self, job: Job, start: int, end: int, overlap: int, tail: FloatBlock | None) -> Texture:
         """Yield the sound of a job from `start` on; its first segment overlaps the tail of the piece before."""

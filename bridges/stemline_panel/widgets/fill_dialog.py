@@ -56,6 +56,11 @@ class FillDialog(QDialog):
         self.vary = _spin_box(0, 100, 0 if fill.vary is None else fill.vary * 100, " %")
         self.vary.setSpecialValueText(self.tr("No: from words alone"))
         self.gain = _spin_box(_LOWEST_DB, MAX_GAIN_DB, fill.gain_db, " dB")
+        self._make_placement(fill, others)
+        self._lay_out(from_words=from_words)
+
+    def _make_placement(self, fill: Replace, others: Sequence[str]) -> None:
+        """Make the widgets of where and how a fill is heard."""
         self.mode = _combo_box(
             [
                 ("", self.tr("Automatic")),
@@ -82,7 +87,6 @@ class FillDialog(QDialog):
         self.room = _combo_box(rooms, fill.room)
         self.duck = _combo_box([("", self.tr("No")), *((name, name) for name in others)], fill.duck)
         self.duck_db = _spin_box(_LOWEST_DB, 0, fill.duck_db, " dB")
-        self._lay_out(from_words=from_words)
 
     def chosen(self) -> Replace:
         """Return the fill as it is in the dialog. Raises UsageError for words that cannot be used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +56,11 @@ class FillFile:
     path: Path
     sample_rate: int
     channels: int
-    length_samples: int
-    lufs: float
-    loudest_db: float
-    onset_sample: int
-    is_effect: bool
+    length_samples: int = 0
+    lufs: float = 0.0
+    loudest_db: float = 0.0
+    onset_sample: int = 0
+    is_effect: bool = False
     aligned: bool = False
 
 
@@ -122,7 +122,7 @@ def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder:
         is_effect = length < EFFECT_S * original.sample_rate
         return write_fill_file(
             blocks,
-            FillFile(sha256, folder / f"{name}.wav", sample_rate, channels, 0, 0.0, 0.0, 0, is_effect),
+            FillFile(sha256, folder / f"{name}.wav", sample_rate, channels, is_effect=is_effect),
             room,
         )
 
@@ -149,17 +149,12 @@ def write_fill_file(blocks: Iterable[FloatBlock], wanted: FillFile, room: str = 
     with open_audio(MediaSource(str(wanted.path))) as sound:
         loudness = measure_loudness(sound.blocks(0, sound.length_samples), rate)
         first = sound.read(0, min(sound.length_samples, round(EFFECT_S * rate)))
-        return FillFile(
-            wanted.sha256,
-            wanted.path,
-            rate,
-            channels,
-            sound.length_samples,
-            loudness.lufs,
-            loudest_db(first, rate),
-            onset(first, rate),
-            wanted.is_effect,
-            wanted.aligned,
+        return replace(
+            wanted,
+            length_samples=sound.length_samples,
+            lufs=loudness.lufs,
+            loudest_db=loudest_db(first, rate),
+            onset_sample=onset(first, rate),
         )
 
 

@@ -250,18 +250,8 @@ class Fills:
             reference = (MediaSource(str(result.files[stem].path)), SampleRange(0, result.segment.range.length))
         seed = int(digest([seed_of(result), self._settings.seed, stem, take])[:16], 16)
         wish = SoundWish(fill, self._wanted_s(result, stem, fill), seed, reference)
-        empty = FillFile(
-            sha256="",
-            path=path,
-            sample_rate=facts.sample_rate,
-            channels=facts.channels,
-            length_samples=0,
-            lufs=0.0,
-            loudest_db=0.0,
-            onset_sample=0,
-            is_effect=False,
-            aligned=fill.vary is not None,
-        )
+        aligned = fill.vary is not None
+        empty = FillFile("", path, facts.sample_rate, facts.channels, aligned=aligned)
         try:
             yield from self._placed(result, stem, fill, self._maker.make(wish, empty))
         finally:

@@ -87,6 +87,11 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
         choices=("instead", "under"),
         help="fade the residual down where the stem is heard (default for room), or keep it (default otherwise)",
     )
+    _add_placement(parser)
+
+
+def _add_placement(parser: argparse.ArgumentParser) -> None:
+    """Add the options of files and sounds from words in the place of a stem."""
     parser.add_argument(
         "--replace-at",
         choices=FILL_PLACES,

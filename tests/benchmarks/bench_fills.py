@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stemline.clips import MediaSource, SampleRange
-from stemline.fill import FillPlacement, RemovedSound, convert_fill_file, file_fill, learn_room_tone
+from stemline.fill import FillPlacement, RemovedSound, convert_fill_file, file_fill, learn_room_tone, room_tone_along
 from stemline.fill.onsets import event_onsets
 from stemline.fill.room_tone import RoomToneMethod
 from stemline.fill.texture import grains
@@ -49,6 +49,13 @@ class Recording:
 
     def read(self, start_sample: int, end_sample: int) -> Sound:
         return self.sound[:, start_sample:end_sample]
+
+
+class Looped(Recording):
+    """A recording of any length that repeats a short one."""
+
+    def read(self, start_sample: int, end_sample: int) -> Sound:
+        return self.sound[:, np.arange(start_sample, end_sample) % self.sound.shape[1]]
 
 
 def main() -> None:
@@ -229,10 +236,10 @@ def own_file() -> None:
 
 def hour() -> None:
     """Memory and processor time of an hour of stereo room tone."""
-    source = np.random.default_rng(0).standard_normal((2, round(12 * RATE))).astype(np.float32) * 0.01
-    learnt = learn_room_tone(Recording(source), pieces_of(12.0))
+    base = np.random.default_rng(0).standard_normal((2, round(12 * RATE))).astype(np.float32) * 0.01
+    pieces = tuple(SampleRange(at * RATE, (at + 1) * RATE) for at in range(0, HOUR_S, 7))
     before_kib, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    for block in learnt.blocks(HOUR_S * RATE, seed=1):
+    for block in room_tone_along(Looped(base), pieces, HOUR_S * RATE, seed=1):
         del block
     spent_s = time.process_time() - started
     more_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 1024

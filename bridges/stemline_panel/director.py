@@ -14,6 +14,7 @@ from stemline.errors import NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
 from stemline_panel.control.clip_controller import ClipController
 from stemline_panel.control.file_controller import FileController
+from stemline_panel.control.frame_controller import FrameController
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.host_status import HostStatus
 from stemline_panel.control.mark_controller import MarkController
@@ -67,6 +68,7 @@ class Director(QObject):
         self.watching = WatchController(session, self.window)
         self.files = FileController(session, self.window, self.results)
         self.undo = UndoController(session, self.marks, self.results)
+        self.frames = FrameController(session, self.window, self.playback)
         self._closed = False
         self._connect_window()
         self._connect_documents()
@@ -109,7 +111,16 @@ class Director(QObject):
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
-        parts = (self.watching, self.suggestions, self.runs, self.clips, self.playback, self.host, self.server)
+        parts = (
+            self.frames,
+            self.watching,
+            self.suggestions,
+            self.runs,
+            self.clips,
+            self.playback,
+            self.host,
+            self.server,
+        )
         ended = [part.close() for part in parts]
         return all(ended)
 
@@ -380,6 +391,8 @@ class Director(QObject):
         requests.changed.connect(self.refresh)
         self.suggestions.changed.connect(self.refresh)
         self.presets.changed.connect(self.refresh)
+        self.frames.changed.connect(self.refresh)
+        self.frames.message.connect(self.window.show_status)
         requests.open_wanted.connect(self.ask_for_file)
         self.runs.changed.connect(self._refresh_runs)
         self.runs.failed.connect(self._run_failed)

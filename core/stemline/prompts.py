@@ -102,6 +102,7 @@ class Mask:
             an edit: a folder that holds one of these for each clip, by the clip's name.
         start: When its first frame is shown, in seconds of the media. None is the first frame of the file, and in an
             edit the first frame of the clip.
+        media: Path of the media that it belongs to; empty for any.
 
     Examples:
         >>> import stemline
@@ -111,6 +112,7 @@ class Mask:
 
     path: str
     start: Fraction | None = None
+    media: str = ""
 
     def __post_init__(self) -> None:
         """Check the path."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stemline.errors import UsageError
-from stemline.prompts import StemRequest, TimelinePrompt, distinct_stems, name_from_text
+from stemline.prompts import Box, Mask, StemRequest, TimelinePrompt, distinct_stems, name_from_text
 from stemline.workflow.replacing import Replace
 from stemline_panel.i18n import translate
 from stemline_panel.model.marks import Mark, MarkSet, Sign
@@ -27,11 +27,13 @@ class StemEntry:
     preset_text: str = ""
     marks: MarkSet = field(default_factory=MarkSet)
     fill: Replace | None = None
+    box: Box | None = None
+    mask: Mask | None = None
 
     @property
     def empty(self) -> bool:
-        """Whether it has neither text nor marks."""
-        return not self.text.strip() and not len(self.marks)
+        """Whether it has neither text nor marks, and nothing in the picture."""
+        return not self.text.strip() and not len(self.marks) and self.box is None and self.mask is None
 
     @property
     def name(self) -> str:
@@ -41,7 +43,9 @@ class StemEntry:
         if self.preset_name and self.text.strip() == self.preset_text:
             return self.preset_name
         try:
-            return name_from_text(self.text) if self.text.strip() else "marked sound"
+            if self.text.strip():
+                return name_from_text(self.text)
+            return "marked sound" if len(self.marks) else "clicked sound" if self.box or self.mask else "marked sound"
         except UsageError:
             return "stem"
 
@@ -51,11 +55,15 @@ class StemEntry:
         marks = len(self.marks)
         many = translate("StemListView", "marked {count} times").format(count=marks)
         times = {0: "", 1: translate("StemListView", "marked once")}.get(marks, many)
-        return ", ".join(part for part in (self.text.strip(), times) if part) or translate("StemListView", "empty")
+        shown = translate("StemListView", "shown in the picture") if self.box or self.mask else ""
+        return ", ".join(part for part in (self.text.strip(), times, shown) if part) or translate(
+            "StemListView", "empty"
+        )
 
     def request(self) -> StemRequest:
         """Return the request for this stem. Raises UsageError for a text or a name that no run accepts."""
-        prompt = TimelinePrompt(self.text, self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS))
+        plus, minus = self.marks.ranges(Sign.PLUS), self.marks.ranges(Sign.MINUS)
+        prompt = TimelinePrompt(self.text, plus, minus, None if self.mask else self.box, self.mask)
         return StemRequest(self.name, prompt)
 
 
@@ -153,6 +161,7 @@ class StemList:
             for sign, ranges in ((Sign.PLUS, stem.prompt.plus), (Sign.MINUS, stem.prompt.minus)):
                 for part in ranges:
                     entry.marks.add(sign, part.start, part.end)
+            entry.box, entry.mask = stem.prompt.box, stem.prompt.mask
 
     def requests(self) -> tuple[StemRequest, ...]:
         """Return the requests of all entries that are not empty. Raises UsageError if there is none."""
@@ -183,3 +192,4 @@ class StemList:
         """Delete all marks; this cannot be undone."""
         for entry in self._entries:
             entry.marks = MarkSet()
+            entry.box = entry.mask = None

@@ -227,6 +227,8 @@ def marks_of(box: Box, shape: PictureShape) -> Marks:
 def _masks_of(mask: Mask, clip: ClipRange) -> Path | None:
     """Return the masks of a clip: by its name in a folder of an edit, else as given. None where it has none."""
     path = Path(mask.path)
+    if mask.media and mask.media != clip.source.path:
+        return None
     if mask.path == ALPHA or mask.start is not None:
         return path
     return masks_of_clip(path, clip.name)

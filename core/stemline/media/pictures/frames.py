@@ -133,10 +133,13 @@ class FrameReader:
         """Close the file."""
         self.close()
 
+    def is_near(self, time: Fraction) -> bool:
+        """Return whether the frame at `time` is reached without a seek."""
+        return self._shown is not None and self._time(self._shown) <= time < self._time(self._shown) + _FORWARD_S
+
     def at(self, time: Fraction) -> Frame:
         """Return the frame that is shown at `time`. Raises Cancelled, MediaError."""
-        here = self._time(self._shown) if self._shown is not None else None
-        if here is None or not here <= time < here + _FORWARD_S:
+        if not self.is_near(time):
             self._seek(time)
         while self._next is not None and self._time(self._next) <= time:
             self._advance()
@@ -162,8 +165,7 @@ class FrameReader:
         held: tuple[VideoFrame, Frame] | None = None
         for time in times:
             self._stop_if_asked()
-            here = self._time(self._shown) if self._shown is not None else None
-            if here is None or not here <= time < here + _FORWARD_S:
+            if not self.is_near(time):
                 self._seek(time)
             while self._next is not None and self._time(self._next) - time < time - self._time(self._shown_frame()):
                 self._advance()
@@ -234,6 +236,7 @@ class FrameReader:
 
     def _stop_if_asked(self) -> None:
         if self._stop():
+            self._shown = None  # the next read seeks
             raise Cancelled
 
 

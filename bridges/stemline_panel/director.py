@@ -68,7 +68,7 @@ class Director(QObject):
         self.watching = WatchController(session, self.window)
         self.files = FileController(session, self.window, self.results)
         self.undo = UndoController(session, self.marks, self.results)
-        self.frames = FrameController(session, self.window, self.playback)
+        self.frames = FrameController(session, self.window, self.playback, self.server)
         self._closed = False
         self._connect_window()
         self._connect_documents()
@@ -111,16 +111,8 @@ class Director(QObject):
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
-        parts = (
-            self.frames,
-            self.watching,
-            self.suggestions,
-            self.runs,
-            self.clips,
-            self.playback,
-            self.host,
-            self.server,
-        )
+        shown = (self.frames, self.watching, self.suggestions)
+        parts = (*shown, self.runs, self.clips, self.playback, self.host, self.server)
         ended = [part.close() for part in parts]
         return all(ended)
 
@@ -132,6 +124,7 @@ class Director(QObject):
         window.prompt.prompt.show_text(session.stems.current.text)
         window.prompt.stems.show_stems(session.stems, session.clip.record_range if session.clip else None)
         window.wave.show_marks(session.stems.current.marks)
+        self.frames.refresh()
         self.server.set_model(session.settings.model)
         set_keys(self.actions, session.settings.keys)
         self._refresh_runs()
@@ -344,8 +337,8 @@ class Director(QObject):
 
     def _connect_undo(self) -> None:
         """Record every change of the request, the marks, the selection and the amounts, and every apply."""
-        for signal in (self.requests.changed, self.marks.changed, self.suggestions.changed, self.presets.changed):
-            signal.connect(self.undo.note)
+        for part in (self.requests, self.marks, self.suggestions, self.presets, self.frames):
+            part.changed.connect(self.undo.note)
         self.results.amounts_changing.connect(self.undo.note)
         self.results.amounts_changed.connect(self.undo.note)
         self.marks.selection_changed.connect(lambda _: self.undo.note())

@@ -277,3 +277,37 @@ def test_a_box_that_is_none_is_refused_in_one_sentence(
 ) -> None:
     assert main(["separate", str(film), "--stem", "dog=", f"--box={box}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_has_a_mask_for_each_clip_of_an_edit_by_its_name(
+    film: Path, server: LocalServer, seen: Seen, tmp_path: Path
+) -> None:
+    """The mask of "shot one" begins with that clip, which plays the second half of the film."""
+    otio = pytest.importorskip("opentimelineio")
+
+    def frames(start: int, count: int) -> object:
+        return otio.opentime.TimeRange(otio.opentime.RationalTime(start, RATE), otio.opentime.RationalTime(count, RATE))
+
+    timeline = otio.schema.Timeline("edit")
+    track = otio.schema.Track("A1", kind="Audio")
+    timeline.tracks.append(track)
+    media = otio.schema.ExternalReference(film.as_uri(), frames(0, SECONDS * RATE))
+    track.append(otio.schema.Clip("shot one", media, frames(RATE, RATE)))
+    otio.adapters.write_to_file(timeline, str(tmp_path / "edit.otio"))
+    (tmp_path / "masks").mkdir()
+    folder_of_pngs(tmp_path / "masks" / "Shot One", range(RATE, 2 * RATE))
+    arguments = [
+        "batch",
+        str(tmp_path / "edit.otio"),
+        "--server",
+        server.address,
+        "--stem",
+        "dog=bark",
+        "--handles",
+        "0",
+    ]
+    assert main([*arguments, "--mask", f"dog={tmp_path / 'masks'}", "-o", str(tmp_path / "out")]) == 0
+    times, pictures = seen.prompts["bark"]
+    half = len(times) // 2
+    assert not any(picture.any() for picture in pictures[:half])
+    shown_at(pictures[half:], times[half:])

@@ -24,6 +24,7 @@ from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, Mask, requir
 from stemline.prompts import Box
 from stemline.prompts import Mask as MaskFilm
 from stemline_panel.control.playback_controller import PlaybackController
+from stemline_panel.control.server_connection import ServerConnection
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.buttons import Button
 from stemline_panel.widgets.frame_view import FrameStrip, FrameView
@@ -47,10 +48,12 @@ class FrameController(QObject):
     changed = pyqtSignal()
     message = pyqtSignal(str)
 
-    def __init__(self, session: Session, window: MainWindow, playback: PlaybackController) -> None:
+    def __init__(
+        self, session: Session, window: MainWindow, playback: PlaybackController, server: ServerConnection
+    ) -> None:
         """Put the widgets into the window's place for the picture."""
         super().__init__()
-        self._session, self._window, self._playback = session, window, playback
+        self._session, self._window, self._playback, self._server = session, window, playback, server
         self.view, self.strip = FrameView(), FrameStrip()
         self._frames = Worker("picture", self)
         self._thumbs = Worker("filmstrip", self)
@@ -75,6 +78,8 @@ class FrameController(QObject):
     def close(self) -> bool:
         """Stop everything. Return True if all threads ended."""
         self._stop.set()
+        self._settle.stop()
+        self.has_picture = False
         self._serial += 1
         self._strip_serial += 1
         self._frames.do(self._close_reader, lambda _: None, lambda _: None)
@@ -168,15 +173,11 @@ class FrameController(QObject):
     def _show(self, frame: Frame) -> None:
         self._shown = frame
         first = self._first
-        if first is None or first[0] != frame.time:
-            self.view.set_marks(Marks())
-        else:
-            self.view.set_marks(first[1])
+        self.view.set_marks(first[1] if first is not None and first[0] == frame.time else Marks())
         self.view.show_frame(frame.pixels, self._mask_at(frame.time))
 
     def _mask_at(self, time: Fraction) -> Mask | None:
-        found = self._masks.get(time)
-        return found.mask if found is not None else None
+        return self._masks[time].mask if time in self._masks else None
 
     def _media_time(self, time: Fraction) -> Fraction:
         assert self._clip is not None  # noqa: S101 - callers check it
@@ -185,8 +186,6 @@ class FrameController(QObject):
     def _record_time(self, time: Fraction) -> Fraction:
         assert self._clip is not None  # noqa: S101 - callers check it
         return self._clip.record_range.start + time - self._clip.source_range.start
-
-    # -- filmstrip -----------------------------------------------------------------------------------------------------
 
     def _fill_strip(self) -> None:
         clip = self._clip
@@ -238,9 +237,14 @@ class FrameController(QObject):
                 self._use_box(frame, mask)
                 if self._shown is frame:
                     self.view.show_mask(mask)
-                self._note(self.tr("Marked. Follow it, or separate now. A word beside it helps the model."))
+                self._note(self._after_marking())
 
         self._follower.do(work, then, lambda error: self._note(str(error)))
+
+    def _after_marking(self) -> str:
+        if not self._server.takes_pictures:
+            return self.tr("This model takes no pictures: name the sound in words, or choose SAM Audio.")
+        return self.tr("Marked. Follow it, or separate now. A word beside it helps the model.")
 
     def clear(self) -> None:
         """Remove the object from the stem's prompt."""
@@ -248,11 +252,21 @@ class FrameController(QObject):
         self._first, self._masks = None, {}
         entry = self._session.stems.current
         entry.box = entry.mask = None
+        self._hide()
+        self.changed.emit()
+
+    def refresh(self) -> None:
+        """Hide the object where the prompt of the current stem no longer has one."""
+        entry = self._session.stems.current
+        if self._masks and entry.box is None and entry.mask is None:
+            self._first, self._masks = None, {}
+            self._hide()
+
+    def _hide(self) -> None:
         self.view.set_marks(Marks())
         self.view.show_mask(None)
         self.strip.show_followed([])
         self._note("")
-        self.changed.emit()
 
     def undo_mark(self) -> None:
         """Take back the last point, or the box."""
@@ -356,8 +370,6 @@ class FrameController(QObject):
 
     def _note(self, text: str) -> None:
         self.status.setText(text)
-
-    # -- widgets -------------------------------------------------------------------------------------------------------
 
     def _make_buttons(self) -> dict[str, Button]:
         both = (BACKWARD, FORWARD)

@@ -63,6 +63,12 @@ class ServerConnection(QObject):
             self._worker.do(self._ask, self._connected, self.lost)
         self._timer.start()
 
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the model of the next run takes pictures; True while that is not known."""
+        name = self._model or (self._info.default_model if self._info else "")
+        return all(model.takes_pictures for model in self.models if model.id == name)
+
     def use(self, settings: PanelSettings) -> str | None:
         """Use the server of the settings, and return its address; None for the private one or that of the start."""
         use_credentials(settings)

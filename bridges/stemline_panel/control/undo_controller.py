@@ -41,7 +41,7 @@ class _PanelState:
     @property
     def without_texts(self) -> _PanelState:
         """The state without what is typed."""
-        stems = tuple(StemState(("", *one.entry[1:]), one.marks) for one in self.stems)
+        stems = tuple(replace(one, entry=("", *one.entry[1:])) for one in self.stems)
         return replace(self, stems=stems)
 
 

@@ -73,6 +73,8 @@ class StemState:
 
     entry: tuple[str, str, str, str, Replace | None]
     marks: tuple[Mark, ...]
+    box: Box | None = None
+    mask: Mask | None = None
 
 
 class StemList:
@@ -174,7 +176,12 @@ class StemList:
     def state(self) -> tuple[StemState, ...]:
         """Return all entries as they are now."""
         return tuple(
-            StemState((one.text, one.custom_name, one.preset_name, one.preset_text, one.fill), tuple(one.marks))
+            StemState(
+                (one.text, one.custom_name, one.preset_name, one.preset_text, one.fill),
+                tuple(one.marks),
+                one.box,
+                one.mask,
+            )
             for one in self._entries
         )
 
@@ -185,7 +192,8 @@ class StemList:
             text, custom_name, preset_name, preset_text, fill = one.entry
             marks = MarkSet()
             marks.restore(one.marks)
-            self._entries.append(StemEntry(text, custom_name, preset_name, preset_text, marks, fill))
+            entry = StemEntry(text, custom_name, preset_name, preset_text, marks, fill, one.box, one.mask)
+            self._entries.append(entry)
         self.select(current)
 
     def clear_marks(self) -> None:

@@ -132,9 +132,25 @@ def test_a_model_without_pictures_says_so_and_loses_nothing(open_panel: OpenPane
     panel, frames = opened(open_panel, film)
     panel.session.settings.model = "noop"
     panel.type("bark")
+    panel.director.refresh()
+    panel.until(lambda: not panel.director.server.takes_pictures)
     marked(panel, frames, 12)
+    assert "takes no pictures" in frames.status.text()
     panel.trigger_primary()
     item = panel.ended()
     assert item.error is not None
     assert "does not take pictures" in str(item.error)
     assert panel.session.stems.current.box is not None
+
+
+def test_undo_takes_the_object_out_of_the_prompt_and_redo_puts_it_back(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    panel.type("bark")
+    marked(panel, frames, 12)
+    box = panel.session.stems.current.box
+    panel.director.undo.undo()
+    assert panel.session.stems.current.box is None
+    assert panel.session.stems.current.text == "bark"
+    assert frames.view._mask is None
+    panel.director.undo.redo()
+    assert panel.session.stems.current.box == box

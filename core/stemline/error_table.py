@@ -204,6 +204,13 @@ ERRORS = (
         "UNAUTHENTICATED",
     ),
     ErrorRow(
+        Code.POLICY_DENIED,
+        UsageError,
+        "The policy of the server does not allow this job.",
+        "Read the message; `--reason` gives a reason where one is asked for. Ask the owner of the server.",
+        "PERMISSION_DENIED",
+    ),
+    ErrorRow(
         Code.NOT_PERMITTED,
         NoServerError,
         "The seat may not do this on the server.",

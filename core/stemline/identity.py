@@ -122,7 +122,7 @@ GENERATION = Identity(
 )
 """Sounds that a generator makes. `context` and `reference` are media, named by the hash of their samples."""
 
-NOT_IN_THE_KEY = frozenset({"batch_id", "priority", "request_id"})
+NOT_IN_THE_KEY = frozenset({"batch_id", "priority", "reason", "request_id"})
 """Fields of a request that change when and for whom a job runs, not what it computes."""
 
 

@@ -19,6 +19,7 @@ REQUIRE = ("signed", "trusted")
 MAX_SEED = (1 << 64) - 1
 MAX_PRIORITY = 1_000_000
 MAX_SPANS = 1000
+MAX_REASON = 500
 MAX_HANDLE_S = 600
 
 

@@ -43,6 +43,7 @@ class ServerConfig:
         metrics: HOST:PORT of metrics and probes over HTTP; empty for none.
         otlp: Endpoint for traces; empty for none.
         json_log: Whether the log is JSON.
+        policy: File of the policy; None for none.
     """
 
     state: Path
@@ -59,6 +60,7 @@ class ServerConfig:
     metrics: str = ""
     otlp: str = ""
     json_log: bool = False
+    policy: Path | None = None
 
     @property
     def loopback(self) -> bool:
@@ -140,6 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--insecure", action="store_true", help="allow other machines without TLS: anyone on the network can listen"
     )
+    parser.add_argument("--policy", type=Path, metavar="TOML", help="which jobs to accept, from whom; and an audit log")
     parser.add_argument("--private", action="store_true", help="the server of one user's own programs")
     parser.add_argument(
         "--idle-timeout-s",
@@ -182,6 +185,7 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
         metrics=args.metrics,
         otlp=args.otlp,
         json_log=args.log_format == "json",
+        policy=args.policy,
     )
 
 

@@ -90,7 +90,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
                     contextlib.nullcontext() if probe else self._counted(),
                 ):
                     if not probe:
-                        self._admit(seat or self._seat_of_certificate(context), method)
+                        self._admit(seat or self._seat_of_certificate(context), method, context.peer())
                     yield
             finally:
                 self._on_call(method.rpartition("/")[2], _status_name(context.code()))
@@ -119,11 +119,11 @@ class CallGuard(grpc.aio.ServerInterceptor):
         names = [name for key in _CERTIFICATE_NAMES for name in facts.get(key, ())]
         return self._seats.of_certificate(name.decode("utf-8", "replace") for name in names) if self._seats else None
 
-    def _admit(self, seat: Seat | None, method: str) -> None:
+    def _admit(self, seat: Seat | None, method: str, address: str) -> None:
         if seat is None:
             raise _unauthenticated()
         check_scope(seat, method)
-        set_caller(seat)
+        set_caller(seat, address)
 
     @asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:

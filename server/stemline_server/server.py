@@ -46,6 +46,7 @@ from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
 from stemline_server.jobs.devices import available_devices
 from stemline_server.jobs.events import EventHub
+from stemline_server.jobs.gate import Gate
 from stemline_server.jobs.generation import GeneratorCatalog
 from stemline_server.jobs.job_table import JobTable, SqliteJobTable
 from stemline_server.jobs.record import JobRecord
@@ -53,6 +54,7 @@ from stemline_server.jobs.worker import Worker, WorkerContext
 from stemline_server.operations import systemd
 from stemline_server.operations.listening import listen
 from stemline_server.operations.metrics import Metrics
+from stemline_server.policy.rules import Policy, read_policy
 from stemline_server.seats.seat_file import FILE_NAME, SeatFile
 from stemline_server.services.generation import GenerationService
 from stemline_server.services.health import HealthService
@@ -152,6 +154,7 @@ class Server:
         self._store.sweep()
         self._opener = SoundOpener(self._store, MediaRoots(config.media_roots))
         self._hub = EventHub(loop)
+        self._gate = Gate(read_policy(config.policy) if config.policy else Policy(), folder.root)
         jobs = SqliteJobTable(self._database, self._publish)
         self._recover(jobs, owner, crashed=crashed)
         self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, plugins.engines)
@@ -162,6 +165,7 @@ class Server:
         uploads = Uploads(self._store, folder.root / "uploads")
         counted = [self._metrics.transferred] if self._metrics else []
         self._media = MediaService(self._store, self._opener, uploads, self._registrar, *counted)
+        self._media.note_download = self._gate.fetched
         self._jobs = SeparationService(self._board, self._catalog, self._store)
         self._generators = GeneratorCatalog(plugins.generators)
         self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
@@ -220,6 +224,7 @@ class Server:
         systemd.notify("READY=1")
 
     def _publish(self, jobs: Sequence[JobRecord]) -> None:
+        self._gate.ended(jobs)
         self._hub.publish(jobs)
         if self._metrics is not None:
             self._metrics.jobs_changed(jobs)
@@ -235,9 +240,8 @@ class Server:
             generators=plugins.generators,
         )
         devices = self._config.devices or available_devices()
-        return JobBoard(
-            context, [Worker(device, context, self._make_host(device, plugins, inline=inline)) for device in devices]
-        )
+        workers = [Worker(device, context, self._make_host(device, plugins, inline=inline)) for device in devices]
+        return JobBoard(context, workers, self._gate)
 
     def _make_host(self, device: str, plugins: Plugins, *, inline: bool, name: str = "") -> EngineHost:
         limits = self._limits

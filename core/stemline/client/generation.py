@@ -67,6 +67,7 @@ class GenerationRequest:
         strength: Distance from the reference: 0 is the reference, 1 is free.
         batch_id: Groups jobs.
         priority: Jobs of a higher priority run first.
+        reason: Why the user needs it; a policy of the server may ask for it.
         request_id: Identifies the request.
     """
 
@@ -83,6 +84,7 @@ class GenerationRequest:
     strength: float = 0.0
     batch_id: str = ""
     priority: int = 0
+    reason: str = ""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -118,7 +120,11 @@ def _message(request: GenerationRequest) -> generation_pb2.CreateGenerationReque
         strength=request.strength,
     )
     return generation_pb2.CreateGenerationRequest(
-        request_id=request.request_id, spec=spec, batch_id=request.batch_id, priority=request.priority
+        request_id=request.request_id,
+        spec=spec,
+        batch_id=request.batch_id,
+        priority=request.priority,
+        reason=request.reason,
     )
 
 

@@ -90,6 +90,7 @@ class JobRequest:
         origin_sample: Position of the media's first sample in the file.
         batch_id: Groups jobs.
         priority: Jobs of a higher priority run first.
+        reason: Why the user needs it; a policy of the server may ask for it.
         request_id: Identifies the request.
     """
 
@@ -103,6 +104,7 @@ class JobRequest:
     origin_sample: int = 0
     batch_id: str = ""
     priority: int = 0
+    reason: str = ""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
@@ -345,7 +347,11 @@ def request_message(request: JobRequest) -> separation_pb2.CreateJobRequest:
         origin_sample=request.origin_sample,
     )
     return separation_pb2.CreateJobRequest(
-        request_id=request.request_id, spec=spec, batch_id=request.batch_id, priority=request.priority
+        request_id=request.request_id,
+        spec=spec,
+        batch_id=request.batch_id,
+        priority=request.priority,
+        reason=request.reason,
     )
 
 

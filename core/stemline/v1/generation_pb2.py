@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from stemline.v1 import separation_pb2 as stemline_dot_v1_dot_separation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstemline/v1/generation.proto\x12\x0bstemline.v1\x1a\x1cstemline/v1/separation.proto\"\xf3\x01\n\tGenerator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0bsample_rate\x18\x04 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x05 \x01(\x05\x12\r\n\x05min_s\x18\x06 \x01(\x01\x12\r\n\x05max_s\x18\x07 \x01(\x01\x12\r\n\x05\x66ills\x18\x08 \x01(\x08\x12\x0e\n\x06varies\x18\t \x01(\x08\x12\x11\n\tavailable\x18\n \x01(\x08\x12\x0c\n\x04note\x18\x0b \x01(\t\x12\x0f\n\x07licence\x18\x0c \x01(\t\x12\x12\n\ncommercial\x18\r \x01(\t\x12\r\n\x05marks\x18\x0e \x01(\t\"\x17\n\x15ListGeneratorsRequest\"D\n\x16ListGeneratorsResponse\x12*\n\ngenerators\x18\x01 \x03(\x0b\x32\x16.stemline.v1.Generator\"\xf7\x01\n\x0eGenerationSpec\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08negative\x18\x02 \x01(\t\x12\x11\n\tgenerator\x18\x03 \x01(\t\x12\x16\n\x0elength_samples\x18\x04 \x01(\x03\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x0f\n\x07quality\x18\x06 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x07 \x01(\t\x12\x1c\n\x14\x63ontext_start_sample\x18\x08 \x01(\x03\x12\'\n\x05holes\x18\t \x03(\x0b\x32\x18.stemline.v1.SampleRange\x12\x11\n\treference\x18\n \x01(\t\x12\x10\n\x08strength\x18\x0b \x01(\x01\"|\n\x17\x43reateGenerationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.stemline.v1.GenerationSpec\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\"R\n\x18\x43reateGenerationsRequest\x12\x36\n\x08requests\x18\x01 \x03(\x0b\x32$.stemline.v1.CreateGenerationRequest\";\n\x19\x43reateGenerationsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.stemline.v1.Job2\xd2\x01\n\x11GenerationService\x12Y\n\x0eListGenerators\x12\".stemline.v1.ListGeneratorsRequest\x1a#.stemline.v1.ListGeneratorsResponse\x12\x62\n\x11\x43reateGenerations\x12%.stemline.v1.CreateGenerationsRequest\x1a&.stemline.v1.CreateGenerationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstemline/v1/generation.proto\x12\x0bstemline.v1\x1a\x1cstemline/v1/separation.proto\"\xf3\x01\n\tGenerator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x13\n\x0bsample_rate\x18\x04 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x05 \x01(\x05\x12\r\n\x05min_s\x18\x06 \x01(\x01\x12\r\n\x05max_s\x18\x07 \x01(\x01\x12\r\n\x05\x66ills\x18\x08 \x01(\x08\x12\x0e\n\x06varies\x18\t \x01(\x08\x12\x11\n\tavailable\x18\n \x01(\x08\x12\x0c\n\x04note\x18\x0b \x01(\t\x12\x0f\n\x07licence\x18\x0c \x01(\t\x12\x12\n\ncommercial\x18\r \x01(\t\x12\r\n\x05marks\x18\x0e \x01(\t\"\x17\n\x15ListGeneratorsRequest\"D\n\x16ListGeneratorsResponse\x12*\n\ngenerators\x18\x01 \x03(\x0b\x32\x16.stemline.v1.Generator\"\xf7\x01\n\x0eGenerationSpec\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08negative\x18\x02 \x01(\t\x12\x11\n\tgenerator\x18\x03 \x01(\t\x12\x16\n\x0elength_samples\x18\x04 \x01(\x03\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x0f\n\x07quality\x18\x06 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x07 \x01(\t\x12\x1c\n\x14\x63ontext_start_sample\x18\x08 \x01(\x03\x12\'\n\x05holes\x18\t \x03(\x0b\x32\x18.stemline.v1.SampleRange\x12\x11\n\treference\x18\n \x01(\t\x12\x10\n\x08strength\x18\x0b \x01(\x01\"\x8c\x01\n\x17\x43reateGenerationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.stemline.v1.GenerationSpec\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18Z \x01(\t\"R\n\x18\x43reateGenerationsRequest\x12\x36\n\x08requests\x18\x01 \x03(\x0b\x32$.stemline.v1.CreateGenerationRequest\";\n\x19\x43reateGenerationsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.stemline.v1.Job2\xd2\x01\n\x11GenerationService\x12Y\n\x0eListGenerators\x12\".stemline.v1.ListGeneratorsRequest\x1a#.stemline.v1.ListGeneratorsResponse\x12\x62\n\x11\x43reateGenerations\x12%.stemline.v1.CreateGenerationsRequest\x1a&.stemline.v1.CreateGenerationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -30,12 +30,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_LISTGENERATORSRESPONSE']._serialized_end=414
   _globals['_GENERATIONSPEC']._serialized_start=417
   _globals['_GENERATIONSPEC']._serialized_end=664
-  _globals['_CREATEGENERATIONREQUEST']._serialized_start=666
-  _globals['_CREATEGENERATIONREQUEST']._serialized_end=790
-  _globals['_CREATEGENERATIONSREQUEST']._serialized_start=792
-  _globals['_CREATEGENERATIONSREQUEST']._serialized_end=874
-  _globals['_CREATEGENERATIONSRESPONSE']._serialized_start=876
-  _globals['_CREATEGENERATIONSRESPONSE']._serialized_end=935
-  _globals['_GENERATIONSERVICE']._serialized_start=938
-  _globals['_GENERATIONSERVICE']._serialized_end=1148
+  _globals['_CREATEGENERATIONREQUEST']._serialized_start=667
+  _globals['_CREATEGENERATIONREQUEST']._serialized_end=807
+  _globals['_CREATEGENERATIONSREQUEST']._serialized_start=809
+  _globals['_CREATEGENERATIONSREQUEST']._serialized_end=891
+  _globals['_CREATEGENERATIONSRESPONSE']._serialized_start=893
+  _globals['_CREATEGENERATIONSRESPONSE']._serialized_end=952
+  _globals['_GENERATIONSERVICE']._serialized_start=955
+  _globals['_GENERATIONSERVICE']._serialized_end=1165
 # @@protoc_insertion_point(module_scope)

@@ -16,7 +16,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstemline/v1/separation.proto\x12\x0bstemline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\x0bSampleRange\x12\x14\n\x0cstart_sample\x18\x01 \x01(\x03\x12\x12\n\nend_sample\x18\x02 \x01(\x03\"u\n\x06Prompt\x12\x0c\n\x04text\x18\x01 \x01(\t\x12&\n\x04plus\x18\x02 \x03(\x0b\x32\x18.stemline.v1.SampleRange\x12\'\n\x05minus\x18\x03 \x03(\x0b\x32\x18.stemline.v1.SampleRange\x12\x0c\n\x04mask\x18\x04 \x01(\t\"\xc9\x01\n\x0eSeparationSpec\x12\r\n\x05media\x18\x01 \x01(\t\x12#\n\x06prompt\x18\x02 \x01(\x0b\x32\x13.stemline.v1.Prompt\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12,\n\x08\x63hannels\x18\x05 \x01(\x0e\x32\x1a.stemline.v1.ChannelPolicy\x12\x0f\n\x07quality\x18\x06 \x01(\t\x12\x10\n\x08subtract\x18\x07 \x03(\t\x12\x15\n\rorigin_sample\x18\x08 \x01(\x03\"+\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\r\n\x05stage\x18\x02 \x01(\t\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xcc\x01\n\x04Stem\x12\r\n\x05media\x18\x01 \x01(\t\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0f\n\x07matched\x18\x04 \x01(\t\x12&\n\x08warnings\x18\x05 \x03(\x0b\x32\x14.stemline.v1.Warning\x12+\n\x05notes\x18\x06 \x03(\x0b\x32\x1c.stemline.v1.Stem.NotesEntry\x1a,\n\nNotesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x03 \x01(\t\"\xb3\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12)\n\x04spec\x18\x04 \x01(\x0b\x32\x1b.stemline.v1.SeparationSpec\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.stemline.v1.State\x12\'\n\x08progress\x18\x06 \x01(\x0b\x32\x15.stemline.v1.Progress\x12\x15\n\rlast_sequence\x18\x07 \x01(\x03\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12$\n\x05\x65rror\x18\n \x01(\x0b\x32\x15.stemline.v1.JobError\x12\x1f\n\x04stem\x18\x0b \x01(\x0b\x32\x11.stemline.v1.Stem\x12\x0b\n\x03key\x18\x0c \x01(\t\x12\r\n\x05model\x18\r \x01(\t\x12\x10\n\x08revision\x18\x0e \x01(\t\x12\x10\n\x08\x65ngine_s\x18\x0f \x01(\x01\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04kind\x18\x13 \x01(\x0e\x32\x14.stemline.v1.JobKind\x12\r\n\x05owner\x18\x14 \x01(\t\";\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x10.stemline.v1.Job\"\x99\x01\n\x10\x43reateJobRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.stemline.v1.SeparationSpec\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\"\n\x04kind\x18\x05 \x01(\x0e\x32\x14.stemline.v1.JobKind\"I\n\x16\x42\x61tchCreateJobsRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.stemline.v1.CreateJobRequest\"9\n\x17\x42\x61tchCreateJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.stemline.v1.Job\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x0fListJobsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\"\n\x06states\x18\x02 \x03(\x0e\x32\x12.stemline.v1.State\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.stemline.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10\x44\x65leteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"J\n\x0eWaitJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x10WatchJobsRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03*c\n\rChannelPolicy\x12\x1e\n\x1a\x43HANNEL_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43HANNEL_POLICY_LINKED\x10\x01\x12\x17\n\x13\x43HANNEL_POLICY_EACH\x10\x02*\x95\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x14\n\x10STATE_CANCELLING\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06*g\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_KIND_SEPARATE\x10\x01\x12\x14\n\x10JOB_KIND_SUGGEST\x10\x02\x12\x15\n\x11JOB_KIND_GENERATE\x10\x03\x32\xb9\x04\n\x11SeparationService\x12<\n\tCreateJob\x12\x1d.stemline.v1.CreateJobRequest\x1a\x10.stemline.v1.Job\x12\\\n\x0f\x42\x61tchCreateJobs\x12#.stemline.v1.BatchCreateJobsRequest\x1a$.stemline.v1.BatchCreateJobsResponse\x12\x36\n\x06GetJob\x12\x1a.stemline.v1.GetJobRequest\x1a\x10.stemline.v1.Job\x12G\n\x08ListJobs\x12\x1c.stemline.v1.ListJobsRequest\x1a\x1d.stemline.v1.ListJobsResponse\x12<\n\tCancelJob\x12\x1d.stemline.v1.CancelJobRequest\x1a\x10.stemline.v1.Job\x12J\n\tDeleteJob\x12\x1d.stemline.v1.DeleteJobRequest\x1a\x1e.stemline.v1.DeleteJobResponse\x12\x38\n\x07WaitJob\x12\x1b.stemline.v1.WaitJobRequest\x1a\x10.stemline.v1.Job\x12\x43\n\tWatchJobs\x12\x1d.stemline.v1.WatchJobsRequest\x1a\x15.stemline.v1.JobEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cstemline/v1/separation.proto\x12\x0bstemline.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"7\n\x0bSampleRange\x12\x14\n\x0cstart_sample\x18\x01 \x01(\x03\x12\x12\n\nend_sample\x18\x02 \x01(\x03\"u\n\x06Prompt\x12\x0c\n\x04text\x18\x01 \x01(\t\x12&\n\x04plus\x18\x02 \x03(\x0b\x32\x18.stemline.v1.SampleRange\x12\'\n\x05minus\x18\x03 \x03(\x0b\x32\x18.stemline.v1.SampleRange\x12\x0c\n\x04mask\x18\x04 \x01(\t\"\xc9\x01\n\x0eSeparationSpec\x12\r\n\x05media\x18\x01 \x01(\t\x12#\n\x06prompt\x18\x02 \x01(\x0b\x32\x13.stemline.v1.Prompt\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12,\n\x08\x63hannels\x18\x05 \x01(\x0e\x32\x1a.stemline.v1.ChannelPolicy\x12\x0f\n\x07quality\x18\x06 \x01(\t\x12\x10\n\x08subtract\x18\x07 \x03(\t\x12\x15\n\rorigin_sample\x18\x08 \x01(\x03\"+\n\x08Progress\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\r\n\x05stage\x18\x02 \x01(\t\"(\n\x07Warning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xcc\x01\n\x04Stem\x12\r\n\x05media\x18\x01 \x01(\t\x12\r\n\x05\x66ound\x18\x02 \x01(\x08\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x0f\n\x07matched\x18\x04 \x01(\t\x12&\n\x08warnings\x18\x05 \x03(\x0b\x32\x14.stemline.v1.Warning\x12+\n\x05notes\x18\x06 \x03(\x0b\x32\x1c.stemline.v1.Stem.NotesEntry\x1a,\n\nNotesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x03 \x01(\t\"\xb3\x04\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12)\n\x04spec\x18\x04 \x01(\x0b\x32\x1b.stemline.v1.SeparationSpec\x12!\n\x05state\x18\x05 \x01(\x0e\x32\x12.stemline.v1.State\x12\'\n\x08progress\x18\x06 \x01(\x0b\x32\x15.stemline.v1.Progress\x12\x15\n\rlast_sequence\x18\x07 \x01(\x03\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12$\n\x05\x65rror\x18\n \x01(\x0b\x32\x15.stemline.v1.JobError\x12\x1f\n\x04stem\x18\x0b \x01(\x0b\x32\x11.stemline.v1.Stem\x12\x0b\n\x03key\x18\x0c \x01(\t\x12\r\n\x05model\x18\r \x01(\t\x12\x10\n\x08revision\x18\x0e \x01(\t\x12\x10\n\x08\x65ngine_s\x18\x0f \x01(\x01\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\"\n\x04kind\x18\x13 \x01(\x0e\x32\x14.stemline.v1.JobKind\x12\r\n\x05owner\x18\x14 \x01(\t\";\n\x08JobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x10.stemline.v1.Job\"\xa9\x01\n\x10\x43reateJobRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x04spec\x18\x02 \x01(\x0b\x32\x1b.stemline.v1.SeparationSpec\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\x12\"\n\x04kind\x18\x05 \x01(\x0e\x32\x14.stemline.v1.JobKind\x12\x0e\n\x06reason\x18Z \x01(\t\"I\n\x16\x42\x61tchCreateJobsRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.stemline.v1.CreateJobRequest\"9\n\x17\x42\x61tchCreateJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.stemline.v1.Job\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x0fListJobsRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\"\n\x06states\x18\x02 \x03(\x0e\x32\x12.stemline.v1.State\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.stemline.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10\x44\x65leteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"J\n\x0eWaitJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x10WatchJobsRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\x03*c\n\rChannelPolicy\x12\x1e\n\x1a\x43HANNEL_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43HANNEL_POLICY_LINKED\x10\x01\x12\x17\n\x13\x43HANNEL_POLICY_EACH\x10\x02*\x95\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x14\n\x10STATE_CANCELLING\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06*g\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_KIND_SEPARATE\x10\x01\x12\x14\n\x10JOB_KIND_SUGGEST\x10\x02\x12\x15\n\x11JOB_KIND_GENERATE\x10\x03\x32\xb9\x04\n\x11SeparationService\x12<\n\tCreateJob\x12\x1d.stemline.v1.CreateJobRequest\x1a\x10.stemline.v1.Job\x12\\\n\x0f\x42\x61tchCreateJobs\x12#.stemline.v1.BatchCreateJobsRequest\x1a$.stemline.v1.BatchCreateJobsResponse\x12\x36\n\x06GetJob\x12\x1a.stemline.v1.GetJobRequest\x1a\x10.stemline.v1.Job\x12G\n\x08ListJobs\x12\x1c.stemline.v1.ListJobsRequest\x1a\x1d.stemline.v1.ListJobsResponse\x12<\n\tCancelJob\x12\x1d.stemline.v1.CancelJobRequest\x1a\x10.stemline.v1.Job\x12J\n\tDeleteJob\x12\x1d.stemline.v1.DeleteJobRequest\x1a\x1e.stemline.v1.DeleteJobResponse\x12\x38\n\x07WaitJob\x12\x1b.stemline.v1.WaitJobRequest\x1a\x10.stemline.v1.Job\x12\x43\n\tWatchJobs\x12\x1d.stemline.v1.WatchJobsRequest\x1a\x15.stemline.v1.JobEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,12 +25,12 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_STEM_NOTESENTRY']._options = None
   _globals['_STEM_NOTESENTRY']._serialized_options = b'8\001'
-  _globals['_CHANNELPOLICY']._serialized_start=2224
-  _globals['_CHANNELPOLICY']._serialized_end=2323
-  _globals['_STATE']._serialized_start=2326
-  _globals['_STATE']._serialized_end=2475
-  _globals['_JOBKIND']._serialized_start=2477
-  _globals['_JOBKIND']._serialized_end=2580
+  _globals['_CHANNELPOLICY']._serialized_start=2240
+  _globals['_CHANNELPOLICY']._serialized_end=2339
+  _globals['_STATE']._serialized_start=2342
+  _globals['_STATE']._serialized_end=2491
+  _globals['_JOBKIND']._serialized_start=2493
+  _globals['_JOBKIND']._serialized_end=2596
   _globals['_SAMPLERANGE']._serialized_start=110
   _globals['_SAMPLERANGE']._serialized_end=165
   _globals['_PROMPT']._serialized_start=167
@@ -52,27 +52,27 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_JOBEVENT']._serialized_start=1411
   _globals['_JOBEVENT']._serialized_end=1470
   _globals['_CREATEJOBREQUEST']._serialized_start=1473
-  _globals['_CREATEJOBREQUEST']._serialized_end=1626
-  _globals['_BATCHCREATEJOBSREQUEST']._serialized_start=1628
-  _globals['_BATCHCREATEJOBSREQUEST']._serialized_end=1701
-  _globals['_BATCHCREATEJOBSRESPONSE']._serialized_start=1703
-  _globals['_BATCHCREATEJOBSRESPONSE']._serialized_end=1760
-  _globals['_GETJOBREQUEST']._serialized_start=1762
-  _globals['_GETJOBREQUEST']._serialized_end=1791
-  _globals['_LISTJOBSREQUEST']._serialized_start=1793
-  _globals['_LISTJOBSREQUEST']._serialized_end=1903
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1905
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1980
-  _globals['_CANCELJOBREQUEST']._serialized_start=1982
-  _globals['_CANCELJOBREQUEST']._serialized_end=2014
-  _globals['_DELETEJOBREQUEST']._serialized_start=2016
-  _globals['_DELETEJOBREQUEST']._serialized_end=2048
-  _globals['_DELETEJOBRESPONSE']._serialized_start=2050
-  _globals['_DELETEJOBRESPONSE']._serialized_end=2069
-  _globals['_WAITJOBREQUEST']._serialized_start=2071
-  _globals['_WAITJOBREQUEST']._serialized_end=2145
-  _globals['_WATCHJOBSREQUEST']._serialized_start=2147
-  _globals['_WATCHJOBSREQUEST']._serialized_end=2222
-  _globals['_SEPARATIONSERVICE']._serialized_start=2583
-  _globals['_SEPARATIONSERVICE']._serialized_end=3152
+  _globals['_CREATEJOBREQUEST']._serialized_end=1642
+  _globals['_BATCHCREATEJOBSREQUEST']._serialized_start=1644
+  _globals['_BATCHCREATEJOBSREQUEST']._serialized_end=1717
+  _globals['_BATCHCREATEJOBSRESPONSE']._serialized_start=1719
+  _globals['_BATCHCREATEJOBSRESPONSE']._serialized_end=1776
+  _globals['_GETJOBREQUEST']._serialized_start=1778
+  _globals['_GETJOBREQUEST']._serialized_end=1807
+  _globals['_LISTJOBSREQUEST']._serialized_start=1809
+  _globals['_LISTJOBSREQUEST']._serialized_end=1919
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1921
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1996
+  _globals['_CANCELJOBREQUEST']._serialized_start=1998
+  _globals['_CANCELJOBREQUEST']._serialized_end=2030
+  _globals['_DELETEJOBREQUEST']._serialized_start=2032
+  _globals['_DELETEJOBREQUEST']._serialized_end=2064
+  _globals['_DELETEJOBRESPONSE']._serialized_start=2066
+  _globals['_DELETEJOBRESPONSE']._serialized_end=2085
+  _globals['_WAITJOBREQUEST']._serialized_start=2087
+  _globals['_WAITJOBREQUEST']._serialized_end=2161
+  _globals['_WATCHJOBSREQUEST']._serialized_start=2163
+  _globals['_WATCHJOBSREQUEST']._serialized_end=2238
+  _globals['_SEPARATIONSERVICE']._serialized_start=2599
+  _globals['_SEPARATIONSERVICE']._serialized_end=3168
 # @@protoc_insertion_point(module_scope)

@@ -413,11 +413,14 @@ class CreateJobRequest(google.protobuf.message.Message):
     BATCH_ID_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """A UUID or any other string of 1 to 128 printable ASCII characters, chosen by the client."""
     batch_id: builtins.str
     priority: builtins.int
     kind: global___JobKind.ValueType
+    reason: builtins.str
+    """Why the user needs it. A policy of the server may ask for it; its log holds it."""
     @property
     def spec(self) -> global___SeparationSpec: ...
     def __init__(
@@ -428,9 +431,10 @@ class CreateJobRequest(google.protobuf.message.Message):
         batch_id: builtins.str = ...,
         priority: builtins.int = ...,
         kind: global___JobKind.ValueType = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "kind", b"kind", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_id", b"batch_id", "kind", b"kind", "priority", b"priority", "reason", b"reason", "request_id", b"request_id", "spec", b"spec"]) -> None: ...
 
 global___CreateJobRequest = CreateJobRequest
 

@@ -60,7 +60,7 @@ class SoundMaker:
         fills = tuple(settings.replace.values())
         self._client = client
         self._hooks = hooks
-        self._quality, self._priority = settings.quality, settings.priority
+        self._quality, self._priority, self._reason = settings.quality, settings.priority, settings.reason
         self._generators = client.generators() if any(fill.words for fill in fills) else ()
         self._lock = threading.Lock()
         self._total_ms = self._done_ms = 0
@@ -160,6 +160,7 @@ class SoundMaker:
             seed=int(digest([wish.seed, number])[:16], 16) % _MAX_SEED,
             quality=self._quality,
             priority=self._priority,
+            reason=self._reason,
             **more,  # type: ignore[arg-type]
         )
 

@@ -139,6 +139,9 @@ class Recipe:
             ),
             pad_samples=segment.pad_samples(self.facts.length_samples),
             made_by=self.model.made_by,
+            extra={"reason": recorded_words(self.settings.reason, self.settings.record_words)}
+            if self.settings.reason
+            else {},
         )
 
 
@@ -157,6 +160,7 @@ def part_request(
         origin_sample=sound.part.cell.range.start_sample,
         batch_id=batch_id,
         priority=settings.priority,
+        reason=settings.reason,
     )
 
 

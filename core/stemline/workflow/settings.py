@@ -14,6 +14,7 @@ from stemline.options import (
     FORMATS,
     MARK,
     MAX_PRIORITY,
+    MAX_REASON,
     MAX_SEED,
     PLAYS,
     QUALITIES,
@@ -47,6 +48,7 @@ class Settings:
         priority: Jobs of a higher priority run first.
         pictures_per_second: How many pictures of a second of sound a prompt with a box or a mask sends, up to 60; 0 for
             what the server wants, 25 on a GPU and 4 on a CPU.
+        reason: Why the sounds are needed, for servers whose policy asks; it is in their log and in the records.
         record_paths: How records, edits and reports name media: by "name", by "full" path, or not at all ("omit").
         record_words: How they name prompts: in "full", as a "hash" with a key of this installation, or not ("omit").
         sign: Whether records are signed with the key of this installation: "auto" where there is one, "never", or
@@ -82,6 +84,7 @@ class Settings:
     accept_peaks: bool = False
     priority: int = 0
     pictures_per_second: int = 0
+    reason: str = ""
     record_paths: str = "name"
     record_words: str = "full"
     sign: str = "auto"
@@ -100,6 +103,8 @@ class Settings:
         check_choice("c2pa", self.c2pa, C2PA)
         check_choice("mark", self.mark, MARK)
         check_choice("sample_format", self.sample_format, (None, *FORMATS))
+        if len(self.reason) > MAX_REASON or not self.reason.isprintable():
+            raise UsageError(f"A reason has up to {MAX_REASON} printable characters.")
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}.")
         if abs(self.priority) > MAX_PRIORITY:

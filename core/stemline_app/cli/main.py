@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "check stem files against their records",
     "detect": "look for records, signatures and marks in sound files",
     "keys": "make, show and exchange the keys that sign records",
+    "audit": "check the audit log of a server",
     "serve": "run the separation server",
     "seats": "create, list and revoke the seats of a server",
     "stop": "stop the private server",

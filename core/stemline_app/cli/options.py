@@ -171,6 +171,9 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
         help="add Content Credentials: where the key and c2pa-python are there (default), never, or not without them",
     )
     parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="why you need it, for servers whose policy asks; it is recorded"
+    )
+    parser.add_argument(
         "--mark", choices=MARK, default="auto", help="mark sounds made from words, so that `stemline detect` finds them"
     )
 
@@ -210,6 +213,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         sign=args.sign,
         c2pa=args.c2pa,
         mark=args.mark,
+        reason=args.reason,
         remix=_remix(args),
         replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
         accept_peaks=args.accept_peaks,

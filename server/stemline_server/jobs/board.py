@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -12,8 +13,10 @@ from concurrent.futures import Future
 from stemline.errors import Code, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server._futures import result_of
+from stemline_server.jobs.gate import Gate
 from stemline_server.jobs.record import JobRecord, NewJob
 from stemline_server.jobs.worker import Worker, WorkerContext
+from stemline_server.seats.access import caller
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +33,9 @@ class JobBoard:
         workers: One for each device.
     """
 
-    def __init__(self, context: WorkerContext, workers: Sequence[Worker]) -> None:
-        """Work with the table of `context`, which the workers share."""
+    def __init__(self, context: WorkerContext, workers: Sequence[Worker], gate: Gate) -> None:
+        """Work with the table of `context`, which the workers share; `gate` admits jobs."""
+        self._gate = gate
         self.jobs = context.jobs
         self.hub = context.hub
         self.workers = tuple(workers)
@@ -73,15 +77,23 @@ class JobBoard:
         A result counts only once its stem was verified in this process; a damaged one is computed again.
 
         Raises:
+            UsageError: The policy of the server denies one of them (POLICY_DENIED).
             InputError: A request id was used for another job (REQUEST_ID_REUSED).
             SeparationError: Too many jobs wait (QUEUE_FULL).
             StemlineError: Verifying the stems takes long; asking again goes on with it (SERVER_UNREACHABLE).
         """
+        await self._gate.check(requests, self._forget)
         await self._verify_results(requests)
         jobs = await result_of(self.jobs.create(requests, self._store.is_verified))
+        await self._gate.accepted(requests, jobs)
         for worker in self.workers:
             worker.wake()
         return jobs
+
+    async def _forget(self, media: str) -> None:
+        """Take a sound of a denied job from its caller, unless another job needs it."""
+        with contextlib.suppress(StemlineError):
+            await result_of(self._store.delete(media, caller().holder))
 
     async def cancel(self, name: str) -> JobRecord:
         """Cancel a job. The engine of a running job knows before this returns.

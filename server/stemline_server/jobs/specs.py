@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, InputError, MediaError, UsageError
-from stemline.options import MAX_PRIORITY, MAX_SPANS, QUALITIES
+from stemline.options import MAX_PRIORITY, MAX_REASON, MAX_SPANS, QUALITIES
 from stemline.prompts import clean_text
 from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
@@ -32,6 +32,13 @@ def check_ids(request: pb.CreateJobRequest | generation_pb2.CreateGenerationRequ
             )
     if abs(request.priority) > MAX_PRIORITY:
         raise InputError(f"A priority lies within ±{MAX_PRIORITY}.", advice="0 is ordinary; higher goes first.")
+
+
+def checked_reason(reason: str) -> str:
+    """Return the reason of a request. Raises InputError for one that is too long or not printable."""
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise InputError(f"A reason has up to {MAX_REASON} printable characters.", advice="Say it in a sentence.")
+    return reason
 
 
 def job_kind(request: pb.CreateJobRequest) -> pb.JobKind.ValueType:

@@ -11,6 +11,7 @@ from stemline.errors import Code, SeparationError, StemlineError
 from stemline_server.seats.seat_file import OPERATOR, Seat
 
 _CALLER: ContextVar[Seat] = ContextVar("caller", default=OPERATOR)
+_CLIENT: ContextVar[str] = ContextVar("client", default="")
 _READING = ("Get", "List", "Wait", "Watch", "Download", "ServerReflection")
 _OPEN = ("GetServerInfo", "ListModels", "GetModel", "ListGenerators", "ListTaggers")
 _OPERATING = ("LoadModel", "UnloadModel")
@@ -23,9 +24,15 @@ def caller() -> Seat:
     return _CALLER.get()
 
 
-def set_caller(seat: Seat) -> None:
-    """Note whose call runs, for the rest of the current task."""
+def client_address() -> str:
+    """Return the address of the client of the current call, as gRPC spells it; empty where no call is running."""
+    return _CLIENT.get()
+
+
+def set_caller(seat: Seat, address: str = "") -> None:
+    """Note whose call runs, and from which address, for the rest of the current task."""
     _CALLER.set(seat)
+    _CLIENT.set(address)
 
 
 def scope_of(method: str) -> str:

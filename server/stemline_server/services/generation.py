@@ -18,7 +18,7 @@ from stemline_server.jobs.generation import (
     normal_generation,
 )
 from stemline_server.jobs.record import NewJob, media_read_by
-from stemline_server.jobs.specs import check_ids
+from stemline_server.jobs.specs import check_ids, checked_reason
 from stemline_server.seats.access import caller, check_model
 from stemline_server.services.rights import check_media
 from stemline_server.store.media_store import MediaStore
@@ -84,6 +84,7 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
                     kind=separation_pb2.JOB_KIND_GENERATE,
                     seat=caller(),
                     audio_s=spec.length_samples / info.sample_rate,
+                    reason=checked_reason(request.reason),
                 )
             )
         return jobs

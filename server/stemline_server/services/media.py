@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -54,7 +54,9 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         """Serve the sound of `store`; `registrar` is None on a server that shares no disk with its callers.
 
         `on_transfer` gets the direction ("in", "out") and the bytes of each piece that was transferred.
+        `note_download`, set later if at all, gets the name of each sound that is downloaded, before it is sent.
         """
+        self.note_download: Callable[[str], Awaitable[None]] | None = None
         self._on_transfer = on_transfer
         self._store = store
         self._opener = opener
@@ -154,6 +156,8 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
     async def _chunks(self, media: KnownMedia, wanted: SampleRange) -> AsyncIterator[pb.MediaChunk]:
         end_sample = wanted.end_sample
         step = max(1, _CHUNK_BYTES // (SAMPLE_BYTES * media.row.shape.channels))
+        if self.note_download is not None:
+            await self.note_download(media.row.name)
         stack = contextlib.ExitStack()
         opening = partial(stack.enter_context, self._opener.open(media.row, media.references))
         sound = await self._opened(opening, lambda _: stack.close())

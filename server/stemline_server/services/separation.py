@@ -19,6 +19,7 @@ from stemline_server.jobs.specs import (
     check_against_media,
     check_ids,
     check_mask,
+    checked_reason,
     engine_prompt,
     job_kind,
     media_names,
@@ -200,6 +201,7 @@ def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: Engine
         kind=job_kind(request),
         seat=caller(),
         audio_s=audio_s,
+        reason=checked_reason(request.reason),
     )
 
 

@@ -1,0 +1,113 @@
+"""The one place where the policy of a server is enforced, and what was done is logged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from stemline.trust.audit_log import AuditLog, hashed_words
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.jobs.record import JobRecord, NewJob, media_read_by
+from stemline_server.policy.rules import JobFacts, Policy, denied
+from stemline_server.seats.access import caller, client_address
+from stemline_server.seats.seat_file import Seat
+
+_KINDS = {pb.JOB_KIND_SUGGEST: "suggest", pb.JOB_KIND_GENERATE: "generate"}
+_ENDED = {pb.STATE_SUCCEEDED: "done", pb.STATE_FAILED: "failed", pb.STATE_CANCELLED: "cancelled"}
+
+
+class Gate:
+    """Admits jobs by the policy, and writes the log. Without a policy it admits everything and writes nothing."""
+
+    def __init__(self, policy: Policy, state: Path) -> None:
+        """Open the log. `state` is the folder of its key. Raises OutputError."""
+        self._policy = policy
+        self._words = policy.audit.words if policy.audit else "omit"
+        self._key = state / "audit.key"
+        self._log = AuditLog(policy.audit.path, keep_days=policy.audit.keep_days) if policy.audit else None
+
+    async def check(self, jobs: Sequence[NewJob], forget: Callable[[str], Awaitable[None]]) -> None:
+        """Check new jobs before they are stored.
+
+        Args:
+            jobs: The jobs of one call.
+            forget: Deletes a sound from the store. Called for those of denied jobs, so that nothing of them stays.
+
+        Raises:
+            UsageError: The policy denies one of them (POLICY_DENIED); then none is stored.
+            OutputError: The log cannot be written.
+        """
+        if not self._policy.rules and self._policy.default_allow:
+            return
+        for number, job in enumerate(jobs):
+            facts = facts_of(job)
+            objection = self._policy.objection(facts)
+            if objection:
+                for name in {name for each in jobs for name in media_read_by(each.spec)}:
+                    await forget(name)
+                await self._write([self._entry("denied", facts, outcome=objection)])
+                raise denied(objection)
+            if number % 500 == 499:
+                await asyncio.sleep(0)  # let other calls run
+
+    async def accepted(self, requests: Sequence[NewJob], jobs: Sequence[JobRecord]) -> None:
+        """Log jobs that were stored. Raises OutputError."""
+        if self._log is not None:
+            pairs = zip(requests, jobs, strict=True)
+            await self._write([self._entry("accepted", facts_of(new), job=job.name) for new, job in pairs])
+
+    def ended(self, jobs: Iterable[JobRecord]) -> None:
+        """Log the jobs among these that have ended. For the thread of the job table."""
+        if self._log is not None:
+            entries = [
+                {"event": _ENDED[job.state], "who": job.owned_by, "job": job.name, "model": job.model}
+                for job in jobs
+                if job.state in _ENDED
+            ]
+            self._log.write(entries)
+
+    async def fetched(self, media: str) -> None:
+        """Log a sound that the caller downloads. Raises OutputError."""
+        await self._write([{"event": "fetched", "who": caller().name, "client": client_address(), "media": media}])
+
+    async def _write(self, entries: list[dict[str, object]]) -> None:
+        if self._log is not None and entries:
+            await asyncio.to_thread(partial(self._log.write, entries))
+
+    def _entry(self, event: str, facts: JobFacts, **more: str) -> dict[str, object]:
+        entry: dict[str, object] = {
+            "event": event,
+            "who": facts.who[0].partition(":")[2],
+            "client": facts.client,
+            "kind": facts.kind,
+            "model": facts.model,
+            "words": hashed_words(facts.words, self._words, self._key),
+            "media": facts.media,
+            "origin_sample": facts.origin_sample,
+            "reason": facts.reason,
+            **more,
+        }
+        return {name: value for name, value in entry.items() if value != ""}
+
+
+def facts_of(job: NewJob) -> JobFacts:
+    """Return what the policy and the log see of a new job."""
+    spec = job.spec
+    words = spec.prompt.text if isinstance(spec, pb.SeparationSpec) else getattr(spec, "text", "")
+    return JobFacts(
+        who=_names_of(job.seat),
+        kind=_KINDS.get(job.kind, "separate"),
+        model=job.model,
+        words=words,
+        media=getattr(spec, "media", ""),
+        origin_sample=getattr(spec, "origin_sample", 0),
+        reason=job.reason,
+        client=client_address(),
+    )
+
+
+def _names_of(seat: Seat) -> tuple[str, ...]:
+    """Return the names by which rules know a seat."""
+    return (f"token:{seat.name}", *((f"cn:{seat.certificate}",) if seat.certificate else ()))

@@ -1,0 +1,1 @@
+"""What a studio allows on its server, and the log of what was done."""

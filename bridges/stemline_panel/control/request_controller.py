@@ -16,6 +16,7 @@ from stemline.client import Model
 from stemline.clips import RESIDUAL, TimeRange
 from stemline.errors import StemlineError
 from stemline.workflow.replacing import Replace
+from stemline_panel.model.people import names_person
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
@@ -123,6 +124,8 @@ class RequestController(QObject):
         box.verb_chosen.connect(self.set_verb)
         box.primary_pressed.connect(self.trigger_primary)
         box.audition_wanted.connect(self.audition)
+        box.consent_dismissed.connect(self._dismiss_consent)
+        self.changed.connect(self._show_consent)
         box.prompt.edited.connect(self._set_text)
         box.prompt.entered.connect(self._enter)
         box.prompt.left.connect(window.wave.setFocus)
@@ -328,6 +331,16 @@ class RequestController(QObject):
     def _set_text(self, text: str) -> None:
         self._session.stems.current.text = text
         self.changed.emit()
+
+    def _show_consent(self) -> None:
+        """Show the line about consent below a prompt that names a person, unless the user has dismissed it for good."""
+        wanted = self._session.settings.consent_line and names_person(self._session.stems.current.text)
+        self._window.prompt.consent.setVisible(wanted)
+
+    def _dismiss_consent(self) -> None:
+        self._session.settings.consent_line = False
+        self._user_data.save(self._session.settings)
+        self._show_consent()
 
     def _change(self, change: Callable[[], None]) -> None:
         change()

@@ -23,7 +23,7 @@ class PanelSettings:
     An empty `model` is the server's default, an empty `sample_format` follows the media, and an empty `output_dir`
     is a folder beside the media. An empty `device` is the system's default output, and an empty `server` is this
     user's private one; the token and the certificates to trust are in files. `sign` signs stems, and adds Content
-    Credentials, where this installation has a key.
+    Credentials, where this installation has a key. `consent_line` shows a line below prompts that name a person.
     """
 
     model: str = ""
@@ -42,6 +42,7 @@ class PanelSettings:
     ca_file: str = ""
     loudness_matched: bool = True
     sign: bool = True
+    consent_line: bool = True
 
 
 def use_credentials(settings: PanelSettings) -> None:

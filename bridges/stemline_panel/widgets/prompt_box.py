@@ -19,11 +19,15 @@ _HINT_LINES = 3
 
 
 class PromptBox(QWidget):
-    """The right side of the window. `verb_chosen` has a Verb; `primary_pressed` is the main button."""
+    """The right side of the window. `verb_chosen` has a Verb; `primary_pressed` is the main button.
+
+    `consent` is a line for prompts that name a person.
+    """
 
     verb_chosen = pyqtSignal(object)
     primary_pressed = pyqtSignal()
     audition_wanted = pyqtSignal()
+    consent_dismissed = pyqtSignal()
 
     def __init__(self, history: PromptHistory) -> None:
         """Build all widgets."""
@@ -37,6 +41,12 @@ class PromptBox(QWidget):
             self.verb_buttons[verb] = made
         self.prompt = PromptLine(history)
         self.suggestions = SuggestionChips()
+        self.consent = row_widget(
+            label(self.tr("Isolating a person's voice: have their consent."), "dim", wrap=True),
+            button("✕", self.tr("Never show this again"), self.consent_dismissed.emit),
+            grow=0,
+        )
+        self.consent.hide()
         self.stems = StemListView()
         tip = self.tr("Try it on a few seconds around the playhead (Ctrl+R)")
         self.audition = button(self.tr("Audition"), tip, self.audition_wanted.emit)
@@ -49,6 +59,7 @@ class PromptBox(QWidget):
             row_widget(*self.verb_buttons.values(), spacing=0),
             label(self.tr("PROMPT"), "caption"),
             self.prompt,
+            self.consent,
             self.suggestions,
             row_widget(
                 label(self.tr("STEMS IN THIS RUN"), "caption"),

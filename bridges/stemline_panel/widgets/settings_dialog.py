@@ -72,7 +72,7 @@ class SettingsDialog(QDialog):
         )
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
-        self._matched = settings.loudness_matched
+        self._matched, self._consent_line = settings.loudness_matched, settings.consent_line
         self._seed = QSpinBox()
         self._seed.setRange(0, _MAX_SEED)
         self._seed.setValue(settings.seed)
@@ -105,6 +105,7 @@ class SettingsDialog(QDialog):
             server=server,
             token_file=token_file,
             ca_file=ca_file,
+            consent_line=self._consent_line,
         )
 
     def _lay_out(self) -> None:

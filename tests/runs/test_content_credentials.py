@@ -161,6 +161,22 @@ def test_the_manifest_of_the_source_is_an_ingredient_of_its_stems(command: Comma
     assert check is not None and (check.state, check.manifests, check.ingredients) == ("trusted", 1, ("in.wav",)), err
 
 
+def test_credentials_name_no_folder_and_no_word_that_was_withheld(command: Command, tmp_path: Path) -> None:
+    keys.make_key("Studio A")
+    folder = tmp_path / "client of ours"
+    folder.mkdir()
+    media = noise(folder / "in.wav")
+    code, _, err = command(
+        "separate", media, "--stem", "one=confidential xylophone", "--model", "noop", "-o", tmp_path / "out",
+        "--record-words", "omit", "--record-paths", "omit", "--remix", "one=-3", "--c2pa", "require",
+    )  # fmt: skip
+    assert code == 0, err
+    files = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(files) == 6 and any(b"c2pa" in content for content in files)
+    for withheld in (b"confidential", b"xylophone", b"client of ours", str(tmp_path).encode()):
+        assert not any(withheld in content for content in files), withheld
+
+
 def test_source_types_are_terms_of_the_iptc_list() -> None:
     fill: dict[str, Any] = {"kind": "fill", "made_by": "generative", "made_from": {"method": "words"}}
     records: list[dict[str, Any]] = [{"made_by": made_by} for made_by in ("masking", "generative", "algorithmic")]

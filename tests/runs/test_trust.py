@@ -180,3 +180,21 @@ def test_records_say_how_their_sound_arose(command: Command, tmp_path: Path) -> 
         "masking"
     }
     assert (made_by["fill one room"], made_by["fill one file"]) == ("algorithmic", "")
+
+
+def test_a_record_of_ten_megabytes_and_a_gigantic_sidecar_get_one_sentence(command: Command, tmp_path: Path) -> None:
+    result = separated(command, noise(tmp_path / "in.wav"), tmp_path / "out")
+    stem = Path(result["stems"][0]["path"])
+    record = json.loads(json.dumps(verify(stem).record.to_json()))  # type: ignore[union-attr]
+    record["prompt"]["text"] = record["model"] = "x" * 10_000_000
+    for name, change in (("long.wav", record), ("deep.wav", {**record, "more": json.loads("[" * 900 + "]" * 900)})):
+        with open_writer(tmp_path / name, AudioFormat(SampleFormat.WAV24, 48000, 1), StemTags(metadata=change)) as file:
+            file.write(np.zeros((1, 100), np.float32))
+        code, answer, err = command("verify", tmp_path / name)
+        assert (code, err.count("\n")) in ((0, 0), (1, 1)), err[:200]
+        assert len(str(answer["errors"])) < 1000
+    assert len("\n".join(verify(tmp_path / "long.wav").as_lines())) < 3000
+    with stem.with_suffix(".json").open("wb") as sidecar:
+        sidecar.truncate(65 << 20)
+    code, answer, err = command("verify", stem)
+    assert code == 0 and answer["results"][0]["status"] == "unchanged", err

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stemline.files import printable
 from stemline.media import read_tags
 from stemline.options import REQUIRE, check_choice
 from stemline.trust.content_credentials import CredentialsCheck, read_credentials
@@ -163,19 +164,19 @@ class Verdict:
         }
 
     def as_lines(self) -> list[str]:
-        """Return what `stemline verify` prints. The words come from the file, so they can be anything."""
+        """Return what `stemline verify` prints. The words come from the file, so they are cut and escaped."""
         lines = [f"{self.path}: {'ok' if self.intact else 'NOT OK'}. {self.sentence}"]
         record = self.record
         if record is not None:
             source, text = record.source, record.prompt.text
+            made_by, job = _MADE_BY.get(record.made_by, ""), printable(record.job or "none")
             lines += [
-                f"  stem       {record.stem}{f', prompt {text!r}' if text else ''}",
-                f"  source     {source.media or 'not recorded'}, stream {source.stream}",
+                f"  stem       {printable(record.stem)}{f', prompt {printable(text)!r}' if text else ''}",
+                f"  source     {printable(source.media) or 'not recorded'}, stream {source.stream}",
                 f"  range      samples {source.range.start_sample} to {source.range.end_sample}"
                 f" at {source.sample_rate} Hz",
-                f"  model      {record.model} ({record.weights}), seed {record.seed}",
-                f"  made by    {_MADE_BY.get(record.made_by, '')}Stemline {record.engine_version}, "
-                f"job {record.job or 'none'}",
+                f"  model      {printable(record.model)} ({printable(record.weights)}), seed {record.seed}",
+                f"  made by    {made_by}Stemline {printable(record.engine_version)}, job {job}",
             ]
         if self.sidecar is not None and self.sidecar.null is not None:
             lines.append(f"  null       {self.sidecar.null.dbfs:g} dBFS when it was written")

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from stemline.workflow.replacing import Replace
     from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
     from stemline.workflow.settings import Settings
+    from stemline.workflow.sign import sign
     from stemline.workflow.verify import Verdict, verify
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "save_presets",
     "separate",
     "separate_edit",
+    "sign",
     "start",
     "suggest",
     "verify",
@@ -161,6 +163,7 @@ _MODULES = {
     "Replace": "stemline.workflow.replacing",
     "Settings": "stemline.workflow.settings",
     "Verdict": "stemline.workflow.verify",
+    "sign": "stemline.workflow.sign",
     "verify": "stemline.workflow.verify",
 }
 

@@ -62,6 +62,7 @@ NAMES = {
     "save_presets",
     "separate",
     "separate_edit",
+    "sign",
     "start",
     "suggest",
     "verify",

@@ -391,3 +391,27 @@ def test_the_child_has_a_memory_limit(tmp_path: Path) -> None:
         pytest.skip("no /proc here")
     (limit,) = re.findall(r"Max address space +(\d+)", limits.read_text())
     assert int(limit) == 3 << 30
+
+
+@pytest.mark.parametrize("name", ["mix.mp4", "mix.wav", "mix.ogg"])
+def test_a_bounce_is_signed_with_the_manifests_of_its_stems(command: Command, tmp_path: Path, name: str) -> None:
+    mix = sound_file(tmp_path / name)
+    before = mix.read_bytes()
+    code, _, err = command("sign", mix, "-o", tmp_path / "signed")
+    assert code == 2 and "`stemline keys init`" in err
+    keys.make_key("Studio A")
+    _, answer, _ = command("separate", noise(tmp_path / "in.wav"), "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    stems = [answer["results"][0]["stems"][0]["path"], answer["results"][0]["residual"]]
+    plain = noise(tmp_path / "effect.wav")
+    code, answer, err = command("sign", mix, "-o", tmp_path / "signed", "--made-from", *stems, plain)
+    assert code == 0, err
+    signed = Path(answer["results"][0]["signed"])
+    check = read_credentials(signed)
+    assert check is not None and (check.state, check.manifests) == ("trusted", 3)
+    assert set(check.ingredients) == {"in.a.wav", "in.residual.wav", "effect.wav"}
+    assert check.actions == ("c2pa.created", *["c2pa.placed"] * 3)
+    assert packets_of(signed) == packets_of(mix) and mix.read_bytes() == before
+    code, _, err = command("sign", mix, "-o", tmp_path / "signed")
+    assert code != 0 and "already exists" in err
+    code, _, err = command("sign", tmp_path / "none.mp4", "-o", tmp_path / "other")
+    assert code == 2 and not (tmp_path / "other").exists()

@@ -193,7 +193,14 @@ def untouched(path: Path, before: tuple[object, ...]) -> bool:
     return (tags.audio_sha256, tags.metadata, read_sidecar_json(sidecar_of(path))) == before
 
 
-@pytest.mark.parametrize(("sample_format", "tries"), [("wav24", 250), ("flac", 120)])
+@pytest.mark.parametrize(
+    ("sample_format", "tries"),
+    [
+        ("wav24", 250),
+        ("flac", 120),
+        pytest.param("wav24", 1000, marks=[pytest.mark.hour, pytest.mark.timeout(3600)]),
+    ],
+)
 def test_every_changed_byte_of_audio_record_or_signature_is_found(
     command: Command, tmp_path: Path, sample_format: str, tries: int
 ) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stemline._version import __version__
-from stemline.files import output_errors
+from stemline.files import output_errors, printable
 from stemline.trust import keys
 from stemline.trust.c2pa_files import LARGEST_BYTES, may_hold_manifest, sidecar_of
 from stemline_bridge.atomic import part_path, put_in_place
@@ -80,6 +80,18 @@ def stem_manifest(record: Mapping[str, Any], name: str) -> dict[str, Any]:
             {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": "dev.stemline.separation", "data": json.loads(_clean(json.dumps(record, ensure_ascii=False)))},
         ],
+    }
+
+
+def bounce_manifest(name: str, parts: int) -> dict[str, Any]:
+    """Return the manifest of a finished file, into which `parts` ingredients labelled "part-0", "part-1" ... went."""
+    agent = {"name": "Stemline", "version": __version__}
+    created = {"action": "c2pa.created", "softwareAgent": agent, "digitalSourceType": f"{IPTC}composite"}
+    placed = [{"action": "c2pa.placed", "parameters": {"ingredientIds": [f"part-{number}"]}} for number in range(parts)]
+    return {
+        "claim_generator_info": [agent],
+        "title": _clean(name),
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [created, *placed]}}],
     }
 
 
@@ -185,6 +197,14 @@ class CredentialsCheck:
             "unreadable": f"Content Credentials cannot be read: {', '.join(self.failures)}.",
             "unchecked": "Content Credentials; not checked, install stemline[trust].",
         }[self.state]
+
+    @property
+    def claims(self) -> str:
+        """What they say about the file, in a line; empty where nothing was read."""
+        kinds = ", ".join(dict.fromkeys(kind.rpartition("/")[2] for kind in self.source_types))
+        parts = ", ".join(self.ingredients)
+        said = (("by", self.generator), ("as", kinds), ("from", parts))
+        return printable(", ".join(f"{word} {text}" for word, text in said if text))
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON form."""

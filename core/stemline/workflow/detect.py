@@ -68,7 +68,8 @@ class Detection:
             found.append(f"Record: {self.verdict.sentence}")
             found += _noted_mark(self.verdict)
         if self.credentials is not None:
-            found.append(self.credentials.sentence)
+            claims = self.credentials.claims
+            found.append(self.credentials.sentence + (f" They say: {claims}." if claims else ""))
         if self.mark is not None and self.mark.found:
             message = "too weak to read" if self.mark.message is None else f"{self.mark.message:04x}"
             found.append(f"Mark of this installation in sound made from words; message {message}.")

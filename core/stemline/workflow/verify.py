@@ -182,6 +182,7 @@ class Verdict:
             lines.append(f"  null       {self.sidecar.null.dbfs:g} dBFS when it was written")
         if self.credentials is not None:
             lines.append(f"  c2pa       {self.credentials.sentence}")
+            lines += [f"             they say: {self.credentials.claims}"] if self.credentials.claims else []
         if self.proof is not None:
             lines.append(f"  proof      {self.proof.sentence}")
         return lines

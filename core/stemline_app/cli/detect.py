@@ -49,5 +49,5 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(results, errors)
     for unreadable in errors:
-        say(f"stemline: {unreadable['input']}: {unreadable['message']}")
+        say(f"stemline: {unreadable['input']}: {unreadable['message']} {unreadable['advice']}".rstrip())
     return code

@@ -16,6 +16,7 @@ COMMANDS = {
     "presets": "list, save and exchange presets",
     "verify": "check stem files against their records",
     "detect": "look for records, signatures and marks in sound files",
+    "sign": "sign a finished mix or film with Content Credentials",
     "keys": "make, show and exchange the keys that sign records",
     "audit": "check the audit log of a server",
     "serve": "run the separation server",

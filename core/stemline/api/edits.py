@@ -236,5 +236,6 @@ def _recipe(request: _Request) -> str:
     if any(len(of_stem) > 1 for of_stem in spans):
         asked.append(spans)
     if any(stem.prompt.has_picture for stem in stems):
-        asked.append([[str(stem.prompt.box), str(stem.prompt.mask)] for stem in stems])
+        shown = [[str(stem.prompt.box), str(stem.prompt.mask)] for stem in stems]
+        asked.append([settings.pictures_per_second, shown])
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

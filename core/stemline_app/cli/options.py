@@ -23,8 +23,8 @@ from stemline.options import (
 )
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that separates."""
+def add_common(parser: argparse.ArgumentParser, *, output: str = "here") -> None:
+    """Add the options of every command that separates. `output` names the default folder for the help."""
     add_server(parser)
     parser.add_argument(
         "--preset",
@@ -59,7 +59,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     add_json(parser)
     parser.add_argument(
-        "-o", "--output", metavar="DIR", type=_folder, default=".", help="folder for the results (default: here)"
+        "-o", "--output", metavar="DIR", type=_folder, default=".", help=f"folder for the results (default: {output})"
     )
 
 

@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--once", action="store_true", help="end when every file there is done or failed")
     parser.add_argument("--retry", action="store_true", help="try files again that failed before")
-    add_common(parser)
+    add_common(parser, output="the folder Stemline in the watched one")
     parser.set_defaults(func=run, output=None)
 
 

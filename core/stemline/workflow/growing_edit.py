@@ -63,12 +63,16 @@ class AppliedPart:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What was written last: parts, the hash of each file, and size and time of each copied stem file, by path."""
+    """What was written last: parts, the hash of each file, and size and time of each copied stem file, by path.
+
+    `positions` are the hashed positions of the clips with stems in the edit, by their ids.
+    """
 
     parts: tuple[AppliedPart, ...] = ()
     output: str = ""
     hashes: Mapping[str, str] = field(default_factory=dict)
     stamps: Mapping[str, str] = field(default_factory=dict)
+    positions: Mapping[str, str] = field(default_factory=dict)
 
 
 class GrowingEdit:
@@ -127,16 +131,18 @@ class GrowingEdit:
             current = [old for one in current if (old := one.without(part.clip_ids)).tracks]
             target = self._target(fresh=not before)
             edit = self._open(target)
-            now = {clip.clip_id: _position(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
-            moved = [clip.name for clip in clips if now.get(clip.clip_id) != _position(clip)]
+            positions = _positions(edit)
+            moved = [clip.name for clip in clips if positions.get(clip.clip_id) != _position(clip)]
             if moved:
                 raise EditError(
                     f"{self._edit.name} was changed since it was read: {_names(moved)} moved or changed.",
                     advice="Read it again (F5) and separate again; unchanged clips are reused.",
                 )
+            current, left_out = self._without_moved(current, positions)
+            notes += left_out
             copied, stamps = self._copy_in(part)
             self._state = dataclasses.replace(self._state, stamps={**self._state.stamps, **stamps})
-            written = self._write(edit, target, [*current, copied])
+            written = self._write(edit, target, [*current, copied], positions)
             self._delete_unused(before)
             return dataclasses.replace(written, notes=(*notes, *written.notes), result=part.key)
 
@@ -155,11 +161,16 @@ class GrowingEdit:
                 return ()
             if output.exists() and not self._is_unchanged(output):
                 return (f"{output.name} was changed since, so it stays.",)
+            notes: list[str] = []
             if left and output.exists():
-                written = self._write(self._open(output), output, left)
-                self._delete_unused(before)
-                return written.notes
-            notes = [note for path in self._state.hashes if (note := self._delete(Path(path)))]
+                edit = self._open(output)
+                positions = _positions(edit)
+                left, notes = self._without_moved(left, positions)
+                if left:
+                    written = self._write(edit, output, left, positions)
+                    self._delete_unused(before)
+                    return (*notes, *written.notes)
+            notes += [note for path in self._state.hashes if (note := self._delete(Path(path)))]
             self._state = _State(stamps=self._state.stamps)
             self._delete_unused(before)
             self._place.unlink(missing_ok=True)
@@ -179,6 +190,25 @@ class GrowingEdit:
         if missing:
             return [], [f"Stem files of {output.name} are missing, so a new file was started."]
         return list(self._state.parts), []
+
+    def _without_moved(
+        self, parts: Sequence[AppliedPart], positions: Mapping[str, str]
+    ) -> tuple[list[AppliedPart], list[str]]:
+        """Return the parts without the clips that have moved in the edit since they were written, and a note on them.
+
+        Ids are positions: in a changed edit they can name other clips.
+        """
+        known = self._state.positions
+        ids = {clip_id for part in parts for clip_id in part.clip_ids}
+        moved = {clip_id for clip_id in ids if positions.get(clip_id) != known.get(clip_id, "")}
+        if not moved:
+            return list(parts), []
+        names = [clip.name for part in parts for clip in _clips(part) if clip.clip_id in moved]
+        note = (
+            f"{_names(names)}: left out, because their clips moved or changed in {self._edit.name}. "
+            "Separate them again; sound that was separated before is reused."
+        )
+        return [rest for part in parts if (rest := part.without(moved)).tracks], [note]
 
     def _target(self, *, fresh: bool) -> Path:
         """Return the file to write: the one that grows, or a name that no file has."""
@@ -219,12 +249,13 @@ class GrowingEdit:
         )
         return dataclasses.replace(part, tracks=tracks), stamps
 
-    def _write(self, edit: Host, target: Path, parts: Sequence[AppliedPart]) -> Written:
+    def _write(self, edit: Host, target: Path, parts: Sequence[AppliedPart], positions: Mapping[str, str]) -> Written:
         disabled = tuple(dict.fromkeys(clip_id for part in parts for clip_id in part.disabled))
         written = edit.write_tracks(_merged(parts), WriteOptions(disabled, parts[-1].metadata))
         exported, notes = self._export(target, written)
         hashes = {str(path): _sha256(path) for path in (target, *exported)}
-        self._state = _State(tuple(parts), str(target), hashes, self._state.stamps)
+        held = {clip_id: positions[clip_id] for part in parts for clip_id in part.clip_ids}
+        self._state = _State(tuple(parts), str(target), hashes, self._state.stamps, held)
         write_json(self._place, _to_json(self._state), durable=True)
         return dataclasses.replace(written, notes=(*written.notes, *notes))
 
@@ -283,8 +314,15 @@ def _clips(part: AppliedPart) -> Iterator[StemClip]:
     return (clip for track in part.tracks for clip in track.clips)
 
 
-def _position(clip: ClipRange) -> tuple[object, TimeRange, TimeRange]:
-    return clip.source, clip.source_range, clip.record_range
+def _positions(edit: Host) -> dict[str, str]:
+    """Return the hashed position of every clip of an edit, by its id."""
+    return {clip.clip_id: _position(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
+
+
+def _position(clip: ClipRange) -> str:
+    """Return a hash of the media of a clip, of its range there, and of its range on the timeline."""
+    position = repr((clip.source, clip.source_range, clip.record_range))
+    return hashlib.sha256(position.encode(errors="surrogateescape")).hexdigest()
 
 
 def _names(names: Sequence[str]) -> str:
@@ -333,7 +371,8 @@ def _read(place: Path) -> _State:
             AppliedPart(str(part["key"]), tuple(map(_track, part["tracks"])), tuple(part["disabled"]), part["metadata"])
             for part in value["parts"]
         )
-        return _State(parts, str(value["output"]), dict(value["hashes"]), dict(value["stamps"]))
+        positions = dict(value.get("positions", {}))
+        return _State(parts, str(value["output"]), dict(value["hashes"]), dict(value["stamps"]), positions)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return _State()
 

@@ -208,6 +208,35 @@ def test_stems_of_an_old_export_are_not_applied_to_a_changed_edit(open_panel: Op
     panel.until(lambda: again.applied)
 
 
+def test_stems_of_a_clip_that_moved_are_left_out_when_another_clip_is_applied(
+    open_panel: OpenPanel, edit: Path
+) -> None:
+    panel = open_panel(edit).ready()
+    panel.session.settings.model = "noop"
+    first = apply(panel)
+    assert first.applied is not None
+    written = Path(first.applied.output)
+    assert stem_clips(written)["speech Talk"] == ["camera speech"]
+    timeline = otio.adapters.read_from_file(str(edit))
+    talk = next(track for track in timeline.tracks if track.name == "Talk")
+    clip = next(iter(talk.find_clips()))
+    second = otio.opentime.RationalTime(25, 25)
+    used = clip.source_range
+    clip.source_range = otio.opentime.TimeRange(used.start_time + second, used.duration - second)
+    otio.adapters.write_to_file(timeline, str(edit))
+    panel.key(Qt.Key_F5)
+    panel.until(lambda: panel.primary_label != "Write edit.stems.otio")
+    panel.until_shown()
+    step(panel)
+    later = apply(panel)
+    assert later.applied is not None
+    assert stem_clips(Path(later.applied.output))["speech Talk"] == ["recorder speech"]
+    result = read_timeline(Path(later.applied.output))
+    talk = next(track for track in result.tracks if track.name == "Talk")
+    assert [clip.enabled for clip in talk.find_clips()][:2] == [True, False], "the clip that moved is heard"
+    assert any("camera speech" in note and "left out" in note for note in later.applied.notes)
+
+
 def test_the_main_button_applies_the_result_of_the_shown_clip(open_panel: OpenPanel, edit: Path) -> None:
     panel = open_panel(edit).ready()
     panel.session.settings.model = "noop"

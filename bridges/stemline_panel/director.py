@@ -25,6 +25,7 @@ from stemline_panel.control.result_controller import ResultController
 from stemline_panel.control.run_controller import RunController
 from stemline_panel.control.server_connection import ServerConnection, ServerState
 from stemline_panel.control.suggest_controller import SuggestController
+from stemline_panel.control.thumbnail_controller import ThumbnailController
 from stemline_panel.control.transport_controller import TransportController
 from stemline_panel.control.undo_controller import UndoController
 from stemline_panel.control.watch_controller import WatchController
@@ -59,6 +60,7 @@ class Director(QObject):
         self.runs = RunController(session, user_data.journal)
         self.marks = MarkController(session, self.window.wave, self.playback)
         self.clips = ClipController(session, self.window.clips, self.playback)
+        self.thumbnails = ThumbnailController(self.window.clips)
         self.transport = TransportController(session, self.window, self.playback, self.marks)
         self.results = ResultController(session, self.window, self.playback, self.host, self.runs)
         services = RequestServices(self.runs, self.server, self.playback, self.results)
@@ -111,7 +113,7 @@ class Director(QObject):
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
-        shown = (self.frames, self.watching, self.suggestions)
+        shown = (self.frames, self.thumbnails, self.watching, self.suggestions)
         parts = (*shown, self.runs, self.clips, self.playback, self.host, self.server)
         ended = [part.close() for part in parts]
         return all(ended)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from PyQt5.QtCore import (
 from PyQt5.QtGui import QColor, QPixmap
 from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QTableView, QWidget
 
-from stemline.clips import MediaFacts, MediaSource
+from stemline.clips import ClipRange, MediaFacts, MediaSource
 from stemline_panel.i18n import translate
 from stemline_panel.model.clips import ClipFilter, ClipRow, ClipState, ClipStatus, with_source_times
 from stemline_panel.theme import COLOURS
@@ -29,7 +30,7 @@ from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import column, row
 
 _NAME, _TRACK, _RECORD, _STATE, _FOUND, _LENGTH, _LEVEL, _SOURCE = range(8)
-_WIDTHS = {_NAME: 84, _TRACK: 44, _RECORD: 90, _STATE: 72, _FOUND: 130, _LENGTH: 88, _LEVEL: 74, _SOURCE: 90}
+_WIDTHS = {_NAME: 112, _TRACK: 44, _RECORD: 90, _STATE: 72, _FOUND: 130, _LENGTH: 88, _LEVEL: 74, _SOURCE: 90}
 _TEXTS: Mapping[int, Callable[[ClipRow], str]] = {
     _NAME: lambda row: row.name,
     _TRACK: lambda row: row.track,
@@ -60,7 +61,9 @@ _COLOURS = {
 }
 _ROOT = QModelIndex()
 _ROW_PIXELS = 24
-_THUMBNAIL = QSize(48, 27)
+_MAX_THUMBNAILS = 512
+THUMBNAIL = QSize(39, 22)
+"""The largest size of a thumbnail in pixels, which fits the height of a row."""
 
 
 class ClipModel(QAbstractTableModel):
@@ -71,14 +74,14 @@ class ClipModel(QAbstractTableModel):
         super().__init__()
         self.rows: list[ClipRow] = []
         self._by_id: dict[str, int] = {}
-        self._thumbnails: dict[str, QPixmap] = {}
+        self._thumbnails: OrderedDict[str, QPixmap] = OrderedDict()
 
     def set_rows(self, rows: Sequence[ClipRow]) -> None:
         """Replace all rows."""
         self.beginResetModel()
         self.rows = list(rows)
         self._by_id = {row.clip.clip_id: index for index, row in enumerate(rows) if row.clip is not None}
-        self._thumbnails = {}
+        self._thumbnails = OrderedDict()
         self.endResetModel()
 
     def set_statuses(self, statuses: Mapping[str, ClipStatus]) -> bool:
@@ -105,11 +108,17 @@ class ClipModel(QAbstractTableModel):
             self._report_rows(changed)
 
     def set_thumbnail(self, clip_id: str, picture: QPixmap) -> None:
-        """Show a picture beside the name of a clip."""
+        """Show a picture beside the name of a clip. The oldest of too many pictures is dropped."""
         index = self._by_id.get(clip_id)
         if index is not None:
-            self._thumbnails[clip_id] = picture.scaled(_THUMBNAIL, Qt.KeepAspectRatio, Qt.SmoothTransformation)
+            self._thumbnails[clip_id] = picture.scaled(THUMBNAIL, Qt.KeepAspectRatio, Qt.SmoothTransformation)
+            if len(self._thumbnails) > _MAX_THUMBNAILS:
+                self._thumbnails.popitem(last=False)
             self._report_rows([index])
+
+    def has_thumbnail(self, clip_id: str) -> bool:
+        """Return whether a clip has a picture."""
+        return clip_id in self._thumbnails
 
     def index_of(self, clip_id: str) -> QModelIndex:
         """Return the place of a clip; an invalid one if it has none."""
@@ -172,13 +181,15 @@ class ClipTable(QWidget):
     """The clips of an edit.
 
     `current_changed` has the id of the clip that the user steps to, `selection_changed` the ids of all selected clips,
-    `activated` is emitted for Enter or a double-click, and `menu_wanted` has a place on the screen.
+    `activated` is emitted for Enter or a double-click, `menu_wanted` has a place on the screen, and `view_changed` is
+    emitted when other rows may be in view.
     """
 
     current_changed = pyqtSignal(str)
     selection_changed = pyqtSignal(object)
     activated = pyqtSignal()
     menu_wanted = pyqtSignal(QPoint)
+    view_changed = pyqtSignal()
 
     def __init__(self) -> None:
         """Start without clips."""
@@ -241,8 +252,15 @@ class ClipTable(QWidget):
 
     def visible_ids(self) -> list[str]:
         """Return the ids of the clips that the filter shows, in their order."""
-        rows = (self.sorted.mapToSource(self.sorted.index(number, 0)).row() for number in range(self.sorted.rowCount()))
-        return _ids(self.model.rows[number] for number in rows)
+        return _ids(self._sorted_rows(range(self.sorted.rowCount())))
+
+    def clips_in_view(self) -> list[ClipRange]:
+        """Return the clips of the rows that the user sees, from top to bottom."""
+        first, last = self.view.rowAt(0), self.view.rowAt(self.view.viewport().height() - 1)
+        if first < 0 or not self.view.isVisible():
+            return []
+        end = last + 1 if last >= 0 else self.sorted.rowCount()
+        return [shown.clip for shown in self._sorted_rows(range(first, end)) if shown.clip is not None]
 
     def selected_ids(self) -> list[str]:
         """Return the ids of the selected clips, in the order of the edit."""
@@ -250,11 +268,17 @@ class ClipTable(QWidget):
         return _ids(self.model.rows[number] for number in sorted(self.sorted.mapToSource(at).row() for at in places))
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Report Enter in the table."""
+        """Report Enter in the table, and that it shows another number of rows."""
         if event.type() == QEvent.KeyPress and event.key() in (Qt.Key_Return, Qt.Key_Enter):
             self.activated.emit()
             return True
+        if event.type() in (QEvent.Show, QEvent.Resize):
+            self.view_changed.emit()
         return False
+
+    def _sorted_rows(self, numbers: Iterable[int]) -> Iterator[ClipRow]:
+        places = (self.sorted.mapToSource(self.sorted.index(number, 0)) for number in numbers)
+        return (self.model.rows[place.row()] for place in places)
 
     def _prepare_view(self) -> None:
         view = self.view
@@ -263,7 +287,7 @@ class ClipTable(QWidget):
         view.setTabKeyNavigation(False)
         view.setShowGrid(False)
         view.setWordWrap(False)
-        view.setIconSize(_THUMBNAIL)
+        view.setIconSize(THUMBNAIL)
         view.verticalHeader().hide()
         view.verticalHeader().setDefaultSectionSize(_ROW_PIXELS)
         view.setHorizontalScrollMode(QAbstractItemView.ScrollPerPixel)
@@ -280,6 +304,9 @@ class ClipTable(QWidget):
             view.setColumnWidth(number, width)
         view.setSortingEnabled(True)
         header.setSortIndicator(-1, Qt.AscendingOrder)  # the order of the edit
+        moved = (view.verticalScrollBar().valueChanged, self.sorted.layoutChanged, self.sorted.modelReset)
+        for signal in (*moved, self.sorted.rowsInserted, self.sorted.rowsRemoved):
+            signal.connect(lambda *_: self.view_changed.emit())
         view.selectionModel().currentRowChanged.connect(self._report_current)
         view.selectionModel().selectionChanged.connect(lambda *_: self._report_selection())
 

@@ -28,6 +28,12 @@ _AXIS_WIDTH = 46  # of the waveform's scale, so that both share the axis of time
 Pixels = npt.NDArray[np.uint8]
 
 
+def image_of(pixels: Pixels) -> QImage:
+    """Return a picture, uint8 [height, width, 3] in RGB, as an image of Qt."""
+    height, width = pixels.shape[:2]
+    return QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format_RGB888).copy()
+
+
 class FrameView(QWidget):
     """Shows a frame as large as it fits. Drag a box, click on the object, Alt-click or right-click beside it.
 
@@ -60,12 +66,11 @@ class FrameView(QWidget):
         self._pixels, self._mask = pixels, mask
         self._image = QImage()
         if pixels is not None:
-            shown = np.ascontiguousarray(pixels)
+            shown = pixels
             if mask is not None and mask.shape == pixels.shape[:2] and mask.any():
                 shown = shown.copy()
                 shown[mask] = (shown[mask] * (1 - _TINT_SHARE) + _TINT * _TINT_SHARE).astype(np.uint8)
-            height, width = shown.shape[:2]
-            self._image = QImage(shown.tobytes(), width, height, 3 * width, QImage.Format_RGB888).copy()
+            self._image = image_of(shown)
         self.update()
 
     def show_mask(self, mask: Mask | None) -> None:
@@ -178,10 +183,7 @@ class FrameStrip(QWidget):
 
     def add_frame(self, time: Fraction, pixels: Pixels) -> None:
         """Show a frame from `time` on."""
-        shown = np.ascontiguousarray(pixels)
-        height, width = shown.shape[:2]
-        image = QImage(shown.tobytes(), width, height, 3 * width, QImage.Format_RGB888).copy()
-        self._frames.append((time, image.scaledToHeight(_STRIP_HEIGHT, Qt.SmoothTransformation)))
+        self._frames.append((time, image_of(pixels).scaledToHeight(_STRIP_HEIGHT, Qt.SmoothTransformation)))
         self.update()
 
     def show_followed(self, followed: list[tuple[Fraction, bool]]) -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from PyQt5.QtCore import QItemSelectionModel, Qt
-from PyQt5.QtGui import QPixmap
+from PyQt5.QtGui import QColor, QPixmap
 from PyQt5.QtTest import QTest
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.factories import clip, outcome, session
 from bridges.panel.harness import Panel, tones
 from conftest import ROOT
+from core.media.films import numbered, write_film
 from stemline.clips import MediaFacts, SampleRange, Skip
 from stemline.errors import Code, SeparationError
 from stemline.hosts.base import ReadClips
+from stemline.media.pictures.frames import Frame, FrameReader
 from stemline.workflow.results import ClipOutcome, ClipPlace, Failure, Null, StemOutcome
 from stemline_panel.model.clips import ClipFilter, ClipState, ClipStatuses, clip_rows, with_source_times
 from stemline_panel.model.queue import AppliedResult
@@ -143,9 +147,6 @@ def test_an_edit_opens_as_a_table_with_its_clips_and_skipped_ones(open_panel: Op
     table.states.setCurrentIndex(table.states.findData("skipped"))
     table.states.activated[int].emit(0)
     assert table.sorted.rowCount() == 2
-    assert table.model.data(table.model.index(0, 0), Qt.DecorationRole) is None
-    table.model.set_thumbnail(panel.session.clips[0].clip_id, QPixmap(96, 54))
-    assert table.model.data(table.model.index(0, 0), Qt.DecorationRole).width() == 48
 
 
 def test_several_selected_clips_are_separated_again_with_another_prompt(open_panel: OpenPanel, edit: Path) -> None:
@@ -234,3 +235,92 @@ def test_the_window_remembers_its_columns_and_recent_files(open_panel: OpenPanel
     assert second.window.clips.view.columnWidth(0) == 151
     assert second.director._user_data.recent() == [str(edit)]
     assert second.window._columns.sizes()[0] == width
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def picture(panel: Panel, row: int) -> QPixmap | None:
+    shown = panel.window.clips.sorted.index(row, 0).data(Qt.DecorationRole)
+    assert shown is None or isinstance(shown, QPixmap)
+    return shown
+
+
+def colour_at(shown: QPixmap | None, x: float, y: float) -> QColor:
+    assert shown is not None
+    return shown.toImage().pixelColor(int(x * shown.width()), int(y * shown.height()))
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    folder = tmp_path / "footage"
+    folder.mkdir()
+    write_film(folder / "film.mp4", map(numbered, range(24)), sound_s=1)
+    write_film(folder / "tall.mp4", (numbered(number, 180, 320) for number in range(24)), sound_s=1)
+    tones(folder / "voice.wav")
+    return folder
+
+
+def test_clips_with_a_picture_show_it_in_their_row_and_sound_shows_none(open_panel: OpenPanel, footage: Path) -> None:
+    panel = open_panel(footage).ready()
+    view = panel.window.clips.view
+    names = [row.name for row in panel.window.clips.model.rows]
+    film, tall, voice = (names.index(name) for name in ("film.mp4", "tall.mp4", "voice.wav"))
+    panel.until(lambda: picture(panel, film) and picture(panel, tall))
+    assert colour_at(picture(panel, film), 0.05, 0.9).red() > 150, "the red box of the film"
+    assert colour_at(picture(panel, film), 0.9, 0.7).red() < 110
+    sizes = [(shown.width(), shown.height()) for row in (film, tall) if (shown := picture(panel, row))]
+    assert sizes == [(39, 22), (12, 22)]
+    panel.until(lambda: panel.director.thumbnails._without_picture == {str(footage / "voice.wav")})
+    assert picture(panel, voice) is None
+    assert {22 < view.rowHeight(row) <= 26 for row in range(3)} == {True}, "a picture fits a row of the usual height"
+
+
+def test_only_the_rows_in_view_are_read_and_the_others_when_they_come_into_view(
+    open_panel: OpenPanel, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Fraction] = []
+    key_frame = FrameReader.key_frame
+
+    def counted(reader: FrameReader, time: Fraction) -> Frame:
+        read.append(time)
+        return key_frame(reader, time)
+
+    panel = open_panel(footage).ready()
+    table = panel.window.clips
+    panel.until(lambda: picture(panel, 0))
+    first = next(shown for shown in panel.session.clips if shown.name == "film.mp4")
+    clips = tuple(replace(first, clip_id=f"c{number}") for number in range(1000))
+    monkeypatch.setattr(FrameReader, "key_frame", counted)
+    table.show_rows(clip_rows(ReadClips(clips)))
+    panel.until(lambda: picture(panel, 0) and picture(panel, len(table.clips_in_view()) - 1))
+    assert len(read) < 60
+    assert picture(panel, 999) is None
+    table.view.scrollToBottom()
+    panel.until(lambda: picture(panel, 999))
+    assert len(read) < 120
+    for number in range(1000):
+        table.model.set_thumbnail(f"c{number}", QPixmap(39, 22))
+    assert len(table.model._thumbnails) == 512
+
+
+def test_closing_while_a_film_is_read_ends_the_thread(
+    open_panel: OpenPanel, footage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding = threading.Event()
+    decode = FrameReader._decode
+
+    def endless(reader: FrameReader) -> Iterator[object]:
+        """Decode the same film again and again, as a file of hours without a key frame takes long."""
+        if threading.current_thread().name != "stemline-panel-thumbnails":
+            yield from decode(reader)
+        while True:
+            decoding.set()
+            for _ in decode(reader):
+                reader._stop_if_asked()
+
+    monkeypatch.setattr(FrameReader, "_decode", endless)
+    panel = open_panel(footage).ready()
+    panel.until(decoding.is_set)
+    assert panel.director.close(), "all threads ended"
+    assert "stemline-panel-thumbnails" not in {thread.name for thread in threading.enumerate()}

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from argparse import ArgumentParser
@@ -233,6 +234,12 @@ def test_an_expired_certificate_is_named_at_start(start_server: Start, tmp_path:
     server = start_server("--tls-cert", str(tmp_path / "server.pem"), "--tls-key", str(tmp_path / "server.key"))
     server.wait_endpoint()
     assert "expired on" in server.log()
+
+
+def test_everything_includes_each_extra_that_a_user_needs() -> None:
+    extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert set(re.findall(r"\w+", everything)) - {"stemline"} == set(extras) - {"all", "dev", "docs", "release"}
 
 
 def test_the_dashboard_asks_for_metrics_that_exist() -> None:

@@ -10,7 +10,7 @@ from stemline_app.cli.options import add_json, add_server
 from stemline_app.cli.output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from stemline.client import Model, SoundGenerator
+    from stemline.client import Model, SoundGenerator, Tagger
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,6 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "make the sound of `--replace NAME=words:TEXT`, taggers the list of `stemline suggest`.",
     )
     parser.add_argument("--generators", action="store_true", help="list only generators, with licence and limits")
+    parser.add_argument("--taggers", action="store_true", help="list only taggers (with --generators: both)")
     add_server(parser)
     add_json(parser)
     parser.set_defaults(func=run)
@@ -37,24 +38,43 @@ def run(args: argparse.Namespace) -> int:
         default = client.server_info().default_model
         generators = client.generators()
         taggers = client.taggers()
-    if args.generators:
-        if args.json:
-            write_json([_generator_facts(generator) for generator in generators])
-        else:
-            _write_generators(generators)
-        return 0
+    chosen = args.generators or args.taggers
     if args.json:
-        write_json([_facts(model, default) for model in models])
+        facts = [] if chosen else [_facts(model, default) for model in models]
+        facts += [_generator_facts(generator) for generator in generators if args.generators]
+        facts += [_tagger_facts(tagger) for tagger in taggers if args.taggers]
+        write_json(facts)
         return 0
-    rows = [_row(model, default) for model in models]
-    write_table(("model", "ready", "prompts", "rate", "description", "licence"), rows)
-    write_line("")
-    _write_generators(generators)
-    write_line("")
+    if not chosen:
+        rows = [_row(model, default) for model in models]
+        write_table(("model", "ready", "prompts", "rate", "description", "licence"), rows)
+        write_line("")
+    if args.generators or not chosen:
+        _write_generators(generators)
+    if not chosen:
+        write_line("")
+    if args.taggers or not chosen:
+        _write_taggers(taggers)
+    if not chosen:
+        write_line(f"Folder for weights of your own: {paths.models_dir()}")
+    return 0
+
+
+def _write_taggers(taggers: Sequence[Tagger]) -> None:
     rows = [(one.id, "yes" if one.available else "no", f"{one.title}. {one.note}", one.licence) for one in taggers]
     write_table(("tagger", "ready", "description", "licence"), rows)
-    write_line(f"Folder for weights of your own: {paths.models_dir()}")
-    return 0
+
+
+def _tagger_facts(tagger: Tagger) -> dict[str, object]:
+    return {
+        "kind": "tagger",
+        "tagger": tagger.id,
+        "title": tagger.title,
+        "available": tagger.available,
+        "revision": tagger.revision,
+        "note": tagger.note,
+        "licence": tagger.licence,
+    }
 
 
 def _write_generators(generators: Sequence[SoundGenerator]) -> None:
@@ -64,6 +84,7 @@ def _write_generators(generators: Sequence[SoundGenerator]) -> None:
 
 def _generator_facts(generator: SoundGenerator) -> dict[str, object]:
     return {
+        "kind": "generator",
         "generator": generator.id,
         "title": generator.title,
         "available": generator.available,
@@ -95,6 +116,7 @@ def _generator_row(generator: SoundGenerator) -> tuple[str, ...]:
 
 def _facts(model: Model, default: str) -> dict[str, object]:
     return {
+        "kind": "model",
         "model": model.id,
         "title": model.title,
         "default": model.id == default,

@@ -72,6 +72,16 @@ def test_generators_are_listed_with_licence_and_commercial_use(command: Command,
     assert "stable_audio" in command("models")[1]
 
 
+def test_taggers_and_generators_are_listed_as_json_like_models(command: Command, client: Client) -> None:
+    taggers = results(command("models", "--taggers", "--json"))
+    assert {row["tagger"] for row in taggers} == {tagger.id for tagger in client.taggers()}
+    both = results(command("models", "--taggers", "--generators", "--json"))
+    assert {row["kind"] for row in both} == {"tagger", "generator"}
+    shared = {"kind", "title", "available", "revision", "note", "licence"}
+    assert all(shared <= set(row) for row in [*both, *results(command("models", "--json"))])
+    assert "embedded" in command("models", "--taggers")[1]
+
+
 def test_jobs_are_listed_cancelled_and_retried(command: Command, own_client: Client, clip: Path) -> None:
     request = make_request(own_client, clip, "sleep:20", batch_id="batch")
     (job,) = own_client.create_jobs([request])

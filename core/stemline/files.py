@@ -5,31 +5,46 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from stemline.errors import Code, OutputError
+from stemline.errors import Code, OutputError, UsageError
 from stemline_bridge import atomic_write
 
+_OPEN_TO_OTHERS = 0o027  # a group may read: service managers hand out secrets that way
 
-def write_json(path: Path, value: object, *, durable: bool = False) -> None:
+
+def check_private(path: Path, what: str) -> None:
+    """Raise UsageError where users besides the owner can change a file, or users outside its group can read it.
+
+    Args:
+        path: An existing file. Raises OSError where it cannot be examined.
+        what: What the file is, for the message ("token file").
+    """
+    if os.name == "posix" and path.stat().st_mode & _OPEN_TO_OTHERS:
+        raise UsageError(f"Other users can read or change the {what} {path}.", advice=f"Run: chmod 600 {path}")
+
+
+def write_json(path: Path, value: object, *, durable: bool = False, mode: int = 0o666) -> None:
     """Write `value` as JSON to `path` as `write_text` does."""
-    write_text(path, json.dumps(value, ensure_ascii=False), durable=durable)
+    write_text(path, json.dumps(value, ensure_ascii=False), durable=durable, mode=mode)
 
 
-def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+def write_text(path: Path, text: str, *, durable: bool = False, mode: int = 0o666) -> None:
     """Write UTF-8 text to `path` in one step: a reader sees the old file or the new one.
 
     Args:
         path: The file to write. Its folder is made where it is missing.
         text: The whole content.
         durable: Whether the content survives a power failure. Use it for what a later run trusts without a check.
+        mode: The permissions of the new file, less the process's umask. 0o600 keeps a secret to its owner.
 
     Raises:
         OutputError: DISK_FULL, DISK_QUOTA or OUTPUT_UNWRITABLE. Nothing is changed then.
     """
     with output_errors(path):
-        atomic_write(path, text, durable)
+        atomic_write(path, text, durable, mode)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from server.harness import Caller, ServerProcess, touch_later, write_noise
 from stemline.errors import Code, SeparationError, UsageError
 from stemline.v1 import media_pb2
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.seats.seat_file import Seat, SeatFile, read_seats, token_digest, write_seats
 from stemline_server.services import status
 from stemline_server.services.redaction import without_folders
 from stemline_server.store.folder import StateFolder, read_or_make_token
@@ -71,7 +72,8 @@ def test_files_of_a_folder_that_was_there_are_closed_to_others(tmp_path: Path, n
                 path.chmod(0o755 if path.is_dir() else 0o644)
         process.start()
         process.wait_endpoint()
-        assert open_to_others(state) == {"notes.txt", "token"}
+        assert open_to_others(state) == {"notes.txt"}
+        assert "could read the token file" in process.log()
     finally:
         process.close()
 
@@ -102,13 +104,29 @@ def test_a_token_that_is_easy_to_guess_or_no_text_is_refused(tmp_path: Path, tex
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")
-def test_a_token_that_every_user_can_change_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o666, 0o644, 0o604, 0o620])
+def test_a_token_that_other_users_can_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "token"
     token = read_or_make_token(path)
+    path.chmod(0o440)
     assert read_or_make_token(path) == token
-    path.chmod(0o666)
-    with pytest.raises(UsageError, match="Every user can change"):
+    path.chmod(mode)
+    with pytest.raises(UsageError, match="Other users can read or change") as refused:
         read_or_make_token(path)
+    assert refused.value.advice == f"Run: chmod 600 {path}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_file_of_seats_that_other_users_can_change_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "seats.json"
+    write_seats(path, [Seat("anna", ("read",), token_sha256=token_digest("a"))])
+    seats = SeatFile(path)
+    for mode in (0o644, 0o660):
+        path.chmod(mode)
+        with pytest.raises(UsageError, match="chmod 600"):
+            read_seats(path)
+    seats.reload()
+    assert seats.of_token("a") is not None
 
 
 def test_a_full_queue_says_when_to_come_again() -> None:

@@ -13,6 +13,7 @@ from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 from stemline.client import Model, ServerInfo, connect, find_private
 from stemline.client.client import PRIVATE
 from stemline.errors import Code, StemlineError
+from stemline.files import check_private
 from stemline_panel.model.settings import PanelSettings, use_credentials
 from stemline_panel.widgets.badge import Health
 from stemline_panel.workers import Worker
@@ -84,6 +85,8 @@ class ServerConnection(QObject):
         """Connect to a server, and call `show` with one sentence about it."""
 
         def ask() -> str:
+            if token_file:
+                check_private(Path(token_file), "token file")
             token = Path(token_file).read_text(encoding="utf-8").strip() if token_file else None
             with connect(address or None, token=token, ca=ca_file or None) as client:
                 info = client.server_info()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from stemline.errors import UsageError
+from stemline.files import check_private
 
 PathText = str | os.PathLike[str]
 _CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -125,6 +126,7 @@ def _token_of_user() -> str:
     if token or not path:
         return token.strip()
     try:
+        check_private(Path(path), "token file")
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The token file {path} cannot be read.", advice="Check STEMLINE_TOKEN_FILE.") from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stemline.errors import UsageError
-from stemline.files import write_json
+from stemline.files import check_private, write_json
 
 _log = logging.getLogger(__name__)
 
@@ -129,12 +129,12 @@ class SeatFile:
             if self._stamp_now() != self._stamp:
                 self.reload()
 
-    def _stamp_now(self) -> tuple[int, int, int] | None:
+    def _stamp_now(self) -> tuple[int, ...] | None:
         try:
             status = self._path.stat()
         except OSError:
             return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
 
 
 def token_digest(token: str) -> str:
@@ -148,8 +148,12 @@ def new_token() -> str:
 
 
 def read_seats(path: Path) -> tuple[Seat, ...]:
-    """Return the seats in a file; none where there is no file. Raises UsageError for a damaged one."""
+    """Return the seats in a file; none where there is no file.
+
+    Raises UsageError for a damaged one, and for one that other users can read or change.
+    """
     try:
+        check_private(path, "file of seats")
         listed = json.loads(path.read_text(encoding="utf-8"))["seats"]
         seats = tuple(_seat(entry) for entry in listed)
     except FileNotFoundError:
@@ -167,8 +171,7 @@ def read_seats(path: Path) -> tuple[Seat, ...]:
 def write_seats(path: Path, seats: Iterable[Seat]) -> None:
     """Write the file for its owner alone, whole or not at all. Raises OutputError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_json(path, {"seats": [asdict(seat) for seat in seats]}, durable=True)
-    path.chmod(0o600)
+    write_json(path, {"seats": [asdict(seat) for seat in seats]}, durable=True, mode=0o600)
 
 
 def check_seat(seat: Seat) -> Seat:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from stemline._version import __version__
 from stemline.errors import UsageError
+from stemline.files import check_private
 from stemline.locks import try_lock
+
+_log = logging.getLogger(__name__)
 
 _PRIVATE = (
     "*jobs.sqlite*",
@@ -122,20 +127,23 @@ def read_or_make_token(path: Path, *, own: bool = False) -> str:
 
     Args:
         path: The token file.
-        own: Whether the server made the file: an unusable token is replaced then.
+        own: Whether the server made the file: an unusable token is replaced then, and a file that others can read
+            is closed to them.
 
     Raises:
-        UsageError: The file can be written by others, or holds no token that is hard to guess.
+        UsageError: Others can change or read the file, or it holds no token that is hard to guess.
     """
     try:
-        mode = path.stat().st_mode
+        if own:
+            _close_to_others(path)
+        check_private(path, "token file")
+        if os.name == "posix" and path.stat().st_mode & stat.S_IRGRP:
+            _log.warning("the group of the token file %s can read it", path)
         token = path.read_bytes().decode("ascii", "replace").strip()
     except FileNotFoundError:
-        mode, token = 0, ""
+        token = ""
     except OSError as error:
         raise UsageError(f"The token file {path} cannot be read: {error.strerror}.") from error
-    if os.name == "posix" and mode & 0o002:
-        raise UsageError(f"Every user can change the token file {path}.", advice=f"Run: chmod 600 {path}")
     usable = token.isascii() and token.isprintable() and len(token) >= _LEAST_TOKEN_CHARACTERS
     if not token or (own and not usable):
         token = secrets.token_urlsafe(32)
@@ -146,6 +154,14 @@ def read_or_make_token(path: Path, *, own: bool = False) -> str:
             advice=f"Use {_LEAST_TOKEN_CHARACTERS} or more printable ASCII characters, or remove the file.",
         )
     return token
+
+
+def _close_to_others(path: Path) -> None:
+    """Let only the owner read a file that nobody else can change. Raises OSError."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & 0o077 and not mode & 0o022 and not path.is_symlink():
+        path.chmod(0o600)
+        _log.warning("other users could read the token file %s until now: remove it and restart for another", path)
 
 
 def _put(path: Path, text: str) -> None:

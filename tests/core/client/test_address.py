@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_the_argument_overrides_the_environment_and_the_token_file(
 ) -> None:
     file = tmp_path / "token"
     file.write_text("from-file\n")
+    file.chmod(0o600)
     monkeypatch.setenv("STEMLINE_TOKEN_FILE", str(file))
     assert parse_server("localhost:5").metadata == (("authorization", "Bearer from-file"),)
     monkeypatch.setenv("STEMLINE_TOKEN", "from-environment")
@@ -82,6 +84,16 @@ def test_the_argument_overrides_the_environment_and_the_token_file(
 def test_a_missing_token_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMLINE_TOKEN_FILE", "/nowhere/token")
     with pytest.raises(UsageError, match="/nowhere/token"):
+        parse_server("localhost:5")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_a_token_file_that_other_users_can_read_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-file\n")
+    file.chmod(0o644)
+    monkeypatch.setenv("STEMLINE_TOKEN_FILE", str(file))
+    with pytest.raises(UsageError, match="Other users can read"):
         parse_server("localhost:5")
 
 

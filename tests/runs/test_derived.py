@@ -320,3 +320,40 @@ def test_a_clip_without_a_pause_takes_the_room_tone_of_its_neighbour_and_says_so
     said = {notice.clip: notice for notice in result.notices if notice.code == "ROOM_TONE_SHARED"}
     assert list(said) == ["talk"], result.notices
     assert said["talk"].message == "fill a: room tone from clip pause of the same media."
+
+
+def test_room_tone_is_learnt_again_when_another_sound_is_removed_too(tmp_path: Path) -> None:
+    rate = 48_000
+    take = (0.001 * np.random.default_rng(3).standard_normal((1, 8 * rate))).astype(np.float32)
+    for start_s in (0, 4):
+        take[:, start_s * rate : (start_s + 2) * rate] *= 150
+    path = tmp_path / "take.wav"
+    with open_writer(path, AudioFormat(SampleFormat.WAV24, rate, 1)) as writer:
+        writer.write(take)
+
+    def early_or_late(mix: np.ndarray, rate: int, prompt: Any) -> np.ndarray:
+        loud = np.where(np.abs(mix) > 0.006, mix, 0)
+        if prompt.text == "early":
+            loud[:, 3 * rate :] = 0
+        else:
+            loud[:, : 3 * rate] = 0
+            loud *= 0.99  # some of it stays in the residual
+        return loud
+
+    replace = {"a": stemline.Replace(), "b": stemline.Replace(instead=False)}
+    with (
+        serve_engines(FunctionEngine(early_or_late), state=tmp_path / "state") as server,
+        stemline.connect(server.address, token=server.token) as client,
+    ):
+
+        def fill_of(out: str, replaced: str) -> np.ndarray:
+            settings = stemline.Settings(replace={name: replace[name] for name in replaced}, overwrite=True)
+            stemline.separate(
+                path, {"a": "early", "b": "late"}, output=tmp_path / out, settings=settings, client=client
+            )
+            return samples(tmp_path / out / "take.fill a.wav")
+
+        alone = fill_of("one", "a")
+        again, fresh = fill_of("one", "ab"), fill_of("two", "ab")
+    assert not np.array_equal(alone, fresh), "the room without both sounds is another"
+    assert np.array_equal(again, fresh), "the same sounds give the same fill, whatever was made before"

@@ -208,8 +208,13 @@ class Fills:
             **self._common(fill),
             "room": origin.files[RESIDUAL].record.audio_sha256,
         }
+        replaced = sorted(self._settings.replace)
         return DerivedSound(
-            fill_name(stem), made_from, lambda: self._toned(result, stem, fill, origin), made_by="algorithmic"
+            fill_name(stem),
+            made_from,
+            lambda: self._toned(result, stem, fill, origin),
+            made_by="algorithmic",
+            identity={"replaced": replaced} if len(replaced) > 1 else {},  # the room is where none of them sounds
         )
 
     def _common(self, fill: Replace) -> dict[str, object]:

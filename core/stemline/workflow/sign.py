@@ -11,6 +11,7 @@ from pathlib import Path
 from stemline.errors import Code, InputError, OutputError, UsageError
 from stemline.extras import install_command
 from stemline.files import output_errors, printable
+from stemline.trust.c2pa_files import sidecar_of
 from stemline.trust.content_credentials import CredentialsError, bounce_manifest, is_installed, write_credentials
 from stemline.trust.signatures import signer_for
 from stemline_bridge.atomic import atomic_path
@@ -55,10 +56,11 @@ def sign(
     if len(parts) > _MOST_PARTS:
         raise UsageError(f"A file is signed with up to {_MOST_PARTS} parts, not {len(parts)}.")
     signed = Path(output) / source.name
-    if signed.exists():
-        raise OutputError(
-            f"{printable(signed)} already exists.", code=Code.OUTPUT_EXISTS, advice="Name another folder."
-        )
+    for path in (signed, sidecar_of(signed)):  # a manifest there belongs to another file of that name
+        if path.exists():
+            raise OutputError(
+                f"{printable(path)} already exists.", code=Code.OUTPUT_EXISTS, advice="Name another folder."
+            )
     with output_errors(signed), atomic_path(signed) as copy:
         shutil.copyfile(source, copy)
     try:

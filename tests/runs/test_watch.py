@@ -127,3 +127,20 @@ def test_a_watch_stops_when_asked(drop: Path) -> None:
     events = stemline.watch(drop, {"a": "sleep:30"}, settings=NOOP, settle_s=0, stopped=lambda: next(calls, True))
     assert [event.state.value for event in events] == ["working"]
     assert not list((drop / "Stemline").rglob("*.wav"))
+
+
+def test_a_file_that_vanishes_as_it_is_found_does_not_end_the_watch(
+    drop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = noise(drop / "a.wav", seconds=1)
+    noise(drop / "b.wav", seconds=1)
+    is_file = Path.is_file
+
+    def vanishing(self: Path) -> bool:
+        found = is_file(self)
+        if self == gone:
+            self.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "is_file", vanishing)
+    assert states(drop) == [("b.wav", "working"), ("b.wav", "done")]

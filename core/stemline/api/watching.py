@@ -214,11 +214,15 @@ class _Watcher:
         for path in self._folder.iterdir():
             if path.name.startswith((".", "~")) or path.name.endswith(_OWN_SUFFIX):
                 continue
-            if path.suffix.lower() in self._suffixes and path.is_file():
+            if path.suffix.lower() not in self._suffixes or not path.is_file():
+                continue
+            try:
                 state = path.stat()
-                mark = state.st_size, state.st_mtime_ns
-                if not self._journal.knows(path.name, mark):
-                    yield path.name, mark
+            except OSError:  # it was moved or deleted in this moment
+                continue
+            mark = state.st_size, state.st_mtime_ns
+            if not self._journal.knows(path.name, mark):
+                yield path.name, mark
 
     def _take(self, path: Path, arrival: _Arrival, *, patient: bool) -> Iterator[WatchEvent]:
         """Separate one file, or let it wait while it may still arrive."""

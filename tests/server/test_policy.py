@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +20,10 @@ import stemline
 from stemline.errors import Code, OutputError, UsageError
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.trust.audit_log import AuditLog, check_log, hashed_words, log_files
+from stemline.v1 import separation_pb2 as pb
 from stemline_app.cli import main
-from stemline_server.policy.rules import JobFacts, read_policy
+from stemline_server.jobs.gate import Gate
+from stemline_server.policy.rules import AuditSettings, JobFacts, Policy, read_policy
 
 RULES = """
 default = "allow"
@@ -58,6 +62,7 @@ def test_the_first_rule_that_applies_decides(tmp_path: Path) -> None:
     assert policy.objection(facts("dog")) == ""
     assert policy.objection(facts("A WHISPER")) == "Ask the sound supervisor."
     assert policy.objection(facts("wh\u00edsper")) == "Ask the sound supervisor.", "accents do not matter"
+    assert policy.objection(facts("whis\u200bper")) == "Ask the sound supervisor.", "nor do spaces without width"
     assert "reason" in policy.objection(facts("Anna\u2019s  voice"))
     assert policy.objection(facts("Anna's voice", reason="ADR of scene 12")) == ""
     assert policy.objection(facts("whisper", who="token:edit-room-1", model="embedded")) == ""
@@ -250,3 +255,14 @@ def test_the_key_of_hashed_words_is_private_and_a_damaged_one_is_named(tmp_path:
     key.write_text("not hexadecimal")
     with pytest.raises(OutputError, match="key of the log"):
         hashed_words("speech", "hash", key)
+
+
+def test_a_full_log_does_not_make_a_finished_job_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate(Policy(audit=AuditSettings(tmp_path / "log" / "audit.jsonl")), tmp_path)
+    AuditLog(tmp_path / "log" / "audit.jsonl", keep_days=1).write([{"event": "accepted"}])
+    (file,) = log_files(tmp_path / "log" / "audit.jsonl")
+    file.unlink()
+    file.mkdir()  # nothing can be written there
+    ended: Any = SimpleNamespace(state=pb.STATE_SUCCEEDED, owned_by="local", name="jobs/1", model="noop")
+    gate.ended([ended])
+    assert "missing in the audit log" in caplog.text

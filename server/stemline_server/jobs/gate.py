@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from stemline.errors import OutputError
 from stemline.trust.audit_log import AuditLog, hashed_words
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.record import JobRecord, NewJob, media_read_by
 from stemline_server.policy.rules import JobFacts, Policy, denied
 from stemline_server.seats.access import caller, client_address
 from stemline_server.seats.seat_file import Seat
+
+_log = logging.getLogger(__name__)
 
 _KINDS = {pb.JOB_KIND_SUGGEST: "suggest", pb.JOB_KIND_GENERATE: "generate"}
 _ENDED = {pb.STATE_SUCCEEDED: "done", pb.STATE_FAILED: "failed", pb.STATE_CANCELLED: "cancelled"}
@@ -59,14 +63,20 @@ class Gate:
             await self._write([self._entry("accepted", facts_of(new), job=job.name) for new, job in pairs])
 
     def ended(self, jobs: Iterable[JobRecord]) -> None:
-        """Log the jobs among these that have ended. For the thread of the job table."""
+        """Log the jobs among these that have ended. For the thread of the job table.
+
+        The jobs have ended even where the log cannot be written; that is an error in the server's own log.
+        """
         if self._log is not None:
             entries = [
                 {"event": _ENDED[job.state], "who": job.owned_by, "job": job.name, "model": job.model}
                 for job in jobs
                 if job.state in _ENDED
             ]
-            self._log.write(entries)
+            try:
+                self._log.write(entries)
+            except OutputError as error:
+                _log.error("the end of %d jobs is missing in the audit log: %s", len(entries), error)
 
     async def fetched(self, media: str) -> None:
         """Log a sound that the caller downloads. Raises OutputError."""

@@ -115,9 +115,13 @@ class Policy:
 
 
 def fold(words: str) -> str:
-    """Return words as patterns are compared with them: without case, accents, typographic quotes and double spaces."""
+    """Return words as patterns are compared with them: without case, accents, typographic quotes and double spaces.
+
+    Characters without width go, too: they change how words are compared and not how they read.
+    """
     plain = unicodedata.normalize("NFKD", words.replace("\u2019", "'").replace("\u2018", "'"))
-    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
+    seen = (c for c in plain if not unicodedata.combining(c) and unicodedata.category(c) != "Cf")
+    return " ".join("".join(seen).casefold().split())
 
 
 def read_policy(path: Path) -> Policy:

@@ -19,23 +19,20 @@ from stemline.identity import digest
 from stemline.media.pictures.cache import picture_cache
 from stemline.media.pictures.following import BACKWARD, FORWARD, MaskAt, follow, write_mask_film
 from stemline.media.pictures.frames import Frame, FrameReader, has_picture
-from stemline.media.pictures.picture_track import Picture
 from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, Mask, require_tracker
 from stemline.prompts import Box
 from stemline.prompts import Mask as MaskFilm
+from stemline_panel.control.filmstrip_controller import FilmstripController
 from stemline_panel.control.playback_controller import PlaybackController
 from stemline_panel.control.server_connection import ServerConnection
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.buttons import Button
 from stemline_panel.widgets.frame_view import FrameStrip, FrameView
-from stemline_panel.widgets.layout import button, column, label, row_widget, single_shot_timer
+from stemline_panel.widgets.layout import button, column, label, row_widget
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.workers import Worker
 
 _CACHED_FRAMES = 64
-_STRIP_FRAME = 84
-_STRIP_PIXELS = 96
-_STRIP_MS = 250
 _SHOW_EVERY = 6
 
 
@@ -56,11 +53,11 @@ class FrameController(QObject):
         self._session, self._window, self._playback, self._server = session, window, playback, server
         self.view, self.strip = FrameView(), FrameStrip()
         self._frames = Worker("picture", self)
-        self._thumbs = Worker("filmstrip", self)
+        self._filmstrip = FilmstripController(self.strip, window.wave)
         self._follower = Worker("follow", self)
         self._clip: ClipRange | None = None
         self.has_picture = False
-        self._serial = self._wanted = self._strip_serial = 0
+        self._serial = self._wanted = 0
         self._is_stale: Callable[[], bool] | None = None
         self._reader: FrameReader | None = None
         """The open film. Only the worker of frames uses it."""
@@ -71,19 +68,15 @@ class FrameController(QObject):
         self._stop = threading.Event()
         self.status, self._buttons = label("", "dim"), self._make_buttons()
         self._build()
-        self._settle = single_shot_timer(self, _STRIP_MS)
-        self._settle.timeout.connect(self._fill_strip)
         self._connect()
 
     def close(self) -> bool:
         """Stop everything. Return True if all threads ended."""
         self._stop.set()
-        self._settle.stop()
         self.has_picture = False
         self._serial += 1
-        self._strip_serial += 1
         self._frames.do(self._close_reader, lambda _: None, lambda _: None)
-        ended = [worker.close() for worker in (self._frames, self._thumbs, self._follower)]
+        ended = [worker.close() for worker in (self._frames, self._filmstrip, self._follower)]
         return all(ended)
 
     # -- the clip and the playhead -------------------------------------------------------------------------------------
@@ -98,6 +91,7 @@ class FrameController(QObject):
         self._masks, self._cache = {}, OrderedDict()
         self.has_picture = False
         self._window.picture_place.hide()
+        self._filmstrip.show_clip(None)
         if self._clip is None:
             return
         clip, serial = self._clip, self._serial
@@ -106,7 +100,7 @@ class FrameController(QObject):
             if serial == self._serial and shown:
                 self.has_picture = self.view.can_mark = True
                 self._window.picture_place.show()
-                self._settle.start()
+                self._filmstrip.show_clip(clip)
                 self.seek(self._playback.playhead)
 
         self._frames.do(lambda: self._open(clip), then, lambda _: None)
@@ -186,31 +180,6 @@ class FrameController(QObject):
     def _record_time(self, time: Fraction) -> Fraction:
         assert self._clip is not None  # noqa: S101 - callers check it
         return self._clip.record_range.start + time - self._clip.source_range.start
-
-    def _fill_strip(self) -> None:
-        clip = self._clip
-        if clip is None or not self.has_picture:
-            return
-        shown = self._window.wave.shown
-        self.strip.show_range(shown)
-        self._strip_serial += 1
-        serial, count = self._strip_serial, max(1, self.strip.width() // _STRIP_FRAME)
-        times = [shown.start + shown.duration * number / count for number in range(count)]
-        pairs = [(time, self._media_time(time)) for time in times]
-
-        def work() -> None:
-            with FrameReader(clip.source.path, longest=_STRIP_PIXELS) as reader:
-                for time, at in pairs:
-                    if serial != self._strip_serial:
-                        return
-                    pixels = reader.key_frame(at).pixels
-                    self._thumbs.post(partial(self._add_thumb, serial, time, pixels))
-
-        self._thumbs.do(work, lambda _: None, lambda _: None)
-
-    def _add_thumb(self, serial: int, time: Fraction, pixels: Picture) -> None:
-        if serial == self._strip_serial:
-            self.strip.add_frame(time, pixels)
 
     # -- marks and following -------------------------------------------------------------------------------------------
 
@@ -392,6 +361,5 @@ class FrameController(QObject):
     def _connect(self) -> None:
         self._playback.opened.connect(lambda _: self.show_clip())
         self._playback.moved.connect(self.seek)
-        self._window.wave.waveform_wanted.connect(lambda *_: self._settle.start())
         self.strip.sought.connect(self._playback.seek)
         self.view.marked.connect(self.mark)

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
 
-import numpy as np
 from PyQt5.QtCore import QObject, pyqtSignal
-from PyQt5.QtWidgets import QLabel, QWidget
+from PyQt5.QtWidgets import QWidget
 
 from stemline.clips import ClipRange
 from stemline.errors import Cancelled, StemlineError
@@ -20,15 +20,16 @@ from stemline.media.pictures.cache import picture_cache
 from stemline.media.pictures.following import BACKWARD, FORWARD, MaskAt, follow, write_mask_film
 from stemline.media.pictures.frames import Frame, FrameReader, has_picture
 from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, Mask, require_tracker
-from stemline.prompts import Box
 from stemline.prompts import Mask as MaskFilm
 from stemline_panel.control.filmstrip_controller import FilmstripController
 from stemline_panel.control.playback_controller import PlaybackController
 from stemline_panel.control.server_connection import ServerConnection
+from stemline_panel.model.picture_marks import MarkedObject, box_around
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.buttons import Button
-from stemline_panel.widgets.frame_view import FrameStrip, FrameView
-from stemline_panel.widgets.layout import button, column, label, row_widget
+from stemline_panel.widgets.elided_label import ElidedLabel
+from stemline_panel.widgets.frame_view import FrameStrip, FrameView, MarkTools
+from stemline_panel.widgets.layout import button, column, row_widget
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.workers import Worker
 
@@ -64,9 +65,13 @@ class FrameController(QObject):
         self._cache: OrderedDict[int, Frame] = OrderedDict()
         self._shown: Frame | None = None
         self._first: tuple[Fraction, Marks] | None = None
+        self._earlier: list[Marks] = []
         self._masks: dict[Fraction, MaskAt] = {}
-        self._stop = threading.Event()
-        self.status, self._buttons = label("", "dim"), self._make_buttons()
+        self._films: dict[MaskFilm, dict[Fraction, MaskAt]] = {}
+        self._prompt: tuple[MarkedObject | None, MaskFilm | None] = None, None
+        """The part of the current stem's prompt that the view shows."""
+        self._stop, self._began_s = threading.Event(), 0.0
+        self.status, self._buttons, self.tools = ElidedLabel("dim"), self._make_buttons(), MarkTools(self.view)
         self._build()
         self._connect()
 
@@ -87,9 +92,9 @@ class FrameController(QObject):
         self._clip = opened.clip if opened else None
         self._serial += 1
         self._stop.set()
-        self._shown, self._first = None, None
-        self._masks, self._cache = {}, OrderedDict()
+        self._shown, self._cache = None, OrderedDict()
         self.has_picture = False
+        self._restore()
         self._window.picture_place.hide()
         self._filmstrip.show_clip(None)
         if self._clip is None:
@@ -185,9 +190,18 @@ class FrameController(QObject):
 
     def mark(self, marks: Marks) -> None:
         """Show the object that the marks of the shown frame describe, and make it part of the stem's prompt."""
-        frame, serial = self._shown, self._serial
-        if frame is None:
+        if self._shown is None:
             return
+        time = self._shown.time
+        if self._first is not None and self._first[0] == time:
+            self._earlier.append(self._first[1])
+        else:
+            followed = self._mask_at(time)
+            self._earlier = [] if followed is None else [Marks(mask=followed)]
+        self._find(self._shown, marks)
+
+    def _find(self, frame: Frame, marks: Marks) -> None:
+        serial = self._serial
         try:
             require_tracker()
         except StemlineError as error:
@@ -203,54 +217,60 @@ class FrameController(QObject):
         def then(mask: Mask) -> None:
             if serial == self._serial:
                 self._masks[frame.time] = MaskAt.of(frame.time, mask, 1.0)
-                self._use_box(frame, mask)
+                self._use(frame, marks, mask)
                 if self._shown is frame:
                     self.view.show_mask(mask)
-                self._note(self._after_marking())
+                self._note(self._after_marking(marks))
 
         self._follower.do(work, then, lambda error: self._note(str(error)))
 
-    def _after_marking(self) -> str:
+    def _after_marking(self, marks: Marks) -> str:
         if not self._server.takes_pictures:
             return self.tr("This model takes no pictures: name the sound in words, or choose SAM Audio.")
+        if marks.mask is not None:
+            return self.tr("Drawn. Follow it: until then only the box around it is used. A word helps the model.")
         return self.tr("Marked. Follow it, or separate now. A word beside it helps the model.")
 
     def clear(self) -> None:
         """Remove the object from the stem's prompt."""
-        self._stop.set()
-        self._first, self._masks = None, {}
         entry = self._session.stems.current
-        entry.box = entry.mask = None
-        self._hide()
+        entry.box = entry.mask = entry.marked = None
+        self._restore()
         self.changed.emit()
 
     def refresh(self) -> None:
-        """Hide the object where the prompt of the current stem no longer has one."""
+        """Show the object of the current stem, where the shown one is another or was undone."""
         entry = self._session.stems.current
-        if self._masks and entry.box is None and entry.mask is None:
-            self._first, self._masks = None, {}
-            self._hide()
+        if self._prompt != (entry.marked, entry.mask):
+            self._restore()
 
-    def _hide(self) -> None:
-        self.view.set_marks(Marks())
-        self.view.show_mask(None)
-        self.strip.show_followed([])
+    def _restore(self) -> None:
+        """Show the marks and the masks of the current stem in this media."""
+        self._stop.set()
+        self._stop = threading.Event()
+        self._buttons["stop"].setEnabled(False)
+        entry, media = self._session.stems.current, self._clip.source.path if self._clip else ""
+        self._prompt = entry.marked, entry.mask
+        self._first, self._earlier, self._masks = None, [], {}
+        if entry.mask is not None and entry.mask.media == media:
+            self._masks = dict(self._films.get(entry.mask, {}))
+        if entry.marked is not None and entry.marked.media == media:
+            found = entry.marked.found
+            self._first = found.time, entry.marked.marks
+            self._masks.setdefault(found.time, found)
+        self.strip.show_followed(self._followed() if len(self._masks) > 1 else [])
+        if self._shown is not None:
+            self._show(self._shown)
         self._note("")
 
     def undo_mark(self) -> None:
-        """Take back the last point, or the box."""
-        marks = self.view.marks
-        if marks.minus or marks.plus:
-            points = "minus" if marks.minus else "plus"
-            left = {points: getattr(marks, points)[:-1]}
-            marks = Marks(marks.box, left.get("plus", marks.plus), left.get("minus", marks.minus))
-        else:
-            marks = Marks()
-        self.view.set_marks(marks)
-        if marks == Marks():
+        """Take back the last mark: the box, a point or a stroke."""
+        if not self._earlier or self._first is None or self._shown is None or self._first[0] != self._shown.time:
             self.clear()
-        else:
-            self.mark(marks)
+            return
+        marks = self._earlier.pop()
+        self.view.set_marks(marks)
+        self._find(self._shown, marks)
 
     def follow(self, directions: Iterable[int]) -> None:
         """Follow the object from the marked frame, up to a cut or the end of the clip."""
@@ -259,19 +279,23 @@ class FrameController(QObject):
             self.message.emit(self.tr("Mark what makes the sound in the picture first."))
             return
         self._stop = stop = threading.Event()
-        played, wanted = clip.source_range, tuple(directions)
+        played, begin = clip.source_range, start[0]
+        ends = {direction: played.end if direction == FORWARD else played.start for direction in directions}
+        whole = float(sum(abs(end - begin) for end in ends.values())) or 1.0
+        self._began_s = time.monotonic()
         self._buttons["stop"].setEnabled(True)
 
         def work() -> int:
             from stemline.media.pictures.corner_tracker import CornerTracker  # noqa: PLC0415 - an optional package
 
-            cuts = 0
-            for direction in wanted:
-                end = played.end if direction == FORWARD else played.start
+            cuts, done = 0, 0.0
+            for direction, end in ends.items():
                 with FrameReader(clip.source.path, longest=TRACKED_PIXELS, stop=stop.is_set) as reader:
                     for number, at in enumerate(follow(reader, CornerTracker(), start, end, direction)):
                         cuts += at.is_cut
-                        self._follower.post(partial(self._add_mask, stop, at, number))
+                        share = (done + abs(float(at.time - begin))) / whole
+                        self._follower.post(partial(self._add_mask, stop, at, number, share))
+                done += abs(float(end - begin))
             return cuts
 
         def failed(error: StemlineError) -> None:
@@ -285,15 +309,23 @@ class FrameController(QObject):
         """Stop following; what was followed is used."""
         self._stop.set()
 
-    def _add_mask(self, stop: threading.Event, at: MaskAt, number: int) -> None:
+    def _add_mask(self, stop: threading.Event, at: MaskAt, number: int, share: float) -> None:
         if stop is not self._stop:
             return
         self._masks[at.time] = at
         if number % _SHOW_EVERY == 0:
             self.strip.show_followed(self._followed())
-            self._note(self.tr("Following: {count} frames").format(count=len(self._masks)))
+            self._note(self._progress(share))
             if self._shown is not None and self._shown.time == at.time:
                 self.view.show_mask(at.mask)
+
+    def _progress(self, share: float) -> str:
+        """Return the share of the range that is followed, and the time left at the speed so far."""
+        percent = self.tr("Following: {percent} %").format(percent=min(100, round(100 * share)))
+        if share <= 0:
+            return percent
+        left_s = max(0, round((time.monotonic() - self._began_s) * (1 - share) / share))
+        return self.tr("{percent}, {time} left").format(percent=percent, time=f"{left_s // 60}:{left_s % 60:02}")
 
     def _followed(self) -> list[tuple[Fraction, bool]]:
         return [(self._record_time(time), at.is_doubtful) for time, at in sorted(self._masks.items()) if not at.is_cut]
@@ -311,7 +343,10 @@ class FrameController(QObject):
         except StemlineError as error:
             self.message.emit(str(error))
             return
-        self._session.stems.current.mask = MaskFilm(str(film), played.start, clip.source.path)
+        entry = self._session.stems.current
+        entry.mask = MaskFilm(str(film), played.start, clip.source.path)
+        self._films[entry.mask] = dict(self._masks)
+        self._prompt = entry.marked, entry.mask
         self.strip.show_followed(self._followed())
         doubtful = sum(at.is_doubtful and not at.is_cut for at in masks)
         text = self.tr("{count} frames followed").format(count=len(masks) - cuts)
@@ -324,17 +359,13 @@ class FrameController(QObject):
             self.view.show_mask(self._mask_at(self._shown.time))
         self.changed.emit()
 
-    def _use_box(self, frame: Frame, mask: Mask) -> None:
+    def _use(self, frame: Frame, marks: Marks, mask: Mask) -> None:
         """Make the box around a mask the stem's prompt: the object is followed from there when it is separated."""
-        height, width = mask.shape
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        left, top = int(columns[0]), int(rows[0])
-        across, down = int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
-        place = [Fraction(100 * left, width), Fraction(100 * top, height)]
-        size = [Fraction(100 * across, width), Fraction(100 * down, height)]
+        assert self._clip is not None  # noqa: S101 - a frame is shown
         entry = self._session.stems.current
-        entry.box = Box(*place, *size, time=max(Fraction(0), self._record_time(frame.time)), percent=True)
-        entry.mask = None
+        entry.box, entry.mask = box_around(mask, self._record_time(frame.time)), None
+        entry.marked = MarkedObject.of(self._clip.source.path, frame.time, marks, mask)
+        self._prompt = entry.marked, None
         self.changed.emit()
 
     def _note(self, text: str) -> None:
@@ -353,7 +384,7 @@ class FrameController(QObject):
 
     def _build(self) -> None:
         self._buttons["stop"].setEnabled(False)
-        tools: list[QWidget | QLabel] = [*self._buttons.values(), self.status]
+        tools: list[QWidget] = [self.tools, *self._buttons.values(), self.status]
         picture = QWidget()
         picture.setLayout(column(self.view, row_widget(*tools, grow=len(tools) - 1), self.strip, spacing=4, grow=0))
         self._window.picture_place.layout().addWidget(picture)

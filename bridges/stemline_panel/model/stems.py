@@ -11,6 +11,7 @@ from stemline.prompts import Box, Mask, StemRequest, TimelinePrompt, distinct_st
 from stemline.workflow.replacing import Replace
 from stemline_panel.i18n import translate
 from stemline_panel.model.marks import Mark, MarkSet, Sign
+from stemline_panel.model.picture_marks import MarkedObject
 
 
 @dataclass(slots=True)
@@ -18,7 +19,8 @@ class StemEntry:
     """One stem of the list.
 
     Its name is `custom_name` if the user typed one, else `preset_name` while the text is the preset's, else made from
-    the text. `fill` is what takes its place, None for nothing.
+    the text. `fill` is what takes its place, None for nothing. `marked` has the marks in the picture from which `box`
+    or `mask` was made in this window.
     """
 
     text: str = ""
@@ -29,6 +31,7 @@ class StemEntry:
     fill: Replace | None = None
     box: Box | None = None
     mask: Mask | None = None
+    marked: MarkedObject | None = None
 
     @property
     def empty(self) -> bool:
@@ -75,6 +78,7 @@ class StemState:
     marks: tuple[Mark, ...]
     box: Box | None = None
     mask: Mask | None = None
+    marked: MarkedObject | None = None
 
 
 class StemList:
@@ -181,6 +185,7 @@ class StemList:
                 tuple(one.marks),
                 one.box,
                 one.mask,
+                one.marked,
             )
             for one in self._entries
         )
@@ -192,7 +197,7 @@ class StemList:
             text, custom_name, preset_name, preset_text, fill = one.entry
             marks = MarkSet()
             marks.restore(one.marks)
-            entry = StemEntry(text, custom_name, preset_name, preset_text, marks, fill, one.box, one.mask)
+            entry = StemEntry(text, custom_name, preset_name, preset_text, marks, fill, one.box, one.mask, one.marked)
             self._entries.append(entry)
         self.select(current)
 
@@ -200,4 +205,4 @@ class StemList:
         """Delete all marks; this cannot be undone."""
         for entry in self._entries:
             entry.marks = MarkSet()
-            entry.box = entry.mask = None
+            entry.box = entry.mask = entry.marked = None

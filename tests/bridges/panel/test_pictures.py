@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PyQt5.QtCore import QPoint, Qt
+from PyQt5.QtCore import QEvent, QPoint, Qt
+from PyQt5.QtGui import QMouseEvent
 from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QApplication
 
 pytest.importorskip("cv2")
 
@@ -17,7 +20,7 @@ from bridges.panel.harness import Panel, tones
 from core.media.films import HEIGHT, RATE, WIDTH, number_of, numbered, write_film
 from runs.test_pictures import SIDE, mask_of, place, square
 from stemline_panel.control.frame_controller import FrameController
-from stemline_panel.widgets.frame_view import FrameView
+from stemline_panel.widgets.frame_view import FrameView, MarkTool
 
 
 @pytest.fixture
@@ -154,3 +157,138 @@ def test_undo_takes_the_object_out_of_the_prompt_and_redo_puts_it_back(open_pane
     assert frames.view._mask is None
     panel.director.undo.redo()
     assert panel.session.stems.current.box == box
+
+
+def stroke(frames: FrameController, points: list[tuple[int, int]], button: Qt.MouseButton = Qt.LeftButton) -> None:
+    """Draw along points of the frame with the tool that is chosen."""
+    view = frames.view
+    places = [view._to_view(x, y).toPoint() for x, y in points]
+    QTest.mousePress(view, button, Qt.NoModifier, places[0])
+    for at in places[1:]:
+        move = QMouseEvent(QEvent.MouseMove, at, Qt.NoButton, button, Qt.NoModifier)
+        QApplication.sendEvent(view, move)
+    QTest.mouseRelease(view, button, Qt.NoModifier, places[-1])
+
+
+def overlap(mask: np.ndarray | None, number: int) -> float:
+    true = mask_of(number)[:, :, 0] > 0
+    return 0.0 if mask is None else float(np.count_nonzero(mask & true) / np.count_nonzero(mask | true))
+
+
+def choose(frames: FrameController, tool: MarkTool) -> None:
+    frames.tools.buttons[tool].click()
+    assert frames.view.tool is tool
+
+
+def at_frame(panel: Panel, frames: FrameController, number: int) -> None:
+    panel.playback.seek(Fraction(number, RATE))
+    panel.until(lambda: frames._shown is not None and round(frames._shown.time * RATE) == number)
+
+
+def corners(number: int) -> list[tuple[int, int]]:
+    x, y = place(number)
+    return [(x, y), (x + SIDE, y), (x + SIDE, y + SIDE), (x, y + SIDE)]
+
+
+def test_an_outline_drawn_with_the_lasso_is_shown_at_once_and_followed_as_drawn(
+    open_panel: OpenPanel, film: Path
+) -> None:
+    panel, frames = opened(open_panel, film)
+    at_frame(panel, frames, 24)
+    choose(frames, MarkTool.LASSO)
+    stroke(frames, corners(24))
+    assert overlap(frames.view._mask, 24) > 0.9  # before any event is handled
+    panel.until(lambda: panel.session.stems.current.box is not None)
+    frames.follow((-1, 1))
+    panel.until(lambda: panel.session.stems.current.mask is not None)
+    assert overlap(frames._masks[Fraction(24, RATE)].mask, 24) > 0.9
+    assert overlap(frames._masks[Fraction(40, RATE)].mask, 40) > 0.85
+
+
+def test_the_brush_adds_and_takes_away_and_a_single_touch_paints_its_width(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    at_frame(panel, frames, 12)
+    choose(frames, MarkTool.BRUSH)
+    frames.view.brush_pixels = 20 * frames.view._place().width() / frames.view._image.width()
+    stroke(frames, [(100, 80)])
+    dot = frames.view._mask
+    assert dot is not None
+    assert 0.8 < np.count_nonzero(dot) / (np.pi * 10**2) < 1.2
+    assert dot[80, 100]
+    stroke(frames, [(100, 80), (160, 80)])
+    line = frames.view._mask
+    assert line is not None
+    assert line[80, 100:160].all()
+    stroke(frames, [(160, 80)], Qt.RightButton)
+    left = frames.view._mask
+    assert left is not None
+    assert left[80, 100]
+    assert not left[80, 155:165].any()
+
+
+def test_undo_takes_back_one_stroke_after_another_and_redo_paints_them(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    at_frame(panel, frames, 12)
+    choose(frames, MarkTool.BRUSH)
+    shown: list[int] = []
+    for way in ([(80, 60), (140, 60)], [(80, 120), (140, 120)], [(100, 60), (100, 120)]):  # the third is inside the box
+        stroke(frames, way)
+        shown.append(painted(frames))
+        panel.until(lambda: stored(panel) == shown[-1])
+    assert 0 < shown[0] < shown[1] < shown[2]
+    for expected in (shown[1], shown[0], 0):
+        panel.director.undo.undo()
+        assert painted(frames) == expected
+    for expected in shown:
+        panel.director.undo.redo()
+        assert painted(frames) == expected
+
+
+def painted(frames: FrameController) -> int:
+    return 0 if frames.view._mask is None else int(np.count_nonzero(frames.view._mask))
+
+
+def stored(panel: Panel) -> int:
+    marked_object = panel.session.stems.current.marked
+    return 0 if marked_object is None else int(np.count_nonzero(marked_object.found.mask))
+
+
+def test_a_point_corrects_a_followed_frame_instead_of_replacing_its_mask(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    marked(panel, frames, 24)
+    frames.follow((1,))
+    panel.until(lambda: panel.session.stems.current.mask is not None)
+    at_frame(panel, frames, 30)
+    QTest.mouseClick(frames.view, Qt.RightButton, Qt.NoModifier, frames.view._to_view(10, 10).toPoint())
+    panel.until(lambda: panel.session.stems.current.mask is None)
+    assert overlap(frames.view._mask, 30) > 0.85
+    frames.undo_mark()
+    panel.until(lambda: frames.view.marks.minus == () and overlap(frames.view._mask, 30) > 0.85)
+
+
+def test_each_stem_shows_its_own_object(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    marked(panel, frames, 12)
+    panel.session.stems.add("rain")
+    panel.director.refresh()
+    assert frames.view._mask is None
+    panel.session.stems.select(0)
+    panel.director.refresh()
+    assert overlap(frames.view._mask, 12) > 0.9
+
+
+def test_following_shows_per_cent_and_time_left(
+    open_panel: OpenPanel, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, frames = opened(open_panel, film)
+    marked(panel, frames, 24)
+    notes: list[str] = []
+    monkeypatch.setattr(frames, "_note", notes.append)
+    frames.follow((-1, 1))
+    panel.until(lambda: panel.session.stems.current.mask is not None)
+    shown = [found for text in notes if (found := re.fullmatch(r"Following: (\d+) %(?:, \d+:\d\d left)?", text))]
+    percents = [int(found[1]) for found in shown]
+    assert len(percents) > 4
+    assert percents == sorted(percents)
+    assert percents[-1] > 80
+    assert any("left" in found[0] for found in shown)

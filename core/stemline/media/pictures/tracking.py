@@ -39,6 +39,11 @@ class Marks:
     minus: tuple[tuple[int, int], ...] = ()
     mask: Mask | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is marked."""
+        return self.box is None and not self.plus and not self.minus and self.mask is None
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

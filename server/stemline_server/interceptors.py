@@ -21,12 +21,13 @@ from stemline_server.operations.logs import begin_call
 from stemline_server.seats.access import check_scope, set_caller
 from stemline_server.seats.seat_file import OPERATOR, Seat, SeatFile
 from stemline_server.services import status
-from stemline_server.services.callers import is_this_machine
+from stemline_server.services.callers import CallLimit, is_this_machine
 from stemline_server.services.redaction import without_folders
 
 _log = logging.getLogger(__name__)
 _HEALTH = "/grpc.health.v1.Health/"
 _REFUSALS_EVERY_S = 10.0
+_MAX_CALLS_OF_AN_ADDRESS = 250  # a quarter of those of the server
 _MALFORMED = object()
 _BEARER = b"Bearer "
 _CERTIFICATE_NAMES = ("x509_common_name", "x509_subject_alternative_name")
@@ -41,7 +42,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
     """Counts calls, checks their token, and translates what handlers raise.
 
     This is one interceptor, because the order matters. A caller without the token gets an answer before its message is
-    parsed. Health probes need no token, and don't keep an idle server alive.
+    parsed. Health probes need no token, and don't keep an idle server alive, but count among the calls of an address.
 
     A CancelledError that leaves a handler would make the client wait for its deadline (grpc issue 29248), and the text
     of any other exception would be sent to the client; both are caught here. So is the traceback that gRPC logs for a
@@ -61,6 +62,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
         self._active = 0
         self._last_call_s = time.monotonic()
         self._refusals = _RefusalLog()
+        self._calls = CallLimit(_MAX_CALLS_OF_AN_ADDRESS)
 
     def idle_s(self) -> float:
         """Return the seconds since the last call ended; 0 while one is running."""
@@ -89,9 +91,10 @@ class CallGuard(grpc.aio.ServerInterceptor):
                     _translated(method, context, number),
                     contextlib.nullcontext() if probe else self._counted(),
                 ):
-                    if not probe:
-                        self._admit(seat or self._seat_of_certificate(context), method, context.peer())
-                    yield
+                    with self._calls.one(context):
+                        if not probe:
+                            self._admit(seat or self._seat_of_certificate(context), method, context.peer())
+                        yield
             finally:
                 self._on_call(method.rpartition("/")[2], _status_name(context.code()))
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -78,6 +79,7 @@ from stemline_server.taggers.registry import TaggerSource
 _log = logging.getLogger(__name__)
 
 _MAX_CONCURRENT_CALLS = 1000
+_MAX_CONNECTIONS = 4000
 _MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _STEP_TIMEOUT_S = 20.0  # how long a stop waits for an engine to reach its next step
 _GRACE_S = 2.0
@@ -263,7 +265,9 @@ class Server:
     async def start(self) -> None:
         """Listen, then work. Raises StemlineError (PORT_TAKEN); call `stop` then, too."""
         self._grpc = grpc.aio.server(
-            interceptors=(self._guard,), options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS
+            interceptors=(self._guard,),
+            options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", _max_connections())),
+            maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
         )
         media_pb2_grpc.add_MediaServiceServicer_to_server(self._media, self._grpc)
         separation_pb2_grpc.add_SeparationServiceServicer_to_server(self._jobs, self._grpc)
@@ -322,6 +326,16 @@ class Server:
         if self._metrics is not None:
             self._metrics.close()
         self._database.close()
+
+
+def _max_connections() -> int:
+    """Return how many clients may be connected: at least half of the open files of the process stay for sound."""
+    if sys.platform == "win32":
+        return _MAX_CONNECTIONS
+    import resource  # noqa: PLC0415 - not on Windows
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MAX_CONNECTIONS, soft // 2)
 
 
 def _enable_reflection(server: grpc.aio.Server) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -10,9 +15,12 @@ from google.rpc import error_details_pb2  # the published messages: an independe
 from grpc_status import rpc_status
 
 from server.conftest import LENGTH_SAMPLES
-from server.harness import CALL_TIMEOUT_S, Caller, job_request
+from server.harness import CALL_TIMEOUT_S, Caller, job_request, server_in_thread
+from stemline.errors import SeparationError
 from stemline.v1 import models_pb2
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.config import ServerConfig
+from stemline_server.services.callers import CallLimit
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -134,6 +142,74 @@ def test_a_handler_that_is_cancelled_answers_at_once(server: Caller, monkeypatch
     monkeypatch.setattr("stemline_server.services.models.ModelService._message", cancelled)
     code, _ = server.refused(server.models.ListModels, models_pb2.ListModelsRequest())
     assert code is grpc.StatusCode.CANCELLED
+
+
+def test_one_address_cannot_take_all_calls_of_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watches of the health need no token, and last."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    monkeypatch.setattr("stemline_server.interceptors._MAX_CALLS_OF_AN_ADDRESS", 3)
+    config = ServerConfig(tmp_path / "limited", private=True, devices=("cpu",))
+    with server_in_thread(config) as caller, grpc.insecure_channel(caller.address) as other:
+        watches = [
+            health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            for channel in (caller.channel, other, other)
+        ]
+        for watch in watches:
+            next(watch)
+        code, message = caller.refused(caller.models.GetServerInfo, models_pb2.GetServerInfoRequest())
+        assert (code, "3 calls" in message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+        watches[0].cancel()
+        until(lambda: answered(caller))
+
+
+def until(check: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + CALL_TIMEOUT_S
+    while not check():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def answered(caller: Caller) -> bool:
+    try:
+        caller.info()
+    except grpc.RpcError:
+        return False
+    return True
+
+
+def test_calls_of_other_addresses_are_not_counted() -> None:
+    class Peer:
+        def __init__(self, peer: str) -> None:
+            self._peer = peer
+
+        def peer(self) -> str:
+            return self._peer
+
+    limit = CallLimit(1)
+    with limit.one(Peer("ipv4:192.0.2.1:5")):
+        with pytest.raises(SeparationError, match="1 calls from this address"), limit.one(Peer("ipv4:192.0.2.1:6")):
+            pass
+        with limit.one(Peer("ipv6:%5B2001:db8::1%5D:5")), limit.one(Peer("ipv4:192.0.2.2:5")):
+            pass
+    with limit.one(Peer("ipv4:192.0.2.1:7")):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of open files")
+def test_more_connections_than_the_process_has_files_for_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stemline_server.server._MAX_CONNECTIONS", 4)
+    config = ServerConfig(tmp_path / "limited", private=True, devices=("cpu",))
+    with server_in_thread(config) as caller, contextlib.ExitStack() as opened:
+        caller.info()
+        host, _, port = caller.address.rpartition(":")
+        idle = [opened.enter_context(socket.create_connection((host, int(port)), CALL_TIMEOUT_S)) for _ in range(6)]
+        for connection in idle:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        assert sorted(len(connection.recv(1)) for connection in idle) == [0, 0, 0, 1, 1, 1]
+        caller.info()
 
 
 def test_health_and_reflection_answer(server: Caller) -> None:

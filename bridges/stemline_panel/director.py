@@ -194,6 +194,7 @@ class Director(QObject):
         if session.document_key != document.key:
             self.undo.clear()
         session.grows, session.applied_clips = document.grows, document.applied_clips()
+        session.applied_tracks = document.applied_tracks()
         session.show(read)
         self.host_status.show_connected()
         self.window.clip_bar.part.setVisible(not session.host.writes_tracks)
@@ -280,6 +281,7 @@ class Director(QObject):
         document = self.host.document
         if document is not None and document.grows:
             self.session.applied_clips = document.applied_clips()
+            self.session.applied_tracks = document.applied_tracks()
             self.runs.drop_applied_except(document.results() or ())
             self._refresh_runs()
 

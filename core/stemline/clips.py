@@ -206,3 +206,8 @@ class StemTrack:
     enabled: bool
     clips: tuple[StemClip, ...]
     metadata: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)
+
+    @property
+    def key(self) -> tuple[str, str, int, int, bool]:
+        """What tracks of several runs have in common if their clips go on one track of a growing edit."""
+        return self.stem, self.source_track, self.lane, self.channels, self.enabled

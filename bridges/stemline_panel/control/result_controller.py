@@ -255,8 +255,12 @@ class ResultController(QObject):
             can_apply=can_apply and ready,
             can_replace=can_apply and ready and self._replaceable(item) is not None,
             can_take_back=item.applied is not None and ready and _can_take_back(item, capabilities),
-            consequence=describe_apply(item, capabilities, self._session.output_dir),
+            consequence=self._consequence(item) if can_apply else "",
         )
+
+    def _consequence(self, item: QueueItem) -> str:
+        session = self._session
+        return describe_apply(item, session.host, session.output_dir, session.applied_tracks)
 
     def _replaceable(self, item: QueueItem | None) -> QueueItem | None:
         """Return the applied run on some of the same clips, which a new result would replace."""

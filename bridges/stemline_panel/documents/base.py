@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stemline.clips import ClipRange
+from stemline.clips import ClipRange, StemTrack
 from stemline.errors import Code, HostError, MediaError
 from stemline.hosts.base import HostCapabilities, ReadClips, Rendered
 from stemline.workflow.sidecars import sidecar_of
@@ -74,6 +74,10 @@ class Document(Protocol):
         """Return the ids of the clips with applied stems; None if that is not known."""
         ...
 
+    def applied_tracks(self) -> tuple[StemTrack, ...]:
+        """Return the stem tracks to which the next Apply adds."""
+        ...
+
     def take_back_clips(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
         """Take back the stems of some clips. Return notes on what stayed. Raises HostError if it cannot."""
         ...
@@ -95,6 +99,10 @@ class WholeRuns:
     def applied_clips(self) -> frozenset[str] | None:
         """Return None: it is not known."""
         return None
+
+    def applied_tracks(self) -> tuple[StemTrack, ...]:
+        """Return none: every Apply adds tracks or files."""
+        return ()
 
     def take_back_clips(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
         """Raise HostError."""

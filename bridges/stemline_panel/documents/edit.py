@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from stemline.clips import StemTrack
 from stemline.errors import EditError
 from stemline.hosts.base import Host, HostCapabilities, ReadClips, Selection
 from stemline.hosts.edits import EditOptions, OpenRequest
@@ -50,6 +51,10 @@ class EditDocument(FileDocument):
     def applied_clips(self) -> frozenset[str] | None:
         """Return the clips with stems in the written edit."""
         return self._written.clip_ids()
+
+    def applied_tracks(self) -> tuple[StemTrack, ...]:
+        """Return the stem tracks of the written edit."""
+        return self._written.tracks()
 
     def read(self) -> ReadClips:
         """Read the clips of the edit from its file."""

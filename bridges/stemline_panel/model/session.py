@@ -9,7 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
 
-from stemline.clips import RESIDUAL, ClipRange, TimeRange
+from stemline.clips import RESIDUAL, ClipRange, StemTrack, TimeRange
 from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips
 from stemline.paths import cache_dir
@@ -19,7 +19,7 @@ from stemline.workflow.derived_tracks import derived_names, playing_names
 from stemline_panel.i18n import translate
 from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import QueueItem, RunQueue
-from stemline_panel.model.request import RunRequest, audition_range, trim_clip
+from stemline_panel.model.request import RunOutcome, RunRequest, audition_range, trim_clip
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.model.stems import StemList
 
@@ -67,13 +67,13 @@ class PrimaryAction:
 class Session:
     """The state behind one window.
 
-    `amounts` has the gain in dB of each sound that the results of the next runs start with. `server` is an address,
-    or None for the private server; `server_at_start` is that of the command line. `part` is the only part of a file
-    to separate, and `chosen_ids` are the clips to separate together; empty for the shown one. A document `grows` if
-    Apply adds to one result, in which `applied_clips` have stems; None if that is not known. `output_now` is the
-    folder of this session, which is not saved. `apply_label` names what Apply does to the open document, such as
-    "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the document's host is `lost` or
-    the document is `busy`.
+    `amounts` has the gain in dB of each sound that the results of the next runs start with. `server` is an address, or
+    None for the private server; `server_at_start` is that of the command line. `part` is the only part of a file to
+    separate, and `chosen_ids` are the clips to separate together; empty for the shown one. A document `grows` if Apply
+    adds to one result, in which `applied_clips` have stems; None if that is not known. `applied_tracks` are its tracks.
+    `output_now` is the folder of this session, which is not saved. `apply_label` names what Apply does to the open
+    document, such as "Apply to DaVinci Resolve" or "Save the stems". Nothing can be applied while the document's host
+    is `lost` or the document is `busy`.
     """
 
     settings: PanelSettings
@@ -89,6 +89,7 @@ class Session:
     amounts: dict[str, float] = field(default_factory=dict)
     grows: bool = False
     applied_clips: frozenset[str] | None = None
+    applied_tracks: tuple[StemTrack, ...] = ()
     part: TimeRange | None = None
     verb: Verb = Verb.ISOLATE
     stems: StemList = field(default_factory=StemList)
@@ -239,7 +240,7 @@ class Session:
         if self.busy:
             hint = translate("Session", "Wait until reading or writing ends.")
             return PrimaryAction(Action.NOTHING, self.apply_label, hint)
-        hint = describe_apply(result, self.host, self.output_dir)
+        hint = describe_apply(result, self.host, self.output_dir, self.applied_tracks)
         return PrimaryAction(Action.APPLY, self.apply_label, hint)
 
     def _separate_hint(self) -> str:
@@ -262,8 +263,8 @@ def _separate_label(verb: Verb, request: RunRequest) -> str:
     return label
 
 
-def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path) -> str:
-    """Return in words what Apply writes for a run."""
+def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path, applied: Sequence[StemTrack] = ()) -> str:
+    """Return in words what Apply writes for a run, where the edit has the stem tracks `applied`."""
     outcome = item.outcome_to_apply
     request, stems = (outcome.request, outcome.stems) if outcome else (item.request, item.request.stems)
     settings = outcome.settings if outcome else request.settings
@@ -272,15 +273,54 @@ def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path) -> str
         text = translate("Session", "Writes {count} files ({names}) into {folder}.")
         return text.format(count=len(names), names=join_names(names), folder=folder)
     single = len(request.clips) == 1
-    count = len(names) * len({clip.track for clip in request.clips})
-    clips = translate("Session", "1 clip") if single else translate("Session", "{count} clips")
-    text = translate("Session", "Adds {count} tracks ({names}) with {clips}.")
-    sentences = [text.format(count=count, names=join_names(names, 2), clips=clips.format(count=len(request.clips)))]
+    clips = _count_clips(len(request.clips))
+    places = [(name, track) for name in names for track in dict.fromkeys(clip.track for clip in request.clips)]
+    shared = _shared_places(outcome, settings, applied)
+    existing, new = [at for at in places if at in shared], [at for at in places if at not in shared]
+    if not existing:
+        text = translate("Session", "Adds {count} tracks ({names}) with {clips}.")
+    elif new:
+        text = translate("Session", "Adds {clips} to {existing} and {new}.")
+    else:
+        text = translate("Session", "Adds {clips} to {existing}.")
+    parts = {"existing": _tracks_text(existing, exist=True), "new": _tracks_text(new, exist=False)}
+    sentences = [text.format(count=len(places), names=join_names(names, 2), clips=clips, **parts)]
+    wanted = {clip.clip_id for clip in request.clips}
+    replaced = wanted & {clip.clip_id for track in applied for clip in track.clips}
+    if replaced:
+        text = translate("Session", "Replaces the earlier stems of {clips}.")
+        sentences.append(text.format(clips=_count_clips(len(replaced))))
     sentences += _playing_sentences(settings, names)
     if request.settings.disable_originals:
         one = translate("Session", "The original clip will be disabled.")
         sentences.append(one if single else translate("Session", "The originals will be disabled."))
     return " ".join(sentences)
+
+
+def _shared_places(
+    outcome: RunOutcome | None, settings: RunSettings, applied: Sequence[StemTrack]
+) -> set[tuple[str, str]]:
+    """Return the names of stem and source track of the tracks whose clips go on tracks that exist."""
+    if outcome is None or not applied:
+        return set()
+    tracks = outcome.tracks
+    if derived_names(settings):  # amounts decide which tracks play, and the remix is made by Apply
+        playing = playing_names(settings, [stem.name for stem in outcome.stems])
+        tracks = tuple(replace(track, enabled=track.stem in playing) for track in tracks)
+    known = {track.key for track in applied}
+    new = {(track.stem, track.source_track) for track in tracks if track.key not in known}
+    return {(track.stem, track.source_track) for track in tracks} - new
+
+
+def _tracks_text(places: Sequence[tuple[str, str]], *, exist: bool) -> str:
+    single = translate("Session", "1 existing track") if exist else translate("Session", "1 new track")
+    many = translate("Session", "{count} existing tracks") if exist else translate("Session", "{count} new tracks")
+    text = single if len(places) == 1 else many.format(count=len(places))
+    return f"{text} ({join_names(list(dict.fromkeys(name for name, _ in places)), 2)})"
+
+
+def _count_clips(count: int) -> str:
+    return translate("Session", "1 clip") if count == 1 else translate("Session", "{count} clips").format(count=count)
 
 
 def _playing_sentences(settings: RunSettings, names: Sequence[str]) -> list[str]:

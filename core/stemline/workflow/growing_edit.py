@@ -114,6 +114,12 @@ class GrowingEdit:
         parts = self._state.parts if self.keys() else ()
         return frozenset(clip_id for part in parts for clip_id in part.clip_ids)
 
+    def tracks(self) -> tuple[StemTrack, ...]:
+        """Return the stem tracks of the written edit, to which the next `add` adds; none where it starts a new file."""
+        output = self.output
+        usable = output is not None and output.exists() and self._is_unchanged(output)
+        return tuple(_merged(self._state.parts)) if usable else ()
+
     def add(self, part: AppliedPart, clips: Sequence[ClipRange]) -> Written:
         """Add the stems of a run, in place of earlier stems of the same clips, and return what was written.
 
@@ -303,7 +309,7 @@ def _merged(parts: Iterable[AppliedPart]) -> list[StemTrack]:
     """Return the tracks of all parts, with the clips of equal tracks on one of them."""
     tracks: dict[tuple[object, ...], StemTrack] = {}
     for track in (track for part in parts for track in part.tracks):
-        key = (track.stem, track.source_track, track.lane, track.channels, track.enabled)
+        key = track.key
         clips = (*tracks[key].clips, *track.clips) if key in tracks else track.clips
         ordered = tuple(sorted(clips, key=lambda clip: clip.record_range.start))
         tracks[key] = dataclasses.replace(tracks.get(key, track), clips=ordered)

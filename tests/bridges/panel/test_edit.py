@@ -45,10 +45,11 @@ def test_stems_are_written_beside_the_edit_and_taken_back(open_panel: OpenPanel,
     assert not (edit.parent / "edit stems" / "edit.stems.otio").exists()
 
 
-def apply(panel: Panel, prompt: str = "speech") -> QueueItem:
-    """Separate the shown clip and apply the result."""
+def apply(panel: Panel, prompt: str = "speech", *, will: str = "") -> QueueItem:
+    """Separate the shown clip and apply the result, after the panel has said what it `will` write."""
     item = panel.separate(prompt)
     panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
+    assert panel.session.primary_action().hint.startswith(will)
     panel.trigger_primary()
     panel.until(lambda: item.applied and not panel.director.host.busy)
     return item
@@ -82,11 +83,12 @@ def test_one_result_grows_with_every_clip_and_shrinks_again(open_panel: OpenPane
     panel.session.settings.model = "noop"
     panel.separate("speech")
     assert files_below(edit.parent) == before, "nothing lies beside the edit before Apply"
+    assert panel.session.primary_action().hint.startswith("Adds 2 tracks (speech, residual) with 1 clip.")
     first = apply(panel)
     written = edit.parent / "edit stems" / "edit.stems.otio"
     assert stem_clips(written) == {"speech Talk": ["camera speech"], "residual Talk": ["camera residual"]}
     step(panel)
-    second = apply(panel)
+    second = apply(panel, will="Adds 1 clip to 2 existing tracks (speech, residual). Only the stems play.")
     assert first.applied is not None
     assert second.applied is not None
     assert Path(second.applied.output) == written, "the same file"
@@ -96,7 +98,8 @@ def test_one_result_grows_with_every_clip_and_shrinks_again(open_panel: OpenPane
     for clip in timeline.find_clips():
         if clip.name.endswith(("speech", "residual")):
             assert (written.parent / clip.media_reference.target_url).is_file()
-    third = apply(panel, "music")
+    mixed = "Adds 1 clip to 1 existing track (residual) and 1 new track (music). Replaces the earlier stems of 1 clip."
+    third = apply(panel, "music", will=mixed)
     assert stem_clips(written) == {
         "speech Talk": ["camera speech"],
         "residual Talk": ["camera residual", "recorder residual"],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ def _fail(fault: str, control: Control) -> None:
     elif fault == "killed" and not Path("killed").exists():
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    elif fault == "nonsense":
+        Connection(os.dup(int(sys.argv[1]))).send_bytes(b'["done"')
     elif fault == "raise":
         raise RuntimeError("secret path /home/x")
     elif fault == "slow":

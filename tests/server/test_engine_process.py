@@ -55,6 +55,7 @@ def engine_of(server: ServerProcess) -> psutil.Process:
     [
         ("segfault", "POISONED_INPUT", ()),
         ("exit", "POISONED_INPUT", ()),
+        ("nonsense", "POISONED_INPUT", ()),
         ("hang", "POISONED_INPUT", ("--engine-timeout-s", "0.5")),
         ("leak", "DEVICE_OUT_OF_MEMORY", ("--engine-memory", "0.4")),
     ],

@@ -56,10 +56,7 @@ class EngineProcess:
     """An `EngineHost` in a separate process, which is started again after it has ended."""
 
     def __init__(self, device: str, folder: Path, limits: Limits, name: str = "") -> None:
-        """Run the engines of `device`, and log what they print into a file in `folder`.
-
-        `name` is that of the log; empty for the name of the device.
-        """
+        """Run the engines of `device`; a log in `folder`, named `name` or like the device, takes what they print."""
         self._device = device
         self._log_file = folder / f"engine-{name or device.replace(':', '-')}.log"
         self.limits = limits
@@ -141,7 +138,7 @@ class EngineProcess:
                 _log.warning("the engines of %s cannot be started: %s", self._device, error)
                 self.close()
             else:
-                talk = _Conversation(self, running, audio, sinks, control, self.limits)
+                talk = _Conversation(self, running, audio, sinks, control)
                 try:
                     result = talk.until_done()
                 except EOFError:
@@ -234,14 +231,13 @@ class _Conversation:
         audio: Sequence[AudioSource],
         sinks: Sequence[Sink],
         control: StoppableControl,
-        limits: Limits,
     ) -> None:
         self._host = host
         self._running = running
         self._audio = audio
         self._sinks = sinks
         self._control = control
-        self._limits = limits
+        self._limits = host.limits
         self._checked_s = time.monotonic()
         self._stopping_s = 0.0
         self.failure: BaseException | None = None
@@ -265,8 +261,7 @@ class _Conversation:
                     self._stopping_s += _POLL_S if self.failure is not None else 0.0
                 else:
                     running.silence_s = 0.0
-                    kind, values = channel.receive_message(running.connection)
-                    self.heard = True
+                    kind, values = self._received()
                     if kind in ("done", "failed", "crashed", "cancelled"):
                         return self._result(kind, values)
                     self._answer(kind, values)
@@ -275,6 +270,15 @@ class _Conversation:
             raise EOFError from error
         finally:
             running.silence_s = 0.0
+
+    def _received(self) -> tuple[str, list[Any]]:
+        """Return the next message. A process that sends something else is killed: its next answer may be stale."""
+        self.heard = True
+        try:
+            return channel.receive_message(self._running.connection)
+        except (ValueError, TypeError, RecursionError) as error:
+            self._kill("nonsense")
+            raise EOFError from error
 
     def _result(self, kind: str, values: list[Any]) -> Json:
         if self.failure is not None:
@@ -360,8 +364,9 @@ def _explained(killed_for: str, running: _Running, limits: Limits) -> EngineDeat
     code = running.process.returncode
     if killed_for == "memory" or (code == -signal.SIGKILL and oom_kills() > running.oom_kills):
         return EngineDeath(out_of_memory(), explained=True)
-    if killed_for == "hang":
-        return EngineDeath(_poisoned(f"made no progress for {limits.silence_s:g} s"), explained=True)
+    ends = {"hang": f"made no progress for {limits.silence_s:g} s", "nonsense": "sent a message that cannot be read"}
+    if killed_for in ends:
+        return EngineDeath(_poisoned(ends[killed_for]), explained=True)
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
         return EngineDeath(_poisoned(f"was ended by signal {-code} from outside"), explained=False)
     end = f"died of signal {-code}" if code < 0 else f"ended with code {code}"
@@ -388,9 +393,7 @@ def _internal(trace: str) -> StemlineError:
 
 
 def _last_lines(log_file: Path) -> str:
-    try:
-        with log_file.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOGGED_BYTES))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+    with contextlib.suppress(OSError), log_file.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _LOGGED_BYTES))
+        return file.read().decode(errors="replace")
+    return ""

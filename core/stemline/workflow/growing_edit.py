@@ -21,6 +21,7 @@ from stemline.hosts.edits import DeliveryRequest, EditFiles, EditOptions, OpenRe
 from stemline.locks import file_lock, lock_of
 from stemline.paths import home_dir
 from stemline.plan import safe_part
+from stemline.workflow.outputs import file_sha256
 from stemline.workflow.sidecars import sidecar_of
 
 _VERSION = 1
@@ -259,7 +260,7 @@ class GrowingEdit:
         disabled = tuple(dict.fromkeys(clip_id for part in parts for clip_id in part.disabled))
         written = edit.write_tracks(_merged(parts), WriteOptions(disabled, parts[-1].metadata))
         exported, notes = self._export(target, written)
-        hashes = {str(path): _sha256(path) for path in (target, *exported)}
+        hashes = {str(path): file_sha256(path) for path in (target, *exported)}
         held = {clip_id: positions[clip_id] for part in parts for clip_id in part.clip_ids}
         self._state = _State(tuple(parts), str(target), hashes, self._state.stamps, held)
         write_json(self._place, _to_json(self._state), durable=True)
@@ -282,7 +283,7 @@ class GrowingEdit:
         return delivered.paths, (*delivered.notes, *(str(error) for error in delivered.failed))
 
     def _is_unchanged(self, path: Path) -> bool:
-        return self._state.hashes.get(str(path)) == _sha256(path)
+        return self._state.hashes.get(str(path)) == file_sha256(path)
 
     def _delete(self, path: Path) -> str:
         """Delete a written file unless it was changed. Return a note if it stays."""
@@ -349,14 +350,6 @@ def _stamp(path: Path) -> str:
     except OSError:
         return ""
     return f"{facts.st_size} {facts.st_mtime_ns}"
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 # -- the state as JSON -------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ class OutputLedger:
             name = f"{base}{suffix}" if number == 1 else f"{base}-{number}{suffix}"
             path = self._folder / name
             entry = known.get(name)
-            untouched = entry == {"recipe": recipe, "sha256": _sha256(path)}
+            untouched = entry == {"recipe": recipe, "sha256": file_sha256(path)}
             if (overwrite or not path.exists() or untouched) and self._reserve(path):
                 return path
             number += 1
@@ -108,7 +108,7 @@ class OutputLedger:
     def note(self, path: Path, recipe: str) -> None:
         """Record the edit that was just written."""
         with file_lock(lock_of(self._path)):
-            edits = {**self._read(), path.name: {"recipe": recipe, "sha256": _sha256(path)}}
+            edits = {**self._read(), path.name: {"recipe": recipe, "sha256": file_sha256(path)}}
             write_json(self._path, edits, durable=True)
 
     def _reserve(self, path: Path) -> bool:
@@ -139,8 +139,10 @@ class OutputLedger:
         return known if isinstance(known, dict) else {}
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits; empty for one that cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""

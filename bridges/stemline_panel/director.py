@@ -17,6 +17,7 @@ from stemline_panel.control.file_controller import FileController
 from stemline_panel.control.frame_controller import FrameController
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.host_status import HostStatus
+from stemline_panel.control.live_controller import LiveController
 from stemline_panel.control.mark_controller import MarkController
 from stemline_panel.control.playback_controller import PlaybackController
 from stemline_panel.control.preset_controller import PresetController
@@ -57,7 +58,9 @@ class Director(QObject):
         self.host = HostController(session.server, user_data.reconnect_file)
         self.host_status = HostStatus(self.window, self.host)
         self.playback = PlaybackController(sink, matched=session.settings.loudness_matched)
-        self.runs = RunController(session, user_data.journal)
+        self.live = LiveController(session, self.playback)
+        self.runs = RunController(session, user_data.journal, self.live.listen)
+        self.runs.finished.connect(self.live.leave)  # before the results, which compare the files
         self.marks = MarkController(session, self.window.wave, self.playback)
         self.clips = ClipController(session, self.window.clips, self.playback)
         self.thumbnails = ThumbnailController(self.window.clips)
@@ -114,7 +117,7 @@ class Director(QObject):
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
         shown = (self.frames, self.thumbnails, self.watching, self.suggestions)
-        parts = (*shown, self.runs, self.clips, self.playback, self.host, self.server)
+        parts = (*shown, self.runs, self.clips, self.playback, self.live, self.host, self.server)
         ended = [part.close() for part in parts]
         return all(ended)
 
@@ -391,9 +394,11 @@ class Director(QObject):
         self.frames.changed.connect(self.refresh)
         self.frames.message.connect(self.window.show_status)
         requests.open_wanted.connect(self.ask_for_file)
-        self.runs.changed.connect(self._refresh_runs)
+        for slot in (self._refresh_runs, self.live.leave_stopped):
+            self.runs.changed.connect(slot)
+        self.live.changed.connect(self.results.compare_again)
         self.runs.failed.connect(self._run_failed)
-        self.runs.finished.connect(self._note_prompts)
-        self.runs.finished.connect(self._announce_end)
+        for then in (self.live.close_ended, self._note_prompts, self._announce_end):
+            self.runs.finished.connect(then)
         self.runs.restored.connect(self._show_restored)
         self.runs.journal_failed.connect(lambda error: self.window.show_banner(str(error)))

@@ -78,10 +78,11 @@ class PlaybackController(QObject):
         self._wanted: tuple[TimeRange, int] | None = None
         self._scans = 0
         self._layers: tuple[Layer, ...] = ()
+        self._live: Layer | None = None
         self._remix: dict[str, float] = {}
         self._drawn = MIX
         self._redraw = single_shot_timer(self, _REDRAW_MS)
-        self._redraw.timeout.connect(self._redraw_remix)
+        self._redraw.timeout.connect(self._redraw_changed)
         self._tick = QTimer(self)
         self._tick.setInterval(_TICK_MS)
         self._tick.timeout.connect(self._on_tick)
@@ -129,17 +130,21 @@ class PlaybackController(QObject):
     def compare(self, stems: Mapping[str, StemClip], amounts: Mapping[str, float]) -> None:
         """Offer the mix, these stems and their remix for comparison, and measure their loudness.
 
-        `amounts` has the gain in dB of each part of the remix. The remix is left out if a part cannot be played.
+        `amounts` has the gain in dB of each part of the remix. The remix is left out if a part cannot be played. The
+        live layer takes the place of a stem with its name.
         """
         opened, serial = self.clip, self._serial
         if opened is None:
             return
-        layers = self._layers = layers_of(opened, stems)
+        live = self._live_layers(opened)
+        hidden = {layer.name for layer in live}
+        layers = tuple(layer for layer in layers_of(opened, stems) if layer.name not in hidden)
+        self._layers = (*layers, *live)
         part = _covered_part(opened, stems)
         self.levels = {}
         parts = amounts if amounts.keys() <= {layer.name for layer in layers} else {}
         self._remix = _levels_of(parts)
-        self.player.set_layers(layers, {}, self._remix)
+        self.player.set_layers(self._layers, {}, self._remix)
         self._drawn = ""
         self._draw_choice()
 
@@ -149,6 +154,20 @@ class PlaybackController(QObject):
             self.compared.emit(comparison)
 
         self._do(serial, lambda: Comparison(stems, part, _measure(layers, stems, part)), then)
+
+    def add_live(self, layer: Layer) -> None:
+        """Offer the stem of a run that goes on, from the next comparison on."""
+        self._live = layer
+
+    def remove_live(self, layer: Layer) -> None:
+        """Offer it no more from the next comparison on, which may have its file."""
+        if self._live is layer:
+            self._live = None
+
+    def redraw_live(self) -> None:
+        """Draw again soon, because the stem of a run that goes on has more sound."""
+        if not self._redraw.isActive():
+            self._redraw.start()
 
     def set_amounts(self, amounts: Mapping[str, float]) -> None:
         """Set the gain in dB of each part of the remix. It is heard at once, and drawn soon after the last change."""
@@ -278,8 +297,15 @@ class PlaybackController(QObject):
         drawn = None if name == MIX else layers
         self._do(self._serial, lambda: waveform.show_layers(drawn), lambda _: self.layer_drawn.emit(name))
 
-    def _redraw_remix(self) -> None:
-        if self.player.choice == REMIX:
+    def _live_layers(self, opened: OpenedClip) -> tuple[Layer, ...]:
+        layer = self._live
+        if layer is None or layer.live is None:
+            return ()
+        return (layer,) if (layer.source, layer.live.span) == (opened.clip.source, opened.played) else ()
+
+    def _redraw_changed(self) -> None:
+        """Draw a layer again whose sound changes while it is heard."""
+        if self.player.choice in (REMIX, self._live.name if self._live is not None else REMIX):
             self._drawn = ""
             self._draw_choice()
 

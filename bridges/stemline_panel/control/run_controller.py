@@ -15,7 +15,7 @@ from stemline.hosts.base import ReadClips
 from stemline.workflow import Progress
 from stemline_panel.model.journal import Journal, JournalEntry, journal_entries
 from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem
-from stemline_panel.model.request import RunOutcome, RunRequest, run_separation
+from stemline_panel.model.request import Listening, RunOutcome, RunRequest, run_separation
 from stemline_panel.model.session import Session
 from stemline_panel.workers import Worker
 
@@ -45,10 +45,13 @@ class RunController(QObject):
     finished = pyqtSignal(object)
     failed = pyqtSignal(object)
 
-    def __init__(self, session: Session, journal: Journal) -> None:
-        """Start two threads: one for runs, one for the journal."""
+    def __init__(
+        self, session: Session, journal: Journal, listen: Callable[[QueueItem], Listening | None] = lambda _: None
+    ) -> None:
+        """Start two threads: one for runs, one for the journal. `listen` returns how a run that starts is heard."""
         super().__init__()
         self._session = session
+        self._listen = listen
         self._journal = journal
         self._worker = Worker("runs", self)
         self._files = Worker("journal", self)
@@ -164,9 +167,9 @@ class RunController(QObject):
     def _start_next(self) -> None:
         item = self._session.queue.next_to_run()
         if item is not None:
-            host = self._session.host
+            host, listening = self._session.host, self._listen(item)
             self._worker.do(
-                lambda: run_separation(item.request, host, _ProgressFilter(self, item), item.cancel.is_set),
+                lambda: run_separation(item.request, host, _ProgressFilter(self, item), item.cancel.is_set, listening),
                 lambda outcome: self._finish(item, outcome),
                 lambda error: self._fail(item, error),
             )

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from stemline.api.running import plan_host
+from stemline.api.blocks import Block
+from stemline.api.running import Run, plan_host
 from stemline.clips import ClipRange, StemClip, StemTrack, TimeRange
 from stemline.companion.wire import to_wire
 from stemline.errors import Code, UsageError
@@ -64,6 +67,17 @@ class RunRequest:
         """Return the `separate` call of the host protocol for this request, as JSON."""
         job = {"stems": self.stems, "settings": self.settings, "selection": self.settings.selection}
         return json.dumps(to_wire(job), indent=2, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """How a run is heard while it is computed: first from `near` on, in seconds of the timeline.
+
+    `take` gets each finished block, in a thread of its own, and returns whether it takes more.
+    """
+
+    near: Fraction
+    take: Callable[[Block], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -138,15 +152,18 @@ def run_separation(
     capabilities: HostCapabilities,
     on_progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
-    near: Fraction | None = None,
+    listening: Listening | None = None,
 ) -> RunOutcome:
-    """Run the workflow up to the finished tracks without writing them anywhere. Begin with the sound from `near` on.
+    """Run the workflow up to the finished tracks without writing them anywhere.
+
+    `listening` receives the sound while it is separated.
 
     A stem whose prompt the model refuses is left out and listed in the outcome, as long as another stem remains.
     Raises StemlineError.
     """
     host = CapturingHost(capabilities, request.clips)
     stems, refused = request.stems, list[RefusedStem]()
+    near = listening.near if listening is not None else None
     wanted = Wanted(near, request.whole, request.whole_handle if request.whole else None)
     while True:
         settings = _settings_for(stems, request.settings)
@@ -158,7 +175,9 @@ def run_separation(
             wanted=wanted,
         )
         try:
-            outcome = run.follow(on_progress, cancelled).result()
+            run.follow(on_progress, cancelled)
+            take = listening.take if listening is not None else None
+            outcome = run.result() if take is None else _result_while_heard(run, take)
         except UsageError as error:
             stem = _refused_stem(stems, error)
             if stem is None or len(stems) == 1:
@@ -167,6 +186,20 @@ def run_separation(
             stems = tuple(other for other in stems if other is not stem)
         else:
             return replace(outcome, refused=tuple(refused))
+
+
+def _result_while_heard(run: Run[RunOutcome], take: Callable[[Block], bool]) -> RunOutcome:
+    """Return the result of a run whose blocks another thread passes on until it has ended. Raises StemlineError."""
+    run.start()
+
+    def pass_on() -> None:
+        with suppress(Exception):  # the run reports what stopped it, and its files have all the sound
+            for block in run.blocks():
+                if run.done or not take(block):
+                    return
+
+    threading.Thread(target=pass_on, name="stemline-panel-blocks", daemon=True).start()
+    return run.result()
 
 
 def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> RunOutcome:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from stemline.timebase import round_half_up
 from stemline.workflow.record import StemRecord
 from stemline.workflow.sidecars import read_sidecar, sidecar_of
 from stemline_panel.model.request import MIX
+from stemline_panel.sound.live_sound import LiveSound
 from stemline_panel.sound.opened_clip import OpenedClip
 
 _MEASURED_S = 120
@@ -27,11 +28,15 @@ _CEILING = 0.97
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: its name, its file, and the sample of the file that plays at the start of the clip."""
+    """One layer: its name, its file, and the sample of the file that plays at the start of the clip.
+
+    The layer of a stem that is being separated has its sound in `live`, at the samples of the clip's media.
+    """
 
     name: str
     source: MediaSource
     first_sample: int
+    live: LiveSound | None = None
 
 
 def layers_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Layer, ...]:
@@ -48,16 +53,26 @@ def layers_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Layer,
     return tuple(layers)
 
 
+@contextmanager
+def open_layer(layer: Layer) -> Iterator[AudioReader | LiveSound]:
+    """Open the sound of a layer. A live one stays open afterwards. Raises MediaError."""
+    if layer.live is not None:
+        yield layer.live
+        return
+    with open_audio(layer.source) as reader:
+        yield reader
+
+
 class LayerReader:
     """Reads all layers of a clip at the same position. Use it from one thread at a time, and close it."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         """Open the files of all layers. Raises MediaError."""
         self._stack = ExitStack()
-        self._readers: dict[str, tuple[AudioReader, int]] = {}
+        self._readers: dict[str, tuple[AudioReader | LiveSound, int]] = {}
         try:
             for layer in layers:
-                self._readers[layer.name] = (self._stack.enter_context(open_audio(layer.source)), layer.first_sample)
+                self._readers[layer.name] = (self._stack.enter_context(open_layer(layer)), layer.first_sample)
         except BaseException:
             self._stack.close()
             raise
@@ -71,6 +86,8 @@ class LayerReader:
     def loudness(self, name: str, part: SampleRange) -> Loudness:
         """Measure a layer over `part`, or over two minutes spread evenly over it if it is longer."""
         reader, first = self._readers[name]
+        if isinstance(reader, LiveSound):
+            raise ValueError(f"{name} is not finished")
         second = reader.sample_rate
         seconds = max(1, part.length // second)
         stride = max(1, -(-seconds // _MEASURED_S))

@@ -75,6 +75,8 @@ class Player:
         self._choice = MIX
         self._levels = LevelRamp({MIX: 1.0})
         self._rate = 48000
+        self._opened: tuple[Layer, ...] = ()
+        """The layers that are read. Only the feeder changes them."""
         self._open_rate = 0
         """The sample rate of the open device, 0 while it is closed. Only the feeder uses it."""
         self._playing = self._at_end = self._closed = False
@@ -94,10 +96,15 @@ class Player:
     def set_layers(
         self, layers: Sequence[Layer], gains: Mapping[str, float], remix: Mapping[str, float] | None = None
     ) -> None:
-        """Replace the layers of the same clip, and the remix of them. Playback goes on."""
+        """Replace the layers of the same clip, and the remix of them.
+
+        Playback goes on without a gap: the earlier ones are heard until the new ones are open.
+        """
         with self._wake:
             self._gains, self._remix = dict(gains), dict(remix or {})
-            self._change(layers=tuple(layers))
+            self._request = replace(self._request, layers=tuple(layers))
+            self._at_end = False
+            self._wake.notify_all()
             if self._choice not in self.layers:
                 self._choice = MIX
 
@@ -280,7 +287,6 @@ class Player:
     # -- feeder thread -------------------------------------------------------------------------------------------------
 
     def _feed(self) -> None:
-        layers: tuple[Layer, ...] = ()
         reader: LayerReader | None = None
         at, serial = 0, -1
         while True:
@@ -295,11 +301,12 @@ class Player:
             if serial != request.serial:
                 at, serial = request.position, request.serial
             try:
-                if layers != request.layers or reader is None:
-                    if reader is not None:
-                        reader.close()
-                    layers, reader = request.layers, None
-                    reader = LayerReader(layers)
+                if self._opened != request.layers or reader is None:
+                    old, reader, self._opened = reader, None, request.layers
+                    if old is not None:
+                        old.close()
+                    reader = LayerReader(self._opened)
+                    self._read_again(reader, request)
                 at = self._read_chunk(reader, request, at)
             except StemlineError as error:
                 self._fail(request, str(error))
@@ -326,8 +333,18 @@ class Player:
             self._open_rate = rate
 
     def _has_work(self) -> bool:
-        ready = self._playing and bool(self._request.layers) and not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
+        wanted = not self._at_end and len(self._chunks) < _AHEAD_CHUNKS
+        ready = self._playing and bool(self._request.layers) and (wanted or self._request.layers != self._opened)
         return self._closed or not self._device_is_set() or ready
+
+    def _read_again(self, reader: LayerReader, request: _PlayRequest) -> None:
+        """Read what was read ahead from other layers. It is replaced at once, at the sample that is then heard."""
+        with self._wake:
+            chunks = list(self._chunks) if request.serial == self._request.serial else []
+        sounds = [_read_sounds(reader, chunk.start, chunk.length, chunk.step) for chunk in chunks]
+        with self._wake:
+            for chunk, sound in zip(chunks, sounds, strict=True):
+                chunk.sounds = sound
 
     def _read_chunk(self, reader: LayerReader, request: _PlayRequest, at: int) -> int:
         """Read one chunk from `at` and return the start of the next."""
@@ -357,10 +374,7 @@ class Player:
                 self._at_end = self._at_end or request.serial == self._request.serial
             return at
         first = at - many if request.speed < 0 else at
-        sounds = {
-            name: np.ascontiguousarray(sound.reshape(2, -1, step).mean(2)[:, :: 1 if request.speed > 0 else -1])
-            for name, sound in reader.read(first, first + many).items()
-        }
+        sounds = _read_sounds(reader, at, many // step, request.speed)
         with self._wake:
             if request.serial == self._request.serial:
                 self._chunks.append(_Chunk(at, sounds, request.speed))
@@ -369,5 +383,17 @@ class Player:
     def _fail(self, request: _PlayRequest, why: str) -> None:
         with self._wake:
             self.problem = why
-            if request.serial == self._request.serial:
+            if request.serial == self._request.serial and request.layers == self._request.layers:
                 self._at_end = True
+
+
+def _read_sounds(reader: LayerReader, start: int, count: int, step: int) -> dict[str, Stereo]:
+    """Return `count` samples of each layer from `start` on, each the mean of `step` of the clip, as in a chunk."""
+    if step == 1:
+        return reader.read(start, start + count)
+    many = count * abs(step)
+    first = start - many if step < 0 else start
+    return {
+        name: np.ascontiguousarray(sound.reshape(2, -1, abs(step)).mean(2)[:, :: 1 if step > 0 else -1])
+        for name, sound in reader.read(first, first + many).items()
+    }

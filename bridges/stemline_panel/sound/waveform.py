@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,7 +13,8 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange, TimeRange
 from stemline.media import AudioReader, Overview, find_event_bounds, open_audio, peaks_of
-from stemline_panel.sound.layers import Layer
+from stemline_panel.sound.layers import Layer, open_layer
+from stemline_panel.sound.live_sound import LiveSound
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.spectrogram import BANDS, Spectrogram, SpectrogramPixels
 
@@ -49,8 +51,9 @@ class ClipWaveform:
         self.opened = opened
         played = opened.played
         self._reader = open_audio(opened.clip.source)
-        self._drawn: list[tuple[AudioReader, int, float]] | None = None
+        self._drawn: list[tuple[AudioReader | LiveSound, int, float]] | None = None
         """Reader, offset in samples and level of each layer that is drawn; None draws the clip itself."""
+        self._drawn_files = ExitStack()
         self._scan: AudioReader | None = None
         self._spectrogram = Spectrogram(self._reader.sample_rate)
         self._overview = Overview(played.start_sample, played.length)
@@ -59,14 +62,13 @@ class ClipWaveform:
 
     def show_layers(self, layers: Mapping[Layer, float] | None) -> None:
         """Draw the sum of these layers at their levels from now on; None draws the clip itself. Raises MediaError."""
-        for reader, _, _ in self._drawn or []:
-            reader.close()
+        self._drawn_files.close()
         self._drawn = None
         if layers is not None:
             self._drawn = []
             for layer, level in layers.items():
                 ahead = layer.first_sample - self.opened.played.start_sample
-                self._drawn.append((open_audio(layer.source), ahead, level))
+                self._drawn.append((self._drawn_files.enter_context(open_layer(layer)), ahead, level))
 
     def data(self, shown: TimeRange, columns: int) -> WaveformData:
         """Return the clip in a range of the timeline. Raises MediaError if the media can no longer be read."""

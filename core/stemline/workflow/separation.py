@@ -172,7 +172,8 @@ class Separation:
                 open_work.append(work)
         if open_work:
             sounds = (sound for work in open_work for own in work.recipe.sounds.values() for sound in own)
-            batches.follow(list(dict.fromkeys(sounds)))
+            order = {cell: place for place, cell in enumerate(media)}  # those that are heard first in front
+            batches.follow(sorted(dict.fromkeys(sounds), key=lambda sound: order[sound.part.cell]))
             for work in open_work:
                 batches.add(work)
 

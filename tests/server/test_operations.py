@@ -263,6 +263,10 @@ def test_the_systemd_unit_is_valid_and_hardened(tmp_path: Path) -> None:
     unit.write_text(text.replace("/opt/stemline/bin/stemline", "/bin/true").replace("notify-reload", "notify"), "utf-8")
     checked = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert "stemline.service" not in checked.stderr, checked.stderr
+    wrong = tmp_path / "wrong.service"
+    wrong.write_text(unit.read_text("utf-8").replace("ProtectHome=", "ProtectHouse="), "utf-8")
+    checked = subprocess.run(["systemd-analyze", "verify", str(wrong)], capture_output=True, text=True, check=False)
+    assert "ProtectHouse" in checked.stderr
     rating = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", "--threshold=40", str(unit)],
         capture_output=True,
@@ -272,12 +276,64 @@ def test_the_systemd_unit_is_valid_and_hardened(tmp_path: Path) -> None:
     assert rating.returncode == 0, rating.stdout[-600:]
 
 
-def test_the_container_file_runs_as_a_user_and_checks_its_health() -> None:
-    text = (DEPLOY / "Containerfile").read_text("utf-8")
-    words = [line.split()[0] for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+def container_file() -> list[tuple[str, str]]:
+    """The instructions of the container file with their arguments."""
+    text = re.sub(r"^#.*\n", "", (DEPLOY / "Containerfile").read_text("utf-8"), flags=re.MULTILINE)
+    lines = text.replace("\\\n", "").splitlines()
+    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines if line)]
+
+
+def argument_of(wanted: str) -> str:
+    (argument,) = [argument for word, argument in container_file() if word == wanted]
+    return argument
+
+
+def test_the_base_of_the_container_is_one_version() -> None:
+    bases = [argument.split()[0] for word, argument in container_file() if word == "FROM"]
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"docker\.io/library/python:3\.11\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", bases[0])
+
+
+def test_nothing_but_the_source_reaches_a_layer_of_the_container() -> None:
+    """Not the whole checkout, which may hold keys, tokens, environments and media."""
+    words = {word for word, _ in container_file()}
+    assert not words & {"ADD", "ARG"}
+    sources = [
+        source
+        for word, argument in container_file()
+        if word == "COPY" and not argument.startswith("--from=build ")
+        for source in argument.split()[:-1]
+    ]
+    assert all((DEPLOY.parent / source).exists() and source not in (".", "./", "/") for source in sources)
+    build = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text("utf-8"))
+    wheel = build["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for needed in (*wheel["packages"], *wheel["force-include"], build["project"]["readme"], "LICENSE", "LICENSES"):
+        assert any(f"{needed}/".startswith(f"{source}/") for source in sources), needed
+    for word, argument in container_file():
+        assert word != "ENV" or not re.search(r"TOKEN|SECRET|PASSWORD|_KEY", argument)
+
+
+def test_the_container_runs_as_a_user_without_rights() -> None:
+    words = [word for word, _ in container_file()]
     assert words.index("USER") < words.index("ENTRYPOINT")
-    assert {"FROM", "HEALTHCHECK", "VOLUME", "STOPSIGNAL"} <= set(words)
-    assert ":latest" not in text
+    assert "RUN" not in words[words.index("USER") :]
+    user = argument_of("USER")
+    assert int(user) >= 1000  # a number: an orchestrator can see that it is not root
+    assert f"--uid {user} " in " ".join(argument for word, argument in container_file() if word == "RUN")
+
+
+def test_the_container_starts_the_server_that_its_health_check_asks() -> None:
+    command = json.loads(argument_of("ENTRYPOINT")) + json.loads(argument_of("CMD"))
+    assert command[:2] == ["stemline", "serve"]
+    config = configure(*command[2:])
+    assert config.listen == "0.0.0.0:7861"
+    assert config.tls is not None
+    assert config.state.is_relative_to(argument_of("VOLUME"))
+    _, _, check = argument_of("HEALTHCHECK").partition(" CMD ")
+    program, option, code = json.loads(check)
+    assert (program, option) == ("python", "-c")
+    compile(code, "HEALTHCHECK", "exec")
+    assert f"http://{config.metrics}/ready" in code
 
 
 def test_a_seat_is_known_by_its_client_certificate(start_server: Start, tmp_path: Path, noise: Path) -> None:

@@ -1,0 +1,183 @@
+"""What goes wrong around a server: peers that stop reading, a disk that takes no writes, and a clock that jumps."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from server.harness import (
+    CALL_TIMEOUT_S,
+    START_TIMEOUT_S,
+    Caller,
+    ServerProcess,
+    job_request,
+    server_in_thread,
+    write_noise,
+)
+from stemline.v1 import media_pb2
+from stemline.v1 import separation_pb2 as pb
+from stemline_server.config import ServerConfig
+
+STALLED = 12
+LONG_SAMPLES = 48_000 * 40  # a stem of 15 MB: more than the windows of a connection hold
+DAY_US = 86_400_000_000
+
+
+class Proxy:
+    """Passes bytes between clients and a server until it is frozen: then it reads no more, and closes nothing."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+        self._frozen = threading.Event()
+        self._sockets: list[socket.socket] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def freeze(self) -> None:
+        self._frozen.set()
+
+    def close(self) -> None:
+        self._frozen.set()
+        for each in (self._listening, *self._sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while not self._frozen.is_set() and (data := source.recv(16_384)):
+                sink.sendall(data)
+
+
+def test_peers_that_stop_reading_cost_others_nothing_and_are_forgotten(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path / "state", "--private")
+    proxy = Proxy(server.wait_endpoint()["address"])
+    callers: list[Caller] = []
+    try:
+        noise = write_noise(tmp_path / "noise.wav", LONG_SAMPLES)
+        whole = server.caller.register(noise, 0, LONG_SAMPLES).name
+        stem = server.caller.done(server.caller.create(whole).name).stem.media
+        expected = server.caller.download(stem)
+        process = psutil.Process(server.process.pid)
+        before_bytes, before_files = process.memory_info().rss, process.num_fds()
+        token = (tmp_path / "state" / "token").read_text("ascii")
+        callers = [Caller(proxy.address, token) for _ in range(STALLED)]
+        for caller in callers:
+            request = media_pb2.DownloadMediaRequest(name=stem)
+            next(caller.media.DownloadMedia(request, metadata=caller.metadata, timeout=CALL_TIMEOUT_S))
+        proxy.freeze()
+        assert server.caller.download(stem) == expected
+        assert server.caller.done(server.caller.create(whole, "meanwhile").name).attempt == 1
+        assert process.memory_info().rss < before_bytes + (96 << 20), "what is not read is not buffered"
+        proxy.close()
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
+        while process.num_fds() > before_files + 4:
+            assert time.monotonic() < deadline_s, (process.num_fds(), before_files)
+            time.sleep(0.1)
+        assert "Traceback" not in server.log()
+    finally:
+        proxy.close()
+        for caller in callers:
+            caller.close()
+        server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mount namespaces")
+def test_a_state_folder_without_write_access_ends_the_start_and_keeps_the_state(tmp_path: Path) -> None:
+    tried = shutil.which("unshare") and subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    if not tried or tried.returncode:
+        pytest.skip("needs user and mount namespaces")
+    state = tmp_path / "state"
+    noise = write_noise(tmp_path / "noise.wav", 24_000)
+    server = ServerProcess(state, "--private")
+    try:
+        job = server.caller.done(server.caller.create(server.caller.register(noise, 0, 24_000).name).name)
+        sound = server.caller.download(job.stem.media)
+        server.terminate()
+        serve = f"{sys.executable} -m stemline_server --state {state} --listen 127.0.0.1:0 --device cpu"
+        mount = f"mount --bind {state} {state} && mount -o remount,bind,ro {state}"
+        started = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", f"{mount} && exec {serve}"],
+            capture_output=True,
+            text=True,
+            timeout=START_TIMEOUT_S,
+            check=False,
+        )
+        assert started.returncode not in (0, None)
+        assert "Read-only file system" in started.stderr
+        assert "Traceback" not in started.stderr
+        assert len(started.stderr.strip().splitlines()) <= 2
+        server.start()
+        assert server.caller.get(job.name).state == pb.STATE_SUCCEEDED
+        assert server.caller.download(job.stem.media) == sound
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def offsets(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Microseconds that the clock of the queue is wrong by, one after another with each look at it."""
+    jumps = [0]
+    counter = itertools.count()
+    clock = time.time_ns
+
+    def jumping() -> int:
+        return clock() // 1000 + jumps[next(counter) % len(jumps)]
+
+    for module in ("store.media_table", "jobs.table", "jobs.claims", "jobs.shares"):
+        monkeypatch.setattr(f"stemline_server.{module}.now_us", jumping)
+    return jumps
+
+
+@contextlib.contextmanager
+def started(state: Path) -> Iterator[Caller]:
+    with server_in_thread(ServerConfig(state, private=True, media_roots=None, devices=("cpu",))) as caller:
+        yield caller
+
+
+def test_a_clock_that_jumps_loses_doubles_and_starves_no_job(tmp_path: Path, offsets: list[int]) -> None:
+    noise = write_noise(tmp_path / "noise.wav", 24_000)
+    offsets[:] = [0, 400 * DAY_US, -400 * DAY_US, 3 * DAY_US]
+    with started(tmp_path / "state") as caller:
+        media = caller.register(noise, 0, 24_000).name
+        names = [caller.create(media, f"sound {number}", priority=number % 3).name for number in range(12)]
+        assert {caller.done(name).attempt for name in names} == {1}
+        caller.create(media, "sleep:60", "first")
+        waiting = [caller.create(media, f"later {number}", f"later {number}").name for number in range(3)]
+    for jump in (-400 * DAY_US, 400 * DAY_US):
+        offsets[:] = [jump]
+        with started(tmp_path / "state") as caller:
+            (busy,) = [job for job in listed(caller) if job.spec.prompt.text == "sleep:60"]
+            assert caller.call(caller.jobs.CreateJob, job_request(media, "sleep:60", "first")).name == busy.name
+            states = {job.name: job.state for job in listed(caller)}
+            assert all(states[name] == pb.STATE_QUEUED for name in waiting)
+    offsets[:] = [0]
+    with started(tmp_path / "state") as caller:
+        caller.cancel(busy.name)
+        assert all(caller.done(name).stem.media for name in waiting)
+
+
+def listed(caller: Caller) -> list[pb.Job]:
+    return list(caller.call(caller.jobs.ListJobs, pb.ListJobsRequest(page_size=1000)).jobs)

@@ -393,6 +393,7 @@ class Director(QObject):
         self.presets.changed.connect(self.refresh)
         self.frames.changed.connect(self.refresh)
         self.frames.message.connect(self.window.show_status)
+        self.frames.word_wanted.connect(self.suggestions.offer)
         requests.open_wanted.connect(self.ask_for_file)
         for slot in (self._refresh_runs, self.live.leave_stopped):
             self.runs.changed.connect(slot)

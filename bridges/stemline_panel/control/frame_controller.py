@@ -40,10 +40,12 @@ _SHOW_EVERY = 6
 class FrameController(QObject):
     """Shows the picture of the clip, if its media has one, and turns marks on it into a box or masks of the stem.
 
-    `changed` is emitted when the prompt of the current stem changes, `message` has a sentence for the user.
+    `changed` is emitted when the prompt of the current stem changes, `word_wanted` after an object was marked;
+    `message` has a sentence for the user.
     """
 
     changed = pyqtSignal()
+    word_wanted = pyqtSignal()
     message = pyqtSignal(str)
 
     def __init__(
@@ -221,6 +223,7 @@ class FrameController(QObject):
                 if self._shown is frame:
                     self.view.show_mask(mask)
                 self._note(self._after_marking(marks))
+                self.word_wanted.emit()
 
         self._follower.do(work, then, lambda error: self._note(str(error)))
 

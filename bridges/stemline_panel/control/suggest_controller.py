@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PyQt5.QtCore import QObject, pyqtSignal
 
@@ -19,6 +19,7 @@ from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.workers import Worker
 
 _SPEECH = "speech"
+_OFFERED_S = 120
 
 
 class SuggestController(QObject):
@@ -44,13 +45,27 @@ class SuggestController(QObject):
         if clip is None:
             self._window.show_status(self.tr("Open a media file or an edit first."))
             return
+        self._ask(clip, self._show_error)
+
+    def offer(self) -> None:
+        """Offer words for an object that was marked in the picture without any, once for each clip.
+
+        A long clip is left alone, because listening to it takes long, and so is a server that cannot suggest.
+        """
+        clip, chips = self._session.clip, self._chips
+        if clip is None or self._session.stems.current.text.strip() or not chips.ask.isEnabled():
+            return
+        if self._asked_clip != clip.clip_id and clip.record_range.duration <= _OFFERED_S:
+            self._ask(clip, lambda _: chips.show_suggestions(()))
+
+    def _ask(self, clip: ClipRange, failed: Callable[[StemlineError], None]) -> None:
         self._asked_clip = clip.clip_id
         self._chips.show_busy(self.tr("Listening…"))
         server = self._session.server
         self._worker.do(
             lambda: stemline.suggest(OneClip(clip), server=server, cancelled=self._stop.is_set),
             lambda found: self._show(clip, found),
-            self._show_error,
+            failed,
         )
 
     def clear(self) -> None:
@@ -59,9 +74,15 @@ class SuggestController(QObject):
             self._chips.show_suggestions(())
 
     def use(self, suggestion: stemline.Suggestion, with_marks: bool) -> None:
-        """Make a suggestion the current stem, or another one if the current one is in use."""
+        """Make a suggestion the current stem, or another one if the current one is in use.
+
+        An object in the picture without words gets those of the suggestion.
+        """
         stems = self._session.stems
-        stems.add(suggestion.sound)
+        if stems.current.lacks_words:
+            stems.current.text = suggestion.sound
+        else:
+            stems.add(suggestion.sound)
         marks = stems.current.marks
         for span in suggestion.stem(marks=with_marks).prompt.spans:
             found = span.resolve(None)

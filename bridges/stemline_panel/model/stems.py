@@ -39,6 +39,11 @@ class StemEntry:
         return not self.text.strip() and not len(self.marks) and self.box is None and self.mask is None
 
     @property
+    def lacks_words(self) -> bool:
+        """Whether it shows an object in the picture and has nothing else."""
+        return not self.empty and not self.text.strip() and not len(self.marks)
+
+    @property
     def name(self) -> str:
         """The name of the stem, which becomes part of file and track names."""
         if self.custom_name.strip():

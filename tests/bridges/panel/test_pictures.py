@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,8 +20,11 @@ from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel, tones
 from core.media.films import HEIGHT, RATE, WIDTH, number_of, numbered, write_film
 from runs.test_pictures import SIDE, mask_of, place, square
+from stemline.clips import TimeRange
 from stemline_panel.control.frame_controller import FrameController
 from stemline_panel.widgets.frame_view import FrameView, MarkTool
+from stemline_server.engines.noop import NoopEngine
+from stemline_server.testing import FunctionTagger, SampleRange, SoundTag, TaggedSpan, serve_engines
 
 
 @pytest.fixture
@@ -292,3 +296,46 @@ def test_following_shows_per_cent_and_time_left(
     assert percents == sorted(percents)
     assert percents[-1] > 80
     assert any("left" in found[0] for found in shown)
+
+
+@pytest.fixture
+def hearing_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server whose tagger hears a dog in the second second."""
+
+    def hear(mix: object, rate: int) -> list[SoundTag]:
+        return [SoundTag("dog", (TaggedSpan(SampleRange(rate, 2 * rate), 0.8),))]
+
+    with serve_engines(NoopEngine(), state=tmp_path / "state", taggers=[FunctionTagger(hear)]) as server:
+        monkeypatch.setenv("STEMLINE_TOKEN", server.token)
+        yield server.address
+
+
+def test_sounds_of_the_clip_are_offered_for_a_marked_object_and_used_only_when_chosen(
+    open_panel: OpenPanel, film: Path, hearing_server: str
+) -> None:
+    panel, frames = opened(open_panel, film)
+    panel.session.server = hearing_server
+    marked(panel, frames, 12)
+    chips = panel.window.prompt.suggestions
+    panel.until(lambda: len(chips.chips) == 1)
+    current = panel.session.stems.current
+    assert (current.text, len(current.marks)) == ("", 0)
+    chips.chips[0].click()
+    (request,) = panel.session.stems.requests()
+    assert request.prompt.text == "dog"
+    assert request.prompt.box is not None
+    assert request.prompt.plus == (TimeRange(Fraction(1), Fraction(2)),)
+    panel.director.undo.undo()
+    (request,) = panel.session.stems.requests()
+    assert (request.prompt.text, request.prompt.plus) == ("", ())
+    assert request.prompt.box is not None
+
+
+def test_a_server_that_cannot_suggest_does_not_disturb_marking(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    panel.session.server = "127.0.0.1:1"
+    marked(panel, frames, 12)
+    ask = panel.window.prompt.suggestions.ask
+    panel.until(ask.isEnabled)
+    assert "127.0.0.1:1" not in panel.window.status_text
+    assert panel.session.stems.current.box is not None

@@ -30,6 +30,7 @@ from stemline_panel.control.thumbnail_controller import ThumbnailController
 from stemline_panel.control.transport_controller import TransportController
 from stemline_panel.control.undo_controller import UndoController
 from stemline_panel.control.watch_controller import WatchController
+from stemline_panel.control.word_controller import WordController
 from stemline_panel.documents import Document
 from stemline_panel.model.formatting import clip_summary, join_names, time_format_of
 from stemline_panel.model.queue import ItemState, QueueItem
@@ -69,6 +70,7 @@ class Director(QObject):
         services = RequestServices(self.runs, self.server, self.playback, self.results)
         self.requests = RequestController(session, self.window, user_data, services)
         self.suggestions = SuggestController(session, self.window)
+        self.words = WordController(session, self.window)
         self.presets = PresetController(session, self.window, self.results)
         self.watching = WatchController(session, self.window)
         self.files = FileController(session, self.window, self.results)
@@ -116,7 +118,7 @@ class Director(QObject):
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
-        shown = (self.frames, self.thumbnails, self.watching, self.suggestions)
+        shown = (self.frames, self.thumbnails, self.watching, self.suggestions, self.words)
         parts = (*shown, self.runs, self.clips, self.playback, self.live, self.host, self.server)
         ended = [part.close() for part in parts]
         return all(ended)
@@ -130,6 +132,7 @@ class Director(QObject):
         window.prompt.stems.show_stems(session.stems, session.clip.record_range if session.clip else None)
         window.wave.show_marks(session.stems.current.marks)
         self.frames.refresh()
+        self.words.refresh()
         self.server.set_model(session.settings.model)
         set_keys(self.actions, session.settings.keys)
         self._refresh_runs()
@@ -255,6 +258,7 @@ class Director(QObject):
         self.session.server_ready = state.health is Health.GOOD
         self.window.clip_bar.server.show_state(state.health, state.status, state.details, state.fix)
         self.window.prompt.show_primary(self.session.primary_action())
+        self.words.refresh()
 
     def _opened_clip(self, opened: OpenedClip) -> None:
         self.transport.show_clip(opened)
@@ -319,16 +323,8 @@ class Director(QObject):
             "open": self.ask_for_file,
             "help": self.show_help,
         }
-        parts = (
-            self.transport,
-            self.clips,
-            self.marks,
-            self.results,
-            self.requests,
-            self.undo,
-            self.watching,
-            self.files,
-        )
+        shown = (self.transport, self.clips, self.marks, self.results)
+        parts = (*shown, self.requests, self.undo, self.watching, self.files)
         return own | {name: handler for part in parts for name, handler in part.actions().items()}
 
     def _connect_window(self) -> None:
@@ -351,6 +347,7 @@ class Director(QObject):
         self.marks.selection_changed.connect(lambda _: self.undo.note())
         self.host.applied.connect(lambda item: self.undo.note_applied(item, applied=True))
         self.host.taken_back.connect(lambda item, _: self.undo.note_applied(item, applied=False))
+        self.words.choosing.connect(self.undo.end_typing)
         self.undo.changed.connect(self._show_undone)
         self.undo.message.connect(self.window.show_status)
 

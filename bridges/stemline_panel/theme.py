@@ -92,6 +92,7 @@ def _fields(c: Colours) -> str:
     QLineEdit {{ background: {c.field}; border: 1px solid {c.line}; border-radius: 4px;
         padding: 5px 8px; min-height: 1.3em; }}
     QLineEdit:focus, QListWidget:focus, QTreeWidget:focus, QTableView:focus {{ border: 1px solid {c.accent}; }}
+    QLineEdit[unknown="true"] {{ border-bottom: 2px dotted {c.warn}; }}
     QWidget#wave {{ border: 1px solid transparent; }}
     QWidget#wave:focus {{ border: 1px solid {c.accent}; }}
     QComboBox {{ background: #2f3238; border: 1px solid {c.line}; border-radius: 4px; padding: 5px 8px; }}
@@ -148,6 +149,8 @@ def _buttons(c: Colours) -> str:
     QPushButton#small:checked {{ background: {c.playhead}; color: {c.accent_text}; }}
     QPushButton#stop {{ color: {c.minus}; padding: 3px 8px; }}
     QPushButton#drawer {{ border: none; background: transparent; padding: 3px 6px; }}
+    QPushButton#link {{ border: none; background: transparent; padding: 0; color: {c.accent}; font-size: 8pt; }}
+    QPushButton#link:hover, QPushButton#link:focus {{ color: {c.text}; text-decoration: underline; }}
     QPushButton#chip {{ padding: 2px 8px; border-radius: 9px; }}
     QPushButton#layer {{ padding: 5px 7px; }}
     QPushButton#layer:checked {{ background: {c.playhead}; color: {c.accent_text}; }}

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from stemline.api.starting import start
     from stemline.api.stems import Prompt, Span, Stem
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
+    from stemline.api.vocabulary import check_prompt, known_sounds
     from stemline.api.voices import find_voices
     from stemline.api.watching import WatchEvent, WatchState, watch
-    from stemline.client import Client, connect
+    from stemline.client import Client, KnownSound, KnownSounds, PromptCheck, PromptStatus, connect
     from stemline.errors import (
         Cancelled,
         Code,
@@ -71,6 +72,8 @@ __all__ = [
     "EditResult",
     "HostError",
     "InputError",
+    "KnownSound",
+    "KnownSounds",
     "Mask",
     "MediaError",
     "NoServerError",
@@ -78,6 +81,8 @@ __all__ = [
     "Preset",
     "Progress",
     "Prompt",
+    "PromptCheck",
+    "PromptStatus",
     "Record",
     "Replace",
     "Result",
@@ -95,10 +100,12 @@ __all__ = [
     "WatchEvent",
     "WatchState",
     "__version__",
+    "check_prompt",
     "connect",
     "detect",
     "find_preset",
     "find_voices",
+    "known_sounds",
     "list_presets",
     "read_presets",
     "remove_preset",
@@ -132,6 +139,12 @@ _MODULES = {
     "WatchState": "stemline.api.watching",
     "watch": "stemline.api.watching",
     "find_voices": "stemline.api.voices",
+    "check_prompt": "stemline.api.vocabulary",
+    "known_sounds": "stemline.api.vocabulary",
+    "KnownSound": "stemline.client",
+    "KnownSounds": "stemline.client",
+    "PromptCheck": "stemline.client",
+    "PromptStatus": "stemline.client",
     "Client": "stemline.client",
     "connect": "stemline.client",
     "Cancelled": "stemline.errors",

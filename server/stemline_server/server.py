@@ -30,6 +30,8 @@ from stemline.v1 import (
     separation_pb2_grpc,
     suggest_pb2,
     suggest_pb2_grpc,
+    vocabulary_pb2,
+    vocabulary_pb2_grpc,
 )
 from stemline_server._futures import result_of
 from stemline_server.config import ServerConfig
@@ -63,6 +65,7 @@ from stemline_server.services.media import MediaService
 from stemline_server.services.models import ModelService
 from stemline_server.services.separation import SeparationService
 from stemline_server.services.suggest import SuggestService
+from stemline_server.services.vocabulary import VocabularyService
 from stemline_server.store import media_table
 from stemline_server.store.content import ContentStore
 from stemline_server.store.database import Database
@@ -94,6 +97,7 @@ _SERVICES = tuple(
         (models_pb2, "ModelService"),
         (generation_pb2, "GenerationService"),
         (suggest_pb2, "SuggestService"),
+        (vocabulary_pb2, "VocabularyService"),
     )
 )
 _OPTIONS = (
@@ -274,6 +278,7 @@ class Server:
         models_pb2_grpc.add_ModelServiceServicer_to_server(self._models, self._grpc)
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(self._generations, self._grpc)
         suggest_pb2_grpc.add_SuggestServiceServicer_to_server(self._suggest, self._grpc)
+        vocabulary_pb2_grpc.add_VocabularyServiceServicer_to_server(VocabularyService(self._catalog), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.loopback:
             _enable_reflection(self._grpc)

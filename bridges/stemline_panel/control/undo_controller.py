@@ -102,6 +102,10 @@ class UndoController(QObject):
         self._push(_Step(self._state, self._state, item, applied))
         self._noted_s = 0.0
 
+    def end_typing(self) -> None:
+        """Make the next change of a text a step of its own."""
+        self._noted_s = 0.0
+
     def clear(self) -> None:
         """Forget all steps: another document is open."""
         self._past, self._future, self._state, self._busy = [], [], self._now(), False

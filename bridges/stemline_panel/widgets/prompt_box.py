@@ -8,12 +8,14 @@ from functools import partial
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import QButtonGroup, QPushButton, QVBoxLayout, QWidget
 
+from stemline import PromptCheck
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.model.session import Action, PrimaryAction, Verb
 from stemline_panel.widgets.layout import button, column, label, row_widget
 from stemline_panel.widgets.prompt_line import PromptLine
 from stemline_panel.widgets.stem_list import StemListView
 from stemline_panel.widgets.suggestion_chips import SuggestionChips
+from stemline_panel.widgets.word_check import WordCheck
 
 _HINT_LINES = 3
 
@@ -21,13 +23,14 @@ _HINT_LINES = 3
 class PromptBox(QWidget):
     """The right side of the window. `verb_chosen` has a Verb; `primary_pressed` is the main button.
 
-    `consent` is a line for prompts that name a person.
+    `consent` is a line for prompts that name a person, `words` a note about words that the model does not know.
     """
 
     verb_chosen = pyqtSignal(object)
     primary_pressed = pyqtSignal()
     audition_wanted = pyqtSignal()
     consent_dismissed = pyqtSignal()
+    sounds_wanted = pyqtSignal()
 
     def __init__(self, history: PromptHistory) -> None:
         """Build all widgets."""
@@ -40,6 +43,9 @@ class PromptBox(QWidget):
             self._verbs.addButton(made)
             self.verb_buttons[verb] = made
         self.prompt = PromptLine(history)
+        self.words = WordCheck(self.prompt.edit)
+        tip = self.tr("List the sounds that the model knows by name")
+        self.known_sounds = button(self.tr("Known sounds"), tip, self.sounds_wanted.emit, "link")
         self.suggestions = SuggestionChips()
         self.consent = row_widget(
             label(self.tr("Isolating a person's voice: have their consent."), "dim", wrap=True),
@@ -57,8 +63,9 @@ class PromptBox(QWidget):
         self._hint.setFixedHeight(self._hint.fontMetrics().lineSpacing() * _HINT_LINES)
         layout: QVBoxLayout = column(
             row_widget(*self.verb_buttons.values(), spacing=0),
-            label(self.tr("PROMPT"), "caption"),
+            row_widget(label(self.tr("PROMPT"), "caption"), 1, self.known_sounds, spacing=0),
             self.prompt,
+            self.words,
             self.consent,
             self.suggestions,
             row_widget(
@@ -73,6 +80,11 @@ class PromptBox(QWidget):
         )
         layout.setContentsMargins(0, 0, 0, 0)
         self.setLayout(layout)
+
+    def show_words(self, check: PromptCheck | None, *, has_marks: bool) -> None:
+        """Show what is wrong with the words of the prompt, in the place of the hint: the window does not grow."""
+        self.words.show_check(check, has_marks=has_marks)
+        self._hint.setVisible(self.words.isHidden())
 
     def show_verb(self, verb: Verb) -> None:
         """Check the button of a verb."""

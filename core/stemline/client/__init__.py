@@ -28,6 +28,7 @@ from stemline.client.values import (
     Tagger,
     Voice,
 )
+from stemline.client.vocabulary import KnownSound, KnownSounds, PromptCheck, PromptStatus
 from stemline.prompts import SamplePrompt
 
 __all__ = [
@@ -41,10 +42,14 @@ __all__ = [
     "JobRequest",
     "JobState",
     "JobWarning",
+    "KnownSound",
+    "KnownSounds",
     "Media",
     "MediaReader",
     "Model",
     "Progress",
+    "PromptCheck",
+    "PromptStatus",
     "SamplePrompt",
     "ServerInfo",
     "SoundGenerator",

@@ -34,6 +34,7 @@ from stemline.client.values import (
     tagger_of,
     voice_message,
 )
+from stemline.client.vocabulary import KnownSounds, PromptCheck, check_prompts, known_sounds
 from stemline.clips import MediaSource, SampleRange
 from stemline.v1 import media_pb2, models_pb2, separation_pb2, suggest_pb2
 
@@ -223,6 +224,19 @@ class Client:
         """Delete a job that has ended. Its stem stays in the store."""
         request = separation_pb2.DeleteJobRequest(name=name)
         self._link.call(lambda stubs: stubs.jobs.DeleteJob, request)
+
+    def check_prompts(self, texts: Sequence[str], model: str = "") -> tuple[PromptCheck, ...]:
+        """Return how a model understands each of up to 64 texts; an empty model is the server's default.
+
+        Raises:
+            UsageError: There is no such model (MODEL_UNKNOWN).
+            SeparationError: The model cannot run on the server (MODEL_UNAVAILABLE).
+        """
+        return check_prompts(self._link, texts, model)
+
+    def known_sounds(self, model: str = "") -> KnownSounds:
+        """Return the sounds that a model knows by name. Raises UsageError (MODEL_UNKNOWN)."""
+        return known_sounds(self._link, model)
 
     def taggers(self) -> tuple[Tagger, ...]:
         """Return all taggers of the server, in the order in which the default is chosen."""

@@ -26,6 +26,7 @@ from stemline.v1 import (
     models_pb2_grpc,
     separation_pb2_grpc,
     suggest_pb2_grpc,
+    vocabulary_pb2_grpc,
 )
 
 _Request = TypeVar("_Request")
@@ -51,6 +52,7 @@ class Stubs:
     models: models_pb2_grpc.ModelServiceStub
     generations: generation_pb2_grpc.GenerationServiceStub
     suggest: suggest_pb2_grpc.SuggestServiceStub
+    vocabulary: vocabulary_pb2_grpc.VocabularyServiceStub
 
     @staticmethod
     def open(endpoint: Endpoint) -> Stubs:
@@ -64,6 +66,7 @@ class Stubs:
             models_pb2_grpc.ModelServiceStub(channel),
             generation_pb2_grpc.GenerationServiceStub(channel),
             suggest_pb2_grpc.SuggestServiceStub(channel),
+            vocabulary_pb2_grpc.VocabularyServiceStub(channel),
         )
 
 

@@ -1,4 +1,4 @@
-"""`stemline models`: list the models, generators and taggers of the server, and whether they can run."""
+"""`stemline models`: list the models, generators and taggers of the server, and the sounds that a model knows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from stemline_app.cli.options import add_json, add_server
 from stemline_app.cli.output import write_json, write_line, write_table
 
 if TYPE_CHECKING:
-    from stemline.client import Model, SoundGenerator, Tagger
+    from stemline.client import KnownSound, KnownSounds, Model, SoundGenerator, Tagger
+
+_SHOWN_PHRASES = 4
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -23,17 +25,27 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--generators", action="store_true", help="list only generators, with licence and limits")
     parser.add_argument("--taggers", action="store_true", help="list only taggers (with --generators: both)")
+    parser.add_argument(
+        "--sounds",
+        metavar="MODEL",
+        nargs="?",
+        const="",
+        help="list only the sounds that a model knows by name (default: the server's model)",
+    )
     add_server(parser)
     add_json(parser)
     parser.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each model."""
+    """Print a line for each model, or for each sound of one."""
     from stemline import paths
     from stemline.client import connect
 
     with connect(args.server) as client:
+        if args.sounds is not None:
+            _write_sounds(client.known_sounds(args.sounds), as_json=args.json)
+            return 0
         models = client.models()
         default = client.server_info().default_model
         generators = client.generators()
@@ -58,6 +70,21 @@ def run(args: argparse.Namespace) -> int:
     if not chosen:
         write_line(f"Folder for weights of your own: {paths.models_dir()}")
     return 0
+
+
+def _write_sounds(known: KnownSounds, *, as_json: bool) -> None:
+    if as_json:
+        write_json([{"sound": one.name, "kind": one.kind, "phrases": one.phrases} for one in known.sounds])
+    elif known.sounds:
+        write_table(("sound", "kind", "also"), [_sound_row(sound) for sound in known.sounds])
+    else:
+        takes = "takes any words" if known.any_words else "does not list its sounds"
+        write_line(f"The model {known.model} {takes}.")
+
+
+def _sound_row(sound: KnownSound) -> tuple[str, ...]:
+    listed = ", ".join(sound.phrases[:_SHOWN_PHRASES])
+    return sound.name, sound.kind, listed + (", …" if len(sound.phrases) > _SHOWN_PHRASES else "")
 
 
 def _write_taggers(taggers: Sequence[Tagger]) -> None:

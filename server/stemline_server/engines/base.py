@@ -52,7 +52,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -285,6 +285,49 @@ class EngineInfo:
     cell_s: int = 0
     context_s: int = 1
     undivided_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """Describe how an engine understands the text of a prompt.
+
+    Attributes:
+        sound: The sound that the text is taken for; empty if the engine does not know it.
+        note: One sentence if words of the text were corrected or left out, else empty.
+        proposals: Texts that the engine knows, to offer in place of an unknown one.
+    """
+
+    sound: str
+    note: str = ""
+    proposals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSound:
+    """Describe a sound that an engine knows by name.
+
+    Attributes:
+        name: Text of a prompt that asks for it.
+        kind: Kind of sound, such as "voice", "music" or "animal".
+        phrases: Other texts that ask for it.
+    """
+
+    name: str
+    kind: str = ""
+    phrases: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Vocabulary(Protocol):
+    """Optional methods of an engine that knows a fixed set of sounds. Both work before `load`."""
+
+    def match_text(self, text: str) -> TextMatch:
+        """Return how the engine understands a text. It raises nothing for an unknown one."""
+        ...
+
+    def sounds(self) -> tuple[KnownSound, ...]:
+        """Return the sounds that the engine separates by name on this machine."""
+        ...
 
 
 class Engine(Protocol):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from stemline.errors import Code, SeparationError, StemlineError, UsageError
-from stemline_server.engines.base import Engine, EngineInfo, EnginePrompt
+from stemline_server.engines.base import Engine, EngineInfo, EnginePrompt, KnownSound, TextMatch, Vocabulary
 from stemline_server.engines.registry import EngineSource
 
 T = TypeVar("T")
@@ -26,6 +26,14 @@ class ModelFacts:
 
     info: EngineInfo
     obstacle: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedText:
+    """How a model understands the text of a prompt: `error` is the reason why it refuses the text."""
+
+    match: TextMatch
+    error: UsageError | None = None
 
 
 class Catalog:
@@ -63,6 +71,30 @@ class Catalog:
                 PROMPT_UNSUPPORTED).
         """
         return await self._ask(lambda: self._admit(model, prompts))
+
+    async def check_texts(self, model: str, texts: Sequence[str]) -> list[CheckedText]:
+        """Return how a model understands each text. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
+        return await self._ask(lambda: self._check_texts(model or self.default_model, texts))
+
+    async def sounds(self, model: str) -> tuple[EngineInfo, tuple[KnownSound, ...]]:
+        """Return a model and the sounds that it knows by name. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
+        return await self._ask(lambda: self._sounds(model or self.default_model))
+
+    def _check_texts(self, model: str, texts: Sequence[str]) -> list[CheckedText]:
+        self._admit(model, ())
+        return [self._check_text(self._engine(model), text) for text in texts]
+
+    def _check_text(self, engine: Engine, text: str) -> CheckedText:
+        match = engine.match_text(text) if isinstance(engine, Vocabulary) else TextMatch("")
+        try:
+            engine.check(EnginePrompt(text))
+        except UsageError as error:
+            return CheckedText(match, error)
+        return CheckedText(match)
+
+    def _sounds(self, model: str) -> tuple[EngineInfo, tuple[KnownSound, ...]]:
+        engine = self._engine(model)
+        return engine.info, engine.sounds() if isinstance(engine, Vocabulary) else ()
 
     def _admit(self, model: str, prompts: Iterable[EnginePrompt]) -> EngineInfo:
         facts = self._facts(model)

@@ -13,7 +13,7 @@ from stemline_server.seats.seat_file import OPERATOR, Seat
 _CALLER: ContextVar[Seat] = ContextVar("caller", default=OPERATOR)
 _CLIENT: ContextVar[str] = ContextVar("client", default="")
 _READING = ("Get", "List", "Wait", "Watch", "Download", "ServerReflection")
-_OPEN = ("GetServerInfo", "ListModels", "GetModel", "ListGenerators", "ListTaggers")
+_OPEN = ("GetServerInfo", "ListModels", "GetModel", "ListGenerators", "ListTaggers", "ListSounds", "CheckPrompts")
 _OPERATING = ("LoadModel", "UnloadModel")
 _TEST_MODEL = "noop"
 _SAID = {"submit": "submit jobs", "read": "read jobs and sound", "operate": "operate the server"}

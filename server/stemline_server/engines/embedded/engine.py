@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from stemline.errors import Code, SeparationError
-from stemline_server.engines.base import Control, EngineInfo, EnginePrompt, EngineRequest, Finding, Waveform
+from stemline.errors import Code, SeparationError, UsageError
+from stemline_server.engines.base import (
+    Control,
+    EngineInfo,
+    EnginePrompt,
+    EngineRequest,
+    Finding,
+    KnownSound,
+    TextMatch,
+    Waveform,
+)
 from stemline_server.engines.embedded import deepfilter, spleeter_weights, voice_activity
 from stemline_server.engines.embedded.confidence import TargetMeter, warnings
 from stemline_server.engines.embedded.deepfilter import SpeechSource
@@ -20,6 +29,7 @@ from stemline_server.engines.embedded.net_separator import NetSeparator
 from stemline_server.engines.embedded.routing import Route, choose_route, without_full_spans
 from stemline_server.engines.embedded.span_nmf import NoBackgroundError
 from stemline_server.engines.embedded.spooled_source import fade_gate
+from stemline_server.engines.embedded.vocabulary import known_sounds, proposals
 from stemline_server.engines.embedded.vocals import VocalsSource
 from stemline_server.engines.embedded.voice_activity import VoiceDetector
 from stemline_server.engines.embedded.weights import load_net, net_classes, net_digest
@@ -77,6 +87,26 @@ class EmbeddedEngine:
                 PROMPT_UNSUPPORTED).
         """
         choose_route(prompt, net_classes(), has_vocals=spleeter_weights.is_installed())
+
+    def match_text(self, text: str) -> TextMatch:
+        """Return the sound that a text is taken for, or proposals for an unknown text."""
+        try:
+            route = choose_route(EnginePrompt(text), net_classes(), has_vocals=spleeter_weights.is_installed())
+        except UsageError as error:
+            offered = proposals(text) if error.code is Code.PROMPT_UNKNOWN else ()
+            return TextMatch("", proposals=tuple(filter(self._separates, offered)))
+        return TextMatch(route.matched, route.substituted)
+
+    def sounds(self) -> tuple[KnownSound, ...]:
+        """Return the sounds that the installed weights separate by name."""
+        return tuple(sound for sound in known_sounds() if self._separates(sound.name))
+
+    def _separates(self, text: str) -> bool:
+        try:
+            self.check(EnginePrompt(text))
+        except UsageError:
+            return False
+        return True
 
     def load(self, device: str) -> None:
         """Do nothing: nets load when a prompt first needs them, and stay on the CPU because they are small."""

@@ -16,6 +16,7 @@ from importlib.resources import files
 
 from stemline.errors import Code, UsageError
 from stemline_bridge.stem_names import REQUEST
+from stemline_server.engines.base import KnownSound
 
 _MAX_CHARACTERS = 200
 _MAX_QUOTED_CHARACTERS = 60
@@ -310,6 +311,24 @@ def _suggestions(words: str) -> tuple[str, ...]:
     known = [phrase for phrase, hit in phrases().items() if hit.kind != "none" and phrase[0] == words[:1]]
     alike = difflib.get_close_matches(words, known, n=3, cutoff=_MIN_SPELLING_SIMILARITY)
     return tuple(alike) or ("speech", "music", "dog barking", "rain")
+
+
+def proposals(text: str) -> tuple[str, ...]:
+    """Return known phrases for an unknown text: the sounds that it names, else related sounds, else common ones."""
+    words = normalise(text)
+    named = [hit for hit in _contained(_corrected(words))[0] if hit.kind != "none"]
+    strong = [hit for hit in named if not hit.is_weak]
+    return tuple(dict.fromkeys(hit.sound for hit in strong or named)) or _suggestions(words)
+
+
+def known_sounds() -> tuple[KnownSound, ...]:
+    """Return all sounds in the order of the table, with their phrases in all languages."""
+    listed: dict[str, tuple[str, list[str]]] = {}
+    for phrase, hit in (*phrases().items(), *translations().items()):
+        if hit.kind != "none" and not hit.is_weak:
+            _, spellings = listed.setdefault(hit.sound, (hit.kind, []))
+            spellings += [phrase] if phrase != hit.sound else []
+    return tuple(KnownSound(name, kind, tuple(spellings)) for name, (kind, spellings) in listed.items())
 
 
 def _unknown(words: str, text: str) -> UsageError:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
@@ -25,12 +26,13 @@ from server.harness import (
     server_in_thread,
     write_noise,
 )
-from stemline.v1 import media_pb2
+from stemline.v1 import media_pb2, media_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig
 
 STALLED = 12
 LONG_SAMPLES = 48_000 * 40  # a stem of 15 MB: more than the windows of a connection hold
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 DAY_US = 86_400_000_000
 
 
@@ -74,7 +76,7 @@ class Proxy:
 def test_peers_that_stop_reading_cost_others_nothing_and_are_forgotten(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "state", "--private")
     proxy = Proxy(server.wait_endpoint()["address"])
-    callers: list[Caller] = []
+    channels: list[grpc.Channel] = []
     try:
         noise = write_noise(tmp_path / "noise.wav", LONG_SAMPLES)
         whole = server.caller.register(noise, 0, LONG_SAMPLES).name
@@ -82,11 +84,12 @@ def test_peers_that_stop_reading_cost_others_nothing_and_are_forgotten(tmp_path:
         expected = server.caller.download(stem)
         process = psutil.Process(server.process.pid)
         before_bytes, before_files = process.memory_info().rss, process.num_fds()
-        token = (tmp_path / "state" / "token").read_text("ascii")
-        callers = [Caller(proxy.address, token) for _ in range(STALLED)]
-        for caller in callers:
+        for _ in range(STALLED):
+            channels.append(grpc.insecure_channel(proxy.address, options=OWN_CONNECTION))
+            download = media_pb2_grpc.MediaServiceStub(channels[-1]).DownloadMedia
             request = media_pb2.DownloadMediaRequest(name=stem)
-            next(caller.media.DownloadMedia(request, metadata=caller.metadata, timeout=CALL_TIMEOUT_S))
+            next(download(request, metadata=server.caller.metadata, timeout=CALL_TIMEOUT_S))
+        assert process.num_fds() >= before_files + STALLED
         proxy.freeze()
         assert server.caller.download(stem) == expected
         assert server.caller.done(server.caller.create(whole, "meanwhile").name).attempt == 1
@@ -99,8 +102,8 @@ def test_peers_that_stop_reading_cost_others_nothing_and_are_forgotten(tmp_path:
         assert "Traceback" not in server.log()
     finally:
         proxy.close()
-        for caller in callers:
-            caller.close()
+        for channel in channels:
+            channel.close()
         server.close()
 
 

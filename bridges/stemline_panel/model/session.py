@@ -226,6 +226,9 @@ class Session:
             play=str(self.verb),
             disable_originals=chosen.disable_originals and self.host.disables_clips,
             sign="auto" if chosen.sign else "never",
+            record_paths=chosen.record_paths,
+            record_words=chosen.record_words,
+            mark="auto" if chosen.mark else "never",
             priority=_INTERACTIVE_PRIORITY,
             replace=self.stems.fills(),
         )

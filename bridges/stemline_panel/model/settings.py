@@ -11,7 +11,7 @@ from pathlib import Path
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
 from stemline.files import write_json
-from stemline.options import CHANNELS, FORMATS, QUALITIES
+from stemline.options import CHANNELS, FORMATS, QUALITIES, RECORD_PATHS, RECORD_WORDS
 
 AUDITION_LENGTHS_S = (3, 5, 10)
 
@@ -23,7 +23,9 @@ class PanelSettings:
     An empty `model` is the server's default, an empty `sample_format` follows the media, and an empty `output_dir`
     is a folder beside the media. An empty `device` is the system's default output, and an empty `server` is this
     user's private one; the token and the certificates to trust are in files. `sign` signs stems, and adds Content
-    Credentials, where this installation has a key. `consent_line` shows a line below prompts that name a person.
+    Credentials, where this installation has a key. `record_paths` and `record_words` say how records name media and
+    prompts, and `mark` marks sounds that a model made from words. `consent_line` shows a line below prompts that name a
+    person.
     """
 
     model: str = ""
@@ -42,6 +44,9 @@ class PanelSettings:
     ca_file: str = ""
     loudness_matched: bool = True
     sign: bool = True
+    record_paths: str = "name"
+    record_words: str = "full"
+    mark: bool = True
     consent_line: bool = True
 
 
@@ -70,6 +75,7 @@ def read_settings(path: Path) -> PanelSettings:
     except (OSError, ValueError, StemlineError):
         return PanelSettings()
     good = settings.quality in QUALITIES and settings.channels in CHANNELS and settings.sample_format in ("", *FORMATS)
+    good = good and settings.record_paths in RECORD_PATHS and settings.record_words in RECORD_WORDS
     return settings if good and settings.audition_s in AUDITION_LENGTHS_S else PanelSettings()
 
 

@@ -70,6 +70,13 @@ class SettingsDialog(QDialog):
                 "Others can then check that stems are unchanged, by their record and by Content Credentials (C2PA)."
             )
         )
+        self._record_paths = _combo_box(_record_paths(), settings.record_paths)
+        self._record_words = _combo_box(_record_words(), settings.record_words)
+        tip = self.tr("In the records inside and beside stem files, in reports and in the tracks of an edit.")
+        self._record_paths.setToolTip(tip)
+        self._record_words.setToolTip(tip)
+        self._mark = _check_box(self.tr("Mark sounds that a model makes from words"), on=settings.mark)
+        self._mark.setToolTip(self.tr("The mark is not heard, and `stemline detect` finds it. Nothing else is marked."))
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
         self._matched, self._consent_line = settings.loudness_matched, settings.consent_line
@@ -99,6 +106,9 @@ class SettingsDialog(QDialog):
             audition_s=int(self._audition.currentData()),
             loudness_matched=self._matched,
             sign=self._sign.isChecked(),
+            record_paths=self._record_paths.currentData(),
+            record_words=self._record_words.currentData(),
+            mark=self._mark.isChecked(),
             seed=self._seed.value(),
             keys=self._keys.currentData(),
             device=self._device.currentData(),
@@ -119,6 +129,9 @@ class SettingsDialog(QDialog):
             ("", self._chain),
             ("", self._disable),
             ("", self._sign),
+            ("", self._mark),
+            (self.tr("Records name media"), self._record_paths),
+            (self.tr("Records name prompts"), self._record_words),
         ):
             form.addRow(title, widget)
         choose = button(self.tr("Choose…"), self.tr("Choose the folder for stems"), self._choose_folder)
@@ -184,6 +197,22 @@ def _formats() -> list[tuple[str, str]]:
         ("wav24", translate("SettingsDialog", "WAV, 24 bit")),
         ("wav32f", translate("SettingsDialog", "WAV, 32-bit float")),
         ("flac", translate("SettingsDialog", "FLAC, 24 bit")),
+    ]
+
+
+def _record_paths() -> list[tuple[str, str]]:
+    return [
+        ("name", translate("SettingsDialog", "By file name")),
+        ("full", translate("SettingsDialog", "By full path")),
+        ("omit", translate("SettingsDialog", "Not at all")),
+    ]
+
+
+def _record_words() -> list[tuple[str, str]]:
+    return [
+        ("full", translate("SettingsDialog", "In full")),
+        ("hash", translate("SettingsDialog", "As a hash with a key of this installation")),
+        ("omit", translate("SettingsDialog", "Not at all")),
     ]
 
 

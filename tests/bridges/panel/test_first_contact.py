@@ -71,7 +71,15 @@ def test_another_server_is_used_at_once_and_after_a_restart(open_panel: OpenPane
 
 def test_settings_of_keys_sound_and_server_are_chosen_and_saved(tmp_path: Path, qapp: QApplication) -> None:
     settings = PanelSettings(
-        seed=7, keys="avid", device="Interface 2", server="https://s:1", token_file=str(tmp_path), ca_file="/c"
+        seed=7,
+        record_paths="omit",
+        record_words="hash",
+        mark=False,
+        keys="avid",
+        device="Interface 2",
+        server="https://s:1",
+        token_file=str(tmp_path),
+        ca_file="/c",
     )
     dialog = SettingsDialog(settings, SettingsOffers((), "/film", ("Speakers",)))
     assert dialog.chosen() == settings

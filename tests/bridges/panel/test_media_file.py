@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PyQt5.QtCore import Qt
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import RATE, FakeSink, tones
 from stemline.clips import MediaSource, TimeRange
-from stemline.media import open_audio
+from stemline.media import open_audio, read_tags
 from stemline_panel.model.queue import ItemState
 from stemline_panel.model.session import Action
 
@@ -117,8 +118,6 @@ def test_an_audition_plays_a_few_seconds_and_writes_nothing(open_panel: OpenPane
 
 
 def test_several_stems_in_one_run_are_copied_as_json(open_panel: OpenPanel, tmp_path: Path) -> None:
-    import json
-
     from PyQt5.QtWidgets import QApplication
 
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
@@ -136,6 +135,18 @@ def test_several_stems_in_one_run_are_copied_as_json(open_panel: OpenPanel, tmp_
     assert [stem["prompt"]["text"] for stem in job["stems"]] == ["music", "rain on a roof"]
     assert job["settings"]["play"] == "stem"
     assert panel.director._user_data.history.search("roof") == ["rain on a roof"]
+
+
+def test_records_say_of_media_and_words_what_the_settings_allow(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "interview.wav")).ready()
+    settings = panel.session.settings
+    settings.model, settings.record_paths, settings.record_words = "noop", "omit", "omit"
+    item = panel.separate("rain on a roof")
+    assert item.outcome is not None
+    records = [read_tags(Path(file)).metadata for file in item.outcome.files]
+    assert len(records) == 2
+    for record in records:
+        assert record["source"]["media"] == "" and "roof" not in json.dumps(record["prompt"])
 
 
 def test_the_output_folder_of_the_command_line_is_not_saved(open_panel: OpenPanel, tmp_path: Path) -> None:

@@ -394,6 +394,11 @@ WARNINGS = (
         "The file is written and its record signed, but it has no Content Credentials (C2PA): it is larger than "
         "512 MiB, or they could not be made.",
     ),
+    WarningRow(
+        WarningCode.CREDENTIALS_NOT_CARRIED,
+        "The media has Content Credentials (C2PA) that the stems do not hold; the message says why. Where they matter, "
+        "deliver the media too.",
+    ),
 )
 
 ROW_OF = {row.code: row for row in ERRORS}

@@ -161,6 +161,49 @@ def test_the_manifest_of_the_source_is_an_ingredient_of_its_stems(command: Comma
     assert check is not None and (check.state, check.manifests, check.ingredients) == ("trusted", 1, ("in.wav",)), err
 
 
+def left_out(answer: dict[str, Any]) -> list[str]:
+    warnings = [each for result in answer["results"] for each in result["warnings"]]
+    return [each["message"] for each in warnings if each["code"] == "CREDENTIALS_NOT_CARRIED"]
+
+
+def test_a_run_says_which_credentials_of_the_source_its_stems_do_not_hold(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.make_key("Studio A")
+    plain = noise(tmp_path / "plain.wav").read_bytes()
+
+    def said(name: str, *options: object) -> list[str]:
+        arguments = ("separate", tmp_path / name, "--stem", "one=x", "--model", "noop", "-o", tmp_path / f"out-{name}")
+        code, answer, err = command(*arguments, *options)
+        assert code == 0, err
+        return left_out(answer)
+
+    def source(name: str) -> Path:
+        (tmp_path / name).write_bytes(plain)
+        write_credentials(tmp_path / name, MANIFEST, [ingredient(tmp_path / "camera.mov")])
+        return tmp_path / name
+
+    assert said("plain.wav") == []
+    source("good.wav")
+    assert said("good.wav") == []
+    source("omit.wav")
+    (message,) = said("omit.wav", "--record-paths", "omit")
+    assert "--record-paths omit" in message and "omit.wav" not in message
+    source("never.wav")
+    assert "none of their own" in said("never.wav", "--sign", "never")[0]
+    damaged = source("damaged.wav")
+    content = bytearray(damaged.read_bytes())
+    content[5000] ^= 1
+    damaged.write_bytes(content)
+    assert "damaged.wav has" in said("damaged.wav")[0] and "damaged or do not match" in said("damaged.wav")[0]
+    sound_file(tmp_path / "beside.ogg")
+    write_credentials(tmp_path / "beside.ogg", MANIFEST, [ingredient(tmp_path / "camera.mov")])
+    assert "beside the media" in said("beside.ogg")[0]
+    source("large.wav")
+    monkeypatch.setattr(content_credentials, "LARGEST_BYTES", 10_000)
+    assert "above" in said("large.wav")[0]
+
+
 def test_credentials_name_no_folder_and_no_word_that_was_withheld(command: Command, tmp_path: Path) -> None:
     keys.make_key("Studio A")
     folder = tmp_path / "client folder"

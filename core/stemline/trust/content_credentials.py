@@ -13,11 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from stemline._version import __version__
+from stemline.errors import StemlineError
 from stemline.files import output_errors, printable
 from stemline.trust import keys
 from stemline.trust.c2pa_files import LARGEST_BYTES, may_hold_manifest, sidecar_of
@@ -256,6 +258,51 @@ def read_credentials(file: Path) -> CredentialsCheck | None:
         manifests=facts["manifests"],
         failures=tuple(facts["failures"]),
     )
+
+
+def left_out_credentials(media: Path, obstacle: str) -> str:
+    """Return why stems do not hold the Content Credentials of their media; empty where they do or it has none.
+
+    Args:
+        media: The media.
+        obstacle: Why they cannot hold those of any media; empty where they can.
+
+    Returns:
+        A sentence without its subject, the media.
+    """
+    try:
+        status = media.stat()
+        if not may_hold_manifest(media):
+            return ""
+    except OSError:
+        return ""  # it is not on this machine any more
+    sure, reason = _not_read(media, (status.st_mtime_ns, status.st_size))
+    if not (reason := reason or obstacle):
+        return ""
+    return f"{'has' if sure else 'may have'} Content Credentials, which the stems do not hold: {reason}."
+
+
+@lru_cache(maxsize=256)
+def _not_read(media: Path, state: tuple[int, int]) -> tuple[bool, str]:
+    """Return whether a media has credentials for sure, and why they do not go into its stems; empty where they can.
+
+    `state` is its time and size: each segment asks, and reading a long media takes a second.
+    """
+    if state[1] > LARGEST_BYTES:
+        return False, f"those of files above {LARGEST_BYTES >> 20} MiB are not read"
+    try:
+        check = read_credentials(media)
+    except StemlineError:
+        return False, "they cannot be checked with the keys of this installation"
+    if check is None:
+        return False, ""
+    if check.state == "unchecked":
+        return False, "reading them needs stemline[trust]"
+    if check.state == "remote":
+        return True, "they are at an address on the network, which Stemline does not read"
+    if check.state in ("invalid", "unreadable"):
+        return True, "they are damaged or do not match the media"
+    return True, "" if check.embedded else "they are in a file beside the media, which is not read"
 
 
 class _Worker:

@@ -10,13 +10,14 @@ from pathlib import Path
 from stemline.client import Client, Job, Stem
 from stemline.clips import RESIDUAL, MediaSource, SampleRange
 from stemline.errors import Code, OutputError, WarningCode
-from stemline.files import write_json
+from stemline.files import printable, write_json
 from stemline.media import SampleFormat, StemTags, default_sample_format, open_audio, read_tags
 from stemline.plan import CellGrid
 from stemline.trust.c2pa_files import sidecar_of as credentials_path
 from stemline.trust.content_credentials import (
     CredentialsError,
     is_made_from_words,
+    left_out_credentials,
     stem_ingredient,
     stem_manifest,
     write_credentials,
@@ -127,7 +128,7 @@ def _finish_file(
             confidence=stem.confidence if stem else 0.0,
             matched=recorded_words(stem.matched, work.recipe.settings.record_words) if stem else "",
             notes=dict(stem.notes) if stem else {},
-            warnings=tuple(_warnings(name, work.recipe, written, stem)),
+            warnings=tuple(_warnings(name, work, written, stem)),
             waveform=file.waveform,
             mix_waveform=written.mix_waveform if name == RESIDUAL else (),
         ),
@@ -183,11 +184,12 @@ def _with_credentials(sound: Path, record: StemRecord, signer: RecordSigner, med
     return replace(record, file=replace(record.file, credentials=kind, size_bytes=sound.stat().st_size))
 
 
-def _warnings(name: str, recipe: Recipe, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
+def _warnings(name: str, work: SegmentWork, written: WrittenSet, stem: Stem | None) -> list[dict[str, str]]:
     """Return the warnings about one file: those of the engine, and for the residual those about the whole set."""
     warnings = [(warning.code, warning.message) for warning in stem.warnings] if stem else []
     if name == RESIDUAL:
-        warnings += _warnings_of_set(recipe, written)
+        warnings += _warnings_of_set(work.recipe, written)
+        warnings += _warnings_about_credentials(work)
     return [{"code": str(code), "message": message} for code, message in warnings]
 
 
@@ -208,6 +210,19 @@ def _warnings_of_set(recipe: Recipe, written: WrittenSet) -> Iterator[tuple[Warn
         end_s = facts.length_samples / facts.sample_rate
         message = f"The media file is cut short: its sound ends after {end_s:.2f} s."
         yield WarningCode.MEDIA_CUT_SHORT, f"{message} Copy it again if there should be more."
+
+
+def _warnings_about_credentials(work: SegmentWork) -> Iterator[tuple[WarningCode, str]]:
+    """Yield a warning where the stems do not hold the Content Credentials of their media."""
+    media, obstacle, name = Path(work.recipe.segment.source.path), "", "The media"
+    if work.recipe.settings.record_paths == "omit":
+        obstacle = "--record-paths omit leaves them out"
+    else:
+        name = printable(media.name)
+    if work.signer is None or work.signer.c2pa == "never":
+        obstacle = "the stems get none of their own that could hold them"
+    if sentence := left_out_credentials(media, obstacle):
+        yield WarningCode.CREDENTIALS_NOT_CARRIED, f"{name} {sentence}"
 
 
 def _damage_message(places: Sequence[SampleRange], sample_rate: int) -> str:

@@ -18,7 +18,8 @@ def main() -> int:
         config = from_arguments(args)
         from stemline_server.app import serve  # noqa: PLC0415 - only now is it worth the time
 
-        return serve(config, (lambda: from_arguments(args)) if args.config is not None else None)
+        reads_files = args.config is not None or args.policy is not None
+        return serve(config, (lambda: from_arguments(args)) if reads_files else None)
     except StemlineError as error:
         sys.stderr.write(f"stemline: {error}\n")
         return error.exit_code

@@ -35,7 +35,8 @@ def serve(config: ServerConfig, reread: Callable[[], ServerConfig] | None = None
 
     Args:
         config: How the server runs.
-        reread: Returns the configuration as its file is now; called at SIGHUP. None without such a file.
+        reread: Returns the configuration as its file is now; called at SIGHUP. None without
+            such a file and without a policy.
 
     Raises:
         StemlineError: The server can't start.

@@ -181,6 +181,7 @@ class Server:
             self._opener,
             plugins.taggers,
             self._make_host("cpu", plugins, inline=inline, name="taggers"),
+            self._gate,
         )
         self._scrubber = None if config.private else Scrubber(self._store, self._database)
         self._health = HealthService(self._catalog, self.is_ready)
@@ -209,7 +210,7 @@ class Server:
         return not self._jobs.draining and all(well)
 
     def reload(self, reread: Callable[[], ServerConfig]) -> None:
-        """Read the configuration again: limits hold at once, other options from the next start on."""
+        """Read the configuration again: limits, seats and rules hold at once, other options from the next start on."""
         systemd.notify_reloading()
         try:
             config = reread()
@@ -222,12 +223,24 @@ class Server:
                 worker.set_limits(self._limits)
             if self._seats is not None:
                 self._seats.reload()
+            self._reload_policy()
             now = replace(self._config, store_limit_bytes=config.store_limit_bytes, engine_limits=config.engine_limits)
             changed = [
                 field.name for field in fields(config) if getattr(config, field.name) != getattr(now, field.name)
             ]
             _log.info("the configuration was read again%s", f"; restart for {', '.join(changed)}" if changed else "")
         systemd.notify("READY=1")
+
+    def _reload_policy(self) -> None:
+        """Read the rules again. A damaged file is logged, and the rules stay as they were."""
+        if self._config.policy is None:
+            return
+        try:
+            is_same_log = self._gate.use(read_policy(self._config.policy))
+        except StemlineError as error:
+            _log.error("the policy stays as it was: %s", error)
+        else:
+            _log.info("the policy was read again%s", "" if is_same_log else "; restart for its table audit")
 
     def _publish(self, jobs: Sequence[JobRecord]) -> None:
         self._gate.ended(jobs)

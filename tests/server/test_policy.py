@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,7 +95,7 @@ def test_a_policy_that_is_wrong_is_refused_in_one_sentence(tmp_path: Path, text:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[str]]:
     """A real server with RULES; its state is in `state`."""
     (tmp_path / "policy.toml").write_text(RULES, encoding="utf-8")
     command = [sys.executable, "-m", "stemline_server", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "state"),
@@ -111,9 +112,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     process.stderr.close()
 
 
-def media(path: Path) -> Path:
+def media(path: Path, seconds: int = 1) -> Path:
     with open_writer(path, AudioFormat(SampleFormat.WAV24, 48_000, 1)) as writer:
-        writer.write(np.random.default_rng(5).normal(0, 0.1, (1, 48_000)).astype(np.float32))
+        writer.write(np.random.default_rng(5).normal(0, 0.1, (1, seconds * 48_000)).astype(np.float32))
     return path
 
 
@@ -148,8 +149,71 @@ def test_a_denied_job_leaves_nothing_and_an_allowed_one_is_logged(server: object
     assert accepted["reason"] == "ADR, scene 12" and accepted["words"].startswith("hmac-sha256:")
     assert (accepted["who"], done["job"]) == ("local", accepted["job"]) and accepted["media"].startswith("media/")
     assert accepted["client"] and fetched["media"] != accepted["media"]
+    assert (accepted["origin_sample"], accepted["end_sample"]) == (0, 48_000)
+    long = media(tmp_path / "long.wav", seconds=20)
+    stemline.separate(long, {"one": "dog"}, output=tmp_path / "part", settings=noop, range=(9, 10))
+    part = next(line for line in lines_of(tmp_path) if line["event"] == "accepted" and line["job"] != accepted["job"])
+    assert 0 < part["origin_sample"] <= 9 * 48_000 < 10 * 48_000 <= part["end_sample"] < 20 * 48_000
     assert "Anna" not in log.read_text() and log.stat().st_mode & 0o077 == 0
     assert check_log([tmp_path / "log" / "audit.jsonl"]).faults == ()
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    (log,) = log_files(folder / "log" / "audit.jsonl")
+    return [json.loads(line) for line in log.read_text(encoding="ascii").splitlines()]
+
+
+def test_suggestions_pass_the_same_rules_and_are_logged(server: subprocess.Popen[str], tmp_path: Path) -> None:
+    file, policy = media(tmp_path / "in.wav"), tmp_path / "policy.toml"
+    stemline.suggest(file)
+    assert lines_of(tmp_path)[-1]["event"] == "suggested" and lines_of(tmp_path)[-1]["end_sample"] == 48_000
+    for rules in ('default = "deny"\n', '[[rule]]\nmodels = ["*"]\nallow = false\n'):
+        reload(server, policy, rules + '[audit]\npath = "log/audit.jsonl"\n')
+        with pytest.raises(stemline.StemlineError) as denied:
+            stemline.suggest(file)
+        assert denied.value.code == Code.POLICY_DENIED
+        with pytest.raises(stemline.StemlineError) as denied:
+            stemline.find_voices(file, {"Anna": [stemline.Span(0, 0.5)]})
+        assert denied.value.code == Code.POLICY_DENIED
+        assert lines_of(tmp_path)[-1]["event"] == "denied"
+        assert sounds(tmp_path / "state") == []
+    reload(server, policy, '[[rule]]\nneeds = "reason"\n[audit]\npath = "log/audit.jsonl"\n')
+    stemline.suggest(file)
+
+
+def reload(server: subprocess.Popen[str], policy: Path, text: str) -> str:
+    """Write the policy, have the server read it, and return the line that it logs about it."""
+    log = policy.with_name("state") / "server.log"
+
+    def lines() -> list[str]:
+        return [line for line in log.read_text(encoding="utf-8").splitlines() if "the policy" in line]
+
+    before = len(lines())
+    policy.write_text(text, encoding="utf-8")
+    server.send_signal(signal.SIGHUP)
+    deadline_s = time.monotonic() + 30
+    while len(lines()) == before:
+        assert time.monotonic() < deadline_s and server.poll() is None
+        time.sleep(0.05)
+    return lines()[-1]
+
+
+def test_a_changed_policy_holds_after_sighup_and_a_damaged_one_changes_nothing(
+    server: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    file, policy, noop = media(tmp_path / "in.wav"), tmp_path / "policy.toml", stemline.Settings(model="noop")
+    stemline.separate(file, {"one": "dog"}, output=tmp_path / "a", settings=noop)
+    strict = RULES.replace('"*whisper*"', '"*whisper*", "*dog*"')
+    assert "restart" not in reload(server, policy, strict)
+    with pytest.raises(stemline.StemlineError, match="Ask the sound supervisor"):
+        stemline.separate(file, {"one": "dog"}, output=tmp_path / "b", settings=noop)
+    assert "stays as it was" in reload(server, policy, "default = 'perhaps'")
+    with pytest.raises(stemline.StemlineError, match="Ask the sound supervisor"):
+        stemline.separate(file, {"one": "dog"}, output=tmp_path / "b", settings=noop)
+    assert "restart for its table audit" in reload(server, policy, 'default = "allow"\n')
+    stemline.separate(file, {"one": "dog"}, output=tmp_path / "b", settings=noop)
+    assert check_log([tmp_path / "log" / "audit.jsonl"]).faults == ()
+    assert lines_of(tmp_path)[-1]["event"] == "fetched", "the log goes on until the restart"
 
 
 def test_every_changed_and_missing_line_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,5 +35,5 @@ def run(args: argparse.Namespace) -> int:
             f"The separation server is not installed here ({error.name} is missing).",
             advice=f"Run: {install_command('server')}",
         ) from error
-    reread = (lambda: from_arguments(args)) if args.config is not None else None
-    return serve(from_arguments(args), reread)
+    reads_files = args.config is not None or args.policy is not None
+    return serve(from_arguments(args), (lambda: from_arguments(args)) if reads_files else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,12 @@ class Gate:
         self._key = state / "audit.key"
         self._log = AuditLog(policy.audit.path, keep_days=policy.audit.keep_days) if policy.audit else None
 
+    def use(self, policy: Policy) -> bool:
+        """Apply other rules from now on. Return whether their `[audit]` is the same: it needs a restart to change."""
+        is_same_log = policy.audit == self._policy.audit
+        self._policy = replace(policy, audit=self._policy.audit)
+        return is_same_log
+
     async def check(self, jobs: Sequence[NewJob], forget: Callable[[str], Awaitable[None]]) -> None:
         """Check new jobs before they are stored.
 
@@ -55,6 +62,24 @@ class Gate:
                 raise denied(objection)
             if number % 500 == 499:
                 await asyncio.sleep(0)  # let other calls run
+
+    async def check_suggestion(self, facts: JobFacts, forget: Callable[[str], Awaitable[None]]) -> None:
+        """Check a call that hears a sound without storing a job, and log it.
+
+        Args:
+            facts: The call, of the kind "suggest".
+            forget: Deletes a sound from the store. Called for that of a denied call.
+
+        Raises:
+            UsageError: The policy denies it (POLICY_DENIED).
+            OutputError: The log cannot be written.
+        """
+        objection = self._policy.objection(facts)
+        if objection:
+            await forget(facts.media)
+            await self._write([self._entry("denied", facts, outcome=objection)])
+            raise denied(objection)
+        await self._write([self._entry("suggested", facts)])
 
     async def accepted(self, requests: Sequence[NewJob], jobs: Sequence[JobRecord]) -> None:
         """Log jobs that were stored. Raises OutputError."""
@@ -96,6 +121,7 @@ class Gate:
             "words": hashed_words(facts.words, self._words, self._key),
             "media": facts.media,
             "origin_sample": facts.origin_sample,
+            "end_sample": facts.origin_sample + facts.length_samples,
             "reason": facts.reason,
             **more,
         }
@@ -107,17 +133,18 @@ def facts_of(job: NewJob) -> JobFacts:
     spec = job.spec
     words = spec.prompt.text if isinstance(spec, pb.SeparationSpec) else getattr(spec, "text", "")
     return JobFacts(
-        who=_names_of(job.seat),
+        who=names_of(job.seat),
         kind=_KINDS.get(job.kind, "separate"),
         model=job.model,
         words=words,
         media=getattr(spec, "media", ""),
         origin_sample=getattr(spec, "origin_sample", 0),
+        length_samples=job.length_samples,
         reason=job.reason,
         client=client_address(),
     )
 
 
-def _names_of(seat: Seat) -> tuple[str, ...]:
+def names_of(seat: Seat) -> tuple[str, ...]:
     """Return the names by which rules know a seat."""
     return (f"token:{seat.name}", *((f"cn:{seat.certificate}",) if seat.certificate else ()))

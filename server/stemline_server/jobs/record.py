@@ -151,6 +151,7 @@ class NewJob:
     kind: pb.JobKind.ValueType = pb.JOB_KIND_SEPARATE
     seat: Seat = OPERATOR
     audio_s: float = 0.0
+    length_samples: int = 0
     reason: str = ""
 
     @property

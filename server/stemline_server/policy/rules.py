@@ -28,11 +28,12 @@ class JobFacts:
     Attributes:
         who: The caller: "token:NAME" of its seat ("token:local" for the server's own token), and "cn:NAME" of its
             client certificate where it has one.
-        kind: "separate", "suggest" or "generate".
-        model: Id of the model or generator.
+        kind: "separate", "generate", or "suggest" for calls that hear a sound and make none.
+        model: Id of the model, generator or tagger.
         words: The words of the prompt; empty where it is marked by time or by a picture alone.
         media: Name of the sound, which is its hash; empty where there is none.
         origin_sample: Where the sound begins in its file.
+        length_samples: How long it is.
         reason: Note of the user about why the job is needed; may be empty.
         client: Address of the client.
     """
@@ -43,6 +44,7 @@ class JobFacts:
     words: str
     media: str = ""
     origin_sample: int = 0
+    length_samples: int = 0
     reason: str = ""
     client: str = ""
 
@@ -78,12 +80,15 @@ class Rule:
         return self.words is None or bool(folded and self.words.match(folded))
 
     def objection(self, job: JobFacts) -> str:
-        """Return why the rule denies a job it applies to; empty where it does not."""
+        """Return why the rule denies a job it applies to; empty where it does not.
+
+        Suggestions carry no reason, so rules that need one let them pass.
+        """
         if self.needs_words:
             return self.message or "Name the sound in words; this server takes no prompts without."
         if not self.allow:
             return self.message or "A rule of this server denies it."
-        if self.needs_reason and not job.reason.strip():
+        if self.needs_reason and job.kind != "suggest" and not job.reason.strip():
             return self.message or "This server asks for a reason."
         return ""
 

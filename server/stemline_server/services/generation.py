@@ -84,6 +84,7 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
                     kind=separation_pb2.JOB_KIND_GENERATE,
                     seat=caller(),
                     audio_s=spec.length_samples / info.sample_rate,
+                    length_samples=spec.length_samples,
                     reason=checked_reason(request.reason),
                 )
             )

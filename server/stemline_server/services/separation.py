@@ -31,6 +31,7 @@ from stemline_server.services.callers import is_this_machine
 from stemline_server.services.redaction import without_folders
 from stemline_server.services.rights import check_media, visible_job
 from stemline_server.store.media_store import MediaStore
+from stemline_server.store.media_table import MediaShape
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
@@ -148,7 +149,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         pairs = list(zip(requests, specs, strict=True))
         return await self._board.create(
             [
-                _new_job(request, spec, models[spec.model], known[spec.media].shape.duration_s)
+                _new_job(request, spec, models[spec.model], known[spec.media].shape)
                 async for request, spec in _in_slices(pairs)
             ]
         )
@@ -189,7 +190,7 @@ def _redact(job: pb.Job, context: Context) -> None:
         warning.message = without_folders(warning.message)
 
 
-def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo, audio_s: float) -> NewJob:
+def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo, shape: MediaShape) -> NewJob:
     return NewJob(
         request_id=request.request_id,
         batch_id=request.batch_id,
@@ -200,7 +201,8 @@ def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: Engine
         revision=info.revision,
         kind=job_kind(request),
         seat=caller(),
-        audio_s=audio_s,
+        audio_s=shape.duration_s,
+        length_samples=shape.length_samples,
         reason=checked_reason(request.reason),
     )
 

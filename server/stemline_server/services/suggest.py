@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,7 +18,10 @@ from stemline.v1 import suggest_pb2_grpc
 from stemline_server._futures import result_of
 from stemline_server.engines.base import Finding
 from stemline_server.isolation.work import EngineDeath, EngineHost, Json, Work
+from stemline_server.jobs.gate import Gate, names_of
 from stemline_server.pipeline.tag import Tagging, TurnSearch
+from stemline_server.policy.rules import JobFacts
+from stemline_server.seats.access import caller, client_address
 from stemline_server.services.rights import check_media
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.names import media_id
@@ -40,13 +43,18 @@ _REMEMBERED_RESULTS = 256
 _MAX_VOICES = 16
 _PROGRESS_EVERY_S = 0.2
 _IDLE_S = 120.0
+_TURNS = "turns"
+"""Name by which rules know the search for turns of voices."""
 
 
 class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
     """Runs taggers in a process of their own, one call after the other: they are fast, and engines have the devices."""
 
-    def __init__(self, store: MediaStore, opener: SoundOpener, taggers: TaggerSource, host: EngineHost) -> None:
-        """Serve the media of `store` with the taggers of a source, which run in `host`."""
+    def __init__(
+        self, store: MediaStore, opener: SoundOpener, taggers: TaggerSource, host: EngineHost, gate: Gate
+    ) -> None:
+        """Serve the media of `store` with the taggers of a source, which run in `host`; `gate` admits calls."""
+        self._gate = gate
         self._host = host
         self._idle: asyncio.TimerHandle | None = None
         self._store = store
@@ -71,16 +79,25 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
     async def SuggestSounds(
         self, request: pb.SuggestSoundsRequest, context: Context
     ) -> AsyncIterator[pb.SuggestSoundsResponse]:
-        """Send progress, then the sounds. Raises MediaError, UsageError (MODEL_UNKNOWN), SeparationError."""
+        """Send progress, then the sounds.
+
+        Raises MediaError, UsageError (MODEL_UNKNOWN, POLICY_DENIED), SeparationError.
+        """
         media = await self._media(request.media)
-        async with aclosing(self._progress(lambda call: self._suggest(media, request.tagger, call))) as steps:
+        tagger = await self._run(lambda: self._available(request.tagger))
+        await self._admit(media, tagger.info.id)
+        async with aclosing(self._progress(lambda call: self._suggest(media, tagger, call))) as steps:
             async for fraction, result in steps:
                 yield pb.SuggestSoundsResponse(fraction=fraction, result=result)
 
     async def FindTurns(self, request: pb.FindTurnsRequest, context: Context) -> AsyncIterator[pb.FindTurnsResponse]:
-        """Send progress, then the turns of the voices. Raises MediaError, UsageError, SeparationError."""
+        """Send progress, then the turns of the voices.
+
+        Raises MediaError, UsageError (POLICY_DENIED), SeparationError.
+        """
         media = await self._media(request.media)
         voices = _marked_voices(request, media.row.shape.length_samples)
+        await self._admit(media, _TURNS, ", ".join(voice.name for voice in voices))
         async with aclosing(self._progress(lambda call: self._turns(media, voices, call))) as steps:
             async for fraction, result in steps:
                 yield pb.FindTurnsResponse(fraction=fraction, result=result)
@@ -95,6 +112,24 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
                 f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
             )
         return media
+
+    async def _admit(self, media: KnownMedia, model: str, words: str = "") -> None:
+        """Check a call by the policy. Raises UsageError (POLICY_DENIED), OutputError."""
+        facts = JobFacts(
+            who=names_of(caller()),
+            kind="suggest",
+            model=model,
+            words=words,
+            media=media.row.name,
+            length_samples=media.row.shape.length_samples,
+            client=client_address(),
+        )
+        await self._gate.check_suggestion(facts, self._forget)
+
+    async def _forget(self, media: str) -> None:
+        """Take a sound of a denied call from its caller, unless a job needs it."""
+        with suppress(StemlineError):
+            await result_of(self._store.delete(media, caller().holder))
 
     async def _progress(self, work: Callable[[_Call], T]) -> AsyncGenerator[tuple[float, T | None], None]:
         """Yield the finished share while the work runs, then 1 and the result. Leaving stops the work."""
@@ -144,8 +179,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         except EngineDeath as death:
             raise death.error from death
 
-    def _suggest(self, media: KnownMedia, tagger_id: str, call: _Call) -> pb.SuggestedSounds:
-        tagger = self._available(tagger_id)
+    def _suggest(self, media: KnownMedia, tagger: Tagger, call: _Call) -> pb.SuggestedSounds:
         info = tagger.info
         key = media.row.name, info.revision
         if key not in self._results:

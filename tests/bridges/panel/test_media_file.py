@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def test_records_say_of_media_and_words_what_the_settings_allow(open_panel: Open
     settings.model, settings.record_paths, settings.record_words = "noop", "omit", "omit"
     item = panel.separate("rain on a roof")
     assert item.outcome is not None
-    records = [read_tags(Path(file)).metadata for file in item.outcome.files]
+    records: list[dict[str, Any]] = [dict(read_tags(Path(file)).metadata) for file in item.outcome.files]
     assert len(records) == 2
     for record in records:
         assert record["source"]["media"] == "" and "roof" not in json.dumps(record["prompt"])

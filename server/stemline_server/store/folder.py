@@ -157,7 +157,7 @@ def read_or_make_token(path: Path, *, own: bool = False) -> str:
 
 
 def _close_to_others(path: Path) -> None:
-    """Let only the owner read a file that no process else can change. Raises OSError."""
+    """Let only the owner read a file that others can read but not change. Raises OSError."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if os.name == "posix" and mode & 0o077 and not mode & 0o022 and not path.is_symlink():
         path.chmod(0o600)

@@ -195,10 +195,9 @@ class Director(QObject):
         if session.document_key not in ("", document.key):
             session.stems.clear_marks()  # marks and selection are times of the old document
             self.marks.select(None)
+            self.undo.clear()
         session.host, session.apply_label = document.capabilities, document.apply_label
         session.default_output, session.document_key = document.default_output, document.key
-        if session.document_key != document.key:
-            self.undo.clear()
         session.grows, session.applied_clips = document.grows, document.applied_clips()
         session.applied_tracks = document.applied_tracks()
         session.show(read)

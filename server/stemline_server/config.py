@@ -107,6 +107,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="programs of this machine may name files in it",
     )
+    _add_limits(parser)
+    _add_access(parser)
+    parser.add_argument("--policy", type=Path, metavar="TOML", help="which jobs to accept, from whom; and an audit log")
+    parser.add_argument("--private", action="store_true", help="the server of one user's own programs")
+    parser.add_argument(
+        "--idle-timeout-s",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="stop after so long without a call or a job (0: never)",
+    )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store-limit", type=float, default=50.0, metavar="GIB", help="how much sound to store (default 50)"
     )
@@ -131,6 +145,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GIB",
         help="unload unused models above so much of the device's memory (default: half of it)",
     )
+
+
+def _add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="token that callers must show (made when missing)"
     )
@@ -141,15 +158,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--insecure", action="store_true", help="allow other machines without TLS: anyone on the network can listen"
-    )
-    parser.add_argument("--policy", type=Path, metavar="TOML", help="which jobs to accept, from whom; and an audit log")
-    parser.add_argument("--private", action="store_true", help="the server of one user's own programs")
-    parser.add_argument(
-        "--idle-timeout-s",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="stop after so long without a call or a job (0: never)",
     )
 
 

@@ -10,11 +10,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from stemline.client.client import Client, connect
 from stemline.client.download import MediaReader
 from stemline.client.generation import GenerationRequest, SoundGenerator
+from stemline.client.hearing import HeardSound, HeardSounds, HeardSpan, Tagger, Voice
 from stemline.client.managed_server import find_private, stop_private
 from stemline.client.values import (
-    HeardSound,
-    HeardSounds,
-    HeardSpan,
     Job,
     JobFailure,
     JobRequest,
@@ -25,8 +23,6 @@ from stemline.client.values import (
     Progress,
     ServerInfo,
     Stem,
-    Tagger,
-    Voice,
 )
 from stemline.client.vocabulary import KnownSound, KnownSounds, PromptCheck, PromptStatus
 from stemline.prompts import SamplePrompt

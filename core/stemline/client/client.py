@@ -11,13 +11,12 @@ from pathlib import Path
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
 from stemline.client.generation import GenerationRequest, SoundGenerator, create_generations, list_generators
-from stemline.client.hearing import find_turns, hear
+from stemline.client.hearing import HeardSounds, Tagger, Voice, find_turns, hear, tagger_of, voice_message
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
 from stemline.client.upload import register_path, send, send_pictures
 from stemline.client.values import (
-    HeardSounds,
     Job,
     JobRequest,
     JobState,
@@ -25,14 +24,10 @@ from stemline.client.values import (
     Model,
     Progress,
     ServerInfo,
-    Tagger,
-    Voice,
     job_of,
     model_of,
     request_message,
     server_info_of,
-    tagger_of,
-    voice_message,
 )
 from stemline.client.vocabulary import KnownSounds, PromptCheck, check_prompts, known_sounds
 from stemline.clips import MediaSource, SampleRange

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import grpc
 
 from stemline.client.link import Link, Stubs
-from stemline.client.values import HeardSounds, Voice, heard_of, turns_of
+from stemline.clips import SampleRange
 from stemline.errors import Cancelled, StemlineError
 from stemline.v1 import suggest_pb2
 
@@ -16,6 +17,104 @@ _Request = TypeVar("_Request", suggest_pb2.SuggestSoundsRequest, suggest_pb2.Fin
 _Response = TypeVar("_Response", suggest_pb2.SuggestSoundsResponse, suggest_pb2.FindTurnsResponse)
 Progress = Callable[[float], None] | None
 Asked = Callable[[], bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tagger:
+    """A tagger of the server. `note` says what is missing, or what it can do."""
+
+    id: str
+    title: str
+    revision: str
+    available: bool
+    note: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSpan:
+    """Samples of a media in which a sound is heard, and the probability that it occurs there."""
+
+    range: SampleRange
+    likelihood: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSound:
+    """A sound that a tagger heard in a media.
+
+    Attributes:
+        prompt: Words to ask for it.
+        likelihood: Probability that it occurs, 0..1.
+        spans: Where it is heard, in order of time.
+    """
+
+    prompt: str
+    likelihood: float
+    spans: tuple[HeardSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSounds:
+    """What a tagger heard in a media: the likeliest sound first, the tagger's id, and its revision."""
+
+    sounds: tuple[HeardSound, ...]
+    tagger: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice, by spans of a media in which it alone speaks, or by an embedding of an earlier answer.
+
+    Attributes:
+        name: Name of the voice.
+        spans: In a request, where it is marked; in an answer, its turns.
+        centroid: Its embedding.
+    """
+
+    name: str
+    spans: tuple[SampleRange, ...] = ()
+    centroid: tuple[float, ...] = ()
+
+
+def voice_message(voice: Voice) -> suggest_pb2.MarkedVoice:
+    """Convert a voice to its message. An embedding takes the place of spans."""
+    spans = [
+        suggest_pb2.SuggestedSpan(start_sample=span.start_sample, end_sample=span.end_sample) for span in voice.spans
+    ]
+    return suggest_pb2.MarkedVoice(name=voice.name, spans=spans, centroid=voice.centroid)
+
+
+def turns_of(message: suggest_pb2.FoundTurns) -> tuple[Voice, ...]:
+    """Convert a message."""
+    return tuple(
+        Voice(
+            voice.name,
+            tuple(SampleRange(turn.start_sample, turn.end_sample) for turn in voice.turns),
+            tuple(voice.centroid),
+        )
+        for voice in message.voices
+    )
+
+
+def tagger_of(message: suggest_pb2.Tagger) -> Tagger:
+    """Convert a message."""
+    name = message.name.removeprefix("taggers/")
+    return Tagger(name, message.title, message.revision, message.available, message.note, message.licence)
+
+
+def heard_of(message: suggest_pb2.SuggestedSounds) -> HeardSounds:
+    """Convert a message."""
+    sounds = tuple(
+        HeardSound(
+            sound.prompt,
+            sound.likelihood,
+            tuple(HeardSpan(SampleRange(s.start_sample, s.end_sample), s.likelihood) for s in sound.spans),
+        )
+        for sound in message.sounds
+    )
+    return HeardSounds(sounds, message.tagger, message.revision)
 
 
 def hear(link: Link, request: suggest_pb2.SuggestSoundsRequest, progress: Progress, cancelled: Asked) -> HeardSounds:

@@ -97,19 +97,7 @@ def prepare(
     whole = [_adapt(clip, settings) for clip in wanted.parts_of or (read.clips if settings.audition_s else ())]
     clips = [_shortened(_adapt(clip, settings), settings.audition_s) for clip in read.clips]
     skipped = list(read.skipped)
-    facts: dict[MediaSource, MediaFacts] = {}
-    broken: dict[MediaSource, StemlineError] = {}
-    rates = {clip.source: clip.frame_rate for clip in clips if clip.frame_rate is not None}
-    for source in dict.fromkeys(clip.source for clip in clips):
-        try:
-            found = _counted_in(rates.get(source), media_facts(source))
-            if settings.sample_format:
-                check_channel_count(SampleFormat(settings.sample_format), found.channels)
-            facts[source] = found
-        except StemlineError as error:
-            broken[source] = error
-        except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
-            broken[source] = report_crash(error)
+    facts, broken = _measure(clips, settings)
     clips, whole = ([_within_section(clip, facts) for clip in some] for some in (clips, whole))
     for clip in clips:
         if clip.source in broken:
@@ -137,6 +125,26 @@ def prepare(
         read.drop_frame,
         wanted.near,
     )
+
+
+def _measure(
+    clips: Sequence[ClipRange], settings: RunSettings
+) -> tuple[dict[MediaSource, MediaFacts], dict[MediaSource, StemlineError]]:
+    """Return the facts of each source that can be separated, and why the others cannot."""
+    facts: dict[MediaSource, MediaFacts] = {}
+    broken: dict[MediaSource, StemlineError] = {}
+    rates = {clip.source: clip.frame_rate for clip in clips if clip.frame_rate is not None}
+    for source in dict.fromkeys(clip.source for clip in clips):
+        try:
+            found = _counted_in(rates.get(source), media_facts(source))
+            if settings.sample_format:
+                check_channel_count(SampleFormat(settings.sample_format), found.channels)
+            facts[source] = found
+        except StemlineError as error:
+            broken[source] = error
+        except Exception as error:  # noqa: BLE001 - media is untrusted: one file must not stop the others
+            broken[source] = report_crash(error)
+    return facts, broken
 
 
 def _check_fill_files(settings: RunSettings, facts: Mapping[MediaSource, MediaFacts]) -> None:

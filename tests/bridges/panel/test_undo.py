@@ -60,6 +60,16 @@ def test_everything_is_undone_and_redone_in_order(open_panel: OpenPanel, tmp_pat
     assert sorted(tmp_path.rglob("*.wav")) == before
 
 
+def test_steps_in_another_file_are_not_undone_here(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.type("beep")
+    panel.director.open(tones(tmp_path / "b.wav"))
+    panel.until(lambda: panel.session.clip is not None and panel.session.clip.name.startswith("b"))
+    panel.key(Qt.Key_Z, Qt.ControlModifier)
+    assert panel.window.status_text == "There is nothing to undo."
+    assert panel.session.stems.current.text == "beep"
+
+
 def test_an_apply_and_a_fader_are_undone(open_panel: OpenPanel, tmp_path: Path) -> None:
     panel = open_panel(tones(tmp_path / "a.wav")).ready()
     panel.session.settings.model = "noop"

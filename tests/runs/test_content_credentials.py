@@ -461,3 +461,17 @@ def test_a_bounce_is_signed_with_the_manifests_of_its_stems(command: Command, tm
         assert code != 0 and "mix.c2pa already exists" in err and read_credentials(signed) == check
     code, _, err = command("sign", tmp_path / "none.mp4", "-o", tmp_path / "other")
     assert code == 2 and not (tmp_path / "other").exists()
+
+
+def test_a_signed_mix_passes_by_its_credentials_alone_until_it_is_changed(command: Command, tmp_path: Path) -> None:
+    keys.make_key("Studio A")
+    code, answer, err = command("sign", noise(tmp_path / "mix.wav"), "-o", tmp_path / "signed")
+    assert code == 0, err
+    signed = Path(answer["results"][0]["signed"])
+    code, answer, _ = command("verify", signed, "--require", "trusted")
+    assert (code, answer["results"][0]["status"]) == (0, "none")
+    assert "Content Credentials match" in answer["results"][0]["verdict"]
+    changed = bytearray(signed.read_bytes())
+    changed[len(changed) // 2] ^= 1
+    signed.write_bytes(changed)
+    assert command("verify", signed)[0] == 1

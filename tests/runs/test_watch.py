@@ -144,3 +144,24 @@ def test_a_file_that_vanishes_as_it_is_found_does_not_end_the_watch(
 
     monkeypatch.setattr(Path, "is_file", vanishing)
     assert states(drop) == [("b.wav", "working"), ("b.wav", "done")]
+
+
+def test_a_full_disk_is_no_fault_of_the_file(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise(drop / "a.wav", seconds=1)
+    full = stemline.OutputError("The disk is full.", code=stemline.Code.DISK_FULL)
+    faults = iter([full])
+    begin = watching.start
+
+    def start(*args: Any, **options: Any) -> Any:
+        for fault in faults:
+            raise fault
+        return begin(*args, **options)
+
+    monkeypatch.setattr(watching, "start", start)
+    monkeypatch.setattr(watching, "_RETRY_S", 0.2)
+    seen = []
+    for event in stemline.watch(drop, STEMS, settings=NOOP, settle_s=0):
+        seen.append(event.state.value)
+        if event.state == "done":
+            break
+    assert seen == ["working", "waiting", "working", "done"]

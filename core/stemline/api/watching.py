@@ -47,10 +47,11 @@ _MEDIA = (
     *(".mp4", ".mov", ".m4v", ".mxf", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".wmv"),
 )
 _OWN_SUFFIX = ".stems.otio"
+_LATER = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE)  # no fault of the file
 _ARRIVING = (Code.MEDIA_UNREADABLE, Code.MEDIA_EMPTY, Code.EDIT_UNREADABLE)
 _POLL_S = 0.5
 _PATIENCE_S = 60.0
-_SERVER_RETRY_S = 15.0
+_RETRY_S = 15.0
 
 
 class WatchState(StrEnum):
@@ -141,7 +142,7 @@ def watch(
 
     Raises:
         UsageError: There is no such folder, it is watched by another process, or a stem or setting is not accepted.
-        NoServerError: No server can be reached, with `once`; without it, the watch tries again.
+        NoServerError: No server can be reached, with `once`; without it, the watch tries again, as for a full disk.
         OutputError: A result folder cannot be written.
 
     Examples:
@@ -185,7 +186,7 @@ class _Watcher:
     def __init__(self, folder: Path, request: _Request, journal: _Journal) -> None:
         self._folder, self._request, self._journal = folder, request, journal
         self._arrivals: dict[str, _Arrival] = {}
-        self._server_retry_s = 0.0
+        self._retry_at_s = 0.0
         self._suffixes = {*host_list().read_suffixes, *_MEDIA}
 
     @property
@@ -196,7 +197,10 @@ class _Watcher:
     def poll(self) -> Iterator[WatchEvent]:
         """Look at the folder once, and separate what is ready."""
         now_s = time.monotonic()
-        found = dict(self._new_files())
+        try:
+            found = dict(self._new_files())
+        except OSError:  # the folder is on a disk that is away for now
+            return
         self._arrivals = {name: each for name, each in self._arrivals.items() if name in found}
         for name, mark in sorted(found.items()):
             arrival = self._arrivals.get(name)
@@ -204,7 +208,7 @@ class _Watcher:
                 self._arrivals[name] = _Arrival(mark, now_s)
         for name, arrival in sorted(self._arrivals.items()):
             age_s = time.monotonic() - arrival.since_s
-            if self._request.stopped() or time.monotonic() < self._server_retry_s:
+            if self._request.stopped() or time.monotonic() < self._retry_at_s:
                 return
             if arrival.mark[0] and age_s >= self._request.settle_s:
                 yield from self._take(self._folder / name, arrival, patient=age_s < _PATIENCE_S)
@@ -235,12 +239,13 @@ class _Watcher:
             message, output = self._separate(path, arrival, is_edit=is_edit)
         except Cancelled:
             return
-        except NoServerError as error:
-            if self._request.once:
-                raise
-            self._server_retry_s = time.monotonic() + _SERVER_RETRY_S
-            yield from self._wait(path, arrival, str(error))
         except StemlineError as error:
+            if isinstance(error, NoServerError) or error.code in _LATER:
+                if self._request.once:
+                    raise
+                self._retry_at_s = time.monotonic() + _RETRY_S
+                yield from self._wait(path, arrival, str(error))
+                return
             if patient and error.code in _ARRIVING:
                 yield from self._wait(path, arrival, str(error))
                 return

@@ -90,7 +90,7 @@ class JobRequest:
         origin_sample: Position of the media's first sample in the file.
         batch_id: Groups jobs.
         priority: Jobs of a higher priority run first.
-        reason: Why the user needs it; a policy of the server may ask for it.
+        reason: Why the user needs it; a policy of the server may ask for it. Only the server's log stores it.
         request_id: Identifies the request.
     """
 

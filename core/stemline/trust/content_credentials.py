@@ -324,16 +324,14 @@ class _Worker:
                     raise AssertionError("the child has pipes")
                 process.stdin.write(json.dumps(request) + "\n")
                 process.stdin.flush()
-                line = process.stdout.readline()
-            except OSError:
-                line = ""
+                answer: dict[str, Any] = json.loads(process.stdout.readline())
+            except (OSError, ValueError) as error:  # it ended, or the C2PA library printed a line of its own
+                self._end()
+                raise CredentialsError(
+                    "the process that handles them ended; the file may be too large or damaged"
+                ) from error
             finally:
                 timer.cancel()
-            if not line:
-                self._end()
-        if not line:
-            raise CredentialsError("the process that handles them ended; the file may be too large or damaged")
-        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise CredentialsError(answer["error"])
         return answer

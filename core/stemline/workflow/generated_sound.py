@@ -71,6 +71,12 @@ class SoundMaker:
     def generator(self, fill: Replace) -> SoundGenerator:
         """Return the generator of a fill with words. Raises as the constructor does."""
         known = {generator.id: generator for generator in self._generators}
+        if not known:
+            raise SeparationError(
+                "The server has no generator of sounds from words.",
+                code=Code.MODEL_UNAVAILABLE,
+                advice="Use room tone or a file, or a server of this version.",
+            )
         name = fill.generator or self._generators[0].id
         if name not in known:
             raise UsageError(

@@ -24,6 +24,7 @@ _MADE_BY = {
     "generative": "a model, which makes sound; ",
     "algorithmic": "a method without a model; ",
 }
+_MATCHING = ("trusted", "valid")  # states of Content Credentials
 _INTACT = ("trusted", "signed", "unchanged")
 _MEETING = {"signed": ("trusted", "signed"), "trusted": ("trusted",)}
 
@@ -110,6 +111,8 @@ class Verdict:
         """The verdict in one sentence. It never says more than the record proves."""
         if self.record is not None and not self.expected_sha256:
             return "The record in this file has no checksum of its audio."
+        if self.rests_on_credentials:
+            return "This file carries no record of Stemline. Its Content Credentials match it."
         forged = self.status == "changed" and self.audio_sha256 == self.expected_sha256
         if self.signature is not None and (self.intact or forged):
             return self.signature.sentence
@@ -121,8 +124,15 @@ class Verdict:
         }[self.status]
 
     @property
+    def rests_on_credentials(self) -> bool:
+        """Whether the file has no record, as a finished mix, and Content Credentials that match it."""
+        return self.record is None and self.credentials is not None and self.credentials.state in _MATCHING
+
+    @property
     def passed(self) -> bool:
         """Whether the file is intact, signed as required and, where a source was given, proven against it."""
+        if self.rests_on_credentials:
+            return self.require != "trusted" or (self.credentials is not None and self.credentials.state == "trusted")
         if not self.intact or not self.meets_requirement:
             return False
         proof = self.proof
@@ -165,7 +175,7 @@ class Verdict:
 
     def as_lines(self) -> list[str]:
         """Return what `stemline verify` prints. The words come from the file, so they are cut and escaped."""
-        lines = [f"{self.path}: {'ok' if self.intact else 'NOT OK'}. {self.sentence}"]
+        lines = [f"{self.path}: {'ok' if self.intact or self.rests_on_credentials else 'NOT OK'}. {self.sentence}"]
         record = self.record
         if record is not None:
             source, text = record.source, record.prompt.text

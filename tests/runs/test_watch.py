@@ -150,12 +150,11 @@ def test_a_full_disk_is_no_fault_of_the_file(drop: Path, monkeypatch: pytest.Mon
     noise(drop / "a.wav", seconds=1)
     full = stemline.OutputError("The disk is full.", code=stemline.Code.DISK_FULL)
     faults = iter([full])
-    begin = watching.start
 
     def start(*args: Any, **options: Any) -> Any:
         for fault in faults:
             raise fault
-        return begin(*args, **options)
+        return stemline.start(*args, **options)
 
     monkeypatch.setattr(watching, "start", start)
     monkeypatch.setattr(watching, "_RETRY_S", 0.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
+import logging
 import os
 import pickle
 import sys
@@ -41,6 +42,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
     link = _Link(Connection(descriptors[0]), SharedMemory(descriptors[2]))
+    logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(link)])
     with contextlib.suppress(EOFError, OSError):
         _Engines(link).serve()
 
@@ -173,6 +175,19 @@ class _RemoteControl:
         self._link.send(
             "find", int(prompt), bool(finding.found), float(finding.confidence), str(finding.matched), notes
         )
+
+
+class _LogHandler(logging.Handler):
+    """Sends log records to the server, whose log they belong in."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            self._link.send("log", record.levelno, record.name, self.format(record))
 
 
 class _Engines:

@@ -296,6 +296,10 @@ class _Conversation:
         """Serve one message. What fails here ends the work."""
         if kind == "ready":
             self._running.ready = True
+        elif kind == "log":
+            logging.getLogger(str(values[1])).log(
+                min(int(values[0]), logging.ERROR), "%s", str(values[2])[:_LOGGED_BYTES]
+            )
         elif kind == "loaded":
             self._host.loaded = tuple(map(str, values[0]))
             self._host.device_bytes = int(values[1])

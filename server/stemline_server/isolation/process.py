@@ -273,9 +273,10 @@ class _Conversation:
 
     def _received(self) -> tuple[str, list[Any]]:
         """Return the next message. A process that sends something else is killed: its next answer may be stale."""
-        self.heard = True
         try:
-            return channel.receive_message(self._running.connection)
+            message = channel.receive_message(self._running.connection)
+            self.heard = self.heard or message[0] != "log"  # it may be of the order before
+            return message
         except (ValueError, TypeError, RecursionError) as error:
             self._kill("nonsense")
             raise EOFError from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -38,6 +38,17 @@ class SampleRange:
     def shift(self, samples: int) -> SampleRange:
         """Return the range moved by a number of samples."""
         return SampleRange(self.start_sample + samples, self.end_sample + samples)
+
+
+def merge_spans(spans: Iterable[SampleRange], gap_samples: int = 1) -> tuple[SampleRange, ...]:
+    """Return spans in order, with those joined that lie less than `gap_samples` apart; by default those that touch."""
+    merged: list[SampleRange] = []
+    for span in sorted(spans):
+        if merged and span.start_sample - merged[-1].end_sample < gap_samples:
+            merged[-1] = SampleRange(merged[-1].start_sample, max(merged[-1].end_sample, span.end_sample))
+        else:
+            merged.append(span)
+    return tuple(merged)
 
 
 @dataclass(frozen=True, slots=True, order=True)

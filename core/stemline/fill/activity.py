@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from stemline.clips import SampleRange
+from stemline.clips import SampleRange, merge_spans
 from stemline.media.samples import FloatBlock
 
 FRAME_S = 0.02
@@ -165,14 +165,3 @@ def _quietest_quarter(levels: npt.NDArray[np.float64], lengths: npt.NDArray[np.i
     order = np.argsort(levels)
     position = np.searchsorted(np.cumsum(lengths[order]), lengths.sum() / 4)
     return float(levels[order[position]])
-
-
-def merge_spans(spans: Sequence[SampleRange], gap_samples: int = 1) -> tuple[SampleRange, ...]:
-    """Join spans, given in order, that overlap or lie less than `gap_samples` apart; by default those that touch."""
-    merged: list[SampleRange] = []
-    for span in spans:
-        if merged and span.start_sample - merged[-1].end_sample < gap_samples:
-            merged[-1] = SampleRange(merged[-1].start_sample, max(merged[-1].end_sample, span.end_sample))
-        else:
-            merged.append(span)
-    return tuple(merged)

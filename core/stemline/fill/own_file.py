@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stemline.clips import MediaSource, SampleRange
+from stemline.clips import MediaSource, SampleRange, merge_spans
 from stemline.errors import Code, MediaError
-from stemline.fill.activity import merge_spans
 from stemline.fill.onsets import event_onsets, loudest_db, onset
 from stemline.fill.room_tone import RoomTone, RoomToneMethod
 from stemline.fill.shaping import EQ_TAPS, filtered, matching_filter, room_impulse, third_octave_levels

@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from stemline.clips import MediaSource, SampleRange
+from stemline.clips import MediaSource, SampleRange, merge_spans
 from stemline.errors import Code, MediaError
 from stemline.files import printable
 from stemline.media.decode.edit_list import EditedRanges, Ranges
@@ -113,7 +113,7 @@ class AudioReader:
     @property
     def damage(self) -> tuple[SampleRange, ...]:
         """The places read so far that do not decode, in order. They are silent, or missing."""
-        return _merged(self._ranges.damage)
+        return merge_spans(self._ranges.damage)
 
     @property
     def damaged(self) -> bool:
@@ -131,17 +131,6 @@ class AudioReader:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-
-def _merged(places: list[SampleRange]) -> tuple[SampleRange, ...]:
-    """Return the ranges in order, with those that meet joined."""
-    merged: list[SampleRange] = []
-    for place in sorted(places):
-        if merged and place.start_sample <= merged[-1].end_sample:
-            last = merged.pop()
-            place = SampleRange(last.start_sample, max(last.end_sample, place.end_sample))  # noqa: PLW2901
-        merged.append(place)
-    return tuple(merged)
 
 
 def open_audio(source: MediaSource, *, cache: PcmCache | None = None, max_peak: float | None = None) -> AudioReader:

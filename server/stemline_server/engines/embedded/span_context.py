@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemline.clips import SampleRange
+from stemline.clips import SampleRange, merge_spans
 
 _SECOND = 48_000
 _MAX_GAP_SAMPLES = 15 * _SECOND
@@ -69,15 +69,7 @@ def span_contexts(
 
 def merged(spans: Iterable[SampleRange]) -> Ranges:
     """Return the union of spans, sorted, without overlaps and empty ranges."""
-    ranges: list[SampleRange] = []
-    for span in sorted(spans):
-        if span.length <= 0:
-            continue
-        if ranges and span.start_sample <= ranges[-1].end_sample:
-            ranges[-1] = SampleRange(ranges[-1].start_sample, max(ranges[-1].end_sample, span.end_sample))
-        else:
-            ranges.append(span)
-    return tuple(ranges)
+    return merge_spans(span for span in spans if span.length > 0)
 
 
 def gaps(spans: Ranges, length_samples: int) -> Ranges:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast
 
@@ -27,17 +27,20 @@ class PluginRegistry:
         group: Name of the entry point group.
         noun: What a plug-in is called in messages ("engine").
         built_in: Entry points that exist without being installed, by name.
-        default: Name of the plug-in that an empty id selects.
+        preferred: Names of the plug-ins to list first. An empty id selects the first of them.
+        offers: What users know a plug-in as ("model").
     """
 
-    def __init__(self, group: str, noun: str, built_in: Mapping[str, str], default: str) -> None:
+    def __init__(
+        self, group: str, noun: str, built_in: Mapping[str, str], preferred: Sequence[str], *, offers: str = "model"
+    ) -> None:
         """Use an entry point group. Nothing is loaded yet."""
-        self._group, self._noun, self._default = group, noun, default
+        self._group, self._noun, self._preferred, self._offers = group, noun, tuple(preferred), offers
         self._built_in = {name: EntryPoint(name, value, group) for name, value in built_in.items()}
 
     def ids(self) -> tuple[str, ...]:
-        """Return all ids: the default first, then by name, each followed by its variants."""
-        names = sorted(self._entry_points(), key=lambda name: (name != self._default, name))
+        """Return all ids: the preferred ones first, then by name, each followed by its variants."""
+        names = [*self._preferred, *sorted(self._entry_points().keys() - self._preferred)]
         return tuple(plugin_id for name in names for plugin_id in (name, *self._variant_ids(name)))
 
     def create(self, plugin_id: str) -> Any:
@@ -48,12 +51,12 @@ class PluginRegistry:
             SeparationError: It cannot be imported or created, or has another id than its entry point
                 (MODEL_UNAVAILABLE).
         """
-        plugin_id = plugin_id or self._default
+        plugin_id = plugin_id or self._preferred[0]
         known = self._entry_points()
         name, _, variant = plugin_id.partition(".")
         if name not in known or (variant and plugin_id not in self._variant_ids(name)):
             raise UsageError(
-                f"There is no model {plugin_id!r}.",
+                f"There is no {self._offers} {plugin_id!r}.",
                 code=Code.MODEL_UNKNOWN,
                 advice=f"Choose one of: {', '.join(self.ids())}.",
             )
@@ -65,9 +68,10 @@ class PluginRegistry:
             raise
         except Exception as error:
             raise SeparationError(
-                f"The model {name!r} cannot be loaded: {error}.",
+                f"The {self._offers} {name!r} cannot be loaded: {error}.",
                 code=Code.MODEL_UNAVAILABLE,
-                advice="Install Stemline with the extra 'server' again, or the package that provides the model.",
+                advice="Install Stemline with the extra 'server' again, or the package that provides "
+                f"the {self._offers}.",
             ) from error
         if own_id != plugin_id:
             article = "an" if self._noun[0] in "aeiou" else "a"
@@ -92,7 +96,7 @@ class PluginRegistry:
         return self._built_in | {point.name: point for point in entry_points(group=self._group)}
 
 
-_REGISTRY = PluginRegistry(GROUP, "engine", _BUILT_IN, DEFAULT_ENGINE)
+_REGISTRY = PluginRegistry(GROUP, "engine", _BUILT_IN, (DEFAULT_ENGINE,))
 
 
 class EngineSource(Protocol):

@@ -15,7 +15,7 @@ _BUILT_IN = {
     "noop": "stemline_server.generators.noop:NoopGenerator",
     "stable_audio": "stemline_server.generators.stable_audio:StableAudioGenerator",
 }
-_REGISTRY = PluginRegistry(GROUP, "generator", _BUILT_IN, DEFAULT_GENERATOR)
+_REGISTRY = PluginRegistry(GROUP, "generator", _BUILT_IN, (DEFAULT_GENERATOR,))
 
 
 class GeneratorSource(Protocol):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, cast
 
-from stemline.errors import Code, SeparationError, StemlineError, UsageError
 from stemline_server.engines.base import AudioSource
+from stemline_server.engines.registry import PluginRegistry
 from stemline_server.taggers.base import Progress, Tagger
 from stemline_server.taggers.spotting import Track
 
@@ -20,6 +18,7 @@ _BUILT_IN = {
     "audioset": "stemline_server.taggers.audioset:AudioSetTagger",
     "embedded": "stemline_server.taggers.embedded:EmbeddedTagger",
 }
+_REGISTRY = PluginRegistry(GROUP, "tagger", _BUILT_IN, PREFERRED, offers="tagger")
 
 
 class TaggerSource(Protocol):
@@ -44,8 +43,7 @@ class ScoringTagger(Tagger, Protocol):
 
 def tagger_ids() -> tuple[str, ...]:
     """Return the ids of all taggers: the preferred ones first, then by name."""
-    known = _entry_points()
-    return (*PREFERRED, *sorted(name for name in known if name not in PREFERRED))
+    return _REGISTRY.ids()
 
 
 def create_tagger(tagger_id: str) -> Tagger:
@@ -55,38 +53,9 @@ def create_tagger(tagger_id: str) -> Tagger:
         UsageError: No tagger has this id (MODEL_UNKNOWN).
         SeparationError: The tagger cannot be imported or has another id than its entry point (MODEL_UNAVAILABLE).
     """
-    known = _entry_points()
-    if tagger_id not in known:
-        raise UsageError(
-            f"There is no tagger {tagger_id!r}.",
-            code=Code.MODEL_UNKNOWN,
-            advice=f"Choose one of: {', '.join(tagger_ids())}.",
-        )
-    try:
-        tagger = cast(Callable[[], Tagger], known[tagger_id].load())()
-        own_id = tagger.info.id
-    except StemlineError:
-        raise
-    except Exception as error:
-        raise SeparationError(
-            f"The tagger {tagger_id!r} cannot be loaded: {error}.",
-            code=Code.MODEL_UNAVAILABLE,
-            advice="Install the package that provides the tagger again.",
-        ) from error
-    if own_id != tagger_id:
-        raise SeparationError(
-            f"The entry point {tagger_id!r} provides a tagger with the id {own_id!r}.",
-            code=Code.MODEL_UNAVAILABLE,
-            advice=f"Rename the entry point to {own_id!r} in the package that provides the tagger.",
-        )
-    return tagger
+    return cast(Tagger, _REGISTRY.create(tagger_id))
 
 
 def create_scoring_tagger(tagger_id: str) -> ScoringTagger:
     """Create a built-in tagger, which also gives its scores. Raises what `create_tagger` raises."""
     return cast(ScoringTagger, create_tagger(tagger_id))
-
-
-def _entry_points() -> dict[str, EntryPoint]:
-    built_in = {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
-    return built_in | {point.name: point for point in entry_points(group=GROUP)}

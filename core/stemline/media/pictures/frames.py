@@ -79,35 +79,31 @@ class FrameReader:
         """
         self.path, self.longest = str(path), longest
         self._stop, self._convert = stop, convert
-        self._stack = contextlib.ExitStack()
-        self._container, self._stream = self._opened()
+        with contextlib.ExitStack() as stack:
+            self._container, self._stream = self._opened(stack)
+            self._stack = stack.pop_all()
         self._zero = self._stream.start_time or 0
         self._decoded: Iterator[VideoFrame] = self._decode()
         self._shown: VideoFrame | None = None
         self._next: VideoFrame | None = None
         self.frame_rate: Fraction | None
-        try:
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self.close)
             first = self._seek(Fraction(0))
             if first.width * first.height > _MAX_PIXELS:
                 raise MediaError(f"The picture of {printable(path)} is too large.", code=Code.MEDIA_UNSUPPORTED)
-        except BaseException:
-            self.close()
-            raise
+            on_error.pop_all()
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.shape: PictureShape = shape_of(first, self._stream.sample_aspect_ratio)
         self.frame_rate = Fraction(rate) if rate and self._next is not None else None
         whole = Fraction(self._container.duration or 0, av.time_base)
         self.end = Fraction(self._stream.duration * self._time_base) if self._stream.duration else whole
 
-    def _opened(self) -> tuple[InputContainer, VideoStream]:
-        try:
-            container = self._stack.enter_context(_open(self.path, self._stack))
-            stream = moving_video(container)
-            if stream is None or stream.codec_context is None:
-                raise no_picture(self.path)
-        except BaseException:
-            self._stack.close()
-            raise
+    def _opened(self, stack: contextlib.ExitStack) -> tuple[InputContainer, VideoStream]:
+        container = stack.enter_context(_open(self.path, stack))
+        stream = moving_video(container)
+        if stream is None or stream.codec_context is None:
+            raise no_picture(self.path)
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = av.stream.Discard.all
@@ -203,8 +199,9 @@ class FrameReader:
     def _reopen_at_start(self) -> None:
         """Read from the start: the file ends before the time that was looked for, or cannot seek."""
         self._stack.close()
-        self._stack = contextlib.ExitStack()
-        self._container, self._stream = self._opened()
+        with contextlib.ExitStack() as stack:
+            self._container, self._stream = self._opened(stack)
+            self._stack = stack.pop_all()
         self._decoded = self._decode()
         self._next = next(self._decoded, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from fractions import Fraction
@@ -58,11 +59,10 @@ class FilmMasks:
         """
         self._start, self._path = start, path
         self._reader = FrameReader(path, stop=stop, convert=alpha_levels if alpha else mask_levels)
-        try:
+        with contextlib.ExitStack() as on_error:
+            on_error.callback(self.close)
             check_shape(path, self._reader.shape, shape)
-        except BaseException:
-            self.close()
-            raise
+            on_error.pop_all()
 
     def at(self, time: Fraction) -> Mask | None:
         """See `MaskSource`. Raises MediaError where the film ends before its stated end."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stemline.client.link import Link
-from stemline.client.values import Job, job_of
+from stemline.client.values import Job, job_of, range_message
 from stemline.clips import SampleRange
-from stemline.v1 import generation_pb2, separation_pb2
+from stemline.v1 import generation_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,7 @@ def _message(request: GenerationRequest) -> generation_pb2.CreateGenerationReque
         quality=request.quality,
         context=request.context,
         context_start_sample=request.context_start_sample,
-        holes=[
-            separation_pb2.SampleRange(start_sample=hole.start_sample, end_sample=hole.end_sample)
-            for hole in request.holes
-        ],
+        holes=map(range_message, request.holes),
         reference=request.reference,
         strength=request.strength,
     )

@@ -234,8 +234,8 @@ def request_message(request: JobRequest) -> separation_pb2.CreateJobRequest:
     """Convert a request to its message."""
     prompt = separation_pb2.Prompt(
         text=request.prompt.text,
-        plus=[_range_message(span) for span in request.prompt.plus],
-        minus=[_range_message(span) for span in request.prompt.minus],
+        plus=[range_message(span) for span in request.prompt.plus],
+        minus=[range_message(span) for span in request.prompt.minus],
         mask=request.prompt.mask,
     )
     spec = separation_pb2.SeparationSpec(
@@ -358,7 +358,8 @@ def _stem_of(message: separation_pb2.Stem) -> Stem:
     return Stem(message.media, message.found, message.confidence, message.matched, warnings, notes)
 
 
-def _range_message(span: SampleRange) -> separation_pb2.SampleRange:
+def range_message(span: SampleRange) -> separation_pb2.SampleRange:
+    """Convert a range to its message."""
     return separation_pb2.SampleRange(start_sample=span.start_sample, end_sample=span.end_sample)
 
 

@@ -24,7 +24,7 @@ from stemline_server.engines.base import AudioSource, Finding
 from stemline_server.isolation import channel
 from stemline_server.isolation.channel import SharedMemory
 from stemline_server.isolation.memory import Limits, oom_kills, resident_bytes
-from stemline_server.isolation.work import EngineDeath, Json, StoppableControl, Work, out_of_memory
+from stemline_server.isolation.work import EngineDeath, Json, StoppableControl, Work, out_of_memory, poisoned
 from stemline_server.pipeline.task import Sink
 
 _log = logging.getLogger(__name__)
@@ -371,19 +371,11 @@ def _explained(killed_for: str, running: _Running, limits: Limits) -> EngineDeat
         return EngineDeath(out_of_memory(), explained=True)
     ends = {"hang": f"made no progress for {limits.silence_s:g} s", "nonsense": "sent a message that cannot be read"}
     if killed_for in ends:
-        return EngineDeath(_poisoned(ends[killed_for]), explained=True)
+        return EngineDeath(poisoned(ends[killed_for]), explained=True)
     if code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
-        return EngineDeath(_poisoned(f"was ended by signal {-code} from outside"), explained=False)
+        return EngineDeath(poisoned(f"was ended by signal {-code} from outside"), explained=False)
     end = f"died of signal {-code}" if code < 0 else f"ended with code {code}"
-    return EngineDeath(_poisoned(end), explained=True)
-
-
-def _poisoned(end: str) -> StemlineError:
-    return StemlineError(
-        f"The model's process {end} while it worked on this job.",
-        code=Code.POISONED_INPUT,
-        advice="Look into server.log, and try another model or a shorter range; creating the job again retries it.",
-    )
+    return EngineDeath(poisoned(end), explained=True)
 
 
 def _internal(trace: str) -> StemlineError:

@@ -137,3 +137,12 @@ def out_of_memory() -> StemlineError:
         code=Code.DEVICE_OUT_OF_MEMORY,
         advice="Close other programs, or separate a shorter range.",
     )
+
+
+def poisoned(end: str) -> StemlineError:
+    """Return the error of a job whose work ended its process; `end` says how."""
+    return StemlineError(
+        f"The model's process {end} while it worked on this job.",
+        code=Code.POISONED_INPUT,
+        advice="Look into server.log, and try another model or a shorter range; creating the job again retries it.",
+    )

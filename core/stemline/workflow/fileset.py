@@ -161,8 +161,11 @@ def _write(request: SetRequest, mix: AudioReader, audio_format: AudioFormat) -> 
                 raise Cancelled
             whole = mix.read(part.start_sample, part.end_sample)
             meters[""].add(whole)
-            source.update(pcm_bytes(mix.on_grid(whole)))
-            stems, rest = divide(whole, request.targets, part, is_float=audio_format.sample_format.is_float)
+            on_grid = mix.on_grid(whole)
+            source.update(pcm_bytes(on_grid))
+            is_float = audio_format.sample_format.is_float
+            # on the grid of the files every difference is exact, so that the residual is rounded once
+            stems, rest = divide(whole if is_float else on_grid, request.targets, part, is_float=is_float)
             for name, stem in stems:
                 _put(writers[name], meters[name], stem)
             if len(request.targets) > 1:
@@ -212,7 +215,7 @@ def _put(writer: StemWriter, meter: WaveformMeter, block: Block) -> None:
 def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFormat) -> Null:
     """Return the largest absolute sample of mix - sum(files), with media and files decoded again.
 
-    Integer files are added in float32, in which their sums are exact, others in float64.
+    Integer files of integer media are added in float32, in which their sums are exact, others in float64.
     """
     peak = 0.0
     with ExitStack() as stack:
@@ -223,7 +226,8 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
             if request.cancelled():
                 raise Cancelled
             whole = mix.read(span.start_sample, span.end_sample)
-            rest: npt.NDArray[np.floating] = whole.astype(np.float64) if sample_format.is_float else whole
+            exact = mix.is_on_grid and not sample_format.is_float
+            rest: npt.NDArray[np.floating] = whole if exact else whole.astype(np.float64)
             for part in parts:
                 np.subtract(rest, part.read(span.start_sample - start, span.end_sample - start), out=rest)
             peak = max(peak, float(rest.max()), -float(rest.min()))

@@ -96,9 +96,14 @@ class AudioReader:
                 code=Code.MEDIA_PEAK_TOO_HIGH,
             )
 
+    @property
+    def is_on_grid(self) -> bool:
+        """Whether the samples are integers of up to 24 bits."""
+        return self.sample_format in _UP_TO_24_BITS
+
     def on_grid(self, block: FloatBlock) -> FloatBlock:
         """Return a block that was read on the 24-bit grid: itself for integers of up to 24 bits."""
-        return block if self.sample_format in _UP_TO_24_BITS else quantise(block, SampleFormat.WAV24)
+        return block if self.is_on_grid else quantise(block, SampleFormat.WAV24)
 
     def _folded(self, block: FloatBlock) -> FloatBlock:
         """Return the mean of the channels, on the 24-bit grid for integers, so that stems add up to it."""

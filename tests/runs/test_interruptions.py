@@ -164,5 +164,7 @@ def test_jobs_created_during_a_stop_are_cancelled(
 
 
 def running_jobs() -> list[str]:
+    """Return the jobs that have not ended; a cancelled one is still cancelling until its engine has stopped."""
+    states = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
     with connect() as client:
-        return [job.name for job in client.jobs(states=(JobState.QUEUED, JobState.RUNNING))]
+        return [job.name for job in client.jobs(states=states)]

@@ -23,8 +23,8 @@ from stemline.client import stop_private
 from .measure import best_of, report
 
 LOAD = (
-    "import torch; from stemline_server.engines.embedded.deepfilter import _create_state;"
-    "from stemline_server.engines.embedded.weights import load_net; load_net(); _create_state()"
+    "import torch; from stemline_server.engines.embedded.deepfilter import load;"
+    "from stemline_server.engines.embedded.weights import load_net; load_net(); load()"
 )
 
 

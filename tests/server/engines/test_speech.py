@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from benchmarks import deepfilter_runtime
 from server.audio import ArraySource, Collect, Recorder
+from stemline.errors import Code, SeparationError
 from stemline_server.engines.base import AudioSource, EnginePrompt
 from stemline_server.engines.embedded import EmbeddedEngine, deepfilter
 from stemline_server.engines.embedded.deepfilter import SpeechSource
@@ -68,3 +70,28 @@ def test_noise_gives_silence_and_is_reported_to_contain_no_speech() -> None:
     separate(PipelineTask(ArraySource(noise, RATE), (EnginePrompt("speech"),)), EmbeddedEngine(), control, [sink])
     assert not sink.audio().any()
     assert not control.findings[0].found
+
+
+def test_speech_equals_that_of_the_official_runtime() -> None:
+    """A voice, silence, a voice that clips, and a length that is no multiple of a frame."""
+    at = np.arange(5 * RATE + 77) / RATE
+    voice = 0.2 / (1.1 - np.cos(2 * np.pi * 120 * at + 8 * np.sin(2 * np.pi * 0.7 * at))) - 0.2
+    mix = voice * np.clip(np.sin(2 * np.pi * 3 * at), 0, 1) * np.where(at < 3, 0.5, 2.5) * (abs(at - 3) > 0.7)
+    mix += 0.01 * np.random.default_rng(0).standard_normal(at.size) * (at > 1.5)
+    mix = mix.astype(np.float32)
+    expected, expected_snr_db = deepfilter_runtime.run(mix)
+    blocks = list(deepfilter.speech_blocks(ArraySource(mix[None], RATE)))
+    speech = np.concatenate([block.samples[0] for block in blocks])
+    assert np.abs(expected).max() > 0.5
+    np.testing.assert_allclose(speech, expected, atol=2e-5)
+    snr_db = np.concatenate([block.scores for block in blocks])
+    np.testing.assert_allclose(snr_db, expected_snr_db[: snr_db.size], atol=0.01)
+
+
+def test_changed_weights_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    deepfilter.release()
+    monkeypatch.setattr(deepfilter, "_SHA256", "0" * 64)
+    assert "install it again" in EmbeddedEngine().availability()
+    with pytest.raises(SeparationError) as refused:
+        next(deepfilter.speech_blocks(ArraySource(np.zeros((1, RATE), np.float32), RATE)))
+    assert refused.value.code is Code.MODEL_UNAVAILABLE

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemline_server.taggers.onnx_tensors import read_tensors
+from stemline_server._onnx_tensors import read_tensors
 
 
 def varint(value: int) -> bytes:

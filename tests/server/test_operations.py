@@ -217,6 +217,26 @@ def test_a_new_certificate_is_used_without_a_restart(start_server: Start, tmp_pa
     assert "read again" in server.log()
 
 
+def test_a_certificate_that_was_read_half_written_is_read_again(start_server: Start, tmp_path: Path) -> None:
+    first = make_certificate(tmp_path, 1)
+    pem, key = tmp_path / "server.pem", tmp_path / "server.key"
+    server = start_server("--tls-cert", str(pem), "--tls-key", str(key))
+    assert answers(server, first)
+    second = make_certificate(tmp_path, 2)
+    later = time.time() + 5
+    pem.write_bytes(second[:300])
+    for path in (pem, key):
+        os.utime(path, (later, later))
+    assert answers(server, first), "the old certificate stays until the new one is whole"
+    until(lambda: "the certificate stays as it was" in server.log())
+    key.rename(tmp_path / "moved")
+    pem.write_bytes(second)
+    os.utime(pem, (later, later))
+    assert answers(server, first)
+    (tmp_path / "moved").rename(key)
+    until(lambda: answers(server, second))
+
+
 def test_a_client_is_told_that_a_server_of_this_machine_uses_tls(
     start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
+import ssl
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -46,7 +48,8 @@ class _Certificates:
     """The PEM files of a server, read at each change: a new certificate needs no restart."""
 
     tls: Tls
-    _stamps: list[int] = field(default_factory=list)
+    _stamps: list[tuple[int, ...]] = field(default_factory=list)
+    _refused: str = ""
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return credentials that follow the files. Raises UsageError for files that can't be read."""
@@ -62,27 +65,47 @@ class _Certificates:
         )
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return the new certificates, None where they are the same. gRPC asks before each handshake."""
+        """Return the new certificates, None where they are the same. gRPC asks before each handshake.
+
+        Files that are being written are read again at the next handshake.
+        """
         try:
             if self._stamps_now() == self._stamps:
                 return None
+            self._check_pair()
             configuration = self._read()
-        except OSError as error:
-            _log.error("%s cannot be read: the certificate stays as it was", error.filename)
+            warn_of_expiry(self.tls.certificate)
+        except (OSError, StemlineError) as error:
+            if str(error) != self._refused:
+                _log.error("the certificate stays as it was: %s", error)
+            self._refused = str(error)
             return None
+        self._refused = ""
         _log.info("the certificate was read again")
-        warn_of_expiry(self.tls.certificate)
         return configuration
 
+    def _check_pair(self) -> None:
+        """Raise OSError (ssl.SSLError) unless the files are whole and the key is that of the certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        no_password = str  # else OpenSSL asks for one on the terminal
+        context.load_cert_chain(self.tls.certificate, self.tls.key, no_password)
+        if self.tls.client_ca is not None:
+            context.load_verify_locations(self.tls.client_ca)
+
     def _read(self) -> grpc.ServerCertificateConfiguration:
-        self._stamps = self._stamps_now()
+        stamps = self._stamps_now()
         roots = self.tls.client_ca.read_bytes() if self.tls.client_ca is not None else None
         pair = (self.tls.key.read_bytes(), self.tls.certificate.read_bytes())
-        return grpc.ssl_server_certificate_configuration([pair], roots)
+        if self._stamps_now() != stamps:
+            raise OSError(errno.EBUSY, "it is being changed", str(self.tls.certificate))
+        configuration = grpc.ssl_server_certificate_configuration([pair], roots)
+        self._stamps = stamps
+        return configuration
 
-    def _stamps_now(self) -> list[int]:
+    def _stamps_now(self) -> list[tuple[int, ...]]:
         paths = (self.tls.certificate, self.tls.key, self.tls.client_ca)
-        return [path.stat().st_mtime_ns for path in paths if path is not None]
+        facts = [path.stat() for path in paths if path is not None]
+        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in facts]
 
 
 def warn_of_expiry(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +16,15 @@ import grpc
 import pytest
 
 from server.harness import ENDED, Caller, job_request, name_of, parts, samples_of, server_in_thread, write_noise
+from stemline.errors import UsageError
 from stemline.v1 import media_pb2, models_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_app.cli.main import main
 from stemline_server.config import ServerConfig
 from stemline_server.engines.base import Control, EngineRequest, Waveform
 from stemline_server.engines.noop import NoopEngine
-from stemline_server.seats.seat_file import Seat, read_seats, token_digest, write_seats
+from stemline_server.seats import seat_file
+from stemline_server.seats.seat_file import Seat, SeatFile, new_token, read_seats, token_digest, write_seats
 
 SEATS = (
     Seat("anna", ("submit", "read"), project="film"),
@@ -242,6 +246,52 @@ def test_a_revoked_or_expired_seat_is_refused_at_once_and_a_damaged_file_changes
         anna.call(anna.jobs.ListJobs, pb.ListJobsRequest())
         put(studio.path, seats)
         assert anna.refused(anna.jobs.ListJobs, pb.ListJobsRequest())[0] == Status.UNAUTHENTICATED
+
+
+def test_a_file_of_seats_that_cannot_be_read_for_a_moment_locks_no_seat_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(seat_file, "_CHECK_EVERY_S", 0.0)
+    path = tmp_path / seat_file.FILE_NAME
+    token = new_token()
+    write_seats(path, [Seat("anna", ("read",), token_sha256=token_digest(token))])
+    seats = SeatFile(path)
+    stat = Path.stat
+
+    def failing(self: Path, **more: Any) -> os.stat_result:
+        if self == path:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return stat(self, **more)
+
+    with monkeypatch.context() as disturbed:
+        disturbed.setattr(Path, "stat", failing)
+        assert seats.is_used
+        assert seats.of_token(token) is not None
+        assert seats.of_token(token) is not None
+    assert caplog.text.count("Input/output error") == 1, "a lasting fault does not fill the log"
+    write_seats(path, [])
+    assert seats.of_token(token) is None
+    path.unlink()
+    assert not seats.is_used
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"weight": "2"}, {"weight": True}, {"store_bytes": 1.5}, {"queued_s": "1"}, {"transfers": None}, {"name": 5},
+        {"project": []}, {"scopes": "read"}, {"scopes": [1]}, {"scopes": None}, {"token_sha256": 7},
+        {"token_sha256": "abc"}, {"certificate": {}}, {"expires": 20270101}, {"expires": "soon"},
+        {"expires": "2027-1-1"}, {"queued_s": float("nan")}, {"max_priority": "9"},
+    ],
+)  # fmt: skip
+def test_a_seat_with_a_value_of_the_wrong_type_is_refused_in_one_sentence(
+    tmp_path: Path, damage: dict[str, object]
+) -> None:
+    path = tmp_path / seat_file.FILE_NAME
+    path.write_text(json.dumps({"seats": [{"name": "anna", "scopes": ["read"], **damage}]}), encoding="utf-8")
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match="cannot be used"):
+        SeatFile(path)
 
 
 def test_a_seat_waits_no_longer_than_a_job_behind_the_queue_of_another(studio: Studio, sound: bytes) -> None:

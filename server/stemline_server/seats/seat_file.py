@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from stemline.errors import UsageError
 from stemline.files import check_private, write_json
@@ -23,6 +22,14 @@ _log = logging.getLogger(__name__)
 SCOPES = ("submit", "read", "operate")
 FILE_NAME = "seats.json"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# The types of the fields of `Seat`.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "tuple[str, ...]": tuple,
+    "float": (int, float),
+    "int": int,
+}
 _CHECK_EVERY_S = 1.0
 _LOCAL = "local"
 
@@ -89,9 +96,9 @@ class SeatFile:
     def __init__(self, path: Path) -> None:
         """Read the file, if there is one. Raises UsageError for a damaged one."""
         self._path = path
-        self._stamp = self._stamp_now()
+        self._refused = ""
         self._checked_s = time.monotonic()
-        self._seats = read_seats(path) if self._stamp is not None else ()
+        self._stamp, self._seats = self._load()
 
     @property
     def is_used(self) -> bool:
@@ -112,29 +119,46 @@ class SeatFile:
         return next((seat for seat in self._live() if seat.certificate in given and seat.certificate), None)
 
     def reload(self) -> None:
-        """Read the file now. A damaged one is logged, and the seats stay as they were."""
-        self._stamp = self._stamp_now()
+        """Read the file now. One that is damaged or cannot be read is logged, and the seats stay as they were."""
         try:
-            self._seats = read_seats(self._path) if self._stamp is not None else ()
+            stamp, seats = self._load()
         except UsageError as error:
-            _log.error("%s", error)
+            if str(error) != self._refused:
+                _log.error("the seats stay as they were: %s", error)
+            self._refused = str(error)
+        else:
+            self._stamp, self._seats, self._refused = stamp, seats, ""
+
+    def _load(self) -> tuple[tuple[int, ...] | None, tuple[Seat, ...]]:
+        try:
+            stamp = _stamp_of(self._path)
+        except OSError as error:
+            raise UsageError(f"The file of seats {self._path} cannot be read: {error.strerror}.") from error
+        return stamp, read_seats(self._path)
 
     def _live(self) -> Iterable[Seat]:
         return (seat for seat in self._seats if not seat.has_expired())
 
     def _refresh(self) -> None:
+        """Read the file again if it has changed, or could not be read."""
         now_s = time.monotonic()
         if now_s - self._checked_s >= _CHECK_EVERY_S:
             self._checked_s = now_s
-            if self._stamp_now() != self._stamp:
+            try:
+                is_changed = _stamp_of(self._path) != self._stamp
+            except OSError:
+                is_changed = True
+            if is_changed:
                 self.reload()
 
-    def _stamp_now(self) -> tuple[int, ...] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
+
+def _stamp_of(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with the file; None where there is no file. Raises OSError."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
 
 
 def token_digest(token: str) -> str:
@@ -176,6 +200,14 @@ def write_seats(path: Path, seats: Iterable[Seat]) -> None:
 
 def check_seat(seat: Seat) -> Seat:
     """Return the seat. Raises ValueError for a value that it cannot have."""
+    for field in fields(Seat):
+        value = getattr(seat, field.name)
+        if isinstance(value, bool) or not isinstance(value, _TYPES[str(field.type)]):
+            raise ValueError(f"the {field.name} of a seat cannot be {value!r}")
+    if not all(isinstance(scope, str) for scope in seat.scopes):
+        raise ValueError(f"the scopes of {seat.name} are not texts")
+    if seat.token_sha256 and not _DIGEST.fullmatch(seat.token_sha256):
+        raise ValueError(f"the hash of the token of {seat.name} is not that of a token")
     for what, name in (("name", seat.name), ("project", seat.project or "none")):
         if not _NAME.fullmatch(name):
             raise ValueError(f"the {what} {name!r} is not made of small letters, digits, '.', '_' and '-'")
@@ -183,14 +215,16 @@ def check_seat(seat: Seat) -> Seat:
         raise ValueError(f"{_LOCAL!r} is the name of the operator")
     if not seat.scopes or not set(seat.scopes) <= set(SCOPES):
         raise ValueError(f"the scopes of {seat.name} are not among {', '.join(SCOPES)}")
-    if seat.expires:
-        datetime.strptime(seat.expires, "%Y-%m-%d").replace(tzinfo=UTC)
-    if not 0 < seat.weight < math.inf or min(seat.store_bytes, seat.queued_s, seat.transfers) < 0:
+    if seat.expires and f"{datetime.strptime(seat.expires, '%Y-%m-%d').replace(tzinfo=UTC):%Y-%m-%d}" != seat.expires:
+        raise ValueError(f"{seat.expires!r} is not a day as YYYY-MM-DD")
+    if not 0 < seat.weight < math.inf or not 0 <= seat.queued_s < math.inf or min(seat.store_bytes, seat.transfers) < 0:
         raise ValueError(f"a limit or the weight of {seat.name} is out of range")
     return seat
 
 
-def _seat(entry: dict[str, Any]) -> Seat:
+def _seat(entry: object) -> Seat:
+    if not isinstance(entry, dict) or not isinstance(entry.get("scopes"), list):
+        raise ValueError("a seat is not an object with a list of scopes")
     known = {field.name for field in fields(Seat)}
     unknown = set(entry) - known
     if unknown:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,8 +20,11 @@ import pytest
 from server.conftest import LENGTH_SAMPLES
 from server.faulty_engine import install
 from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_of, write_noise
+from stemline.errors import Cancelled
 from stemline.v1 import models_pb2, suggest_pb2, suggest_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.isolation.memory import Limits
+from stemline_server.isolation.process import EngineProcess, _Conversation, _Idle, _Running
 
 Start = Callable[..., ServerProcess]
 
@@ -209,3 +216,64 @@ def test_taggers_run_apart_from_the_server_and_may_die_alone(start: Start, noise
 def loaded_libraries(pid: int) -> set[str]:
     maps = Path(f"/proc/{pid}/maps").read_text("ascii")
     return {name for name in ("torch", "onnxruntime") if name in maps}
+
+
+def test_every_thread_of_an_engine_is_confined(start: Start, noise: Path) -> None:
+    """Libraries start threads as they are loaded, which a confinement after that does not reach."""
+    server = start()
+    server.caller.done(create(server, server.caller.register(noise, 0, LENGTH_SAMPLES).name, "warm").name)
+    engine = engine_of(server)
+    states = [(path / "status").read_text("ascii") for path in Path(f"/proc/{engine.pid}/task").iterdir()]
+    assert len(states) > 1
+    assert all("Seccomp:\t2" in state for state in states)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'["done"]', b'["done",1,2]', b'{"done":1}', b'["loaded",null,0]', b'["loaded",[],"x"]', b'["log","x","a","b"]',
+        b'["step","1",2]', b'["step",NaN,1]', b'["step",1e999,1]', b'["step",true,1]', b'["warn",-1,"A","b"]',
+        b'["warn",7,"A","b"]', b'["find",0,1,0.5,"a",[]]', b'["find",0,true,0.5,"a",[["b"]]]', b'["read",-1,0,1]',
+        b'["read",0,"0",1]', b'["block",-1,0,2,1]', b'["block",0,0,2]', b'["failed",1,2,3]', b'["failed","X"]',
+        b'["crashed",{}]', b'["unknown"]', b"[]", b"1", b"\xff", b"[" * 5000,
+    ],
+)  # fmt: skip
+def test_a_message_of_an_engine_with_wrong_values_ends_its_process_and_no_other(message: bytes) -> None:
+    near, far = Pipe()
+    far.send_bytes(message)
+    killed = threading.Event()
+    running: Any = SimpleNamespace(connection=near, process=SimpleNamespace(kill=killed.set), ready=True)
+    host: Any = SimpleNamespace(limits=Limits())
+    talk = _Conversation(host, running, (), (), _Idle())
+    with pytest.raises(EOFError):
+        talk._received()
+    assert talk.killed_for == "nonsense" and killed.is_set()
+
+
+def test_a_kill_reaches_a_process_that_is_being_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starting = threading.Event()
+    start_process = _Running.start.__func__  # type: ignore[attr-defined]
+
+    def slowly(cls: type[_Running], log_file: Path) -> _Running:
+        starting.set()
+        time.sleep(0.3)
+        started: _Running = start_process(cls, log_file)
+        return started
+
+    monkeypatch.setattr(_Running, "start", classmethod(slowly))
+    host = EngineProcess("cpu", tmp_path, Limits())
+
+    def kill() -> None:
+        assert starting.wait(30)
+        host.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(Cancelled):
+            host.load("noop")
+        with pytest.raises(Cancelled):
+            host.load("noop")
+    finally:
+        killer.join()
+        host.close()

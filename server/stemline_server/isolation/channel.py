@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import mmap
 import os
 import pickle
@@ -26,6 +27,23 @@ SLOTS = 4  # blocks of a result that may wait to be written
 _HEADER_BYTES = 4096
 _READING = 0  # the area of sound that the engine reads; the slots follow it
 MEMORY_BYTES = _HEADER_BYTES + (1 + SLOTS) * AREA_BYTES
+_LONGEST_MESSAGE_BYTES = 64 << 20
+
+# Kinds of messages of the engine's process, and the types of their values.
+_MESSAGES: dict[str, tuple[type, ...]] = {
+    "ready": (),
+    "log": (int, str, str),
+    "loaded": (list, int),
+    "step": (float, float),
+    "warn": (int, str, str),
+    "find": (int, bool, float, str, list),
+    "read": (int, int, int),
+    "block": (int, int, int, int),
+    "done": (object,),
+    "failed": (str, str, str),
+    "crashed": (str,),
+    "cancelled": (),
+}
 
 
 class SharedMemory:
@@ -103,7 +121,26 @@ def receive_message(connection: Connection) -> tuple[str, list[Any]]:
 
     Raises:
         EOFError: The process has ended.
-        ValueError: It sent something else.
+        OSError: It sent too long a message, or its end cannot be read.
+        ValueError: It sent something else: an unknown kind, values of other types, or numbers that are not finite.
     """
-    kind, *values = json.loads(connection.recv_bytes())
-    return str(kind), values
+    message = json.loads(connection.recv_bytes(_LONGEST_MESSAGE_BYTES), parse_constant=_refuse_constant)
+    if not isinstance(message, list) or not message or not isinstance(message[0], str):
+        raise ValueError("not a message")
+    kind, values = message[0], message[1:]
+    types = _MESSAGES.get(kind)
+    if types is None or len(values) != len(types) or not all(map(_is_value, values, types)):
+        raise ValueError(f"a message {kind!r} with the wrong values")
+    return kind, values
+
+
+def _is_value(value: object, wanted: type) -> bool:
+    if isinstance(value, bool):
+        return wanted in (bool, object)
+    if wanted is float:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, wanted)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")

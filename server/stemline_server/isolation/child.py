@@ -1,11 +1,13 @@
-"""The process of the engines of one device: `python -m stemline_server.isolation.child`, started by the server."""
+"""The work of the process of the engines of one device, which `stemline_server.isolation.__main__` starts."""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
 import io
+import json
 import logging
+import math
 import os
 import pickle
 import sys
@@ -23,20 +25,19 @@ from stemline.errors import Cancelled, StemlineError
 from stemline_server.engines.base import Finding, Waveform
 from stemline_server.isolation import channel
 from stemline_server.isolation.channel import SharedMemory
-from stemline_server.isolation.confinement import confine
 from stemline_server.isolation.memory import used_memory_bytes
 from stemline_server.isolation.models import ModelCache, model_factory
 from stemline_server.isolation.work import Json, is_out_of_memory, out_of_memory
 from stemline_server.store.disk import full_disk_named
 
 _STEP_EVERY_S = 0.05
+_LOGGED_CHARACTERS = 10_000
 _OOM_SCORE = "700"  # the system that runs out of memory ends this process rather than the server
 
 
 def main() -> None:
-    """Do the server's orders until it closes the pipe."""
+    """Do the server's orders until it closes the pipe. The arguments name the descriptors of the connection."""
     descriptors = [int(text) for text in sys.argv[1:4]]
-    confine()
     faulthandler.enable()
     _leave_with_server(descriptors[1])
     with contextlib.suppress(OSError):
@@ -163,7 +164,7 @@ class _RemoteControl:
         now_s = time.monotonic()
         if now_s - self._sent_s >= _STEP_EVERY_S:
             self._sent_s = now_s
-            self._link.send("step", float(done), float(total))
+            self._link.send("step", _finite(done), _finite(total))
 
     def warn(self, prompt: int, code: str, message: str) -> None:
         """Report a warning."""
@@ -173,8 +174,12 @@ class _RemoteControl:
         """Report a finding."""
         notes: Json = [[str(name), str(value)] for name, value in finding.notes]
         self._link.send(
-            "find", int(prompt), bool(finding.found), float(finding.confidence), str(finding.matched), notes
+            "find", int(prompt), bool(finding.found), _finite(finding.confidence), str(finding.matched), notes
         )
+
+
+def _finite(value: float) -> float:
+    return float(value) if math.isfinite(value) else 0.0
 
 
 class _LogHandler(logging.Handler):
@@ -187,7 +192,7 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
         with contextlib.suppress(OSError, ValueError, TypeError):
-            self._link.send("log", record.levelno, record.name, self.format(record))
+            self._link.send("log", record.levelno, record.name, self.format(record)[:_LOGGED_CHARACTERS])
 
 
 class _Engines:
@@ -214,6 +219,7 @@ class _Engines:
         """Do one order, and tell the server how it ended."""
         try:
             result = self._do(kind, values, models)
+            json.dumps(result, allow_nan=False)
         except Cancelled:
             answer: tuple[Json, ...] = ("cancelled",)
         except StemlineError as error:
@@ -245,7 +251,3 @@ class _Engines:
                 )
             return result
         return None
-
-
-if __name__ == "__main__":
-    main()

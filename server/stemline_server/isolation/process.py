@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from multiprocessing import Pipe
@@ -63,6 +64,7 @@ class EngineProcess:
         self._running: _Running | None = None
         self._deaths = 0
         self._killed = False
+        self._lock = threading.RLock()  # a kill finds each process that was started
         self.loaded: tuple[str, ...] = ()
         self.device_bytes = 0
 
@@ -85,7 +87,7 @@ class EngineProcess:
 
     def start(self) -> None:
         """See `EngineHost`."""
-        with contextlib.suppress(OSError):  # the first work reports it
+        with contextlib.suppress(OSError, Cancelled):  # the first work reports it
             self._live()
 
     def run(self, work: Work, control: StoppableControl, sinks: Sequence[Sink], scratch: Path) -> Json:
@@ -103,34 +105,36 @@ class EngineProcess:
 
     def kill(self) -> None:
         """See `EngineHost`."""
-        self._killed = True
-        running = self._running
-        if running is not None:
-            running.process.kill()
+        with self._lock:
+            self._killed = True
+            if self._running is not None:
+                self._running.process.kill()
 
     def close(self) -> None:
         """See `EngineHost`."""
-        running, self._running = self._running, None
+        with self._lock:
+            running, self._running = self._running, None
         if running is not None:
             running.end()
 
     def _live(self) -> _Running:
-        """Return the process, started if it does not run. Raises OSError."""
-        if self._running is not None and self._running.process.poll() is not None:
-            _log.warning("the engines of %s ended while they had no work", self._device)
-            self.close()
-        if self._running is None:
-            self.loaded, self.device_bytes = (), 0
-            self._running = _Running.start(self._log_file)
-            channel.send_order(self._running.connection, ("setup", self._device, self.limits.model_bytes))
-        return self._running
+        """Return the process, started if it does not run. Raises OSError, and Cancelled after `kill`."""
+        with self._lock:
+            if self._killed:
+                raise Cancelled
+            if self._running is not None and self._running.process.poll() is not None:
+                _log.warning("the engines of %s ended while they had no work", self._device)
+                self.close()
+            if self._running is None:
+                self.loaded, self.device_bytes = (), 0
+                self._running = _Running.start(self._log_file)
+                channel.send_order(self._running.connection, ("setup", self._device, self.limits.model_bytes))
+            return self._running
 
     def _order(
         self, order: object, audio: Sequence[AudioSource], sinks: Sequence[Sink], control: StoppableControl
     ) -> Json:
         for attempt in range(_MAX_STARTS):
-            if self._killed:
-                raise Cancelled
             try:
                 running = self._live()
                 channel.send_order(running.connection, order, audio)
@@ -187,7 +191,7 @@ class _Running:
         memory = channel.create_file()
         reading, writing = os.pipe()
         inherited = (theirs.fileno(), reading, memory)
-        command = [sys.executable, "-P", "-m", "stemline_server.isolation.child", *map(str, inherited)]
+        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited)]
         mode = "ab" if log_file.exists() and log_file.stat().st_size < _LOG_BYTES else "wb"
         try:
             with log_file.open(mode) as output:
@@ -274,12 +278,23 @@ class _Conversation:
     def _received(self) -> tuple[str, list[Any]]:
         """Return the next message. A process that sends something else is killed: its next answer may be stale."""
         try:
-            message = channel.receive_message(self._running.connection)
-            self.heard = self.heard or message[0] != "log"  # it may be of the order before
-            return message
-        except (ValueError, TypeError, RecursionError) as error:
+            kind, values = channel.receive_message(self._running.connection)
+            self._check_numbers(kind, values)
+        except ConnectionError:
+            raise
+        except (ValueError, RecursionError, OSError) as error:
             self._kill("nonsense")
             raise EOFError from error
+        self.heard = self.heard or kind != "log"  # it may be of the order before
+        return kind, values
+
+    def _check_numbers(self, kind: str, values: list[Any]) -> None:
+        """Raise ValueError for a message about a prompt, sound or stem that the order does not have."""
+        most = {"warn": len(self._sinks), "find": len(self._sinks), "block": len(self._sinks), "read": len(self._audio)}
+        if kind in most and not 0 <= values[0] < most[kind]:
+            raise ValueError(f"a message {kind!r} about number {values[0]}")
+        if kind == "find" and not all(isinstance(note, list) and len(note) == 2 for note in values[4]):
+            raise ValueError("notes that are not pairs")
 
     def _result(self, kind: str, values: list[Any]) -> Json:
         if self.failure is not None:
@@ -287,9 +302,9 @@ class _Conversation:
         if kind == "cancelled":
             raise Cancelled
         if kind == "failed":
-            raise error_for(*map(str, values))
+            raise error_for(*values)
         if kind == "crashed":
-            raise _internal(str(values[0]))
+            raise _internal(values[0])
         result: Json = values[0]
         return result
 
@@ -298,12 +313,10 @@ class _Conversation:
         if kind == "ready":
             self._running.ready = True
         elif kind == "log":
-            logging.getLogger(str(values[1])).log(
-                min(int(values[0]), logging.ERROR), "%s", str(values[2])[:_LOGGED_BYTES]
-            )
+            logging.getLogger(values[1]).log(min(values[0], logging.ERROR), "%s", values[2][:_LOGGED_BYTES])
         elif kind == "loaded":
             self._host.loaded = tuple(map(str, values[0]))
-            self._host.device_bytes = int(values[1])
+            self._host.device_bytes = values[1]
         else:
             try:
                 self._serve(kind, values)
@@ -312,7 +325,7 @@ class _Conversation:
                 if kind == "read":
                     channel.send_order(self._running.connection, ("stop",))
                 elif kind == "block":
-                    channel.send_order(self._running.connection, ("free", int(values[1])))
+                    channel.send_order(self._running.connection, ("free", values[1]))
 
     def _serve(self, kind: str, values: list[Any]) -> None:
         if kind == "step":
@@ -322,7 +335,7 @@ class _Conversation:
         elif kind == "find":
             prompt, found, confidence, matched, notes = values
             pairs = tuple((str(name), str(value)) for name, value in notes)
-            self._control.find(prompt, Finding(bool(found), float(confidence), str(matched), pairs))
+            self._control.find(prompt, Finding(found, confidence, matched, pairs))
         elif kind == "read":
             number, start_sample, end_sample = values
             source = self._audio[number]

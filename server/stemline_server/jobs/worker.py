@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.engines.base import AudioSource, PictureSource
 from stemline_server.generators.registry import GeneratorSource
 from stemline_server.isolation.memory import Limits
-from stemline_server.isolation.work import EngineDeath, EngineHost, is_out_of_memory, out_of_memory
+from stemline_server.isolation.work import EngineDeath, EngineHost, Json, is_out_of_memory, out_of_memory
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
@@ -245,7 +245,7 @@ class Worker(threading.Thread):
         scratch.mkdir(exist_ok=True)
         with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
             work = Separation(group.jobs[0].model, task_of(specs, audio, scratch, self._open_pictures))
-            seconds = cast(float, self._host.run(work, control, drafts, scratch))
+            seconds = _seconds(self._host.run(work, control, drafts, scratch))
             for number, draft in enumerate(drafts):
                 self._keep(control, number, draft, seconds / len(specs))
 
@@ -268,7 +268,7 @@ class Worker(threading.Thread):
             draft = Draft(self._context.store, shape)
             stack.callback(draft.discard)
             work = Generation(job.model, request, tuple(sounds))
-            seconds = cast(float, self._host.run(work, control, [draft], scratch))
+            seconds = _seconds(self._host.run(work, control, [draft], scratch))
             self._keep(control, 0, draft, seconds)
 
     def _keep(self, control: GroupControl, number: int, draft: Draft, engine_s: float) -> None:
@@ -331,6 +331,11 @@ class Worker(threading.Thread):
                 _log.warning("the job table cannot be written: %s", error)
                 if self._stopping.wait(_RETRY_WAIT_S):
                     raise
+
+
+def _seconds(result: Json) -> float:
+    """Return how long an engine worked; 0 where its process said something else."""
+    return float(result) if isinstance(result, (int, float)) else 0.0
 
 
 def _reason(error: StemlineError) -> pb.JobError:

@@ -344,6 +344,7 @@ class Server:
         if self._metrics is not None:
             self._metrics.close()
         self._database.close()
+        self._gate.close()
 
 
 def _max_connections() -> int:

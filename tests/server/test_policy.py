@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,10 @@ from stemline.trust.audit_log import AuditLog, check_log, hashed_words, log_file
 from stemline.v1 import separation_pb2 as pb
 from stemline_app.cli import main
 from stemline_server.jobs.gate import Gate
+from stemline_server.jobs.keys import JobKeys
+from stemline_server.jobs.record import NewJob
 from stemline_server.policy.rules import AuditSettings, JobFacts, Policy, read_policy
+from stemline_server.seats.seat_file import OPERATOR
 
 RULES = """
 default = "allow"
@@ -321,12 +326,65 @@ def test_the_key_of_hashed_words_is_private_and_a_damaged_one_is_named(tmp_path:
         hashed_words("speech", "hash", key)
 
 
-def test_a_full_log_does_not_make_a_finished_job_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+class SlowLog:
+    """A log on a disk that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+        self.written: list[dict[str, object]] = []
+
+    def write(self, entries: list[dict[str, object]]) -> None:
+        assert self.answer.wait(30)
+        self.written += entries
+
+
+def new_job(words: str, media: str) -> NewJob:
+    spec = pb.SeparationSpec(media=media, prompt=pb.Prompt(text=words))
+    return NewJob(
+        request_id=words, batch_id="", priority=0, spec=spec, keys=JobKeys(key=words, group=words), model="noop",
+        revision="1", kind=pb.JOB_KIND_SEPARATE, seat=OPERATOR, audio_s=1.0, length_samples=48_000,
+    )  # fmt: skip
+
+
+def test_a_full_log_does_not_fail_a_job_that_is_stored_or_finished(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     gate = Gate(Policy(audit=AuditSettings(tmp_path / "log" / "audit.jsonl")), tmp_path)
     AuditLog(tmp_path / "log" / "audit.jsonl", keep_days=1).write([{"event": "accepted"}])
     (file,) = log_files(tmp_path / "log" / "audit.jsonl")
     file.unlink()
     file.mkdir()  # nothing can be written there
-    ended: Any = SimpleNamespace(state=pb.STATE_SUCCEEDED, owned_by="local", name="jobs/1", model="noop")
-    gate.ended([ended])
-    assert "missing in the audit log" in caplog.text
+    job: Any = SimpleNamespace(state=pb.STATE_SUCCEEDED, owned_by="local", name="jobs/1", model="noop")
+    gate.accepted([new_job("dog", "media/1")], [job])
+    gate.ended([job])
+    gate.close()
+    assert caplog.text.count("missing in the audit log") == 2
+
+
+def test_a_slow_disk_of_the_log_does_not_stop_the_job_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SlowLog()
+    monkeypatch.setattr("stemline_server.jobs.gate.AuditLog", lambda *_, **__: log)
+    gate = Gate(Policy(audit=AuditSettings(tmp_path / "audit.jsonl")), tmp_path)
+    for number in range(3):
+        job: Any = SimpleNamespace(state=pb.STATE_SUCCEEDED, owned_by="local", name=f"jobs/{number}", model="noop")
+        gate.ended([job])
+    assert log.written == []
+    log.answer.set()
+    gate.close()
+    assert [entry["job"] for entry in log.written] == ["jobs/0", "jobs/1", "jobs/2"], "and the order stays"
+
+
+def test_a_denied_job_takes_the_sound_of_no_other_job_of_the_call(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(RULES, encoding="utf-8")
+    gate = Gate(read_policy(tmp_path / "policy.toml"), tmp_path)
+    forgotten: list[str] = []
+
+    async def forget(name: str) -> None:
+        forgotten.append(name)
+
+    jobs = [new_job("dog", "media/1"), new_job("a whisper", "media/2"), new_job("rain", "media/3")]
+    jobs.append(new_job("whispers", "media/4"))
+    with pytest.raises(UsageError, match="sound supervisor"):
+        asyncio.run(gate.check(jobs, forget))
+    gate.close()
+    assert sorted(forgotten) == ["media/2", "media/4"]

@@ -85,7 +85,7 @@ class JobBoard:
         await self._gate.check(requests, self._forget)
         await self._verify_results(requests)
         jobs = await result_of(self.jobs.create(requests, self._store.is_verified))
-        await self._gate.accepted(requests, jobs)
+        self._gate.accepted(requests, jobs)
         for worker in self.workers:
             worker.wake()
         return jobs

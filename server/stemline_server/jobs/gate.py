@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from stemline.errors import OutputError
@@ -31,6 +31,7 @@ class Gate:
         self._policy = policy
         self._words = policy.audit.words if policy.audit else "omit"
         self._key = state / "audit.key"
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._log = AuditLog(policy.audit.path, keep_days=policy.audit.keep_days) if policy.audit else None
 
     def use(self, policy: Policy) -> bool:
@@ -45,6 +46,7 @@ class Gate:
         Args:
             jobs: The jobs of one call.
             forget: Deletes a sound from the store. Called for those of denied jobs, so that nothing of them stays.
+                Sound that only the other jobs read stays: their caller may ask for them again.
 
         Raises:
             UsageError: The policy denies one of them (POLICY_DENIED); then none is stored.
@@ -52,16 +54,19 @@ class Gate:
         """
         if not self._policy.rules and self._policy.default_allow:
             return
+        denials: list[tuple[NewJob, JobFacts, str]] = []
         for number, job in enumerate(jobs):
             facts = facts_of(job)
             objection = self._policy.objection(facts)
             if objection:
-                for name in {name for each in jobs for name in media_read_by(each.spec)}:
-                    await forget(name)
-                await self._write([self._entry("denied", facts, outcome=objection)])
-                raise denied(objection)
+                denials.append((job, facts, objection))
             if number % 500 == 499:
                 await asyncio.sleep(0)  # let other calls run
+        if denials:
+            for name in {name for job, _, _ in denials for name in media_read_by(job.spec)}:
+                await forget(name)
+            await self._write([self._entry("denied", facts, outcome=objection) for _, facts, objection in denials])
+            raise denied(denials[0][2])
 
     async def check_suggestion(self, facts: JobFacts, forget: Callable[[str], Awaitable[None]]) -> None:
         """Check a call that hears a sound without storing a job, and log it.
@@ -81,27 +86,27 @@ class Gate:
             raise denied(objection)
         await self._write([self._entry("suggested", facts)])
 
-    async def accepted(self, requests: Sequence[NewJob], jobs: Sequence[JobRecord]) -> None:
-        """Log jobs that were stored. Raises OutputError."""
-        if self._log is not None:
-            pairs = zip(requests, jobs, strict=True)
-            await self._write([self._entry("accepted", facts_of(new), job=job.name) for new, job in pairs])
+    def accepted(self, requests: Sequence[NewJob], jobs: Sequence[JobRecord]) -> None:
+        """Log jobs that were stored.
+
+        They run even where the log cannot be written; that is an error in the server's own log.
+        """
+        pairs = zip(requests, jobs, strict=True) if self._log is not None else ()
+        self._write_later([self._entry("accepted", facts_of(new), job=job.name) for new, job in pairs])
 
     def ended(self, jobs: Iterable[JobRecord]) -> None:
-        """Log the jobs among these that have ended. For the thread of the job table.
-
-        The jobs have ended even where the log cannot be written; that is an error in the server's own log.
-        """
-        if self._log is not None:
-            entries = [
+        """Log the jobs among these that have ended, likewise. For any thread; does not wait for the disk."""
+        self._write_later(
+            [
                 {"event": _ENDED[job.state], "who": job.owned_by, "job": job.name, "model": job.model}
                 for job in jobs
                 if job.state in _ENDED
             ]
-            try:
-                self._log.write(entries)
-            except OutputError as error:
-                _log.error("the end of %d jobs is missing in the audit log: %s", len(entries), error)
+        )
+
+    def close(self) -> None:
+        """Write what waits for the disk."""
+        self._writer.shutdown()
 
     async def fetched(self, media: str) -> None:
         """Log a sound that the caller downloads. Raises OutputError."""
@@ -109,7 +114,11 @@ class Gate:
 
     async def _write(self, entries: list[dict[str, object]]) -> None:
         if self._log is not None and entries:
-            await asyncio.to_thread(partial(self._log.write, entries))
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._log.write, entries)
+
+    def _write_later(self, entries: list[dict[str, object]]) -> None:
+        if self._log is not None and entries:
+            self._writer.submit(_write_or_report, self._log, entries)
 
     def _entry(self, event: str, facts: JobFacts, **more: str) -> dict[str, object]:
         entry: dict[str, object] = {
@@ -126,6 +135,13 @@ class Gate:
             **more,
         }
         return {name: value for name, value in entry.items() if value != ""}
+
+
+def _write_or_report(log: AuditLog, entries: list[dict[str, object]]) -> None:
+    try:
+        log.write(entries)
+    except OutputError as error:
+        _log.error("%d jobs are missing in the audit log: %s", len(entries), error)
 
 
 def facts_of(job: NewJob) -> JobFacts:

@@ -21,8 +21,7 @@ from stemline_server.operations.logs import begin_call
 from stemline_server.seats.access import check_scope, set_caller
 from stemline_server.seats.seat_file import OPERATOR, Seat, SeatFile
 from stemline_server.services import status
-from stemline_server.services.callers import CallLimit, is_this_machine
-from stemline_server.services.redaction import without_folders
+from stemline_server.services.callers import CallLimit, shown_error
 
 _log = logging.getLogger(__name__)
 _HEALTH = "/grpc.health.v1.Health/"
@@ -190,8 +189,7 @@ class _RefusalLog:
 
 
 async def _abort(context: Context, error: StemlineError) -> None:
-    if not is_this_machine(context):
-        error = StemlineError(without_folders(error.message), code=error.code, advice=without_folders(error.advice))
+    error = shown_error(context, error)
     details = ((status.DETAILS_KEY, status.details_of(error)),)
     await context.abort(status.status_code(error), status.message_of(error), trailing_metadata=details)
 

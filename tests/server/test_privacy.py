@@ -5,19 +5,31 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2  # the published messages: an independent reading
 
 from server.conftest import LENGTH_SAMPLES
 from server.harness import Caller, ServerProcess, touch_later, write_noise
 from stemline.errors import Code, SeparationError, UsageError
-from stemline.v1 import media_pb2
+from stemline.v1 import (
+    generation_pb2,
+    generation_pb2_grpc,
+    media_pb2,
+    models_pb2,
+    models_pb2_grpc,
+    suggest_pb2,
+    suggest_pb2_grpc,
+)
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.generators.noop import NoopGenerator
 from stemline_server.seats.seat_file import Seat, SeatFile, read_seats, token_digest, write_seats
 from stemline_server.services import status
-from stemline_server.services.redaction import without_folders
+from stemline_server.services.callers import without_folders
 from stemline_server.store.folder import StateFolder, read_or_make_token
+from stemline_server.testing import FunctionEngine, FunctionTagger, serve_engines
 
 
 @pytest.mark.parametrize(
@@ -44,15 +56,41 @@ def test_callers_on_other_machines_read_no_folders(
     touch_later(noise)
     job = server.until(server.create(media).name, pb.STATE_FAILED)
     assert str(noise.parent) in job.error.message
-    for place in ("separation", "media"):
-        monkeypatch.setattr(f"stemline_server.services.{place}.is_this_machine", lambda _: False)
-    monkeypatch.setattr("stemline_server.interceptors.is_this_machine", lambda _: False)
+    monkeypatch.setattr("stemline_server.services.callers.is_this_machine", lambda _: False)
     listed = server.call(server.jobs.ListJobs, pb.ListJobsRequest()).jobs[0]
     watched = next(server.jobs.WatchJobs(pb.WatchJobsRequest(names=[job.name]), metadata=server.metadata)).job
     for shown in (server.get(job.name), listed, watched):
         assert shown.error.message == "'noise.wav' was changed after it was registered."
     _, message = server.refused(server.media.DownloadMedia, media_pb2.DownloadMediaRequest(name=media))
     assert message == "'noise.wav' was changed after it was registered."
+
+
+def test_callers_on_other_machines_read_no_folders_of_models_generators_and_taggers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = f"There is no file {tmp_path / 'weights' / 'net.safetensors'}."
+    generator, tagger = NoopGenerator(), FunctionTagger(lambda mix, rate: [])
+    for each in (FunctionEngine, type(generator), FunctionTagger):
+        monkeypatch.setattr(each, "availability", lambda _: missing)
+    monkeypatch.setattr("stemline_server.services.callers.is_this_machine", lambda _: False)
+    engine = FunctionEngine(lambda mix, rate, prompt: mix)
+    with (
+        serve_engines(engine, state=tmp_path / "s", generators=[generator], taggers=[tagger]) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        token = (("authorization", f"Bearer {server.token}"),)
+        generators = generation_pb2_grpc.GenerationServiceStub(channel).ListGenerators(
+            generation_pb2.ListGeneratorsRequest(), metadata=token, timeout=30
+        )
+        taggers = suggest_pb2_grpc.SuggestServiceStub(channel).ListTaggers(
+            suggest_pb2.ListTaggersRequest(), metadata=token, timeout=30
+        )
+        models = models_pb2_grpc.ModelServiceStub(channel).ListModels(
+            models_pb2.ListModelsRequest(), metadata=token, timeout=30
+        )
+        listed: list[Any] = [*generators.generators, *taggers.taggers, *models.models]
+        notes = [each.note for each in listed]
+        assert notes == ["There is no file net.safetensors."] * 3
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")

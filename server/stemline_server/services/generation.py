@@ -20,7 +20,7 @@ from stemline_server.jobs.generation import (
 from stemline_server.jobs.record import NewJob, media_read_by
 from stemline_server.jobs.specs import check_ids, checked_reason
 from stemline_server.seats.access import caller, check_model
-from stemline_server.services.rights import check_media
+from stemline_server.services.callers import check_media, shown, shown_job
 from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
 
     async def ListGenerators(self, request: pb.ListGeneratorsRequest, context: Context) -> pb.ListGeneratorsResponse:
         """Return every generator; one that can't run says why."""
-        return pb.ListGeneratorsResponse(generators=[_message(facts) for facts in await self._catalog.all_facts()])
+        return pb.ListGeneratorsResponse(
+            generators=[_message(facts, context) for facts in await self._catalog.all_facts()]
+        )
 
     async def CreateGenerations(
         self, request: pb.CreateGenerationsRequest, context: Context
@@ -58,7 +60,8 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
         if len(request.requests) > _MAX_JOBS:
             raise InputError(f"At most {_MAX_JOBS} sounds at a time.", advice="Send several requests.")
         jobs = await self._board.create(await self._checked(request.requests))
-        return pb.CreateGenerationsResponse(jobs=[job.message(self._board.hub.progress_of(job)) for job in jobs])
+        progress_of = self._board.hub.progress_of
+        return pb.CreateGenerationsResponse(jobs=[shown_job(context, job.message(progress_of(job))) for job in jobs])
 
     async def _checked(self, requests: Sequence[pb.CreateGenerationRequest]) -> list[NewJob]:
         default = self._catalog.default()
@@ -91,7 +94,7 @@ class GenerationService(generation_pb2_grpc.GenerationServiceServicer):
         return jobs
 
 
-def _message(facts: GeneratorFacts) -> pb.Generator:
+def _message(facts: GeneratorFacts, context: Context) -> pb.Generator:
     info = facts.info
     return pb.Generator(
         name=f"generators/{info.id}",
@@ -104,7 +107,7 @@ def _message(facts: GeneratorFacts) -> pb.Generator:
         fills=info.fills,
         varies=info.varies,
         available=not facts.obstacle,
-        note=facts.obstacle or info.note,
+        note=shown(context, facts.obstacle or info.note),
         licence=info.licence,
         commercial=info.commercial,
         marks=info.marks,

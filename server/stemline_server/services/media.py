@@ -20,8 +20,7 @@ from stemline.v1 import media_pb2_grpc
 from stemline_server._futures import result_of
 from stemline_server.engines.base import AudioSource
 from stemline_server.seats.access import Transfers, caller
-from stemline_server.services.callers import is_this_machine
-from stemline_server.services.rights import may_use
+from stemline_server.services.callers import is_this_machine, may_use
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.media_table import MediaRow, MediaShape
 from stemline_server.store.names import media_id

@@ -13,6 +13,7 @@ from stemline_server._futures import result_of
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog, ModelFacts
 from stemline_server.pipeline import PIPELINE_VERSION
+from stemline_server.services.callers import shown
 from stemline_server.services.media import MediaService
 from stemline_server.store.media_store import MediaStore
 
@@ -39,23 +40,25 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """Return every model; one that can't run says why."""
-        return pb.ListModelsResponse(models=[self._message(facts) for facts in await self._catalog.all_facts()])
+        return pb.ListModelsResponse(
+            models=[self._message(facts, context) for facts in await self._catalog.all_facts()]
+        )
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """Return a model. Raises UsageError (MODEL_UNKNOWN)."""
-        return self._message(await self._catalog.facts(_id(request.name)))
+        return self._message(await self._catalog.facts(_id(request.name)), context)
 
     async def LoadModel(self, request: pb.LoadModelRequest, context: Context) -> pb.Model:
         """Load a model on every device now. Raises UsageError (MODEL_UNKNOWN), SeparationError (MODEL_UNAVAILABLE)."""
         info = await self._catalog.admit(_id(request.name), ())
         await asyncio.gather(*map(asyncio.wrap_future, self._board.load(info.id)))
-        return self._message(await self._catalog.facts(info.id))
+        return self._message(await self._catalog.facts(info.id), context)
 
     async def UnloadModel(self, request: pb.UnloadModelRequest, context: Context) -> pb.Model:
         """Drop a model from every device. Raises UsageError (MODEL_UNKNOWN)."""
         facts = await self._catalog.facts(_id(request.name))
         await asyncio.gather(*map(asyncio.wrap_future, self._board.unload(facts.info.id)))
-        return self._message(facts)
+        return self._message(facts, context)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.ServerInfo:
         """Return what the server is, holds and does."""
@@ -75,7 +78,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             nonce_path=nonce_path,
         )
 
-    def _message(self, facts: ModelFacts) -> pb.Model:
+    def _message(self, facts: ModelFacts, context: Context) -> pb.Model:
         info = facts.info
         return pb.Model(
             name=f"models/{info.id}",
@@ -86,7 +89,7 @@ class ModelService(models_pb2_grpc.ModelServiceServicer):
             takes_spans=info.spans,
             takes_free_text=info.free_text,
             available=not facts.obstacle,
-            note=facts.obstacle or info.note,
+            note=shown(context, facts.obstacle or info.note),
             loaded=info.id in self._board.loaded_models(),
             licence=info.licence,
             takes_pictures=info.pictures,

@@ -27,9 +27,7 @@ from stemline_server.jobs.specs import (
 )
 from stemline_server.pipeline import PIPELINE_VERSION
 from stemline_server.seats.access import caller, check_model
-from stemline_server.services.callers import is_this_machine
-from stemline_server.services.redaction import without_folders
-from stemline_server.services.rights import check_media, visible_job
+from stemline_server.services.callers import check_media, shown_job, visible_job
 from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaShape
 
@@ -125,7 +123,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
             while events := await watcher.next_events():
                 for event in events:
                     if event.sequence == 0 or event.sequence > sequence:
-                        _redact(event.job, context)
+                        shown_job(context, event.job)
                         yield event
 
     async def _create(self, requests: Sequence[pb.CreateJobRequest]) -> list[JobRecord]:
@@ -166,9 +164,7 @@ class SeparationService(separation_pb2_grpc.SeparationServiceServicer):
         }
 
     def _message(self, job: JobRecord, context: Context) -> pb.Job:
-        message = job.message(self._board.hub.progress_of(job))
-        _redact(message, context)
-        return message
+        return shown_job(context, job.message(self._board.hub.progress_of(job)))
 
 
 async def _in_slices(items: Sequence[T]) -> AsyncIterator[T]:
@@ -177,17 +173,6 @@ async def _in_slices(items: Sequence[T]) -> AsyncIterator[T]:
         if number % _SLICE == 0:
             await asyncio.sleep(0)
         yield item
-
-
-def _redact(job: pb.Job, context: Context) -> None:
-    """Take the server's folders out of what a caller on another machine reads."""
-    if is_this_machine(context):
-        return
-    if job.HasField("error"):
-        job.error.message = without_folders(job.error.message)
-        job.error.advice = without_folders(job.error.advice)
-    for warning in job.stem.warnings:
-        warning.message = without_folders(warning.message)
 
 
 def _new_job(request: pb.CreateJobRequest, spec: pb.SeparationSpec, info: EngineInfo, shape: MediaShape) -> NewJob:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stemline.clips import SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError, SeparationError, StemlineError
@@ -17,12 +17,12 @@ from stemline.v1 import suggest_pb2 as pb
 from stemline.v1 import suggest_pb2_grpc
 from stemline_server._futures import result_of
 from stemline_server.engines.base import Finding
-from stemline_server.isolation.work import EngineDeath, EngineHost, Json, Work
+from stemline_server.isolation.work import EngineDeath, EngineHost, Work
 from stemline_server.jobs.gate import Gate, names_of
 from stemline_server.pipeline.tag import Tagging, TurnSearch
 from stemline_server.policy.rules import JobFacts
 from stemline_server.seats.access import caller, client_address
-from stemline_server.services.rights import check_media
+from stemline_server.services.callers import check_media, shown
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.names import media_id
 from stemline_server.store.sources import SoundOpener
@@ -74,7 +74,10 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
 
     async def ListTaggers(self, request: pb.ListTaggersRequest, context: Context) -> pb.ListTaggersResponse:
         """Return every tagger; one that can't run says why."""
-        return pb.ListTaggersResponse(taggers=await self._run(self._messages))
+        taggers = await self._run(self._messages)
+        for tagger in taggers:
+            tagger.note = shown(context, tagger.note)
+        return pb.ListTaggersResponse(taggers=taggers)
 
     async def SuggestSounds(
         self, request: pb.SuggestSoundsRequest, context: Context
@@ -157,27 +160,22 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         rate = media.row.shape.sample_rate
         marked = tuple(replace(voice, spans=_scaled(voice.spans, rate, TURN_RATE)) for voice in voices)
         with self._opener.open(media.row, media.references) as sound:
-            found = self._do(TurnSearch(sound, TURN_RATE, marked), call)
-        return pb.FoundTurns(
-            voices=[
-                pb.VoiceTurns(
-                    name=name,
-                    centroid=centroid,
-                    turns=[
-                        pb.SuggestedSpan(start_sample=s.start_sample, end_sample=s.end_sample, likelihood=1.0)
-                        for s in _scaled([SampleRange(*span) for span in spans], TURN_RATE, rate)
-                    ],
-                )
-                for name, centroid, spans in cast(list[Any], found)
-            ]
-        )
+            return pb.FoundTurns(
+                voices=self._do(TurnSearch(sound, TURN_RATE, marked), call, lambda found: _voice_turns(found, rate))
+            )
 
-    def _do(self, work: Work, call: _Call) -> Json:
-        """Return what the process of the taggers found. Raises StemlineError."""
+    def _do(self, work: Work, call: _Call, read: Callable[[Any], T]) -> T:
+        """Return what the process of the taggers found, as `read` reads it. Raises StemlineError."""
         try:
-            return self._host.run(work, call, (), self._store.drafts)
+            found = self._host.run(work, call, (), self._store.drafts)
         except EngineDeath as death:
             raise death.error from death
+        try:
+            return read(found)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise SeparationError(
+                "The tagger's process returned something that is not a list of sounds.", code=Code.INTERNAL
+            ) from error
 
     def _suggest(self, media: KnownMedia, tagger: Tagger, call: _Call) -> pb.SuggestedSounds:
         info = tagger.info
@@ -185,8 +183,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         if key not in self._results:
             call.step(0, 1)
             with self._opener.open(media.row, media.references) as sound:
-                tags = self._do(Tagging(info.id, sound), call)
-            sounds = [_sound(tag) for tag in cast(list[Any], tags)]
+                sounds = self._do(Tagging(info.id, sound), call, lambda tags: [_sound(tag) for tag in tags])
             self._results[key] = pb.SuggestedSounds(sounds=sounds, tagger=info.id, revision=info.revision)
         self._results.move_to_end(key)
         while len(self._results) > _REMEMBERED_RESULTS:
@@ -282,6 +279,21 @@ def _marked_voices(request: pb.FindTurnsRequest, length_samples: int) -> list[Ma
     if not 1 <= len(voices) <= _MAX_VOICES:
         raise InputError(f"Ask for 1 to {_MAX_VOICES} voices.", advice="Mark each voice once.")
     return voices
+
+
+def _voice_turns(found: list[Any], rate: int) -> list[pb.VoiceTurns]:
+    """Return the messages of what `TurnSearch` returns, for a sound of that sample rate."""
+    return [
+        pb.VoiceTurns(
+            name=name,
+            centroid=centroid,
+            turns=[
+                pb.SuggestedSpan(start_sample=s.start_sample, end_sample=s.end_sample, likelihood=1.0)
+                for s in _scaled([SampleRange(*span) for span in spans], TURN_RATE, rate)
+            ],
+        )
+        for name, centroid, spans in found
+    ]
 
 
 def _sound(tag: list[Any]) -> pb.SuggestedSound:

@@ -22,6 +22,20 @@ class Remains(NamedTuple):
     disabled: set[str]
 
 
+class PlacedFacts(NamedTuple):
+    """An item that a write placed.
+
+    `clip` is the id of the clip whose stem it is and `place` where it was put, in the host's own terms; both are empty
+    in entries of earlier versions.
+    """
+
+    item_id: str
+    track: str
+    path: str
+    clip: str
+    place: dict[str, str]
+
+
 class Entry:
     """One write. Every change is on disk before the host's next step."""
 
@@ -52,23 +66,49 @@ class Entry:
 
     @property
     def track_names(self) -> list[str]:
-        """The names of the tracks it added."""
+        """The names of the tracks it placed items on."""
         return [str(track["name"]) for track in self._facts["tracks"]]
 
     @property
     def track_places(self) -> list[int]:
-        """The numbers of the tracks when they were added."""
-        return [int(track["number"]) for track in self._facts["tracks"]]
+        """The numbers of the tracks that it added, as they were then."""
+        return [int(track["number"]) for track in self._facts["tracks"] if not track.get("shared")]
+
+    @property
+    def track_states(self) -> dict[str, bool]:
+        """Whether its tracks were switched on when they were added, by name."""
+        return {str(track["name"]): bool(track.get("enabled", True)) for track in self._facts["tracks"]}
+
+    @property
+    def placed(self) -> list[PlacedFacts]:
+        """The items it placed, as far as they have ids."""
+        return [
+            PlacedFacts(
+                str(item["id"]),
+                str(track["name"]),
+                str(item["path"]),
+                str(item.get("clip", "")),
+                dict(item.get("place") or {}),
+            )
+            for track in self._facts["tracks"]
+            for item in track["items"]
+            if item["id"]
+        ]
 
     @property
     def items(self) -> set[str]:
         """The ids of the items it placed."""
-        return {str(item["id"]) for track in self._facts["tracks"] for item in track["items"] if item["id"]}
+        return {item.item_id for item in self.placed}
 
     @property
     def paths(self) -> set[str]:
         """The files it placed, or was about to place."""
         return {str(item["path"]) for track in self._facts["tracks"] for item in track["items"]}
+
+    @property
+    def displaced(self) -> list[dict[str, Any]]:
+        """The items of earlier writes that it deleted for its own: what is needed to place them again."""
+        return list(self._facts.get("displaced", []))
 
     @property
     def disabled(self) -> list[str]:
@@ -80,19 +120,46 @@ class Entry:
         """The ids of the items whose place the stems take, whether this write disabled them or not."""
         return [str(item) for item in self._facts.get("replaced", self._facts["disabled"])]
 
-    def add_track(self, name: str, number: int) -> None:
-        """Record a track before it is added."""
-        self._facts["tracks"].append({"name": name, "number": number, "items": []})
+    def add_track(self, name: str, number: int, *, enabled: bool = True, shared: bool = False) -> None:
+        """Record a track before it is added; a `shared` one was added by an earlier write."""
+        self._facts["tracks"].append(
+            {"name": name, "number": number, "enabled": enabled, "shared": shared, "items": []}
+        )
         self.save()
 
-    def begin_item(self, path: str) -> None:
-        """Record a file before it is placed on the track that was added last."""
-        self._facts["tracks"][-1]["items"].append({"id": "", "path": path})
+    def begin_item(self, path: str, clip_id: str = "") -> None:
+        """Record a file of a clip before it is placed on the track that was added last."""
+        self._facts["tracks"][-1]["items"].append({"id": "", "path": path, "clip": clip_id})
         self.save()
 
-    def name_item(self, item_id: str) -> None:
-        """Record the id of the item that was begun last."""
-        self._facts["tracks"][-1]["items"][-1]["id"] = item_id
+    def name_item(self, item_id: str, place: dict[str, str] | None = None) -> None:
+        """Record the id and the place of the item that was begun last."""
+        self._facts["tracks"][-1]["items"][-1].update(id=item_id, place=place or {})
+        self.save()
+
+    def add_displaced(self, items: list[dict[str, Any]]) -> None:
+        """Record items of earlier writes before they are deleted."""
+        self._facts.setdefault("displaced", []).extend(items)
+        self.save()
+
+    def drop_items(self, ids: set[str]) -> None:
+        """Forget items that are not on the timeline any more."""
+        for track in self._facts["tracks"]:
+            track["items"] = [item for item in track["items"] if item["id"] not in ids]
+        self.save()
+
+    def rename_item(self, old_id: str, new_id: str) -> None:
+        """Record the id of an item that was placed again."""
+        for track in self._facts["tracks"]:
+            for item in track["items"]:
+                if item["id"] == old_id:
+                    item["id"] = new_id
+        self.save()
+
+    def drop_disabled(self, ids: set[str]) -> None:
+        """Forget clips that the stems of this write do not replace any more."""
+        for name in ("disabled", "replaced"):
+            self._facts[name] = [item for item in self._facts.get(name, []) if item not in ids]
         self.save()
 
     def add_replaced(self, item_id: str) -> None:
@@ -159,11 +226,11 @@ class WriteJournal:
 
     def others(self, entry: Entry) -> list[Entry]:
         """Return the other writes into the entry's timeline that were not taken back."""
-        return [other for other in self._standing(entry.timeline_id) if other.result != entry.result]
+        return [other for other in self.standing(entry.timeline_id) if other.result != entry.result]
 
     def remains_on(self, timeline_id: str) -> Remains:
         """Return what writes that were not taken back left on a timeline."""
-        entries = self._standing(timeline_id)
+        entries = self.standing(timeline_id)
         return Remains(
             {item for entry in entries for item in entry.items}, {item for entry in entries for item in entry.disabled}
         )
@@ -172,12 +239,13 @@ class WriteJournal:
         """Return the writes that ended well and were not taken back."""
         return [entry for entry in self._entries() if entry.state == WRITTEN]
 
+    def standing(self, timeline_id: str) -> list[Entry]:
+        """Return the writes into a timeline that were not taken back."""
+        return [entry for entry in self._entries() if entry.timeline_id == timeline_id and entry.state != REMOVED]
+
     def interrupted(self, timeline_id: str) -> list[Entry]:
         """Return the writes into this timeline that began and never ended."""
         return [entry for entry in self._entries() if entry.state == WRITING and entry.timeline_id == timeline_id]
-
-    def _standing(self, timeline_id: str) -> list[Entry]:
-        return [entry for entry in self._entries() if entry.timeline_id == timeline_id and entry.state != REMOVED]
 
     def _entries(self) -> Iterator[Entry]:
         for path in sorted(self._folder.glob("*.json")):

@@ -285,7 +285,7 @@ class Director(QObject):
     def _results_changed(self) -> None:
         """Take over which runs and clips are applied: a run may have replaced the stems of another."""
         document = self.host.document
-        if document is not None and document.grows:
+        if document is not None and document.applied_clips() is not None:
             self.session.applied_clips = document.applied_clips()
             self.session.applied_tracks = document.applied_tracks()
             self.runs.drop_applied_except(document.results() or ())

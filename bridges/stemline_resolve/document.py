@@ -86,6 +86,10 @@ class OpenTimeline:
             if not is_transition(item):
                 yield PlacedItem(item, track, self.position(item, "GetStart"), self.position(item, "GetEnd"))
 
+    def items_by_id(self) -> dict[str, PlacedItem]:
+        """Return the clips on all audio tracks by their ids."""
+        return {str(placed.item.GetUniqueId()): placed for track in self.audio_tracks() for placed in self.items(track)}
+
     def listed(self, track: int) -> list[Remote]:
         """Return everything that Resolve lists on an audio track."""
         return [item for item in self.timeline.GetItemListInTrack("audio", track) or [] if item is not None]

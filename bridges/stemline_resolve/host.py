@@ -14,6 +14,7 @@ from stemline_bridge.journal import Entry, WriteJournal
 
 from .api import Api, with_more
 from .document import OpenTimeline, open_document
+from .earlier import stems_on
 from .reading import ClipId, ClipReader
 from .removing import removable, take_back
 from .rendering import Stretch, render
@@ -56,6 +57,7 @@ class ResolveHost:
             "carries_metadata": True,
             "renders_ranges": True,
             "removes_results": True,
+            "removes_clips": True,
         }
 
     def handlers(self) -> dict[str, Callable[[dict[str, Any]], Any]]:
@@ -65,6 +67,7 @@ class ResolveHost:
             "write_tracks": self.write_tracks,
             "render_range": self.render_range,
             "remove_result": self.remove_result,
+            "remove_clips": self.remove_clips,
         }
 
     def read_clips(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +83,8 @@ class ResolveHost:
             if entry.track_names
         ]
         answer["results"] = removable(document, self._journal.written())
+        stems = stems_on(document, self._journal.standing(document.timeline_id))
+        answer["applied"] = sorted({stem.facts.clip for stem in stems if stem.facts.clip})
         return answer
 
     def write_tracks(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +105,8 @@ class ResolveHost:
             )
             with ExitStack() as whole_or_nothing:
                 whole_or_nothing.push(partial(self._undo, entry))
-                answer = TrackWriter(document, entry, self._given_up).write(tracks, options)
+                writer = TrackWriter(document, entry, self._journal.others(entry), self._given_up)
+                answer = writer.write(tracks, options)
             answer["notes"] = notes + answer["notes"]
             return answer
 
@@ -133,6 +139,19 @@ class ResolveHost:
             raise HostError("There is no record of this result.", "JOB_UNKNOWN", "Delete its tracks by hand.")
         with _Opened(self._api, entry.timeline_id) as document:
             return {"notes": self._take_back(document, entry)}
+
+    def remove_clips(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Take back the stems of some clips, whichever writes placed them. Raises HostError."""
+        wanted: dict[str, set[str]] = {}
+        for clip_id in map(ClipId.parse, params["clip_ids"]):
+            wanted.setdefault(clip_id.timeline, set()).add(clip_id.item)
+        notes: list[str] = []
+        for timeline_id, items in wanted.items():
+            with _Opened(self._api, timeline_id) as document:
+                for entry in self._journal.standing(timeline_id):
+                    if any(item.clip and ClipId.parse(item.clip).item in items for item in entry.placed):
+                        notes += take_back(document, entry, self._journal.others(entry), items)
+        return {"notes": notes}
 
     def _clear_interrupted(self, document: OpenTimeline) -> list[str]:
         notes = []

@@ -42,7 +42,7 @@ class Placer:
         """Add to the timeline of `document`."""
         self._document = document
         self._pool = document.pool()
-        self._known: set[str] = set()  # ids on the track that was added last
+        self._known: set[str] = set()  # ids on the track that items are placed on
         self._end_bias = 0  # frames that this Resolve adds to endFrame, as seen from the items it made
 
     def next_track(self) -> int:
@@ -68,6 +68,10 @@ class Placer:
                 break
         self._unlock(number)
         return number
+
+    def use_track(self, number: int) -> None:
+        """Place the next items on a track that is there."""
+        self._known = {str(item.GetUniqueId()) for item in self._document.listed(number)}
 
     def place(self, placing: Placing, track: int) -> PlacedItem:
         """Return the placed item, read back at its frame and with its length. Raises HostError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
@@ -13,9 +13,10 @@ from stemline_bridge.timeline import pack_lanes
 
 from .conforming import conform
 from .document import OpenTimeline, PlacedItem
+from .earlier import hand_over, make_room, place_of
 from .fitting import fit, make_piece
 from .media_bin import import_files
-from .placing import Placer, Placing
+from .placing import Placer, Placing, track_type
 from .reading import ClipId
 from .sources import media_rate
 
@@ -35,10 +36,14 @@ class _Lane(NamedTuple):
 class TrackWriter:
     """One write into one timeline, recorded in `entry` step by step."""
 
-    def __init__(self, document: OpenTimeline, entry: Entry, given_up: Callable[[], bool]) -> None:
-        """Prepare a write that `entry` records."""
+    def __init__(
+        self, document: OpenTimeline, entry: Entry, others: Sequence[Entry], given_up: Callable[[], bool]
+    ) -> None:
+        """Prepare a write that `entry` records. `others` are the other writes into the timeline."""
         self._document = document
         self._entry = entry
+        self._others = [other for other in others if other.state == WRITTEN]
+        self._originals: dict[str, PlacedItem] = {}
         self._given_up = given_up
         self._notes: list[str] = []
         self._made: list[tuple[int, str, list[PlacedItem]]] = []
@@ -49,6 +54,8 @@ class TrackWriter:
         self._notes += notes
         media = self._media(tracks)
         planned = [lane for track in tracks for lane in _lanes(track, media)]
+        self._originals = self._document.items_by_id()
+        self._notes += make_room(self._document, self._entry, tracks, self._others)
         placer = Placer(self._document)
         for lane in planned:
             self._go_on()
@@ -60,6 +67,7 @@ class TrackWriter:
         self._read_back()
         self._go_on()
         self._entry.end(WRITTEN)
+        self._hand_over()
         return {
             "tracks": [self._document.track_name(number) for number, _, _ in self._made],
             "output": str(self._document.timeline.GetName()),
@@ -86,19 +94,59 @@ class TrackWriter:
         return {_key(clip): Placing(clip, media[wanted.path], wanted) for clip, wanted in zip(clips, fits)}
 
     def _write_track(self, placer: Placer, lane: _Lane) -> None:
-        self._entry.add_track(lane.name, placer.next_track())
-        number = placer.add_track(lane.name, int(lane.track["channels"]))
-        placed = []
-        for placing in lane.placings:
-            self._entry.begin_item(placing.fit.path)
-            one = placer.place(placing, number)
-            self._entry.name_item(str(one.item.GetUniqueId()))
-            placed.append(one)
+        shared, enabled = self._shared_track(lane), bool(lane.track["enabled"])
+        number = shared or placer.next_track()
+        self._entry.add_track(lane.name, number, enabled=enabled, shared=shared is not None)
+        if shared is not None:
+            placer.use_track(number)
+        else:
+            number = placer.add_track(lane.name, int(lane.track["channels"]))
+        placed: list[PlacedItem] = []
         self._made.append((number, lane.name, placed))
-        if not lane.track["enabled"]:
+        for placing in lane.placings:
+            self._entry.begin_item(placing.fit.path, str(placing.clip["clip_id"]))
+            one = placer.place(placing, number)
+            left = self._document.position(one.item, "GetLeftOffset")
+            original = self._originals.get(ClipId.parse(placing.clip["clip_id"]).item)
+            self._entry.name_item(str(one.item.GetUniqueId()), place_of(placing, one, left, original))
+            placed.append(one)
+        if shared is None and not enabled:
             self._document.timeline.SetTrackEnable("audio", number, False)
             if self._document.timeline.GetIsTrackEnabled("audio", number):
                 self._notes.append(f"Track {lane.name} could not be switched off; switch it off by hand.")
+
+    def _shared_track(self, lane: _Lane) -> int | None:
+        """Return the track of an earlier write that has room for a lane, or None.
+
+        It has the lane's name, channels and state. A track that the user switched on or off since counts as it was.
+        """
+        timeline, enabled = self._document.timeline, bool(lane.track["enabled"])
+        states = {other.track_states[lane.name] for other in self._others if lane.name in other.track_states}
+        used = {number for number, _, _ in self._made}
+        for number in self._document.audio_tracks():
+            if (
+                states
+                and number not in used
+                and self._document.track_name(number) == lane.name
+                and str(timeline.GetTrackSubType("audio", number)).lower() == track_type(int(lane.track["channels"]))
+                and (states == {enabled} or bool(timeline.GetIsTrackEnabled("audio", number)) == enabled)
+                and not timeline.GetIsTrackLocked("audio", number)
+                and self._has_room(number, lane)
+            ):
+                return number
+        return None
+
+    def _has_room(self, number: int, lane: _Lane) -> bool:
+        busy = [(one.start, one.end) for one in self._document.items(number)]
+        return not any(
+            start < placing.fit.end and placing.fit.first < end for start, end in busy for placing in lane.placings
+        )
+
+    def _hand_over(self) -> None:
+        try:
+            self._notes += hand_over(self._document, self._entry, self._others)
+        except HostError as failure:  # the new stems are complete
+            self._notes.append(f"The record of the replaced stems could not be updated: {failure}")
 
     def _disable(self, clip_ids: list[str]) -> None:
         """Disable single items of audio tracks, never a picture and never a clip that was separated in part."""
@@ -109,11 +157,7 @@ class TrackWriter:
                 f"Clips separated only between the marks stay enabled ({parts}); cut them at the marks and "
                 "disable the middle by hand."
             )
-        items = {
-            str(placed.item.GetUniqueId()): placed
-            for track in self._document.audio_tracks()
-            for placed in self._document.items(track)
-        }
+        items = self._document.items_by_id()
         for one in wanted:
             if one.is_part:
                 continue

@@ -264,8 +264,8 @@ class ResultController(QObject):
 
     def _replaceable(self, item: QueueItem | None) -> QueueItem | None:
         """Return the applied run on some of the same clips, which a new result would replace."""
-        if item is None or self._session.grows:  # there Apply replaces the stems of the same clips
-            return None
+        if item is None or self._session.grows or self._session.host.removes_clips:
+            return None  # there Apply replaces the stems of the same clips
         for other in reversed(list(self._session.queue)):
             if (
                 other is not item

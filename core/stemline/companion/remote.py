@@ -85,6 +85,12 @@ class RemoteHost:
         answer = self._peer.call("remove_result", {"result": result}, self._times.write_s)
         return from_wire(_Noted, answer, "remove_result").notes
 
+    def remove_clips(self, clip_ids: Sequence[str]) -> tuple[str, ...]:
+        """Take back the stems of some clips. Returns notes on what stayed and why."""
+        self._need(self._capabilities.removes_clips, "take back the stems of single clips")
+        answer = self._peer.call("remove_clips", {"clip_ids": list(clip_ids)}, self._times.write_s)
+        return from_wire(_Noted, answer, "remove_clips").notes
+
     def _need(self, able: bool, what: str) -> None:
         if not able:
             raise HostError(f"{self._capabilities.name} cannot {what}.", code=Code.HOST_UNSUPPORTED)

@@ -26,6 +26,8 @@ class HostCapabilities:
         carries_metadata: Whether tracks and clips keep metadata.
         renders_ranges: Whether it can render what it plays, for sound that no media file holds.
         removes_results: Whether it can remove what it wrote.
+        removes_clips: Whether its stems grow: new ones go on the tracks of earlier ones and take the place of those of
+            the same clips, and it can remove the stems of single clips.
     """
 
     name: str
@@ -35,6 +37,7 @@ class HostCapabilities:
     carries_metadata: bool = False
     renders_ranges: bool = False
     removes_results: bool = False
+    removes_clips: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class ReadClips:
         notes: What was assumed where the edit does not state it.
         warnings: Those of the notes that a user must see.
         results: Handles of results that `remove_result` can still remove; None where the host does not look.
+        applied: Ids of clips that have stems on the timeline; None where the host does not look.
         timeline_start: Timecode of the timeline's first frame, in seconds since 00:00:00:00, for display: record times
             count from that frame.
         drop_frame: Whether the edit counts in drop-frame timecode.
@@ -65,6 +69,7 @@ class ReadClips:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     results: tuple[str, ...] | None = None
+    applied: tuple[str, ...] | None = None
     timeline_start: Fraction = Fraction(0)
     drop_frame: bool = False
 

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridges.panel.factories import HOST, clip, outcome, session
-from stemline.clips import TimeRange
+from stemline.clips import SampleRange, StemClip, StemTrack, TimeRange
 from stemline.companion.jsonrpc import Unanswered
 from stemline.companion.remote import RemoteHost
 from stemline.companion.services import SeparateParams
 from stemline.companion.wire import from_wire
 from stemline.errors import Cancelled, Code, HostError, SeparationError, UsageError
-from stemline.hosts.base import ReadClips
+from stemline.hosts.base import ReadClips, Written
 from stemline.presets import BUILT_IN, Preset
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import Progress
@@ -174,6 +174,44 @@ def test_only_an_unanswered_write_says_that_the_tracks_may_exist(error: HostErro
     with pytest.raises(HostError) as caught:
         document.apply(outcome(made.request()), Path("/film"))
     assert ("may exist nevertheless" in str(caught.value)) is unsure
+
+
+def test_a_host_whose_result_grows_says_which_runs_and_clips_are_applied() -> None:
+    class Host:
+        capabilities = replace(HOST, removes_results=True, removes_clips=True)
+        made = 0
+
+        def read_clips(self, selection: object) -> ReadClips:
+            return ReadClips((), results=("earlier",), applied=("clip 9",))
+
+        def write_tracks(self, tracks: object, options: object) -> Written:
+            self.made += 1
+            return Written((), result=f"r{self.made}")
+
+        def remove_clips(self, clip_ids: object) -> tuple[str, ...]:
+            return ()
+
+    host = Host()
+    document = HostDocument(lambda: cast("RemoteHost", host))
+    assert document.applied_clips() is None, "not read yet"
+    document.read()
+
+    def apply(*clip_ids: str) -> None:
+        held = (TimeRange(Fraction(0), Fraction(1)), Fraction(0), SampleRange(0, 48000), 48000)
+        clips = tuple(StemClip(clip_id, "rain", "/film/rain.wav", *held) for clip_id in clip_ids)
+        made = session()
+        made.stems.add("rain")
+        track = StemTrack("rain A1", "rain", "A1", 0, 1, enabled=True, clips=clips)
+        document.apply(replace(outcome(made.request()), tracks=(track,)), Path("/film"))
+
+    apply("clip 1", "clip 2")
+    apply("clip 3")
+    apply("clip 3")
+    assert document.results() == ("earlier", "r1", "r3"), "the third run replaced the second"
+    assert document.applied_clips() == frozenset({"clip 1", "clip 2", "clip 3", "clip 9"})
+    document.take_back_clips(["clip 1", "clip 3"])
+    assert document.results() == ("earlier", "r1")
+    assert document.applied_clips() == frozenset({"clip 2", "clip 9"})
 
 
 # -- queue -------------------------------------------------------------------------------------------------------------

@@ -170,18 +170,6 @@ def test_a_result_on_another_timeline_counts_as_removable(folder: Path, cut: Con
     assert harness.read().results == (written.result,)
 
 
-def test_a_second_run_adds_beside_the_first_and_each_is_removed_alone(folder: Path, cut: Config) -> None:
-    harness = Harness(folder, cut)
-    first = harness.apply("A1")
-    second = harness.apply("A1", include_disabled=True)
-    assert harness.track_names()[2:] == ["speech A1", "speech A1"]
-    assert harness.host.remove_result(first.result) == ()
-    assert harness.track_names()[2:] == ["speech A1"]
-    assert harness.sound(3) == harness.sound(1)
-    harness.host.remove_result(second.result)
-    assert harness.track_names() == ["Audio 1", "Audio 2"]
-
-
 def test_a_stem_track_with_the_users_clip_stays(folder: Path, cut: Config) -> None:
     harness = Harness(folder, cut)
     written = harness.apply("A1")
@@ -225,27 +213,6 @@ def test_removing_leaves_clips_disabled_that_the_user_disabled(folder: Path, cut
     written = harness.apply("A1", include_disabled=True)
     harness.host.remove_result(written.result)
     assert harness.enabled() == {"A": False, "B": True, "C": True}
-
-
-@pytest.mark.parametrize("first_removed", [0, 1])
-def test_originals_sound_again_with_the_last_result_that_replaces_them(
-    folder: Path, cut: Config, first_removed: int
-) -> None:
-    harness = Harness(folder, cut)
-    results = [harness.apply("A1").result, harness.apply("A1", include_disabled=True).result]
-    harness.host.remove_result(results.pop(first_removed))
-    assert not harness.enabled()["A"]
-    harness.host.remove_result(results.pop())
-    assert all(harness.enabled().values())
-
-
-def test_a_result_deleted_by_hand_keeps_no_original_disabled(folder: Path, cut: Config) -> None:
-    harness = Harness(folder, cut)
-    first = harness.apply("A1")
-    harness.apply("A1", include_disabled=True)
-    del harness.fake.timeline.audio[3]
-    harness.host.remove_result(first.result)
-    assert all(harness.enabled().values())
 
 
 @pytest.mark.parametrize("saves", [0, 1])

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .atomic import atomic_path, atomic_write
+    from .files import atomic_path, atomic_write
     from .constants import METADATA_KEY, PROTOCOLS
     from .jsonrpc import Call, ConnectionClosed, HostError, RemoteError
     from .peers import Deferred, HostPeer
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .timeline import from_exact, to_exact
 
 _MODULES = {
-    "atomic": ("atomic_path", "atomic_write"),
+    "files": ("atomic_path", "atomic_write"),
     "constants": ("METADATA_KEY", "PROTOCOLS"),
     "jsonrpc": ("Call", "ConnectionClosed", "HostError", "RemoteError"),
     "peers": ("Deferred", "HostPeer"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .atomic import atomic_write
+from .files import atomic_write
 from .jsonrpc import HostError
 
 WRITING, WRITTEN, REMOVED = "writing", "written", "removed"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .atomic import atomic_path
+from .files import atomic_path
 
 RIFF_LIMIT = 0xFFFFFFFF
 """The largest size that RIFF can hold, and in RF64 the mark of a size that is in the `ds64` chunk."""

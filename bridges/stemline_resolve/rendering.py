@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
-from stemline_bridge.atomic import put_in_place
+from stemline_bridge.files import put_in_place
 from stemline_bridge.wav import read_head
 
 from .api import CallHung, Remote, with_more

@@ -23,7 +23,7 @@ from stemline.errors import StemlineError
 from stemline.files import output_errors, printable
 from stemline.trust import keys
 from stemline.trust.c2pa_files import LARGEST_BYTES, may_hold_manifest, sidecar_of
-from stemline_bridge.atomic import part_path, put_in_place
+from stemline_bridge.files import part_path, put_in_place
 
 _ANSWER_S = 300.0
 IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"

@@ -53,7 +53,7 @@ from stemline.workflow.segment_writer import write_sidecar
 from stemline.workflow.separation import STOPS_ALL
 from stemline.workflow.settings import RunSettings
 from stemline.workflow.work_pools import SegmentResult
-from stemline_bridge.atomic import part_path
+from stemline_bridge.files import part_path
 
 _NO_SAMPLE = ("file", "words", "licence", "commercial", "marks")
 """Facts of records that change no sample, or that the identity of the sound holds in another form."""

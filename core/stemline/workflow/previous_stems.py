@@ -19,7 +19,7 @@ from stemline.workflow.record import RecordedFile, StemRecord
 from stemline.workflow.results import Null
 from stemline.workflow.settings import Settings
 from stemline.workflow.sidecars import WritingMark, read_sidecar, sidecar_path
-from stemline_bridge.atomic import PART_NAME
+from stemline_bridge.files import PART_NAME
 
 _States = tuple[tuple[str, int, int, int], ...]
 

@@ -14,7 +14,7 @@ from stemline.files import output_errors, printable
 from stemline.trust.c2pa_files import sidecar_of
 from stemline.trust.content_credentials import CredentialsError, bounce_manifest, is_installed, write_credentials
 from stemline.trust.signatures import signer_for
-from stemline_bridge.atomic import atomic_path
+from stemline_bridge.files import atomic_path
 
 _MOST_PARTS = 500
 

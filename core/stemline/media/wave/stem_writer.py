@@ -20,7 +20,7 @@ from stemline.media.samples import FloatBlock, SampleFormat, pack_int24, to_int2
 from stemline.media.wave import riff
 from stemline.media.wave.metadata import StemTags, encode_bext, encode_ixml
 from stemline.media.wave.pcm_f32 import pcm_bytes
-from stemline_bridge.atomic import part_path, put_in_place
+from stemline_bridge.files import part_path, put_in_place
 
 
 @dataclass(frozen=True, slots=True)

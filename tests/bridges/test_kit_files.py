@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stemline_bridge import atomic_path, atomic_write
-from stemline_bridge.atomic import PART_NAME, part_path, put_in_place
+from stemline_bridge.files import PART_NAME, part_path, put_in_place
 
 
 def _names(folder: Path) -> list[str]:

@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .files import atomic_path, atomic_write
     from .constants import METADATA_KEY, PROTOCOLS
+    from .files import atomic_path, atomic_write, read_json_object
     from .jsonrpc import Call, ConnectionClosed, HostError, RemoteError
     from .peers import Deferred, HostPeer
     from .process import CompanionProcess, Installation, NotInstalled, clean_environment, find_installation
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .timeline import from_exact, to_exact
 
 _MODULES = {
-    "files": ("atomic_path", "atomic_write"),
+    "files": ("atomic_path", "atomic_write", "read_json_object"),
     "constants": ("METADATA_KEY", "PROTOCOLS"),
     "jsonrpc": ("Call", "ConnectionClosed", "HostError", "RemoteError"),
     "peers": ("Deferred", "HostPeer"),
@@ -53,6 +53,7 @@ __all__ = [
     "clean_stem_name",
     "find_installation",
     "from_exact",
+    "read_json_object",
     "stem_name_from_text",
     "to_exact",
 ]

@@ -1,16 +1,20 @@
-"""Write-then-rename: a reader sees the old file or the whole new one, never a part."""
+"""Write files so that a reader sees the old one or the whole new one, and read small JSON files."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PART_NAME = re.compile(r"\..+\.(?P<pid>\d+)-[0-9a-f]{8}\.part", re.DOTALL)
 """The name of a temporary file of `part_path`; `pid` is the process that made it."""
+MAX_JSON_BYTES = 16 << 20
+"""The largest file that `read_json_object` reads, in bytes."""
 _NAME_BYTES = 180  # file systems take 255; the process id and the random part come on top
 
 
@@ -79,6 +83,21 @@ def atomic_write(path: Path, data: bytes | str, durable: bool = False, mode: int
         descriptor = os.open(str(part), os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+
+
+def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any] | None:
+    """Read a JSON object from a small UTF-8 file, which another program may have damaged or replaced.
+
+    Returns:
+        The object. None where the file cannot be read, holds anything else, or is larger than `max_bytes`.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+        value = json.loads(content.decode("utf-8")) if len(content) <= max_bytes else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .files import atomic_write
+from .files import atomic_write, read_json_object
 from .jsonrpc import HostError
 
 WRITING, WRITTEN, REMOVED = "writing", "written", "removed"
@@ -249,9 +249,6 @@ class WriteJournal:
 
     def _entries(self) -> Iterator[Entry]:
         for path in sorted(self._folder.glob("*.json")):
-            try:
-                facts = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue  # not ours, or damaged: nothing can be done with it
-            if isinstance(facts, dict) and facts.get("version") == 1:
+            facts = read_json_object(path)
+            if facts is not None and facts.get("version") == 1:
                 yield Entry(path, facts)

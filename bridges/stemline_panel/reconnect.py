@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
-import os
 import secrets
 import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from stemline_bridge import atomic_write, read_json_object
 from stemline_bridge.lines import ByteStream
 
 _GREETING = b"stemline panel\n"
@@ -61,12 +61,8 @@ class ReconnectListener:
         self._address_file, self._connected = address_file, connected
         self._secret = secrets.token_hex(32)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
-        address_file.parent.mkdir(parents=True, exist_ok=True)
-        part = address_file.with_name(f".{address_file.name}.{os.getpid()}.part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"port": self._listener.getsockname()[1], "secret": self._secret}, file)
-        part.replace(address_file)
+        address = {"port": self._listener.getsockname()[1], "secret": self._secret}
+        atomic_write(address_file, json.dumps(address), mode=0o600)
         threading.Thread(target=self._accept, name="stemline-panel-waiting", daemon=True).start()
 
     def close(self) -> None:
@@ -147,10 +143,10 @@ def _relay_outgoing(connection: socket.socket, outgoing: ByteStream) -> None:
 
 def _read_address(address_file: Path) -> tuple[int, str] | None:
     """Return (port, secret) from an address file, or None if it is missing or invalid."""
+    address = read_json_object(address_file) or {}
     try:
-        address = json.loads(address_file.read_text(encoding="utf-8"))
         return int(address["port"]), str(address["secret"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

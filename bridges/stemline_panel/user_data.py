@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from stemline.errors import StemlineError
 from stemline.files import write_json
 from stemline.paths import cache_dir, home_dir
 from stemline.plan import plain_part
+from stemline_bridge import read_json_object
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.model.journal import Journal
 from stemline_panel.model.settings import PanelSettings, read_settings, write_settings
@@ -87,11 +87,8 @@ def delete_unsaved_stems(days: float = _UNSAVED_DAYS) -> None:
 
 def _read_texts(path: Path) -> dict[str, str]:
     """Return the texts of a JSON object by name; nothing for a file that is missing or invalid."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
+    found = read_json_object(path) or {}
+    return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
 def dragged_folder() -> Path:

@@ -20,6 +20,7 @@ from stemline_bridge import (
     RemoteError,
     atomic_write,
     find_installation,
+    read_json_object,
 )
 from stemline_bridge.constants import PROTOCOLS
 from stemline_bridge.process import home_dir
@@ -81,11 +82,8 @@ def main(
 
 def settings_in(folder: Path) -> BridgeSettings:
     """Return the settings of `settings.json` in the bridge's folder, else the defaults."""
-    try:
-        held = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        return BridgeSettings(folder, bool(held.get("duplicate_timeline", False)))
-    except (OSError, ValueError, AttributeError):
-        return BridgeSettings(folder)
+    held = read_json_object(folder / "settings.json") or {}
+    return BridgeSettings(folder, bool(held.get("duplicate_timeline", False)))
 
 
 def note_seen(folder: Path, capabilities: dict[str, Any]) -> None:

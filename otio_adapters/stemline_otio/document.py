@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +14,8 @@ import numpy as np
 import opentimelineio as otio
 
 from stemline.errors import Code, EditError, OutputError
-from stemline.files import is_full
+from stemline.files import output_errors
+from stemline_bridge import atomic_path
 
 # OpenTimelineIO's parser and its copying recurse in native code: text nested some ten thousand deep ends the process.
 _MAX_JSON_DEPTH = 1000
@@ -112,24 +111,12 @@ def save_timeline(
     Raises:
         OutputError: DISK_FULL, OUTPUT_UNWRITABLE or OUTPUT_DAMAGED; then no file of that name is new or changed.
     """
-    spool = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = otio.core.serialize_json_to_string(timeline, {}, 4)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with spool.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        back = otio.core.deserialize_json_from_string(spool.read_text(encoding="utf-8"))
+    with output_errors(path), atomic_path(path, durable=True) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        back = otio.core.deserialize_json_from_string(part.read_text(encoding="utf-8"))
         if not _is_same(text, otio.core.serialize_json_to_string(back, {}, 4)) or not is_right(back):
             raise OutputError(f"{path} did not read back as it was written.", code=Code.OUTPUT_DAMAGED)
-        spool.replace(path)
-    except OSError as error:
-        code = Code.DISK_FULL if is_full(error) else Code.OUTPUT_UNWRITABLE
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.", code=code) from error
-    finally:
-        with contextlib.suppress(OSError):
-            spool.unlink(missing_ok=True)
     return back
 
 

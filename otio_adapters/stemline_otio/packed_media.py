@@ -13,7 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from stemline.errors import Code, EditError, OutputError
+from stemline.files import output_errors
 from stemline.plan import safe_part
+from stemline_bridge import atomic_path
 
 _CONTENT = "content.otio"
 _MEDIA = "media"
@@ -98,21 +100,13 @@ def check_room(size: int, folder: Path, path: Path) -> None:
 
 
 def _copy_out(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with bundle.open(info) as source, part.open("wb") as file:
-            left = info.file_size
-            while left >= 0 and (block := source.read(_BLOCK_BYTES)):
-                left -= len(block)
-                file.write(block)
+    with output_errors(target), atomic_path(target) as part, bundle.open(info) as source, part.open("wb") as file:
+        left = info.file_size
+        while left >= 0 and (block := source.read(_BLOCK_BYTES)):
+            left -= len(block)
+            file.write(block)
         if left != 0:
             raise zipfile.BadZipFile(f"{info.filename} has another length than stated")
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 _BLOCK_BYTES = 1 << 20
@@ -157,19 +151,11 @@ def _copy(essence: Any, mob: Any, folder: Path) -> Path | None:
     if target.is_file() and target.stat().st_size >= size:
         return target
     check_room(size, folder, Path(target.name))
-    part = target.with_name(f".{target.name}.part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            if head in _WHOLE_FILES:
-                _pour(source, file.write)
-            else:
-                _write_pcm(source, file, mob.descriptor)
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with output_errors(target), atomic_path(target) as part, part.open("wb") as file:
+        if head in _WHOLE_FILES:
+            _pour(source, file.write)
+        else:
+            _write_pcm(source, file, mob.descriptor)
     return target
 
 

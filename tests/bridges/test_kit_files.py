@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stemline_bridge import atomic_path, atomic_write
+from stemline_bridge import atomic_path, atomic_write, read_json_object
 from stemline_bridge.files import PART_NAME, part_path, put_in_place
 
 
@@ -110,3 +110,21 @@ def test_a_file_that_cannot_be_renamed_stays_for_another_try(tmp_path: Path) -> 
     with pytest.raises(OSError, match="directory"):
         put_in_place(part, tmp_path / "target")
     assert part.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[1]", b"\xff{}", b"[" * 100_000, b'{"a": ' * 50_000, b" " * 200 + b"{}"],
+    ids=["empty", "cut short", "a list", "not UTF-8", "deep list", "deep object", "too large"],
+)
+def test_a_file_that_holds_no_small_object_reads_as_none(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "state.json"
+    file.write_bytes(content)
+    assert read_json_object(file, max_bytes=100 if content.startswith(b" ") else 1 << 20) is None
+
+
+def test_a_missing_file_reads_as_none_and_an_object_as_itself(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    assert read_json_object(file) is None
+    file.write_text('{"name": "Café"}', encoding="utf-8")
+    assert read_json_object(file) == {"name": "Café"}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from stemline.clips import ClipRange
 from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
 from stemline.files import write_json
+from stemline_bridge import read_json_object
 from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest
 
@@ -155,12 +155,12 @@ def _stamp(path: Path) -> Stamp | None:
 
 def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> JournalEntry | None:
     """Return the entry in a file; None if it is unreadable or about none of the `wanted` (clip id, media path)."""
+    data = read_json_object(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
         if wanted is not None and not wanted & _clips_of(data):
             return None
         return from_wire(JournalEntry, data, "journal")
-    except (OSError, ValueError, KeyError, TypeError, StemlineError):
+    except (ValueError, KeyError, TypeError, StemlineError):
         return None
 
 

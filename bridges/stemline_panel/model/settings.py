@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from stemline.companion.wire import from_wire, to_wire
 from stemline.errors import StemlineError
 from stemline.files import write_json
 from stemline.options import CHANNELS, FORMATS, QUALITIES, RECORD_PATHS, RECORD_WORDS
+from stemline_bridge import read_json_object
 
 AUDITION_LENGTHS_S = (3, 5, 10)
 
@@ -71,8 +71,8 @@ def absolute_folder(text: str) -> str:
 def read_settings(path: Path) -> PanelSettings:
     """Return the saved settings, or the defaults if the file is missing or invalid."""
     try:
-        settings = from_wire(PanelSettings, json.loads(path.read_text(encoding="utf-8")), "settings")
-    except (OSError, ValueError, StemlineError):
+        settings = from_wire(PanelSettings, read_json_object(path), "settings")
+    except StemlineError:
         return PanelSettings()
     good = settings.quality in QUALITIES and settings.channels in CHANNELS and settings.sample_format in ("", *FORMATS)
     good = good and settings.record_paths in RECORD_PATHS and settings.record_words in RECORD_WORDS

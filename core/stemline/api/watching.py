@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from stemline.locks import lock_of, try_lock
 from stemline.media import media_facts
 from stemline.plan import plain_part
 from stemline.workflow import Progress, Settings
+from stemline_bridge import read_json_object
 
 OUTPUT_FOLDER = "Stemline"
 _JOURNAL, _FAILED = "watch.json", "failed"
@@ -300,12 +300,9 @@ class _Journal:
 
     def __init__(self, folder: Path, *, retry_failed: bool) -> None:
         self._folder, self._path = folder, folder / _JOURNAL
-        self._files: dict[str, dict[str, Any]] = {}
-        try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))["files"]
-            self._files = {name: entry for name, entry in known.items() if isinstance(entry, dict)}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # results are found again by their own records
+        held = (read_json_object(self._path) or {}).get("files")  # without it, results are found by their own records
+        entries = held.items() if isinstance(held, dict) else ()
+        self._files: dict[str, dict[str, Any]] = {name: entry for name, entry in entries if isinstance(entry, dict)}
         if retry_failed:
             failed = [name for name, entry in self._files.items() if entry.get("state") == WatchState.FAILED]
             for name in failed:

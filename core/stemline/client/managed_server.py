@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from stemline.extras import install_command
 from stemline.files import is_full, output_errors, write_json
 from stemline.locks import is_alive
 from stemline.v1 import models_pb2, models_pb2_grpc
+from stemline_bridge import read_json_object
 
 IDLE_TIMEOUT_S = 600
 START_TIMEOUT_S = 60.0
@@ -113,10 +113,7 @@ def token_of_local_server(port: int) -> str:
 
 def store_limit_bytes() -> int | None:
     """Return the limit of the store of stems, or None for the server's default. A damaged file counts as no limit."""
-    try:
-        value = json.loads(_settings_file().read_text(encoding="utf-8"))["store_limit_bytes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    value = (read_json_object(_settings_file()) or {}).get("store_limit_bytes")
     return value if isinstance(value, int) and value > 0 else None
 
 
@@ -145,14 +142,16 @@ def last_words(state: Path, start: int = 0) -> str:
 
 def _recorded(state: Path) -> PrivateServer | None:
     """Return the server in `endpoint.json` if its process is alive and it is of this version."""
+    record = read_json_object(state / "endpoint.json")
+    if record is None:
+        return None
     try:
-        record = json.loads((state / "endpoint.json").read_text(encoding="utf-8"))
         token_file = Path(record["token_file"]) if record.get("token_file") else state / "token"
         token = token_file.read_text(encoding="utf-8").strip()
         endpoint = Endpoint(str(record["address"]), token)
         tls = bool(record.get("tls"))
         server = PrivateServer(str(record["version"]), int(record["pid"]), endpoint, tls)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return server if server.version == __version__ and is_alive(server.pid) else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from stemline.workflow.prepare import Prepared
 from stemline.workflow.results import Estimate
 from stemline.workflow.segment_writer import written_format
 from stemline.workflow.settings import RunSettings
+from stemline_bridge import read_json_object
 
 _BYTES_PER_SAMPLE = {SampleFormat.WAV24: 3, SampleFormat.WAV32F: 4, SampleFormat.FLAC: 3}
 _RESERVE_BYTES = 1 << 20
@@ -141,11 +141,7 @@ def _place() -> Path:
 
 
 def _speeds() -> dict[str, Any]:
-    try:
-        speeds = json.loads(_place().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return speeds if isinstance(speeds, dict) else {}
+    return read_json_object(_place()) or {}
 
 
 def _free_bytes(folder: Path) -> int:

@@ -23,6 +23,7 @@ from stemline.paths import home_dir
 from stemline.plan import safe_part
 from stemline.workflow.outputs import file_sha256
 from stemline.workflow.sidecars import sidecar_of
+from stemline_bridge import read_json_object
 
 _VERSION = 1
 _NAME_CHARACTERS = 120
@@ -362,17 +363,17 @@ def _to_json(state: _State) -> dict[str, Any]:
 
 def _read(place: Path) -> _State:
     """Return the state in a file; an empty one if there is none, or it is damaged or of a later version."""
+    value = read_json_object(place)
+    if value is None or value.get("version") != _VERSION:
+        return _State()
     try:
-        value = json.loads(place.read_text(encoding="utf-8"))
-        if value["version"] != _VERSION:
-            return _State()
         parts = tuple(
             AppliedPart(str(part["key"]), tuple(map(_track, part["tracks"])), tuple(part["disabled"]), part["metadata"])
             for part in value["parts"]
         )
         positions = dict(value.get("positions", {}))
         return _State(parts, str(value["output"]), dict(value["hashes"]), dict(value["stamps"]), positions)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return _State()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePath
@@ -13,6 +12,7 @@ from stemline.clips import MediaFacts
 from stemline.files import write_json
 from stemline.locks import file_lock, lock_of, try_lock
 from stemline.plan import StemSegment, plain_part, stem_file_name
+from stemline_bridge import read_json_object
 
 _LEDGER = ".stemline.json"
 
@@ -132,11 +132,7 @@ class OutputLedger:
         self._reserved.clear()
 
     def _read(self) -> dict[str, Any]:
-        try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
+        return read_json_object(self._path) or {}
 
 
 def file_sha256(path: Path) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from stemline.workflow.json_reader import Json, JsonReader, RecordError
 from stemline.workflow.record import StemRecord
+from stemline_bridge import read_json_object
 
 _LARGEST_BYTES = 64 << 20
 
@@ -44,12 +44,7 @@ def sidecar_path(path: Path) -> Path:
 
 def read_sidecar_json(path: Path) -> object:
     """Read the JSON of a sidecar as it is; None where there is none, or it is larger than any record."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_BYTES + 1)
-        return None if len(data) > _LARGEST_BYTES else json.loads(data)
-    except (OSError, ValueError, RecursionError):
-        return None
+    return read_json_object(path, _LARGEST_BYTES)
 
 
 def read_sidecar(path: Path) -> StemRecord | WritingMark | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import plistlib
 import re
 from collections.abc import Iterator
@@ -13,7 +12,15 @@ from stemline import paths
 from stemline.extras import install_command, why_no_panel
 from stemline.hosts.description import Check, Status
 from stemline_app.install import resolve
-from stemline_bridge import CompanionProcess, ConnectionClosed, HostError, NotInstalled, RemoteError, find_installation
+from stemline_bridge import (
+    CompanionProcess,
+    ConnectionClosed,
+    HostError,
+    NotInstalled,
+    RemoteError,
+    find_installation,
+    read_json_object,
+)
 from stemline_resolve import locations
 from stemline_resolve.external import Product, probe
 
@@ -139,11 +146,7 @@ def _changed_at(program: Path) -> float:
 
 
 def _seen() -> dict[str, Any]:
-    try:
-        held = json.loads((paths.home_dir() / "resolve" / "seen.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return held if isinstance(held, dict) else {}
+    return read_json_object(paths.home_dir() / "resolve" / "seen.json") or {}
 
 
 def _numbers(version: str) -> tuple[int, ...]:

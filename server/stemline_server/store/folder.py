@@ -16,6 +16,7 @@ from stemline._version import __version__
 from stemline.errors import UsageError
 from stemline.files import check_private
 from stemline.locks import try_lock
+from stemline_bridge import atomic_write
 
 _log = logging.getLogger(__name__)
 
@@ -166,12 +167,4 @@ def _close_to_others(path: Path) -> None:
 
 def _put(path: Path, text: str) -> None:
     """Write a file for its owner alone, whole or not at all."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
+    atomic_write(path, text, mode=0o600)

@@ -23,6 +23,7 @@ from stemline.media.decode.range_decoder import RangeDecoder
 from stemline.media.decode.stream_index import StreamFacts
 from stemline.media.samples import FloatBlock, interleaved
 from stemline.media.wave.pcm_f32 import pcm_bytes
+from stemline_bridge import read_json_object
 
 _BLOCK_SAMPLES = 1 << 17
 _ABANDONED_S = 86_400
@@ -94,10 +95,9 @@ class PcmCache:
         """Return the description of a cached stream, None where it is not cached."""
         try:
             size = (self.folder / f"{key}.f32").stat().st_size
-            about = json.loads((self.folder / f"{key}.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except OSError:
             return None
-        return about if size == _size_bytes(facts) and isinstance(about, dict) else None
+        return read_json_object(self.folder / f"{key}.json") if size == _size_bytes(facts) else None
 
     def _decode(self, key: str, path: str, facts: StreamFacts, about: dict[str, object]) -> dict[str, object]:
         self._make_room(_size_bytes(facts))

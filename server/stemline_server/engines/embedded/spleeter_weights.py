@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from stemline.errors import Code, SeparationError
 from stemline.extras import install_command
 from stemline.paths import models_dir
+from stemline_bridge import atomic_path
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
@@ -204,11 +204,8 @@ def _convert(net: _NetFile) -> None:
             )
         arrays = read_checkpoint(file)
     target = _converted_path(net)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        part = Path(folder) / target.name
+    with atomic_path(target) as part:
         save_file(arrays, part, metadata={"source": f"{WHEEL} {net.path}", "sha256": net.sha256, "licence": "MIT"})
-        part.replace(target)
 
 
 def _converted_path(net: _NetFile) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from stemline.errors import Code, SeparationError
 from stemline.paths import models_dir
+from stemline_bridge import read_json_object
 from stemline_server.engines.sam_audio.settings import Settings
 
 WEIGHT_FILES = ("model.safetensors", "checkpoint.pt")
@@ -43,11 +43,8 @@ def is_checkpoint(folder: Path) -> bool:
     """Return whether a folder holds weights and a `config.json` of this kind of model."""
     if weights_file(folder) is None:
         return False
-    try:
-        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(document, dict) and "transformer" in document and "audio_codec" in document
+    document = read_json_object(folder / "config.json")
+    return document is not None and "transformer" in document and "audio_codec" in document
 
 
 def checkpoints() -> dict[str, Path]:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from stemline.errors import Code, OutputError
+from stemline_bridge import atomic_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,9 @@ class SolveFile:
         Raises:
             OutputError: The file cannot be written (DISK_FULL).
         """
-        part = self.path.with_suffix(".part")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_file({"state": state.cpu().contiguous()}, part, metadata={"key": self.key, "step": str(step)})
-            part.replace(self.path)
+            with atomic_path(self.path) as part:
+                save_file({"state": state.cpu().contiguous()}, part, metadata={"key": self.key, "step": str(step)})
         except (OSError, SafetensorError) as error:
             raise OutputError(
                 f"Cannot write the state of the separation to {self.folder}: {error}.",

@@ -36,7 +36,7 @@ def page() -> str:
             ),
             "",
             WARNINGS_INTRODUCTION,
-            *_table(("code", "what it means"), ((f"`{row.code}`", row.meaning) for row in WARNINGS)),
+            *_table(("code", "what it means"), ((f"`{code}`", meaning) for code, meaning in WARNINGS.items())),
             "",
         ]
     )

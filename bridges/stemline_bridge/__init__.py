@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .jsonrpc import Call, ConnectionClosed, HostError, RemoteError
     from .peers import Deferred, HostPeer
     from .process import CompanionProcess, Installation, NotInstalled, clean_environment, find_installation
-    from .stem_names import RESIDUAL, StemNameError, clean_stem_name, stem_name_from_text
+    from .stem_names import RESIDUAL, StemNameError, clean_stem_name, numbered, stem_name_from_text
     from .timeline import from_exact, to_exact
 
 _MODULES = {
@@ -29,7 +29,7 @@ _MODULES = {
     "jsonrpc": ("Call", "ConnectionClosed", "HostError", "RemoteError"),
     "peers": ("Deferred", "HostPeer"),
     "process": ("CompanionProcess", "Installation", "NotInstalled", "clean_environment", "find_installation"),
-    "stem_names": ("RESIDUAL", "StemNameError", "clean_stem_name", "stem_name_from_text"),
+    "stem_names": ("RESIDUAL", "StemNameError", "clean_stem_name", "numbered", "stem_name_from_text"),
     "timeline": ("from_exact", "to_exact"),
 }
 
@@ -53,6 +53,7 @@ __all__ = [
     "clean_stem_name",
     "find_installation",
     "from_exact",
+    "numbered",
     "read_json_object",
     "stem_name_from_text",
     "to_exact",

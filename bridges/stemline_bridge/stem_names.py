@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
+from collections.abc import Iterator
 
 RESIDUAL = "residual"
 """The reserved name of what remains of the mix when all stems are taken out."""
@@ -36,6 +38,12 @@ class StemNameError(ValueError):
 def is_letter(character: str) -> bool:
     """Return whether a character is a letter, a digit, or a combining mark, without which many scripts lose words."""
     return character.isalnum() or unicodedata.category(character) in ("Mn", "Mc")
+
+
+def numbered(name: str, separator: str = "-") -> Iterator[str]:
+    """Return a name, then the name with 2, 3 and so on behind it: "cut", "cut-2", "cut-3" ..."""
+    yield name
+    yield from (f"{name}{separator}{number}" for number in itertools.count(2))
 
 
 def clean_stem_name(name: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stemline_bridge import HostError, HostPeer, from_exact, to_exact
+from stemline_bridge import HostError, HostPeer, from_exact, numbered, to_exact
 from stemline_bridge.journal import Entry, WriteJournal
 
 from .api import Api, with_more
@@ -234,16 +233,11 @@ def _tracks(document: OpenTimeline, wanted: ClipId | None, names: list[str]) -> 
     return [track for track in document.audio_tracks() if not names or track_label(track) in names]
 
 
-def _numbered(name: str) -> Iterator[str]:
-    yield name
-    yield from (f"{name} {number}" for number in count(2))
-
-
 def _duplicate(document: OpenTimeline) -> list[str]:
     project, usual = document.project, f"{document.timeline.GetName()} before Stemline"
     timelines = [project.GetTimelineByIndex(index) for index in range(1, int(project.GetTimelineCount() or 0) + 1)]
     taken = {str(timeline.GetName()) for timeline in timelines if timeline is not None}
-    name = next(name for name in _numbered(usual) if name not in taken)
+    name = next(name for name in numbered(usual, " ") if name not in taken)
     copy = document.timeline.DuplicateTimeline(name)
     if not _show(document, document.timeline_id):
         raise HostError(

@@ -43,21 +43,8 @@ class ErrorRow:
     status: str = "INVALID_ARGUMENT"
 
 
-@dataclass(frozen=True, slots=True)
-class WarningRow:
-    """What the code of a warning says; `meaning` is one sentence, in Markdown."""
-
-    code: WarningCode
-    meaning: str
-
-
 ERRORS = (
-    ErrorRow(
-        Code.INVALID_ARGUMENT,
-        UsageError,
-        "An option, argument or request field is wrong.",
-        "Read the sentence beside it.",
-    ),
+    ErrorRow(Code.INVALID_ARGUMENT, UsageError, "An option, argument or request field is wrong.", "Read the message."),
     ErrorRow(
         Code.INTERNAL,
         StemlineError,
@@ -66,12 +53,7 @@ ERRORS = (
         "INTERNAL",
     ),
     ErrorRow(Code.CANCELLED, Cancelled, "The user stopped it.", "Run it again; finished work is reused.", "CANCELLED"),
-    ErrorRow(
-        Code.PROMPT_EMPTY,
-        UsageError,
-        "A stem has neither words nor spans.",
-        "Name the sound, or mark where it is heard.",
-    ),
+    ErrorRow(Code.PROMPT_EMPTY, UsageError, "A stem has neither words nor spans.", "Name the sound or mark it."),
     ErrorRow(
         Code.PROMPT_TOO_LONG, UsageError, "The prompt has more than 1,000 characters.", "Name the sound in a few words."
     ),
@@ -225,7 +207,7 @@ ERRORS = (
         "`stemline jobs --all` lists those it knows.",
         "NOT_FOUND",
     ),
-    ErrorRow(Code.JOB_FAILED, SeparationError, "A job failed.", "Read the sentence beside it."),
+    ErrorRow(Code.JOB_FAILED, SeparationError, "A job failed.", "Read the message."),
     ErrorRow(
         Code.POISONED_INPUT,
         SeparationError,
@@ -351,55 +333,45 @@ ERRORS = (
     ),
 )
 
-WARNINGS = (
-    WarningRow(WarningCode.NOT_FOUND, "The sound was not heard; the stem is silent."),
-    WarningRow(WarningCode.LOW_CONFIDENCE, "The stem may hold the wrong sound."),
-    WarningRow(
-        WarningCode.ROUGH_BY_WORDS, "Words alone are not enough for a clean stem: mark where the sound is heard."
+WARNINGS = {
+    WarningCode.NOT_FOUND: "The sound was not heard; the stem is silent.",
+    WarningCode.LOW_CONFIDENCE: "The stem may hold the wrong sound.",
+    WarningCode.ROUGH_BY_WORDS: "Words alone are not enough for a clean stem: mark where the sound is heard.",
+    WarningCode.STEM_IS_MIX: (
+        "The stem has more than 97 % of the energy of the mix: nothing else sounds there, or it was not separated."
     ),
-    WarningRow(
-        WarningCode.STEM_IS_MIX,
-        "The stem has more than 97 % of the energy of the mix: nothing else sounds there, or it was not separated.",
+    WarningCode.ROOM_TONE_SHARED: (
+        "The clip has too little room tone; the fill is made from that of another clip of the same media."
     ),
-    WarningRow(
-        WarningCode.ROOM_TONE_SHARED,
-        "The clip has too little room tone; the fill is made from that of another clip of the same media.",
+    WarningCode.PROMPT_SUBSTITUTED: (
+        "Words of the prompt were corrected or left out; the message names the sound that the prompt was taken for."
     ),
-    WarningRow(
-        WarningCode.PROMPT_SUBSTITUTED,
-        "Words of the prompt were corrected or left out; the message names the sound that the prompt was taken for.",
+    WarningCode.PROMPT_SENTENCE: (
+        'The words read like a sentence, and SAM Audio was trained on phrases such as "man speaking".'
     ),
-    WarningRow(
-        WarningCode.PROMPT_SENTENCE,
-        'The words read like a sentence, and SAM Audio was trained on phrases such as "man speaking".',
+    WarningCode.STEMS_OVERLAP: "Two stems hold the same sound, so the residual holds it inverted.",
+    WarningCode.MEDIA_NOT_FINITE: "The media has samples that are not numbers; they are taken as silence.",
+    WarningCode.MEDIA_DAMAGED: (
+        "Some of the media does not decode and is silent or missing; the message lists the places."
     ),
-    WarningRow(WarningCode.STEMS_OVERLAP, "Two stems hold the same sound, so the residual holds it inverted."),
-    WarningRow(WarningCode.MEDIA_NOT_FINITE, "The media has samples that are not numbers; they are taken as silence."),
-    WarningRow(
-        WarningCode.MEDIA_DAMAGED,
-        "Some of the media does not decode and is silent or missing; the message lists the places.",
-    ),
-    WarningRow(
-        WarningCode.MEDIA_FORMAT_CHANGES,
+    WarningCode.MEDIA_FORMAT_CHANGES: (
         "The channels or the sample rate change on the way: the stems have the channels of the widest part and the "
-        "rate of the first.",
+        "rate of the first."
     ),
-    WarningRow(
-        WarningCode.MEDIA_CUT_SHORT,
-        "The file declares more sound than it holds: a copy or recording that was not finished. MPEG transport streams "
-        "and Ogg do not declare their length, so this cannot be seen there.",
+    WarningCode.MEDIA_CUT_SHORT: (
+        "The file declares more sound than it holds: a copy or recording that was not finished. MPEG transport "
+        "streams and Ogg do not declare their length, so this cannot be seen there."
     ),
-    WarningRow(
-        WarningCode.CREDENTIALS_MISSING,
-        "The file is written and its record signed, but it has no Content Credentials (C2PA): it is larger than "
-        "512 MiB, or they could not be made.",
+    WarningCode.CREDENTIALS_MISSING: (
+        "The file is written and its record signed, but it has no Content Credentials (C2PA): it is larger than 512 "
+        "MiB, or they could not be made."
     ),
-    WarningRow(
-        WarningCode.CREDENTIALS_NOT_CARRIED,
-        "The media has Content Credentials (C2PA) that the stems do not hold; the message says why. Where they matter, "
-        "deliver the media too.",
+    WarningCode.CREDENTIALS_NOT_CARRIED: (
+        "The media has Content Credentials (C2PA) that the stems do not hold; the message says why. Where they "
+        "matter, deliver the media too."
     ),
-)
+}
+"""The meaning of each code of a warning: one sentence, in Markdown."""
 
 ROW_OF = {row.code: row for row in ERRORS}
 

@@ -88,8 +88,12 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def escape_controls(text: str) -> str:
+    """Return text with its control characters escaped, so that it cannot control a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
 def printable(path: str | Path) -> str:
     """Return a path as text for a message: control characters escaped, at most 300 characters."""
-    text = str(path)
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    shown = escape_controls(str(path))
     return shown if len(shown) <= 300 else f"{shown[:140]}…{shown[-140:]}"

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 from stemline.errors import Code, MediaError
+from stemline.files import printable
 
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://|^(file):", re.IGNORECASE)  # "take 2: boom.wav" is a name
@@ -235,8 +236,3 @@ def _common_tail(one: Sequence[str], other: Sequence[str]) -> int:
             break
         count += 1
     return count
-
-
-def printable(text: str) -> str:
-    """Return a text for a message: printable, at most 200 characters."""
-    return "".join(c if c.isprintable() else "?" for c in text[-200:])

@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import opentimelineio as otio
 
 from stemline.errors import Code, MediaError
+from stemline.files import printable
 from stemline.media import probe
 from stemline_otio.exact_time import Span, Ticks, day_of, span_of, to_ticks, zero_at
 from stemline_otio.format_metadata import EDL_KEY, as_mapping, is_drop_clip
-from stemline_otio.links import MediaFinder, folded_name, printable
+from stemline_otio.links import MediaFinder, folded_name
 
 _NO_REELS = frozenset({"", "ax", "bl", "black", "none", "unknown"})
 _CMX_REEL_LENGTH = 8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import shutil
 import wave
 import zipfile
@@ -15,7 +14,7 @@ from typing import Any, BinaryIO
 from stemline.errors import Code, EditError, OutputError
 from stemline.files import output_errors
 from stemline.plan import safe_part
-from stemline_bridge import atomic_path
+from stemline_bridge import atomic_path, numbered
 
 _CONTENT = "content.otio"
 _MEDIA = "media"
@@ -68,10 +67,9 @@ def _is_content(name: str) -> bool:
 
 def _own_folder(folder: Path, media: Sequence[zipfile.ZipInfo]) -> Path:
     """Return the first of `folder`, `folder`-2 ... in which every file of that name is one of these media."""
-    numbered = (folder.with_name(f"{folder.stem}-{number}{folder.suffix}") for number in itertools.count(2))
     return next(
         own
-        for own in itertools.chain([folder], numbered)
+        for own in (folder.with_name(f"{stem}{folder.suffix}") for stem in numbered(folder.stem))
         if all(_is_same(own / info.filename, info) for info in media if (own / info.filename).exists())
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -10,7 +11,14 @@ import pytest
 
 from stemline.errors import UsageError
 from stemline.prompts import clean_name, name_from_text
-from stemline_bridge.stem_names import StemNameError, asks_to_remove, clean_stem_name, sound_in, stem_name_from_text
+from stemline_bridge.stem_names import (
+    StemNameError,
+    asks_to_remove,
+    clean_stem_name,
+    numbered,
+    sound_in,
+    stem_name_from_text,
+)
 
 pytestmark = pytest.mark.smoke
 
@@ -118,3 +126,8 @@ def test_a_request_phrase_is_not_part_of_the_sound() -> None:
     assert sound_in("can you") == "can you"
     assert asks_to_remove("please mute the rain")
     assert not asks_to_remove("isolate the rain")
+
+
+def test_numbered_names_begin_with_the_plain_one() -> None:
+    assert list(itertools.islice(numbered("cut"), 3)) == ["cut", "cut-2", "cut-3"]
+    assert list(itertools.islice(numbered("Scene", " "), 2)) == ["Scene", "Scene 2"]

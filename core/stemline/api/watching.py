@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from stemline.locks import lock_of, try_lock
 from stemline.media import media_facts
 from stemline.plan import plain_part
 from stemline.workflow import Progress, Settings
-from stemline_bridge import read_json_object
+from stemline_bridge import numbered, read_json_object
 
 OUTPUT_FOLDER = "Stemline"
 _JOURNAL, _FAILED = "watch.json", "failed"
@@ -324,8 +324,7 @@ class _Journal:
     def _free_folder(self, name: str) -> str:
         taken = {str(entry.get("folder", "")).casefold() for entry in self._files.values()} | {_FAILED}
         bases = [plain_part(Path(name).stem), plain_part(name.replace(".", "-"))]
-        numbered = (f"{bases[1]}-{number}" for number in count(2))
-        return next(base for base in chain(bases, numbered) if base.casefold() not in taken)
+        return next(base for base in chain(bases[:1], numbered(bases[1])) if base.casefold() not in taken)
 
     def note(self, name: str, mark: tuple[int, int], entry: dict[str, str]) -> None:
         """Record that a file is done or failed. Raises OutputError."""

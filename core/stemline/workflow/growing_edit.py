@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from stemline.paths import home_dir
 from stemline.plan import safe_part
 from stemline.workflow.outputs import file_sha256
 from stemline.workflow.sidecars import sidecar_of
-from stemline_bridge import read_json_object
+from stemline_bridge import numbered, read_json_object
 
 _VERSION = 1
 _NAME_CHARACTERS = 120
@@ -223,7 +222,7 @@ class GrowingEdit:
         if not fresh and self.output is not None:
             return self.output
         base = safe_part(self._edit.stem, _NAME_CHARACTERS)
-        names = (f"{base}.stems.otio" if number == 1 else f"{base}-{number}.stems.otio" for number in count(1))
+        names = (f"{name}.stems.otio" for name in numbered(base))
         return next(path for name in names if not (path := self._folder / name).exists())
 
     def _open(self, target: Path) -> Host:
@@ -275,7 +274,7 @@ class GrowingEdit:
 
         def choose(suffix: str, recipe: str) -> Path:
             base = target.name.removesuffix(".stems.otio")
-            names = (f"{base}{suffix}" if number == 1 else f"{base}-{number}{suffix}" for number in count(1))
+            names = (f"{name}{suffix}" for name in numbered(base))
             paths = (self._folder / name for name in names)
             return next(path for path in paths if not path.exists() or self._is_unchanged(path))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import stemline
 from stemline_app.cli.options import add_json
-from stemline_app.cli.output import print_json, say, write_line
+from stemline_app.cli.output import FileReport, report_files
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,22 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Look at each file by itself. Return 2 when one cannot be read."""
-    results: list[dict[str, Any]] = []
-    errors: list[dict[str, str]] = []
-    code = 0
-    for file in args.files:
-        try:
-            found = stemline.detect(file, against=args.against)
-        except stemline.StemlineError as error:
-            errors.append({"input": file, **error.to_json()})
-            code = max(code, error.exit_code)
-            continue
-        results.append(found.as_dict())
-        if not args.json:
-            for line in found.as_lines():
-                write_line(line)
-    if args.json:
-        print_json(results, errors)
-    for unreadable in errors:
-        say(f"stemline: {unreadable['input']}: {unreadable['message']} {unreadable['advice']}".rstrip())
-    return code
+
+    def report(file: str) -> FileReport:
+        found = stemline.detect(file, against=args.against)
+        return FileReport(found.as_dict(), found.as_lines())
+
+    return report_files(args.files, report, as_json=args.json)

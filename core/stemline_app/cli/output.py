@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import stemline
 from stemline.errors import StemlineError
+from stemline.files import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,25 +45,58 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
+        table.add_row(*(Text(escape_controls(cell)) for cell in row))
     console = Console()
     Console(width=console.width if console.is_terminal else _WIDE).print(table)
 
 
 def write_line(text: str) -> None:
     """Print a line to stdout."""
-    sys.stdout.write(visible(text) + "\n")
+    sys.stdout.write(escape_controls(text) + "\n")
 
 
 def say(text: str) -> None:
     """Print a line to stderr."""
-    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.write(escape_controls(text) + "\n")
     sys.stderr.flush()
 
 
-def visible(text: str) -> str:
-    """Return text with its control characters escaped, so that it cannot control the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What a command says about one of its files: its JSON form, its lines, and a fault found in it, in JSON."""
+
+    result: dict[str, Any]
+    lines: Sequence[str]
+    fault: dict[str, str] | None = None
+
+
+def report_files(files: Iterable[str], report: Callable[[str], FileReport], *, as_json: bool) -> int:
+    """Print the report of each file by itself, then what is wrong with some of them.
+
+    Returns:
+        The worst exit code: that of an error that `report` raises, or 1 for a fault.
+    """
+    results: list[dict[str, Any]] = []
+    errors: list[dict[str, str]] = []
+    code = 0
+    for file in files:
+        try:
+            found = report(file)
+        except stemline.StemlineError as error:
+            errors.append({"input": file, **error.to_json()})
+            code = max(code, error.exit_code)
+            continue
+        results.append(found.result)
+        if found.fault is not None:
+            errors.append({"input": file, **found.fault})
+            code = max(code, 1)
+        for line in () if as_json else found.lines:
+            write_line(line)
+    if as_json:
+        print_json(results, errors)
+    for wrong in errors:
+        say(f"stemline: {wrong['input']}: {wrong['message']} {wrong['advice']}".rstrip())
+    return code
 
 
 def size_text(size_bytes: int) -> str:
@@ -87,10 +122,10 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(visible(title), total=1.0)
+        task = bar.add_task(escape_controls(title), total=1.0)
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.fraction, description=visible(f"{title}: {progress.stage}"))
+            bar.update(task, completed=progress.fraction, description=escape_controls(f"{title}: {progress.stage}"))
 
         yield show
 
@@ -132,7 +167,7 @@ def print_results(results: Sequence[ClipOutcome | Result], folder: Path) -> None
         for i, (stem, path) in enumerate(rows):
             shown = relative_to(folder, path)
             first = (name, f"{clip.null.dbfs:g}", _speed(clip)) if i == 0 else ("", "", "")
-            table.add_row(*(Text(visible(cell)) for cell in (first[0], stem, shown)), first[1], first[2])
+            table.add_row(*(Text(escape_controls(cell)) for cell in (first[0], stem, shown)), first[1], first[2])
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 

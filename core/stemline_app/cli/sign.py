@@ -6,7 +6,7 @@ import argparse
 
 import stemline
 from stemline_app.cli.options import add_json
-from stemline_app.cli.output import print_json, say, write_line
+from stemline_app.cli.output import FileReport, report_files
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,21 +28,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> int:
     """Sign each file by itself. Return the worst exit code."""
-    results: list[dict[str, str]] = []
-    errors: list[dict[str, str]] = []
-    code = 0
-    for file in args.files:
-        try:
-            signed = stemline.sign(file, output=args.output, made_from=args.made_from)
-        except stemline.StemlineError as error:
-            errors.append({"input": file, **error.to_json()})
-            code = max(code, error.exit_code)
-            continue
-        results.append({"file": file, "signed": str(signed)})
-        if not args.json:
-            write_line(f"{file}: signed as {signed}")
-    if args.json:
-        print_json(results, errors)
-    for failed in errors:
-        say(f"stemline: {failed['input']}: {failed['message']} {failed['advice']}".rstrip())
-    return code
+
+    def report(file: str) -> FileReport:
+        signed = stemline.sign(file, output=args.output, made_from=args.made_from)
+        return FileReport({"file": file, "signed": str(signed)}, [f"{file}: signed as {signed}"])
+
+    return report_files(args.files, report, as_json=args.json)

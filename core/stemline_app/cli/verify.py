@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import stemline
 from stemline.options import REQUIRE
 from stemline_app.cli.options import add_json
-from stemline_app.cli.output import print_json, say, write_line
+from stemline_app.cli.output import FileReport, report_files
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,29 +33,11 @@ def run(args: argparse.Namespace) -> int:
     """Check each file by itself. Return 1 when one did not pass, 2 when one cannot be read."""
     from stemline.workflow.sidecars import sidecar_of
 
-    results: list[dict[str, Any]] = []
-    errors: list[dict[str, str]] = []
-    code = 0
+    def report(file: str) -> FileReport:
+        verdict = stemline.verify(file, source=args.source, require=args.require)
+        fault = {"code": str(stemline.Code.OUTPUT_DAMAGED), "message": verdict.fault, "advice": ""}
+        return FileReport(verdict.as_dict(), verdict.as_lines(), None if verdict.passed else fault)
+
     sidecars = {str(sidecar_of(Path(file))) for file in args.files if not file.endswith(".json")}
-    for file in args.files:
-        if file in sidecars:  # `stems/*` names both: the sidecar is checked with its file
-            continue
-        try:
-            verdict = stemline.verify(file, source=args.source, require=args.require)
-        except stemline.StemlineError as error:
-            errors.append({"input": file, **error.to_json()})
-            code = max(code, error.exit_code)
-            continue
-        results.append(verdict.as_dict())
-        if not verdict.passed:
-            code_of_file = str(stemline.Code.OUTPUT_DAMAGED)
-            errors.append({"input": file, "code": code_of_file, "message": verdict.fault, "advice": ""})
-            code = max(code, 1)
-        if not args.json:
-            for line in verdict.as_lines():
-                write_line(line)
-    if args.json:
-        print_json(results, errors)
-    for damage in errors:
-        say(f"stemline: {damage['input']}: {damage['message']}")
-    return code
+    files = [file for file in args.files if file not in sidecars]  # `stems/*` names both: they are checked together
+    return report_files(files, report, as_json=args.json)

@@ -22,10 +22,11 @@ from stemline.client import Client, connect, find_private
 from stemline.client.managed_server import store_limit_bytes
 from stemline.client.run_lock import run_lock
 from stemline.errors import Code, NoServerError, UsageError
+from stemline.files import escape_controls
 from stemline.hosts.description import Status
 from stemline_app.cli import cache, doctor, jobs, models, serve, stop
 from stemline_app.cli.cache import parse_size
-from stemline_app.cli.output import size_text, visible
+from stemline_app.cli.output import size_text
 from stemline_app.doctor.environment import place_checks
 from stemline_app.doctor.server import server_checks
 
@@ -222,8 +223,8 @@ def test_only_cache_limit_takes_a_size(command: Command) -> None:
 
 
 def test_untrusted_text_cannot_control_the_terminal() -> None:
-    assert visible("a\x1b[31m\r\nb\u202e") == "a\\x1b[31m\\r\\nb\\u202e"
-    assert visible("Größe 20 °") == "Größe 20 °"
+    assert escape_controls("a\x1b[31m\r\nb\u202e") == "a\\x1b[31m\\r\\nb\\u202e"
+    assert escape_controls("Größe 20 °") == "Größe 20 °"
 
 
 def test_sizes_are_formatted() -> None:

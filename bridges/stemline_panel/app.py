@@ -54,6 +54,7 @@ def main(launch: Launch) -> int:
     director = build(launch, DeviceSink(user_data.settings().device), user_data)
     director.playback.check_device(device_problem)
     install_crash_handler(director.window.show_banner)
+    director.window.fit_screen()
     director.window.show()
     signal.signal(signal.SIGINT, lambda *_: app.quit())
     wake = QTimer()

@@ -57,11 +57,12 @@ class FilmstripController(QObject):
         self._strip.show_range(shown)
         self._serial += 1
         serial, count = self._serial, max(1, self._strip.width() // _FRAME_WIDTH)
+        longest = round(_PIXELS * self._strip.devicePixelRatioF())
         times = [shown.start + shown.duration * number / count for number in range(count)]
         offset = clip.source_range.start - clip.record_range.start
 
         def work() -> None:
-            with FrameReader(clip.source.path, longest=_PIXELS) as reader:
+            with FrameReader(clip.source.path, longest=longest) as reader:
                 for time in times:
                     if serial != self._serial:
                         return

@@ -6,7 +6,6 @@ from __future__ import annotations
 from functools import partial
 
 from PyQt5.QtCore import QObject
-from PyQt5.QtGui import QPixmap
 
 from stemline.clips import ClipRange
 from stemline.errors import StemlineError
@@ -18,7 +17,6 @@ from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.workers import Worker
 
 _SETTLE_MS = 100
-_READ_PIXELS = 2 * THUMBNAIL.width()
 
 
 class ThumbnailController(QObject):
@@ -58,11 +56,12 @@ class ThumbnailController(QObject):
             path = clip.source.path
             if path not in self._without_picture and not self._table.model.has_thumbnail(clip.clip_id):
                 by_path.setdefault(path, []).append(clip)
+        longest = round(2 * THUMBNAIL.width() * self._table.devicePixelRatioF())
         for path, clips in by_path.items():
             failed = partial(self._failed, self._serial, path)
-            self._worker.do(partial(self._read, self._serial, path, clips), lambda _: None, failed)
+            self._worker.do(partial(self._read, self._serial, path, clips, longest), lambda _: None, failed)
 
-    def _read(self, serial: int, path: str, clips: list[ClipRange]) -> None:
+    def _read(self, serial: int, path: str, clips: list[ClipRange], longest: int) -> None:
         """Read the pictures of clips of one media file. In the worker. Raises MediaError, Cancelled."""
 
         def is_stale() -> bool:
@@ -70,14 +69,14 @@ class ThumbnailController(QObject):
 
         if is_stale():
             return
-        with FrameReader(path, longest=_READ_PIXELS, stop=is_stale) as reader:
+        with FrameReader(path, longest=longest, stop=is_stale) as reader:
             for clip in clips:
                 pixels = reader.key_frame(clip.source_range.start).pixels
                 self._worker.post(partial(self._show, serial, clip.clip_id, pixels))
 
     def _show(self, serial: int, clip_id: str, pixels: Picture) -> None:
         if serial == self._serial:
-            self._table.model.set_thumbnail(clip_id, QPixmap.fromImage(image_of(pixels)))
+            self._table.model.set_thumbnail(clip_id, image_of(pixels), self._table.devicePixelRatioF())
 
     def _failed(self, serial: int, path: str, error: StemlineError) -> None:
         if serial == self._serial:

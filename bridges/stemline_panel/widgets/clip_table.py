@@ -19,7 +19,7 @@ from PyQt5.QtCore import (
     Qt,
     pyqtSignal,
 )
-from PyQt5.QtGui import QColor, QPixmap
+from PyQt5.QtGui import QColor, QImage, QPixmap
 from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QTableView, QWidget
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource
@@ -63,7 +63,7 @@ _ROOT = QModelIndex()
 _ROW_PIXELS = 24
 _MAX_THUMBNAILS = 512
 THUMBNAIL = QSize(39, 22)
-"""The largest size of a thumbnail in pixels, which fits the height of a row."""
+"""The largest size of a thumbnail in pixels of Qt, which fits the height of a row."""
 
 
 class ClipModel(QAbstractTableModel):
@@ -107,11 +107,16 @@ class ClipModel(QAbstractTableModel):
         if changed:
             self._report_rows(changed)
 
-    def set_thumbnail(self, clip_id: str, picture: QPixmap) -> None:
-        """Show a picture beside the name of a clip. The oldest of too many pictures is dropped."""
+    def set_thumbnail(self, clip_id: str, picture: QImage, ratio: float) -> None:
+        """Show a picture beside the name of a clip, on a screen with `ratio` pixels of the device for each of Qt's.
+
+        The oldest of too many pictures is dropped.
+        """
         index = self._by_id.get(clip_id)
         if index is not None:
-            self._thumbnails[clip_id] = picture.scaled(THUMBNAIL, Qt.KeepAspectRatio, Qt.SmoothTransformation)
+            scaled = QPixmap.fromImage(picture.scaled(THUMBNAIL * ratio, Qt.KeepAspectRatio, Qt.SmoothTransformation))
+            scaled.setDevicePixelRatio(ratio)
+            self._thumbnails[clip_id] = scaled
             if len(self._thumbnails) > _MAX_THUMBNAILS:
                 self._thumbnails.popitem(last=False)
             self._report_rows([index])

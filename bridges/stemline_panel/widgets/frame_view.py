@@ -28,6 +28,7 @@ _BRUSH_PIXELS = 24.0
 _BRUSH_LIMITS = 4.0, 160.0
 _BRUSH_STEP = 1.2
 _LASSO_POINTS = 3
+_MIN_HEIGHT = 80
 _STRIP_HEIGHT = 46
 _TRACK_BAR = 4
 _AXIS_WIDTH = 46  # of the waveform's scale, so that both share the axis of time
@@ -64,7 +65,7 @@ class FrameView(QWidget):
         """Show nothing."""
         super().__init__()
         self.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Expanding)
-        self.setMinimumHeight(170)
+        self.setMinimumHeight(_MIN_HEIGHT)
         self.setFocusPolicy(Qt.ClickFocus)
         self.setAccessibleName(self.tr("Frame at the playhead"))
         self.setToolTip(
@@ -302,7 +303,10 @@ class FrameStrip(QWidget):
 
     def add_frame(self, time: Fraction, pixels: Pixels) -> None:
         """Show a frame from `time` on."""
-        self._frames.append((time, image_of(pixels).scaledToHeight(_STRIP_HEIGHT, Qt.SmoothTransformation)))
+        ratio = self.devicePixelRatioF()
+        image = image_of(pixels).scaledToHeight(round(_STRIP_HEIGHT * ratio), Qt.SmoothTransformation)
+        image.setDevicePixelRatio(ratio)
+        self._frames.append((time, image))
         self.update()
 
     def show_followed(self, followed: list[tuple[Fraction, bool]]) -> None:

@@ -13,6 +13,8 @@ from stemline_panel.widgets.buttons import Button
 
 Layout = TypeVar("Layout", bound=QBoxLayout)
 
+CARD_MARGIN = 10
+
 
 def label(text: str = "", name: str = "", *, wrap: bool = False) -> QLabel:
     """Return a plain-text label; `name` is its object name for the style sheet."""
@@ -62,7 +64,7 @@ def card(inside: QBoxLayout) -> QFrame:
     """Return a framed panel with a layout."""
     frame = QFrame()
     frame.setObjectName("card")
-    inside.setContentsMargins(10, 8, 10, 10)
+    inside.setContentsMargins(CARD_MARGIN, 8, CARD_MARGIN, 10)
     frame.setLayout(inside)
     return frame
 

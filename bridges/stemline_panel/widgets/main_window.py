@@ -10,8 +10,10 @@ from PyQt5.QtCore import QByteArray, Qt, pyqtSignal
 from PyQt5.QtGui import QGuiApplication
 from PyQt5.QtWidgets import (
     QApplication,
+    QFrame,
     QMainWindow,
     QMenuBar,
+    QScrollArea,
     QSplitter,
     QStackedWidget,
     QStyle,
@@ -23,7 +25,7 @@ from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.clip_bar import ClipBar
 from stemline_panel.widgets.clip_table import ClipTable
 from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, card, column, label, row_widget, single_shot_timer
+from stemline_panel.widgets.layout import CARD_MARGIN, button, card, column, label, row_widget, single_shot_timer
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
 from stemline_panel.widgets.run_drawer import RunDrawer
@@ -33,8 +35,12 @@ from stemline_panel.widgets.transport import Transport
 from stemline_panel.widgets.wave_view import WaveView
 
 _SIDE_WIDTH = 330
+_SCROLL_BAR_WIDTH = 12
 _CLIPS_WIDTH = 330
 _CLIPS_MIN_WIDTH = 200
+_SCROLLED_MIN_HEIGHT = 200
+_FRAME_PIXELS = 40
+_BANNER_LINES, _BANNER_PADDING = 3, 14
 _STATUS_MS = 12_000
 
 
@@ -58,6 +64,7 @@ class MainWindow(QMainWindow):
         self.clip_bar, self.menus = ClipBar(), QMenuBar()
         self.banner = label("", "banner", wrap=True)
         self.banner.setTextInteractionFlags(Qt.TextSelectableByMouse)
+        self.banner.setMaximumHeight(_BANNER_PADDING + _BANNER_LINES * self.banner.fontMetrics().lineSpacing())
         self.strip, self.wave, self.transport = OverviewStrip(), WaveView(), Transport()
         self.picture_place = QWidget()
         """The place above the waveform for the picture at the playhead. It has no height while it is empty."""
@@ -98,6 +105,7 @@ class MainWindow(QMainWindow):
     def show_banner(self, text: str) -> None:
         """Show a message that stays until it is dismissed."""
         self.banner.setText(text)
+        self.banner.setToolTip(text)
         self._banner_row.show()
 
     def hide_banner(self) -> None:
@@ -150,6 +158,12 @@ class MainWindow(QMainWindow):
                 restore(parts[name])
         self.clips.view.horizontalHeader().setSortIndicator(-1, Qt.AscendingOrder)
 
+    def fit_screen(self) -> None:
+        """Maximise the window if it is larger than its screen, with room for its frame."""
+        place = QGuiApplication.primaryScreen().availableGeometry()
+        if self.width() > place.width() or self.height() + _FRAME_PIXELS > place.height():
+            self.setWindowState(Qt.WindowMaximized)
+
     def showEvent(self, event: Any) -> None:
         """Focus the waveform, or the button of the first page."""
         (self.wave if self._pages.currentWidget() is self._work else self.start.open).setFocus()
@@ -185,8 +199,10 @@ class MainWindow(QMainWindow):
         self.picture_place.hide()
         self._clips_card = card(column(self.clips))
         self._clips_card.setMinimumWidth(_CLIPS_MIN_WIDTH)
-        side = card(column(self.results, self.prompt, spacing=8, grow=0))
-        side.setMinimumWidth(_SIDE_WIDTH)
+        request = QWidget()
+        request.setLayout(column(self.results, self.prompt, spacing=8, grow=0))
+        side = card(column(_ScrolledColumn(request), self.prompt.foot, spacing=8, grow=0))
+        side.setMinimumWidth(max(_SIDE_WIDTH, request.minimumSizeHint().width() + _SCROLL_BAR_WIDTH + 2 * CARD_MARGIN))
         self._rows = _splitter(Qt.Vertical, (self.picture_place, sound), (240, 420))
         self._rows.setStretchFactor(1, 1)
         columns = (self._clips_card, self._rows, side)
@@ -204,6 +220,26 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(body)
         self.setMenuWidget(row_widget(self.menus, self.clip_bar.badges, grow=0))
         self._show_clips()
+
+
+class _ScrolledColumn(QScrollArea):
+    """A column that scrolls where the window is too low for all of it, to the control that gets the focus."""
+
+    def __init__(self, inside: QWidget) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.NoFocus)
+        self.setMinimumHeight(_SCROLLED_MIN_HEIGHT)
+        self.setWidget(inside)
+        inside.setAutoFillBackground(False)
+        self.viewport().setAutoFillBackground(False)
+        QApplication.instance().focusChanged.connect(self._show_focus)  # type: ignore[union-attr]
+
+    def _show_focus(self, _: QWidget | None, now: QWidget | None) -> None:
+        if now is not None and self.widget().isAncestorOf(now):
+            self.ensureWidgetVisible(now)
 
 
 def _splitter(direction: Qt.Orientation, widgets: tuple[QWidget, ...], sizes: tuple[int, ...]) -> QSplitter:

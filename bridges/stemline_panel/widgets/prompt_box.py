@@ -24,6 +24,7 @@ class PromptBox(QWidget):
     """The right side of the window. `verb_chosen` has a Verb; `primary_pressed` is the main button.
 
     `consent` is a line for prompts that name a person, `words` a note about words that the model does not know.
+    `foot` is a widget apart, with the main button and its hint: it stays in view while the rest is scrolled.
     """
 
     verb_chosen = pyqtSignal(object)
@@ -61,6 +62,8 @@ class PromptBox(QWidget):
         self._hint = label("", "dim", wrap=True)
         self._hint.setAlignment(Qt.AlignTop)
         self._hint.setFixedHeight(self._hint.fontMetrics().lineSpacing() * _HINT_LINES)
+        self.foot = QWidget()
+        self.foot.setLayout(column(row_widget(self.audition, self.primary, grow=1), self._hint))
         layout: QVBoxLayout = column(
             row_widget(*self.verb_buttons.values(), spacing=0),
             row_widget(label(self.tr("PROMPT"), "caption"), 1, self.known_sounds, spacing=0),
@@ -75,8 +78,6 @@ class PromptBox(QWidget):
                 spacing=0,
             ),
             self.stems,
-            row_widget(self.audition, self.primary, grow=1),
-            self._hint,
         )
         layout.setContentsMargins(0, 0, 0, 0)
         self.setLayout(layout)

@@ -29,7 +29,7 @@ from stemline_panel.widgets.queue_view import QueueView
 
 _NS = 1_000_000_000
 _ROOT = QModelIndex()
-_BODY_PIXELS = 150
+_MIN_BODY_PIXELS, _BODY_PIXELS = 70, 150
 
 
 class RunDrawer(QWidget):
@@ -47,6 +47,8 @@ class RunDrawer(QWidget):
         self.queue, self.history = QueueView(), HistoryView(history)
         self.history.chosen.connect(self.prompt_chosen.emit)
         self._pages = QStackedWidget()
+        self._pages.setMinimumHeight(_MIN_BODY_PIXELS)
+        self._pages.setMaximumHeight(_BODY_PIXELS)
         self._tabs: list[Button] = []
         self._group = QButtonGroup(self)
         self._group.setExclusive(False)
@@ -75,7 +77,6 @@ class RunDrawer(QWidget):
     def open_page(self, page: QWidget | None) -> None:
         """Open the queue or the history, or close the drawer with None."""
         self._pages.setVisible(page is not None)
-        self._pages.setFixedHeight(_BODY_PIXELS if page is not None else 0)
         if page is not None:
             self._pages.setCurrentWidget(page)
         if page is self.history:

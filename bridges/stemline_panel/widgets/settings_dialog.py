@@ -79,6 +79,7 @@ class SettingsDialog(QDialog):
         self._mark.setToolTip(self.tr("The mark is not heard, and `stemline detect` finds it. Nothing else is marked."))
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
+        self._folder.setAccessibleName(self.tr("Folder for stems"))
         self._matched, self._consent_line = settings.loudness_matched, settings.consent_line
         self._seed = QSpinBox()
         self._seed.setRange(0, _MAX_SEED)
@@ -142,6 +143,7 @@ class SettingsDialog(QDialog):
         form.addRow(self.tr("Keys like"), self._keys)
         form.addRow(self.tr("Sound device"), self._device)
         pages = QTabWidget()
+        pages.setAccessibleName(self.tr("Pages of the settings"))
         for page, title in (
             (stems, self.tr("Stems")),
             (window, self.tr("Keys and sound")),

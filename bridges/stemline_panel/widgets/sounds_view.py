@@ -17,6 +17,7 @@ from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layout import button, column, label, row_widget
 
 _NOTICE_LINES = 3
+_MIN_LIST_PIXELS, _MAX_LIST_PIXELS = 90, 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,15 @@ class _SoundList(QListWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.setContextMenuPolicy(Qt.CustomContextMenu)
 
+    def sizeHint(self) -> QSize:
+        """Return the height of the strips, within limits: the request below needs the room."""
+        height = sum(self.sizeHintForRow(row) for row in range(self.count())) + 2 * self.frameWidth()
+        return QSize(super().sizeHint().width(), min(max(_MIN_LIST_PIXELS, height), _MAX_LIST_PIXELS))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the height of two strips."""
+        return QSize(super().minimumSizeHint().width(), _MIN_LIST_PIXELS)
+
     def mimeData(self, items: Any) -> QMimeData:
         data = QMimeData()
         files = [self.find_file(item.data(Qt.UserRole)) for item in items]
@@ -132,7 +142,6 @@ class SoundsView(QWidget):
         self._with_fader: list[str] = []
         self.null = label("", "dim")
         self.list = _SoundList()
-        self.list.setMinimumHeight(90)
         self.list.setAccessibleName(self.tr("Sounds of the result"))
         self.list.itemClicked.connect(lambda item: self.layer_chosen.emit(item.data(Qt.UserRole)))
         self.list.currentItemChanged.connect(self._report_current)
@@ -215,6 +224,7 @@ class SoundsView(QWidget):
                 self.setTabOrder(before, part)
                 before = part
         self.list.blockSignals(False)
+        self.list.updateGeometry()
 
     def _report_current(self, item: QListWidgetItem | None) -> None:
         """Choose a layer with the arrow keys as with a click."""

@@ -17,6 +17,7 @@ _LABEL_PIXELS = 110
 _FREQUENCIES = (100, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _LEVELS_DB = (-3, -6, -12, -18, -24, -30, -36)
 _LEVEL_PIXELS = 20
+_FREQUENCY_PIXELS = 11
 
 
 class TimeAxis(pg.AxisItem):
@@ -54,9 +55,15 @@ class FrequencyAxis(pg.AxisItem):
         self.setPen(COLOURS.line)
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
-        """Return the usual frequencies below the highest."""
+        """Return the usual frequencies below the highest that have room."""
         octaves = math.log(self.highest_hz / LOWEST_HZ)
-        return [(1.0, [math.log(hz / LOWEST_HZ) / octaves for hz in _FREQUENCIES if hz < self.highest_hz * 0.9])]
+        places = [math.log(hz / LOWEST_HZ) / octaves for hz in _FREQUENCIES if hz < self.highest_hz * 0.9]
+        apart = (high - low) * _FREQUENCY_PIXELS / max(1.0, size)
+        ticks: list[float] = []
+        for place in places:
+            if not ticks or place - ticks[-1] >= apart:
+                ticks.append(place)
+        return [(1.0, ticks)]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         """Return the frequencies as text."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PyQt5.QtCore import QItemSelectionModel, Qt
-from PyQt5.QtGui import QColor, QPixmap
+from PyQt5.QtGui import QColor, QImage, QPixmap
 from PyQt5.QtTest import QTest
 
 from bridges.panel.conftest import OpenPanel
@@ -300,7 +300,7 @@ def test_only_the_rows_in_view_are_read_and_the_others_when_they_come_into_view(
     panel.until(lambda: picture(panel, 999))
     assert len(read) < 120
     for number in range(1000):
-        table.model.set_thumbnail(f"c{number}", QPixmap(39, 22))
+        table.model.set_thumbnail(f"c{number}", QImage(39, 22, QImage.Format_RGB32), 1.0)
     assert len(table.model._thumbnails) == 512
 
 

@@ -22,6 +22,8 @@ from stemline.errors import StemlineError
 from stemline.v1 import (
     generation_pb2,
     generation_pb2_grpc,
+    live_pb2,
+    live_pb2_grpc,
     media_pb2,
     media_pb2_grpc,
     models_pb2,
@@ -61,6 +63,7 @@ from stemline_server.policy.rules import Policy, read_policy
 from stemline_server.seats.seat_file import FILE_NAME, SeatFile
 from stemline_server.services.generation import GenerationService
 from stemline_server.services.health import HealthService
+from stemline_server.services.live import LiveService
 from stemline_server.services.media import MediaService
 from stemline_server.services.models import ModelService
 from stemline_server.services.separation import SeparationService
@@ -98,6 +101,7 @@ _SERVICES = tuple(
         (generation_pb2, "GenerationService"),
         (suggest_pb2, "SuggestService"),
         (vocabulary_pb2, "VocabularyService"),
+        (live_pb2, "LiveService"),
     )
 )
 _OPTIONS = (
@@ -292,6 +296,7 @@ class Server:
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(self._generations, self._grpc)
         suggest_pb2_grpc.add_SuggestServiceServicer_to_server(self._suggest, self._grpc)
         vocabulary_pb2_grpc.add_VocabularyServiceServicer_to_server(VocabularyService(self._catalog), self._grpc)
+        live_pb2_grpc.add_LiveServiceServicer_to_server(LiveService(self._board), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.loopback:
             _enable_reflection(self._grpc)

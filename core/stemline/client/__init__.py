@@ -11,6 +11,7 @@ from stemline.client.client import Client, connect
 from stemline.client.download import MediaReader
 from stemline.client.generation import GenerationRequest, SoundGenerator
 from stemline.client.hearing import HeardSound, HeardSounds, HeardSpan, Tagger, Voice
+from stemline.client.live import LiveStem
 from stemline.client.managed_server import find_private, stop_private
 from stemline.client.values import (
     Job,
@@ -40,6 +41,7 @@ __all__ = [
     "JobWarning",
     "KnownSound",
     "KnownSounds",
+    "LiveStem",
     "Media",
     "MediaReader",
     "Model",

@@ -14,6 +14,7 @@ from stemline.client.generation import GenerationRequest, SoundGenerator, create
 from stemline.client.hearing import HeardSounds, Tagger, Voice, find_turns, hear, tagger_of, voice_message
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
+from stemline.client.live import LiveStem
 from stemline.client.managed_server import START_TIMEOUT_S, token_of_local_server
 from stemline.client.upload import register_path, send, send_pictures
 from stemline.client.values import (
@@ -287,6 +288,16 @@ class Client:
     def open_media(self, name: str, progress: Progress | None = None) -> MediaReader:
         """Open the sound of a media for random access."""
         return open_media(self._link, name, progress)
+
+    def receive_stem(self, job: str, channels: int, on_received: Callable[[], None]) -> LiveStem:
+        """Receive the stem of a running job while it is computed; close what this returns.
+
+        Args:
+            job: Name of the job.
+            channels: Channels of its media.
+            on_received: Called in another thread whenever more of it can be read.
+        """
+        return LiveStem(self._link, job, channels, on_received)
 
     def delete_media(self, name: str) -> None:
         """Delete a media from the server's store."""

@@ -21,6 +21,7 @@ from stemline.errors import Code, NoServerError
 from stemline.shared_disk import read_nonce
 from stemline.v1 import (
     generation_pb2_grpc,
+    live_pb2_grpc,
     media_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
@@ -53,6 +54,7 @@ class Stubs:
     generations: generation_pb2_grpc.GenerationServiceStub
     suggest: suggest_pb2_grpc.SuggestServiceStub
     vocabulary: vocabulary_pb2_grpc.VocabularyServiceStub
+    live: live_pb2_grpc.LiveServiceStub
 
     @staticmethod
     def open(endpoint: Endpoint) -> Stubs:
@@ -67,6 +69,7 @@ class Stubs:
             generation_pb2_grpc.GenerationServiceStub(channel),
             suggest_pb2_grpc.SuggestServiceStub(channel),
             vocabulary_pb2_grpc.VocabularyServiceStub(channel),
+            live_pb2_grpc.LiveServiceStub(channel),
         )
 
 

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from stemline.client import Client, Job, JobWarning, MediaReader, Stem
+from stemline.client import Job, JobWarning, Stem
 from stemline.clips import SampleRange
 from stemline.plan import Cell, Part
 
 _OPEN_AT_ONCE = 2
+
+
+class PartReader(Protocol):
+    """The sound of one part, which can be read by range."""
+
+    def read(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
+        """Return samples [start_sample, end_sample) of the part as float32 [channels, samples]."""
+        ...
+
+    def close(self) -> None:
+        """Give up the sound."""
+        ...
 
 
 class JoinedTarget:
@@ -23,22 +36,26 @@ class JoinedTarget:
     """
 
     def __init__(
-        self, client: Client, parts: Sequence[tuple[Cell, str | None]], channels: int, fade_samples: int
+        self,
+        open_part: Callable[[str], PartReader],
+        parts: Sequence[tuple[Cell, str | None]],
+        channels: int,
+        fade_samples: int,
     ) -> None:
         """Read from the parts of a stem.
 
         Args:
-            client: The server that holds them.
+            open_part: Opens the sound of a part by its name.
             parts: The cells in order of time, each with the name of its stem's sound; None where it is silent.
             channels: Channels of the stem.
             fade_samples: Length of the cross-fades.
         """
-        self._client = client
+        self._open_part = open_part
         self._parts = parts
         self._ends = [cell.core.end_sample for cell, _ in parts]
         self._channels = channels
         self._reach = fade_samples // 2
-        self._open: dict[str, MediaReader] = {}
+        self._open: dict[str, PartReader] = {}
 
     def read(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
         """Return samples [start_sample, end_sample) as float32 [channels, samples]."""
@@ -105,11 +122,11 @@ class JoinedTarget:
         block[:, at : at + inside.length] = held
         return block
 
-    def _reader(self, name: str) -> MediaReader:
+    def _reader(self, name: str) -> PartReader:
         if name not in self._open:
             while len(self._open) >= _OPEN_AT_ONCE:
                 self._open.pop(next(iter(self._open))).close()
-            self._open[name] = self._client.open_media(name)
+            self._open[name] = self._open_part(name)
         return self._open[name]
 
 

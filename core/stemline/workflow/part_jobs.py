@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Callable, Sequence
 
-from stemline.client import Client, Job, Model
+from stemline.client import Client, Job, JobState, Model
 from stemline.errors import Cancelled, StemlineError
 from stemline.plan import Part
 from stemline.workflow.progress import Hooks, Meter
@@ -64,6 +64,8 @@ class PartJobs:
         for job in self._client.watch(batch) if created else ():
             part = part_of[job.request.request_id]
             self._meter.job(part, 1.0 if job.ended else job.fraction, job.stage or "separating")
+            if job.state is JobState.RUNNING:
+                self._hooks.listener.on_running(part, job)
             if job.ended:
                 self._hooks.open_jobs.discard(job.name)
                 self._ended[part] = job

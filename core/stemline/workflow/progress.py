@@ -23,6 +23,9 @@ class Listener:
     def on_splits(self, splits: Mapping[StemSegment, Split]) -> None:
         """Take how each segment is separated, before the work."""
 
+    def on_running(self, part: Part, job: Job) -> None:
+        """Take the job of a part that the server computes now; called more than once."""
+
     def on_part(self, part: Part, job: Job) -> None:
         """Take the job of a part that has ended."""
 

@@ -65,7 +65,8 @@ class SegmentWork:
             (sound.part.cell, job.stem.media if job and job.stem else None)
             for sound, job in zip(self.recipe.sounds[stem], jobs, strict=True)
         ]
-        return JoinedTarget(client, parts, self.recipe.facts.channels, self.grid.fade_samples if self.grid else 0)
+        fade_samples = self.grid.fade_samples if self.grid else 0
+        return JoinedTarget(client.open_media, parts, self.recipe.facts.channels, fade_samples)
 
 
 def write_segment(

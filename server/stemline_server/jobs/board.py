@@ -17,6 +17,7 @@ from stemline_server.jobs.gate import Gate
 from stemline_server.jobs.record import JobRecord, NewJob
 from stemline_server.jobs.worker import Worker, WorkerContext
 from stemline_server.seats.access import caller
+from stemline_server.store.content import Draft
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,10 @@ class JobBoard:
                     worker.stop_group(job.claim)
 
         return await result_of(self.jobs.cancel(name, stop_engine))
+
+    def draft_of(self, key: str) -> Draft | None:
+        """Return the stem of the running computation with that key, as far as it is written; None if none runs."""
+        return next((draft for worker in self.workers if (draft := worker.draft_of(key)) is not None), None)
 
     def loaded_models(self) -> frozenset[str]:
         """Return the ids of the models that are loaded on some device."""

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,7 @@ class Worker(threading.Thread):
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._control: GroupControl | None = None
+        self._drafts_of: Mapping[str, Draft] = {}
         self._host = host
 
     @property
@@ -108,6 +109,10 @@ class Worker(threading.Thread):
     def memory_bytes(self) -> int:
         """Return the resident memory of the process of its engines."""
         return self._host.memory_bytes
+
+    def draft_of(self, key: str) -> Draft | None:
+        """Return the stem of the running computation with that key, as far as it is written; None if none runs."""
+        return self._drafts_of.get(key)
 
     def set_limits(self, limits: Limits) -> None:
         """Bound the engines from the next group on."""
@@ -226,6 +231,7 @@ class Worker(threading.Thread):
 
     def _leave(self, group: Group) -> None:
         self._control = None
+        self._drafts_of = {}
         if not self._stopping.is_set():
             shutil.rmtree(self._context.scratch / group.name, ignore_errors=True)
 
@@ -245,6 +251,7 @@ class Worker(threading.Thread):
         scratch.mkdir(exist_ok=True)
         with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
             work = Separation(group.jobs[0].model, task_of(specs, audio, scratch, self._open_pictures))
+            self._drafts_of = dict(zip(group.keys, drafts, strict=True))
             seconds = _seconds(self._host.run(work, control, drafts, scratch))
             for number, draft in enumerate(drafts):
                 self._keep(control, number, draft, seconds / len(specs))

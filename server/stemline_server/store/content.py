@@ -309,7 +309,12 @@ class ContentStore:
 
 
 class Draft:
-    """A stem that one thread writes: blocks in, then `close` for its name. Call `discard` in any case."""
+    """A stem that one thread writes: blocks in, then `close` for its name. Call `discard` in any case.
+
+    Attributes:
+        frame_bytes: Bytes of one sample of all channels.
+        written_samples: How many samples any thread can `read`.
+    """
 
     def __init__(self, store: MediaStore, shape: MediaShape) -> None:
         """Set room aside for a sound of that shape, and open its file. Raises OutputError (DISK_QUOTA, DISK_FULL)."""
@@ -317,6 +322,8 @@ class Draft:
         self._shape = shape
         self._hasher = MediaHasher(shape.sample_rate, shape.channels)
         self._written = 0
+        self.frame_bytes = shape.size_bytes // max(1, shape.length_samples)
+        self.written_samples = 0
         store.reserve(shape.size_bytes)
         try:
             with full_disk_named(self._store.drafts):
@@ -334,6 +341,21 @@ class Draft:
         self._written += data.nbytes
         with full_disk_named(self._store.drafts):
             self._file.write(data)
+            self._file.flush()
+        self.written_samples += block.shape[1]
+
+    def read(self, start_sample: int, max_bytes: int) -> bytes:
+        """Return written samples from `start_sample` on, interleaved float32, at most `max_bytes`, from any thread.
+
+        Empty where the file has its final name already, or is gone.
+        """
+        end_sample = min(self.written_samples, start_sample + max_bytes // self.frame_bytes)
+        try:
+            with Path(self._file.name).open("rb") as file:
+                file.seek(start_sample * self.frame_bytes)
+                return file.read((end_sample - start_sample) * self.frame_bytes)
+        except OSError:
+            return b""
 
     def close(self) -> MediaRow:
         """Return the finished media. Raises ValueError for more or fewer samples than were announced."""

@@ -42,6 +42,7 @@ from stemline_server.engines.registry import EngineSource
 from stemline_server.generators import registry as generator_registry
 from stemline_server.generators.registry import GeneratorSource
 from stemline_server.interceptors import CallGuard
+from stemline_server.isolation.decoding import Decoders
 from stemline_server.isolation.inline import InlineHost
 from stemline_server.isolation.models import model_factory
 from stemline_server.isolation.process import EngineProcess
@@ -162,7 +163,9 @@ class Server:
         owner = uuid.uuid4().hex
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)
         self._store.sweep()
-        self._opener = SoundOpener(self._store, MediaRoots(config.media_roots))
+        is_sandboxed = bool(config.media_roots) and not config.private and not inline
+        self._decoders = Decoders(folder.root, config.media_roots or ()) if is_sandboxed else None
+        self._opener = SoundOpener(self._store, MediaRoots(config.media_roots), self._decoders)
         self._hub = EventHub(loop)
         self._gate = Gate(read_policy(config.policy) if config.policy else Policy(), folder.root)
         jobs = SqliteJobTable(self._database, self._publish)
@@ -343,6 +346,8 @@ class Server:
         self._media.close()
         if self._registrar is not None:
             self._registrar.close()
+        if self._decoders is not None:
+            self._decoders.close()
         if self._http is not None:
             self._http.shutdown()
             self._http.server_close()

@@ -15,16 +15,16 @@ import pytest
 
 from server.conftest import LENGTH_SAMPLES
 from server.harness import Caller, name_of, samples_of, server_in_thread, touch_later, write_noise
-from stemline.clips import MediaSource, SampleRange
+from stemline.clips import SampleRange
 from stemline.errors import InputError, MediaError
 from stemline.v1 import media_pb2 as pb
 from stemline_server.config import ServerConfig
 from stemline_server.engines.base import EnginePrompt, EngineRequest
 from stemline_server.pipeline.resample import ResampledSource, Resampler
 from stemline_server.pipeline.views import ChannelView, FoldDown
-from stemline_server.store.media_roots import MediaRoots, file_identity
-from stemline_server.store.media_table import MediaReference, MediaShape
-from stemline_server.store.sources import ReferredSound, Remainder, StoredSound
+from stemline_server.store.media_roots import MediaRoots
+from stemline_server.store.media_table import MediaShape
+from stemline_server.store.sources import Remainder, StoredSound
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="open descriptors are files on Linux only")
 
@@ -155,18 +155,24 @@ def test_a_request_to_an_engine_can_cross_to_another_process(tmp_path: Path, noi
     stored = tmp_path / "stored.f32"
     stored.write_bytes(samples.tobytes())
     sound = StoredSound(stored, MediaShape(48_000, 2, LENGTH_SAMPLES))
-    reference = MediaReference(MediaSource(str(noise)), SampleRange(100, 5_000), file_identity(str(noise)))
-    referred = ReferredSound(reference)
-    other_rate = ResampledSource(FoldDown(ChannelView(referred, (1,))), Resampler(48_000, 44_100))
-    for audio in (sound, referred, Remainder(sound, [sound]), other_rate):
+    other_rate = ResampledSource(FoldDown(ChannelView(sound, (1,))), Resampler(48_000, 44_100))
+    for audio in (sound, Remainder(sound, [sound]), other_rate):
         prompt = EnginePrompt("dog", plus=(SampleRange(0, 5),), visual=np.ones((2, 3), np.float32))
         request = EngineRequest(audio, (prompt,), seed=3, scratch=tmp_path)
         copy = pickle.loads(pickle.dumps(request))  # noqa: S301 - made on this line
         np.testing.assert_array_equal(copy.audio.read(7, 900), audio.read(7, 900))
         assert copy.audio.length_samples == audio.length_samples
         assert (copy.prompts[0].plus, copy.seed, copy.scratch) == (prompt.plus, 3, tmp_path)
-        for opened in (copy.audio, getattr(copy.audio, "_sound", None)):
-            if isinstance(opened, StoredSound | ReferredSound):
-                opened.close()
+        close_all(copy.audio)
     sound.close()
-    referred.close()
+
+
+def close_all(audio: object) -> None:
+    """Close the files that a sound reads from."""
+    if isinstance(audio, StoredSound):
+        audio.close()
+    for name in ("source", "_sound"):
+        if hasattr(audio, name):
+            close_all(getattr(audio, name))
+    for part in getattr(audio, "_taken", ()):
+        close_all(part)

@@ -16,7 +16,6 @@ import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ from stemline_server.store.disk import full_disk_named
 
 _STEP_EVERY_S = 0.05
 _LOGGED_CHARACTERS = 10_000
-_OOM_SCORE = "700"  # the system that runs out of memory ends this process rather than the server
 
 
 def main() -> None:
@@ -40,8 +38,6 @@ def main() -> None:
     descriptors = [int(text) for text in sys.argv[1:4]]
     faulthandler.enable()
     _leave_with_server(descriptors[1])
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
     link = _Link(Connection(descriptors[0]), SharedMemory(descriptors[2]))
     logging.basicConfig(level=logging.INFO, handlers=[_LogHandler(link)])
     with contextlib.suppress(EOFError, OSError):

@@ -56,9 +56,22 @@ class _Idle:
 class EngineProcess:
     """An `EngineHost` in a separate process, which is started again after it has ended."""
 
-    def __init__(self, device: str, folder: Path, limits: Limits, name: str = "") -> None:
-        """Run the engines of `device`; a log in `folder`, named `name` or like the device, takes what they print."""
+    def __init__(
+        self, device: str, folder: Path, limits: Limits, name: str = "", files: Sequence[str] | None = None
+    ) -> None:
+        """Run the engines of `device`.
+
+        Args:
+            device: "cpu", "cuda:0" and so on.
+            folder: Where a log takes what they print.
+            limits: What they may use.
+            name: Name of the log; empty for that of the device.
+            files: Folders to which the process is confined: those that it may write to, joined with `os.pathsep`, then
+                those that it may read. None for no confinement.
+        """
         self._device = device
+        self._title = f"the {name}" if name else f"the engines of {device}"
+        self._confinement = [] if files is None else [str(limits.memory_bytes), *files]
         self._log_file = folder / f"engine-{name or device.replace(':', '-')}.log"
         self.limits = limits
         self._running: _Running | None = None
@@ -123,11 +136,11 @@ class EngineProcess:
             if self._killed:
                 raise Cancelled
             if self._running is not None and self._running.process.poll() is not None:
-                _log.warning("the engines of %s ended while they had no work", self._device)
+                _log.warning("%s ended without work", self._title)
                 self.close()
             if self._running is None:
                 self.loaded, self.device_bytes = (), 0
-                self._running = _Running.start(self._log_file)
+                self._running = _Running.start(self._log_file, self._confinement)
                 channel.send_order(self._running.connection, ("setup", self._device, self.limits.model_bytes))
             return self._running
 
@@ -139,7 +152,7 @@ class EngineProcess:
                 running = self._live()
                 channel.send_order(running.connection, order, audio)
             except OSError as error:
-                _log.warning("the engines of %s cannot be started: %s", self._device, error)
+                _log.warning("%s cannot be started: %s", self._title, error)
                 self.close()
             else:
                 talk = _Conversation(self, running, audio, sinks, control)
@@ -154,7 +167,7 @@ class EngineProcess:
                     return result
             time.sleep(_FIRST_WAIT_S * attempt)
         raise SeparationError(
-            f"The process of the engines of {self._device} does not start.",
+            f"The process of {self._title} does not start.",
             code=Code.MODEL_UNAVAILABLE,
             advice=f"Read {self._log_file.name} in the server's state folder.",
         )
@@ -166,7 +179,7 @@ class EngineProcess:
             raise talk.failure or Cancelled
         self._deaths += 1
         death = _explained(talk.killed_for, running, self.limits)
-        _log.error("the engines of %s ended: %s\n%s", self._device, death.error.message, _last_lines(self._log_file))
+        _log.error("%s ended: %s\n%s", self._title, death.error.message, _last_lines(self._log_file))
         return death
 
 
@@ -185,13 +198,13 @@ class _Running:
         self._lifeline = lifeline
 
     @classmethod
-    def start(cls, log_file: Path) -> _Running:
-        """Start a process. Raises OSError."""
+    def start(cls, log_file: Path, confinement: Sequence[str] = ()) -> _Running:
+        """Start a process, with arguments that confine it. Raises OSError."""
         ours, theirs = Pipe()
         memory = channel.create_file()
         reading, writing = os.pipe()
         inherited = (theirs.fileno(), reading, memory)
-        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited)]
+        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited), *confinement]
         mode = "ab" if log_file.exists() and log_file.stat().st_size < _LOG_BYTES else "wb"
         try:
             with log_file.open(mode) as output:

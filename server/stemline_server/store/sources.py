@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from stemline.clips import SampleRange
 from stemline.errors import Code, MediaError
 from stemline.media import AudioReader, open_audio, read_pcm
 from stemline.media.pictures.picture_track import PictureTrack
@@ -46,29 +49,42 @@ class StoredSound:
         return StoredSound, (self._path, self._shape)
 
 
-class ReferredSound:
-    """A range of a file outside the store. Pickling keeps the reference: the copy opens the file again."""
+class MediaReader(Protocol):
+    """The sound of a media file."""
 
-    def __init__(self, reference: MediaReference) -> None:
-        """Open the range that `reference` names. Raises MediaError."""
-        self._reference = reference
-        self._reader: AudioReader = open_audio(reference.source)
-        self._start_sample = reference.range.start_sample
-        self.sample_rate = self._reader.sample_rate
-        self.channels = self._reader.channels
-        self.length_samples = reference.range.length
+    sample_rate: int
+    channels: int
+    length_samples: int
+
+    def read(self, start_sample: int, end_sample: int) -> Waveform:
+        """Return samples [start, end) as float32 [channels, n]. Raises MediaError."""
+        ...
+
+
+class Decoder(Protocol):
+    """Opens media files elsewhere than in this process."""
+
+    def open(
+        self, reference: MediaReference, max_peak: float | None = None
+    ) -> contextlib.AbstractContextManager[MediaReader]:
+        """Open a file as `opened_reference` does."""
+        ...
+
+
+class ReferredSound:
+    """A range of a file outside the store."""
+
+    def __init__(self, reader: MediaReader, wanted: SampleRange) -> None:
+        """Read the range `wanted` of a file that is open."""
+        self._reader = reader
+        self._start_sample = wanted.start_sample
+        self.sample_rate = reader.sample_rate
+        self.channels = reader.channels
+        self.length_samples = wanted.length
 
     def read(self, start_sample: int, end_sample: int) -> Waveform:
         """Return [channels, end-start], counted from the start of the range."""
         return _finite(self._reader.read(self._start_sample + start_sample, self._start_sample + end_sample))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._reader.close()
-
-    def __reduce__(self) -> tuple[type[ReferredSound], tuple[MediaReference]]:
-        """Return how a copy is made."""
-        return ReferredSound, (self._reference,)
 
 
 class Remainder:
@@ -93,9 +109,10 @@ class Remainder:
 class SoundOpener:
     """Opens any known media, from the store or from an unchanged file."""
 
-    def __init__(self, store: MediaStore, roots: MediaRoots | None = None) -> None:
-        """Open media of `store`, and files that `roots` admits (None: all)."""
+    def __init__(self, store: MediaStore, roots: MediaRoots | None = None, decoder: Decoder | None = None) -> None:
+        """Open media of `store`, and files that `roots` admits (None: all), with `decoder` if there is one."""
         self._store = store
+        self._decoder = decoder
         self.roots = roots or MediaRoots(None)
 
     @contextlib.contextmanager
@@ -115,11 +132,9 @@ class SoundOpener:
             with contextlib.closing(StoredSound(self._store.path(row.name), row.shape)) as stored:
                 yield stored
             return
-        with (
-            self._checked(still_valid(references)) as reference,
-            contextlib.closing(ReferredSound(reference)) as sound,
-        ):
-            yield sound
+        reference = still_valid(references)
+        with self._reader(reference) as reader:
+            yield ReferredSound(reader, reference.range)
 
     def open_pictures(self, row: MediaRow) -> PictureTrack:
         """Open a picture track for a thread, which waits while the file is verified.
@@ -134,23 +149,39 @@ class SoundOpener:
         return PictureTrack(self._store.path(row.name))
 
     @contextlib.contextmanager
-    def reader(self, reference: MediaReference, *, max_peak: float | None = None) -> Iterator[AudioReader]:
+    def reader(self, reference: MediaReference, *, max_peak: float | None = None) -> Iterator[MediaReader]:
         """Open all of the sound that a range is part of, from the file of the reference's identity.
 
         Raises:
             InputError: The file lies outside the media roots (PATH_NOT_ALLOWED).
             MediaError: The file can't be read, was changed, or has a sample above `max_peak` (MEDIA_PEAK_TOO_HIGH).
         """
-        with self._checked(reference) as checked, open_audio(checked.source, max_peak=max_peak) as reader:
+        with self._reader(reference, max_peak) as reader:
             yield reader
 
     @contextlib.contextmanager
-    def _checked(self, reference: MediaReference) -> Iterator[MediaReference]:
-        """Yield the reference with a path that leads to the file of its identity, and to no other."""
-        with self.roots.opened(reference.source.path) as path:
-            if file_identity(path) != reference.identity:
-                raise _changed(reference.source.path)
-            yield replace(reference, source=replace(reference.source, path=path))
+    def _reader(self, reference: MediaReference, max_peak: float | None = None) -> Iterator[MediaReader]:
+        """Open a file, in a separate process where there is a decoder."""
+        opened = self._decoder.open if self._decoder is not None else partial(opened_reference, self.roots)
+        with opened(reference, max_peak) as reader:
+            yield reader
+
+
+@contextlib.contextmanager
+def opened_reference(
+    roots: MediaRoots, reference: MediaReference, max_peak: float | None = None
+) -> Iterator[AudioReader]:
+    """Open all of the sound that a range is part of, from the file of the reference's identity.
+
+    Raises:
+        InputError: The file lies outside `roots` (PATH_NOT_ALLOWED).
+        MediaError: The file can't be read, was changed, or has a sample above `max_peak` (MEDIA_PEAK_TOO_HIGH).
+    """
+    with roots.opened(reference.source.path) as path:
+        if file_identity(path) != reference.identity:
+            raise _changed(reference.source.path)
+        with open_audio(replace(reference.source, path=path), max_peak=max_peak) as reader:
+            yield reader
 
 
 def still_valid(references: Sequence[MediaReference]) -> MediaReference:

@@ -26,8 +26,8 @@ class CachePart:
     """One folder of the cache.
 
     Attributes:
-        name: "server-<version>" for the stems of a private server, "pcm" for decoded sound, "panel" for stems
-            of the panel that were not saved.
+        name: "server-<version>" for the stems of a private server, "pcm" for decoded sound, "pictures" for
+            proxies and followed masks, "panel" for stems of the panel that were not saved.
         folder: The folder.
         size_bytes: Size of all files in it.
         in_use: Whether a server runs on it.
@@ -70,7 +70,7 @@ def clear_cache() -> Cleared:
         elif folder != own and not _wipe(folder):
             not_cleared.append(f"{folder.name} is in use.")
     if not any(part.in_use for part in cache_parts()):
-        for name in ("pcm", "panel"):
+        for name in ("pcm", "panel", "pictures"):
             shutil.rmtree(paths.cache_dir() / name, ignore_errors=True)
     return Cleared(max(0, before - _total_bytes()), tuple(not_cleared))
 

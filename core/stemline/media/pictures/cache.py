@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from stemline import paths
 from stemline.files import output_errors
 from stemline.identity import digest
+from stemline.locks import file_lock
 from stemline.media.decode.container import stat_media
+from stemline_bridge import atomic_path
 
 DEFAULT_LIMIT_BYTES = 8 << 30
+_LOCK_NAME = ".lock"
+_IN_USE_S = 3600
+_ABANDONED_S = 86_400
 
 
 def picture_cache() -> PictureCache:
@@ -22,7 +27,11 @@ def picture_cache() -> PictureCache:
 
 
 class PictureCache:
-    """A folder of files named by a digest of what they are made from. Several processes may share it."""
+    """A folder of files named by a digest of what they are made from. Several processes may share it.
+
+    Above the limit, the files that were used longest ago are deleted. A file that was used within the last hour stays:
+    another process may be about to open it.
+    """
 
     def __init__(self, folder: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         """Take the folder, which is made on first use."""
@@ -41,34 +50,43 @@ class PictureCache:
         Raises:
             OutputError: The disk is full.
         """
+        found = self.find(identity, suffix)
+        if found is not None:
+            return found
         path = self.path(identity, suffix)
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(path)  # marks it as recently used
-            return path
-        with output_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{suffix}")
-        try:
+        with output_errors(path), atomic_path(path) as part:
             make(part)
-            with output_errors(path):
-                part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        self._make_room(path)
+        self._make_room()
         return path
 
-    def _make_room(self, fresh: Path) -> None:
-        """Delete the files that were used longest ago until the rest is below the limit."""
-        entries: list[tuple[int, int, Path]] = []
-        for entry in self.folder.iterdir():
-            with contextlib.suppress(OSError):
-                facts = entry.stat()
-                entries.append((facts.st_mtime_ns, facts.st_size, entry))
-        held = sum(size for _, size, _ in entries)
-        for _, size, entry in sorted(entries):
-            if held <= self._limit_bytes:
-                return
-            if entry != fresh:
+    def find(self, identity: object, suffix: str) -> Path | None:
+        """Return the file of an identity and mark it as used now; None where it does not exist."""
+        path = self.path(identity, suffix)
+        if not path.exists():
+            return None
+        with output_errors(self.folder), file_lock(self.folder / _LOCK_NAME):
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return None
+        return path
+
+    def _make_room(self) -> None:
+        """Delete abandoned parts, then the files that were used longest ago until the rest is below the limit."""
+        now = time.time()
+        with output_errors(self.folder), file_lock(self.folder / _LOCK_NAME):
+            entries: list[tuple[float, int, Path]] = []
+            for entry in self.folder.iterdir():
+                with contextlib.suppress(OSError):
+                    facts = entry.stat()
+                    if not entry.name.startswith("."):
+                        entries.append((facts.st_mtime, facts.st_size, entry))
+                    elif entry.name != _LOCK_NAME and now - facts.st_mtime > _ABANDONED_S:
+                        entry.unlink()
+            held = sum(size for _, size, _ in entries)
+            for used, size, entry in sorted(entries):
+                if held <= self._limit_bytes or now - used < _IN_USE_S:
+                    return
                 with contextlib.suppress(OSError):  # Windows refuses to delete an open file
                     entry.unlink()
                     held -= size

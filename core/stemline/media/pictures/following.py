@@ -14,6 +14,7 @@ import numpy as np
 from stemline.clips import TimeRange
 from stemline.files import output_errors
 from stemline.media.pictures.frames import Frame, FrameReader, Stop
+from stemline.media.pictures.proxy import SEGMENT_S, make_segment, open_segment, segment_at
 from stemline.media.pictures.tracking import DOUBTFUL, TRACKED_PIXELS, Marks, Mask, Tracker
 
 _CHUNK_S = 2
@@ -107,6 +108,20 @@ def _after(reader: FrameReader, time: Fraction, end: Fraction) -> Iterator[Frame
 
 
 def _before(reader: FrameReader, time: Fraction, start: Fraction) -> Iterator[Frame]:
+    """Yield the frames before `time` backwards, through proxy segments where key frames are far apart."""
+    if time <= start or not reader.has_distant_keys(max(start, time - _CHUNK_S)):
+        yield from _backwards(reader, time, start)
+        return
+    for number in range(segment_at(time), segment_at(start) - 1, -1):
+        first = max(start, Fraction(number * SEGMENT_S))
+        file = make_segment(reader.path, number, stop=reader.is_stopped)
+        with open_segment(file, stop=reader.is_stopped) as segment:
+            for frame in _backwards(segment, time, first):
+                yield frame
+                time = frame.time
+
+
+def _backwards(reader: FrameReader, time: Fraction, start: Fraction) -> Iterator[Frame]:
     """Yield the frames before `time` backwards, a chunk at a time: a film decodes forwards only."""
     while time > start:
         begin = max(start, time - _CHUNK_S)

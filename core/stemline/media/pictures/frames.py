@@ -29,6 +29,7 @@ _STILLS = {
     b"RIFF": "webp_pipe",
 }
 _FORWARD_S = Fraction(1)  # decoding on is faster than a seek up to here
+_DISTANT_S = Fraction(1)
 _SEEK_BACK_S = (Fraction(0), Fraction(2), Fraction(12))
 _MAX_PIXELS = 1 << 26
 
@@ -61,10 +62,17 @@ class FrameReader:
         shape: The size of the upright pictures, with square pixels.
         frame_rate: Frames per second on average; None for a still.
         end: When the picture ends, in seconds, as the file states it; 0 where it does not.
+        is_stopped: Asked between frames.
     """
 
     def __init__(
-        self, path: str | Path, *, longest: int = 0, stop: Stop = lambda: False, convert: Convert = upright
+        self,
+        path: str | Path,
+        *,
+        longest: int = 0,
+        stop: Stop = lambda: False,
+        convert: Convert = upright,
+        begins_at: Fraction = Fraction(0),
     ) -> None:
         """Open the file.
 
@@ -73,16 +81,17 @@ class FrameReader:
             longest: Longest side of the pictures in pixels; 0 for the full size.
             stop: Asked between frames; true raises Cancelled.
             convert: Makes the pixels of a frame, in place of upright RGB.
+            begins_at: When the first frame is shown, in seconds of the media, for a film that holds a part of it.
 
         Raises:
             MediaError: The file is missing or unreadable, or has no picture (MEDIA_UNSUPPORTED).
         """
         self.path, self.longest = str(path), longest
-        self._stop, self._convert = stop, convert
+        self.is_stopped, self._convert = stop, convert
         with contextlib.ExitStack() as stack:
             self._container, self._stream = self._opened(stack)
             self._stack = stack.pop_all()
-        self._zero = self._stream.start_time or 0
+        self._zero = (self._stream.start_time or 0) - round(begins_at / self._time_base)
         self._decoded: Iterator[VideoFrame] = self._decode()
         self._shown: VideoFrame | None = None
         self._next: VideoFrame | None = None
@@ -114,6 +123,28 @@ class FrameReader:
     @property
     def _time_base(self) -> Fraction:
         return self._stream.time_base or Fraction(1, 1)
+
+    @property
+    def ticks_per_second(self) -> int:
+        """A number of ticks per second at which the time of every frame is a whole number of ticks."""
+        return self._time_base.denominator
+
+    def has_distant_keys(self, time: Fraction) -> bool:
+        """Return whether the key frames after `time` are more than a second apart, without decoding."""
+        with contextlib.suppress(av.FFmpegError):
+            self._container.seek(int(time / self._time_base) + self._zero, stream=self._stream, backward=True)
+            self._shown = self._next = None  # the next read seeks
+            first: int | None = None
+            for packet in self._container.demux(self._stream):
+                self._stop_if_asked()
+                if packet.pts is None:
+                    continue
+                first = packet.pts if first is None else first
+                if (packet.pts - first) * self._time_base > _DISTANT_S:
+                    return True
+                if packet.is_keyframe and packet.pts > first:
+                    return False
+        return False
 
     def close(self) -> None:
         """Close the file."""
@@ -232,7 +263,7 @@ class FrameReader:
                     yield frame
 
     def _stop_if_asked(self) -> None:
-        if self._stop():
+        if self.is_stopped():
             self._shown = None  # the next read seeks
             raise Cancelled
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from stemline.hosts.edits import EditOptions
+    from stemline.media.pictures.tracking import list_trackers
     from stemline.presets import (
         Preset,
         find_preset,
@@ -107,6 +108,7 @@ __all__ = [
     "find_voices",
     "known_sounds",
     "list_presets",
+    "list_trackers",
     "read_presets",
     "remove_preset",
     "save_presets",
@@ -159,6 +161,7 @@ _MODULES = {
     "StemlineError": "stemline.errors",
     "UsageError": "stemline.errors",
     "EditOptions": "stemline.hosts.edits",
+    "list_trackers": "stemline.media.pictures.tracking",
     "Preset": "stemline.presets",
     "find_preset": "stemline.presets",
     "list_presets": "stemline.presets",

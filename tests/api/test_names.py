@@ -63,6 +63,7 @@ NAMES = {
     "find_voices",
     "known_sounds",
     "list_presets",
+    "list_trackers",
     "read_presets",
     "remove_preset",
     "save_presets",

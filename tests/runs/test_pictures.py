@@ -14,6 +14,7 @@ import pytest
 import stemline
 from core.media.films import HEIGHT, RATE, WIDTH, write_film
 from runs.conftest import record_in
+from server.trackers.tiny_weights import write_tiny_weights
 from stemline.client.client import Client
 from stemline.errors import StemlineError, UsageError
 from stemline.media.pictures.picture_track import Picture
@@ -311,3 +312,31 @@ def test_a_folder_has_a_mask_for_each_clip_of_an_edit_by_its_name(
     half = len(times) // 2
     assert not any(picture.any() for picture in pictures[:half])
     shown_at(pictures[half:], times[half:])
+
+
+def test_another_tracker_follows_the_box_and_its_masks_are_not_those_of_corners(
+    film: Path, server: LocalServer, seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cv2")
+    monkeypatch.setenv("STEMLINE_MODELS", str(tmp_path / "models"))
+    write_tiny_weights(tmp_path / "models" / "tiny")
+    x, y = place(0)
+    box = f"dog={x},{y},{SIDE},{SIDE}@0.0"
+    arguments = ["separate", str(film), "--server", server.address, "--stem", "dog=bark", "--box", box]
+    arguments += ["--pictures-per-second", "1", "--out", "1"]
+    shown = []
+    for tracker in ("corners", "tiny"):
+        assert main([*arguments, "--tracker", tracker, "-o", str(tmp_path / tracker)]) == 0
+        shown.append([picture.tobytes() for picture in seen.prompts["bark"][1]])
+    assert shown[0] != shown[1]
+    assert seen.count == 2
+    assert record_in(str(tmp_path / "tiny" / "clip.0-1.dog.wav")).prompt.extra["tracker"] == "tiny"
+
+
+def test_an_unknown_tracker_is_refused_before_any_work(film: Path, client: Client, seen: Seen, tmp_path: Path) -> None:
+    prompt = stemline.Prompt("bark", box=stemline.Box(1, 1, 9, 9))
+    with pytest.raises(UsageError, match="There is no tracker 'nonsense'") as refused:
+        settings = stemline.Settings(tracker="nonsense")
+        stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", settings=settings, client=client)
+    assert "corners" in refused.value.advice
+    assert seen.count == 0

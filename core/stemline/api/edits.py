@@ -237,5 +237,5 @@ def _recipe(request: _Request) -> str:
         asked.append(spans)
     if any(stem.prompt.has_picture for stem in stems):
         shown = [[str(stem.prompt.box), str(stem.prompt.mask)] for stem in stems]
-        asked.append([settings.pictures_per_second, shown])
+        asked.append([settings.pictures_per_second, shown, *([settings.tracker] if settings.tracker else [])])
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from stemline.media.pictures.masks import (
 )
 from stemline.media.pictures.model_picture import model_picture
 from stemline.media.pictures.picture_track import PictureTrackWriter
-from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, require_tracker
+from stemline.media.pictures.tracking import CORNERS, TRACKED_PIXELS, Marks, create_tracker, find_tracker
 from stemline.media.pictures.upright import PictureShape
 from stemline.plan import Extent, PlannedJob
 from stemline.prompts import Box, Mask, StemRequest
@@ -39,14 +40,14 @@ from stemline.workflow.progress import Hooks
 from stemline.workflow.results import Progress
 
 _REFUSED = "refused"
-_VERSION = 1  # of followed masks and picture tracks
+_VERSION = 2  # of followed masks and picture tracks
 _LONGEST = 1920
 _DEFAULT_RATE = Fraction(25)
 _AROUND_S = 10  # more than handles and context
 
 
-def check_model(model: Model, stems: tuple[StemRequest, ...]) -> None:
-    """Raise UsageError where a stem has a box or a mask and the model takes no pictures, or no tracker is installed."""
+def check_model(model: Model, stems: tuple[StemRequest, ...], tracker: str) -> None:
+    """Raise UsageError where a stem has a box or a mask and the model takes no pictures, or the tracker cannot run."""
     shown = [stem for stem in stems if stem.prompt.has_picture]
     if shown and not model.takes_pictures:
         raise UsageError(
@@ -55,7 +56,7 @@ def check_model(model: Model, stems: tuple[StemRequest, ...]) -> None:
             advice="Name the sound in words or mark where it is heard, or choose a model that takes pictures.",
         )
     if any(stem.prompt.box is not None and stem.prompt.mask is None for stem in shown):
-        require_tracker()
+        find_tracker(tracker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ class PicturePrompts:
     A clip that no box touches and no mask is named after goes by the other parts of its prompt.
     """
 
-    def __init__(self, client: Client, prepared: Prepared, per_second: int, hooks: Hooks) -> None:
-        """Prepare for the stems of a run, at so many pictures per second."""
+    def __init__(self, client: Client, prepared: Prepared, per_second: int, tracker: str, hooks: Hooks) -> None:
+        """Prepare for the stems of a run, at so many pictures per second and with the tracker of that id."""
         self._client, self._prepared = client, prepared
-        self._per_second, self._hooks = per_second, hooks
+        self._per_second, self._tracker, self._hooks = per_second, tracker, hooks
         self._stems = {stem.name: stem for stem in prepared.stems}
         self.refused: dict[Extent, StemlineError] = {}
 
@@ -121,6 +122,7 @@ class PicturePrompts:
             file_identity(extent.source.path),
             [str(seconds.start), str(seconds.end), self._per_second],
             [self._identity(one) for one in shown],
+            *(_tracker_identity(self._tracker) if any(one.box is not None for one in shown) else ()),
         ]
         track = picture_cache().get(identity, ".pictures", lambda path: self._write(path, extent, seconds, shown))
         name = self._client.ensure_pictures(track, self._on_sent).name
@@ -171,13 +173,33 @@ class PicturePrompts:
     def _masks(self, shown: _Shown, reader: FrameReader, seconds: TimeRange) -> Iterator[MaskSource]:
         rate = reader.frame_rate or _DEFAULT_RATE
         if shown.box is not None:
-            source = _followed(reader, shown.box, shown, self._stopped)
+            source = self._followed(reader, shown.box, shown)
         elif shown.masks is None or str(shown.masks) == ALPHA:
             source = FilmMasks(reader.path, reader.shape, Fraction(0), alpha=True, stop=self._stopped)
         else:
             source = open_masks(shown.masks, reader.shape, shown.time, rate, self._stopped)
         with contextlib.closing(source):
             yield source
+
+    def _followed(self, reader: FrameReader, box: Box, shown: _Shown) -> MaskSource:
+        """Return the masks of the boxed object through its shot, at most a little past the ends of the clip."""
+        played = shown.clip.source_range
+        within = TimeRange(max(Fraction(0), played.start - _AROUND_S), played.end + _AROUND_S)
+        marks = marks_of(box, reader.shape)
+        identity = [
+            _VERSION,
+            file_identity(reader.path),
+            [str(marks.box), str(shown.time), str(within.start), str(within.end)],
+            *_tracker_identity(self._tracker),
+        ]
+
+        def write(path: Path) -> None:
+            create = partial(create_tracker, self._tracker)
+            masks = follow_both_ways(reader.path, create, (shown.time, marks), within, self._stopped)
+            write_mask_film(path, masks, within.start)
+
+        film = picture_cache().get(identity, ".mov", write)
+        return FilmMasks(film, reader.shape, within.start, stop=self._stopped)
 
     def _on_sent(self, _sent_bytes: int, _all_bytes: int) -> None:
         self._stopped()
@@ -188,25 +210,10 @@ class PicturePrompts:
         return False
 
 
-def _followed(reader: FrameReader, box: Box, shown: _Shown, stop: Callable[[], bool]) -> MaskSource:
-    """Return the masks of the boxed object through its shot, at most a little past the ends of the clip."""
-    played = shown.clip.source_range
-    within = TimeRange(max(Fraction(0), played.start - _AROUND_S), played.end + _AROUND_S)
-    marks = marks_of(box, reader.shape)
-    identity = [
-        _VERSION,
-        file_identity(reader.path),
-        [str(marks.box), str(shown.time), str(within.start), str(within.end)],
-    ]
-
-    def write(path: Path) -> None:
-        from stemline.media.pictures.corner_tracker import CornerTracker  # noqa: PLC0415 - an optional package
-
-        masks = follow_both_ways(reader.path, CornerTracker, (shown.time, marks), within, stop)
-        write_mask_film(path, masks, within.start)
-
-    film = picture_cache().get(identity, ".mov", write)
-    return FilmMasks(film, reader.shape, within.start, stop=stop)
+def _tracker_identity(tracker: str) -> list[str]:
+    """Return what names the masks of a tracker; nothing for `corners`, whose masks have `_VERSION`."""
+    info = find_tracker(tracker)
+    return [] if info.id == CORNERS else [info.id, info.revision]
 
 
 def marks_of(box: Box, shape: PictureShape) -> Marks:

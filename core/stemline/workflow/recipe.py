@@ -92,6 +92,13 @@ class Recipe:
     def _pictures_per_second(self) -> int:
         return self.settings.pictures_per_second or self.model.pictures_per_second
 
+    def _recorded_pictures(self, name: str) -> dict[str, object]:
+        """Return what the record says of the picture track of that name on the server."""
+        if not name:
+            return {}
+        tracker = {"tracker": self.settings.tracker} if self.settings.tracker else {}
+        return {"pictures": name, "pictures_per_second": self._pictures_per_second, **tracker}
+
     def record(self, stem: str, job: Job | None) -> StemRecord:
         """Return the record of one stem file before it is written.
 
@@ -108,9 +115,7 @@ class Recipe:
                 recorded_words(planned.prompt.text, self.settings.record_words),
                 tuple(span.shift(base) for span in planned.prompt.plus),
                 tuple(span.shift(base) for span in planned.prompt.minus),
-                {"pictures": planned.prompt.mask, "pictures_per_second": self._pictures_per_second}
-                if planned.prompt.mask
-                else {},
+                self._recorded_pictures(planned.prompt.mask),
             )
             if planned
             else RecordedPrompt(),

@@ -110,9 +110,9 @@ class Separation:
             return prepared, {}
         from stemline.workflow.picture_prompts import PicturePrompts, check_model  # noqa: PLC0415 - rarely used
 
-        check_model(self._model, prepared.stems)
+        check_model(self._model, prepared.stems, self._settings.tracker)
         per_second = self._settings.pictures_per_second or self._model.pictures_per_second
-        pictures = PicturePrompts(self._client, prepared, per_second, self._hooks)
+        pictures = PicturePrompts(self._client, prepared, per_second, self._settings.tracker, self._hooks)
         return pictures.prepared(), pictures.refused
 
     def _run_batches(self) -> None:

@@ -48,6 +48,8 @@ class Settings:
         priority: Jobs of a higher priority run first.
         pictures_per_second: How many pictures of a second of sound a prompt with a box or a mask sends, up to 60; 0 for
             what the server wants, 25 on a GPU and 4 on a CPU.
+        tracker: Id of the tracker that follows the object of a box, as `stemline models --trackers` lists it; empty for
+            `corners`, which needs no weights.
         reason: Why the sounds are needed, for servers whose policy asks; it is in their log and in the records.
         record_paths: How records, edits and reports name media: by "name", by "full" path, or not at all ("omit").
         record_words: How they name prompts: in "full", as a "hash" with a key of this installation, or not ("omit").
@@ -84,6 +86,7 @@ class Settings:
     accept_peaks: bool = False
     priority: int = 0
     pictures_per_second: int = 0
+    tracker: str = ""
     reason: str = ""
     record_paths: str = "name"
     record_words: str = "full"

@@ -1,4 +1,4 @@
-"""`stemline models`: list the models, generators and taggers of the server, and the sounds that a model knows."""
+"""`stemline models`: list models, generators, taggers and trackers, and the sounds that a model knows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "models",
         help="list models and the prompts that they take",
         description="List the models of the server, whether they can run, and the prompts that they take. Generators "
-        "make the sound of `--replace NAME=words:TEXT`, taggers the list of `stemline suggest`.",
+        "make the sound of `--replace NAME=words:TEXT`, taggers the list of `stemline suggest`. Trackers follow the "
+        "object of `--box` on this machine.",
     )
     parser.add_argument("--generators", action="store_true", help="list only generators, with licence and limits")
     parser.add_argument("--taggers", action="store_true", help="list only taggers (with --generators: both)")
+    parser.add_argument("--trackers", action="store_true", help="list only the trackers of this machine")
     parser.add_argument(
         "--sounds",
         metavar="MODEL",
@@ -42,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     from stemline import paths
     from stemline.client import connect
 
+    if args.trackers and not (args.generators or args.taggers or args.sounds is not None):
+        _write_trackers(as_json=args.json)
+        return 0
     with connect(args.server) as client:
         if args.sounds is not None:
             _write_sounds(client.known_sounds(args.sounds), as_json=args.json)
@@ -55,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         facts = [] if chosen else [_facts(model, default) for model in models]
         facts += [_generator_facts(generator) for generator in generators if args.generators]
         facts += [_tagger_facts(tagger) for tagger in taggers if args.taggers]
+        facts += _tracker_facts() if args.trackers else []
         write_json(facts)
         return 0
     if not chosen:
@@ -67,9 +73,41 @@ def run(args: argparse.Namespace) -> int:
         write_line("")
     if args.taggers or not chosen:
         _write_taggers(taggers)
+    if args.trackers or not chosen:
+        write_line("")
+        _write_trackers(as_json=False)
     if not chosen:
         write_line(f"Folder for weights of your own: {paths.models_dir()}")
     return 0
+
+
+def _write_trackers(*, as_json: bool) -> None:
+    from stemline.media.pictures.tracking import list_trackers
+
+    if as_json:
+        write_json(_tracker_facts())
+        return
+    rows = [
+        (one.id, "yes" if one.available else "no", f"{one.title}. {one.note}", one.licence) for one in list_trackers()
+    ]
+    write_table(("tracker", "ready", "description", "licence"), rows)
+
+
+def _tracker_facts() -> list[dict[str, object]]:
+    from stemline.media.pictures.tracking import list_trackers
+
+    return [
+        {
+            "kind": "tracker",
+            "tracker": one.id,
+            "title": one.title,
+            "available": one.available,
+            "revision": one.revision,
+            "note": one.note,
+            "licence": one.licence,
+        }
+        for one in list_trackers()
+    ]
 
 
 def _write_sounds(known: KnownSounds, *, as_json: bool) -> None:

@@ -139,6 +139,17 @@ def add_pictures(parser: argparse.ArgumentParser, mask_help: str) -> None:
         metavar="N",
         help="pictures of a second that --box and --mask send (default: the server's, 25 on a GPU and 4 on a CPU)",
     )
+    add_tracker(parser)
+
+
+def add_tracker(parser: argparse.ArgumentParser) -> None:
+    """Add `--tracker`."""
+    parser.add_argument(
+        "--tracker",
+        default="",
+        metavar="ID",
+        help="what follows the object of a box; `stemline models --trackers` lists them (default: corners)",
+    )
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
@@ -218,6 +229,7 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
         accept_peaks=args.accept_peaks,
         pictures_per_second=getattr(args, "pictures_per_second", 0),
+        tracker=getattr(args, "tracker", ""),
     )
 
 

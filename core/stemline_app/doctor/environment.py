@@ -72,6 +72,7 @@ def package_checks() -> Iterator[Check]:
     for name, module in _CORE.items():
         yield _core_package(name, module)
     yield _codecs()
+    yield from _trackers()
     yield from _server_packages()
 
 
@@ -100,6 +101,16 @@ def _codecs() -> Check:
     if missing:
         return Check("codecs", Status.WARN, f"cannot read {', '.join(missing)}", "Run `pip install -U av`.")
     return Check("codecs", Status.OK, "aac, ac3, eac3, mp3, opus, vorbis, flac, alac and PCM can be read")
+
+
+def _trackers() -> Iterator[Check]:
+    from stemline.media.pictures.tracking import list_trackers
+
+    for tracker in list_trackers():
+        if tracker.available:
+            yield Check(f"tracker {tracker.id}", Status.OK, tracker.title)
+        elif tracker.revision or tracker.id != "sam2":  # weights are optional; those that are there should work
+            yield Check(f"tracker {tracker.id}", Status.WARN, "cannot run", tracker.note)
 
 
 def _server_packages() -> Iterator[Check]:

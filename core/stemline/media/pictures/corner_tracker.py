@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from stemline.errors import Code, UsageError
 from stemline.media.pictures.picture_track import Picture
-from stemline.media.pictures.tracking import DOUBTFUL, Marks, Mask, Step
+from stemline.media.pictures.tracking import DOUBTFUL, Marks, Mask, Step, is_cut_between, shot_colours
 
 _MAX_CORNERS = 200
 _FEW_CORNERS = 40
@@ -29,8 +29,6 @@ _REFINED_EVERY = 2
 _VISIBLE = 0.9
 _HIDDEN_LEVELS = 38
 _SMOOTH = (9, 9)
-_CUT = 0.5
-_HISTOGRAM_SIZE = (160, 90)
 _CLICK_PIXELS = 70
 _MARGIN = 24
 _LEAST_PIXELS = 20
@@ -55,15 +53,15 @@ class CornerTracker:
     def start(self, picture: Picture, marks: Marks) -> Mask:
         """See `Tracker`."""
         mask = first_mask(picture, marks)
-        self._colours = _colours(picture)
+        self._colours = shot_colours(picture)
         self._take_reference(picture, mask.astype(np.uint8))
         self._count = 0
         return mask
 
     def step(self, picture: Picture) -> Step:
         """See `Tracker`."""
-        colours = _colours(picture)
-        is_cut = float(np.abs(colours - self._colours).sum()) / 2 > _CUT
+        colours = shot_colours(picture)
+        is_cut = is_cut_between(self._colours, colours)
         self._colours = colours
         if is_cut or not self._mask.any():
             self._mask = np.zeros_like(self._mask)
@@ -258,11 +256,3 @@ def _correlation(one: Bytes, other: Bytes, where: Mask) -> float:
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return max(0.0, float((a * b).sum()) / scale) if scale > 0 else 0.0
-
-
-def _colours(picture: Picture) -> npt.NDArray[np.float32]:
-    """Return the share of each of 8 x 8 x 8 colours, which changes at a cut."""
-    small = cv2.resize(picture, _HISTOGRAM_SIZE, interpolation=cv2.INTER_AREA)
-    places = (small >> 5).reshape(-1, 3).astype(np.int32) @ np.array([64, 8, 1], np.int32)
-    share: npt.NDArray[np.float32] = (np.bincount(places, minlength=512) / len(places)).astype(np.float32)
-    return share

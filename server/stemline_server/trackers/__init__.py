@@ -1,0 +1,1 @@
+"""Trackers with weights: they follow an object in the picture for the client, in its process."""

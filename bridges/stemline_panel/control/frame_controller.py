@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
-from functools import partial
 
 from PyQt5.QtCore import QObject, pyqtSignal
 from PyQt5.QtWidgets import QWidget
@@ -17,11 +14,13 @@ from stemline.clips import ClipRange
 from stemline.errors import Cancelled, StemlineError
 from stemline.identity import digest
 from stemline.media.pictures.cache import picture_cache
-from stemline.media.pictures.following import BACKWARD, FORWARD, MaskAt, follow, write_mask_film
-from stemline.media.pictures.frames import Frame, FrameReader, has_picture
-from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, Mask, require_tracker
+from stemline.media.pictures.following import BACKWARD, FORWARD, MaskAt, write_mask_film
+from stemline.media.pictures.frames import Frame
+from stemline.media.pictures.tracking import Marks, Mask, find_tracker
 from stemline.prompts import Mask as MaskFilm
 from stemline_panel.control.filmstrip_controller import FilmstripController
+from stemline_panel.control.frame_loader import FrameLoader
+from stemline_panel.control.object_follower import ObjectFollower
 from stemline_panel.control.playback_controller import PlaybackController
 from stemline_panel.control.server_connection import ServerConnection
 from stemline_panel.model.picture_marks import MarkedObject, box_around
@@ -31,9 +30,7 @@ from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.frame_view import FrameStrip, FrameView, MarkTools
 from stemline_panel.widgets.layout import button, column, row_widget
 from stemline_panel.widgets.main_window import MainWindow
-from stemline_panel.workers import Worker
 
-_CACHED_FRAMES = 64
 _SHOW_EVERY = 6
 
 
@@ -55,35 +52,29 @@ class FrameController(QObject):
         super().__init__()
         self._session, self._window, self._playback, self._server = session, window, playback, server
         self.view, self.strip = FrameView(), FrameStrip()
-        self._frames = Worker("picture", self)
+        self._loader = FrameLoader()
         self._filmstrip = FilmstripController(self.strip, window.wave)
-        self._follower = Worker("follow", self)
+        self._follower = ObjectFollower(lambda: session.settings.tracker)
         self._clip: ClipRange | None = None
         self.has_picture = False
-        self._serial = self._wanted = 0
-        self._is_stale: Callable[[], bool] | None = None
-        self._reader: FrameReader | None = None
-        """The open film. Only the worker of frames uses it."""
-        self._cache: OrderedDict[int, Frame] = OrderedDict()
+        self._serial = 0
         self._shown: Frame | None = None
         self._first: tuple[Fraction, Marks] | None = None
         self._earlier: list[Marks] = []
         self._masks: dict[Fraction, MaskAt] = {}
         self._films: dict[MaskFilm, dict[Fraction, MaskAt]] = {}
+        self._following: ClipRange | None = None
         self._prompt: tuple[MarkedObject | None, MaskFilm | None] = None, None
         """The part of the current stem's prompt that the view shows."""
-        self._stop, self._began_s = threading.Event(), 0.0
         self.status, self._buttons, self.tools = ElidedLabel("dim"), self._make_buttons(), MarkTools(self.view)
         self._build()
         self._connect()
 
     def close(self) -> bool:
         """Stop everything. Return True if all threads ended."""
-        self._stop.set()
         self.has_picture = False
         self._serial += 1
-        self._frames.do(self._close_reader, lambda _: None, lambda _: None)
-        ended = [worker.close() for worker in (self._frames, self._filmstrip, self._follower)]
+        ended = [part.close() for part in (self._loader, self._filmstrip, self._follower)]
         return all(ended)
 
     # -- the clip and the playhead -------------------------------------------------------------------------------------
@@ -93,83 +84,30 @@ class FrameController(QObject):
         opened = self._playback.clip
         self._clip = opened.clip if opened else None
         self._serial += 1
-        self._stop.set()
-        self._shown, self._cache = None, OrderedDict()
+        self._shown = None
         self.has_picture = False
         self._restore()
         self._window.picture_place.hide()
         self._filmstrip.show_clip(None)
-        if self._clip is None:
-            return
-        clip, serial = self._clip, self._serial
+        self._loader.open(self._clip)
 
-        def then(shown: bool) -> None:
-            if serial == self._serial and shown:
-                self.has_picture = self.view.can_mark = True
-                self._window.picture_place.show()
-                self._filmstrip.show_clip(clip)
-                self.seek(self._playback.playhead)
-
-        self._frames.do(lambda: self._open(clip), then, lambda _: None)
+    def _show_picture(self) -> None:
+        self.has_picture = self.view.can_mark = True
+        self._window.picture_place.show()
+        self._filmstrip.show_clip(self._clip)
+        self.seek(self._playback.playhead)
 
     def seek(self, time: Fraction) -> None:
         """Show the frame at a time of the timeline: the nearest key frame at once, then the exact one."""
         self.strip.show_playhead(time)
-        if self._clip is None or not self.has_picture:
-            return
-        at = self._media_time(time)
-        self._wanted += 1
-        wanted, serial = self._wanted, self._serial
+        if self._clip is not None and self.has_picture:
+            self._loader.seek(self._media_time(time))
 
-        def is_stale() -> bool:
-            return wanted != self._wanted or serial != self._serial
-
-        def show(frame: Frame) -> None:
-            if not is_stale():
-                self._show(frame)
-
-        def work() -> Frame | None:
-            return None if is_stale() else self._read(at, lambda key: self._frames.post(lambda: show(key)), is_stale)
-
-        self._frames.do(work, lambda frame: show(frame) if frame else None, lambda _: None)
-
-    def _open(self, clip: ClipRange) -> bool:
-        self._close_reader()
-        if not has_picture(clip.source.path):
-            return False
-        self._reader = FrameReader(clip.source.path, longest=TRACKED_PIXELS, stop=self._is_interrupted)
-        return True
-
-    def _close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def _is_interrupted(self) -> bool:
-        return self._is_stale is not None and self._is_stale()
-
-    def _read(self, at: Fraction, show_key: Callable[[Frame], None], is_stale: Callable[[], bool]) -> Frame | None:
-        """Return the frame at a time of the media, from the cache or the film. In the worker of frames."""
-        reader = self._reader
-        if reader is None:
-            return None
-        number = int(at * (reader.frame_rate or 1))
-        held = self._cache.get(number)
-        if held is not None:
-            return held
-        if not reader.is_near(at):
-            show_key(reader.key_frame(at))
-        self._is_stale = is_stale
-        try:
-            frame = reader.at(at)
-        except Cancelled:
-            return None
-        finally:
-            self._is_stale = None
-        self._cache[number] = frame
-        while len(self._cache) > _CACHED_FRAMES:
-            self._cache.popitem(last=False)
-        return frame
+    def _show_preparing(self, share: float) -> None:
+        """Say how far the proxies are, where nothing else is said."""
+        text = self.tr("Preparing frames: {percent} %")
+        if not self.status.text() or self.status.text().startswith(text.partition("{")[0]):
+            self._note("" if share >= 1 else text.format(percent=round(100 * share)))
 
     def _show(self, frame: Frame) -> None:
         self._shown = frame
@@ -205,27 +143,22 @@ class FrameController(QObject):
     def _find(self, frame: Frame, marks: Marks) -> None:
         serial = self._serial
         try:
-            require_tracker()
+            find_tracker(self._session.settings.tracker)
         except StemlineError as error:
             self.message.emit(str(error))
             return
         self._first = frame.time, marks
 
-        def work() -> Mask:
-            from stemline.media.pictures.corner_tracker import first_mask  # noqa: PLC0415 - an optional package
-
-            return first_mask(frame.pixels, marks)
-
         def then(mask: Mask) -> None:
             if serial == self._serial:
                 self._masks[frame.time] = MaskAt.of(frame.time, mask, 1.0)
                 self._use(frame, marks, mask)
-                if self._shown is frame:
+                if self._shown is not None and self._shown.time == frame.time:
                     self.view.show_mask(mask)
                 self._note(self._after_marking(marks))
                 self.word_wanted.emit()
 
-        self._follower.do(work, then, lambda error: self._note(str(error)))
+        self._follower.find(frame, marks, then, lambda error: self._note(str(error)))
 
     def _after_marking(self, marks: Marks) -> str:
         if not self._server.takes_pictures:
@@ -249,8 +182,8 @@ class FrameController(QObject):
 
     def _restore(self) -> None:
         """Show the marks and the masks of the current stem in this media."""
-        self._stop.set()
-        self._stop = threading.Event()
+        self._follower.stop()
+        self._following = None
         self._buttons["stop"].setEnabled(False)
         entry, media = self._session.stems.current, self._clip.source.path if self._clip else ""
         self._prompt = entry.marked, entry.mask
@@ -281,39 +214,16 @@ class FrameController(QObject):
         if clip is None or start is None or self._shown is None:
             self.message.emit(self.tr("Mark what makes the sound in the picture first."))
             return
-        self._stop = stop = threading.Event()
-        played, begin = clip.source_range, start[0]
-        ends = {direction: played.end if direction == FORWARD else played.start for direction in directions}
-        whole = float(sum(abs(end - begin) for end in ends.values())) or 1.0
-        self._began_s = time.monotonic()
         self._buttons["stop"].setEnabled(True)
-
-        def work() -> int:
-            from stemline.media.pictures.corner_tracker import CornerTracker  # noqa: PLC0415 - an optional package
-
-            cuts, done = 0, 0.0
-            for direction, end in ends.items():
-                with FrameReader(clip.source.path, longest=TRACKED_PIXELS, stop=stop.is_set) as reader:
-                    for number, at in enumerate(follow(reader, CornerTracker(), start, end, direction)):
-                        cuts += at.is_cut
-                        share = (done + abs(float(at.time - begin))) / whole
-                        self._follower.post(partial(self._add_mask, stop, at, number, share))
-                done += abs(float(end - begin))
-            return cuts
-
-        def failed(error: StemlineError) -> None:
-            self._buttons["stop"].setEnabled(False)
-            self._note("" if isinstance(error, Cancelled) else str(error))
-            self._finish(stop, clip, 0)
-
-        self._follower.do(work, lambda cuts: self._finish(stop, clip, cuts), failed)
+        self._following = clip
+        self._follower.follow(clip, start, directions)
 
     def stop(self) -> None:
         """Stop following; what was followed is used."""
-        self._stop.set()
+        self._follower.stop()
 
-    def _add_mask(self, stop: threading.Event, at: MaskAt, number: int, share: float) -> None:
-        if stop is not self._stop:
+    def _add_mask(self, at: MaskAt, number: int, share: float) -> None:
+        if self._following is not self._clip:
             return
         self._masks[at.time] = at
         if number % _SHOW_EVERY == 0:
@@ -322,20 +232,28 @@ class FrameController(QObject):
             if self._shown is not None and self._shown.time == at.time:
                 self.view.show_mask(at.mask)
 
+    def _failed(self, error: StemlineError) -> None:
+        if self._following is None:
+            return
+        self._buttons["stop"].setEnabled(False)
+        self._note("" if isinstance(error, Cancelled) else str(error))
+        self._finish(0)
+
     def _progress(self, share: float) -> str:
         """Return the share of the range that is followed, and the time left at the speed so far."""
         percent = self.tr("Following: {percent} %").format(percent=min(100, round(100 * share)))
         if share <= 0:
             return percent
-        left_s = max(0, round((time.monotonic() - self._began_s) * (1 - share) / share))
+        left_s = max(0, round((time.monotonic() - self._follower.began_s) * (1 - share) / share))
         return self.tr("{percent}, {time} left").format(percent=percent, time=f"{left_s // 60}:{left_s % 60:02}")
 
     def _followed(self) -> list[tuple[Fraction, bool]]:
         return [(self._record_time(time), at.is_doubtful) for time, at in sorted(self._masks.items()) if not at.is_cut]
 
-    def _finish(self, stop: threading.Event, clip: ClipRange, cuts: int) -> None:
+    def _finish(self, cuts: int) -> None:
         """Store the masks and use them in the stem's prompt."""
-        if stop is not self._stop or clip is not self._clip or not self._masks:
+        clip, self._following = self._following, None
+        if clip is None or clip is not self._clip or not self._masks:
             return
         self._buttons["stop"].setEnabled(False)
         masks = [at for _, at in sorted(self._masks.items())]
@@ -397,3 +315,9 @@ class FrameController(QObject):
         self._playback.moved.connect(self.seek)
         self.strip.sought.connect(self._playback.seek)
         self.view.marked.connect(self.mark)
+        self._loader.opened.connect(self._show_picture)
+        self._loader.shown.connect(self._show)
+        self._loader.preparing.connect(self._show_preparing)
+        self._follower.followed.connect(self._add_mask)
+        self._follower.ended.connect(self._finish)
+        self._follower.failed.connect(self._failed)

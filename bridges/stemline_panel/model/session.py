@@ -229,6 +229,7 @@ class Session:
             record_paths=chosen.record_paths,
             record_words=chosen.record_words,
             mark="auto" if chosen.mark else "never",
+            tracker=chosen.tracker,
             priority=_INTERACTIVE_PRIORITY,
             replace=self.stems.fills(),
         )

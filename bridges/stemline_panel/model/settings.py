@@ -24,8 +24,8 @@ class PanelSettings:
     is a folder beside the media. An empty `device` is the system's default output, and an empty `server` is this
     user's private one; the token and the certificates to trust are in files. `sign` signs stems, and adds Content
     Credentials, where this installation has a key. `record_paths` and `record_words` say how records name media and
-    prompts, and `mark` marks sounds that a model made from words. `consent_line` shows a line below prompts that name a
-    person.
+    prompts, and `mark` marks sounds that a model made from words. `tracker` follows marked objects; empty is `corners`.
+    `consent_line` shows a line below prompts that name a person.
     """
 
     model: str = ""
@@ -48,6 +48,7 @@ class PanelSettings:
     record_words: str = "full"
     mark: bool = True
     consent_line: bool = True
+    tracker: str = ""
 
 
 def use_credentials(settings: PanelSettings) -> None:

@@ -20,6 +20,7 @@ from PyQt5.QtWidgets import (
 )
 
 from stemline.client import Model
+from stemline.media.pictures.tracking import CORNERS, list_trackers
 from stemline_panel.i18n import translate
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, absolute_folder
 from stemline_panel.widgets.buttons import CheckBox
@@ -80,6 +81,8 @@ class SettingsDialog(QDialog):
         self._folder = QLineEdit(settings.output_dir)
         self._folder.setPlaceholderText(folder)
         self._folder.setAccessibleName(self.tr("Folder for stems"))
+        self._tracker = _combo_box(_trackers(settings.tracker), settings.tracker)
+        self._tracker.setToolTip(self.tr("What follows a marked object in the picture"))
         self._matched, self._consent_line = settings.loudness_matched, settings.consent_line
         self._seed = QSpinBox()
         self._seed.setRange(0, _MAX_SEED)
@@ -117,6 +120,7 @@ class SettingsDialog(QDialog):
             token_file=token_file,
             ca_file=ca_file,
             consent_line=self._consent_line,
+            tracker=self._tracker.currentData(),
         )
 
     def _lay_out(self) -> None:
@@ -127,6 +131,7 @@ class SettingsDialog(QDialog):
             (self.tr("Channels"), self._channels),
             (self.tr("Stem files"), self._format),
             (self.tr("Audition"), self._audition),
+            (self.tr("Object tracker"), self._tracker),
             ("", self._chain),
             ("", self._disable),
             ("", self._sign),
@@ -200,6 +205,14 @@ def _formats() -> list[tuple[str, str]]:
         ("wav32f", translate("SettingsDialog", "WAV, 32-bit float")),
         ("flac", translate("SettingsDialog", "FLAC, 24 bit")),
     ]
+
+
+def _trackers(chosen: str) -> list[tuple[str, str]]:
+    """Return the trackers that can run, with the empty name for `corners`."""
+    known = [("" if one.id == CORNERS else one.id, one.id) for one in list_trackers() if one.available]
+    if chosen not in dict(known):
+        known.append((chosen, translate("SettingsDialog", "{name} (missing)").format(name=chosen or CORNERS)))
+    return known
 
 
 def _record_paths() -> list[tuple[str, str]]:

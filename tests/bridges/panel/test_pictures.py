@@ -21,6 +21,9 @@ from bridges.panel.harness import Panel, tones
 from core.media.films import HEIGHT, RATE, WIDTH, number_of, numbered, write_film
 from runs.test_pictures import SIDE, mask_of, place, square
 from stemline.clips import TimeRange
+from stemline.media.pictures.frames import FrameReader
+from stemline.media.pictures.tracking import Tracker, create_tracker
+from stemline_panel.control import frame_controller, object_follower
 from stemline_panel.control.frame_controller import FrameController
 from stemline_panel.widgets.frame_view import FrameView, MarkTool
 from stemline_server.engines.noop import NoopEngine
@@ -57,6 +60,38 @@ def test_the_frame_follows_the_playhead_and_its_place_is_above_the_waveform(
         panel.playback.seek(time)
         wait_for(panel, frames, int(time * 24))
     panel.until(lambda: len(frames.strip._frames) > 2)
+
+
+def test_frames_between_distant_key_frames_come_from_a_proxy_that_is_made_once(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_film(tmp_path / "n.mp4", map(numbered, range(96)), gop=200, sound_s=4)
+    panel, frames = opened(open_panel, path)
+    panel.until(lambda: frames._loader._files.keys() == {0})
+    assert frames.status.text() == ""
+    monkeypatch.setattr(FrameReader, "key_frame", lambda *_: pytest.fail("read from the film"))
+    for number in (90, 5, 47):
+        panel.playback.seek(Fraction(number, RATE))
+        wait_for(panel, frames, number)
+
+
+def test_the_tracker_of_the_settings_finds_and_follows(
+    open_panel: OpenPanel, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def create(name: str) -> Tracker:
+        asked.append(name)
+        return create_tracker("")
+
+    monkeypatch.setattr(object_follower, "create_tracker", create)
+    monkeypatch.setattr(frame_controller, "find_tracker", lambda name: None)
+    panel, frames = opened(open_panel, film)
+    panel.session.settings.tracker = "mine"
+    marked(panel, frames, 24)
+    frames.follow((1,))
+    panel.until(lambda: panel.session.stems.current.mask is not None)
+    assert asked == ["mine"]  # its weights are loaded once
 
 
 def test_sound_without_a_picture_gets_the_space_back(open_panel: OpenPanel, film: Path, tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ HOUR_S = 3600
 
 
 def filled(cache: PictureCache, name: str, *, age_s: float = 0) -> Path:
-    path = cache.get(name, ".mov", lambda part: part.write_bytes(bytes(MIB)) and None)
+    def write(part: Path) -> None:
+        part.write_bytes(bytes(MIB))
+
+    path = cache.get(name, ".mov", write)
     then = time.time() - age_s
     os.utime(path, (then, then))
     return path

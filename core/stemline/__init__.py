@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from stemline.hosts.edits import EditOptions
-    from stemline.media.pictures.tracking import list_trackers
+    from stemline.media.pictures.trackers import list_trackers
     from stemline.presets import (
         Preset,
         find_preset,
@@ -161,7 +161,7 @@ _MODULES = {
     "StemlineError": "stemline.errors",
     "UsageError": "stemline.errors",
     "EditOptions": "stemline.hosts.edits",
-    "list_trackers": "stemline.media.pictures.tracking",
+    "list_trackers": "stemline.media.pictures.trackers",
     "Preset": "stemline.presets",
     "find_preset": "stemline.presets",
     "list_presets": "stemline.presets",

@@ -16,7 +16,8 @@ from stemline.identity import digest
 from stemline.media.pictures.cache import picture_cache
 from stemline.media.pictures.following import BACKWARD, FORWARD, MaskAt, write_mask_film
 from stemline.media.pictures.frames import Frame
-from stemline.media.pictures.tracking import Marks, Mask, find_tracker
+from stemline.media.pictures.trackers import find_tracker
+from stemline.media.pictures.tracking import Marks, Mask
 from stemline.prompts import Mask as MaskFilm
 from stemline_panel.control.filmstrip_controller import FilmstripController
 from stemline_panel.control.frame_loader import FrameLoader

@@ -15,7 +15,8 @@ from stemline.clips import ClipRange
 from stemline.errors import StemlineError
 from stemline.media.pictures.following import FORWARD, MaskAt, follow
 from stemline.media.pictures.frames import Frame, FrameReader
-from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, Mask, Tracker, create_tracker
+from stemline.media.pictures.trackers import create_tracker
+from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks, Mask, Tracker
 from stemline_panel.workers import Worker
 
 

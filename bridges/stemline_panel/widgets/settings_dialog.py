@@ -20,7 +20,7 @@ from PyQt5.QtWidgets import (
 )
 
 from stemline.client import Model
-from stemline.media.pictures.tracking import CORNERS, list_trackers
+from stemline.media.pictures.trackers import CORNERS, list_trackers
 from stemline_panel.i18n import translate
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, absolute_folder
 from stemline_panel.widgets.buttons import CheckBox

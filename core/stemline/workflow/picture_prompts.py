@@ -31,7 +31,8 @@ from stemline.media.pictures.masks import (
 )
 from stemline.media.pictures.model_picture import model_picture
 from stemline.media.pictures.picture_track import PictureTrackWriter
-from stemline.media.pictures.tracking import CORNERS, TRACKED_PIXELS, Marks, create_tracker, find_tracker
+from stemline.media.pictures.trackers import CORNERS, create_tracker, find_tracker
+from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks
 from stemline.media.pictures.upright import PictureShape
 from stemline.plan import Extent, PlannedJob
 from stemline.prompts import Box, Mask, StemRequest

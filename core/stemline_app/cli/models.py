@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_trackers(*, as_json: bool) -> None:
-    from stemline.media.pictures.tracking import list_trackers
+    from stemline.media.pictures.trackers import list_trackers
 
     if as_json:
         write_json(_tracker_facts())
@@ -94,7 +94,7 @@ def _write_trackers(*, as_json: bool) -> None:
 
 
 def _tracker_facts() -> list[dict[str, object]]:
-    from stemline.media.pictures.tracking import list_trackers
+    from stemline.media.pictures.trackers import list_trackers
 
     return [
         {

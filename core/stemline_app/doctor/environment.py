@@ -104,7 +104,7 @@ def _codecs() -> Check:
 
 
 def _trackers() -> Iterator[Check]:
-    from stemline.media.pictures.tracking import list_trackers
+    from stemline.media.pictures.trackers import list_trackers
 
     for tracker in list_trackers():
         if tracker.available:

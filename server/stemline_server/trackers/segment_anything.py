@@ -21,7 +21,8 @@ from stemline.errors import Code, UsageError
 from stemline.extras import install_command
 from stemline.identity import digest
 from stemline.media.pictures.picture_track import Picture
-from stemline.media.pictures.tracking import Marks, Mask, Step, TrackerInfo, is_cut_between, shot_colours
+from stemline.media.pictures.trackers import TrackerInfo
+from stemline.media.pictures.tracking import Marks, Mask, Step, is_cut_between, shot_colours
 from stemline.shared_disk import file_facts
 from stemline_server._torchaudio import torchaudio_transforms
 
@@ -70,7 +71,7 @@ class _Folder:
 
 
 class SegmentAnythingSource:
-    """The trackers in the models folder. A `stemline.media.pictures.tracking.TrackerSource`."""
+    """The trackers in the models folder. A `stemline.media.pictures.trackers.TrackerSource`."""
 
     def infos(self) -> tuple[TrackerInfo, ...]:
         """Return a tracker for each folder of weights, or one that says how to get them."""

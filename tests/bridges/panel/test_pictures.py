@@ -22,7 +22,8 @@ from core.media.films import HEIGHT, RATE, WIDTH, number_of, numbered, write_fil
 from runs.test_pictures import SIDE, mask_of, place, square
 from stemline.clips import TimeRange
 from stemline.media.pictures.frames import FrameReader
-from stemline.media.pictures.tracking import Tracker, create_tracker
+from stemline.media.pictures.trackers import create_tracker
+from stemline.media.pictures.tracking import Tracker
 from stemline_panel.control import frame_controller, object_follower
 from stemline_panel.control.frame_controller import FrameController
 from stemline_panel.widgets.frame_view import FrameView, MarkTool

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from server.trackers.tiny_weights import SIDE, write_tiny_weights
 from stemline.errors import Code, UsageError
 from stemline.media.pictures.picture_track import Picture
-from stemline.media.pictures.tracking import Marks, create_tracker, find_tracker, list_trackers
+from stemline.media.pictures.trackers import create_tracker, find_tracker, list_trackers
+from stemline.media.pictures.tracking import Marks
 from stemline_server.trackers.segment_anything import SegmentAnythingTracker
 
 NAME = "sam2-tiny"

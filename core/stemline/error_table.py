@@ -344,7 +344,7 @@ WARNINGS = {
         "The clip has too little room tone; the fill is made from that of another clip of the same media."
     ),
     WarningCode.PROMPT_SUBSTITUTED: (
-        "Words of the prompt were corrected or left out; the message names the sound that the prompt was taken for."
+        "Words of the prompt were replaced, corrected or left out; the message names the sound it was taken for."
     ),
     WarningCode.PROMPT_SENTENCE: (
         'The words read like a sentence, and SAM Audio was trained on phrases such as "man speaking".'

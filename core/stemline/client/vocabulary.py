@@ -30,8 +30,8 @@ class PromptCheck:
 
     Attributes:
         text: The text.
-        status: KNOWN; SUBSTITUTED where words were corrected or left out; REFUSED where a run needs marked spans or
-            another text.
+        status: KNOWN; SUBSTITUTED where words were replaced, corrected or left out; REFUSED where a run needs marked
+            spans or another text.
         sound: The sound that the text is taken for; empty for refused texts and for models that take any words.
         code: Code of the refusal, such as "PROMPT_UNKNOWN"; else empty.
         message: One sentence for the user; empty for known texts.

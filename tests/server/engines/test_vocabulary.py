@@ -10,17 +10,22 @@ from stemline.clips import SampleRange
 from stemline.errors import Code, UsageError, WarningCode
 from stemline_server.engines.base import EnginePrompt, Finding
 from stemline_server.engines.embedded.confidence import warnings
+from stemline_server.engines.embedded.evaluate import main as evaluate
+from stemline_server.engines.embedded.meanings import related_phrases
 from stemline_server.engines.embedded.routing import choose_route
-from stemline_server.engines.embedded.vocabulary import match_sound, phrases, related_phrases, translations
+from stemline_server.engines.embedded.translations import translations
+from stemline_server.engines.embedded.vocabulary import match_sound, phrases
 
 SPAN = (SampleRange(0, 10),)
 
 
 def table(name: str) -> list[list[str]]:
-    return [line.split("\t") for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()[1:]]
+    return [line.split("\t") for line in Path(__file__).parent.joinpath(name).read_text("utf-8").splitlines()[1:]]
 
 
 TYPED = table("typed_prompts.tsv")
+EVERYDAY = table("prompts/everyday.tsv") + table("prompts/fresh_everyday.tsv")
+UNUSUAL = table("prompts/unusual.tsv") + table("prompts/fresh_unusual.tsv")
 
 
 @pytest.mark.parametrize(("text", "sound"), TYPED)
@@ -33,7 +38,7 @@ def test_a_typed_prompt_matches_its_sound_or_is_refused(text: str, sound: str) -
     assert found == sound
 
 
-@pytest.mark.parametrize(("text", "sounds"), table("everyday_prompts.tsv") + table("unusual_prompts.tsv"))
+@pytest.mark.parametrize(("text", "sounds"), EVERYDAY + UNUSUAL)
 def test_an_everyday_or_unusual_prompt_is_right_or_refused(text: str, sounds: str) -> None:
     try:
         found = match_sound(text).sound
@@ -41,6 +46,43 @@ def test_an_everyday_or_unusual_prompt_is_right_or_refused(text: str, sounds: st
         assert '"' in refused.advice  # it suggests other sounds
         found = "-"
     assert found in sounds.split("|")
+
+
+@pytest.mark.parametrize(
+    ("text", "sound", "relation"),
+    [
+        ("chihuahua", "dog", "'chihuahua' is a kind of it"),
+        ("affenpinschers", "dog", "'affenpinscher' is a kind of it"),
+        ("an auctioneer in the distance", "speech", "'auctioneer' makes this sound"),
+        ("the paper shredder", "machine", "'paper shredder' is a kind of it"),
+        ("rain gutter", "water", "'rain gutter' makes this sound"),
+    ],
+)
+def test_a_word_that_means_a_known_sound_is_taken_for_it_and_the_relation_is_said(
+    text: str, sound: str, relation: str
+) -> None:
+    match = match_sound(text)
+    assert (match.sound, match.is_substitute, match.reason) == (sound, True, relation)
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"), [("laughing clown", "laughter"), ("barking labrador", "dog"), ("shotgun blast", "explosion")]
+)
+def test_the_sound_in_a_prompt_counts_more_than_its_source(text: str, sound: str) -> None:
+    assert match_sound(text).sound == sound
+
+
+@pytest.mark.parametrize(("text", "sounds", "language"), table("prompts/languages.tsv"))
+def test_an_everyday_prompt_in_another_language_is_known(text: str, sounds: str, language: str) -> None:
+    assert match_sound(text).sound in sounds.split("|"), language
+
+
+def test_the_command_prints_how_many_prompts_are_right(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    tmp_path.joinpath("some.tsv").write_text("# comment\nspeech\tspeech\nchihuahua\tcat\nunicorn\t-\n")
+    assert evaluate([str(tmp_path), "--prompts"]) == 0
+    table, failure = capsys.readouterr().out.splitlines()[1:]
+    assert table.split() == ["some", "3", "2", "1", "1", "1", "0"]
+    assert "'chihuahua' was taken for 'dog'" in failure
 
 
 @pytest.mark.parametrize("text", ["belly", "mousse", "harmonic", "matching", "canon", "rein", "sneaking", "boating"])
@@ -61,7 +103,9 @@ def test_a_typing_error_is_corrected_and_the_correction_is_said(text: str, sound
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        (EnginePrompt("espresso maker"), "'espresso maker' was taken for machine."),
+        (EnginePrompt("espresso maker"), "'espresso maker' was taken for machine ('espresso maker' is a kind of it)."),
+        (EnginePrompt("paper shredder"), "'paper shredder' was taken for machine ('paper shredder' is a kind of it)."),
+        (EnginePrompt("my labrador playing"), "'my labrador playing' was taken for dog ('labrador' is a kind of it)."),
         (EnginePrompt("helicoptor"), "'helicoptor' was taken for helicopter."),
         (EnginePrompt("unicorn", plus=SPAN), "This model doesn't know 'unicorn'; it used only the marked spans."),
         (EnginePrompt("remove the dogs barking"), ""),
@@ -183,8 +227,6 @@ def test_other_words_of_these_languages_are_refused_not_guessed(text: str) -> No
 
 
 def test_no_translation_changes_what_an_english_phrase_means() -> None:
-    for phrase, match in translations().items():
-        if phrase in phrases():
-            assert match_sound(phrase).sound == phrases()[phrase].sound
-        else:
-            assert match_sound(phrase).sound == match.sound
+    for phrase, sound in translations().items():
+        known = phrases().get(phrase, phrases()[sound])
+        assert known.kind == "none" or match_sound(phrase).sound == known.sound

@@ -1,10 +1,14 @@
-"""`python -m stemline_server.engines.embedded.evaluate DIR [--json]`: measure the engine on mixtures.
+"""`python -m stemline_server.engines.embedded.evaluate DIR [--prompts] [--json]`: measure the engine on mixtures.
 
 DIR holds `manifest.json`, a list of {id, category, prompt, spans in seconds, target, residual}, and the files it names;
 a mixture is the sum of target and residual. The engine is used through its public interface: by text, by text and
 spans, by spans alone and, for continuous targets, by marking everything else (negative spans). Scores are SI-SDR
 improvements over the mixture in dB at 48 kHz, with 90 % bootstrap intervals of the mean, next to baselines from the
 same run.
+
+With `--prompts`, DIR holds tables of prompts (`*.tsv`: text, sounds that it may be taken for, separated by "|", and "-"
+if it may be refused). Prints how many of each table are right, refused, or taken for another sound, with or without a
+word about it.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from stemline_server.engines.base import EnginePrompt, EngineRequest, Finding
 from stemline_server.engines.embedded import EmbeddedEngine
 from stemline_server.engines.embedded.baselines import baselines
 from stemline_server.engines.embedded.evaluation_clips import Clip, Wave, read_clips, si_sdr
+from stemline_server.engines.embedded.vocabulary import match_sound
 
 HARM_DB = -1.0
 
@@ -137,6 +142,38 @@ def table(scores: list[Score]) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def check_prompts(path: Path) -> dict[str, Any]:
+    """Return how the prompts of a table are understood: counts, and the wrong ones with their sound."""
+    counts = dict.fromkeys(("right", "refused", "substituted", "wrongly_refused", "wrong", "silently_wrong"), 0)
+    failures: list[tuple[str, str]] = []
+    lines = [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    for text, sounds in (line.split("\t")[:2] for line in lines):
+        try:
+            match = match_sound(text)
+            found, is_said = match.sound, match.is_substitute
+        except UsageError:
+            found, is_said = "-", True
+        is_right = found in sounds.split("|")
+        counts["right"] += is_right
+        counts["refused"] += found == "-"
+        counts["substituted"] += found != "-" and is_said
+        counts["wrongly_refused"] += found == "-" and not is_right
+        counts["wrong"] += found != "-" and not is_right
+        counts["silently_wrong"] += not is_said and not is_right
+        failures += [] if is_right else [(text, found)]
+    return {"table": path.stem, "prompts": len(lines), **counts, "failures": failures}
+
+
+def format_prompts(checked: list[dict[str, Any]]) -> str:
+    """Return the results of `check_prompts` as text."""
+    columns = ("prompts", "right", "refused", "substituted", "wrong", "silently_wrong")
+    lines = [f"{'table':<24}" + "".join(f"{name:>16}" for name in columns)]
+    for row in checked:
+        lines.append(f"{row['table']:<24}" + "".join(f"{row[name]:>16}" for name in columns))
+        lines += [f"    {text!r} was taken for {found!r}" for text, found in row["failures"]]
+    return "\n".join(lines)
+
+
 def format_table(rows: dict[str, dict[str, Any]]) -> str:
     """Return a table as text."""
     lines = [f"{'way':<27}{'category':<12}{'clips':>6}{'mean dB':>9}{'90 % interval':>18}{'harmed':>8}"]
@@ -151,8 +188,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(description="Measures the embedded engine on a folder of mixtures.")
     parser.add_argument("folder", type=Path, help="holds manifest.json and the FLAC files it names")
+    parser.add_argument("--prompts", action="store_true", help="check the tables of prompts in the folder instead")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args(arguments)
+    if options.prompts:
+        checked = [check_prompts(path) for path in sorted(options.folder.glob("*.tsv"))]
+        print(json.dumps({"version": 1, "tables": checked}) if options.json else format_prompts(checked))  # noqa: T201
+        return 0
     engine = EmbeddedEngine()
     engine.load("cpu")
     started = time.monotonic()

@@ -98,7 +98,8 @@ def choose_route(prompt: EnginePrompt, net_classes: Container[str], *, has_vocal
     route = _named_route(prompt, sound, net_classes, has_vocals=has_vocals)
     if not sound.is_substitute:
         return route
-    sentence = f"{quoted(prompt.text)} was taken for {route.matched}. If that is wrong, name another sound."
+    reason = f" ({sound.reason})" if sound.reason else ""
+    sentence = f"{quoted(prompt.text)} was taken for {route.matched}{reason}. If that is wrong, name another sound."
     return replace(route, substituted=sentence)
 
 

@@ -1,15 +1,14 @@
 """Map the text of a prompt to a sound that the engine knows.
 
-The table `phrases.tsv` lists all known phrases, and `translations.tsv` names the sounds in five other languages. One
-wrong letter in a word is corrected, unless the word is an English word (`look_alikes.txt`). Any other text is refused
-with related sounds (`related.tsv`). A match that leaves out or corrects words of the prompt says so.
+The table `phrases.tsv` lists all known phrases, and `translations` names the sounds in five other languages. Other
+words may mean one of these sounds (module `meanings`). One wrong letter in a word is corrected, unless the word is an
+English word (`look_alikes.txt`). Any other text is refused with related sounds. A match that is not exact says so.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -17,33 +16,40 @@ from importlib.resources import files
 from stemline.errors import Code, UsageError
 from stemline_bridge.stem_names import REQUEST
 from stemline_server.engines.base import KnownSound
+from stemline_server.engines.embedded.meanings import meaning_of, related_to, singulars
+from stemline_server.engines.embedded.translations import (
+    has_other_letters,
+    is_foreign,
+    sounds_in,
+    translations,
+    whole_sound,
+)
 
 _MAX_CHARACTERS = 200
 _MAX_QUOTED_CHARACTERS = 60
 _MIN_TYPO_CHARACTERS = 5
-_MIN_SPELLING_SIMILARITY = 0.8
-_PARTIAL_CONFIDENCE, _TYPO_CONFIDENCE = 0.8, 0.6
+_MIN_COMPACT_CHARACTERS = 8
+_MIN_SPELLING_SIMILARITY = 0.85
+_PARTIAL_CONFIDENCE, _MEANING_CONFIDENCE, _TYPO_CONFIDENCE = 0.8, 0.7, 0.6
 _NEGATIONS = frozenset(("but", "except", "without", "no", "not", "non", "minus", "excluding", "besides"))
-_ARTICLES = frozenset(("a", "an", "the"))
+_ARTICLES = frozenset(("a", "an", "the", "my", "your", "his", "her", "its", "our", "their"))
 _NEUTRAL_WORD = re.compile(
     "someone|somebody|person|people|playing|making|being|nearby|passing|running|heavy|small|big|old|young|soft|sad|happy|"
     "lead|two|three|many|few|lots|some|more|other|background|annoying|sounds?|noise|audio|of|by|and"
 )
 """Matches words that do not change which sound a known phrase names."""
 _GENERIC_SOUNDS = frozenset(("music", "instrument", "animal", "sound effect"))
+_LISTED_KINDS = frozenset(("voice", "music", "none"))
+"""Kinds of which people list several without "and": "guitar drums"."""
+_JOINED = re.compile(r"[,&+/]|\b(?:and|or|with)\b", re.IGNORECASE)
 _PREFIX = re.compile(
     r"^(?:(?:all|any|some|every|this|that|these|those|my|his|her|their|our|of|loud|quiet|distant|"
     r"constant|annoying|unwanted|single|several|many|sound|sounds|noise|noises|recording|audio|track) )+"
 )
 _PREPOSITION = re.compile(
-    r" (?:on|in|into|at|by|over|under|behind|with|while|during|from|through|outside|inside|near) "
+    r" (?:on|off|in|into|at|by|over|under|behind|with|while|during|from|through|outside|inside|near)(?: |$)"
 )
-_FOREIGN_ARTICLE = re.compile(r"^(?:l'|(?:der|die|das|den|ein|eine|le|la|les|un|une|des|el|los|las|una|unos) )")
-_FOREIGN_SOUND = re.compile(
-    r"^(?:(?:le |un )?(?:bruits?|sons?) (?:de |du |des |d')|(?:el |un )?(?:ruidos?|sonidos?) (?:de |del ))|"
-    r"(?:の音|の声|的声音|的聲音|声音|聲音)$"
-)
-"""Words for "the sound of" around a phrase."""
+_VERB_ENDINGS = ("ing", "ed")
 _SUFFIX = re.compile(
     r"(?: (?:please|sound|sounds|noise|noises|audio|track|only|in the background|in background|in the distance|"
     r"from the background|from the recording|from the mix|from this clip|effect|effects|sfx|fx))+$"
@@ -61,7 +67,8 @@ class SoundMatch:
         classes: Classes of the net for this sound, best first.
         confidence: Certainty of the match, 0..1; 1 for a phrase of the table.
         is_weak: Whether the phrase gives way to any other sound in the same prompt.
-        is_substitute: Whether words of the prompt were corrected or left out to find the sound.
+        is_substitute: Whether words of the prompt were replaced, corrected or left out to find the sound.
+        reason: Why another word was taken for this sound, for users, such as "'labrador' is a kind of it"; else empty.
     """
 
     sound: str
@@ -70,6 +77,7 @@ class SoundMatch:
     confidence: float
     is_weak: bool = False
     is_substitute: bool = False
+    reason: str = ""
 
 
 def match_sound(text: str) -> SoundMatch:
@@ -92,18 +100,22 @@ def match_sound(text: str) -> SoundMatch:
             advice='Name one sound in a word or two, such as "speech" or "dog barking".',
         )
     words = normalise(text)
-    if not words and not _has_other_letters(text):
+    if not words and not has_other_letters(text):
         raise UsageError(
             "The prompt does not name a sound.",
             code=Code.PROMPT_EMPTY,
             advice='Name one sound, such as "speech", or mark where it occurs.',
         )
-    match = _translated(text) if _has_other_letters(text) else _exact(words) or _translated(text)
-    if match is None:
+    if is_foreign(text):
+        match = _exact(words) or _match_foreign(text)
+    else:
+        match = _exact(words) or _match_foreign(text, whole=True)
         corrected = _corrected(words)
-        match = _match(corrected, text)
-        if match is not None and corrected != words:
-            match = replace(match, confidence=_TYPO_CONFIDENCE, is_substitute=True)
+        if match is None and corrected == words:
+            match = _match(words, text) or _match_foreign(text)
+        elif match is None:
+            match = _match_foreign(text) or _match(corrected, text)
+            match = match and replace(match, confidence=_TYPO_CONFIDENCE, is_substitute=True)
     if match is None or match.kind == "none":
         raise _unknown(words, text)
     return match
@@ -131,31 +143,17 @@ def phrases() -> dict[str, SoundMatch]:
     return table
 
 
-def _translated(text: str) -> SoundMatch | None:
-    """Return the sound that a text in German, French, Spanish, Japanese or Chinese names as a whole."""
-    folded = " ".join(re.findall(r"[\w']+", unicodedata.normalize("NFKC", text).casefold().replace("’", "'")))
-    bare = _FOREIGN_SOUND.sub("", folded)
-    for form in (folded, _FOREIGN_ARTICLE.sub("", folded), bare, _FOREIGN_ARTICLE.sub("", bare)):
-        if form in translations():
-            return translations()[form]
-    return None
+def _match_foreign(text: str, *, whole: bool = False) -> SoundMatch | None:
+    """Return the sound that a text of another language names, as a whole or with further words.
 
-
-def _has_other_letters(text: str) -> bool:
-    """Return whether a text has letters that English words do not have."""
-    return any(letter.isalpha() and not letter.isascii() for letter in text)
-
-
-@cache
-def translations() -> dict[str, SoundMatch]:
-    """Return the sound that each phrase of another language names. A phrase that is English, too, is left out."""
-    table: dict[str, SoundMatch] = {}
-    for line in files(__package__).joinpath("translations.tsv").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            sound, *languages = line.split("\t")
-            for phrase in (one for listed in languages for one in listed.split(", ")):
-                table.setdefault(unicodedata.normalize("NFKC", phrase).casefold(), phrases()[sound])
-    return table
+    Raises:
+        UsageError: The text names several sounds (PROMPT_UNKNOWN).
+    """
+    sound = whole_sound(text)
+    if sound or whole:
+        return phrases()[sound] if sound else None
+    match = _single_sound([phrases()[sound] for sound in sounds_in(text)], text)
+    return match and replace(match, is_substitute=True)
 
 
 def _match(words: str, text: str) -> SoundMatch | None:
@@ -169,29 +167,73 @@ def _match(words: str, text: str) -> SoundMatch | None:
         return exact
     head = _PREPOSITION.split(words)[0]
     matches, left_out = _contained(head)
+    meant = _meant(words, matches, must_be_whole=True) or _meant(head, matches)
+    if meant is not None:
+        return meant
     if not matches:
         matches, left_out = _contained(words)
         matches = [hit for hit in matches if not hit.is_weak]
-    match = _single_sound(matches, text)
-    return match and replace(match, is_substitute=not all(map(_NEUTRAL_WORD.fullmatch, left_out)))
+    named = _last_of_two(head, matches) if _JOINED.search(text) is None else None
+    match = named or _single_sound(matches, text)
+    if match is None:
+        return None
+    is_exact = all(map(_NEUTRAL_WORD.fullmatch, left_out)) and not _overrules(match, matches)
+    return replace(match, is_substitute=not is_exact)
+
+
+def _meant(words: str, matches: list[SoundMatch], *, must_be_whole: bool = False) -> SoundMatch | None:
+    """Return the sound that the last words of a text mean, or None. Verbs that name no sound may follow them.
+
+    Args:
+        words: Normalised words.
+        matches: Sounds that phrases in the text name. One word gives way to them, unless they are weak: a "paper
+            shredder" is a machine, and "laughing clown" is laughter.
+        must_be_whole: Whether only a meaning of all words counts.
+    """
+    listed = words.split()
+    while listed:
+        meaning = meaning_of(" ".join(listed))
+        if meaning is not None:
+            is_phrase = " " in meaning.word
+            gives_way = any(not hit.is_weak or meaning.sound == "speech" for hit in matches)
+            if (gives_way and not is_phrase) or (must_be_whole and len(meaning.word.split()) < len(listed)):
+                return None
+            return replace(
+                phrases()[meaning.sound],
+                confidence=_MEANING_CONFIDENCE,
+                is_weak=False,
+                is_substitute=True,
+                reason=f"{meaning.word!r} {meaning.relation}",
+            )
+        last = listed.pop()
+        if must_be_whole or not (_NEUTRAL_WORD.fullmatch(last) or last.endswith(_VERB_ENDINGS)):
+            return None
+    return None
 
 
 def _exact(words: str) -> SoundMatch | None:
     for candidate in _variants(words):
         if candidate in phrases():
             return phrases()[candidate]
+    compact = words.replace(" ", "")
+    if len(compact) >= _MIN_COMPACT_CHARACTERS and compact in _compact_phrases():
+        return _compact_phrases()[compact]
     return _phrases_in_singular().get(_in_singular(words))
 
 
 def _variants(words: str) -> tuple[str, ...]:
     """Return a phrase, the phrase without a suffix such as "sound", and both with the last word in the singular."""
     trimmed = _SUFFIX.sub("", words)
-    return tuple(dict.fromkeys(form for base in (words, trimmed) for form in (base, *_singulars(base))))
+    return tuple(dict.fromkeys(form for base in (words, trimmed) for form in (base, *singulars(base))))
 
 
-def _singulars(words: str) -> tuple[str, ...]:
-    endings = (("ies", "y"), ("es", ""), ("s", ""))
-    return tuple(words[: -len(plural)] + singular for plural, singular in endings if words.endswith(plural))
+@cache
+def _compact_phrases() -> dict[str, SoundMatch]:
+    """Return the sound of each phrase, by the phrase without spaces: "leafblower"."""
+    table: dict[str, SoundMatch] = {}
+    for phrase, match in phrases().items():
+        table.setdefault(phrase.replace(" ", ""), match)
+    return table
 
 
 @cache
@@ -225,9 +267,25 @@ def _single_sound(matches: list[SoundMatch], text: str) -> SoundMatch | None:
         raise UsageError(
             f"{quoted(text)} names several sounds: {', '.join(sounds)}.",
             code=Code.PROMPT_UNKNOWN,
-            advice="Ask for one sound at a time.",
+            advice=f'Ask for one sound at a time, such as "{next(iter(sounds))}".',
         )
     return next((replace(hit, confidence=_PARTIAL_CONFIDENCE) for hit in sounds.values()), None)
+
+
+def _last_of_two(words: str, matches: list[SoundMatch]) -> SoundMatch | None:
+    """Return the sound of the last word if just one other sound is named before it: a "shotgun blast" is a blast."""
+    last = _exact(words.rsplit(maxsplit=1)[-1])
+    strong = [hit for hit in matches if not hit.is_weak] or matches
+    others = {hit.sound for hit in strong if last and hit.sound != last.sound}
+    if last is None or words.endswith("ing") or last not in strong or last.kind in _LISTED_KINDS or len(others) != 1:
+        return None
+    return replace(last, confidence=_PARTIAL_CONFIDENCE)
+
+
+def _overrules(match: SoundMatch, matches: list[SoundMatch]) -> bool:
+    """Return whether other sounds of the same text give way to a sound. Persons and generic sounds do not count."""
+    ignored = {match.sound, *match.classes, "speech", *_GENERIC_SOUNDS}
+    return any(hit.sound not in ignored and match.sound not in hit.classes for hit in matches if hit.kind != "none")
 
 
 def _contained(words: str) -> tuple[list[SoundMatch], list[str]]:
@@ -258,8 +316,9 @@ def _corrected_word(word: str) -> str:
     typing error: "belly" is not "bell".
     """
     known = _known_words()
-    singulars = (word, *_singulars(word))
-    if len(word) < _MIN_TYPO_CHARACTERS or any(one in known or one in _look_alikes() for one in singulars):
+    forms = (word, *singulars(word))
+    is_word = any(one in known or one in _look_alikes() for one in forms) or meaning_of(word) or related_to(word)
+    if len(word) < _MIN_TYPO_CHARACTERS or is_word:
         return word
     slips = sorted(other for other in known if other[0] == word[0] and _is_one_slip(word, other))
     return next(iter(difflib.get_close_matches(word, slips, n=1)), word)
@@ -291,25 +350,15 @@ def _look_alikes() -> frozenset[str]:
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
-@cache
-def related_phrases() -> dict[str, tuple[str, ...]]:
-    """Return phrases of related sounds for words that name no known sound."""
-    table: dict[str, tuple[str, ...]] = {}
-    for line in files(__package__).joinpath("related.tsv").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            suggested, words = line.split("\t")
-            table |= dict.fromkeys(words.split(", "), tuple(suggested.split(", ")))
-    return table
-
-
 def _suggestions(words: str) -> tuple[str, ...]:
     """Return known phrases near an unknown text: related sounds, else similar spellings, else common sounds."""
-    for word in reversed(words.split()):  # "electric kettle": the last word is the noun
-        for form in (word, *_singulars(word)):
-            if form in related_phrases():
-                return related_phrases()[form]
+    related = related_to(words)
+    if related:
+        return related
     known = [phrase for phrase, hit in phrases().items() if hit.kind != "none" and phrase[0] == words[:1]]
-    alike = difflib.get_close_matches(words, known, n=3, cutoff=_MIN_SPELLING_SIMILARITY)
+    alike = []
+    if words not in _look_alikes():
+        alike = difflib.get_close_matches(words, known, n=3, cutoff=_MIN_SPELLING_SIMILARITY)
     return tuple(alike) or ("speech", "music", "dog barking", "rain")
 
 
@@ -324,7 +373,8 @@ def proposals(text: str) -> tuple[str, ...]:
 def known_sounds() -> tuple[KnownSound, ...]:
     """Return all sounds in the order of the table, with their phrases in all languages."""
     listed: dict[str, tuple[str, list[str]]] = {}
-    for phrase, hit in (*phrases().items(), *translations().items()):
+    translated = {phrase: phrases()[sound] for phrase, sound in translations().items() if phrase not in phrases()}
+    for phrase, hit in (*phrases().items(), *translated.items()):
         if hit.kind != "none" and not hit.is_weak:
             _, spellings = listed.setdefault(hit.sound, (hit.kind, []))
             spellings += [phrase] if phrase != hit.sound else []

@@ -33,6 +33,8 @@ _BATCH_EXTENTS = (1, 4, 16)
 _BATCH_SAMPLES = 1 << 23  # three minutes
 _CELLS_AT_ONCE = (1, 1, 2, 4, 8)
 _CANCEL_POLL_S = 0.2
+_GROUPS_BEFORE_SOUND = 2
+_LONGEST_WAIT_S, _WAIT_POLL_S = 5.0, 0.02
 _REPORT_EVERY_S = 0.2
 
 STOPS_ALL = (Code.DISK_FULL, Code.DISK_QUOTA, Code.OUTPUT_UNWRITABLE, Code.OUTPUT_EXISTS)
@@ -154,7 +156,9 @@ class Separation:
         open_work: list[SegmentWork] = []
         for segment in segments:
             early = segment.extent in self._early
-            for cells in _growing(self._cells_in_order(segment, media)):
+            for number, cells in enumerate(_growing(self._cells_in_order(segment, media))):
+                if early and number == _GROUPS_BEFORE_SOUND:
+                    self._wait_for_first_part(batches)
                 for cell in cells:
                     self._check_cancelled()
                     media[cell] = self._media(cell)
@@ -176,6 +180,14 @@ class Separation:
             batches.follow(sorted(dict.fromkeys(sounds), key=lambda sound: order[sound.part.cell]))
             for work in open_work:
                 batches.add(work)
+
+    def _wait_for_first_part(self, batches: WorkPools) -> None:
+        """Wait a while for the first result: reading the rest of a long media takes a core from its computation."""
+        until_s = time.monotonic() + _LONGEST_WAIT_S
+        while not self._jobs.ended and time.monotonic() < until_s:
+            batches.raise_failed()
+            self._check_cancelled()
+            time.sleep(_WAIT_POLL_S)
 
     def _cells_in_order(self, segment: StemSegment, media: dict[Cell, str | StemlineError]) -> list[Cell]:
         """Return the cells of a segment that have not been sent, those that are heard first in front."""

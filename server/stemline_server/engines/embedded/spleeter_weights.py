@@ -161,7 +161,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _load(net: _NetFile) -> UNet:
-    from safetensors import SafetensorError  # noqa: PLC0415 - only needed for vocals
+    import torch  # noqa: PLC0415 - only needed for vocals
+    from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load_file  # noqa: PLC0415
 
     from stemline_server.engines.embedded.spleeter_unet import UNet  # noqa: PLC0415
@@ -175,6 +176,8 @@ def _load(net: _NetFile) -> UNet:
         raise _damaged(net) from error
     if result.unexpected_keys or any(not name.endswith("num_batches_tracked") for name in result.missing_keys):
         raise _damaged(net)
+    for weights in (one for one in network.parameters() if one.dim() == 4):
+        weights.data = weights.data.contiguous(memory_format=torch.channels_last)  # a fifth faster
     return network.eval()
 
 

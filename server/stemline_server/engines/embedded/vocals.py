@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Waveform
+from stemline_server.engines.embedded import second_core
 from stemline_server.engines.embedded.spooled_source import ScoredBlock, SpooledSource, gate_blocks
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stemline_server.engines.embedded.spleeter_unet import UNet
 
 FRAME_SAMPLES = 4_464
@@ -135,11 +138,21 @@ def _voice_shares(magnitudes: Shares, nets: tuple[UNet, UNet]) -> Shares:
     with torch.inference_mode():
         mono = torch.from_numpy(magnitudes[:, :BINS] * np.float32(_LEVEL))
         mono = torch.nn.functional.pad(mono, (0, 0, 0, _WINDOW_FRAMES - len(mono)))
-        both = mono.expand(1, 2, -1, -1).contiguous()
-        voice, rest = (net(both).mean(1)[0, : len(magnitudes)] ** 2 for net in nets)
+        both = mono.expand(1, 2, -1, -1).contiguous(memory_format=torch.channels_last)
+        other = second_core.beside().submit(_power, nets[1], both)
+        voice, rest = (power[: len(magnitudes)] for power in (_power(nets[0], both), other.result()))
         share = ((voice + 5e-11) / (voice + rest + 1e-10)).numpy()
     above = share[:, -_TOP_BINS:].mean(axis=1, keepdims=True)
     return np.concatenate([share, np.broadcast_to(above, (len(share), magnitudes.shape[1] - BINS))], axis=1)
+
+
+def _power(net: UNet, magnitudes: Tensor) -> Tensor:
+    """Return the power that a net estimates of one source, [frames, bins]."""
+    import torch  # noqa: PLC0415 - only needed for vocals
+
+    with torch.inference_mode():
+        estimate: Tensor = net(magnitudes)
+        return estimate.mean(1)[0] ** 2
 
 
 def _overlap_add(spectra: Spectra, tail: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:

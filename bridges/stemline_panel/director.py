@@ -115,6 +115,7 @@ class Director(QObject):
             return True
         self._closed = True
         self.results.close()
+        self.window.desktop.show_progress(None)
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
@@ -153,6 +154,7 @@ class Director(QObject):
         self.window.prompt.show_primary(self.session.primary_action())
         self.actions["render"].setEnabled(self.host.connected and self.session.host.renders_ranges)
         self.window.drawer.show_items(self.session.queue)
+        self._show_title()
         self.clips.refresh()
         self.results.refresh()
 
@@ -166,7 +168,11 @@ class Director(QObject):
         skipped = [f"{skip.clip} ({skip.track}): {skip.reason}" for skip in session.read.skipped]
         index, count = session.clip_index, len(session.clips)
         self.window.clip_bar.show_clip_summary(line, index, count, skipped, session.read.notes)
-        self.window.setWindowTitle(f"{clip.name} - Stemline" if clip else "Stemline")
+        self._show_title()
+
+    def _show_title(self) -> None:
+        clip, running = self.session.clip, self.session.queue.running
+        self.window.show_title(clip.name if clip else "", running.fraction if running else None)
 
     def _show_clip(self) -> None:
         self._show_clip_summary()

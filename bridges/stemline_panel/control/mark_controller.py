@@ -9,6 +9,7 @@ from PyQt5.QtCore import QObject, pyqtSignal
 
 from stemline.clips import TimeRange
 from stemline_panel.control.playback_controller import PlaybackController
+from stemline_panel.model.formatting import format_hertz
 from stemline_panel.model.marks import MarkSet, Sign
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.actions import Handlers
@@ -36,6 +37,7 @@ class MarkController(QObject):
         view.clicked.connect(self.click)
         view.selected.connect(self.select)
         view.marked.connect(self._mark_range)
+        view.boxed.connect(self._explain_box)
         view.mark_moved.connect(self._move)
         playback.extent_found.connect(self._select_extent)
 
@@ -122,6 +124,10 @@ class MarkController(QObject):
             self._marks.add(sign, start, end)
             self.changed.emit()
         self.select(None)
+
+    def _explain_box(self, low_hz: float, high_hz: float) -> None:
+        text = self.tr("Box from {low} to {high}: models use its time, not its frequencies.")
+        self.message.emit(text.format(low=format_hertz(low_hz), high=format_hertz(high_hz)))
 
     def _move(self, number: int, part: TimeRange) -> None:
         self._marks.move(number, part.start, part.end)

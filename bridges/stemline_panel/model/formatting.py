@@ -89,6 +89,11 @@ def format_level(lufs: float, silent: bool) -> str:
     return translate("formatting", "silent") if silent else f"{lufs:.1f} LUFS"
 
 
+def format_hertz(hertz: float) -> str:
+    """Return a frequency as text."""
+    return f"{hertz / 1000:.1f} kHz" if hertz >= 1000 else f"{hertz:.0f} Hz"
+
+
 def format_amount(gain_db: float) -> str:
     """Return a gain in dB as text, such as "Off", "0 dB" or "+3 dB"."""
     if gain_db == -math.inf:

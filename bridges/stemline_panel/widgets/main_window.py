@@ -16,11 +16,10 @@ from PyQt5.QtWidgets import (
     QScrollArea,
     QSplitter,
     QStackedWidget,
-    QStyle,
-    QSystemTrayIcon,
     QWidget,
 )
 
+from stemline_panel.desktop import Desktop
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.clip_bar import ClipBar
 from stemline_panel.widgets.clip_table import ClipTable
@@ -74,7 +73,7 @@ class MainWindow(QMainWindow):
         self.queue = self.drawer.queue
         self.start = StartPage()
         self._clips_useful, self._clips_wanted = False, True
-        self._tray: QSystemTrayIcon | None = None
+        self.desktop = Desktop(self)
         self._banner_row = row_widget(self.banner, button("✕", self.tr("Dismiss"), self.hide_banner), grow=0)
         self._banner_row.hide()
         self._status = ElidedLabel("dim")
@@ -113,17 +112,15 @@ class MainWindow(QMainWindow):
         self._banner_row.hide()
 
     def notify(self, title: str, text: str) -> None:
-        """Notify the user, unless this window is the active one: in the taskbar, and by the desktop if it can."""
-        if self.isActiveWindow():
-            return
-        QApplication.alert(self)
-        if QSystemTrayIcon.isSystemTrayAvailable() and QSystemTrayIcon.supportsMessages():
-            if self._tray is None:
-                icon = self.style().standardIcon(QStyle.SP_MediaVolume)
-                self._tray = QSystemTrayIcon(icon, self)
-                self._tray.messageClicked.connect(self.activateWindow)
-            self._tray.show()
-            self._tray.showMessage(title, text)
+        """Notify the user, unless this window is the active one."""
+        if not self.isActiveWindow():
+            self.desktop.notify(title, text)
+
+    def show_title(self, document: str, fraction: float | None) -> None:
+        """Show the name of what is open and the progress of the current run in the title and the taskbar."""
+        percent = "" if fraction is None else self.tr("{percent} % ").format(percent=round(100 * fraction))
+        self.setWindowTitle(f"{percent}{document} - Stemline" if document else f"{percent}Stemline")
+        self.desktop.show_progress(fraction)
 
     def show_document(self, *, shown: bool) -> None:
         """Show the work on a document, or the first page without one."""

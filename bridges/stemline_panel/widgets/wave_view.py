@@ -10,10 +10,10 @@ from typing import Any
 import pyqtgraph as pg
 from PyQt5.QtCore import QPointF, QRectF, Qt, pyqtSignal
 from PyQt5.QtGui import QColor
-from PyQt5.QtWidgets import QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QGraphicsRectItem, QVBoxLayout, QWidget
 
 from stemline.clips import RESIDUAL, TimeRange
-from stemline_panel.model.formatting import TimeFormat
+from stemline_panel.model.formatting import TimeFormat, format_hertz
 from stemline_panel.model.marks import Mark, Sign
 from stemline_panel.model.request import MIX
 from stemline_panel.sound.spectrogram import frequency_at, level_of
@@ -30,7 +30,6 @@ _AXIS_WIDTH = 46
 _MIN_HEIGHT = 0.03
 _COLOUR_MAP = "inferno"
 _NAME_WIDTH = 300
-_KILOHERTZ = 1000
 
 
 def exact(seconds: float) -> Fraction:
@@ -42,14 +41,16 @@ class WaveView(QWidget):
     """Shows a range of a clip.
 
     `waveform_wanted` asks for the data of a range in so many columns. The other signals report the mouse: `clicked` a
-    time, `selected` a range, `marked` a sign and a range, `mark_moved` the number of a mark and its new range,
-    `menu_wanted` a time and a place on the screen.
+    time, `selected` a range, `marked` a sign and a range, `boxed` the lowest and highest frequency in Hz of a box that
+    was drawn in the spectrogram to select or mark, `mark_moved` the number of a mark and its new range, `menu_wanted` a
+    time and a place on the screen.
     """
 
     waveform_wanted = pyqtSignal(object, int)
     clicked = pyqtSignal(object)
     selected = pyqtSignal(object)
     marked = pyqtSignal(object, object)
+    boxed = pyqtSignal(float, float)
     mark_moved = pyqtSignal(int, object)
     menu_wanted = pyqtSignal(object, object)
 
@@ -69,6 +70,7 @@ class WaveView(QWidget):
         self._selections = [self._region(plot, "#ffffff", 34, movable=False) for plot in self._plots]
         for region in self._selections:
             region.hide()
+        self._box = self._add_box()
         self._marks: list[Any] = []
         self._peak = 0.0
         self.setObjectName("wave")
@@ -151,8 +153,7 @@ class WaveView(QWidget):
             return ""
         hertz = frequency_at(height, self._frequencies.highest_hz)
         level = level_of(int(image[column, row]), hertz)
-        shown = f"{hertz / 1000:.1f} kHz" if hertz >= _KILOHERTZ else f"{hertz:.0f} Hz"
-        return f"{shown}, {level}"
+        return f"{format_hertz(hertz)}, {level}"
 
     def _show_value(self, where: Any) -> None:
         view = self._spectrum.getViewBox()
@@ -178,6 +179,7 @@ class WaveView(QWidget):
 
     def select(self, part: TimeRange | None) -> None:
         """Show the selection."""
+        self._box.hide()
         for region in self._selections:
             region.setVisible(part is not None)
             if part is not None:
@@ -209,8 +211,8 @@ class WaveView(QWidget):
         plot.setFocusPolicy(Qt.NoFocus)  # the WaveView has the focus
         plot.getAxis("left").setWidth(_AXIS_WIDTH)
         box.clicked.connect(lambda at: self.clicked.emit(exact(at)))
-        box.dragging.connect(lambda start, end: self.select(_range(start, end)))
-        box.dragged.connect(self._report_drag)
+        box.dragging.connect(lambda start, end: self._show_drag(box, _range(start, end)))
+        box.dragged.connect(lambda start, end, keys: self._report_drag(box, _range(start, end), keys))
         box.zoomed.connect(lambda at, factor: self.zoom(factor, exact(at)))
         box.panned.connect(lambda seconds: self.pan(exact(seconds)))
         box.menu_wanted.connect(lambda at, where: self.menu_wanted.emit(exact(at), where))
@@ -246,6 +248,14 @@ class WaveView(QWidget):
         plot.addItem(head)
         return head
 
+    def _add_box(self) -> QGraphicsRectItem:
+        box = QGraphicsRectItem()
+        box.setPen(pg.mkPen(COLOURS.text, width=1))
+        box.setZValue(20)
+        box.hide()
+        self._spectrum.addItem(box)
+        return box
+
     def _region(self, plot: Any, colour: str, alpha: int, *, movable: bool) -> Any:
         shade, edge = QColor(colour), QColor(colour)
         shade.setAlpha(alpha)
@@ -260,13 +270,25 @@ class WaveView(QWidget):
 
     # -- mouse ---------------------------------------------------------------------------------------------------------
 
-    def _report_drag(self, start: float, end: float, keys: object) -> None:
-        part = _range(start, end)
+    def _show_drag(self, view: WaveViewBox, part: TimeRange) -> None:
+        """Show the selection during a drag; in the spectrogram as a box."""
+        self.select(part)
+        if view is self._spectrum.getViewBox():
+            low, high = (min(max(0.0, height), 1.0) for height in view.heights)
+            self._box.setRect(QRectF(float(part.start), low, float(part.duration), high - low))
+            self._box.show()
+
+    def _report_drag(self, view: WaveViewBox, part: TimeRange, keys: object) -> None:
         if keys in (Qt.ShiftModifier, Qt.AltModifier):
             self.select(None)
             self.marked.emit(Sign.PLUS if keys == Qt.ShiftModifier else Sign.MINUS, part)
         else:
             self.selected.emit(part)
+            self._show_drag(view, part)
+        if view is self._spectrum.getViewBox():
+            highest = self._frequencies.highest_hz
+            low, high = (frequency_at(min(max(0.0, height), 1.0), highest) for height in view.heights)
+            self.boxed.emit(low, high)
 
     def _report_move(self, number: int, region: Any) -> None:
         self.mark_moved.emit(number, _range(*region.getRegion()))

@@ -12,7 +12,7 @@ _ZOOM_STEP = 1.25
 
 
 class WaveViewBox(pg.ViewBox):
-    """A view box whose x axis is time in seconds. The y axis is fixed.
+    """A view box whose x axis is time in seconds. The y axis is fixed; `heights` are the ends of the last drag on it.
 
     The signals have times: `clicked` and `menu_wanted` of the mouse, `dragging` and `dragged` the start and the end,
     `zoomed` the fixed time and the factor, `panned` the distance.
@@ -29,6 +29,7 @@ class WaveViewBox(pg.ViewBox):
         """Disable pyqtgraph's own mouse handling and menu."""
         super().__init__(enableMenu=False)
         self.setMouseEnabled(x=False, y=False)
+        self.heights = (0.0, 0.0)
 
     def mouseClickEvent(self, event: Any) -> None:
         """Report a click of the left or right button."""
@@ -42,8 +43,9 @@ class WaveViewBox(pg.ViewBox):
     def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
         """Report dragging with the left button, and pan with the middle one."""
         event.accept()
-        start = self.mapSceneToView(event.buttonDownScenePos(event.button())).x()
-        now = self.mapSceneToView(event.scenePos()).x()
+        first, last = (self.mapSceneToView(at) for at in (event.buttonDownScenePos(event.button()), event.scenePos()))
+        start, now = first.x(), last.x()
+        self.heights = min(first.y(), last.y()), max(first.y(), last.y())
         if event.button() == Qt.LeftButton:
             if event.isFinish():
                 self.dragged.emit(start, now, event.modifiers())

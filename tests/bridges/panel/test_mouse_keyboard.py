@@ -328,3 +328,28 @@ def test_settings_are_shown_and_chosen(panel: Panel) -> None:
         folder.setText(typed)
         assert dialog.chosen().output_dir == str(path)
     dialog.deleteLater()
+
+
+def test_a_box_in_the_spectrogram_shows_its_frequencies_and_marks_its_time(panel: Panel) -> None:
+    wave, view = panel.window.wave, panel.window.wave._spectrum.getViewBox()
+    panel.until(lambda: view.height() > 50)
+
+    def corner(time: float, height: float) -> QPoint:
+        point: QPoint = wave._spectrum.mapFromScene(view.mapViewToScene(QPointF(time, height)))
+        return point
+
+    target = wave._spectrum.viewport()
+    QTest.mousePress(target, Qt.LeftButton, Qt.NoModifier, corner(5.0, 0.75))
+    for share in (0.3, 0.6, 1.0):
+        _move(target, corner(5.0 + share, 0.75 - share / 2), Qt.NoModifier)
+    assert wave._box.isVisible()
+    QTest.mouseRelease(target, Qt.LeftButton, Qt.NoModifier, corner(6.0, 0.25))
+    box = wave._box.rect()
+    assert wave._box.isVisible() and abs(box.height() - 0.5) < 0.1
+    selected = panel.director.marks.selection
+    assert selected is not None and abs(selected.duration - 1) < Fraction(1, 10)
+    text = panel.window.status_text
+    assert text.startswith("Box from 1") and " Hz to " in text and " kHz: models use its time" in text
+    panel.key(Qt.Key_M)
+    assert not wave._box.isVisible()
+    assert [mark.sign for mark in panel.session.stems.current.marks] == [Sign.PLUS]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from PyQt5.QtCore import QObject, QPoint
-from PyQt5.QtWidgets import QFileDialog, QMenu
+from PyQt5.QtWidgets import QMenu
 
 from stemline.errors import NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
@@ -21,6 +21,7 @@ from stemline_panel.control.live_controller import LiveController
 from stemline_panel.control.mark_controller import MarkController
 from stemline_panel.control.playback_controller import PlaybackController
 from stemline_panel.control.preset_controller import PresetController
+from stemline_panel.control.remix_controller import RemixController
 from stemline_panel.control.request_controller import RequestController, RequestServices
 from stemline_panel.control.result_controller import ResultController
 from stemline_panel.control.run_controller import RunController
@@ -38,7 +39,7 @@ from stemline_panel.model.result_text import history_entries
 from stemline_panel.model.session import Session
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.sink import AudioSink
-from stemline_panel.user_data import UserData, copy_example
+from stemline_panel.user_data import UserData
 from stemline_panel.widgets.actions import Handlers, bind_actions, set_keys
 from stemline_panel.widgets.badge import Health
 from stemline_panel.widgets.main_window import MainWindow
@@ -67,6 +68,7 @@ class Director(QObject):
         self.thumbnails = ThumbnailController(self.window.clips)
         self.transport = TransportController(session, self.window, self.playback, self.marks)
         self.results = ResultController(session, self.window, self.playback, self.host, self.runs)
+        self.remix = RemixController(self.window, self.playback, self.results, self.runs)
         services = RequestServices(self.runs, self.server, self.playback, self.results)
         self.requests = RequestController(session, self.window, user_data, services)
         self.suggestions = SuggestController(session, self.window)
@@ -74,7 +76,7 @@ class Director(QObject):
         self.presets = PresetController(session, self.window, self.results)
         self.watching = WatchController(session, self.window)
         self.files = FileController(session, self.window, self.results)
-        self.undo = UndoController(session, self.marks, self.results)
+        self.undo = UndoController(session, self.marks, self.results, self.remix)
         self.frames = FrameController(session, self.window, self.playback, self.server)
         self._closed = False
         self._connect_window()
@@ -96,25 +98,12 @@ class Director(QObject):
         self.window.show_progress(self.tr("Opening {file}…").format(file=join_names([path.name for path in paths], 1)))
         self.host.open(paths, self.session.chosen_output)
 
-    def ask_for_file(self) -> None:
-        """Let the user choose files to open."""
-        names, _ = QFileDialog.getOpenFileNames(self.window, self.tr("Open media files or an edit"))
-        if names:
-            self.open(*map(Path, names))
-
-    def open_example(self) -> None:
-        """Open a copy of the example edit in the user's folder of videos."""
-        try:
-            self.open(copy_example())
-        except OSError as error:
-            self.window.show_banner(self.tr("The example cannot be copied: {reason}.").format(reason=error.strerror))
-
     def close(self) -> bool:
         """End everything; the journal records the current run as interrupted. Return True if all threads ended."""
         if self._closed:
             return True
         self._closed = True
-        self.results.close()
+        self.remix.close()
         self.window.desktop.show_progress(None)
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
@@ -325,7 +314,6 @@ class Director(QObject):
             "history": lambda: drawer.toggle(drawer.history),
             "reload": self.host.read,
             "render": self.render,
-            "open": self.ask_for_file,
             "help": self.show_help,
         }
         shown = (self.transport, self.clips, self.marks, self.results)
@@ -335,10 +323,7 @@ class Director(QObject):
     def _connect_window(self) -> None:
         self.window.closing.connect(self.close)
         self.window.activated.connect(self.runs.refresh_applied)
-        self.window.dropped.connect(lambda names: self.open(*map(Path, names)))
-        self.window.start.open_wanted.connect(self.ask_for_file)
-        self.window.start.opened.connect(lambda name: self.open(Path(name)))
-        self.window.start.example_wanted.connect(self.open_example)
+        self.files.opening.connect(lambda paths: self.open(*paths))
         self.clips.stepped.connect(self._show_stepped_clip)
         self.clips.changed.connect(self.refresh)
         self.window.wave.menu_wanted.connect(self._show_mark_menu)
@@ -347,8 +332,8 @@ class Director(QObject):
         """Record every change of the request, the marks, the selection and the amounts, and every apply."""
         for part in (self.requests, self.marks, self.suggestions, self.presets, self.frames):
             part.changed.connect(self.undo.note)
-        self.results.amounts_changing.connect(self.undo.note)
-        self.results.amounts_changed.connect(self.undo.note)
+        self.remix.changing.connect(self.undo.note)
+        self.remix.changed.connect(self.undo.note)
         self.marks.selection_changed.connect(lambda _: self.undo.note())
         self.host.applied.connect(lambda item: self.undo.note_applied(item, applied=True))
         self.host.taken_back.connect(lambda item, _: self.undo.note_applied(item, applied=False))
@@ -396,7 +381,7 @@ class Director(QObject):
         self.frames.changed.connect(self.refresh)
         self.frames.message.connect(self.window.show_status)
         self.frames.word_wanted.connect(self.suggestions.offer)
-        requests.open_wanted.connect(self.ask_for_file)
+        requests.open_wanted.connect(self.files.ask_for_file)
         for slot in (self._refresh_runs, self.live.leave_stopped):
             self.runs.changed.connect(slot)
         self.live.changed.connect(self.results.compare_again)

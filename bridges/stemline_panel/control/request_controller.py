@@ -13,6 +13,7 @@ from PyQt5.QtCore import QObject, pyqtSignal
 from PyQt5.QtWidgets import QApplication, QFileDialog
 
 from stemline.client import Model
+from stemline.client.generation import SoundGenerator
 from stemline.clips import RESIDUAL, TimeRange
 from stemline.errors import StemlineError
 from stemline.workflow.replacing import Replace
@@ -64,6 +65,11 @@ class ServerCommands(Protocol):
     @property
     def models(self) -> tuple[Model, ...]:
         """The models of the server; empty before the first connection."""
+        ...
+
+    @property
+    def generators(self) -> tuple[SoundGenerator, ...]:
+        """The generators of the server; empty before the first connection."""
         ...
 
     def connect_now(self) -> None:
@@ -283,7 +289,8 @@ class RequestController(QObject):
         names = [entry.name for entry in self._session.stems if not entry.empty]
         stem = self._session.stems.name_of(index)
         others = [name for name in names if name != stem]
-        dialog = FillDialog(stem, fill, others, from_words=from_words, parent=self._window)
+        generators = self._services.server.generators
+        dialog = FillDialog(stem, fill, others, from_words=from_words, generators=generators, parent=self._window)
         chosen = dialog.chosen() if dialog.exec_() else None
         return None if chosen is None or (from_words and not chosen.words) else chosen
 

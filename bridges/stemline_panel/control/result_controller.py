@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 
-from PyQt5.QtCore import QObject, pyqtSignal
+from PyQt5.QtCore import QObject
 
 from stemline.clips import RESIDUAL, StemClip
 from stemline.hosts.base import HostCapabilities
-from stemline.workflow.derived_tracks import KEPT, REMIX
+from stemline.workflow.derived_tracks import REMIX
 from stemline_panel.control.host_controller import HostController
 from stemline_panel.control.playback_controller import Comparison, PlaybackController
 from stemline_panel.control.run_controller import RunController
@@ -23,21 +22,12 @@ from stemline_panel.model.result_text import MAX_MESSAGES, found_texts, result_m
 from stemline_panel.model.session import Session, Verb, describe_apply
 from stemline_panel.model.shortcuts import LAYER_KEYS
 from stemline_panel.widgets.actions import Handlers
-from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.sounds_view import ResultLine, ResultState, ShownResult
 
-_SAVE_AMOUNTS_MS = 300
-
 
 class ResultController(QObject):
-    """Shows one result. `shown` is its item, or None.
-
-    `amounts_changing` and `amounts_changed` are emitted before and after the user moves a fader.
-    """
-
-    amounts_changing = pyqtSignal()
-    amounts_changed = pyqtSignal()
+    """Shows one result. `shown` is its item, or None."""
 
     def __init__(
         self,
@@ -52,7 +42,6 @@ class ResultController(QObject):
         self._session, self._window, self._playback, self._host, self._runs = session, window, playback, host, runs
         self.shown: QueueItem | None = None
         self._compared_layer = ""
-        self._before_mute: dict[str, float] = {}
         self._audition_to_play: QueueItem | None = None
         """An audition that just ended; it plays as soon as it can be compared."""
         results = window.results
@@ -60,11 +49,6 @@ class ResultController(QObject):
         results.replace_wanted.connect(self.replace)
         results.take_back_wanted.connect(self.take_back)
         results.layer_chosen.connect(self.choose)
-        results.amount_changed.connect(self.set_amount)
-        results.solo_toggled.connect(self.solo)
-        results.mute_toggled.connect(self.mute)
-        self._amounts_timer = single_shot_timer(self, _SAVE_AMOUNTS_MS)
-        self._amounts_timer.timeout.connect(self._save)
         window.queue.selected.connect(self.select)
         playback.compared.connect(self._compared)
         runs.finished.connect(self._finished)
@@ -81,10 +65,6 @@ class ResultController(QObject):
             "take_back_all": self.take_back_all,
         }
         return layers | own
-
-    def close(self) -> None:
-        """Stop the timer, which would outlive the window."""
-        self._amounts_timer.stop()
 
     # -- showing -------------------------------------------------------------------------------------------------------
 
@@ -110,7 +90,7 @@ class ResultController(QObject):
     def compare_again(self) -> None:
         """Offer the stems of the shown result for the shown clip."""
         stems = self.shown_stems()
-        self._playback.compare(stems, self._amounts(stems))
+        self._playback.compare(stems, self.shown.remix_gains(stems) if self.shown is not None else {})
         self.show_layers()
 
     def refresh(self) -> None:
@@ -163,46 +143,6 @@ class ResultController(QObject):
             return
         other = self._compared_layer if self._compared_layer in layers else layers[1]
         self.choose(other if self._playback.player.choice == MIX else MIX)
-
-    def set_amount(self, name: str, amount_db: float) -> None:
-        """Set the gain in dB of a sound in the remix, and play the remix."""
-        item = self.shown
-        if item is None:
-            return
-        self.amounts_changing.emit()
-        item.set_amount(name, amount_db)
-        self._playback.set_amounts(self._amounts(self.shown_stems()))
-        if self._playback.player.choice != REMIX:
-            self.choose(REMIX)
-        self._amounts_timer.start()
-        self.amounts_changed.emit()
-
-    def solo(self, name: str, on: bool) -> None:
-        """Hear one sound alone, or the remix again."""
-        self.choose(name if on or REMIX not in self._playback.player.layers else REMIX)
-        self.show_layers()
-
-    def mute(self, name: str, on: bool) -> None:
-        """Take a sound out of the remix, or put it back at the gain that it had."""
-        item = self.shown
-        if item is None:
-            return
-        if on:
-            self._before_mute[name] = item.amount(name)
-            self.set_amount(name, -math.inf)
-        else:
-            before = self._before_mute.pop(name, 0.0)
-            self.set_amount(name, before if before > -math.inf else 0.0)
-        self.refresh()
-
-    def restore_amounts(self, amounts: Mapping[str, float]) -> None:
-        """Set the gains of the remix of the shown result to those of an earlier state."""
-        item = self.shown
-        if item is not None:
-            item.amounts = dict(amounts)
-            self._playback.set_amounts(self._amounts(self.shown_stems()))
-            self.refresh()
-            self._amounts_timer.start()
 
     def apply_item(self, item: QueueItem) -> bool:
         """Apply a result. Return whether that is possible now."""
@@ -310,11 +250,11 @@ class ResultController(QObject):
             text = self.tr("Applied {tracks} to {file}.") if applied.output else self.tr("Applied {tracks}.")
             text = text.format(tracks=", ".join(applied.tracks), file=applied.output)
             self._window.show_status(" ".join([text, *applied.notes]))
-        self._save()
+        self.save()
 
     def _taken_back(self, item: QueueItem, notes: tuple[str, ...]) -> None:
         self._window.show_status(" ".join([self.tr("The stems were taken back."), *notes]))
-        self._save()
+        self.save()
 
     def take_back_clips(self) -> None:
         """Take back the stems of the selected clips, or of the shown one."""
@@ -333,7 +273,8 @@ class ResultController(QObject):
         elif not applied:
             self._window.show_status(self.tr("These clips have no applied stems."))
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Store the amounts and what is applied for the next panel."""
         self._runs.save_journal()
         self._runs.changed.emit()
 
@@ -372,24 +313,12 @@ class ResultController(QObject):
         lines = []
         for name, stem in stems.items():
             line = ResultLine(name, found.get(name, ""), self._level(name), stem.path)
+            if self.shown is not None:
+                line = replace(line, take_plays=self.shown.take_plays(name))
             if name in with_fader and self.shown is not None:
                 line = replace(line, amount_db=self.shown.amount(name), default_db=self.shown.default_amount(name))
             lines.append(line)
         return lines
-
-    def _amounts(self, stems: Mapping[str, StemClip]) -> dict[str, float]:
-        """Return the gain in dB of each part of the remix; none if a stem has the name of the remix.
-
-        With a fill the parts are those that play when the result is applied.
-        """
-        item = self.shown
-        if item is None or item.outcome is None or REMIX in stems:
-            return {}
-        made = {stem.name for stem in item.outcome.stems}
-        base = KEPT if KEPT in stems else RESIDUAL
-        amounts = {name: item.amount(name) for name in stems if name in made}
-        amounts |= {name: item.amount(RESIDUAL) for name in stems if name == base}
-        return amounts | {name: 0.0 for name in stems if name not in {*made, RESIDUAL, KEPT}}
 
     def _level(self, name: str) -> str:
         level = self._playback.levels.get(name)

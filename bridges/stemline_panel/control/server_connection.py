@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PyQt5.QtCore import QObject, QTimer, pyqtSignal
 
 from stemline.client import Model, ServerInfo, connect, find_private
 from stemline.client.client import PRIVATE
+from stemline.client.generation import SoundGenerator
 from stemline.errors import Code, StemlineError
 from stemline.files import check_private
 from stemline_panel.model.settings import PanelSettings, use_credentials
@@ -20,6 +22,9 @@ from stemline_panel.workers import Worker
 
 _POLL_MS = 5_000
 _RETRY_CODES = (Code.UNAUTHENTICATED, Code.SERVER_VERSION)
+
+Found = tuple[ServerInfo, tuple[Model, ...], tuple[SoundGenerator, ...]]
+"""A server with its models and its generators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class ServerConnection(QObject):
         self._info: ServerInfo | None = None
         self._model = ""
         self.models: tuple[Model, ...] = ()
+        self.generators: tuple[SoundGenerator, ...] = ()
         self.state = ServerState(Health.WAITING, self.tr("starting"))
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -77,7 +83,7 @@ class ServerConnection(QObject):
         if server != self._server:
             self._server = server
             self._private = (server or os.environ.get("STEMLINE_SERVER", "")) in ("", PRIVATE)
-            self._info, self.models, self._busy = None, (), False
+            self._info, self.models, self.generators, self._busy = None, (), (), False
             self.connect_now()
         return self._server
 
@@ -119,13 +125,16 @@ class ServerConnection(QObject):
         self._timer.stop()
         return self._worker.close()
 
-    def _ask(self) -> tuple[ServerInfo, tuple[Model, ...]]:
+    def _ask(self) -> Found:
         with connect(self._server) as client:
-            return client.server_info(), client.models()
+            info, models, generators = client.server_info(), client.models(), tuple[SoundGenerator, ...]()
+            with suppress(StemlineError):  # a server of an earlier version has none
+                generators = client.generators()
+        return info, models, generators
 
-    def _connected(self, found: tuple[ServerInfo, tuple[Model, ...]]) -> None:
+    def _connected(self, found: Found) -> None:
         self._busy = self._asleep = False
-        self._info, self.models = found
+        self._info, self.models, self.generators = found
         self._show_model()
 
     def _show_model(self) -> None:

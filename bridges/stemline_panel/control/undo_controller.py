@@ -11,6 +11,7 @@ from PyQt5.QtCore import QObject, pyqtSignal
 
 from stemline.clips import TimeRange
 from stemline_panel.control.mark_controller import MarkController
+from stemline_panel.control.remix_controller import RemixController
 from stemline_panel.control.result_controller import ResultController
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.session import Session, Verb
@@ -62,10 +63,12 @@ class UndoController(QObject):
     changed = pyqtSignal()
     message = pyqtSignal(str)
 
-    def __init__(self, session: Session, marks: MarkController, results: ResultController) -> None:
+    def __init__(
+        self, session: Session, marks: MarkController, results: ResultController, remix: RemixController
+    ) -> None:
         """Start with an empty past."""
         super().__init__()
-        self._session, self._marks, self._results = session, marks, results
+        self._session, self._marks, self._results, self._remix = session, marks, results, remix
         self._past: list[_Step] = []
         self._future: list[_Step] = []
         self._busy = False
@@ -161,7 +164,7 @@ class UndoController(QObject):
         self._marks.select(state.selection)
         item = self._session.queue.item(state.shown)
         if item is not None and item is self._results.shown:
-            self._results.restore_amounts(state.amounts)
+            self._remix.restore(state.amounts)
         self._state = self._now()
         self._busy = False
         self.changed.emit()

@@ -6,12 +6,14 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from stemline.clips import RESIDUAL
 from stemline.errors import Cancelled, Code, StemlineError
 from stemline.workflow import Progress, RunResult
+from stemline.workflow.derived_tracks import KEPT, REMIX, fill_name, fill_names
 from stemline_panel.i18n import translate
 from stemline_panel.model.request import RunOutcome, RunRequest
 
@@ -95,10 +97,50 @@ class QueueItem:
         if gain_db != self.default_amount(name):
             self.amounts[name] = gain_db
 
+    def take_plays(self, name: str) -> bool | None:
+        """Return whether a take of a fill plays, by the name of its track; None for sounds without takes."""
+        for stem, fill in self.request.settings.replace.items():
+            takes = [fill_name(stem, take) for take in range(1, fill.takes + 1)]
+            if name in takes and len(takes) > 1:
+                return name == next((chosen for chosen in takes if chosen in self.amounts), takes[0])
+        return None
+
+    def choose_take(self, name: str) -> None:
+        """Play one take of a fill, by the name of its track, and leave the others off.
+
+        The amounts hold a choice other than the first take, at 0 dB.
+        """
+        for stem, fill in self.request.settings.replace.items():
+            takes = [fill_name(stem, take) for take in range(1, fill.takes + 1)]
+            if name in takes:
+                self.amounts = {key: gain for key, gain in self.amounts.items() if key not in takes}
+                self.amounts |= {name: 0.0} if name != takes[0] else {}
+
+    def remix_gains(self, names: Iterable[str]) -> dict[str, float]:
+        """Return the gain in dB of each of the sounds that is a part of the remix; none if one is called "remix".
+
+        With a fill the parts are those that play when the result is applied.
+        """
+        stems = list(names)
+        if self.outcome is None or REMIX in stems:
+            return {}
+        made = {stem.name for stem in self.outcome.stems}
+        base = KEPT if KEPT in stems else RESIDUAL
+        gains = {name: self.amount(name) for name in stems if name in made}
+        gains |= {name: self.amount(RESIDUAL) for name in stems if name == base}
+        fills = [name for name in stems if name not in {*made, RESIDUAL, KEPT}]
+        return gains | {name: -math.inf if self.take_plays(name) is False else 0.0 for name in fills}
+
     @property
     def outcome_to_apply(self) -> RunOutcome | None:
-        """The outcome with the amounts as they are now."""
-        return self.outcome.with_remix(self.amounts) if self.outcome is not None else None
+        """The outcome with the amounts and the takes as they are now."""
+        if self.outcome is None:
+            return None
+        fills = fill_names(self.request.settings)
+        amounts = {name: gain_db for name, gain_db in self.amounts.items() if name not in fills}
+        silent = frozenset(name for name in fills if self.take_plays(name) is False)
+        chosen = frozenset(name for name in fills if self.take_plays(name))
+        return replace(self.outcome.with_remix(amounts), takes_on=chosen, takes_off=silent)
 
     @property
     def fraction(self) -> float:

@@ -19,6 +19,7 @@ from stemline.errors import Code, UsageError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
 from stemline.prompts import StemRequest
 from stemline.workflow import Progress, RunResult, RunSettings, Wanted
+from stemline.workflow.derived_tracks import playing_names
 from stemline_panel.i18n import translate
 from stemline_panel.model.digest import stable_digest
 from stemline_panel.model.formatting import join_names
@@ -109,13 +110,18 @@ class RefusedStem:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """A finished run: the stem files, and the tracks as they would go into the host."""
+    """A finished run: the stem files, and the tracks as they would go into the host.
+
+    `takes_on` and `takes_off` name the tracks of fills with several takes, as the user chose which plays.
+    """
 
     request: RunRequest
     result: RunResult
     tracks: tuple[StemTrack, ...]
     options: WriteOptions
     refused: tuple[RefusedStem, ...] = ()
+    takes_on: frozenset[str] = frozenset()
+    takes_off: frozenset[str] = frozenset()
 
     @property
     def stems(self) -> tuple[StemRequest, ...]:
@@ -132,6 +138,11 @@ class RunOutcome:
     def files(self) -> tuple[str, ...]:
         """The paths of all stem files, each once."""
         return tuple(dict.fromkeys(clip.path for track in self.tracks for clip in track.clips))
+
+    def playing(self) -> frozenset[str]:
+        """Return which tracks are enabled where there are fills or a remix."""
+        names = playing_names(self.settings, [stem.name for stem in self.stems])
+        return (names - self.takes_off) | self.takes_on
 
     def with_remix(self, amounts: Mapping[str, float]) -> RunOutcome:
         """Return the outcome with a request for a remix. `amounts` has gains in dB; without any there is no remix.
@@ -203,19 +214,27 @@ def _result_while_heard(run: Run[RunOutcome], take: Callable[[Block], bool]) -> 
 
 
 def with_remix_track(outcome: RunOutcome, capabilities: HostCapabilities) -> RunOutcome:
-    """Return the outcome with the track of the remix that its request asks for, which is written now.
+    """Return the outcome with the chosen takes and with the track of the remix, which is written now, if asked for.
 
     The stems are found again, so that nothing is computed. Raises StemlineError.
     """
     request = outcome.request
     if not request.settings.remix:
-        return outcome
+        return replace(outcome, tracks=_with_takes(outcome.tracks, outcome))
     done = {clip.clip_id for clip in outcome.result.clips}
     host = CapturingHost(capabilities, tuple(clip for clip in request.clips if clip.clip_id in done))
     failed = plan_host(host, outcome.stems, outcome.settings, lambda result: result.failed).result()
     if failed:
         raise UsageError(failed[0].message, advice=failed[0].advice)
-    return replace(outcome, tracks=host.tracks, options=host.options)
+    return replace(outcome, tracks=_with_takes(host.tracks, outcome), options=host.options)
+
+
+def _with_takes(tracks: Sequence[StemTrack], outcome: RunOutcome) -> tuple[StemTrack, ...]:
+    """Return the tracks with the chosen take of each fill enabled, and the others off."""
+    takes = outcome.takes_on | outcome.takes_off
+    return tuple(
+        replace(track, enabled=track.stem in outcome.takes_on) if track.stem in takes else track for track in tracks
+    )
 
 
 def _settings_for(stems: Sequence[StemRequest], settings: RunSettings) -> RunSettings:

@@ -294,7 +294,7 @@ def describe_apply(item: QueueItem, host: HostCapabilities, folder: Path, applie
     if replaced:
         text = translate("Session", "Replaces the earlier stems of {clips}.")
         sentences.append(text.format(clips=_count_clips(len(replaced))))
-    sentences += _playing_sentences(settings, names)
+    sentences += _playing_sentences(outcome, settings, names)
     if request.settings.disable_originals:
         one = translate("Session", "The original clip will be disabled.")
         sentences.append(one if single else translate("Session", "The originals will be disabled."))
@@ -309,7 +309,7 @@ def _shared_places(
         return set()
     tracks = outcome.tracks
     if derived_names(settings):  # amounts decide which tracks play, and the remix is made by Apply
-        playing = playing_names(settings, [stem.name for stem in outcome.stems])
+        playing = outcome.playing()
         tracks = tuple(replace(track, enabled=track.stem in playing) for track in tracks)
     known = {track.key for track in applied}
     new = {(track.stem, track.source_track) for track in tracks if track.key not in known}
@@ -327,9 +327,10 @@ def _count_clips(count: int) -> str:
     return translate("Session", "1 clip") if count == 1 else translate("Session", "{count} clips").format(count=count)
 
 
-def _playing_sentences(settings: RunSettings, names: Sequence[str]) -> list[str]:
+def _playing_sentences(outcome: RunOutcome | None, settings: RunSettings, names: Sequence[str]) -> list[str]:
     if derived_names(settings):
-        playing = playing_names(settings, [name for name in names if name != RESIDUAL])
+        stems = [name for name in names if name != RESIDUAL]
+        playing = outcome.playing() if outcome is not None else playing_names(settings, stems)
         text = translate("Session", "Enabled: {tracks}.")
         return [text.format(tracks=join_names([name for name in names if name in playing]))]
     return {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from PyQt5.QtCore import Qt
 from PyQt5.QtWidgets import (
     QComboBox,
     QDialog,
@@ -19,9 +20,11 @@ from PyQt5.QtWidgets import (
     QWidget,
 )
 
+from stemline.client.generation import SoundGenerator
 from stemline.errors import UsageError
 from stemline.options import MAX_TAKES
 from stemline.workflow.replacing import MAX_GAIN_DB, Replace
+from stemline_panel.i18n import translate
 
 _LOWEST_DB = -48.0
 _MAX_NUDGE_MS = 60_000
@@ -31,7 +34,14 @@ class FillDialog(QDialog):
     """Edits a copy of a fill; `chosen` returns it. Room tone has gain and mode only."""
 
     def __init__(
-        self, stem: str, fill: Replace, others: Sequence[str], *, from_words: bool, parent: QWidget | None = None
+        self,
+        stem: str,
+        fill: Replace,
+        others: Sequence[str],
+        *,
+        from_words: bool,
+        generators: Sequence[SoundGenerator] = (),
+        parent: QWidget | None = None,
     ) -> None:
         """Show a fill.
 
@@ -40,6 +50,7 @@ class FillDialog(QDialog):
             fill: The fill.
             others: Names of the other stems, under which it can be lowered.
             from_words: Whether its sound is made from words.
+            generators: Generators of the server.
             parent: Parent window.
         """
         super().__init__(parent)
@@ -51,13 +62,24 @@ class FillDialog(QDialog):
         self.takes = QSpinBox()
         self.takes.setRange(1, MAX_TAKES)
         self.takes.setValue(fill.takes)
-        self.generator = QLineEdit(fill.generator)
-        self.generator.setPlaceholderText(self.tr("server default"))
+        self.generator = self._generator_choice(generators, fill.generator)
         self.vary = _spin_box(0, 100, 0 if fill.vary is None else fill.vary * 100, " %")
         self.vary.setSpecialValueText(self.tr("No: from words alone"))
         self.gain = _spin_box(_LOWEST_DB, MAX_GAIN_DB, fill.gain_db, " dB")
         self._make_placement(fill, others)
         self._lay_out(from_words=from_words)
+
+    def _generator_choice(self, generators: Sequence[SoundGenerator], chosen: str) -> QComboBox:
+        """Return a list of generators, each with its licence in the tooltip."""
+        known = [(made.id, _generator_title(made)) for made in generators]
+        known += [(chosen, chosen)] if chosen and chosen not in dict(known) else []
+        box = _combo_box([("", self.tr("Default of the server")), *known], chosen)
+        box.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        for number, made in enumerate(generators, 1):
+            tip = self.tr("Licence: {licence}. Commercial use: {use}. {note}")
+            text = tip.format(licence=made.licence, use=made.commercial, note=made.note)
+            box.setItemData(number, text.strip(), Qt.ToolTipRole)
+        return box
 
     def _make_placement(self, fill: Replace, others: Sequence[str]) -> None:
         """Make the widgets of where and how a fill is heard."""
@@ -96,7 +118,7 @@ class FillDialog(QDialog):
             self._fill,
             words=words,
             takes=self.takes.value() if words else 1,
-            generator=self.generator.text().strip() if words else "",
+            generator=self.generator.currentData() if words else "",
             vary=self.vary.value() / 100 if words and self.vary.value() else None,
             gain_db=self.gain.value(),
             instead=None if not mode else mode == "instead",
@@ -145,6 +167,13 @@ class FillDialog(QDialog):
         box.accepted.connect(self.accept)
         box.rejected.connect(self.reject)
         form.addRow(box)
+
+
+def _generator_title(generator: SoundGenerator) -> str:
+    if generator.available:
+        return f"{generator.id}: {generator.title}"
+    text = translate("FillDialog", "{generator} (cannot run here: {note})")
+    return text.format(generator=generator.id, note=generator.note)
 
 
 def _spin_box(low: float, high: float, value: float, suffix: str) -> QDoubleSpinBox:

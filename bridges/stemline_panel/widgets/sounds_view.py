@@ -25,6 +25,7 @@ class ResultLine:
     """One layer of the result, as text.
 
     `amount_db` is its gain in the remix, and None if it has no fader; `default_db` is what a reset sets it to.
+    `take_plays` says of a take of a fill whether it plays, and is None for other sounds.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ResultLine:
     path: str
     amount_db: float | None = None
     default_db: float = 0.0
+    take_plays: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class ShownResult:
 
 
 class SoundStrip(QWidget):
-    """One sound: its name, what it was found as, its level, solo, mute and fader."""
+    """One sound: its name, what it was found as, its level, solo, mute and fader; of a take also its choice."""
 
     def __init__(self, name: str, *, with_fader: bool) -> None:
         """Build the strip of a sound."""
@@ -66,7 +68,11 @@ class SoundStrip(QWidget):
         self._title = label(name)
         self._title.setMaximumWidth(130)
         self._found, self.level = ElidedLabel("dim"), label("", "dim")
-        head = row_widget(self._title, self._found, self.level, grow=1, spacing=8)
+        tip = self.tr("Play {sound} in the place of the removed sound; the other takes are off").format(sound=name)
+        self.take = button(self.tr("Use"), tip, lambda: None, "small")
+        self.take.setCheckable(True)
+        self.take.hide()
+        head = row_widget(self._title, self._found, self.level, self.take, grow=1, spacing=8)
         tip = self.tr("Hear {sound} alone; press again for the remix").format(sound=name)
         self.solo = button("S", tip, lambda: None, "small")
         tip = self.tr("Take {sound} out of the remix, or put it back").format(sound=name)
@@ -83,6 +89,8 @@ class SoundStrip(QWidget):
         """Show the sound as it is now."""
         self._found.setText(line.found)
         self.level.setText(line.level)
+        self.take.setVisible(line.take_plays is not None)
+        self.take.setChecked(bool(line.take_plays))
         self.setToolTip("\n".join(filter(None, (line.name, line.found, line.path))))
         if line.amount_db is not None:
             self.fader.default_db = line.default_db
@@ -122,7 +130,8 @@ class SoundsView(QWidget):
     """Shows one result.
 
     `layer_chosen` has the name of the layer that the user picked, `solo_toggled` and `mute_toggled` the name of a
-    sound, `amount_changed` a name and its gain in dB, `menu_wanted` a name and a place on the screen.
+    sound, `amount_changed` a name and its gain in dB, `take_chosen` the name of a take, `menu_wanted` a name and a
+    place on the screen.
     """
 
     apply_wanted = pyqtSignal()
@@ -132,6 +141,7 @@ class SoundsView(QWidget):
     solo_toggled = pyqtSignal(str, bool)
     mute_toggled = pyqtSignal(str, bool)
     amount_changed = pyqtSignal(str, float)
+    take_chosen = pyqtSignal(str)
     menu_wanted = pyqtSignal(str, QPoint)
 
     def __init__(self) -> None:
@@ -220,7 +230,8 @@ class SoundsView(QWidget):
             strip.solo.clicked.connect(partial(self.solo_toggled.emit, line.name))
             strip.mute.clicked.connect(partial(self.mute_toggled.emit, line.name))
             strip.fader.changed.connect(partial(self.amount_changed.emit, line.name))
-            for part in (strip.fader.slider, strip.solo, strip.mute):
+            strip.take.clicked.connect(partial(self._report_take, line.name))
+            for part in (strip.take, strip.fader.slider, strip.solo, strip.mute):
                 self.setTabOrder(before, part)
                 before = part
         self.list.blockSignals(False)
@@ -230,6 +241,9 @@ class SoundsView(QWidget):
         """Choose a layer with the arrow keys as with a click."""
         if item is not None and self.list.hasFocus():
             self.layer_chosen.emit(item.data(Qt.UserRole))
+
+    def _report_take(self, name: str, _: bool) -> None:
+        self.take_chosen.emit(name)
 
     def _report_menu(self, at: QPoint) -> None:
         item = self.list.itemAt(at)

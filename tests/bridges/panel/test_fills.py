@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import opentimelineio as otio
 import pytest
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
@@ -21,6 +22,17 @@ from stemline.workflow.replacing import Replace
 from stemline_panel.model.queue import ItemState, QueueItem
 from stemline_panel.widgets.fill_choice import FILE, NOTHING, OPTIONS, ROOM_TONE, WORDS, FillChoice
 from stemline_panel.widgets.fill_dialog import FillDialog
+
+
+def edit_of(sound: Path) -> Path:
+    """Write an edit with one clip of 12 seconds of a file."""
+    length = otio.opentime.TimeRange(otio.opentime.RationalTime(0, 25), otio.opentime.RationalTime(300, 25))
+    clip = otio.schema.Clip("beeps", otio.schema.ExternalReference(sound.as_uri(), length), length)
+    timeline = otio.schema.Timeline("film")
+    timeline.tracks.append(otio.schema.Track("A1", [clip], kind=otio.schema.TrackKind.Audio))
+    edit = sound.with_suffix(".otio")
+    otio.adapters.write_to_file(timeline, str(edit))
+    return edit
 
 
 def choose(choice: FillChoice, kind: str) -> None:
@@ -213,6 +225,58 @@ def test_words_are_typed_and_their_takes_are_heard(
     heard = panel.sink.hear(4096)[1024:]
     assert np.allclose(heard, read(files["fill beep take 2"], 5 * RATE + 1024, 5 * RATE + 4096).T, atol=1e-6)
     panel.key(Qt.Key_Space)
+
+
+def test_one_take_is_picked_heard_in_its_place_and_undone(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = open_panel(tones(tmp_path / "a.wav")).ready()
+    panel.until(lambda: panel.director.server.generators)
+    answer(monkeypatch, {"words": "soft rain", "generator": "noop", "takes": 3})
+    item = filled(panel, WORDS)
+    assert item.outcome is not None
+    files = {name: Path(clip.path) for name, clip in item.outcome.stem_clips(item.request.clips[0].clip_id).items()}
+    panel.window.transport.matched.setChecked(False)
+    strips = panel.window.results.strips
+    takes = ["fill beep", "fill beep take 2", "fill beep take 3"]
+
+    def used() -> list[bool]:
+        return [strips[name].take.isChecked() for name in takes]
+
+    def plays_in_place(take: str) -> bool:
+        panel.playback.seek(Fraction(5))
+        panel.key(Qt.Key_Space)
+        heard = panel.sink.hear(4096)[1024:]
+        panel.key(Qt.Key_Space)
+        parts = [read(files[name], 5 * RATE + 1024, 5 * RATE + 4096) for name in ("residual", take)]
+        return np.allclose(heard, sum(parts).T, atol=1e-6)  # type: ignore[union-attr]
+
+    assert used() == [True, False, False] and strips["residual"].take.isHidden()
+    panel.director.results.choose(REMIX)
+    assert plays_in_place("fill beep"), "the other takes are not in the sum"
+    panel.click(strips["fill beep take 3"].take)
+    assert used() == [False, False, True] and panel.choice == REMIX
+    assert plays_in_place("fill beep take 3")
+    assert panel.session.queue.item(item.number) is item
+    outcome = item.outcome_to_apply
+    assert outcome is not None and not outcome.settings.remix, "a take is no amount"
+    assert outcome.playing() == {"residual", "fill beep take 3"}
+    panel.key(Qt.Key_Z, Qt.ControlModifier)
+    assert used() == [True, False, False]
+
+
+def test_the_chosen_take_is_the_enabled_track_of_the_edit(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = open_panel(edit_of(tones(tmp_path / "a.wav", rate=RATE))).ready()
+    answer(monkeypatch, {"words": "soft rain", "generator": "noop", "takes": 2})
+    item = filled(panel, WORDS)
+    panel.click(panel.window.results.strips["fill beep take 2"].take)
+    panel.until(lambda: "Enabled: residual, fill beep take 2." in panel.window.prompt.primary.toolTip())
+    panel.trigger_primary()
+    panel.until(lambda: item.applied)
+    enabled = {track.stem: track.enabled for track in panel.session.applied_tracks}
+    assert enabled == {"beep": False, "residual": True, "fill beep": False, "fill beep take 2": True}
 
 
 def test_options_change_the_fill_and_a_cancelled_dialog_changes_nothing(

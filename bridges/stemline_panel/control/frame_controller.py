@@ -27,9 +27,8 @@ from stemline_panel.control.server_connection import ServerConnection
 from stemline_panel.model.picture_marks import MarkedObject, box_around
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.buttons import Button
-from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.frame_view import FrameStrip, FrameView, MarkTools
-from stemline_panel.widgets.layout import button, column, row_widget
+from stemline_panel.widgets.layout import ElidedLabel, button, column, row_widget
 from stemline_panel.widgets.main_window import MainWindow
 
 _SHOW_EVERY = 6

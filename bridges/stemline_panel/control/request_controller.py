@@ -17,11 +17,11 @@ from stemline.client.generation import SoundGenerator
 from stemline.clips import RESIDUAL, TimeRange
 from stemline.errors import StemlineError
 from stemline.workflow.replacing import Replace
-from stemline_panel.model.people import names_person
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
 from stemline_panel.model.settings import PanelSettings
+from stemline_panel.model.stems import names_person
 from stemline_panel.sound.sink import device_names
 from stemline_panel.user_data import UserData
 from stemline_panel.widgets.actions import Handlers

@@ -11,7 +11,7 @@ from stemline.clips import ClipRange, StemTrack
 from stemline.errors import Code, HostError, MediaError
 from stemline.hosts.base import HostCapabilities, ReadClips, Rendered
 from stemline.workflow.sidecars import sidecar_of
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import RunOutcome
 

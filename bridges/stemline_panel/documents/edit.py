@@ -14,7 +14,7 @@ from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline.hosts.registry import edit_files_for
 from stemline.workflow.growing_edit import AppliedPart, GrowingEdit
 from stemline_panel.documents.base import FileDocument
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import RunOutcome, with_remix_track
 

@@ -15,7 +15,7 @@ from stemline.companion.remote import RemoteHost
 from stemline.errors import HostError
 from stemline.hosts.base import HostCapabilities, RangeToRender, ReadClips, Rendered, Selection
 from stemline_panel.documents.base import WholeRuns
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
 from stemline_panel.model.request import RunOutcome, with_remix_track
 

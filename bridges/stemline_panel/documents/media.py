@@ -22,10 +22,9 @@ from stemline.plan import StemSegment
 from stemline.workflow import FileNamer, prepare
 from stemline.workflow.outputs import Namer
 from stemline_panel.documents.base import FileDocument, file_states, with_sidecars
-from stemline_panel.i18n import translate
-from stemline_panel.model.digest import stable_digest
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
-from stemline_panel.model.request import CapturingHost, RunOutcome
+from stemline_panel.model.request import CapturingHost, RunOutcome, stable_digest
 
 _MAX_NUMBER = 99
 _MAX_FILES = 1000

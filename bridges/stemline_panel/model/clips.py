@@ -12,8 +12,7 @@ from fractions import Fraction
 from stemline.clips import ClipRange, MediaFacts, MediaSource, Skip
 from stemline.hosts.base import ReadClips
 from stemline.workflow.results import ClipOutcome
-from stemline_panel.i18n import translate
-from stemline_panel.model.formatting import TimeFormat, format_confidence, time_format_of, time_label
+from stemline_panel.model.formatting import TimeFormat, format_confidence, time_format_of, time_label, translate
 from stemline_panel.model.queue import ItemState, QueueItem
 
 _FULL_SCALE = 1000

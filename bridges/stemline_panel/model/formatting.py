@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Times, levels and lists as text for people."""
+"""Text for people: times, levels and lists, and its translation outside Qt objects, which have `tr()`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from PyQt5.QtCore import QCoreApplication
+
 from stemline.clips import ClipRange, MediaFacts
 from stemline.hosts.base import ReadClips
 from stemline.timebase import format_timecode
-from stemline_panel.i18n import translate
 
 _SURE_FROM = 0.5
 _LOSSLESS_DBFS = -120.0
+
+
+def translate(context: str, text: str) -> str:
+    """Return `text` in the language of the application's translators, or `text` itself without one.
+
+    `context` is the name of the class or module that shows the text. Both are literals, so that `pylupdate5` finds
+    them.
+    """
+    return QCoreApplication.translate(context, text)
 
 
 @dataclass(frozen=True, slots=True)

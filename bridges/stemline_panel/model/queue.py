@@ -14,7 +14,7 @@ from stemline.clips import RESIDUAL
 from stemline.errors import Cancelled, Code, StemlineError
 from stemline.workflow import Progress, RunResult
 from stemline.workflow.derived_tracks import KEPT, REMIX, fill_name, fill_names
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.request import RunOutcome, RunRequest
 
 _WHOLE_SECONDS_FROM = 10

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import math
 import threading
@@ -10,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 from stemline.api.blocks import Block
 from stemline.api.running import Run, plan_host
@@ -20,14 +23,20 @@ from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOpt
 from stemline.prompts import StemRequest
 from stemline.workflow import Progress, RunResult, RunSettings, Wanted
 from stemline.workflow.derived_tracks import playing_names
-from stemline_panel.i18n import translate
-from stemline_panel.model.digest import stable_digest
-from stemline_panel.model.formatting import join_names
+from stemline_panel.model.formatting import join_names, translate
 
 MIX = "mix"
 _REFUSALS = (Code.PROMPT_UNKNOWN, Code.PROMPT_UNSUPPORTED)
 _QUOTED_CHARACTERS = 20
 """A refusal quotes at least this much of the prompt that it is about."""
+_FIRST_FIELDS = frozenset((
+    "stems", "clips", "settings", "audition", "name", "prompt", "text", "plus", "minus", "start", "end", "clip_id",
+    "track", "source", "path", "stream", "channels", "mono", "source_range", "record_range", "frame_rate", "carry",
+    "output_dir", "selection", "tracks", "include_disabled", "plan", "handle", "context", "extent_grid_s", "server",
+    "model", "seed", "quality", "sample_format", "chain", "play", "checkerboard", "disable_originals", "overwrite",
+    "audition_s", "priority",
+))  # fmt: skip
+"""The fields of a request when the first digests were written. They are always part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,3 +282,25 @@ def trim_clip(clip: ClipRange, start: Fraction, end: Fraction) -> ClipRange:
         source_range=TimeRange(source.start + start, source.start + end),
         record_range=TimeRange(record.start + start, record.start + end),
     )
+
+
+def stable_digest(value: object) -> str:
+    """Return the SHA-256 of a dataclass. Fields that are newer than the first digests count unless at their default."""
+    return hashlib.sha256(json.dumps(_as_json(value), sort_keys=True).encode()).hexdigest()
+
+
+def _as_json(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [_as_json(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return to_wire(value)
+    items = [(item, getattr(value, item.name)) for item in dataclasses.fields(value)]
+    return {
+        item.name: _as_json(content)
+        for item, content in items
+        if item.name in _FIRST_FIELDS or content != _default_of(item)
+    }
+
+
+def _default_of(item: dataclasses.Field[Any]) -> object:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from stemline.workflow import RunResult
-from stemline_panel.i18n import translate
-from stemline_panel.model.formatting import format_confidence, join_names
+from stemline_panel.model.formatting import format_confidence, join_names, translate
 from stemline_panel.model.history import HistoryEntry
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunOutcome

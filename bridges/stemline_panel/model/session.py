@@ -16,8 +16,7 @@ from stemline.paths import cache_dir
 from stemline.plan import PlanSettings
 from stemline.workflow import RunSettings
 from stemline.workflow.derived_tracks import derived_names, playing_names
-from stemline_panel.i18n import translate
-from stemline_panel.model.formatting import join_names
+from stemline_panel.model.formatting import join_names, translate
 from stemline_panel.model.queue import QueueItem, RunQueue
 from stemline_panel.model.request import RunOutcome, RunRequest, audition_range, trim_clip
 from stemline_panel.model.settings import PanelSettings

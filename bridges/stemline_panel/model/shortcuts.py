@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PyQt5.QtCore import QT_TRANSLATE_NOOP
 
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 
 LAYER_KEYS = range(1, 10)
 """The number keys that choose which layer is heard."""

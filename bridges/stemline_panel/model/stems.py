@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stemline.errors import UsageError
 from stemline.prompts import Box, Mask, StemRequest, TimelinePrompt, distinct_stems, name_from_text
 from stemline.workflow.replacing import Replace
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.marks import Mark, MarkSet, Sign
 from stemline_panel.model.picture_marks import MarkedObject
+
+_SOUNDS = "voice|speech|vocals|singing|laughter|scream|lines|dialogue"
+_GENERAL = frozenset((
+    "a", "an", "the", "any", "some", "all", "one", "two", "people", "men", "women", "children", "man", "woman", "boy",
+    "girl", "child", "baby", "crowd", "speaker", "singer", "narrator", "announcer", "actor", "actress", "everyone",
+    "someone", "god", "male", "female",
+))  # fmt: skip
+_OF = re.compile(rf"\b(?:{_SOUNDS}) of (\w+)", re.IGNORECASE)
+_OWNED = re.compile(rf"\b(\w+)['\u2019]s? (?:{_SOUNDS})\b", re.IGNORECASE)
+_TITLED = re.compile(r"\b(?:mr|mrs|ms|dr|prof|president|senator|minister)\.? (\w+)", re.IGNORECASE)
+_SAYING = re.compile(r"\b([A-Z]\w+) (?:speaking|talking|singing|shouting|laughing|crying)\b")
 
 
 @dataclass(slots=True)
@@ -211,3 +223,9 @@ class StemList:
         for entry in self._entries:
             entry.marks = MarkSet()
             entry.box = entry.mask = entry.marked = None
+
+
+def names_person(text: str) -> bool:
+    """Return whether a prompt probably names one person. Nothing is looked up, and no sound is compared."""
+    found = (match[1] for pattern in (_OF, _OWNED, _TITLED, _SAYING) for match in pattern.finditer(text))
+    return any(word.casefold() not in _GENERAL for word in found)

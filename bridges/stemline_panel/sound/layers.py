@@ -68,14 +68,11 @@ class LayerReader:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         """Open the files of all layers. Raises MediaError."""
-        self._stack = ExitStack()
         self._readers: dict[str, tuple[AudioReader | LiveSound, int]] = {}
-        try:
+        with ExitStack() as opened:
             for layer in layers:
-                self._readers[layer.name] = (self._stack.enter_context(open_layer(layer)), layer.first_sample)
-        except BaseException:
-            self._stack.close()
-            raise
+                self._readers[layer.name] = (opened.enter_context(open_layer(layer)), layer.first_sample)
+            self._stack = opened.pop_all()
 
     def read(self, start: int, end: int) -> dict[str, npt.NDArray[np.float32]]:
         """Return samples [start, end) of each layer, counted from the clip's first, as float32 [2, n]."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.system_check import install_advice
 
 PullSamples = Callable[[int], npt.NDArray[np.float32]]

@@ -9,7 +9,7 @@ from PyQt5.QtCore import QT_TRANSLATE_NOOP
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtWidgets import QAction
 
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.shortcuts import SHORTCUTS, keys_of
 from stemline_panel.widgets.main_window import MainWindow
 

@@ -10,8 +10,7 @@ from PyQt5.QtWidgets import QWidget
 
 from stemline_panel.widgets.badge import Badge
 from stemline_panel.widgets.buttons import CheckBox
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, label, row, row_widget
+from stemline_panel.widgets.layout import ElidedLabel, button, label, row, row_widget
 
 
 class ClipBar(QWidget):

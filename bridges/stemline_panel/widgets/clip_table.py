@@ -23,11 +23,10 @@ from PyQt5.QtGui import QColor, QImage, QPixmap
 from PyQt5.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLineEdit, QTableView, QWidget
 
 from stemline.clips import ClipRange, MediaFacts, MediaSource
-from stemline_panel.i18n import translate
 from stemline_panel.model.clips import ClipFilter, ClipRow, ClipState, ClipStatus, with_source_times
+from stemline_panel.model.formatting import translate
 from stemline_panel.theme import COLOURS
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import column, row
+from stemline_panel.widgets.layout import ElidedLabel, column, row
 
 _NAME, _TRACK, _RECORD, _STATE, _FOUND, _LENGTH, _LEVEL, _SOURCE = range(8)
 _WIDTHS = {_NAME: 112, _TRACK: 44, _RECORD: 90, _STATE: 72, _FOUND: 130, _LENGTH: 88, _LEVEL: 74, _SOURCE: 90}

@@ -24,7 +24,7 @@ from stemline.client.generation import SoundGenerator
 from stemline.errors import UsageError
 from stemline.options import MAX_TAKES
 from stemline.workflow.replacing import MAX_GAIN_DB, Replace
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 
 _LOWEST_DB = -48.0
 _MAX_NUDGE_MS = 60_000

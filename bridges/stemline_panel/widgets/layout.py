@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Functions that build labels, buttons and layouts in one style."""
+"""Labels, buttons and layouts in one style."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from PyQt5.QtCore import QObject, Qt, QTimer
-from PyQt5.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PyQt5.QtCore import QObject, QSize, Qt, QTimer
+from PyQt5.QtGui import QPainter
+from PyQt5.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from stemline_panel.widgets.buttons import Button
 
@@ -81,3 +82,36 @@ def _fill(layout: Layout, widgets: tuple[QWidget | int, ...], room: tuple[int, i
     if grow is not None:
         layout.setStretch(grow, 1)
     return layout
+
+
+class ElidedLabel(QLabel):
+    """One line that never widens the window: long text ends in an ellipsis.
+
+    Its tooltip is its text unless another is set afterwards.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        """Give the label an object name for the style sheet."""
+        super().__init__()
+        self.setObjectName(name)
+        self.setTextFormat(Qt.PlainText)
+        self.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
+
+    def setText(self, text: str) -> None:
+        """Set text and tooltip."""
+        super().setText(text)
+        self.setToolTip(text)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return no width and the height of one line."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: Any) -> None:
+        """Draw as much of the text as fits; nothing if only the ellipsis would."""
+        painter = QPainter(self)
+        place = self.contentsRect()
+        shown = self.fontMetrics().elidedText(self.text().replace("\n", "  "), Qt.ElideRight, place.width())
+        if shown != "…":
+            self.style().drawItemText(
+                painter, place, int(self.alignment()), self.palette(), self.isEnabled(), shown, self.foregroundRole()
+            )

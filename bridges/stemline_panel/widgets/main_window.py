@@ -23,8 +23,16 @@ from stemline_panel.desktop import Desktop
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.clip_bar import ClipBar
 from stemline_panel.widgets.clip_table import ClipTable
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import CARD_MARGIN, button, card, column, label, row_widget, single_shot_timer
+from stemline_panel.widgets.layout import (
+    CARD_MARGIN,
+    ElidedLabel,
+    button,
+    card,
+    column,
+    label,
+    row_widget,
+    single_shot_timer,
+)
 from stemline_panel.widgets.overview_strip import OverviewStrip
 from stemline_panel.widgets.prompt_box import PromptBox
 from stemline_panel.widgets.run_drawer import RunDrawer

@@ -12,7 +12,7 @@ from PyQt5.QtWidgets import QCompleter, QLineEdit, QMenu, QWidget
 from stemline.errors import StemlineError
 from stemline.presets import BUILT_IN, Preset, own_presets
 from stemline.prompts import MAX_TEXT_CHARACTERS
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.history import PromptHistory
 from stemline_panel.widgets.layout import button, row
 

@@ -10,8 +10,7 @@ from PyQt5.QtCore import QEvent, Qt, pyqtSignal
 from PyQt5.QtWidgets import QListWidget, QListWidgetItem, QProgressBar, QPushButton, QWidget
 
 from stemline_panel.model.queue import ItemState, QueueItem
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, column, label, row, row_widget
+from stemline_panel.widgets.layout import ElidedLabel, button, column, label, row, row_widget
 
 _MAX_ENDED = 30
 _ICONS = {

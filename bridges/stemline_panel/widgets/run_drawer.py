@@ -19,12 +19,11 @@ from PyQt5.QtWidgets import (
     QWidget,
 )
 
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.history import HistoryEntry, PromptHistory
 from stemline_panel.model.queue import ItemState, QueueItem
 from stemline_panel.widgets.buttons import Button
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, column, row_widget
+from stemline_panel.widgets.layout import ElidedLabel, button, column, row_widget
 from stemline_panel.widgets.queue_view import QueueView
 
 _NS = 1_000_000_000

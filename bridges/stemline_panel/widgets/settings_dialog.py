@@ -21,7 +21,7 @@ from PyQt5.QtWidgets import (
 
 from stemline.client import Model
 from stemline.media.pictures.trackers import CORNERS, list_trackers
-from stemline_panel.i18n import translate
+from stemline_panel.model.formatting import translate
 from stemline_panel.model.settings import AUDITION_LENGTHS_S, PanelSettings, absolute_folder
 from stemline_panel.widgets.buttons import CheckBox
 from stemline_panel.widgets.layout import button, label, row

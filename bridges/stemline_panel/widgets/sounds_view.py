@@ -13,8 +13,7 @@ from PyQt5.QtCore import QMimeData, QPoint, QSize, Qt, QUrl, pyqtSignal
 from PyQt5.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
 from stemline_panel.widgets.amount_fader import AmountFader
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, column, label, row_widget
+from stemline_panel.widgets.layout import ElidedLabel, button, column, label, row_widget
 
 _NOTICE_LINES = 3
 _MIN_LIST_PIXELS, _MAX_LIST_PIXELS = 90, 250

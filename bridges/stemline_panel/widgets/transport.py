@@ -9,9 +9,8 @@ from PyQt5.QtCore import pyqtSignal
 from PyQt5.QtWidgets import QWidget
 
 from stemline_panel.widgets.buttons import CheckBox
-from stemline_panel.widgets.elided_label import ElidedLabel
 from stemline_panel.widgets.layer_switch import LayerSwitch
-from stemline_panel.widgets.layout import button, label, row
+from stemline_panel.widgets.layout import ElidedLabel, button, label, row
 
 
 class Transport(QWidget):

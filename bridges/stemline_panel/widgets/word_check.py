@@ -9,8 +9,7 @@ from PyQt5.QtCore import QEvent, Qt, pyqtSignal
 from PyQt5.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QWidget
 
 from stemline import KnownSound, KnownSounds, PromptCheck, PromptStatus
-from stemline_panel.widgets.elided_label import ElidedLabel
-from stemline_panel.widgets.layout import button, column, row_widget
+from stemline_panel.widgets.layout import ElidedLabel, button, column, row_widget
 
 _IN_A_ROW = 3
 _MAX_PROPOSALS = 6

@@ -8,7 +8,7 @@ import pytest
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import tones
-from stemline_panel.model.people import names_person
+from stemline_panel.model.stems import names_person
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from PyQt5.QtWidgets import (
 
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import tones
+from stemline.media.pictures.trackers import CORNERS
 from stemline_panel.model.settings import PanelSettings
 from stemline_panel.widgets.settings_dialog import SettingsDialog, SettingsOffers
 from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
@@ -95,6 +96,6 @@ def test_every_text_of_the_dialogs_is_translated(open_panel: OpenPanel) -> None:
     shown = {text for text in untranslated(keys) if not re.match(r"^(\w+|Ctrl\+.*|Shift\+.*)(⟦ or ⟧.*)?$", text)}
     assert shown == set()
     settings = SettingsDialog(PanelSettings(), SettingsOffers((), "/film/stems"), panel.window)
-    assert untranslated(settings, "/film/stems") == set()
+    assert untranslated(settings, "/film/stems") <= {CORNERS}, "the id of a tracker"
     for dialog in (keys, settings):
         dialog.deleteLater()

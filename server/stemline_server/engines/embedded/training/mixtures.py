@@ -32,6 +32,16 @@ CATEGORY_SHARE = {
     "sound effect": 0.18,
     "ambience": 0.13,
 }
+LOW_SHARE = 0.2
+LOW_LABELS = ("wind", "noise", "engine", "hum", "rain")
+"""Share of the mixtures that put a sound other than speech before low or steady noise: music and instruments most."""
+BEFORE_LOW = {"song": 0.35, "instrument": 0.3, "animal": 0.2, "sound effect": 0.15}
+PITCH_RANGE = 0.23
+"""Largest change of speed and pitch, in nepers: four semitones."""
+SECOND_TAKE_SHARE = 0.1
+"""Share of the sources with a second take at the same time."""
+SECOND_ABSENT_SHARE, ALIKE_SHARE = 0.2, 0.5
+"""Shares of the mixtures with two absent queries, and of the absent queries that resemble a sound of the mixture."""
 
 
 def class_names() -> list[str]:
@@ -74,6 +84,10 @@ class Corpus:
         sound = audio[r.offset : r.offset + r.length]
         self._sounds[category(r.label)][r.label][r.package].append(sound)
 
+    def has(self, label: str) -> bool:
+        """Return whether there is a recording of a label."""
+        return label in self._sounds.get(category(label), {})
+
     def label(self, rng: np.random.Generator, kind: str) -> str:
         """Draw a label of a category."""
         labels = self._sounds[kind]
@@ -107,7 +121,7 @@ def reverberated(rng: np.random.Generator, wave: Wave) -> Wave:
 def source(rng: np.random.Generator, corpus: Corpus, label: str, n: int) -> Wave:
     """Return `n` samples of a label: a part of a long recording, or several takes with pauses."""
     takes = corpus.takes(rng, label)
-    amount = 0.06 if label in ("speech", "song") else 0.22
+    amount = 0.06 if label in ("speech", "song") else PITCH_RANGE
     wave = np.zeros(n, np.float32)
     pause = rng.uniform(0.05, 1.2) if rng.random() < 0.85 else 0.02
     at = int(rng.uniform(0, 0.6 if label == "speech" else 1.2) * RATE) if rng.random() < 0.7 else 0
@@ -121,10 +135,22 @@ def source(rng: np.random.Generator, corpus: Corpus, label: str, n: int) -> Wave
         piece = event[start : start + need].astype(np.float32)
         if rng.random() < 0.7 and len(piece) > 100:
             piece = stretch(rng, piece, amount)
+        if rng.random() < 0.2 and len(piece) > 100:
+            piece = piece * envelope(rng, len(piece))
         piece = piece[: n - at] * rng.uniform(0.6, 1)
         wave[at : at + len(piece)] += piece
         at += len(piece) + (0 if label in CONTINUOUS else int(rng.exponential(pause) * RATE))
+    if label not in ("speech", "song") and rng.random() < SECOND_TAKE_SHARE:
+        other = takes[rng.integers(len(takes))].astype(np.float32)[:n]
+        at = int(rng.integers(0, n - len(other) + 1))
+        wave[at : at + len(other)] += rng.uniform(0.3, 1) * other
     return reverberated(rng, wave) if rng.random() < 0.12 else wave
+
+
+def envelope(rng: np.random.Generator, n: int) -> Wave:
+    """Return a random level [n] of a take: another attack, decay or swell, within 12 dB."""
+    knots = np.linspace(0, n, int(rng.integers(2, 6)))
+    return np.asarray(10 ** (np.interp(np.arange(n), knots, rng.uniform(-12, 0, len(knots))) / 20), np.float32)
 
 
 def chain_gains(rng: np.random.Generator, label: str) -> npt.NDArray[np.float32]:
@@ -175,6 +201,11 @@ def band_product(one: Tensor, other: Tensor) -> Tensor:
 
 def draw_labels(rng: np.random.Generator, corpus: Corpus) -> list[str]:
     """Draw the labels of a mixture: one to four, mostly of different categories; instruments often play together."""
+    lows = [label for label in LOW_LABELS if corpus.has(label)]
+    if lows and rng.random() < LOW_SHARE and (before := [c for c in BEFORE_LOW if c in corpus.categories]):
+        share = np.array([BEFORE_LOW[c] for c in before])
+        label = corpus.label(rng, str(rng.choice(before, p=share / share.sum())))
+        return list(dict.fromkeys((label, str(rng.choice(lows)))))
     count = int(rng.choice([1, 2, 3, 4], p=[0.04, 0.66, 0.24, 0.06]))
     count = min(count, len(corpus.categories))
     share = np.array([CATEGORY_SHARE[c] for c in corpus.categories])
@@ -188,7 +219,10 @@ def draw_labels(rng: np.random.Generator, corpus: Corpus) -> list[str]:
 
 
 def draw_queries(rng: np.random.Generator, labels: list[str], limit: int) -> list[tuple[str, list[int]]]:
-    """Draw queries about a mixture: every source with a name, a group and an absent sound.
+    """Draw queries about a mixture: every source with a name, a group, and one or two absent sounds.
+
+    Three tenths of all queries are about absent sounds, half of these about a sound that resembles one of the mixture:
+    only so can the presence be believed.
 
     Args:
         rng: Random generator.
@@ -206,12 +240,19 @@ def draw_queries(rng: np.random.Generator, labels: list[str], limit: int) -> lis
         queries.append((name, [i for i, label in enumerate(labels) if label in groups()[name]]))
     rng.shuffle(queries)
     queries = queries[: limit - 1]
-    if rng.random() < 0.5:
-        vague = "song" in labels or "other effect" in labels or "machine" in labels
-        others = [w for w in class_names()[1:] if w not in groups() and w not in labels]
-        others = [w for w in others if not vague or category(w) in ("animal", "speech")]
-        queries.append((str(rng.choice(others)), []))
+    absent = absent_classes(labels)
+    alike = [w for w in absent if category(w) in {category(label) for label in labels}]
+    for _ in range(2 if rng.random() < SECOND_ABSENT_SHARE else 1):
+        drawn = alike if alike and rng.random() < ALIKE_SHARE else absent
+        queries.append((str(rng.choice(drawn)), []))
     return queries
+
+
+def absent_classes(labels: Sequence[str]) -> list[str]:
+    """Return the classes that certainly do not sound in a mixture of labels: a song may hold any instrument."""
+    vague = "song" in labels or "other effect" in labels or "machine" in labels
+    others = [w for w in class_names()[1:] if w not in groups() and w not in labels]
+    return [w for w in others if not vague or category(w) in ("animal", "speech")]
 
 
 def draw_spans(rng: np.random.Generator, active: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

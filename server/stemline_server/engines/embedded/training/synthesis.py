@@ -91,6 +91,27 @@ def noise(rng: Random, n: int) -> Wave:
     )
 
 
+def one_pole_noise(rng: Random, n: int) -> Wave:
+    """Return noise through a one-pole low-pass filter with a random corner, from rumble of 25 Hz to a dull hiss."""
+    corner = 10 ** rng.uniform(1.4, 3.0)
+    return shaped_noise(rng, n, lambda f: -10 * np.log10(1 + (f / corner) ** 2))
+
+
+def gusts(rng: Random, n: int) -> Wave:
+    """Synthesise gusts of wind on a microphone: low noise that swells and pauses."""
+    swell = (0.05 + wandering(rng, n, rng.uniform(0.2, 2.5))) ** rng.uniform(1, 3)
+    return np.asarray(one_pole_noise(rng, n) * swell, np.float32)
+
+
+def rumble(rng: Random, n: int) -> Wave:
+    """Synthesise rumble: steady or swelling low noise, sometimes with thumps of a handled microphone."""
+    bed = one_pole_noise(rng, n)
+    bed *= 1 + rng.uniform(0, 2) * wandering(rng, n, rng.uniform(0.1, 1))
+    thumps = filtered(rng, impulses(rng, n, rng.uniform(0.3, 4), (0.01, 0.08)), 30, rng.uniform(90, 400), 12)
+    share = rng.uniform(0, 1.5) if rng.random() < 0.4 else 0.0
+    return np.asarray(bed / (bed.std() + 1e-9) + share * thumps / (thumps.std() + 1e-6), np.float32)
+
+
 def hum(rng: Random, n: int) -> Wave:
     """Synthesise mains hum with random harmonics."""
     base = rng.choice([50.0, 60.0, rng.uniform(40, 130)])
@@ -231,29 +252,32 @@ def bell(rng: Random, n: int) -> Wave:
     return wave
 
 
-KINDS: dict[str, tuple[Callable[[Random, int], Wave], int]] = {
-    "rain": (rain, 90),
-    "wind": (wind, 70),
-    "noise": (noise, 70),
-    "hum": (hum, 70),
-    "applause": (applause, 30),
-    "fire": (fire, 30),
-    "waves": (waves, 25),
-    "water": (water, 25),
-    "helicopter": (helicopter, 40),
-    "engine": (engine, 30),
-    "siren": (siren, 25),
-    "beep": (beep, 20),
-    "telephone": (telephone, 25),
-    "cricket": (cricket, 20),
-    "bell": (bell, 30),
-}
+KINDS: tuple[tuple[str, Callable[[Random, int], Wave], int], ...] = (
+    ("rain", rain, 90),
+    ("wind", wind, 70),
+    ("noise", noise, 70),
+    ("hum", hum, 70),
+    ("applause", applause, 30),
+    ("fire", fire, 30),
+    ("waves", waves, 25),
+    ("water", water, 25),
+    ("helicopter", helicopter, 40),
+    ("engine", engine, 30),
+    ("siren", siren, 25),
+    ("beep", beep, 20),
+    ("telephone", telephone, 25),
+    ("cricket", cricket, 20),
+    ("bell", bell, 30),
+    ("wind", gusts, 70),
+    ("noise", rumble, 90),
+)
+"""Label, function and number of sounds of each kind."""
 
 
 def add_synthesised(writer: CorpusWriter, split: str, share: float, seed: int) -> None:
     """Add `share` of the usual number of sounds of every kind to a corpus."""
     rng = np.random.default_rng(seed)
-    for label, (make, count) in KINDS.items():
+    for label, make, count in KINDS:
         for number in range(max(round(count * share), 2)):
             wave = make(rng, LENGTH_S * RATE)
-            writer.add("synthesised", f"{label}/{number}", label, split, wave.astype(np.float32))
+            writer.add("synthesised", f"{make.__name__}/{number}", label, split, wave.astype(np.float32))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 _GRAPH_OF_MODEL = 7
 _NODE_OF_GRAPH, _INITIALIZER_OF_GRAPH = 1, 5
 _OUTPUT_OF_NODE, _OPERATOR_OF_NODE, _ATTRIBUTE_OF_NODE, _TENSOR_OF_ATTRIBUTE = 2, 4, 5, 5
-_DIMS, _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA = 1, 2, 8, 9, 13
+_DIMS, _DATA_TYPE, _FLOAT_DATA, _NAME, _RAW_DATA, _EXTERNAL_DATA = 1, 2, 4, 8, 9, 13
 _KEY, _VALUE = 1, 2
 _FLOAT32 = 1
 
@@ -63,9 +63,10 @@ def _values(fields: Fields, external: bytes) -> npt.NDArray[np.float32]:
 
 
 def _data(fields: Fields, external: bytes) -> bytes:
-    """Return the bytes of a tensor: its own, or a range of the external file."""
-    if _RAW_DATA in fields:
-        return _only(fields, _RAW_DATA)
+    """Return the bytes of a tensor: its own, raw or as packed floats, or a range of the external file."""
+    for own in (_RAW_DATA, _FLOAT_DATA):
+        if own in fields:
+            return _only(fields, own)
     entries = [_fields(_as_bytes(entry)) for entry in fields.get(_EXTERNAL_DATA, [])]
     place = {_only(entry, _KEY): _only(entry, _VALUE) for entry in entries}
     offset, length = int(place.get(b"offset", b"0")), int(place.get(b"length", b"0"))

@@ -137,11 +137,3 @@ def test_fades_between_segments_do_not_depend_on_the_ranges_that_are_read(speech
     parts = [background.read(start, end) for start, end in pairwise(pieces)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
     np.testing.assert_allclose(whole, 0.01, atol=1e-6)
-
-
-@pytest.mark.parametrize("agrees", [True, False])
-def test_speech_is_over_music_where_the_net_takes_everything_else_for_music(speech: Waveform, agrees: bool) -> None:
-    audio, voice = ArraySource(speech, RATE), ArraySource(np.float32(0.1) * speech, RATE)
-    verifier = SpeechVerifier(audio, voice, cast(NetSeparator, FakeNet(0.9, agrees=agrees)), Recorder())
-    envelope = verifier.speech_over_music().envelope(0, RATE)
-    np.testing.assert_array_equal(envelope, 1 if agrees else 0)

@@ -21,7 +21,8 @@ from stemline.clips import SampleRange
 from stemline.errors import Code, SeparationError, UsageError
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine, spleeter_weights
-from stemline_server.engines.embedded.background import DialogueSource, SegmentDecisions
+from stemline_server.engines.embedded.background import SegmentDecisions
+from stemline_server.engines.embedded.dialogue import DialogueSource
 from stemline_server.engines.embedded.routing import choose_route
 from stemline_server.engines.embedded.spleeter_unet import UNet
 from stemline_server.engines.embedded.vocals import VocalsSource, vocal_blocks
@@ -199,13 +200,13 @@ def test_without_the_extra_vocals_are_refused_with_the_install_command() -> None
 def test_with_the_extra_only_vocals_and_instrumental_use_spleeter_alone() -> None:
     def estimates(text: str) -> tuple[bool, bool, str, bool]:
         found = choose_route(EnginePrompt(text), CLASSES, has_vocals=True)
-        return found.vocals, found.without_vocals, found.net_class, found.benefits_from_spleeter
+        return found.vocals, found.without_vocals, found.net_class, found.benefits_from_speech_nets
 
     assert estimates("vocals") == (True, False, "", True)
     assert estimates("instrumental") == (False, True, "", True)
     assert estimates("piano") == (False, False, "piano", True)
     assert choose_route(EnginePrompt("speech"), CLASSES, has_vocals=True).speech
-    assert not choose_route(EnginePrompt(plus=SPAN), CLASSES, has_vocals=True).benefits_from_spleeter
+    assert not choose_route(EnginePrompt(plus=SPAN), CLASSES, has_vocals=True).benefits_from_speech_nets
 
 
 def test_vocals_and_instrumental_add_up_to_the_mix(wheel: None) -> None:

@@ -1,4 +1,4 @@
-"""Sources without speech, and speech over music: where DeepFilterNet3, Spleeter and the net confirm each other.
+"""Sources without speech: where DeepFilterNet3 and the net confirm each other.
 
 DeepFilterNet3 takes a barking dog or a bass for a voice, and the net rarely takes the same sound for one. Speech is
 therefore removed only where both agree that there is speech and on its waveform, and only if the voice detector, where
@@ -29,8 +29,6 @@ _MIN_SPEECH_SHARE = 0.1
 """Fainter speech is an animal as often. Removing it gains little if it is speech and costs much if not."""
 _MIN_VOICE_SHARE = 0.2
 """Share of the frames in which the detector hears a voice. Measured: 0.43 or more with speech, 0.15 or less without."""
-_MIN_MUSIC_SIMILARITY = 0.87
-"""Measured: music behind speech reaches 0.88 or more, rain and tools at most 0.61, hum 0.85."""
 
 
 class SegmentDecisions:
@@ -106,10 +104,6 @@ class SpeechVerifier:
         """Return where the net confirms the speech estimate."""
         return SegmentDecisions(self.audio.length_samples, self._is_speech)
 
-    def speech_over_music(self) -> SegmentDecisions:
-        """Return where there is speech and everything else is music."""
-        return SegmentDecisions(self.audio.length_samples, self._is_over_music)
-
     def _is_speech(self, start_sample: int, end_sample: int) -> bool:
         mix = self.audio.read(start_sample, end_sample)
         if self.detector is not None and self.detector.speech_share(mix) < _MIN_VOICE_SHARE:
@@ -123,13 +117,6 @@ class SpeechVerifier:
         answer = answer or self._ask_net("speech", mix)
         similarity = _similarity(answer.target, speech)
         return any(answer.presence >= p and similarity >= s for p, s in _MIN_PRESENCE_AND_SIMILARITY)
-
-    def _is_over_music(self, start_sample: int, end_sample: int) -> bool:
-        mix, speech = (audio.read(start_sample, end_sample) for audio in (self.audio, self.speech))
-        background = mix - speech
-        if not _energy(speech) or not _energy(background):
-            return False
-        return _similarity(self._ask_net("music", mix).target, background) >= _MIN_MUSIC_SIMILARITY
 
     def _ask_net(self, class_name: str, mix: Waveform) -> _NetAnswer:
         separation = self.net.separate(ArraySource(mix), [NetQuery(class_name)], self.control)
@@ -165,37 +152,6 @@ class BackgroundSource:
     def removed_share(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
         """Return the share of the voice that is subtracted, 0..1, [samples]."""
         return self._confirmed.envelope(start_sample, end_sample)
-
-
-class DialogueSource:
-    """Provide the speech of DeepFilterNet3, averaged with Spleeter's voices over music.
-
-    Measured: over music the mean gains 1 to 4 dB on either estimate.
-    """
-
-    channels = 1
-
-    def __init__(self, speech: AudioSource, vocals: AudioSource, over_music: SegmentDecisions) -> None:
-        """Create the source.
-
-        Args:
-            speech: The estimate of DeepFilterNet3.
-            vocals: The estimate of Spleeter.
-            over_music: Where to average both.
-        """
-        self.sample_rate = speech.sample_rate
-        self.length_samples = speech.length_samples
-        self._speech = speech
-        self._vocals = vocals
-        self._over_music = over_music
-
-    def read(self, start_sample: int, end_sample: int) -> Waveform:
-        """Return samples [start_sample, end_sample) as [1, samples]."""
-        speech = self._speech.read(start_sample, end_sample)
-        share = self._over_music.envelope(start_sample, end_sample) / np.float32(2)
-        if not share.any():
-            return speech
-        return (1 - share) * speech + share * self._vocals.read(start_sample, end_sample)
 
 
 def _similarity(target: npt.NDArray[np.float64], estimate: Waveform) -> float:

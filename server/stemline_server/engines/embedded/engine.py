@@ -20,9 +20,10 @@ from stemline_server.engines.base import (
     TextMatch,
     Waveform,
 )
-from stemline_server.engines.embedded import deepfilter, spleeter_weights, voice_activity
+from stemline_server.engines.embedded import deepfilter, dtln, spleeter_weights, voice_activity
 from stemline_server.engines.embedded.confidence import TargetMeter, warnings
 from stemline_server.engines.embedded.deepfilter import SpeechSource
+from stemline_server.engines.embedded.dialogue import RefinedSpeech
 from stemline_server.engines.embedded.estimators import EstimatorSet, VoiceSources
 from stemline_server.engines.embedded.fusion import fuse
 from stemline_server.engines.embedded.net_separator import NetSeparator
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _CELL_S, _CONTEXT_S, _UNDIVIDED_S = 20, 1, 30
 """Measured on the evaluation set, clip after clip: cells of 20 s lose at most 0.2 dB against the whole sound, cells of
 10 s a whole dB of rain. Most clips of an edit have extents below 30 s, for which cells would take twice the time."""
-_VERSION = 9
+_VERSION = 10
 """Increase this whenever the same request gives another result with the same weights."""
 
 
@@ -57,7 +58,8 @@ class EmbeddedEngine:
     def info(self) -> EngineInfo:
         """Description of the engine; it depends on whether the extra `vocals` and the voice detector are installed."""
         has_vocals, has_detector = spleeter_weights.is_installed(), voice_activity.is_installed()
-        optional = [part.digest() for part in (spleeter_weights, voice_activity) if part.is_installed()]
+        parts = (spleeter_weights, voice_activity, dtln)
+        optional = [part.digest() for part in parts if part.is_installed()]
         return EngineInfo(
             id="embedded",
             title="Embedded: speech, sounds by name, any sound you mark",
@@ -66,9 +68,11 @@ class EmbeddedEngine:
             spans=True,
             licence="Apache-2.0; DeepFilterNet3 MIT or Apache-2.0"
             + ("; Spleeter MIT" if has_vocals else "")
-            + ("; Silero VAD MIT" if has_detector else ""),
+            + ("; Silero VAD MIT" if has_detector else "")
+            + ("; DTLN MIT" if dtln.is_installed() else ""),
             note="Nothing to download. It knows a fixed set of sounds and suggests the nearest ones for other prompts."
-            + ("" if has_vocals else " Vocals need the extra `vocals`."),
+            + ("" if has_vocals else " Vocals need the extra `vocals`.")
+            + ("" if dtln.is_installed() else f" {dtln.install_advice()}"),
             made_by="masking",
             cell_s=_CELL_S,
             context_s=_CONTEXT_S,
@@ -114,6 +118,7 @@ class EmbeddedEngine:
     def unload(self) -> None:
         """Free the nets."""
         deepfilter.release()
+        dtln.release()
         self._net = self._vocal_nets = self._detector = None
 
     def separate(self, request: EngineRequest, control: Control) -> Iterator[Waveform]:
@@ -141,8 +146,9 @@ class EmbeddedEngine:
         with threadpool_limits(1), ExitStack() as open_files:
             voices = self._voices(request, routes, progress)
             open_files.enter_context(voices.speech)
-            if voices.vocals:
-                open_files.enter_context(voices.vocals)
+            for source in (voices.refined, voices.vocals):
+                if source:
+                    open_files.enter_context(source)
             estimators = EstimatorSet(request, routes, voices, self._net_for(routes, voices), progress)
             meters = [TargetMeter(route) for route in routes]
             try:
@@ -160,12 +166,15 @@ class EmbeddedEngine:
     def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> VoiceSources:
         speech = SpeechSource(request.audio, progress.tick, request.scratch)
         self._detector = self._detector or voice_activity.load_detector()
-        if not spleeter_weights.is_installed() or not any(route.benefits_from_spleeter for route in routes):
+        if not any(route.benefits_from_speech_nets for route in routes):
             return VoiceSources(speech, None, self._detector)
-        if self._vocal_nets is None:
-            self._vocal_nets = spleeter_weights.load_nets()
-        vocals = VocalsSource(request.audio, self._vocal_nets, progress.tick, request.scratch)
-        return VoiceSources(speech, vocals, self._detector)
+        vocals = refined = None
+        if denoiser := dtln.load():
+            refined = RefinedSpeech(request.audio, speech, denoiser, request.scratch)
+        if spleeter_weights.is_installed():
+            self._vocal_nets = self._vocal_nets or spleeter_weights.load_nets()
+            vocals = VocalsSource(request.audio, self._vocal_nets, progress.tick, request.scratch)
+        return VoiceSources(speech, vocals, self._detector, refined)
 
     def _net_for(self, routes: Sequence[Route], voices: VoiceSources) -> NetSeparator | None:
         if self._net is None and (voices.vocals or any(route.net_class for route in routes)):

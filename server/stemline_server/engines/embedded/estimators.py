@@ -10,8 +10,9 @@ import numpy as np
 
 from stemline_server.engines.base import AudioSource, Control, EngineRequest, Waveform
 from stemline_server.engines.embedded.auto_marks import AutoMarks
-from stemline_server.engines.embedded.background import BackgroundSource, DialogueSource, SpeechVerifier
+from stemline_server.engines.embedded.background import BackgroundSource, SpeechVerifier
 from stemline_server.engines.embedded.deepfilter import SpeechSource
+from stemline_server.engines.embedded.dialogue import DialogueSource, RefinedSpeech, VocalsReferee
 from stemline_server.engines.embedded.fusion import Estimates
 from stemline_server.engines.embedded.net_separator import NetQuery, NetSeparation, NetSeparator, presence_probability
 from stemline_server.engines.embedded.routing import Route
@@ -41,11 +42,13 @@ class VoiceSources:
         speech: The speech by DeepFilterNet3.
         vocals: The voices by Spleeter; None if it is not installed or not needed.
         detector: The voice detector; None if it is not installed.
+        refined: The speech with DTLN; None if it is not installed or not needed.
     """
 
     speech: SpeechSource
     vocals: VocalsSource | None
     detector: VoiceDetector | None = None
+    refined: RefinedSpeech | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,15 @@ class EstimatorSet:
         self._voices = voices
         self._streams: dict[Hashable, Iterator[Waveform]] = {_MIX: _blocks_of(request.audio)}
         self._net_rows: dict[int, _NetRow] = {}
-        dialogue: AudioSource = voices.speech
+        dialogue: AudioSource = voices.refined or voices.speech
         net_inputs: dict[Hashable, AudioSource] = {_MIX: request.audio}
         if net is not None:
             needs_speech = any(route.speech or route.without_speech or route.uses_spans for route in routes)
             verifier = SpeechVerifier(request.audio, voices.speech, net, control, needs_speech, voices.detector)
             confirmed = verifier.confirmed_speech()
             if voices.vocals is not None:
-                dialogue = DialogueSource(voices.speech, voices.vocals, verifier.speech_over_music())
+                referee = VocalsReferee(request.audio, voices.speech, voices.refined, voices.vocals, net, control)
+                dialogue = DialogueSource(dialogue, voices.vocals, referee.decisions())
             net_inputs[_WITHOUT_SPEECH] = BackgroundSource(request.audio, voices.speech, confirmed)
             net_inputs[_WITHOUT_DIALOGUE] = BackgroundSource(request.audio, dialogue, confirmed)
             for place, audio in net_inputs.items():

@@ -66,8 +66,8 @@ class Route:
         return bool(self.net_class) and self.is_rough and not self.is_voice and not (self.plus or self.minus)
 
     @property
-    def benefits_from_spleeter(self) -> bool:
-        """Whether Spleeter improves the result."""
+    def benefits_from_speech_nets(self) -> bool:
+        """Whether Spleeter and DTLN improve the result."""
         is_net_music = self.is_music and bool(self.net_class)
         is_marked_speech = self.span_target is TargetKind.SPEECH
         estimates = (self.speech, self.without_speech, self.vocals, self.without_vocals)

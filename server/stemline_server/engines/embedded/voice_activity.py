@@ -103,6 +103,17 @@ def decimated(wave: Waveform) -> Waveform:
     return mono
 
 
+def interpolated(wave: Waveform) -> Waveform:
+    """Return audio at 48 kHz, [1, 3 * samples], from [1, samples] at 16 kHz."""
+    import torch  # noqa: PLC0415 - only needed where the detector runs
+
+    with torch.inference_mode():
+        taps = torch.from_numpy(_low_pass() * np.float32(_DECIMATION))[None, None]
+        spread = torch.nn.functional.conv_transpose1d(torch.from_numpy(wave)[None], taps, stride=_DECIMATION)
+        half = _FILTER_TAPS // 2
+        return np.asarray(spread[0, :, half : half + _DECIMATION * wave.shape[1]].numpy(), np.float32)
+
+
 _CELL_ARRAYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 

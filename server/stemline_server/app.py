@@ -43,7 +43,7 @@ def serve(config: ServerConfig, reread: Callable[[], ServerConfig] | None = None
     """
     os.umask(0o077)
     check_devices(config.devices)
-    if config.model:
+    if config.model and config.model.partition(".")[0] not in registry.plugin_names():
         registry.create(config.model)
     folder = StateFolder(config.state)
     try:

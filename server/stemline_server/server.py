@@ -45,6 +45,7 @@ from stemline_server.interceptors import CallGuard
 from stemline_server.isolation.decoding import Decoders
 from stemline_server.isolation.inline import InlineHost
 from stemline_server.isolation.models import model_factory
+from stemline_server.isolation.plugins import PluginEngines
 from stemline_server.isolation.process import EngineProcess
 from stemline_server.isolation.work import EngineHost
 from stemline_server.jobs import shares, table
@@ -170,7 +171,11 @@ class Server:
         self._gate = Gate(read_policy(config.policy) if config.policy else Policy(), folder.root)
         jobs = SqliteJobTable(self._database, self._publish)
         self._recover(jobs, owner, crashed=crashed)
-        self._catalog = Catalog(config.model or registry.DEFAULT_ENGINE, plugins.engines)
+        engines = PluginEngines(folder.root) if plugins.engines is registry and not inline else None
+        self._plugin_engines = engines
+        self._catalog = Catalog(
+            config.model or registry.DEFAULT_ENGINE, engines or plugins.engines, engines.names if engines else ()
+        )
         self._board = self._make_board(jobs, owner, plugins, inline=inline)
         self._registrar = (
             PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
@@ -341,6 +346,8 @@ class Server:
             self._scrubber.stop()
         self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
+        if self._plugin_engines is not None:
+            self._plugin_engines.close()
         self._generators.close()
         self._suggest.close()
         self._media.close()

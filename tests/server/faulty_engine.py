@@ -80,6 +80,38 @@ def _fail(fault: str, control: Control) -> None:
         sys.stdout.flush()
 
 
+BROKEN = """
+import ctypes, time
+from faulty_engine import FaultyEngine
+class Raises(FaultyEngine):
+    def __init__(self):
+        raise RuntimeError("no licence")
+class Hangs(FaultyEngine):
+    def __init__(self):
+        time.sleep(3600)
+class Crashes(FaultyEngine):
+    def __init__(self):
+        ctypes.string_at(0)
+class Lies(FaultyEngine):
+    @property
+    def info(self):
+        from dataclasses import replace
+        return replace(FaultyEngine.info, id="lies", sample_rate="fast")
+"""
+
+
+def install_broken(folder: Path) -> Path:
+    """Make `folder` a place of packages whose engines cannot even be created, with the faulty one."""
+    install(folder)
+    (folder / "broken_engines.py").write_text(BROKEN, encoding="utf-8")
+    facts = folder / "broken_engines-1.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-engines\nVersion: 1\n", encoding="utf-8")
+    points = [f"{name.lower()} = broken_engines:{name}\n" for name in ("Raises", "Hangs", "Crashes", "Lies")]
+    (facts / "entry_points.txt").write_text("[stemline.engines]\n" + "".join(points), "utf-8")
+    return folder
+
+
 def install(folder: Path) -> Path:
     """Make `folder` a place of packages with this engine in it."""
     (folder / "faulty_engine.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")

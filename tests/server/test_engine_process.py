@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import numpy as np
 import psutil
 import pytest
 
 from server.conftest import LENGTH_SAMPLES
-from server.faulty_engine import install
+from server.faulty_engine import install, install_broken
 from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_of, write_noise
 from stemline.errors import Cancelled
 from stemline.v1 import models_pb2, suggest_pb2, suggest_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.isolation.memory import Limits
-from stemline_server.isolation.process import EngineProcess, _Conversation, _Idle, _Running
+from stemline_server.isolation.process import EngineProcess, Unwatched, _Conversation, _Running
 
 Start = Callable[..., ServerProcess]
 
@@ -50,9 +52,10 @@ def engine_of(server: ServerProcess) -> psutil.Process:
     """The engine's process of a server with one device."""
     deadline_s = time.monotonic() + CALL_TIMEOUT_S
     while time.monotonic() < deadline_s:
-        children = psutil.Process(server.process.pid).children()
-        if children:
-            return children[0]
+        for child in psutil.Process(server.process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if child.cmdline()[-1:] == ["cpu"]:
+                    return child
         time.sleep(0.02)
     raise AssertionError("there is no engine")
 
@@ -244,7 +247,7 @@ def test_a_message_of_an_engine_with_wrong_values_ends_its_process_and_no_other(
     killed = threading.Event()
     running: Any = SimpleNamespace(connection=near, process=SimpleNamespace(kill=killed.set), ready=True)
     host: Any = SimpleNamespace(limits=Limits())
-    talk = _Conversation(host, running, (), (), _Idle())
+    talk = _Conversation(host, running, (), (), Unwatched())
     with pytest.raises(EOFError):
         talk._received()
     assert talk.killed_for == "nonsense" and killed.is_set()
@@ -254,10 +257,10 @@ def test_a_kill_reaches_a_process_that_is_being_started(tmp_path: Path, monkeypa
     starting = threading.Event()
     start_process = _Running.start.__func__  # type: ignore[attr-defined]
 
-    def slowly(cls: type[_Running], log_file: Path) -> _Running:
+    def slowly(cls: type[_Running], log_file: Path, arguments: Sequence[str]) -> _Running:
         starting.set()
         time.sleep(0.3)
-        started: _Running = start_process(cls, log_file)
+        started: _Running = start_process(cls, log_file, arguments)
         return started
 
     monkeypatch.setattr(_Running, "start", classmethod(slowly))
@@ -277,3 +280,31 @@ def test_a_kill_reaches_a_process_that_is_being_started(tmp_path: Path, monkeypa
     finally:
         killer.join()
         host.close()
+
+
+def test_a_package_that_raises_hangs_or_crashes_harms_no_other_model(
+    start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: Path
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(install_broken(packages)))
+    server = start_server()
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    listing = server.caller.models.ListModels.future(
+        models_pb2.ListModelsRequest(), metadata=server.caller.metadata, timeout=CALL_TIMEOUT_S
+    )
+    for model in ("crashes", "raises", "lies"):
+        request = job_request(media, "a")
+        request.spec.model = model
+        code, message = server.caller.refused(server.caller.jobs.CreateJob, request)
+        assert code == grpc.StatusCode.FAILED_PRECONDITION and model in message
+    assert server.caller.done(server.caller.create(media, "meanwhile").name).attempt == 1
+    assert server.caller.done(create(server, media, "a plug-in that works").name).attempt == 1
+    assert not listing.done(), "the list waits for the package that hangs, and nothing else does"
+    models = {model.name: model for model in listing.result().models}
+    assert models["models/faulty"].available and models["models/noop"].available
+    assert "does not answer" in models["models/hangs"].note
+    assert "no licence" in models["models/raises"].note
+    assert "ended its process" in models["models/crashes"].note
+    assert "sample_rate = 'fast'" in models["models/lies"].note
+    assert "Traceback" not in server.log()

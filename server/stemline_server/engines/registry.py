@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast
 
@@ -38,10 +38,24 @@ class PluginRegistry:
         self._group, self._noun, self._preferred, self._offers = group, noun, tuple(preferred), offers
         self._built_in = {name: EntryPoint(name, value, group) for name, value in built_in.items()}
 
-    def ids(self) -> tuple[str, ...]:
-        """Return all ids: the preferred ones first, then by name, each followed by its variants."""
+    def ids(self, without_variants: Collection[str] = ()) -> tuple[str, ...]:
+        """Return all ids: the preferred ones first, then by name, each followed by its variants.
+
+        Plug-ins in `without_variants` are not loaded to ask for theirs.
+        """
         names = [*self._preferred, *sorted(self._entry_points().keys() - self._preferred)]
-        return tuple(plugin_id for name in names for plugin_id in (name, *self._variant_ids(name)))
+        return tuple(
+            plugin_id
+            for name in names
+            for plugin_id in (name, *(() if name in without_variants else self.variants(name)))
+        )
+
+    def foreign_names(self) -> frozenset[str]:
+        """Return the names of the plug-ins that are not built in, without loading any."""
+        points = self._entry_points().items()
+        return frozenset(
+            name for name, point in points if name not in self._built_in or point.value != self._built_in[name].value
+        )
 
     def create(self, plugin_id: str) -> Any:
         """Create a plug-in: `NAME`, `NAME.VARIANT` for one of its models, or empty for the default.
@@ -54,7 +68,7 @@ class PluginRegistry:
         plugin_id = plugin_id or self._preferred[0]
         known = self._entry_points()
         name, _, variant = plugin_id.partition(".")
-        if name not in known or (variant and plugin_id not in self._variant_ids(name)):
+        if name not in known or (variant and plugin_id not in self.variants(name)):
             raise UsageError(
                 f"There is no {self._offers} {plugin_id!r}.",
                 code=Code.MODEL_UNKNOWN,
@@ -82,7 +96,7 @@ class PluginRegistry:
             )
         return plugin
 
-    def _variant_ids(self, name: str) -> tuple[str, ...]:
+    def variants(self, name: str) -> tuple[str, ...]:
         """Return the ids of the variants of a plug-in on this machine; most have none."""
         try:
             plugin_class = self._entry_points()[name].load()
@@ -111,9 +125,22 @@ class EngineSource(Protocol):
         ...
 
 
-def engine_ids() -> tuple[str, ...]:
-    """Return the ids of all engines: the default engine first, then by name, each followed by its variants."""
-    return _REGISTRY.ids()
+def engine_ids(without_variants: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the ids of all engines: the default engine first, then by name, each followed by its variants.
+
+    Engines in `without_variants` are not loaded to ask for theirs.
+    """
+    return _REGISTRY.ids(without_variants)
+
+
+def plugin_names() -> frozenset[str]:
+    """Return the names of the engines of other packages, without loading any."""
+    return _REGISTRY.foreign_names()
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """Return the ids of the variants of an engine on this machine; most have none."""
+    return _REGISTRY.variants(name)
 
 
 def create(engine_id: str) -> Engine:

@@ -19,10 +19,10 @@ from stemline.errors import Cancelled, Code, MediaError
 from stemline.files import printable
 from stemline.media import AudioReader
 from stemline.paths import cache_dir
-from stemline_server.engines.base import AudioSource, Control, Finding, Waveform
+from stemline_server.engines.base import AudioSource, Control, Waveform
 from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.models import ModelCache
-from stemline_server.isolation.process import EngineProcess
+from stemline_server.isolation.process import EngineProcess, Unwatched
 from stemline_server.isolation.work import EngineDeath, Json
 from stemline_server.pipeline.task import Sink
 from stemline_server.store.media_roots import MediaRoots
@@ -203,7 +203,7 @@ class _Blocks:
         return self._sound
 
 
-class _TimeLimit:
+class _TimeLimit(Unwatched):
     """The control of one piece of work."""
 
     def __init__(self) -> None:
@@ -213,12 +213,6 @@ class _TimeLimit:
     def is_stopped(self) -> bool:
         """Return whether the piece takes too long."""
         return time.monotonic() > self._end_s
-
-    def step(self, done: int, total: int) -> None: ...
-
-    def warn(self, prompt: int, code: str, message: str) -> None: ...
-
-    def find(self, prompt: int, finding: Finding) -> None: ...
 
 
 def _undecodable(work: Decoding, why: str) -> MediaError:

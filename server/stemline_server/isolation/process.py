@@ -41,16 +41,22 @@ _LOG_BYTES = 1 << 20
 _LOGGED_BYTES = 4000
 
 
-class _Idle:
-    """The control of orders that are no job."""
+class Unwatched:
+    """The control of orders that are not jobs."""
 
-    is_stopped = False
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the order is to end."""
+        return False
 
-    def step(self, done: int, total: int) -> None: ...
+    def step(self, done: int, total: int) -> None:
+        """Ignore progress."""
 
-    def warn(self, prompt: int, code: str, message: str) -> None: ...
+    def warn(self, prompt: int, code: str, message: str) -> None:
+        """Ignore warnings."""
 
-    def find(self, prompt: int, finding: Finding) -> None: ...
+    def find(self, prompt: int, finding: Finding) -> None:
+        """Ignore findings."""
 
 
 class EngineProcess:
@@ -71,7 +77,7 @@ class EngineProcess:
         """
         self._device = device
         self._title = f"the {name}" if name else f"the engines of {device}"
-        self._confinement = [] if files is None else [str(limits.memory_bytes), *files]
+        self._arguments = [name or device, *([] if files is None else [str(limits.memory_bytes), *files])]
         self._log_file = folder / f"engine-{name or device.replace(':', '-')}.log"
         self.limits = limits
         self._running: _Running | None = None
@@ -109,12 +115,12 @@ class EngineProcess:
 
     def load(self, model: str) -> None:
         """See `EngineHost`."""
-        self._order(("load", model), (), (), _Idle())
+        self._order(("load", model), (), (), Unwatched())
 
     def unload(self, model: str) -> None:
         """See `EngineHost`."""
         if model in self.loaded:
-            self._order(("unload", model), (), (), _Idle())
+            self._order(("unload", model), (), (), Unwatched())
 
     def kill(self) -> None:
         """See `EngineHost`."""
@@ -140,7 +146,7 @@ class EngineProcess:
                 self.close()
             if self._running is None:
                 self.loaded, self.device_bytes = (), 0
-                self._running = _Running.start(self._log_file, self._confinement)
+                self._running = _Running.start(self._log_file, self._arguments)
                 channel.send_order(self._running.connection, ("setup", self._device, self.limits.model_bytes))
             return self._running
 
@@ -198,13 +204,13 @@ class _Running:
         self._lifeline = lifeline
 
     @classmethod
-    def start(cls, log_file: Path, confinement: Sequence[str] = ()) -> _Running:
-        """Start a process, with arguments that confine it. Raises OSError."""
+    def start(cls, log_file: Path, arguments: Sequence[str]) -> _Running:
+        """Start a process, with its name and what confines it as arguments. Raises OSError."""
         ours, theirs = Pipe()
         memory = channel.create_file()
         reading, writing = os.pipe()
         inherited = (theirs.fileno(), reading, memory)
-        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited), *confinement]
+        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited), *arguments]
         mode = "ab" if log_file.exists() and log_file.stat().st_size < _LOG_BYTES else "wb"
         try:
             with log_file.open(mode) as output:

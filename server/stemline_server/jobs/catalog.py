@@ -13,6 +13,7 @@ from stemline_server.engines.base import Engine, EngineInfo, EnginePrompt, Known
 from stemline_server.engines.registry import EngineSource
 
 T = TypeVar("T")
+_LISTING_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +38,45 @@ class CheckedText:
 
 
 class Catalog:
-    """Asks engines on its own thread, because some read the disk to answer."""
+    """Asks engines on a separate thread, because some read the disk to answer.
 
-    def __init__(self, default_model: str, engines: EngineSource) -> None:
-        """Make a catalog of the engines of a source; `default_model` is for jobs that name none."""
+    Engines that may hang have a thread each.
+    """
+
+    def __init__(self, default_model: str, engines: EngineSource, may_hang: Iterable[str] = ()) -> None:
+        """Make a catalog of the engines of a source.
+
+        Args:
+            default_model: For jobs that name none.
+            engines: The engines.
+            may_hang: Names of engines that may take long to answer, or never do.
+        """
         self.default_model = default_model
         self._source = engines
         self._engines: dict[str, Engine] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
+        self._thread = _one_thread("catalog")
+        self._threads = {name: _one_thread(f"catalog-{name}") for name in may_hang}
 
     def close(self) -> None:
         """Stop asking."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._thread, *self._threads.values()):
+            thread.shutdown(wait=False, cancel_futures=True)
 
     async def facts(self, model: str) -> ModelFacts:
         """Return what is known of a model. Raises UsageError (MODEL_UNKNOWN), SeparationError (MODEL_UNAVAILABLE)."""
-        return await self._ask(lambda: self._facts(model))
+        return await self._ask(model, lambda: self._facts(model))
 
     async def all_facts(self) -> list[ModelFacts]:
-        """Return what is known of every model. One that can't be imported is listed as unavailable."""
-        return await self._ask(lambda: [self._facts_or_obstacle(model) for model in self._source.engine_ids()])
+        """Return what is known of every model. One that fails or does not answer is listed as unavailable."""
+        known: dict[str, ModelFacts] = {}
+        for _ in range(2):  # an answer may name variants
+            missing = [model for model in await self.ids() if model not in known]
+            known |= zip(missing, await asyncio.gather(*map(self._listed, missing)), strict=True)
+        return [known[model] for model in await self.ids() if model in known]
 
     async def ids(self) -> tuple[str, ...]:
         """Return the ids of all models, the default model first."""
-        return await self._ask(self._source.engine_ids)
+        return await self._ask("", self._source.engine_ids)
 
     async def admit(self, model: str, prompts: Iterable[EnginePrompt]) -> EngineInfo:
         """Return the model after it has checked the prompts.
@@ -70,15 +86,17 @@ class Catalog:
             UsageError: There is no such model, or it can't take a prompt (MODEL_UNKNOWN, PROMPT_UNKNOWN,
                 PROMPT_UNSUPPORTED).
         """
-        return await self._ask(lambda: self._admit(model, prompts))
+        return await self._ask(model, lambda: self._admit(model, prompts))
 
     async def check_texts(self, model: str, texts: Sequence[str]) -> list[CheckedText]:
         """Return how a model understands each text. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
-        return await self._ask(lambda: self._check_texts(model or self.default_model, texts))
+        model = model or self.default_model
+        return await self._ask(model, lambda: self._check_texts(model, texts))
 
     async def sounds(self, model: str) -> tuple[EngineInfo, tuple[KnownSound, ...]]:
         """Return a model and the sounds that it knows by name. Raises UsageError (MODEL_UNKNOWN), SeparationError."""
-        return await self._ask(lambda: self._sounds(model or self.default_model))
+        model = model or self.default_model
+        return await self._ask(model, lambda: self._sounds(model))
 
     def _check_texts(self, model: str, texts: Sequence[str]) -> list[CheckedText]:
         self._admit(model, ())
@@ -127,12 +145,27 @@ class Catalog:
         try:
             return self._facts(model)
         except StemlineError as error:
-            return ModelFacts(EngineInfo(model, model, revision="", sample_rate=None), str(error))
+            return _unknown(model, str(error))
 
     def _engine(self, model: str) -> Engine:
         if model not in self._engines:
             self._engines[model] = self._source.create(model)
         return self._engines[model]
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+    async def _listed(self, model: str) -> ModelFacts:
+        """Return what is known of a model, or that it does not answer in time."""
+        asked = asyncio.ensure_future(self._ask(model, lambda: self._facts_or_obstacle(model)))
+        done, _ = await asyncio.wait((asked,), timeout=_LISTING_TIMEOUT_S)
+        return asked.result() if done else _unknown(model, "The package of this model does not answer.")
+
+    async def _ask(self, model: str, question: Callable[[], T]) -> T:
+        thread = self._threads.get(model.partition(".")[0], self._thread)
+        return await asyncio.get_running_loop().run_in_executor(thread, question)
+
+
+def _one_thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+def _unknown(model: str, obstacle: str) -> ModelFacts:
+    return ModelFacts(EngineInfo(model, model, revision="", sample_rate=None), obstacle)

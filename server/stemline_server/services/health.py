@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # the pac
         self._catalog = catalog
         self._known: frozenset[str] = frozenset()
         self._asked_s: dict[str, float] = {}
-        self._asking = asyncio.Lock()
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         """Return the status of a service now."""
@@ -63,16 +64,19 @@ class HealthService(health.aio.HealthServicer):  # type: ignore[misc]  # the pac
 
     async def _ask_model(self, service: str) -> None:
         """Bring the status of a model up to date. An unknown model stays unknown."""
-        async with self._asking:
+        async with self._asking[""]:
             if self._is_due(""):
                 self._known = frozenset(await self._catalog.ids())
-            model = service.removeprefix(_MODEL)
-            if model not in self._known or not self._is_due(model):
+        model = service.removeprefix(_MODEL)
+        if model not in self._known:
+            return
+        async with self._asking[model]:
+            if not self._is_due(model):
                 return
             answer = health_pb2.HealthCheckResponse
             try:
-                facts = await self._catalog.facts(model)
-            except StemlineError:
+                facts = await asyncio.wait_for(self._catalog.facts(model), _ANSWER_LASTS_S)
+            except (StemlineError, TimeoutError):
                 await self.set(service, answer.NOT_SERVING)
             else:
                 await self.set(service, answer.NOT_SERVING if facts.obstacle else answer.SERVING)

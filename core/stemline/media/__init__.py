@@ -1,6 +1,6 @@
 """Media files: their streams, exact ranges of their sound, and stem files."""
 
-from stemline.media.decode.audio_reader import MAX_PEAK, AudioReader, open_audio
+from stemline.media.decode.audio_reader import MAX_PEAK, AudioReader, open_audio, open_stem
 from stemline.media.decode.pcm_cache import PcmCache
 from stemline.media.decode.probe import default_sample_format, media_facts, probe, source_within
 from stemline.media.event_bounds import find_event_bounds
@@ -39,6 +39,7 @@ __all__ = [
     "measure_loudness",
     "media_facts",
     "open_audio",
+    "open_stem",
     "open_writer",
     "pcm_bytes",
     "peaks_of",

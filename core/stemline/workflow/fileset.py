@@ -30,6 +30,7 @@ from stemline.media import (
     StemTags,
     StemWriter,
     open_audio,
+    open_stem,
     open_writer,
     pcm_bytes,
     quantise,
@@ -220,7 +221,7 @@ def measure_null(request: SetRequest, paths: list[Path], sample_format: SampleFo
     peak = 0.0
     with ExitStack() as stack:
         mix = stack.enter_context(open_audio(request.source))
-        parts = [stack.enter_context(open_audio(MediaSource(str(path)))) for path in paths]
+        parts = [stack.enter_context(open_stem(path)) for path in paths]
         start = request.range.start_sample
         for span in blocks(request.range):
             if request.cancelled():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -15,6 +17,7 @@ from stemline.media.decode.edit_list import EditedRanges, Ranges
 from stemline.media.decode.exact_reader import ExactRanges
 from stemline.media.decode.frame_decoder import FrameDecoder
 from stemline.media.decode.pcm_cache import PcmCache
+from stemline.media.decode.plain_wave import PlainWave
 from stemline.media.decode.probe import chosen_channels, usable_stream
 from stemline.media.decode.range_decoder import RangeDecoder
 from stemline.media.decode.stream_index import StreamFacts, media_facts_of_stream
@@ -153,6 +156,9 @@ def open_audio(source: MediaSource, *, cache: PcmCache | None = None, max_peak: 
     facts = usable_stream(source)
     if facts.anchor is None:
         raise AssertionError("a stream with samples has an anchor")
+    plain = _open_plain(source, facts)
+    if plain is not None:
+        return AudioReader(source, facts, plain, max_peak)
     decoder = FrameDecoder(source.path, source.stream, facts.anchor)
     ranges = RangeDecoder(decoder, facts.stream.sample_rate)
     media = media_facts_of_stream(source.path, source.stream)
@@ -160,3 +166,28 @@ def open_audio(source: MediaSource, *, cache: PcmCache | None = None, max_peak: 
     if facts.edits:
         exact = EditedRanges(exact, media.stream.length_samples, facts.edits, facts.stream.sample_rate)
     return AudioReader(source, facts, exact, max_peak)
+
+
+def _open_plain(source: MediaSource, facts: StreamFacts) -> PlainWave | None:
+    """Open a source whose samples lie in its file as they are decoded, as the measured facts confirm."""
+    stream = facts.stream
+    if not stream.codec.startswith("pcm_") or facts.anchor is None or facts.anchor.offset_sample or facts.cut_short:
+        return None
+    plain = PlainWave.open(source.path)
+    if plain is not None and replace(plain.stream, layout=stream.layout) != stream:
+        plain.close()
+        return None
+    return plain
+
+
+def open_stem(path: str | Path) -> AudioReader:
+    """Open a stem file for exact reads. WAVE is not measured first, because Stemline wrote it.
+
+    Raises:
+        MediaError: As `open_audio` does.
+    """
+    source = MediaSource(str(path))
+    plain = PlainWave.open(path)
+    if plain is None:
+        return open_audio(source)
+    return AudioReader(source, StreamFacts(plain.stream, None, "", seekable=True, claims_audio=True), plain)

@@ -12,7 +12,17 @@ import av
 from stemline.media.samples import SampleFormat
 from stemline_bridge.wav import EXTENSIBLE, FLOAT, PCM, RIFF_LIMIT, chunk, data_head, riff_head
 
-__all__ = ["RIFF_LIMIT", "Chunk", "chunk", "chunks", "data_head", "fmt_body", "riff_head", "speaker_mask"]
+__all__ = [
+    "RIFF_LIMIT",
+    "Chunk",
+    "chunk",
+    "chunks",
+    "data_head",
+    "fmt_body",
+    "is_standard_guid",
+    "riff_head",
+    "speaker_mask",
+]
 
 _UNKNOWN = RIFF_LIMIT
 _RIFF = (b"RIFF", b"RF64", b"BW64")
@@ -83,6 +93,11 @@ def fmt_body(sample_format: SampleFormat, sample_rate: int, channels: int, layou
         return struct.pack("<HHIIHH", tag, *fixed) + (struct.pack("<H", 0) if sample_format.is_float else b"")
     extension = struct.pack("<HHIH", 22, bits, speaker_mask(layout, channels), tag) + _GUID_TAIL
     return struct.pack("<HHIIHH", EXTENSIBLE, *fixed) + extension
+
+
+def is_standard_guid(guid: bytes) -> bool:
+    """Return whether the subformat of an extensible `fmt ` chunk is a format tag in a GUID."""
+    return guid[2:] == _GUID_TAIL
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:

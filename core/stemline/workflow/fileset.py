@@ -38,7 +38,7 @@ from stemline.media import (
 from stemline.workflow.results import Null
 
 Block = npt.NDArray[np.float32]
-BLOCK_SAMPLES = 1 << 16
+BLOCK_SAMPLES = 1 << 15
 WAVEFORM_COLUMNS = 600
 _PICTURE_STRIDE = 16
 _TOLERATED_NULL = 2.0**-20

@@ -333,8 +333,8 @@ def _is_deep(value: object) -> bool:
         level = [
             part
             for held in level
-            if isinstance(held, Mapping | list)
-            for part in (held.values() if isinstance(held, Mapping) else held)
+            if isinstance(held, dict | list)
+            for part in (held.values() if isinstance(held, dict) else held)
         ]
     return bool(level)
 

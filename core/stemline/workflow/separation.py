@@ -62,6 +62,7 @@ class Separation:
         self._pipeline_version = client.server_info().pipeline_version
         prepared, self._refused = self._with_pictures(prepared)
         self._prepared = prepared
+        self._starts = dict(playback_order(prepared))
         self._planned = prepared.plan.jobs_of()
         splitter = Splitter(prepared, settings, self._model, namer)
         self._splits = {segment: splitter.split(segment) for segment in prepared.plan.segments}
@@ -124,8 +125,7 @@ class Separation:
         ):
             batches = WorkPools(writers, followers, self._jobs, self._write)
             try:
-                order = [segment for segment, _ in playback_order(self._prepared)]
-                for batch in _batches(order):
+                for batch in _batches(list(self._starts)):
                     batches.raise_failed()
                     self._send(batch, batches)
                 self._all(batches.followed)
@@ -192,8 +192,7 @@ class Separation:
     def _cells_in_order(self, segment: StemSegment, media: dict[Cell, str | StemlineError]) -> list[Cell]:
         """Return the cells of a segment that have not been sent, those that are heard first in front."""
         cells = dict.fromkeys(part.cell for part in self._splits[segment].all_parts)
-        near = dict(playback_order(self._prepared)).get(segment, segment.range.start_sample)
-        behind = [cell for cell in cells if cell.core.end_sample > near]
+        behind = [cell for cell in cells if cell.core.end_sample > self._starts[segment]]
         return [cell for cell in (*behind, *(c for c in cells if c not in behind)) if cell not in media]
 
     def _sounds_in(

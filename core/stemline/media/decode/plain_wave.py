@@ -32,7 +32,8 @@ class PlainWave:
         self.damage: list[SampleRange] = []
         self._file, self._offset = file, offset
         self._sample_bytes = stream.bits // 8
-        self._buffer = bytearray(1)
+        self._buffer = bytearray(1)  # buffers stay: fresh ones cost more than the conversion
+        self._words = np.empty(0, np.int32)
 
     @classmethod
     def open(cls, path: str | Path) -> Self | None:
@@ -70,8 +71,12 @@ class PlainWave:
         dtype = np.dtype(_DTYPES[self.stream.sample_format])
         if self._sample_bytes != 3:
             return np.frombuffer(self._buffer, dtype, count, offset=1)
+        if len(self._words) < count:
+            self._words = np.empty(count, np.int32)
         overlapping = np.ndarray((count,), dtype, self._buffer, strides=(3,))
-        return overlapping & np.int32(-256)
+        words = self._words[:count]
+        np.bitwise_and(overlapping, np.int32(-256), out=words)
+        return words
 
     def close(self) -> None:
         """Close the file."""

@@ -50,7 +50,7 @@ def new_job(scene: Any) -> SeparationJob:
             "play": settings.play,
             "disable_originals": settings.mute_originals,
             "plan": {"handle": to_exact(Fraction(round(settings.handle_s * _MILLI), _MILLI))},
-            "replace": _fill(settings, name),
+            "replace": _fill(scene, settings, name),
         },
     }
     job = SeparationJob(name, reading, params, SESSION.document, bpy.data.filepath, scene.as_pointer())
@@ -60,13 +60,18 @@ def new_job(scene: Any) -> SeparationJob:
     return job
 
 
-def _fill(settings: Any, name: str) -> dict[str, dict[str, Any]]:
-    """Return what takes the place of the stem `name`. Raises HostError for a file or words that are missing."""
+def _fill(scene: Any, settings: Any, name: str) -> dict[str, dict[str, Any]]:
+    """Return what takes the place of the stem `name`. Raises HostError for a file, words or range that is missing."""
     if settings.fill == "NONE":
         return {}
     fill: dict[str, Any] = {"gain_db": settings.fill_gain_db}
     if settings.fill != "ROOM":
         fill["nudge_s"] = settings.fill_nudge_ms / _MILLI
+    if settings.fill == "ROOM" and settings.fill_room_preview:
+        if not scene.use_preview_range:
+            raise HostError("Set a preview range first (P).", "MEDIA_OUT_OF_RANGE")
+        frames = (scene.frame_preview_start, scene.frame_preview_end + 1)
+        fill["room_from"] = [to_exact(frame / playing_rate(scene)) for frame in frames]
     if settings.fill == "FILE":
         path = bpy.path.abspath(settings.fill_path)
         if not path or not Path(path).is_file():

@@ -165,7 +165,7 @@ class STEMLINE_PT_fill(bpy.types.Panel):
         layout.prop(settings, "fill")
         shown = {
             "NONE": (),
-            "ROOM": ("fill_gain_db",),
+            "ROOM": ("fill_gain_db", "fill_room_preview"),
             "FILE": ("fill_path", "fill_gain_db", "fill_nudge_ms"),
             "WORDS": ("fill_words", "fill_takes", "fill_generator", "fill_gain_db", "fill_nudge_ms"),
         }

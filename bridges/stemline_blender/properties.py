@@ -62,6 +62,11 @@ class StemlineSettings(bpy.types.PropertyGroup):
         ),
         default="NONE",
     )
+    fill_room_preview: bpy.props.BoolProperty(
+        name="Learn in Preview Range",
+        description="Learn the room tone in the preview range (P), where a selected strip plays the room alone",
+        default=False,
+    )
     fill_path: bpy.props.StringProperty(name="File", subtype="FILE_PATH")
     fill_words: bpy.props.StringProperty(name="Words", description="Such as: gentle cafe ambience")
     fill_takes: bpy.props.IntProperty(

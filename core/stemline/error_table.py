@@ -289,8 +289,8 @@ ERRORS = (
     ErrorRow(
         Code.ROOM_TONE_MISSING,
         SeparationError,
-        "The removed sound is heard throughout, so there is no room tone to learn.",
-        "Work on a longer range that has a moment without it.",
+        "The removed sound is heard throughout, or the marked range is silent, so there is no room tone to learn.",
+        "Mark where the room alone is heard with `--room-from`, or work on a longer range.",
         "FAILED_PRECONDITION",
     ),
     ErrorRow(

@@ -115,18 +115,19 @@ def texture(what: str, ambiences: dict[str, Sound], pieces: tuple[SampleRange, .
     rows: dict[str, list[float]] = {}
     for name, sound in ambiences.items():
         end = pieces[-1].end_sample
-        source = np.concatenate([sound[:, piece.start_sample : piece.end_sample] for piece in pieces], axis=1)
+        parts = [sound[:, piece.start_sample : piece.end_sample] for piece in pieces]
+        source = np.concatenate(parts, axis=1)
         held_out = sound[:, end : end + round(MADE_S * RATE)]
         tone = learn_room_tone(Recording(sound), pieces)
         made = np.concatenate(list(tone.blocks(round(MADE_S * RATE), seed=1)), axis=1)
         looped = np.tile(source, (1, -(-made.shape[1] // source.shape[1])))[:, : made.shape[1]]
-        loudness = [measure_loudness([each.astype(np.float32)], RATE).lufs for each in (made, source)]
+        loudness = [measure_loudness([each.astype(np.float32)], RATE).lufs for each in (made, looped)]
         row = {
-            "third octaves against the source, dB": spectrum_error_db(made, sound[:, :end]),
+            "third octaves against the source, dB": spectrum_error_db(made, *parts),
             "modulation distance by that of a loop": modulation_distance_db(made, held_out)
             / modulation_distance_db(looped, held_out),
             "repetition of the wave beyond the recording's": wave_repetition(made)
-            - min(0.1, wave_repetition(held_out)),
+            - max(0.1, wave_repetition(held_out)),
             "repetition of the envelope beyond the recording's": envelope_repetition(made)
             - max(0.1, envelope_repetition(held_out)),
             "loudness error, LU": abs(loudness[0] - loudness[1]),

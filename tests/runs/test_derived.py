@@ -119,6 +119,97 @@ def test_a_sound_heard_throughout_is_not_filled_with_itself(command: Command, tm
     assert np.array_equal(samples(derived(answer, "residual.kept")), samples(answer["results"][0]["residual"]))
 
 
+def quiet_then_loud(path: Path) -> Path:
+    """Write 2 s of digital silence, 2 s of a room 40 dB down, and 4 s of loud noise."""
+    sound = 0.3 * np.random.default_rng(1).standard_normal((1, 8 * 48_000)).clip(-3, 3)
+    sound[:, : 2 * 48_000] = 0
+    sound[:, 2 * 48_000 : 4 * 48_000] *= 0.01
+    with open_writer(path, AudioFormat(SampleFormat.WAV24, 48_000, 1)) as writer:
+        writer.write(sound.astype(np.float32))
+    return path
+
+
+def test_room_tone_is_learnt_where_the_user_hears_it(command: Command, tmp_path: Path) -> None:
+    media = quiet_then_loud(tmp_path / "take.wav")
+    arguments = ("separate", media, "--stem", "a=x", "--model", "noop", "--in", "4", "--replace", "a=room")
+    _, without, _ = command(*arguments, "-o", tmp_path / "without")
+    assert [w["code"] for w in without["results"][0]["warnings"]] == ["ROOM_TONE_MISSING"]
+    assert "--room-from" in without["results"][0]["warnings"][0]["message"]
+    fills = []
+    for folder, option in (("one", "2..4"), ("two", "a=2..4"), ("three", "2..3")):
+        code, answer, _ = command(*arguments, "--room-from", option, "-o", tmp_path / folder)
+        assert code == 0, answer
+        fills.append(derived(answer, "fill a").read_bytes())
+        assert level_db(samples(derived(answer, "fill a"))) == pytest.approx(-50.5, abs=1), "as loud as the room"
+        assert answer["results"][0]["null"] == {"peak": 0.0, "dbfs": -240.0}
+    assert fills[0] == fills[1] != fills[2]
+    made_from = record_in(str(derived(answer, "fill a"))).extra["made_from"]
+    assert made_from["room_from"] == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("marked", "message"),
+    [
+        ("0..2", "There is no room tone from 0 to 2 s for 'a'"),
+        ("2..2.1", "There is no room tone from 2 to 2.1 s for 'a'"),
+        ("90..95", "is marked from 90 to 95 s, where no clip plays"),
+        ("2", "'2' is not START..END"),
+        ("3..2", "end after it starts"),
+        ("b=1..2", "'b=1' is not a time"),
+        ("01:00:00:00..01:00:02:00", "is not START..END in seconds"),
+    ],
+)
+def test_a_range_without_room_tone_stops_before_any_work(
+    command: Command, tmp_path: Path, marked: str, message: str
+) -> None:
+    media, out = quiet_then_loud(tmp_path / "take.wav"), tmp_path / "out"
+    code, answer, _ = command(
+        "separate",
+        *(media, "--stem", "a=x", "--model", "noop", "--replace", "a=room", "--room-from", marked, "-o", out),
+    )
+    assert code == 2
+    assert message in answer["errors"][0]["message"]
+    assert not out.exists() or not any(out.iterdir())
+
+
+def test_room_tone_marked_in_an_edit_serves_all_clips_of_its_media(command: Command, tmp_path: Path) -> None:
+    path = quiet_then_loud(tmp_path / "take.wav")
+    edit, track = otio.schema.Timeline("take"), otio.schema.Track("A1", kind="Audio")
+    edit.tracks.append(track)
+    for name, start, frames in (("talk", 100, 50), ("room", 60, 25), ("more talk", 150, 25)):
+        span = otio.opentime.TimeRange(otio.opentime.RationalTime(start, 25), otio.opentime.RationalTime(frames, 25))
+        track.append(otio.schema.Clip(name, otio.schema.ExternalReference(path.as_uri()), span))
+    otio.adapters.write_to_file(edit, str(tmp_path / "take.otio"))
+    arguments = ("batch", tmp_path / "take.otio", "--stem", "a=x", "--model", "noop", "--replace", "a=room")
+    code, answer, _ = command(*arguments, "--handles", "0", "--room-from", "2..3", "-o", tmp_path / "out")
+    assert code == 0, answer
+    written = otio.adapters.read_from_file(answer["results"][0]["output"])
+    (track,) = [track for track in written.audio_tracks() if track.name.startswith("fill a")]
+    assert len(list(track.find_clips())) == 3
+    code, answer, _ = command(*arguments, "--room-from", "50..51", "-o", tmp_path / "nowhere")
+    assert code == 2
+    assert "where no clip plays" in answer["errors"][0]["message"]
+
+
+def test_each_stem_has_its_own_options(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    odd = noise(tmp_path / "a=b, 50% [x] \u00fcber;.wav", seconds=0.5, channels=1)
+    echo = tmp_path / "b=room,small.wav"
+    with open_writer(echo, AudioFormat(SampleFormat.WAV32F, 48_000, 1)) as writer:
+        writer.write(np.eye(1, 4800, dtype=np.float32))
+    stems = ("--stem", "a=x", "--stem", "b=y", "--stem", "c=z", "--model", "noop")
+    replace = ("--replace", f"a=file:{odd}", "--replace", f"b=file:{odd}")
+    options = ("--replace-gain", "-3", "--replace-gain", "b=2", "--replace-nudge", "a=-25", "--replace-duck", "c=-9")
+    code, answer, _ = command(
+        "separate", media, *stems, *replace, *options, "--replace-room", f"b={echo}", "-o", tmp_path / "out"
+    )
+    assert code == 0, answer
+    a, b = (record_in(str(derived(answer, f"fill {name}"))).extra["made_from"] for name in "ab")
+    assert (a["gain_db"], b["gain_db"]) == (-3, 2)
+    assert a["options"] == {"nudge_s": -0.025, "duck": "c", "duck_db": -9}
+    assert b["options"] == {"room": echo.name, "duck": "c", "duck_db": -9}
+
+
 def test_room_tone_keeps_the_level_where_dialogue_was(command: Command, tmp_path: Path) -> None:
     media = INTERVIEW / "camera.mp4"
     arguments = (

@@ -23,7 +23,7 @@ from PyQt5.QtWidgets import (
 from stemline.client.generation import SoundGenerator
 from stemline.errors import UsageError
 from stemline.options import MAX_TAKES
-from stemline.workflow.replacing import MAX_GAIN_DB, Replace
+from stemline.workflow.replacing import MAX_GAIN_DB, Replace, parse_room_range
 from stemline_panel.model.formatting import translate
 
 _LOWEST_DB = -48.0
@@ -31,7 +31,7 @@ _MAX_NUDGE_MS = 60_000
 
 
 class FillDialog(QDialog):
-    """Edits a copy of a fill; `chosen` returns it. Room tone has gain and mode only."""
+    """Edits a copy of a fill; `chosen` returns it. Room tone has gain, mode and the range to learn from."""
 
     def __init__(
         self,
@@ -66,6 +66,9 @@ class FillDialog(QDialog):
         self.vary = _spin_box(0, 100, 0 if fill.vary is None else fill.vary * 100, " %")
         self.vary.setSpecialValueText(self.tr("No: from words alone"))
         self.gain = _spin_box(_LOWEST_DB, MAX_GAIN_DB, fill.gain_db, " dB")
+        marked = [] if fill.room_from is None else [f"{float(time):g}" for time in fill.room_from]
+        self.room_from = QLineEdit("..".join(marked))
+        self.room_from.setPlaceholderText(self.tr("in the pauses of the sound; or seconds, such as 12..15.5"))
         self._make_placement(fill, others)
         self._lay_out(from_words=from_words)
 
@@ -111,8 +114,9 @@ class FillDialog(QDialog):
         self.duck_db = _spin_box(_LOWEST_DB, 0, fill.duck_db, " dB")
 
     def chosen(self) -> Replace:
-        """Return the fill as it is in the dialog. Raises UsageError for words that cannot be used."""
+        """Return the fill as it is in the dialog. Raises UsageError for words or a range that cannot be used."""
         mode = self.mode.currentData()
+        marked = self.room_from.text().strip()
         words = self.words.text().strip()
         return dataclasses.replace(
             self._fill,
@@ -128,6 +132,7 @@ class FillDialog(QDialog):
             room=self.room.currentData(),
             duck=self.duck.currentData(),
             duck_db=self.duck_db.value(),
+            room_from=parse_room_range(marked) if marked and not (words or self._fill.path) else None,
         )
 
     def accept(self) -> None:
@@ -150,6 +155,8 @@ class FillDialog(QDialog):
                 (self.tr("Generator"), self.generator),
             ]
         rows += [(self.tr("Gain"), self.gain), (self.tr("Residual"), self.mode)]
+        if not from_words and not self._fill.path:
+            rows.append((self.tr("Learn from"), self.room_from))
         if from_words or self._fill.path:
             rows += [
                 (self.tr("Place"), self.at),

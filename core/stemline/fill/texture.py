@@ -10,20 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import SampleRange
+from stemline.fill.selection import Segment, SegmentChooser
 from stemline.media.samples import FloatBlock
 
 Texture = Iterator[tuple[FloatBlock, int, float]]
 """Segments [channels, samples], each with its overlap with the one before and how the two correlate there (0 to 1)."""
 
 _READ_SAMPLES = 1 << 16
-_SEGMENT_S = 0.5
+_GRAIN_S = 0.5
+_GRAIN_JOINT_S = 0.1
 _SHORT_JOINT_S = 0.04
-_QUILT_JOINT_S = 0.06
+_QUILT_S = 1.0
+_QUILT_JOINT_S = 0.04
 _SEARCH_S = 0.02  # one period of 50 Hz mains
 _SEARCH_HZ = 8000
 _CANDIDATES = 8
-_LAST = 3
-_RETRIES = 20
 _NOISE_POINTS = 2048
 _NOISE_HOP = _NOISE_POINTS // 2
 
@@ -90,37 +91,41 @@ def joined(texture: Texture) -> Iterator[FloatBlock]:
 
 
 def grains(pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> Texture:
-    """Yield grains of half a second from random places, each from inside one piece, without end.
+    """Yield grains of 0.4 to 0.5 seconds, each from inside one piece, without end.
 
     Pieces shorter than a grain give 0.6 to 1.0 of themselves. All channels of a grain come from the same place, which
-    keeps the stereo image. No grain starts within a quarter grain of the last three.
+    keeps the stereo image. `SegmentChooser` chooses them.
     """
-    picker = _Picker(pieces, sample_rate, seed)
-    before = 0
+    chooser = SegmentChooser(pieces, sample_rate, seed, _GRAIN_S)
+    overlap = 0
     while True:
-        segment = picker.pick()
-        length = segment.shape[1]
-        shorter = min(length, before)
-        full = shorter >= 0.6 * _SEGMENT_S * sample_rate
-        overlap = shorter // 2 if full else min(round(_SHORT_JOINT_S * sample_rate), shorter // 2)
-        yield segment, overlap, 0.0
-        before = length
+        (segment,) = chooser.propose(1)
+        length = min(segment.frames * chooser.hop_samples, pieces[segment.piece].shape[1] - segment.start_sample)
+        overlap = min(overlap, length // 2)
+        following = min(round((_GRAIN_JOINT_S if segment.is_full else _SHORT_JOINT_S) * sample_rate), length // 2)
+        chooser.take(segment, overlap, following)
+        yield pieces[segment.piece][:, segment.start_sample : segment.start_sample + length], overlap, 0.0
+        overlap = following
 
 
 def quilt(pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> Texture:
     """Yield segments whose starts continue the waveform of the segment before, without end. For tonal room tone.
 
-    Of eight random places, each shifted by up to 20 ms to where it correlates best with the end of the segment
+    Of the eight best segments, each shifted by up to 20 ms to where it correlates best with the end of the segment
     before, the best is taken (Efros and Freeman, "Image quilting", 2001, applied to sound).
     """
-    picker = _Picker(pieces, sample_rate, seed)
+    chooser = SegmentChooser(pieces, sample_rate, seed, _QUILT_S)
     joint = round(_QUILT_JOINT_S * sample_rate)
-    current = picker.pick()
-    yield current, 0, 0.0
+    tail: FloatBlock | None = None
     while True:
-        tail = current[:, -min(joint, current.shape[1] // 2) :]
-        current, correlation = picker.continue_from(tail)
-        yield current, tail.shape[1], correlation
+        segment, shift, correlation = _best_continuation(chooser, pieces, sample_rate, tail)
+        start = segment.start_sample + shift
+        sound = pieces[segment.piece][:, start : start + segment.frames * chooser.hop_samples]
+        overlap = 0 if tail is None else min(tail.shape[1], sound.shape[1] // 2)
+        following = min(joint, sound.shape[1] // 2)
+        chooser.take(segment, overlap, following)
+        yield sound, overlap, correlation
+        tail = sound[:, sound.shape[1] - following :]
 
 
 def shaped_noise(pieces: tuple[FloatBlock, ...], seed: int) -> Iterator[FloatBlock]:
@@ -141,71 +146,37 @@ def shaped_noise(pieces: tuple[FloatBlock, ...], seed: int) -> Iterator[FloatBlo
         overlap = frame[:, _NOISE_HOP:]
 
 
-class _Picker:
-    """Draw segments from pieces of sound, by a seeded generator of random numbers."""
+def _best_continuation(
+    chooser: SegmentChooser, pieces: tuple[FloatBlock, ...], sample_rate: int, tail: FloatBlock | None
+) -> tuple[Segment, int, float]:
+    """Return the segment that correlates best with `tail` at its start, its shift, and the correlation (0 to 1)."""
+    if tail is None:
+        return chooser.propose(1)[0], 0, 0.0
+    best: tuple[float, Segment, int] | None = None
+    for segment in chooser.propose(_CANDIDATES):
+        length = segment.frames * chooser.hop_samples
+        shift, correlation = _align(pieces[segment.piece], segment.start_sample, length, tail, sample_rate)
+        if best is None or correlation > best[0]:
+            best = (correlation, segment, shift)
+    assert best is not None  # noqa: S101 - there is at least one segment
+    return best[1], best[2], float(np.clip(best[0], 0.0, 1.0))
 
-    def __init__(self, pieces: tuple[FloatBlock, ...], sample_rate: int, seed: int) -> None:
-        self._pieces = pieces
-        self._rate = sample_rate
-        self._length = round(_SEGMENT_S * sample_rate)
-        lengths = np.array([piece.shape[1] for piece in pieces], dtype=np.float64)
-        self._weights = lengths / lengths.sum()
-        self._offsets = np.concatenate(([0], np.cumsum(lengths)))
-        self._random = np.random.Generator(np.random.Philox(seed))
-        self._last: list[int] = []
 
-    def pick(self) -> FloatBlock:
-        """Return the next segment [channels, samples], away from the last three."""
-        number, start, length = self._fresh_place()
-        self._remember(number, start)
-        return self._pieces[number][:, start : start + length]
-
-    def _fresh_place(self) -> tuple[int, int, int]:
-        """Return a place that is not within a quarter of its length of the last three, if there is one."""
-        number, start, length = self._place()
-        for _ in range(_RETRIES):
-            if all(abs(self._offsets[number] + start - last) >= length / 4 for last in self._last):
-                break
-            number, start, length = self._place()
-        return number, start, length
-
-    def _remember(self, number: int, start: int) -> None:
-        self._last = [*self._last[1 - _LAST :], int(self._offsets[number]) + start]
-
-    def _place(self) -> tuple[int, int, int]:
-        number = int(self._random.choice(len(self._pieces), p=self._weights))
-        available = self._pieces[number].shape[1]
-        share = self._random.uniform(0.6, 1.0) if available < self._length else 1.0
-        length = max(2, min(self._length, int(available * share)))
-        return number, int(self._random.integers(available - length + 1)), length
-
-    def continue_from(self, tail: FloatBlock) -> tuple[FloatBlock, float]:
-        """Return the candidate that correlates best with `tail` at its start, and that correlation (0 to 1)."""
-        best: tuple[float, int, int, int] = (-2.0, 0, 0, 2)
-        for _ in range(_CANDIDATES):
-            number, start, length = self._fresh_place()
-            shift, correlation = self._align(self._pieces[number], start, length, tail)
-            if correlation > best[0]:
-                best = (correlation, number, start + shift, length)
-        correlation, number, start, length = best
-        self._remember(number, start)
-        return self._pieces[number][:, start : start + length], float(np.clip(correlation, 0.0, 1.0))
-
-    def _align(self, piece: FloatBlock, start: int, length: int, tail: FloatBlock) -> tuple[int, float]:
-        """Return the shift in samples that correlates best, and the correlation there: coarsely, then to the sample."""
-        reach = round(_SEARCH_S * self._rate)
-        low, high = max(0, start - reach), min(piece.shape[1] - length, start + reach)
-        step = max(1, self._rate // _SEARCH_HZ)
-        wanted = tail.mean(axis=0)
-        sound = piece[:, low : high + tail.shape[1]].mean(axis=0)
-        if len(sound) < len(wanted):
-            return 0, 0.0
-        coarse = int(np.argmax(_correlations(_thinned(sound, step), _thinned(wanted, step)))) * step
-        fine_low = max(0, coarse - step)
-        fine = sound[fine_low : min(len(sound), coarse + step + len(wanted))]
-        scores = _correlations(fine, wanted)
-        found = int(np.argmax(scores))
-        return low + fine_low + found - start, float(scores[found])
+def _align(piece: FloatBlock, start: int, length: int, tail: FloatBlock, sample_rate: int) -> tuple[int, float]:
+    """Return the shift in samples that correlates best, and the correlation there: coarsely, then to the sample."""
+    reach = round(_SEARCH_S * sample_rate)
+    low, high = max(0, start - reach), max(start, min(piece.shape[1] - length, start + reach))
+    step = max(1, sample_rate // _SEARCH_HZ)
+    wanted = tail.mean(axis=0)
+    sound = piece[:, low : high + tail.shape[1]].mean(axis=0)
+    if not step <= len(wanted) <= len(sound):
+        return 0, 0.0
+    coarse = int(np.argmax(_correlations(_thinned(sound, step), _thinned(wanted, step)))) * step
+    fine_low = max(0, coarse - step)
+    fine = sound[fine_low : min(len(sound), coarse + step + len(wanted))]
+    scores = _correlations(fine, wanted)
+    found = int(np.argmax(scores))
+    return low + fine_low + found - start, float(scores[found])
 
 
 def _thinned(sound: npt.NDArray[np.float32], step: int) -> npt.NDArray[np.float32]:

@@ -55,7 +55,7 @@ from stemline.workflow.settings import RunSettings
 from stemline.workflow.work_pools import SegmentResult
 from stemline_bridge.files import part_path
 
-_NO_SAMPLE = ("file", "words", "licence", "commercial", "marks")
+_NO_SAMPLE = ("file", "words", "licence", "commercial", "marks", "room_from")
 """Facts of records that change no sample, or that the identity of the sound holds in another form."""
 
 _T = TypeVar("_T")

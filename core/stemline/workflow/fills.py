@@ -38,11 +38,15 @@ from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.progress import Hooks
 from stemline.workflow.replacing import Replace
 from stemline.workflow.results import Notice
+from stemline.workflow.room_tone_source import ToneSource, marked_rooms
 from stemline.workflow.settings import RunSettings
 from stemline.workflow.work_pools import SegmentResult
 
-FILE_FILL_VERSION = 2
+FILE_FILL_VERSION = 3
 """Changes whenever the same file would be placed in another way."""
+
+ROOM_TONE_VERSION = 2
+"""Changes whenever the same room tone would be made in another way."""
 
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media
 _LONGEST_EFFECT_S = 10.0
@@ -95,6 +99,7 @@ class Fills:
         self._folder = folder
         self._files: dict[tuple[str, int, int, str], FillFile] = {}
         self._rooms: dict[int, Room] = {}
+        self._marked = marked_rooms(settings.replace, prepared.clips, prepared.facts)
         self._maker: SoundMaker | None = None
         if any(fill.words for fill in settings.replace.values()):
             assert hooks.client is not None  # noqa: S101 - fills are written while the run is connected
@@ -145,10 +150,12 @@ class Fills:
                 sounds.append(self._own_file(result, stem, fill))
             elif fill.words:
                 sounds += [self._from_words(result, stem, fill, take) for take in range(1, fill.takes + 1)]
+            elif (marked := self._marked.get((stem, result.segment.source))) is not None:
+                sounds.append(self._room_tone(result, stem, fill, marked))
             elif not self._active(result, stem):  # silent: there is nothing to replace, and no room tone is missing
-                sounds.append(self._room_tone(result, stem, fill, result))
+                sounds.append(self._room_tone(result, stem, fill, self._tone_of(result)))
             elif (origin := self._room_origin(result, all_results)) is not None:
-                sounds.append(self._room_tone(result, stem, fill, origin))
+                sounds.append(self._room_tone(result, stem, fill, self._tone_of(origin, own=origin is result)))
                 if origin is not result:
                     message = f"{fill_name(stem)}: room tone from clip {self._clips(origin)[0].name} of the same media."
                     notices += self._notices(result, stem, WarningCode.ROOM_TONE_SHARED, message)
@@ -202,23 +209,32 @@ class Fills:
             identity={**_identity(fill), "words": fill.words, "quality": self._settings.quality},
         )
 
-    def _room_tone(self, result: SegmentResult, stem: str, fill: Replace, origin: SegmentResult) -> DerivedSound:
+    def _room_tone(self, result: SegmentResult, stem: str, fill: Replace, tone: ToneSource) -> DerivedSound:
         made_from = {
             "method": "room",
             **self._common(fill),
-            "room": origin.files[RESIDUAL].record.audio_sha256,
+            "room": tone.sha256,
+            **({"room_from": [str(time) for time in fill.room_from]} if fill.room_from else {}),
         }
         replaced = sorted(self._settings.replace)
+        more = {"replaced": replaced} if len(replaced) > 1 else {}  # the room is where none of them sounds
         return DerivedSound(
             fill_name(stem),
             made_from,
-            lambda: self._toned(result, stem, fill, origin),
+            lambda: self._toned(result, stem, fill, tone),
             made_by="algorithmic",
-            identity={"replaced": replaced} if len(replaced) > 1 else {},  # the room is where none of them sounds
+            identity={"room_tone": ROOM_TONE_VERSION, **more},
         )
+
+    def _tone_of(self, origin: SegmentResult, *, own: bool = True) -> ToneSource:
+        """Return the residual of a segment as a source of room tone, for its own fill or that of a neighbour."""
+        residual = origin.files[RESIDUAL]
+        quiet = self._rooms[id(origin)].quiet
+        return ToneSource(MediaSource(str(residual.path)), quiet, residual.record.audio_sha256, follows_place=own)
 
     def _common(self, fill: Replace) -> dict[str, object]:
         options = fill_options(fill, self._settings)
+        options.pop("room_from", None)  # the sound that is heard there identifies the fill, also after a re-conform
         more = {"options": options} if options else {}
         return {"gain_db": fill.gain_db, "instead": fill.fades_residual, **more}
 
@@ -262,19 +278,19 @@ class Fills:
         finally:
             path.unlink(missing_ok=True)
 
-    def _toned(self, result: SegmentResult, stem: str, fill: Replace, origin: SegmentResult) -> Iterator[Block]:
+    def _toned(self, result: SegmentResult, stem: str, fill: Replace, tone: ToneSource) -> Iterator[Block]:
         active, length = self._active(result, stem), result.segment.range.length
         if not active:  # the stem is silent: there is nothing to replace
             yield from _silence(self._facts(result).channels, length)
             return
-        quiet, rate = self._rooms[id(origin)].quiet, self._facts(result).sample_rate
+        rate = self._facts(result).sample_rate
         gain, at = np.float32(10.0 ** (fill.gain_db / 20)), 0
         with ExitStack() as stack:
-            reader = stack.enter_context(open_file(origin.files[RESIDUAL]))
-            if origin is result:
-                blocks = room_tone_along(reader, quiet, length, seed=seed_of(result))
+            reader = stack.enter_context(open_audio(tone.sound))
+            if tone.follows_place:
+                blocks = room_tone_along(reader, tone.pieces, length, seed=seed_of(result))
             else:
-                blocks = learn_room_tone(reader, quiet).blocks(length, seed=seed_of(result))
+                blocks = learn_room_tone(reader, tone.pieces).blocks(length, seed=seed_of(result))
             ducking = self._ducking(result, fill, stack)
             for block in blocks:
                 self._check_cancelled()
@@ -323,7 +339,7 @@ class Fills:
     def _no_room(self, result: SegmentResult, stem: str) -> list[Notice]:
         message = (
             "No room tone was found, here or in other clips of this media, so the place is not filled. "
-            "Use a longer range that holds a moment without the sound, or a file in its place."
+            "Where is the room alone heard? Mark it with --room-from, use a longer range, or put a file in its place."
         )
         return self._notices(result, stem, Code.ROOM_TONE_MISSING, message)
 

@@ -19,6 +19,7 @@ from stemline.plan import SeparationPlan, WholeClips, plan_separation
 from stemline.prompts import StemRequest, distinct_stems
 from stemline.workflow.derived_tracks import check_names
 from stemline.workflow.previous_stems import finished_sets
+from stemline.workflow.room_tone_source import marked_rooms
 from stemline.workflow.settings import RunSettings
 
 
@@ -114,6 +115,7 @@ def prepare(
     if not planned:
         raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
     working = tuple(clip for clip in clips if clip.clip_id in planned)
+    marked_rooms(settings.replace, working, facts)  # before any work
     return Prepared(
         working,
         facts,

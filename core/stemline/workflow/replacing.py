@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from fractions import Fraction
 
 from stemline.errors import UsageError
 from stemline.fill import check_room
 from stemline.options import FILL_PLACES, MAX_TAKES, check_choice
-from stemline.prompts import clean_text
+from stemline.prompts import clean_text, parse_time
 
 MAX_GAIN_DB = 24.0
 _MAX_NUDGE_S = 60.0
@@ -32,6 +34,9 @@ class Replace:
         nudge_s: Seconds by which a file or a generated sound is late; negative for early.
         match_eq: How much of the stem's equalisation a file or a generated sound takes, 0 to 1.
         room: Room of a file or a generated sound: "small", "medium", "large", or the path of an impulse response.
+        room_from: Where the room alone is heard, to learn room tone there: start and end in seconds from the start of
+            the file, or of the timeline of an edit. It serves all clips of the media that is heard there. None learns
+            it in the pauses of the stem.
         duck: Name of a stem under which the fill is lowered; empty for none.
         duck_db: Gain of the fill under that stem.
         generator: Id of the generator for `words`; empty for the server's default.
@@ -58,6 +63,7 @@ class Replace:
     nudge_s: float = 0.0
     match_eq: float = 0.0
     room: str = ""
+    room_from: tuple[Fraction, Fraction] | None = None
     duck: str = ""
     duck_db: float = -6.0
     generator: str = ""
@@ -84,6 +90,10 @@ class Replace:
         if self.takes > 1 and not self.words:
             raise UsageError("Only sounds from words have several takes.", advice="Leave out takes.")
         check_room(self.room)
+        if self.room_from is not None:
+            object.__setattr__(self, "room_from", _marked(self.room_from))
+            if self.path or self.words:
+                raise UsageError("room_from is for room tone alone.", advice="Leave it out for a file or words.")
 
     @property
     def fades_residual(self) -> bool:
@@ -95,9 +105,31 @@ class Replace:
         apart = ("path", "words", "instead", "gain_db", "takes")
         changed = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
         options = {name: value for name, value in changed.items() if value != getattr(_DEFAULTS, name)}
+        if self.room_from is not None:
+            options["room_from"] = [str(time) for time in self.room_from]
         if not self.duck:
             options.pop("duck_db", None)
         return options
+
+
+def parse_room_range(text: str) -> tuple[Fraction, Fraction]:
+    """Return start and end of a range such as `12..15.5`, in seconds, for `Replace.room_from`. Raises UsageError."""
+    start, dots, end = text.partition("..")
+    times = (parse_time(start).seconds, parse_time(end).seconds) if dots else (None, None)
+    if times[0] is None or times[1] is None:
+        raise UsageError(f"{text[:80]!r} is not START..END in seconds.", advice="For example 12..15.5.")
+    return _marked((times[0], times[1]))
+
+
+def _marked(times: Sequence[Fraction | float]) -> tuple[Fraction, Fraction]:
+    """Return start and end as exact seconds. Raises UsageError."""
+    try:
+        start, end = (Fraction(str(time)) for time in times)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise UsageError("room_from takes start and end in seconds.", advice="For example 12 and 15.5.") from error
+    if not 0 <= start < end:
+        raise UsageError("room_from must start at 0 or later, and end after it starts.")
+    return start, end
 
 
 def check_gain(gain_db: float, what: str, *, silence: bool = False) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import stemline
 from stemline.options import (
     C2PA,
     CHANNELS,
-    FILL_PLACES,
     FORMATS,
     MARK,
     MAX_SEED,
@@ -21,6 +19,7 @@ from stemline.options import (
     RECORD_WORDS,
     SIGN,
 )
+from stemline_app.cli.fill_options import add_fills, fills_of, stem_name
 
 
 def add_common(parser: argparse.ArgumentParser, *, output: str = "here") -> None:
@@ -72,61 +71,7 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DB[,NAME=DB]",
         help="add one more track, remix, with these stems louder or softer: dialogue=-12; off removes a stem",
     )
-    parser.add_argument(
-        "--replace",
-        action="append",
-        default=[],
-        metavar="NAME=room|file:PATH|words:TEXT",
-        help="add a track in the place of this stem: room tone, a file, or a sound made from words; may be repeated",
-    )
-    parser.add_argument(
-        "--replace-gain", type=float, default=0.0, metavar="DB", help="gain of what takes its place (default 0)"
-    )
-    parser.add_argument(
-        "--replace-mode",
-        choices=("instead", "under"),
-        help="fade the residual down where the stem is heard (default for room), or keep it (default otherwise)",
-    )
-    _add_placement(parser)
-
-
-def _add_placement(parser: argparse.ArgumentParser) -> None:
-    """Add the options of files and sounds from words in the place of a stem."""
-    parser.add_argument(
-        "--replace-at",
-        choices=FILL_PLACES,
-        default="auto",
-        help="play a file or a sound from words once on each event, where the stem is heard, or throughout "
-        "(default: files below 3 seconds on each event, others where the stem is heard)",
-    )
-    parser.add_argument(
-        "--replace-nudge", type=float, default=0.0, metavar="MS", help="milliseconds by which it is late; below 0 early"
-    )
-    parser.add_argument(
-        "--replace-eq", type=float, default=0.0, metavar="PERCENT", help="take so much of the stem's equalisation"
-    )
-    parser.add_argument(
-        "--replace-room",
-        default="",
-        metavar="NAME|FILE",
-        help="small, medium, large, or an impulse response",
-    )
-    parser.add_argument(
-        "--replace-duck", default="", metavar="NAME[=DB]", help="lower it under another stem (default by 6 dB)"
-    )
-    parser.add_argument(
-        "--replace-vary", type=float, metavar="PERCENT", help="make the sound from words a variation of the stem"
-    )
-    parser.add_argument(
-        "--generator", default="", metavar="ID", help="generator for words; `stemline models` lists them"
-    )
-    parser.add_argument(
-        "--takes",
-        type=int,
-        default=1,
-        metavar="N",
-        help="sounds to make from words, each a track (default 1)",
-    )
+    add_fills(parser)
 
 
 def add_pictures(parser: argparse.ArgumentParser, mask_help: str) -> None:
@@ -226,36 +171,10 @@ def settings_of(args: argparse.Namespace) -> stemline.Settings:
         mark=args.mark,
         reason=args.reason,
         remix=_remix(args),
-        replace={name: _fill(args, kind, value) for name, kind, value in map(parse_replace, args.replace)},
+        replace=fills_of(args),
         accept_peaks=args.accept_peaks,
         pictures_per_second=getattr(args, "pictures_per_second", 0),
         tracker=getattr(args, "tracker", ""),
-    )
-
-
-def _fill(args: argparse.Namespace, kind: str, value: str) -> stemline.Replace:
-    """Return what `--replace` and the options beside it ask for. Raises UsageError."""
-    duck, _, duck_db = args.replace_duck.partition("=")
-    try:
-        depth_db = float(duck_db) if duck_db else -6.0
-    except ValueError as error:
-        raise stemline.UsageError(
-            f"--replace-duck takes NAME=DB, not {args.replace_duck[:80]!r}.", advice="For example dialogue=-6."
-        ) from error
-    return stemline.Replace(
-        path=value if kind == "file" else "",
-        words=value if kind == "words" else "",
-        instead=None if args.replace_mode is None else args.replace_mode == "instead",
-        gain_db=args.replace_gain,
-        at=args.replace_at,
-        nudge_s=args.replace_nudge / 1000,
-        match_eq=args.replace_eq / 100,
-        room=args.replace_room,
-        duck=_stem_name(duck),
-        duck_db=depth_db,
-        generator=args.generator if kind == "words" else "",
-        vary=args.replace_vary / 100 if args.replace_vary is not None and kind == "words" else None,
-        takes=args.takes if kind == "words" else 1,
     )
 
 
@@ -282,26 +201,8 @@ def parse_remix(argument: str) -> list[tuple[str, float]]:
             raise stemline.UsageError(
                 f"--remix takes NAME=DB, not {part[:80]!r}.", advice="For example --remix dialogue=-12,music=off."
             )
-        pairs.append((_stem_name(name), gain_db))
+        pairs.append((stem_name(name), gain_db))
     return pairs
-
-
-def parse_replace(argument: str) -> tuple[str, str, str]:
-    """Return stem name, kind, and path or words of NAME=room, NAME=file:PATH or NAME=words:TEXT. Raises UsageError."""
-    name, _, method = argument.partition("=")
-    kind, _, value = method.strip().partition(":")
-    kind = kind.lower()
-    if not name.strip() or (kind, bool(value.strip())) not in (("room", False), ("file", True), ("words", True)):
-        raise stemline.UsageError(
-            f"--replace takes NAME=room, NAME=file:PATH or NAME=words:TEXT, not {argument[:80]!r}.",
-            advice="For example --replace dialogue=room.",
-        )
-    return _stem_name(name), kind, value
-
-
-def _stem_name(name: str) -> str:
-    """Return a name in the form of stem names: composed, with single spaces."""
-    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def parse_stem(argument: str) -> tuple[str, str]:

@@ -306,3 +306,20 @@ def test_the_dialog_says_why_words_cannot_be_used(open_panel: OpenPanel, monkeyp
     dialog.accept()
     assert dialog.result() == QDialog.Rejected
     assert "characters" in said[0]
+
+
+def test_the_dialog_takes_a_range_to_learn_room_tone_from(
+    open_panel: OpenPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_panel()
+    said: list[str] = []
+    monkeypatch.setattr(QMessageBox, "warning", lambda *arguments: said.append(arguments[2]))
+    dialog = FillDialog("beep", Replace(), [], from_words=False)
+    dialog.room_from.setText("15..12")
+    dialog.accept()
+    assert "end after it starts" in said[0]
+    dialog.room_from.setText("12..15.5")
+    dialog.accept()
+    assert dialog.result() == QDialog.Accepted
+    assert dialog.chosen().room_from == (Fraction(12), Fraction(31, 2))
+    assert FillDialog("beep", dialog.chosen(), [], from_words=False).room_from.text() == "12..15.5"

@@ -79,3 +79,7 @@ def test_words_take_the_place_of_a_sound_and_only_the_first_take_plays(blender: 
     assert playing == {"tone": False, "residual": True, "fill tone": True, "fill tone take 2": False}
     assert all(stem["left"] == 10 and stem["right"] == 110 and stem["there"] for stem in saw["stems"])
     assert max(saw["loudness"]) > 0, "Blender hears the fill"
+    assert saw["unmarked"] == "{'CANCELLED'}", "no preview range, no job"
+    assert saw["room_end"]["state"] == "done", saw["room_end"]
+    assert saw["room"], "the sound never pauses: its room tone is that of the preview range"
+    assert min(saw["room"]) > 0

@@ -369,7 +369,22 @@ def filled(module: str, config: dict[str, Any]) -> dict[str, Any]:
     heard = [strip for strip in harness.stem_strips() if not strip.mute]
     fill = [strip for strip in heard if "fill" in strip.name]
     loudness = harness.loudness(harness.mix_down(*fill))
-    return {"empty": empty, "end": end, "stems": stems, "heard": [strip.name for strip in heard], "loudness": loudness}
+    harness.select(original)
+    unmarked = _refusal(harness, fill="ROOM", fill_room_preview=True)
+    harness.scene.use_preview_range = True
+    harness.scene.frame_preview_start, harness.scene.frame_preview_end = 20, 69
+    room_end = harness.wait(harness.press("pause", fill="ROOM", fill_room_preview=True))
+    room = [strip for strip in harness.stem_strips() if "fill pause" in strip.name]
+    return {
+        "empty": empty,
+        "end": end,
+        "stems": stems,
+        "heard": [strip.name for strip in heard],
+        "loudness": loudness,
+        "unmarked": unmarked,
+        "room_end": room_end,
+        "room": [max(harness.loudness(harness.mix_down(strip))) for strip in room],
+    }
 
 
 def _refusal(harness: Harness, **settings: Any) -> str:

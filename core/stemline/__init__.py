@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stemline.api.files import separate
     from stemline.api.results import EditResult, Record, Result
     from stemline.api.running import Run
-    from stemline.api.starting import start
+    from stemline.api.starting import estimate, start
     from stemline.api.stems import Prompt, Span, Stem
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
     from stemline.api.vocabulary import check_prompt, known_sounds
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from stemline.prompts import Box, Mask
     from stemline.workflow.detect import Detection, detect
     from stemline.workflow.replacing import Replace
-    from stemline.workflow.results import ClipOutcome, Progress, StemOutcome
+    from stemline.workflow.results import ClipOutcome, Estimate, Progress, StemOutcome
     from stemline.workflow.settings import Settings
     from stemline.workflow.sign import sign
     from stemline.workflow.verify import Verdict, verify
@@ -71,6 +71,7 @@ __all__ = [
     "EditError",
     "EditOptions",
     "EditResult",
+    "Estimate",
     "HostError",
     "InputError",
     "KnownSound",
@@ -104,6 +105,7 @@ __all__ = [
     "check_prompt",
     "connect",
     "detect",
+    "estimate",
     "find_preset",
     "find_voices",
     "known_sounds",
@@ -131,6 +133,7 @@ _MODULES = {
     "Block": "stemline.api.blocks",
     "Run": "stemline.api.running",
     "start": "stemline.api.starting",
+    "estimate": "stemline.api.starting",
     "Prompt": "stemline.api.stems",
     "Span": "stemline.api.stems",
     "Stem": "stemline.api.stems",
@@ -174,6 +177,7 @@ _MODULES = {
     "Box": "stemline.prompts",
     "Mask": "stemline.prompts",
     "ClipOutcome": "stemline.workflow.results",
+    "Estimate": "stemline.workflow.results",
     "Progress": "stemline.workflow.results",
     "StemOutcome": "stemline.workflow.results",
     "Replace": "stemline.workflow.replacing",

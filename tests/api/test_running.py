@@ -12,6 +12,7 @@ import pytest
 import stemline
 from stemline.clips import MediaSource
 from stemline.media import open_audio
+from stemline.workflow import estimate as estimating
 
 PATIENCE_S = 60.0
 
@@ -68,13 +69,29 @@ def test_waiting_for_a_result_can_end_before_the_run(project: Path) -> None:
 
 
 def test_a_run_behind_others_knows_its_place(project: Path) -> None:
+    stages: list[str] = []
     with stemline.start("interview.wav", {"x": "sleep:60"}, output="a") as first:
         wait_until(lambda: first.queue_place() == 0)
-        with stemline.start("interview.wav", {"x": "sleep:61"}, output="b") as second:
+        with stemline.start(
+            "interview.wav", {"x": "sleep:61"}, output="b", progress=lambda now: stages.append(now.stage)
+        ) as second:
             wait_until(lambda: second.queue_place() == 1)
+            wait_until(lambda: "waiting for 1 job" in stages)
             first.cancel()
             wait_until(lambda: second.queue_place() == 0)
     assert second.queue_place() is None, "it has ended"
+
+
+def test_the_time_left_is_known_from_the_first_report_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimating, "known_speed", {"noop": 0.1}.get)
+    seen: list[stemline.Progress] = []
+    needed = stemline.estimate("interview.wav", "speech", output="out", settings=stemline.Settings(model="noop"))
+    assert needed.engine_s == 20 and not (project / "out").exists()
+    settings = stemline.Settings(model="noop")
+    with stemline.start("interview.wav", "speech", output="out", settings=settings, progress=seen.append) as run:
+        run.result(PATIENCE_S)
+    assert seen[0].stage == "starting" and seen[0].left_s == pytest.approx(needed.total_s, abs=1)
+    assert all(progress.left_s is not None for progress in seen)
 
 
 def test_what_stops_a_run_is_raised_by_blocks_and_result(project: Path) -> None:

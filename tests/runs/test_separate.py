@@ -293,3 +293,20 @@ def test_results_are_printed_as_a_table(
     out = capsys.readouterr().out
     assert "in [bold]x.dog.wav" in out
     assert "-240" in out
+
+
+def test_time_and_disk_are_told_before_a_long_run_and_alone_with_dry_run(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stemline.workflow.estimate.known_speed", {"noop": 0.05}.get)
+    media = noise(tmp_path / "in.wav")
+    arguments = ["separate", str(media), "--stem", "a=x", "--model", "noop", "-o", str(tmp_path / "out")]
+    code, answer, _ = command(*arguments, "--dry-run")
+    (planned,) = answer["results"]
+    assert code == 0 and planned["dry_run"] and planned["estimated_engine_s"] == 40
+    assert planned["files"] == 2 and planned["output_bytes"] == 2 * 96_000 * 2 * 3
+    assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+    assert main(arguments) == 0
+    said = capsys.readouterr().err.splitlines()[0]
+    assert said.startswith("in.wav: 2 s of sound to separate (about 40 s") and said.endswith("2 files of 1 MB.")

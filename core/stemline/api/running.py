@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 from stemline.api.blocks import Block, BlockFeed
@@ -31,6 +32,7 @@ from stemline.workflow.results import Estimate
 T = TypeVar("T")
 _POLL_S = 0.2
 _CLOSE_TIMEOUT_S = 10.0
+_QUEUE_POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Run(Generic[T]):
         self._feed = BlockFeed(plan.prepared, plan.settings, lambda: self._hooks.client)
         self._hooks = Hooks(self._note_progress, self._stopped, self._feed)
         self._progress = Progress("planned", 0, 1)
+        self._expected_s: float | None = None
+        self._started_s = 0.0
         self._values: list[T] = []
         self._error: BaseException | None = None
 
@@ -198,7 +202,11 @@ class Run(Generic[T]):
     def _run(self) -> None:
         plan = self._plan
         try:
-            check_room(self.estimate, plan.settings.output_dir)
+            expected = self.estimate
+            check_room(expected, plan.settings.output_dir)
+            self._expected_s, self._started_s = expected.total_s, time.monotonic()
+            self._note_progress(Progress("starting", 0, 1))
+            threading.Thread(target=self._tell_place, name="stemline-queue", daemon=True).start()
             result = run_prepared(plan.host, plan.prepared, plan.settings, plan.namer, self._hooks, client=self._client)
             self._values.append(self._finish(result, self._hooks))
         except BaseException as error:
@@ -209,10 +217,25 @@ class Run(Generic[T]):
             self._ended.set()
             self._feed.end()
 
+    def _tell_place(self) -> None:
+        """Report the place in the queue as a stage until the first job of the run is computed."""
+        while not self._ended.wait(_QUEUE_POLL_S):
+            before = None
+            with suppress(StemlineError, ValueError):  # the connection is closed
+                before = self.queue_place()
+            if before == 0 or self._progress.done:
+                return
+            if before:
+                stage = f"waiting for {before} {'job' if before == 1 else 'jobs'}"
+                self._note_progress(replace(self._progress, stage=stage))
+
     def _stopped(self) -> bool:
         return self._stop.is_set() or (self._cancelled is not None and self._cancelled())
 
     def _note_progress(self, progress: Progress) -> None:
+        if progress.left_s is None and self._expected_s is not None:  # too early to tell it from the work
+            left_s = max(1.0, self._expected_s - (time.monotonic() - self._started_s))
+            progress = replace(progress, left_s=left_s)
         self._progress = progress
         if self._on_progress is not None:
             self._on_progress(progress)

@@ -18,6 +18,7 @@ from stemline.hosts.base import Host
 from stemline.hosts.edits import EditOptions
 from stemline.hosts.registry import host_list
 from stemline.workflow import Progress, Settings
+from stemline.workflow.results import Estimate
 
 
 def start(
@@ -63,17 +64,70 @@ def start(
         ...     sum(block.samples.shape[1] for block in run.blocks())
         96000
     """
-    run: Run[Result] | Run[EditResult]
-    if options is not None or not isinstance(source, str | os.PathLike) or host_list().is_edit(Path(source)):
-        if range is not None or stream:
-            raise UsageError("range and stream are for media files.", advice="Omit them for an edit.")
-        chosen = options or EditOptions()
-        if isinstance(near, str):
-            raise UsageError("near is in seconds of the timeline for an edit.", advice="Give a number.")
-        at = None if near is None else Fraction(near)
-        run = plan_edit(source, stems, output=output, settings=settings, options=chosen, client=client, near=at)
-    else:
-        run = plan_file(
+    run = _planned(
+        source,
+        stems,
+        output=output,
+        settings=settings,
+        options=options,
+        range=range,
+        stream=stream,
+        near=near,
+        client=client,
+    )
+    return run.follow(progress).start()
+
+
+def estimate(
+    source: PathText | Host,
+    stems: Stems,
+    *,
+    output: PathText,
+    settings: Settings = Settings(),
+    options: EditOptions | None = None,
+    range: TimeSpan | None = None,
+    stream: int = 0,
+) -> Estimate:
+    """Return what a separation of a media file or an edit would need, without starting it.
+
+    The arguments are those of `start`. The time comes from earlier runs of the model on this machine.
+
+    Raises:
+        StemlineError: As `start`.
+
+    Examples:
+        >>> import stemline
+        >>> needed = stemline.estimate("interview.wav", {"dialogue": "speech"}, output="out")
+        >>> needed.files, needed.output_bytes > 0
+        (2, True)
+    """
+    run = _planned(source, stems, output=output, settings=settings, options=options, range=range, stream=stream)
+    with run:
+        return run.estimate
+
+
+def _planned(
+    source: PathText | Host,
+    stems: Stems,
+    *,
+    output: PathText,
+    settings: Settings,
+    options: EditOptions | None,
+    range: TimeSpan | None,
+    stream: int,
+    near: Time | None = None,
+    client: Client | None = None,
+) -> Run[Result] | Run[EditResult]:
+    """Return the planned run. Raises StemlineError."""
+    is_edit = options is not None or not isinstance(source, str | os.PathLike) or host_list().is_edit(Path(source))
+    if not is_edit and isinstance(source, str | os.PathLike):
+        return plan_file(
             source, stems, output=output, settings=settings, range=range, stream=stream, client=client, near=near
         )
-    return run.follow(progress).start()
+    if range is not None or stream:
+        raise UsageError("range and stream are for media files.", advice="Omit them for an edit.")
+    if isinstance(near, str):
+        raise UsageError("near is in seconds of the timeline for an edit.", advice="Give a number.")
+    at = None if near is None else Fraction(near)
+    chosen = options or EditOptions()
+    return plan_edit(source, stems, output=output, settings=settings, options=chosen, client=client, near=at)

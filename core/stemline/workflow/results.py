@@ -270,8 +270,21 @@ class RunResult:
 class Estimate:
     """What a run needs.
 
-    `engine_s` is the time of computing, None if the model has never run on this machine; `write_s` is that of writing
-    the files and measuring the null on them.
+    Attributes:
+        audio_s: Seconds of sound to separate.
+        jobs: Number of different computations.
+        files: Number of files to write.
+        output_bytes: Their size.
+        cache_bytes: Size of the stems in the server's store.
+        free_bytes: What is free on the disk of the files.
+        engine_s: Seconds of computing; None if the model has never run on this machine.
+        skipped: Clips that are not separated.
+        write_s: Seconds for writing the files and measuring the null on them.
+
+    Examples:
+        >>> import stemline
+        >>> stemline.estimate("interview.wav", {"dialogue": "speech"}, output="out").audio_s
+        2.0
     """
 
     audio_s: float

@@ -123,7 +123,7 @@ def _add_delivery(parser: argparse.ArgumentParser, formats: tuple[str, ...]) -> 
 def run(args: argparse.Namespace) -> int:
     """Read, plan, say what it will take, separate, write, report."""
     from stemline.api.edits import plan_edit
-    from stemline_app.cli.output import progress_bar, say, say_orders
+    from stemline_app.cli.output import expectation, progress_bar, say, say_orders
     from stemline_app.cli.running import stop_by_signal
 
     edit = Path(args.edit).absolute()
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
             _print_plan(args, edit, planned)
             return 0
         if not args.json:
-            say(_expectation(planned))
+            say(expectation(planned))
             say_orders(stems)
         with progress_bar(edit.name) as show, stop.gently():
             result = planned.follow(show, stop.asked).result()
@@ -212,40 +212,22 @@ def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None
     write_line(relative_to(Path.cwd(), result.report))
 
 
-def _expectation(planned: Run[Any]) -> str:
-    expected, prepared = planned.estimate, planned.plan.prepared
-    time = f"{expected.write_s:.0f} s of writing; the time of computing is not known yet"
-    if expected.total_s is not None:
-        time = f"about {max(1, round(expected.total_s))} s, of which {expected.write_s:.0f} s for writing"
-    return (
-        f"{len(prepared.clips)} clips, {expected.audio_s:.0f} s of sound to separate ({time}), "
-        f"{expected.files} files of {expected.output_bytes / 1e6:.0f} MB; {len(prepared.skipped)} clips skipped."
-    )
-
-
 def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any]) -> None:
     from stemline.report.build import skip_of
-    from stemline_app.cli.output import print_json, skip_line, write_line
+    from stemline_app.cli.output import expectation, expectation_json, print_json, skip_line, write_line
 
-    expected, prepared = planned.estimate, planned.plan.prepared
+    prepared = planned.plan.prepared
     if args.json:
         result = {
             "edit": str(edit),
             "dry_run": True,
             "clips": len(prepared.clips),
             "skipped": [skip_of(skip) for skip in prepared.skipped],
-            "jobs": expected.jobs,
-            "files": expected.files,
-            "audio_s": round(expected.audio_s, 3),
-            "estimated_engine_s": None if expected.engine_s is None else round(expected.engine_s, 1),
-            "estimated_s": None if expected.total_s is None else round(expected.total_s, 1),
-            "output_bytes": expected.output_bytes,
-            "cache_bytes": expected.cache_bytes,
-            "free_bytes": expected.free_bytes,
+            **expectation_json(planned),
         }
         print_json([result], [])
         return
-    write_line(_expectation(planned))
+    write_line(expectation(planned))
     for segment in prepared.plan.segments:
         rate = prepared.facts[segment.source].sample_rate
         start_s, end_s = segment.range.start_sample / rate, segment.range.end_sample / rate

@@ -16,7 +16,7 @@ from stemline.files import escape_controls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stemline import ClipOutcome, Progress, Result, Stem
+    from stemline import ClipOutcome, Progress, Result, Run, Stem
     from stemline.clips import Skip
     from stemline.workflow.results import Failure, Notice, RunResult
 
@@ -109,25 +109,64 @@ def size_text(size_bytes: int) -> str:
     return f"{value:.1f} {_SIZE_UNITS[-1]}"
 
 
+def expectation(planned: Run[Any]) -> str:
+    """Return what a run needs, as one sentence: the sound, the time, the files, what is skipped."""
+    expected, prepared = planned.estimate, planned.plan.prepared
+    time = f"{expected.write_s:.0f} s of writing; the time of computing is not known yet"
+    if expected.total_s is not None:
+        time = f"about {max(1, round(expected.total_s))} s, of which {expected.write_s:.0f} s for writing"
+    clips = f"{len(prepared.clips)} clips, " if len(prepared.clips) > 1 or prepared.skipped else ""
+    skipped = f"; {len(prepared.skipped)} clips skipped" if clips else ""
+    return (
+        f"{clips}{expected.audio_s:.0f} s of sound to separate ({time}), "
+        f"{expected.files} files of {expected.output_bytes / 1e6:.0f} MB{skipped}."
+    )
+
+
+def expectation_json(planned: Run[Any]) -> dict[str, Any]:
+    """Return what a run needs, for `--json`."""
+    expected = planned.estimate
+    return {
+        "jobs": expected.jobs,
+        "files": expected.files,
+        "audio_s": round(expected.audio_s, 3),
+        "estimated_engine_s": None if expected.engine_s is None else round(expected.engine_s, 1),
+        "estimated_s": None if expected.total_s is None else round(expected.total_s, 1),
+        "output_bytes": expected.output_bytes,
+        "cache_bytes": expected.cache_bytes,
+        "free_bytes": expected.free_bytes,
+    }
+
+
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
     """Show a bar on stderr if that is a terminal, and a line for each tenth otherwise."""
     from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(title)
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    left = TextColumn("{task.fields[left]}", markup=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), left)
     with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(escape_controls(title), total=1.0)
+        task = bar.add_task(escape_controls(title), total=1.0, left="")
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.fraction, description=escape_controls(f"{title}: {progress.stage}"))
+            said = escape_controls(f"{title}: {progress.stage}")
+            bar.update(task, completed=progress.fraction, description=said, left=_left(progress))
 
         yield show
+
+
+def _left(progress: Progress) -> str:
+    """Return the time that is left as minutes and seconds; empty where it is not known."""
+    if progress.left_s is None:
+        return ""
+    minutes, seconds = divmod(round(progress.left_s), 60)
+    return f"{minutes}:{seconds:02} left"
 
 
 class _Lines:
@@ -141,7 +180,8 @@ class _Lines:
         tenth = int(progress.fraction * 10)
         if tenth > self._tenth:
             self._tenth = tenth
-            say(f"{self._title}: {tenth * 10} %, {progress.stage}")
+            left = _left(progress)
+            say(f"{self._title}: {tenth * 10} %, {progress.stage}{f', {left}' if left else ''}")
 
 
 def print_results(results: Sequence[ClipOutcome | Result], folder: Path) -> None:

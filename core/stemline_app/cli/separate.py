@@ -22,11 +22,13 @@ from stemline_app.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from stemline import Run
     from stemline_app.cli.running import Stop
 
 T = TypeVar("T")
 
 _ENDS_ALL = (stemline.Cancelled, stemline.NoServerError)
+_LONG_RUN_S, _LONG_SOUND_S = 10, 60  # from which on the time is said before: as estimated, or where no speed is known
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,6 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--in", dest="start", metavar="TIME", help="start: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--out", dest="end", metavar="TIME", help="end: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--stream", type=int, default=0, metavar="N", help="audio stream, counted from 0 (default 0)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add_common(parser)
     parser.set_defaults(func=run)
 
@@ -75,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     from stemline_app.cli.running import stop_by_signal
 
     request = _Request(args)
+    if args.dry_run:
+        return _print_plans(request, as_json=args.json)
     results: list[stemline.Result] = []
     errors: list[tuple[str, stemline.StemlineError]] = []
     with stop_by_signal() as stop:
@@ -103,6 +108,18 @@ def run(args: argparse.Namespace) -> int:
     return max(fault.exit_code for _, fault in errors) if ended else 1
 
 
+def _print_plans(request: _Request, *, as_json: bool) -> int:
+    """Print what each file needs."""
+    from stemline_app.cli.output import FileReport, expectation, expectation_json, report_files
+
+    def report(path: str) -> FileReport:
+        with request.plan(path, request.stems) as planned:
+            result = {"media": path, "dry_run": True, **expectation_json(planned)}
+            return FileReport(result, [f"{Path(path).name}: {expectation(planned)}"])
+
+    return report_files(request.media, report, as_json=as_json)
+
+
 class _Request:
     """The command line, checked before any file is opened."""
 
@@ -120,23 +137,34 @@ class _Request:
         self._stream: int = args.stream
         self._settings = settings_of(args)
         self._voices = parse_voices(args.voice)
+        self._says_time = not args.json
+
+    def plan(self, path: str, stems: Sequence[stemline.Stem]) -> Run[stemline.Result]:
+        """Return the planned run of a file. Raises StemlineError."""
+        from stemline.api.files import plan_file
+
+        return plan_file(
+            path,
+            stems,
+            output=self.folder,
+            settings=self._settings,
+            range=(self._range[0], self._range[1]),
+            stream=self._stream,
+            beside=self.media,
+        )
 
     def separate(self, path: str, stop: Stop) -> stemline.Result:
         """Separate one file. Raises StemlineError, for a fault of Stemline itself, too: media are untrusted."""
-        from stemline.api.files import plan_file
         from stemline.crash_reports import report_crash
-        from stemline_app.cli.output import progress_bar
+        from stemline_app.cli.output import expectation, progress_bar, say
 
         try:
-            planned = plan_file(
-                path,
-                [*self.stems, *self._voice_stems(path, stop)],
-                output=self.folder,
-                settings=self._settings,
-                range=(self._range[0], self._range[1]),
-                stream=self._stream,
-                beside=self.media,
-            )
+            planned = self.plan(path, [*self.stems, *self._voice_stems(path, stop)])
+            needed = planned.estimate
+            if self._says_time and (
+                needed.audio_s >= _LONG_SOUND_S if needed.total_s is None else needed.total_s >= _LONG_RUN_S
+            ):
+                say(f"{Path(path).name}: {expectation(planned)}")
             with progress_bar(Path(path).name) as show, stop.gently():
                 return planned.follow(show, stop.asked).result()
         except stemline.StemlineError:

@@ -227,6 +227,8 @@ def test_runs_go_one_at_a_time_in_order_and_can_be_retried() -> None:
     first.progress = Progress("separating", 1, 4, 12.0)
     assert first.fraction == 0.25
     assert first.status == "separating, 25%, 12x real time"
+    first.progress = replace(first.progress, left_s=75.4)
+    assert first.status == "separating, 25%, 12x real time, 1:15 left"
     queue.cancel(third.number)
     assert third.state is ItemState.STOPPED
     queue.cancel(first.number)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stemline.api.blocks import Block
     from stemline.api.edits import separate_edit
     from stemline.api.files import separate
+    from stemline.api.object_spans import ObjectSpans, suggest_spans
     from stemline.api.results import EditResult, Record, Result
     from stemline.api.running import Run
     from stemline.api.starting import estimate, start
@@ -79,6 +80,7 @@ __all__ = [
     "Mask",
     "MediaError",
     "NoServerError",
+    "ObjectSpans",
     "OutputError",
     "Preset",
     "Progress",
@@ -119,6 +121,7 @@ __all__ = [
     "sign",
     "start",
     "suggest",
+    "suggest_spans",
     "verify",
     "watch",
     "write_presets",
@@ -140,6 +143,8 @@ _MODULES = {
     "Suggestion": "stemline.api.suggesting",
     "Suggestions": "stemline.api.suggesting",
     "suggest": "stemline.api.suggesting",
+    "ObjectSpans": "stemline.api.object_spans",
+    "suggest_spans": "stemline.api.object_spans",
     "WatchEvent": "stemline.api.watching",
     "WatchState": "stemline.api.watching",
     "watch": "stemline.api.watching",

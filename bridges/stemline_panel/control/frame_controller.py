@@ -22,6 +22,7 @@ from stemline.prompts import Mask as MaskFilm
 from stemline_panel.control.filmstrip_controller import FilmstripController
 from stemline_panel.control.frame_loader import FrameLoader
 from stemline_panel.control.object_follower import ObjectFollower
+from stemline_panel.control.object_spans_controller import ObjectSpansController
 from stemline_panel.control.playback_controller import PlaybackController
 from stemline_panel.control.server_connection import ServerConnection
 from stemline_panel.model.picture_marks import MarkedObject, box_around
@@ -55,6 +56,7 @@ class FrameController(QObject):
         self._loader = FrameLoader()
         self._filmstrip = FilmstripController(self.strip, window.wave)
         self._follower = ObjectFollower(lambda: session.settings.tracker)
+        self.spans = ObjectSpansController(session, self.strip, server)
         self._clip: ClipRange | None = None
         self.has_picture = False
         self._serial = 0
@@ -74,7 +76,7 @@ class FrameController(QObject):
         """Stop everything. Return True if all threads ended."""
         self.has_picture = False
         self._serial += 1
-        ended = [part.close() for part in (self._loader, self._filmstrip, self._follower)]
+        ended = [part.close() for part in (self._loader, self._filmstrip, self._follower, self.spans)]
         return all(ended)
 
     # -- the clip and the playhead -------------------------------------------------------------------------------------
@@ -162,10 +164,17 @@ class FrameController(QObject):
 
     def _after_marking(self, marks: Marks) -> str:
         if not self._server.takes_pictures:
-            return self.tr("This model takes no pictures: name the sound in words, or choose SAM Audio.")
+            return self.tr("This model takes no pictures. Name the sound, suggest places, or choose SAM Audio.")
         if marks.mask is not None:
             return self.tr("Drawn. Follow it: until then only the box around it is used. A word helps the model.")
         return self.tr("Marked. Follow it, or separate now. A word beside it helps the model.")
+
+    def _after_places(self) -> None:
+        """Show what is left of the prompt after places were marked."""
+        entry = self._session.stems.current
+        self._prompt = entry.marked, entry.mask
+        self._note(self.tr("Marked on the waveform: keep, move or delete each mark."))
+        self.changed.emit()
 
     def clear(self) -> None:
         """Remove the object from the stem's prompt."""
@@ -184,6 +193,7 @@ class FrameController(QObject):
         """Show the marks and the masks of the current stem in this media."""
         self._follower.stop()
         self._following = None
+        self.spans.clear()
         self._buttons["stop"].setEnabled(False)
         entry, media = self._session.stems.current, self._clip.source.path if self._clip else ""
         self._prompt = entry.marked, entry.mask
@@ -305,7 +315,7 @@ class FrameController(QObject):
 
     def _build(self) -> None:
         self._buttons["stop"].setEnabled(False)
-        tools: list[QWidget] = [self.tools, *self._buttons.values(), self.status]
+        tools: list[QWidget] = [self.tools, *self._buttons.values(), self.spans.ask, self.spans.use, self.status]
         picture = QWidget()
         picture.setLayout(column(self.view, row_widget(*tools, grow=len(tools) - 1), self.strip, spacing=4, grow=0))
         self._window.picture_place.layout().addWidget(picture)
@@ -315,6 +325,9 @@ class FrameController(QObject):
         self._playback.moved.connect(self.seek)
         self.strip.sought.connect(self._playback.seek)
         self.view.marked.connect(self.mark)
+        self.spans.connect_clip(lambda: self._clip)
+        self.spans.note.connect(self._note)
+        self.spans.changed.connect(self._after_places)
         self._loader.opened.connect(self._show_picture)
         self._loader.shown.connect(self._show)
         self._loader.preparing.connect(self._show_preparing)

@@ -294,6 +294,7 @@ class FrameStrip(QWidget):
         self._shown = TimeRange(Fraction(0), Fraction(1))
         self._frames: list[tuple[Fraction, QImage]] = []
         self._followed: list[tuple[Fraction, bool]] = []
+        self._suggested: list[TimeRange] = []
         self._playhead = Fraction(0)
 
     def show_range(self, shown: TimeRange) -> None:
@@ -314,6 +315,11 @@ class FrameStrip(QWidget):
         self._followed = followed
         self.update()
 
+    def show_suggested(self, places: list[TimeRange]) -> None:
+        """Outline places that are suggested."""
+        self._suggested = places
+        self.update()
+
     def show_playhead(self, time: Fraction) -> None:
         """Move the playhead."""
         self._playhead = time
@@ -327,6 +333,10 @@ class FrameStrip(QWidget):
             painter.drawImage(QPointF(self._x(time), 0), image)
         for time, doubtful in self._followed:
             painter.fillRect(QRectF(self._x(time), _STRIP_HEIGHT + 1, 3, _TRACK_BAR - 1), _bar_colour(doubtful))
+        painter.setPen(QPen(QColor("#2b7cff"), 2, Qt.DashLine))
+        for place in self._suggested:
+            left, right = self._x(place.start), self._x(place.end)
+            painter.drawRect(QRectF(left, 1, max(2.0, right - left), _STRIP_HEIGHT - 2))
         painter.setPen(QPen(QColor(COLOURS.text), 1))
         x = self._x(self._playhead)
         painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))

@@ -62,6 +62,11 @@ class Suggestion:
         """Return a stem that asks for the sound, with its spans as marks unless `marks` is False."""
         return Stem(name_from_text(self.sound), Prompt(self.sound, self.spans if marks else ()))
 
+    def is_heard_in(self, span: Span) -> bool:
+        """Return whether it is heard in some part of a span, in seconds."""
+        here = span.resolve(None)
+        return any(own.resolve(None).overlaps(here) for own in self.spans)
+
     def to_json(self) -> dict[str, object]:
         """Return the suggestion as `stemline suggest --json` prints it, with times in seconds."""
         return {

@@ -19,6 +19,7 @@ pytest.importorskip("cv2")
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel, tones
 from core.media.films import HEIGHT, RATE, WIDTH, number_of, numbered, write_film
+from core.media.struck_clips import write_struck
 from runs.test_pictures import SIDE, mask_of, place, square
 from stemline.clips import TimeRange
 from stemline.media.pictures.frames import FrameReader
@@ -375,3 +376,48 @@ def test_a_server_that_cannot_suggest_does_not_disturb_marking(open_panel: OpenP
     panel.until(ask.isEnabled)
     assert "127.0.0.1:1" not in panel.window.status_text
     assert panel.session.stems.current.box is not None
+
+
+def test_suggested_places_are_outlined_and_become_marks_only_when_they_are_taken(
+    open_panel: OpenPanel, tmp_path: Path
+) -> None:
+    clip = write_struck(tmp_path, seed=1)
+    panel, frames = opened(open_panel, clip.path)
+    panel.session.settings.model = "noop"
+    panel.director.refresh()
+    panel.until(lambda: not panel.director.server.takes_pictures)
+    frames.spans.ask.click()
+    assert "Mark what makes the sound" in frames.status.text()
+    at_frame(panel, frames, 0)
+    drag(frames.view, clip.box)
+    panel.until(lambda: panel.session.stems.current.box is not None)
+    assert not frames.spans.use.isVisible()
+    frames.spans.ask.click()
+    panel.until(frames.spans.use.isVisible)
+    current = panel.session.stems.current
+    assert len(frames.strip._suggested) == len(clip.hits)
+    assert len(current.marks) == 0
+    assert "speech, engines or wind" in frames.status.text()
+    frames.spans.use.click()
+    starts = [float(mark.range.start) for mark in current.marks]
+    assert len(starts) == len(clip.hits)
+    assert all(abs(one - hit) < 0.06 for one, hit in zip(starts, clip.hits, strict=True))
+    assert current.box is None  # the model takes no pictures: a run goes by the marks
+    assert frames.strip._suggested == []
+    panel.director.undo.undo()
+    assert len(panel.session.stems.current.marks) == 0
+    assert panel.session.stems.current.box is not None
+
+
+def test_suggested_places_go_with_the_clip_they_belong_to(open_panel: OpenPanel, tmp_path: Path) -> None:
+    clip = write_struck(tmp_path, seed=1)
+    panel, frames = opened(open_panel, clip.path)
+    at_frame(panel, frames, 0)
+    drag(frames.view, clip.box)
+    panel.until(lambda: panel.session.stems.current.box is not None)
+    frames.spans.ask.click()
+    panel.until(frames.spans.use.isVisible)
+    panel.director.open(tones(tmp_path / "voice.wav"))
+    panel.until(lambda: panel.session.clip is not None and panel.session.clip.name == "voice.wav")
+    assert frames.strip._suggested == []
+    assert not frames.spans.use.isVisible()

@@ -122,6 +122,17 @@ GENERATION = Identity(
 )
 """Sounds that a generator makes. `context` and `reference` are media, named by the hash of their samples."""
 
+SUGGESTION = Identity(
+    "suggest",
+    (
+        IdentityField("media"),
+        IdentityField("tagger"),
+        IdentityField("revision"),
+        IdentityField("pipeline_version"),
+    ),
+)
+"""Sounds that a tagger hears in a media, which is named by the hash of its samples."""
+
 NOT_IN_THE_KEY = frozenset({"batch_id", "priority", "reason", "request_id"})
 """Fields of a request that change when and for whom a job runs, not what it computes."""
 

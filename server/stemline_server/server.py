@@ -188,13 +188,7 @@ class Server:
         self._generators = GeneratorCatalog(plugins.generators)
         self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
-        self._suggest = SuggestService(
-            self._store,
-            self._opener,
-            plugins.taggers,
-            self._make_host("cpu", plugins, inline=inline, name="taggers"),
-            self._gate,
-        )
+        self._suggest = SuggestService(self._board, self._store, self._opener, plugins.taggers, self._gate)
         self._scrubber = None if config.private else Scrubber(self._store, self._database)
         self._health = HealthService(self._catalog, self.is_ready)
 
@@ -272,7 +266,9 @@ class Server:
         )
         devices = self._config.devices or available_devices()
         workers = [Worker(device, context, self._make_host(device, plugins, inline=inline)) for device in devices]
-        return JobBoard(context, workers, self._gate)
+        taggers = self._make_host("cpu", plugins, inline=inline, name="taggers")
+        listener = Worker("taggers", context, taggers, suggestions=True)
+        return JobBoard(context, workers, listener, self._gate)
 
     def _make_host(self, device: str, plugins: Plugins, *, inline: bool, name: str = "") -> EngineHost:
         limits = self._limits
@@ -335,6 +331,7 @@ class Server:
         """Refuse new work, put running jobs back, end the watches, and let engines reach their next step."""
         self._folder.endpoint.unlink(missing_ok=True)
         self._jobs.draining = True
+        self._suggest.stop()
         await self._health.enter_graceful_shutdown()
         await self._board.stop()
         self._hub.close()

@@ -136,7 +136,7 @@ def _last(
     progress: Progress,
     cancelled: Asked,
 ) -> _Response:
-    """Return the message with the result. A lost connection asks again: the server stores nothing."""
+    """Return the message with the result. A lost connection asks again: a suggestion is the same job then."""
     attempt = 0
     while True:
         stubs = link.stubs

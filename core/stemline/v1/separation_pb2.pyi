@@ -11,6 +11,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import stemline.v1.suggest_pb2
 import sys
 import typing
 
@@ -250,6 +251,7 @@ class Stem(google.protobuf.message.Message):
     MATCHED_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
     NOTES_FIELD_NUMBER: builtins.int
+    SOUNDS_FIELD_NUMBER: builtins.int
     media: builtins.str
     """The target's sound, of the same rate, channels and length as the job's media."""
     found: builtins.bool
@@ -261,6 +263,10 @@ class Stem(google.protobuf.message.Message):
     def notes(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Further facts for the record of the stem, such as the message of a watermark."""
 
+    @property
+    def sounds(self) -> stemline.v1.suggest_pb2.SuggestedSounds:
+        """Instead of all else, in a job of the kind suggest: what was heard."""
+
     def __init__(
         self,
         *,
@@ -270,8 +276,10 @@ class Stem(google.protobuf.message.Message):
         matched: builtins.str = ...,
         warnings: collections.abc.Iterable[global___Warning] | None = ...,
         notes: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        sounds: stemline.v1.suggest_pb2.SuggestedSounds | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["confidence", b"confidence", "found", b"found", "matched", b"matched", "media", b"media", "notes", b"notes", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["sounds", b"sounds"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["confidence", b"confidence", "found", b"found", "matched", b"matched", "media", b"media", "notes", b"notes", "sounds", b"sounds", "warnings", b"warnings"]) -> None: ...
 
 global___Stem = Stem
 

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19stemline/v1/suggest.proto\x12\x0bstemline.v1\"\x14\n\x12ListTaggersRequest\";\n\x13ListTaggersResponse\x12$\n\x07taggers\x18\x01 \x03(\x0b\x32\x13.stemline.v1.Tagger\"i\n\x06Tagger\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x11\n\tavailable\x18\x04 \x01(\x08\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x0f\n\x07licence\x18\x06 \x01(\t\"5\n\x14SuggestSoundsRequest\x12\r\n\x05media\x18\x01 \x01(\t\x12\x0e\n\x06tagger\x18\x02 \x01(\t\"W\n\x15SuggestSoundsResponse\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1c.stemline.v1.SuggestedSounds\"`\n\x0fSuggestedSounds\x12+\n\x06sounds\x18\x01 \x03(\x0b\x32\x1b.stemline.v1.SuggestedSound\x12\x0e\n\x06tagger\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\"_\n\x0eSuggestedSound\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x12\n\nlikelihood\x18\x02 \x01(\x01\x12)\n\x05spans\x18\x03 \x03(\x0b\x32\x1a.stemline.v1.SuggestedSpan\"M\n\rSuggestedSpan\x12\x14\n\x0cstart_sample\x18\x01 \x01(\x03\x12\x12\n\nend_sample\x18\x02 \x01(\x03\x12\x12\n\nlikelihood\x18\x03 \x01(\x01\"K\n\x10\x46indTurnsRequest\x12\r\n\x05media\x18\x01 \x01(\t\x12(\n\x06voices\x18\x02 \x03(\x0b\x32\x18.stemline.v1.MarkedVoice\"X\n\x0bMarkedVoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05spans\x18\x02 \x03(\x0b\x32\x1a.stemline.v1.SuggestedSpan\x12\x10\n\x08\x63\x65ntroid\x18\x03 \x03(\x02\"N\n\x11\x46indTurnsResponse\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.stemline.v1.FoundTurns\"5\n\nFoundTurns\x12\'\n\x06voices\x18\x01 \x03(\x0b\x32\x17.stemline.v1.VoiceTurns\"W\n\nVoiceTurns\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x65ntroid\x18\x02 \x03(\x02\x12)\n\x05turns\x18\x03 \x03(\x0b\x32\x1a.stemline.v1.SuggestedSpan2\x8a\x02\n\x0eSuggestService\x12P\n\x0bListTaggers\x12\x1f.stemline.v1.ListTaggersRequest\x1a .stemline.v1.ListTaggersResponse\x12X\n\rSuggestSounds\x12!.stemline.v1.SuggestSoundsRequest\x1a\".stemline.v1.SuggestSoundsResponse0\x01\x12L\n\tFindTurns\x12\x1d.stemline.v1.FindTurnsRequest\x1a\x1e.stemline.v1.FindTurnsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19stemline/v1/suggest.proto\x12\x0bstemline.v1\"\x14\n\x12ListTaggersRequest\";\n\x13ListTaggersResponse\x12$\n\x07taggers\x18\x01 \x03(\x0b\x32\x13.stemline.v1.Tagger\"i\n\x06Tagger\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x11\n\tavailable\x18\x04 \x01(\x08\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x0f\n\x07licence\x18\x06 \x01(\t\"5\n\x14SuggestSoundsRequest\x12\r\n\x05media\x18\x01 \x01(\t\x12\x0e\n\x06tagger\x18\x02 \x01(\t\"/\n\x0eSuggestionSpec\x12\r\n\x05media\x18\x01 \x01(\t\x12\x0e\n\x06tagger\x18\x02 \x01(\t\"d\n\x15SuggestSoundsResponse\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1c.stemline.v1.SuggestedSounds\x12\x0b\n\x03job\x18( \x01(\t\"`\n\x0fSuggestedSounds\x12+\n\x06sounds\x18\x01 \x03(\x0b\x32\x1b.stemline.v1.SuggestedSound\x12\x0e\n\x06tagger\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\"_\n\x0eSuggestedSound\x12\x0e\n\x06prompt\x18\x01 \x01(\t\x12\x12\n\nlikelihood\x18\x02 \x01(\x01\x12)\n\x05spans\x18\x03 \x03(\x0b\x32\x1a.stemline.v1.SuggestedSpan\"M\n\rSuggestedSpan\x12\x14\n\x0cstart_sample\x18\x01 \x01(\x03\x12\x12\n\nend_sample\x18\x02 \x01(\x03\x12\x12\n\nlikelihood\x18\x03 \x01(\x01\"K\n\x10\x46indTurnsRequest\x12\r\n\x05media\x18\x01 \x01(\t\x12(\n\x06voices\x18\x02 \x03(\x0b\x32\x18.stemline.v1.MarkedVoice\"X\n\x0bMarkedVoice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05spans\x18\x02 \x03(\x0b\x32\x1a.stemline.v1.SuggestedSpan\x12\x10\n\x08\x63\x65ntroid\x18\x03 \x03(\x02\"N\n\x11\x46indTurnsResponse\x12\x10\n\x08\x66raction\x18\x01 \x01(\x01\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.stemline.v1.FoundTurns\"5\n\nFoundTurns\x12\'\n\x06voices\x18\x01 \x03(\x0b\x32\x17.stemline.v1.VoiceTurns\"W\n\nVoiceTurns\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x65ntroid\x18\x02 \x03(\x02\x12)\n\x05turns\x18\x03 \x03(\x0b\x32\x1a.stemline.v1.SuggestedSpan2\x8a\x02\n\x0eSuggestService\x12P\n\x0bListTaggers\x12\x1f.stemline.v1.ListTaggersRequest\x1a .stemline.v1.ListTaggersResponse\x12X\n\rSuggestSounds\x12!.stemline.v1.SuggestSoundsRequest\x1a\".stemline.v1.SuggestSoundsResponse0\x01\x12L\n\tFindTurns\x12\x1d.stemline.v1.FindTurnsRequest\x1a\x1e.stemline.v1.FindTurnsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,24 +29,26 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_TAGGER']._serialized_end=230
   _globals['_SUGGESTSOUNDSREQUEST']._serialized_start=232
   _globals['_SUGGESTSOUNDSREQUEST']._serialized_end=285
-  _globals['_SUGGESTSOUNDSRESPONSE']._serialized_start=287
-  _globals['_SUGGESTSOUNDSRESPONSE']._serialized_end=374
-  _globals['_SUGGESTEDSOUNDS']._serialized_start=376
-  _globals['_SUGGESTEDSOUNDS']._serialized_end=472
-  _globals['_SUGGESTEDSOUND']._serialized_start=474
-  _globals['_SUGGESTEDSOUND']._serialized_end=569
-  _globals['_SUGGESTEDSPAN']._serialized_start=571
-  _globals['_SUGGESTEDSPAN']._serialized_end=648
-  _globals['_FINDTURNSREQUEST']._serialized_start=650
-  _globals['_FINDTURNSREQUEST']._serialized_end=725
-  _globals['_MARKEDVOICE']._serialized_start=727
-  _globals['_MARKEDVOICE']._serialized_end=815
-  _globals['_FINDTURNSRESPONSE']._serialized_start=817
-  _globals['_FINDTURNSRESPONSE']._serialized_end=895
-  _globals['_FOUNDTURNS']._serialized_start=897
-  _globals['_FOUNDTURNS']._serialized_end=950
-  _globals['_VOICETURNS']._serialized_start=952
-  _globals['_VOICETURNS']._serialized_end=1039
-  _globals['_SUGGESTSERVICE']._serialized_start=1042
-  _globals['_SUGGESTSERVICE']._serialized_end=1308
+  _globals['_SUGGESTIONSPEC']._serialized_start=287
+  _globals['_SUGGESTIONSPEC']._serialized_end=334
+  _globals['_SUGGESTSOUNDSRESPONSE']._serialized_start=336
+  _globals['_SUGGESTSOUNDSRESPONSE']._serialized_end=436
+  _globals['_SUGGESTEDSOUNDS']._serialized_start=438
+  _globals['_SUGGESTEDSOUNDS']._serialized_end=534
+  _globals['_SUGGESTEDSOUND']._serialized_start=536
+  _globals['_SUGGESTEDSOUND']._serialized_end=631
+  _globals['_SUGGESTEDSPAN']._serialized_start=633
+  _globals['_SUGGESTEDSPAN']._serialized_end=710
+  _globals['_FINDTURNSREQUEST']._serialized_start=712
+  _globals['_FINDTURNSREQUEST']._serialized_end=787
+  _globals['_MARKEDVOICE']._serialized_start=789
+  _globals['_MARKEDVOICE']._serialized_end=877
+  _globals['_FINDTURNSRESPONSE']._serialized_start=879
+  _globals['_FINDTURNSRESPONSE']._serialized_end=957
+  _globals['_FOUNDTURNS']._serialized_start=959
+  _globals['_FOUNDTURNS']._serialized_end=1012
+  _globals['_VOICETURNS']._serialized_start=1014
+  _globals['_VOICETURNS']._serialized_end=1101
+  _globals['_SUGGESTSERVICE']._serialized_start=1104
+  _globals['_SUGGESTSERVICE']._serialized_end=1370
 # @@protoc_insertion_point(module_scope)

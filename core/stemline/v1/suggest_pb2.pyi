@@ -90,13 +90,37 @@ class SuggestSoundsRequest(google.protobuf.message.Message):
 global___SuggestSoundsRequest = SuggestSoundsRequest
 
 @typing.final
+class SuggestionSpec(google.protobuf.message.Message):
+    """What a job of the kind suggest hears."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: builtins.int
+    TAGGER_FIELD_NUMBER: builtins.int
+    media: builtins.str
+    tagger: builtins.str
+    """Id of the tagger."""
+    def __init__(
+        self,
+        *,
+        media: builtins.str = ...,
+        tagger: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["media", b"media", "tagger", b"tagger"]) -> None: ...
+
+global___SuggestionSpec = SuggestionSpec
+
+@typing.final
 class SuggestSoundsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     FRACTION_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int
+    JOB_FIELD_NUMBER: builtins.int
     fraction: builtins.float
     """0..1"""
+    job: builtins.str
+    """Name of the job."""
     @property
     def result(self) -> global___SuggestedSounds:
         """Set in the last message alone."""
@@ -106,9 +130,10 @@ class SuggestSoundsResponse(google.protobuf.message.Message):
         *,
         fraction: builtins.float = ...,
         result: global___SuggestedSounds | None = ...,
+        job: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["fraction", b"fraction", "result", b"result"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["fraction", b"fraction", "job", b"job", "result", b"result"]) -> None: ...
 
 global___SuggestSoundsResponse = SuggestSoundsResponse
 

@@ -42,8 +42,9 @@ class SuggestServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SuggestSounds(self, request, context):
-        """Sends progress, then the result as the last message. Leaving the call stops the work. Nothing is stored: asking again
-        hears again, unless the server still remembers the result.
+        """Creates a job of the kind suggest, or finds that of the same media and tagger; sends its progress, then the result as
+        the last message. Leaving the call cancels the job, unless another call waits for it. A server that stops puts the job
+        back into its queue. The result is stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

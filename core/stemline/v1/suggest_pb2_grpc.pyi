@@ -29,8 +29,9 @@ class SuggestServiceStub:
         stemline.v1.suggest_pb2.SuggestSoundsRequest,
         stemline.v1.suggest_pb2.SuggestSoundsResponse,
     ]
-    """Sends progress, then the result as the last message. Leaving the call stops the work. Nothing is stored: asking again
-    hears again, unless the server still remembers the result.
+    """Creates a job of the kind suggest, or finds that of the same media and tagger; sends its progress, then the result as
+    the last message. Leaving the call cancels the job, unless another call waits for it. A server that stops puts the job
+    back into its queue. The result is stored.
     """
 
     FindTurns: grpc.UnaryStreamMultiCallable[
@@ -50,8 +51,9 @@ class SuggestServiceAsyncStub:
         stemline.v1.suggest_pb2.SuggestSoundsRequest,
         stemline.v1.suggest_pb2.SuggestSoundsResponse,
     ]
-    """Sends progress, then the result as the last message. Leaving the call stops the work. Nothing is stored: asking again
-    hears again, unless the server still remembers the result.
+    """Creates a job of the kind suggest, or finds that of the same media and tagger; sends its progress, then the result as
+    the last message. Leaving the call cancels the job, unless another call waits for it. A server that stops puts the job
+    back into its queue. The result is stored.
     """
 
     FindTurns: grpc.aio.UnaryStreamMultiCallable[
@@ -75,8 +77,9 @@ class SuggestServiceServicer(metaclass=abc.ABCMeta):
         request: stemline.v1.suggest_pb2.SuggestSoundsRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[stemline.v1.suggest_pb2.SuggestSoundsResponse], collections.abc.AsyncIterator[stemline.v1.suggest_pb2.SuggestSoundsResponse]]:
-        """Sends progress, then the result as the last message. Leaving the call stops the work. Nothing is stored: asking again
-        hears again, unless the server still remembers the result.
+        """Creates a job of the kind suggest, or finds that of the same media and tagger; sends its progress, then the result as
+        the last message. Leaving the call cancels the job, unless another call waits for it. A server that stops puts the job
+        back into its queue. The result is stored.
         """
 
     @abc.abstractmethod

@@ -32,20 +32,23 @@ class JobBoard:
         jobs: The job table.
         hub: The events of jobs.
         workers: One for each device.
+        listener: The worker for suggestions.
     """
 
-    def __init__(self, context: WorkerContext, workers: Sequence[Worker], gate: Gate) -> None:
+    def __init__(self, context: WorkerContext, workers: Sequence[Worker], listener: Worker, gate: Gate) -> None:
         """Work with the table of `context`, which the workers share; `gate` admits jobs."""
         self._gate = gate
         self.jobs = context.jobs
         self.hub = context.hub
         self.workers = tuple(workers)
+        self.listener = listener
+        self._all_workers = (*self.workers, listener)
         self._store = context.store
         self._owner = context.owner
 
     def start(self) -> None:
         """Start the workers, which look for jobs at once."""
-        for worker in self.workers:
+        for worker in self._all_workers:
             worker.start()
             worker.wake()
 
@@ -55,7 +58,7 @@ class JobBoard:
         That is not left to the workers: a step may last longer than the stop may take, and a job that is leased when
         the process is killed counts as one that may have killed it.
         """
-        for worker in self.workers:
+        for worker in self._all_workers:
             worker.stop()
         try:
             await result_of(self.jobs.give_back(self._owner))
@@ -64,7 +67,7 @@ class JobBoard:
 
     def join(self, timeout_s: float) -> None:
         """Wait until the workers have stopped, for at most `timeout_s`; then end their engines."""
-        started = [worker for worker in self.workers if worker.ident is not None]
+        started = [worker for worker in self._all_workers if worker.ident is not None]
         _join_all(started, timeout_s)
         for worker in started:
             if worker.is_alive():
@@ -87,7 +90,7 @@ class JobBoard:
         await self._verify_results(requests)
         jobs = await result_of(self.jobs.create(requests, self._store.is_verified))
         self._gate.accepted(requests, jobs)
-        for worker in self.workers:
+        for worker in self._all_workers:
             worker.wake()
         return jobs
 
@@ -104,7 +107,7 @@ class JobBoard:
 
         def stop_engine(job: JobRecord) -> None:
             if job.state == pb.STATE_CANCELLING:
-                for worker in self.workers:
+                for worker in self._all_workers:
                     worker.stop_group(job.claim)
 
         return await result_of(self.jobs.cancel(name, stop_engine))

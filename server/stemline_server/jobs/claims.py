@@ -39,7 +39,9 @@ class Group:
         return next(job for job in self.jobs if job.key == key)
 
 
-def next_group(connection: sqlite3.Connection, owner: str, loaded: Sequence[str] = ()) -> Group | None:
+def next_group(
+    connection: sqlite3.Connection, owner: str, loaded: Sequence[str] = (), *, suggestions: bool = False
+) -> Group | None:
     """Lease the jobs of the next group to `owner`; return None when no job waits.
 
     Among seats the rank goes first, then the fair share. Within a seat priority goes first, then age; but a job whose
@@ -50,13 +52,16 @@ def next_group(connection: sqlite3.Connection, owner: str, loaded: Sequence[str]
         connection: The open transaction.
         owner: The server process.
         loaded: Ids of the models that are loaded on the device.
+        suggestions: Whether to take suggestions, and nothing else.
     """
-    first = _next_job(connection)
+    first = _next_job(connection, f"AND kind {'=' if suggestions else '!='} {pb.JOB_KIND_SUGGEST:d}")
     if first is None:
         return None
     waited_us = now_us() - first.create_us
     if loaded and first.model not in loaded and 0 <= waited_us < _LONGEST_DETOUR_US:
-        condition = f"AND owned_by = ? AND priority = ? AND model IN ({', '.join('?' * len(loaded))})"
+        condition = (
+            f"AND kind = {first.kind:d} AND owned_by = ? AND priority = ? AND model IN ({', '.join('?' * len(loaded))})"
+        )
         first = _first_free(connection, condition, (first.owned_by, first.priority, *loaded)) or first
     chosen: dict[str, list[JobRecord]] = {}
     for job in _company(connection, first):
@@ -69,10 +74,10 @@ def next_group(connection: sqlite3.Connection, owner: str, loaded: Sequence[str]
     return Group(name, jobs, keys)
 
 
-def _next_job(connection: sqlite3.Connection) -> JobRecord | None:
-    """Return the first free job of the seat whose turn it is."""
+def _next_job(connection: sqlite3.Connection, of_kind: str) -> JobRecord | None:
+    """Return the first free job of the seat whose turn it is; `of_kind` is a condition on its kind."""
     seats = connection.execute("SELECT DISTINCT owned_by FROM jobs WHERE state = ?", (pb.STATE_QUEUED,)).fetchall()
-    found = (_first_free(connection, "AND owned_by = ?", (seat["owned_by"],)) for seat in seats)
+    found = (_first_free(connection, f"{of_kind} AND owned_by = ?", (seat["owned_by"],)) for seat in seats)
     firsts = [job for job in found if job is not None]
     return shares.in_turn(connection, firsts) if firsts else None
 

@@ -13,6 +13,7 @@ from stemline_server.jobs.claims import Group
 from stemline_server.jobs.events import EventHub
 
 _REPORT_EVERY_S = 0.1
+_STAGES = {pb.JOB_KIND_GENERATE: "generating", pb.JOB_KIND_SUGGEST: "listening"}
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class GroupControl:
         self._hub = hub
         self._stopped = threading.Event()
         self._reported_s = 0.0
-        self._stage = "generating" if group.jobs[0].kind == pb.JOB_KIND_GENERATE else "separating"
+        self._stage = _STAGES.get(group.jobs[0].kind, "separating")
 
     @property
     def is_stopped(self) -> bool:

@@ -19,6 +19,8 @@ from stemline_server.seats.seat_file import Seat
 
 _log = logging.getLogger(__name__)
 
+_ACCEPTED = {pb.JOB_KIND_SUGGEST: "suggested"}
+"""Events of jobs whose end is not logged."""
 _KINDS = {pb.JOB_KIND_SUGGEST: "suggest", pb.JOB_KIND_GENERATE: "generate"}
 _ENDED = {pb.STATE_SUCCEEDED: "done", pb.STATE_FAILED: "failed", pb.STATE_CANCELLED: "cancelled"}
 
@@ -92,7 +94,9 @@ class Gate:
         They run even where the log cannot be written; that is an error in the server's own log.
         """
         pairs = zip(requests, jobs, strict=True) if self._log is not None else ()
-        self._write_later([self._entry("accepted", facts_of(new), job=job.name) for new, job in pairs])
+        self._write_later(
+            [self._entry(_ACCEPTED.get(new.kind, "accepted"), facts_of(new), job=job.name) for new, job in pairs]
+        )
 
     def ended(self, jobs: Iterable[JobRecord]) -> None:
         """Log the jobs among these that have ended, likewise. For any thread; does not wait for the disk."""
@@ -100,7 +104,7 @@ class Gate:
             [
                 {"event": _ENDED[job.state], "who": job.owned_by, "job": job.name, "model": job.model}
                 for job in jobs
-                if job.state in _ENDED
+                if job.state in _ENDED and job.kind not in _ACCEPTED
             ]
         )
 

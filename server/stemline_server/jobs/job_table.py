@@ -69,9 +69,17 @@ class JobTable(Protocol):
         ...
 
     def claim(
-        self, owner: str, on_commit: Callable[[Group], object], loaded: Sequence[str] = ()
+        self,
+        owner: str,
+        on_commit: Callable[[Group], object],
+        loaded: Sequence[str] = (),
+        *,
+        suggestions: bool = False,
     ) -> Future[Group | None]:
-        """Lease the jobs of the next group to `owner`; None when no job waits. Jobs of `loaded` models may go first."""
+        """Lease the jobs of the next group to `owner`; None when no job waits. Jobs of `loaded` models may go first.
+
+        `suggestions` takes jobs of the kind suggest and no others; else all others are taken.
+        """
         ...
 
     def requeue(self, jobs: Sequence[JobRecord], *, solo: bool) -> Future[list[JobRecord]]:
@@ -171,7 +179,12 @@ class SqliteJobTable:
         return self._database.submit(lambda connection: table.delete(connection, name))
 
     def claim(
-        self, owner: str, on_commit: Callable[[Group], object], loaded: Sequence[str] = ()
+        self,
+        owner: str,
+        on_commit: Callable[[Group], object],
+        loaded: Sequence[str] = (),
+        *,
+        suggestions: bool = False,
     ) -> Future[Group | None]:
         """See `JobTable`."""
 
@@ -180,7 +193,10 @@ class SqliteJobTable:
                 on_commit(group)
                 self._publish(group.jobs)
 
-        return self._database.submit(lambda connection: claims.next_group(connection, owner, loaded), after)
+        def work(connection: sqlite3.Connection) -> Group | None:
+            return claims.next_group(connection, owner, loaded, suggestions=suggestions)
+
+        return self._database.submit(work, after)
 
     def requeue(self, jobs: Sequence[JobRecord], *, solo: bool) -> Future[list[JobRecord]]:
         """See `JobTable`."""

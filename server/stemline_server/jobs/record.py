@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from stemline.v1 import generation_pb2
+from stemline.v1 import generation_pb2, suggest_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.specs import media_names
 from stemline_server.seats.access import may_see
 from stemline_server.seats.seat_file import OPERATOR, Seat
 
-AnySpec = pb.SeparationSpec | generation_pb2.GenerationSpec
+AnySpec = pb.SeparationSpec | generation_pb2.GenerationSpec | suggest_pb2.SuggestionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class JobRecord:
     @property
     def spec(self) -> pb.SeparationSpec:
         """Return the spec of a separation as the server completed it; an empty one for other kinds of jobs."""
-        if self.kind == pb.JOB_KIND_GENERATE:
+        if self.kind in (pb.JOB_KIND_GENERATE, pb.JOB_KIND_SUGGEST):
             return pb.SeparationSpec()
         return pb.SeparationSpec.FromString(self.packed_spec)
 
@@ -99,8 +99,20 @@ class JobRecord:
         return generation_pb2.GenerationSpec.FromString(self.packed_spec)
 
     @property
+    def suggestion(self) -> suggest_pb2.SuggestionSpec:
+        """Return the spec of a suggestion."""
+        return suggest_pb2.SuggestionSpec.FromString(self.packed_spec)
+
+    @property
+    def stem(self) -> pb.Stem:
+        """Return the result; an empty one for a job that has none."""
+        return pb.Stem.FromString(self.packed_stem or b"")
+
+    @property
     def any_spec(self) -> AnySpec:
         """Return the spec of a job of any kind. Raises DecodeError for a damaged one."""
+        if self.kind == pb.JOB_KIND_SUGGEST:
+            return self.suggestion
         return self.generation if self.kind == pb.JOB_KIND_GENERATE else self.spec
 
     @property
@@ -114,7 +126,7 @@ class JobRecord:
             name=self.name,
             request_id=self.request_id,
             batch_id=self.batch_id,
-            spec=None if self.kind == pb.JOB_KIND_GENERATE else self.spec,
+            spec=None if self.kind in (pb.JOB_KIND_GENERATE, pb.JOB_KIND_SUGGEST) else self.spec,
             state=self.state,
             progress=pb.Progress(fraction=1.0) if self.state == pb.STATE_SUCCEEDED else progress,
             last_sequence=self.sequence,
@@ -206,6 +218,8 @@ def media_read_by(spec: AnySpec) -> tuple[str, ...]:
     """Return the names of the media that a job with this spec reads."""
     if isinstance(spec, pb.SeparationSpec):
         return media_names(spec)
+    if isinstance(spec, suggest_pb2.SuggestionSpec):
+        return (spec.media,)
     return tuple(name for name in (spec.context, spec.reference) if name)
 
 

@@ -66,7 +66,7 @@ def results_of(connection: sqlite3.Connection, requests: Iterable[NewJob]) -> li
         row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (new.stored_request_id,)).fetchone()
         for key in {new.keys.key, row["key"]} if row is not None else {new.keys.key}:
             result = connection.execute("SELECT media FROM results WHERE key = ?", (key,)).fetchone()
-            if result is not None:
+            if result is not None and result["media"]:
                 found.add(str(result["media"]))
     return sorted(found)
 
@@ -128,7 +128,7 @@ def _enter(connection: sqlite3.Connection, job_id: int, new: NewJob, in_store: C
             "UPDATE jobs SET state = ?, stem = ?, revision = ?, end_us = ? WHERE id = ?",
             (pb.STATE_SUCCEEDED, result["stem"], result["revision"], now_us(), job_id),
         )
-        grant(connection, [result["media"]], new.seat.holder)
+        grant(connection, filter(None, [result["media"]]), new.seat.holder)
     else:
         _pin(connection, job_id, media_read_by(new.spec))
     return _by_id(connection, job_id)
@@ -243,7 +243,7 @@ def succeed(connection: sqlite3.Connection, result: Result) -> list[JobRecord]:
             "UPDATE jobs SET stem = ?, engine_s = ?, revision = ? WHERE id = ?",
             (packed, share_s, result.revision, job.id),
         )
-        grant(connection, [result.stem.media], holder_of(job.owned_by, job.project))
+        grant(connection, filter(None, [result.stem.media]), holder_of(job.owned_by, job.project))
         changed.append(_end(connection, job.id, pb.STATE_SUCCEEDED))
     return changed
 
@@ -337,8 +337,9 @@ def _readable_media(job: JobRecord) -> tuple[str, ...] | None:
 
 
 def forget_ended_before(connection: sqlite3.Connection, moment_us: int) -> None:
-    """Delete the jobs that ended before a moment, in microseconds since 1970."""
+    """Delete the jobs that ended before a moment, in microseconds since 1970, and results without sound and job."""
     connection.execute("DELETE FROM jobs WHERE end_us < ?", (moment_us,))
+    connection.execute("DELETE FROM results WHERE media = '' AND key NOT IN (SELECT key FROM jobs)")
 
 
 def _poisoned() -> pb.JobError:
@@ -383,7 +384,8 @@ def _next_sequence(connection: sqlite3.Connection) -> int:
 
 def _result(connection: sqlite3.Connection, key: str, in_store: Callable[[str], bool]) -> sqlite3.Row | None:
     row: sqlite3.Row | None = connection.execute("SELECT * FROM results WHERE key = ?", (key,)).fetchone()
-    return row if row is not None and in_store(row["media"]) else None
+    is_there = row is not None and (not row["media"] or in_store(row["media"]))  # a suggestion has no sound
+    return row if is_there else None
 
 
 def _marks(values: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ from stemline.v1 import separation_pb2 as pb
 from stemline_server.engines.base import AudioSource, PictureSource
 from stemline_server.generators.registry import GeneratorSource
 from stemline_server.isolation.memory import Limits
-from stemline_server.isolation.work import EngineDeath, EngineHost, Json, is_out_of_memory, out_of_memory
+from stemline_server.isolation.work import (
+    EngineDeath,
+    EngineHost,
+    Json,
+    StoppableControl,
+    Work,
+    is_out_of_memory,
+    out_of_memory,
+)
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
@@ -28,8 +37,10 @@ from stemline_server.jobs.generation import request_of, with_sounds
 from stemline_server.jobs.job_table import JobTable
 from stemline_server.jobs.record import Result
 from stemline_server.jobs.specs import task_of
+from stemline_server.jobs.suggestions import heard
 from stemline_server.pipeline.generate import Generation
 from stemline_server.pipeline.separate import Separation
+from stemline_server.pipeline.tag import Tagging
 from stemline_server.store.content import Draft
 from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_store import KnownMedia, MediaStore
@@ -40,6 +51,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _RETRY_WAIT_S = 1.0
+_IDLE_S = 120.0
+"""Time without work after which the process of the taggers ends: it holds memory that engines can use."""
 
 # Errors that no smaller group avoids.
 _OF_ALL = frozenset(
@@ -79,8 +92,12 @@ class WorkerContext:
 class Worker(threading.Thread):
     """The thread of one device. Only it gives work to the engines of the device."""
 
-    def __init__(self, device: str, context: WorkerContext, host: EngineHost) -> None:
-        """Make the worker of a device ("cpu", "cuda:0"), whose engines run in `host`."""
+    def __init__(self, device: str, context: WorkerContext, host: EngineHost, *, suggestions: bool = False) -> None:
+        """Make the worker of a device ("cpu", "cuda:0"), whose engines run in `host`.
+
+        With `suggestions` it takes jobs of the kind suggest and no others, and its process ends when it has no work
+        for a while.
+        """
         super().__init__(name=f"worker-{device}", daemon=True)
         self.device = device
         self._context = context
@@ -89,6 +106,7 @@ class Worker(threading.Thread):
         self._control: GroupControl | None = None
         self._drafts_of: Mapping[str, Draft] = {}
         self._host = host
+        self._suggestions = suggestions
 
     @property
     def loaded_models(self) -> tuple[str, ...]:
@@ -143,15 +161,34 @@ class Worker(threading.Thread):
 
     def load(self, model: str) -> Future[object]:
         """Bring the model into memory, between groups."""
-        return self._order(lambda: self._host.load(model))
+        return self.order(lambda: self._host.load(model))
 
     def unload(self, model: str) -> Future[object]:
         """Drop the model, between groups."""
-        return self._order(lambda: self._host.unload(model))
+        return self.order(lambda: self._host.unload(model))
+
+    def order(self, action: Callable[[], T]) -> Future[T]:
+        """Do something between groups, on this thread."""
+        answer: Future[T] = Future()
+
+        def order() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result(action())
+                except BaseException as error:  # noqa: BLE001 - handed to the waiting caller
+                    answer.set_exception(error)
+
+        self._orders.put(order)
+        return answer
+
+    def do(self, work: Work, control: StoppableControl) -> Json:
+        """Do work without a job, on this thread: within an order. Raises as `EngineHost.run`."""
+        return self._host.run(work, control, (), self._context.store.drafts)
 
     def run(self) -> None:
         """Run group after group until `stop`."""
-        self._host.start()
+        if not self._suggestions:
+            self._host.start()
         try:
             self._run_until_stopped()
         finally:
@@ -159,7 +196,11 @@ class Worker(threading.Thread):
 
     def _run_until_stopped(self) -> None:
         while not self._stopping.is_set():
-            order = self._orders.get()
+            try:
+                order = self._orders.get(timeout=_IDLE_S if self._suggestions else None)
+            except queue.Empty:
+                self._host.close()
+                continue
             try:
                 if order is not None:
                     order()
@@ -181,19 +222,6 @@ class Worker(threading.Thread):
             self._run_group(control)
             self._stopping.wait(self._host.restart_wait_s)
 
-    def _order(self, action: Callable[[], object]) -> Future[object]:
-        answer: Future[object] = Future()
-
-        def order() -> None:
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(action())
-                except BaseException as error:  # noqa: BLE001 - handed to the waiting caller
-                    answer.set_exception(error)
-
-        self._orders.put(order)
-        return answer
-
     def _claim(self) -> GroupControl | None:
         """Lease a group. The control is in place before any caller can cancel one of its jobs."""
         if self._stopping.is_set():
@@ -203,7 +231,9 @@ class Worker(threading.Thread):
             self._control = GroupControl(group, self._context.hub)
 
         group = self._retry_until_committed(
-            lambda: self._context.jobs.claim(self._context.owner, take_on, self._host.loaded)
+            lambda: self._context.jobs.claim(
+                self._context.owner, take_on, self._host.loaded, suggestions=self._suggestions
+            )
         )
         control = self._control if group is not None else None
         if control is not None and self._stopping.is_set():  # told to stop before the control was in place
@@ -216,6 +246,8 @@ class Worker(threading.Thread):
             with full_disk_named(self._context.scratch):
                 if group.jobs[0].kind == pb.JOB_KIND_GENERATE:
                     self._generate(control)
+                elif self._suggestions:
+                    self._suggest(control)
                 else:
                     self._separate(control)
         except Cancelled:
@@ -277,6 +309,16 @@ class Worker(threading.Thread):
             work = Generation(job.model, request, tuple(sounds))
             seconds = _seconds(self._host.run(work, control, [draft], scratch))
             self._keep(control, 0, draft, seconds)
+
+    def _suggest(self, control: GroupControl) -> None:
+        job = control.group.jobs[0]
+        control.step(0, 1)
+        started_s = time.monotonic()
+        with self._open(job.suggestion.media) as sound:
+            tags = self.do(Tagging(job.model, sound), control)
+        stem = heard(tags, job.model, job.revision)
+        result = Result(job.key, stem, time.monotonic() - started_s, job.revision)
+        self._retry_until_committed(lambda: self._context.jobs.succeed(result))
 
     def _keep(self, control: GroupControl, number: int, draft: Draft, engine_s: float) -> None:
         outcome, key = control.outcomes[number], control.group.keys[number]

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from stemline.clips import SampleRange
+from stemline.error_table import error_for
 from stemline.errors import Cancelled, Code, InputError, MediaError, SeparationError, StemlineError
+from stemline.v1 import separation_pb2, suggest_pb2_grpc
 from stemline.v1 import suggest_pb2 as pb
-from stemline.v1 import suggest_pb2_grpc
 from stemline_server._futures import result_of
 from stemline_server.engines.base import Finding
-from stemline_server.isolation.work import EngineDeath, EngineHost, Work
+from stemline_server.isolation.work import EngineDeath
+from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.gate import Gate, names_of
-from stemline_server.pipeline.tag import Tagging, TurnSearch
+from stemline_server.jobs.record import Filter, JobRecord
+from stemline_server.jobs.suggestions import new_suggestion
+from stemline_server.pipeline.tag import TurnSearch
 from stemline_server.policy.rules import JobFacts
-from stemline_server.seats.access import caller, client_address
+from stemline_server.seats.access import caller, check_model, client_address
 from stemline_server.services.callers import check_media, shown
 from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.names import media_id
@@ -39,38 +43,38 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_REMEMBERED_RESULTS = 256
 _MAX_VOICES = 16
 _PROGRESS_EVERY_S = 0.2
-_IDLE_S = 120.0
+_MAX_ATTEMPTS = 3
 _TURNS = "turns"
 """Name by which rules know the search for turns of voices."""
 
 
 class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
-    """Runs taggers in a process of their own, one call after the other: they are fast, and engines have the devices."""
+    """Creates jobs of the kind suggest and follows them, and finds turns between such jobs, on the same thread."""
 
     def __init__(
-        self, store: MediaStore, opener: SoundOpener, taggers: TaggerSource, host: EngineHost, gate: Gate
+        self, board: JobBoard, store: MediaStore, opener: SoundOpener, taggers: TaggerSource, gate: Gate
     ) -> None:
-        """Serve the media of `store` with the taggers of a source, which run in `host`; `gate` admits calls."""
+        """Create jobs on `board` for the media of `store` and the taggers of a source; `gate` admits turns."""
+        self._board = board
         self._gate = gate
-        self._host = host
-        self._idle: asyncio.TimerHandle | None = None
         self._store = store
         self._opener = opener
         self._source = taggers
         self._taggers: dict[str, Tagger] = {}
-        self._results: OrderedDict[tuple[str, str], pb.SuggestedSounds] = OrderedDict()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tagger")
+        self._callers: Counter[str] = Counter()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tagger-catalog")
         self._stopping = threading.Event()
 
-    def close(self) -> None:
-        """Stop the running tagger at its next piece."""
+    def stop(self) -> None:
+        """Take no more work, and leave the jobs to the next start."""
         self._stopping.set()
-        self._host.kill()
-        self._thread.submit(self._host.close)
-        self._thread.shutdown(wait=False)
+
+    def close(self) -> None:
+        """Stop asking taggers."""
+        self._stopping.set()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def ListTaggers(self, request: pb.ListTaggersRequest, context: Context) -> pb.ListTaggersResponse:
         """Return every tagger; one that can't run says why."""
@@ -88,10 +92,42 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         """
         media = await self._media(request.media)
         tagger = await self._run(lambda: self._available(request.tagger))
-        await self._admit(media, tagger.info.id)
-        async with aclosing(self._progress(lambda call: self._suggest(media, tagger, call))) as steps:
-            async for fraction, result in steps:
-                yield pb.SuggestSoundsResponse(fraction=fraction, result=result)
+        check_model(caller(), tagger.info.id)
+        for _ in range(_MAX_ATTEMPTS):
+            (job,) = await self._board.create([new_suggestion(media.row, tagger.info)])
+            async with aclosing(self._followed(job)) as steps:
+                async for state, fraction in steps:
+                    job = state
+                    if not job.ended:
+                        yield pb.SuggestSoundsResponse(fraction=fraction, job=job.name)
+            if job.state != separation_pb2.STATE_CANCELLED:  # else another call left it at that moment
+                break
+        yield pb.SuggestSoundsResponse(fraction=1.0, job=job.name, result=_result(job))
+
+    async def _followed(self, job: JobRecord) -> AsyncGenerator[tuple[JobRecord, float]]:
+        """Yield a job with its finished share until it has ended. Leaving cancels it, unless other calls follow it.
+
+        Raises StemlineError (SERVER_UNREACHABLE) when the server stops.
+        """
+        self._callers[job.name] += 1
+        try:
+            with self._board.hub.watch(Filter(names=frozenset({job.name}))) as watcher:
+                job = await result_of(self._board.jobs.get(job.name))
+                fraction = 0.0
+                while not job.ended:
+                    yield job, fraction
+                    events = await watcher.next_events()
+                    if not events:
+                        raise StemlineError(
+                            "The server is stopping.", code=Code.SERVER_UNREACHABLE, advice="Try again in a moment."
+                        )
+                    fraction = max(fraction, *(event.job.progress.fraction for event in events))
+                    job = await result_of(self._board.jobs.get(job.name))
+                yield job, 1.0
+        finally:
+            self._callers -= Counter({job.name: 1})
+            if not job.ended and not self._callers[job.name] and not self._stopping.is_set():
+                await asyncio.shield(self._board.cancel(job.name))
 
     async def FindTurns(self, request: pb.FindTurnsRequest, context: Context) -> AsyncIterator[pb.FindTurnsResponse]:
         """Send progress, then the turns of the voices.
@@ -137,7 +173,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
     async def _progress(self, work: Callable[[_Call], T]) -> AsyncGenerator[tuple[float, T | None], None]:
         """Yield the finished share while the work runs, then 1 and the result. Leaving stops the work."""
         call = _Call(self._stopping)
-        running = asyncio.ensure_future(self._run(lambda: work(call)))
+        running = asyncio.wrap_future(self._board.listener.order(lambda: work(call)))
         try:
             while not running.done():
                 await asyncio.wait((running,), timeout=_PROGRESS_EVERY_S)
@@ -146,49 +182,20 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
             yield 1.0, running.result()
         finally:
             call.stop()  # the caller has gone, or the work has ended
-            self._close_when_idle()
-
-    def _close_when_idle(self) -> None:
-        """End the process of the taggers after a while: it holds memory that engines can use."""
-        if self._idle is not None:
-            self._idle.cancel()
-        loop = asyncio.get_running_loop()
-        self._idle = loop.call_later(_IDLE_S, lambda: self._stopping.is_set() or self._thread.submit(self._host.close))
 
     def _turns(self, media: KnownMedia, voices: Sequence[MarkedVoice], call: _Call) -> pb.FoundTurns:
         call.step(0, 1)
         rate = media.row.shape.sample_rate
         marked = tuple(replace(voice, spans=_scaled(voice.spans, rate, TURN_RATE)) for voice in voices)
         with self._opener.open(media.row, media.references) as sound:
-            return pb.FoundTurns(
-                voices=self._do(TurnSearch(sound, TURN_RATE, marked), call, lambda found: _voice_turns(found, rate))
-            )
-
-    def _do(self, work: Work, call: _Call, read: Callable[[Any], T]) -> T:
-        """Return what the process of the taggers found, as `read` reads it. Raises StemlineError."""
+            try:
+                found = self._board.listener.do(TurnSearch(sound, TURN_RATE, marked), call)
+            except EngineDeath as death:
+                raise death.error from death
         try:
-            found = self._host.run(work, call, (), self._store.drafts)
-        except EngineDeath as death:
-            raise death.error from death
-        try:
-            return read(found)
+            return pb.FoundTurns(voices=_voice_turns(cast(list[Any], found), rate))
         except (TypeError, ValueError, OverflowError) as error:
-            raise SeparationError(
-                "The tagger's process returned something that is not a list of sounds.", code=Code.INTERNAL
-            ) from error
-
-    def _suggest(self, media: KnownMedia, tagger: Tagger, call: _Call) -> pb.SuggestedSounds:
-        info = tagger.info
-        key = media.row.name, info.revision
-        if key not in self._results:
-            call.step(0, 1)
-            with self._opener.open(media.row, media.references) as sound:
-                sounds = self._do(Tagging(info.id, sound), call, lambda tags: [_sound(tag) for tag in tags])
-            self._results[key] = pb.SuggestedSounds(sounds=sounds, tagger=info.id, revision=info.revision)
-        self._results.move_to_end(key)
-        while len(self._results) > _REMEMBERED_RESULTS:
-            self._results.popitem(last=False)
-        return self._results[key]
+            raise SeparationError("The process of the taggers returned no turns.", code=Code.INTERNAL) from error
 
     def _available(self, tagger_id: str) -> Tagger:
         """Return a tagger that can run: the one that is asked for, else the first."""
@@ -296,13 +303,11 @@ def _voice_turns(found: list[Any], rate: int) -> list[pb.VoiceTurns]:
     ]
 
 
-def _sound(tag: list[Any]) -> pb.SuggestedSound:
-    """Return the message of what `Tagging` returns for a sound."""
-    prompt, listed = tag
-    spans = [
-        pb.SuggestedSpan(start_sample=int(start), end_sample=int(end), likelihood=likelihood)
-        for start, end, likelihood in listed
-    ]
-    return pb.SuggestedSound(
-        prompt=str(prompt), likelihood=max((span.likelihood for span in spans), default=0.0), spans=spans
-    )
+def _result(job: JobRecord) -> pb.SuggestedSounds:
+    """Return what a job heard. Raises StemlineError for one that failed or was cancelled."""
+    if job.state == separation_pb2.STATE_CANCELLED:
+        raise Cancelled
+    if job.state != separation_pb2.STATE_SUCCEEDED:
+        error = separation_pb2.JobError.FromString(job.packed_error or b"")
+        raise error_for(error.reason, error.message, error.advice)
+    return job.stem.sounds

@@ -34,6 +34,7 @@ from stemline.v1 import separation_pb2 as pb
 
 CLIP_SAMPLES = 24_000
 SEED = int(os.environ.get("STEMLINE_SOAK_SEED", "1"))
+KILLS = int(os.environ.get("STEMLINE_SOAK_KILLS", "1000"))
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def client(server: ServerProcess, media: list[str]) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize(
-    "kills", [8, pytest.param(1000, marks=[pytest.mark.hour, pytest.mark.timeout(5400)])], ids=["short", "full"]
+    "kills", [8, pytest.param(KILLS, marks=[pytest.mark.hour, pytest.mark.timeout(5400)])], ids=["short", "full"]
 )
 def test_no_job_is_lost_doubled_or_blamed_by_kills_of_any_process(
     server: ServerProcess, media: list[str], tmp_path: Path, kills: int

@@ -43,8 +43,9 @@ def serve(config: ServerConfig, reread: Callable[[], ServerConfig] | None = None
     """
     os.umask(0o077)
     check_devices(config.devices)
-    if config.model and config.model.partition(".")[0] not in registry.plugin_names():
-        registry.create(config.model)
+    for model in filter(None, (config.model, *config.warm)):
+        if model.partition(".")[0] not in registry.plugin_names():
+            registry.create(model)
     folder = StateFolder(config.state)
     try:
         folder.make()

@@ -44,6 +44,7 @@ class ServerConfig:
         otlp: Endpoint for traces; empty for none.
         json_log: Whether the log is JSON.
         policy: File of the policy; None for none.
+        warm: Models to load at the start, as far as memory allows.
     """
 
     state: Path
@@ -61,6 +62,7 @@ class ServerConfig:
     otlp: str = ""
     json_log: bool = False
     policy: Path | None = None
+    warm: tuple[str, ...] = ()
 
     @property
     def loopback(self) -> bool:
@@ -98,6 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", metavar="HOST:PORT", help=f"where to listen (default 127.0.0.1:{DEFAULT_PORT})")
     parser.add_argument("--state", type=Path, metavar="DIR", help="folder of the job table, the store and the token")
     parser.add_argument("--model", default="", metavar="ID", help="model for jobs that name none")
+    parser.add_argument(
+        "--warm", action="append", default=[], metavar="ID", help="model to load at the start (repeatable)"
+    )
     parser.add_argument("--device", action="append", default=[], metavar="DEV", help="cpu, cuda:0 ... (repeatable)")
     parser.add_argument(
         "--media-root",
@@ -194,6 +199,7 @@ def from_arguments(args: argparse.Namespace) -> ServerConfig:
         otlp=args.otlp,
         json_log=args.log_format == "json",
         policy=args.policy,
+        warm=tuple(args.warm),
     )
 
 

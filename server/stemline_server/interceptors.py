@@ -49,11 +49,15 @@ class CallGuard(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, token: str, seats: SeatFile | None = None, on_call: Callable[[str, str], object] = lambda *_: None
+        self,
+        token: str,
+        seats: SeatFile | None = None,
+        on_call: Callable[[str, str, str, int], object] = lambda *_: None,
     ) -> None:
         """Admit the operator, who shows `token`, and the seats of a server that has some.
 
-        `on_call` gets the method and the status of each call that ended.
+        `on_call` gets the method and the status of each call that ended, its id in the log, and the time in nanoseconds
+        when it began.
         """
         self._on_call = on_call
         self._seats = seats
@@ -84,7 +88,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
 
         @asynccontextmanager
         async def around(context: Context) -> AsyncIterator[None]:
-            number = begin_call()
+            number, start_ns = begin_call(), time.time_ns()
             try:
                 async with (
                     _translated(method, context, number),
@@ -95,7 +99,7 @@ class CallGuard(grpc.aio.ServerInterceptor):
                             self._admit(seat or self._seat_of_certificate(context), method, context.peer())
                         yield
             finally:
-                self._on_call(method.rpartition("/")[2], _status_name(context.code()))
+                self._on_call(method.rpartition("/")[2], _status_name(context.code()), number, start_ns)
 
         return _wrapped(handler, around)
 

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -59,7 +58,7 @@ from stemline_server.jobs.job_table import JobTable, SqliteJobTable
 from stemline_server.jobs.record import JobRecord
 from stemline_server.jobs.worker import Worker, WorkerContext
 from stemline_server.operations import systemd
-from stemline_server.operations.listening import listen
+from stemline_server.operations.listening import ConnectionLimit, grpc_options, listen
 from stemline_server.operations.metrics import Metrics
 from stemline_server.policy.rules import Policy, read_policy
 from stemline_server.seats.seat_file import FILE_NAME, SeatFile
@@ -87,8 +86,6 @@ from stemline_server.taggers.registry import TaggerSource
 _log = logging.getLogger(__name__)
 
 _MAX_CONCURRENT_CALLS = 1000
-_MAX_CONNECTIONS = 4000
-_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 _STEP_TIMEOUT_S = 20.0  # how long a stop waits for an engine to reach its next step
 _GRACE_S = 2.0
 _STUCK_SHARE = 0.5  # of the time limit of an engine
@@ -105,16 +102,6 @@ _SERVICES = tuple(
         (vocabulary_pb2, "VocabularyService"),
         (live_pb2, "LiveService"),
     )
-)
-_OPTIONS = (
-    ("grpc.so_reuseport", 0),  # else a second server shares the port without a word
-    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.keepalive_time_ms", 60_000),  # a client whose machine is gone is noticed
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.max_connection_idle_ms", 300_000),  # clients connect again by themselves
 )
 
 
@@ -154,6 +141,7 @@ class Server:
         self._folder = folder
         self._limits = config.engine_limits
         self._http: WSGIServer | None = None
+        self._connections: ConnectionLimit | None = None
         self.address = ""
         self.token_file = config.token_file or folder.token
         token = read_or_make_token(self.token_file, own=config.token_file is None)
@@ -164,31 +152,18 @@ class Server:
         owner = uuid.uuid4().hex
         self._store = ContentStore(folder.store, self._database, config.store_limit_bytes)
         self._store.sweep()
-        is_sandboxed = bool(config.media_roots) and not config.private and not inline
-        self._decoders = Decoders(folder.root, config.media_roots or ()) if is_sandboxed else None
+        self._decoders = self._make_decoders(inline=inline)
         self._opener = SoundOpener(self._store, MediaRoots(config.media_roots), self._decoders)
         self._hub = EventHub(loop)
         self._gate = Gate(read_policy(config.policy) if config.policy else Policy(), folder.root)
         jobs = SqliteJobTable(self._database, self._publish)
         self._recover(jobs, owner, crashed=crashed)
-        engines = PluginEngines(folder.root) if plugins.engines is registry and not inline else None
-        self._plugin_engines = engines
-        self._catalog = Catalog(
-            config.model or registry.DEFAULT_ENGINE, engines or plugins.engines, engines.names if engines else ()
-        )
+        self._plugin_engines = PluginEngines(folder.root) if plugins.engines is registry and not inline else None
+        self._catalog = self._make_catalog(plugins)
         self._board = self._make_board(jobs, owner, plugins, inline=inline)
-        self._registrar = (
-            PathRegistrar(self._store, self._opener, folder.write_nonce()) if config.media_roots != () else None
-        )
-        uploads = Uploads(self._store, folder.root / "uploads")
-        counted = [self._metrics.transferred] if self._metrics else []
-        self._media = MediaService(self._store, self._opener, uploads, self._registrar, *counted)
-        self._media.note_download = self._gate.fetched
-        self._jobs = SeparationService(self._board, self._catalog, self._store)
-        self._generators = GeneratorCatalog(plugins.generators)
-        self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
-        self._models = ModelService(self._board, self._catalog, self._store, self._media)
-        self._suggest = SuggestService(self._board, self._store, self._opener, plugins.taggers, self._gate)
+        if self._metrics is not None:
+            self._board.note_created = self._metrics.jobs_created
+        self._make_services(plugins)
         self._scrubber = None if config.private else Scrubber(self._store, self._database)
         self._health = HealthService(self._catalog, self.is_ready)
 
@@ -254,6 +229,32 @@ class Server:
         if self._metrics is not None:
             self._metrics.jobs_changed(jobs)
 
+    def _make_services(self, plugins: Plugins) -> None:
+        """Make the services that need the board."""
+        self._registrar = None
+        if self._config.media_roots != ():
+            self._registrar = PathRegistrar(self._store, self._opener, self._folder.write_nonce())
+        uploads = Uploads(self._store, self._folder.root / "uploads")
+        counted = [self._metrics.transferred] if self._metrics else []
+        self._media = MediaService(self._store, self._opener, uploads, self._registrar, *counted)
+        self._media.note_download = self._gate.fetched
+        self._jobs = SeparationService(self._board, self._catalog, self._store)
+        self._generators = GeneratorCatalog(plugins.generators)
+        self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
+        self._models = ModelService(self._board, self._catalog, self._store, self._media)
+        self._suggest = SuggestService(self._board, self._store, self._opener, plugins.taggers, self._gate)
+
+    def _make_decoders(self, *, inline: bool) -> Decoders | None:
+        """Make the processes that decode media files of callers; the user of a private server trusts their own."""
+        config = self._config
+        if config.private or inline or not config.media_roots:
+            return None
+        return Decoders(self._folder.root, config.media_roots)
+
+    def _make_catalog(self, plugins: Plugins) -> Catalog:
+        default, apart = self._config.model or registry.DEFAULT_ENGINE, self._plugin_engines
+        return Catalog(default, plugins.engines) if apart is None else Catalog(default, apart, apart.names)
+
     def _make_board(self, jobs: JobTable, owner: str, plugins: Plugins, *, inline: bool) -> JobBoard:
         context = WorkerContext(
             jobs=jobs,
@@ -291,7 +292,7 @@ class Server:
         """Listen, then work. Raises StemlineError (PORT_TAKEN); call `stop` then, too."""
         self._grpc = grpc.aio.server(
             interceptors=(self._guard,),
-            options=(*_OPTIONS, ("grpc.max_allowed_incoming_connections", _max_connections())),
+            options=grpc_options(),
             maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
         )
         media_pb2_grpc.add_MediaServiceServicer_to_server(self._media, self._grpc)
@@ -311,8 +312,10 @@ class Server:
         port = listen(self._grpc, self._config.listen, self._config.tls)
         await self._grpc.start()
         self.address = f"{self._config.listen.rpartition(':')[0]}:{port}"
+        self._connections = ConnectionLimit(port)
+        self._connections.start()
         await self._health.serving(_SERVICES)
-        self._board.start()
+        self._board.start(self._config.warm)
         if self._scrubber is not None:
             self._scrubber.start()
         self._folder.write_endpoint(self.address, self.token_file, tls=self._config.tls is not None)
@@ -341,6 +344,8 @@ class Server:
     def _close(self) -> None:
         if self._scrubber is not None:
             self._scrubber.stop()
+        if self._connections is not None:
+            self._connections.stop()
         self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
         if self._plugin_engines is not None:
@@ -359,16 +364,6 @@ class Server:
             self._metrics.close()
         self._database.close()
         self._gate.close()
-
-
-def _max_connections() -> int:
-    """Return how many clients may be connected: at least half of the open files of the process stay for sound."""
-    if sys.platform == "win32":
-        return _MAX_CONNECTIONS
-    import resource  # noqa: PLC0415 - not on Windows
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MAX_CONNECTIONS, soft // 2)
 
 
 def _enable_reflection(server: grpc.aio.Server) -> None:

@@ -189,6 +189,17 @@ def test_models_stay_loaded_until_they_are_unloaded(start: Start, noise: Path) -
     assert {model.name for model in models if model.loaded} == {"models/faulty"}
 
 
+@pytest.mark.parametrize(("budget", "loaded"), [("0", {"noop", "faulty"}), ("0.01", {"faulty"})])
+def test_models_are_loaded_at_the_start_as_far_as_memory_allows(start: Start, budget: str, loaded: set[str]) -> None:
+    server = start("--warm", "noop", "--warm", "faulty", "--warm", "noop", "--model-memory", budget)
+    deadline_s = time.monotonic() + CALL_TIMEOUT_S
+    while {"0": "has loaded", "0.01": "has no room"}[budget] not in server.log():
+        assert time.monotonic() < deadline_s, server.log()
+        time.sleep(0.05)
+    listed = server.caller.call(server.caller.models.ListModels, models_pb2.ListModelsRequest()).models
+    assert {model.name.removeprefix("models/") for model in listed if model.loaded} == loaded
+
+
 def test_the_server_itself_never_imports_torch(start: Start, noise: Path) -> None:
     server = start()
     media = server.caller.register(noise, 0, LENGTH_SAMPLES).name

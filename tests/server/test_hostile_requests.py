@@ -200,7 +200,7 @@ def test_calls_of_other_addresses_are_not_counted() -> None:
 def test_more_connections_than_the_process_has_files_for_are_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stemline_server.server._MAX_CONNECTIONS", 4)
+    monkeypatch.setattr("stemline_server.operations.listening._MAX_CONNECTIONS", 4)
     config = ServerConfig(tmp_path / "limited", private=True, devices=("cpu",))
     with server_in_thread(config) as caller, contextlib.ExitStack() as opened:
         caller.info()
@@ -224,3 +224,35 @@ def test_health_and_reflection_answer(server: Caller) -> None:
     asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
     (answer,) = reflection.ServerReflectionInfo(asked, metadata=server.metadata, timeout=CALL_TIMEOUT_S)
     assert "stemline.v1.SeparationService" in {service.name for service in answer.list_services_response.service}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists the connections of a process")
+def test_one_address_cannot_hold_all_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemline_server.operations.listening._MAX_CONNECTIONS", 64)
+    config = ServerConfig(tmp_path / "state", private=True, media_roots=None, devices=("cpu",))
+    with contextlib.ExitStack() as stack:
+        caller = stack.enter_context(server_in_thread(config))
+        host, _, port = caller.address.rpartition(":")
+        held = []
+        for _ in range(40):
+            connection = socket.create_connection((host, int(port)), 10, source_address=("127.0.0.2", 0))
+            held.append(stack.enter_context(connection))
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
+        while sum(not is_closed(each) for each in held) > 8:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.1)
+        assert sum(not is_closed(each) for each in held) == 8, "the oldest stay"
+        caller.info()
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether the other end has closed; what it sends is read."""
+    connection.setblocking(False)
+    try:
+        while connection.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

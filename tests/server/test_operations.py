@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -18,6 +20,7 @@ import urllib.request
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -28,6 +31,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from server.conftest import LENGTH_SAMPLES
 from server.harness import CALL_TIMEOUT_S, ServerProcess
@@ -163,6 +167,41 @@ def test_systemd_is_told_when_the_server_is_ready_alive_and_stopping(
         server.terminate()
         while b"STOPPING=1" not in said:
             said.add(manager.recv(100))
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """An OpenTelemetry collector."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the call
+        for resource in request.resource_spans:
+            self.spans += [span for scope in resource.scope_spans for span in scope.spans]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+def test_a_request_can_be_followed_from_the_client_to_the_engine(start_server: Start, noise: Path) -> None:
+    collector = Collector()
+    receiving = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, receiving)  # type: ignore[no-untyped-call]
+    port = receiving.add_insecure_port("127.0.0.1:0")
+    receiving.start()
+    server = start_server("--otlp", f"http://127.0.0.1:{port}", "--log-format", "json")
+    media = server.caller.register(noise, 0, LENGTH_SAMPLES).name
+    job = server.caller.done(server.caller.create(media, "a", "request-7").name)
+    server.terminate()
+    receiving.stop(5).wait()
+    trace = hashlib.sha256(b"request-7").digest()[:16]
+    spans = {span.name: span for span in collector.spans if span.trace_id == trace}
+    assert set(spans) == {"accepted", "job", "queue", "engine"}
+    assert spans["engine"].parent_span_id == spans["queue"].parent_span_id == spans["job"].span_id
+    facts = {pair.key: pair.value.string_value for pair in spans["job"].attributes}
+    assert (facts["job"], facts["request_id"], facts["state"]) == (job.name, "request-7", "succeeded")
+    (accepting,) = [pair.value.string_value for pair in spans["accepted"].attributes if pair.key == "call"]
+    calls = {pair.value.string_value: span.name for span in collector.spans for pair in span.attributes
+             if pair.key == "call" and span.name != "accepted"}  # fmt: skip
+    assert calls[accepting] == "CreateJob"
 
 
 def make_certificate(folder: Path, serial: int, days: int = 90) -> bytes:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from stemline.errors import Code, OutputError, StemlineError
@@ -36,7 +36,11 @@ class JobBoard:
     """
 
     def __init__(self, context: WorkerContext, workers: Sequence[Worker], listener: Worker, gate: Gate) -> None:
-        """Work with the table of `context`, which the workers share; `gate` admits jobs."""
+        """Work with the table of `context`, which the workers share; `gate` admits jobs.
+
+        `note_created`, set later if at all, gets the jobs of each call that creates some.
+        """
+        self.note_created: Callable[[Sequence[JobRecord]], object] = lambda _: None
         self._gate = gate
         self.jobs = context.jobs
         self.hub = context.hub
@@ -46,8 +50,10 @@ class JobBoard:
         self._store = context.store
         self._owner = context.owner
 
-    def start(self) -> None:
-        """Start the workers, which look for jobs at once."""
+    def start(self, warm: Sequence[str] = ()) -> None:
+        """Start the workers, which load the models in `warm`, as far as memory allows, and look for jobs."""
+        for worker in self.workers:
+            worker.warm(warm)
         for worker in self._all_workers:
             worker.start()
             worker.wake()
@@ -90,6 +96,7 @@ class JobBoard:
         await self._verify_results(requests)
         jobs = await result_of(self.jobs.create(requests, self._store.is_verified))
         self._gate.accepted(requests, jobs)
+        self.note_created(jobs)
         for worker in self._all_workers:
             worker.wake()
         return jobs

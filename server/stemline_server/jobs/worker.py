@@ -163,6 +163,11 @@ class Worker(threading.Thread):
         """Bring the model into memory, between groups."""
         return self.order(lambda: self._host.load(model))
 
+    def warm(self, models: Sequence[str]) -> None:
+        """Load models before the first group, in order, until one takes the memory of another."""
+        if models:
+            self.order(lambda: self._warm(models))
+
     def unload(self, model: str) -> Future[object]:
         """Drop the model, between groups."""
         return self.order(lambda: self._host.unload(model))
@@ -221,6 +226,20 @@ class Worker(threading.Thread):
         while self._orders.empty() and (control := self._claim()) is not None:
             self._run_group(control)
             self._stopping.wait(self._host.restart_wait_s)
+
+    def _warm(self, models: Sequence[str]) -> None:
+        for model in models:
+            before = self._host.loaded
+            if self._stopping.is_set():
+                return
+            try:
+                self._host.load(model)
+            except (StemlineError, EngineDeath) as error:
+                _log.error("%s is not loaded on %s: %s", model, self.device, error)
+            if missing := set(before) - set(self._host.loaded):
+                _log.warning("%s has no room for %s and %s", self.device, model, ", ".join(sorted(missing)))
+                return
+        _log.info("%s has loaded %s", self.device, ", ".join(self._host.loaded))
 
     def _claim(self) -> GroupControl | None:
         """Lease a group. The control is in place before any caller can cancel one of its jobs."""

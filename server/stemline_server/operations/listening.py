@@ -1,12 +1,16 @@
-"""Ports and certificates of the server. Certificates are read again when their files change."""
+"""Ports, connections and certificates of the server. Certificates are read again when their files change."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
+import os
 import socket
 import ssl
 import sys
+import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +24,26 @@ from stemline_server.config import Tls
 _log = logging.getLogger(__name__)
 
 _WARN_AHEAD = timedelta(days=30)
+_MAX_CONNECTIONS = 4000
+_SHARE_OF_AN_ADDRESS = 8  # of the connections of the server: one of so many parts
+_COUNT_EVERY_S = 1.0
+_DESCRIPTORS = Path("/proc/self/fd")
+_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else a second server shares the port without a word
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 60_000),  # a client whose machine is gone is noticed
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 300_000),  # clients connect again by themselves
+)
+
+
+def grpc_options() -> tuple[tuple[str, int], ...]:
+    """Return the options of the gRPC server."""
+    return (*_OPTIONS, ("grpc.max_allowed_incoming_connections", _max_connections()))
 
 
 def listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
@@ -41,6 +65,50 @@ def listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
             f"gRPC cannot listen on {address}.",
             advice="Check the address and, with TLS, the certificate and its key.",
         ) from error
+
+
+class ConnectionLimit(threading.Thread):
+    """Closes connections above the share of one address, the newest first, where the system lists them (Linux).
+
+    gRPC bounds the connections of all addresses together, so that one address could take all of them.
+    """
+
+    def __init__(self, port: int) -> None:
+        """Watch the connections to a port of this process."""
+        super().__init__(name="connections", daemon=True)
+        self._port = port
+        self._most = max(2, _max_connections() // _SHARE_OF_AN_ADDRESS)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Count again and again until `stop`."""
+        while sys.platform == "linux" and not self._stopping.wait(_COUNT_EVERY_S):
+            with contextlib.suppress(OSError):
+                self._close_surplus()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+
+    def _close_surplus(self) -> None:
+        descriptors = sorted(int(path.name) for path in _DESCRIPTORS.iterdir())
+        if len(descriptors) <= self._most:
+            return
+        held: Counter[str] = Counter()
+        closed: Counter[str] = Counter()
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+                if connection.family not in (socket.AF_INET, socket.AF_INET6):
+                    continue
+                if connection.getsockname()[1] != self._port:
+                    continue
+                address = connection.getpeername()[0]
+                held[address] += 1
+                if held[address] > self._most:
+                    connection.shutdown(socket.SHUT_RDWR)  # gRPC notices, and closes its descriptor
+                    closed[address] += 1
+        for address, count in closed.items():
+            _log.warning("%d of %d connections from %s were closed", count, held[address], address)
 
 
 @dataclass
@@ -136,3 +204,13 @@ def _try_port(address: str) -> None:
         if sys.platform != "win32":  # there it would let two programs share the port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(target)
+
+
+def _max_connections() -> int:
+    """Return how many clients may be connected: at least half of the open files of the process stay for sound."""
+    if sys.platform == "win32":
+        return _MAX_CONNECTIONS
+    import resource  # noqa: PLC0415 - not on Windows
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MAX_CONNECTIONS, soft // 2)

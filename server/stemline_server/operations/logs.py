@@ -26,6 +26,11 @@ def begin_call() -> str:
     return number
 
 
+def current_call() -> str:
+    """Return the id of the current call; empty where none is running."""
+    return _CALL.get()
+
+
 class JsonFormatter(logging.Formatter):
     """Writes a record as one JSON object: time (UTC), level, logger, message, and call, seat and error where known."""
 

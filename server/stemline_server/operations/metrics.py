@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import OrderedDict
@@ -13,6 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from stemline.errors import UsageError
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.record import JobRecord
+from stemline_server.operations.logs import current_call
+from stemline_server.seats.access import caller
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Observation
@@ -170,22 +173,38 @@ class Metrics:
         if self._traces is not None and job.end_us is not None:
             self._trace(self._traces.get_tracer("stemline"), job, state, reason)
 
+    def jobs_created(self, jobs: Sequence[JobRecord]) -> None:
+        """Export that the current call created jobs or asked for them again: a span in the trace of each request."""
+        if self._traces is None:
+            return
+        tracer = self._traces.get_tracer("stemline")
+        for job in jobs:
+            facts = {"job": job.name, "call": current_call(), "request_id": job.request_id}
+            tracer.start_span("accepted", _trace_of(job), attributes=facts).end()
+
     def _trace(self, tracer: Any, job: JobRecord, state: str, reason: str) -> None:
-        """Export the life of a job as a span, with the time that an engine worked on it as a child."""
+        """Export the life of a job as a span, with its time in the queue and the engine's time as children."""
         from opentelemetry import trace  # noqa: PLC0415 - an extra
 
         end_ns = (job.end_us or 0) * 1000
-        facts = {"job": job.name, "model": job.model, "state": state, "reason": reason, "attempt": job.attempt}
-        span = tracer.start_span("job", start_time=job.create_us * 1000, attributes=facts)
+        facts = {
+            "job": job.name, "request_id": job.request_id, "batch": job.batch_id, "seat": job.owned_by,
+            "model": job.model, "state": state, "reason": reason, "attempt": job.attempt,
+        }  # fmt: skip
+        span = tracer.start_span("job", _trace_of(job), start_time=job.create_us * 1000, attributes=facts)
+        context = trace.set_span_in_context(span)
+        start_ns = end_ns if job.start_us is None else job.start_us * 1000
+        tracer.start_span("queue", context, start_time=job.create_us * 1000).end(start_ns)
         if job.start_us is not None:
-            context = trace.set_span_in_context(span)
-            work = tracer.start_span("engine", context, start_time=job.start_us * 1000)
-            work.end(end_ns)
+            tracer.start_span("engine", context, start_time=start_ns, attributes={"model": job.model}).end(end_ns)
         span.end(end_ns)
 
-    def call_ended(self, method: str, status: str) -> None:
-        """Count a call."""
+    def call_ended(self, method: str, status: str, call: str = "", start_ns: int = 0) -> None:
+        """Count a call, and export it as a span. `call` is its id in the log, `start_ns` the time when it began."""
         self._calls.add(1, {"method": method, "status": status})
+        if self._traces is not None and start_ns:
+            facts = {"call": call, "status": status, "seat": caller().name}
+            self._traces.get_tracer("stemline").start_span(method, start_time=start_ns, attributes=facts).end()
 
     def transferred(self, direction: str, size_bytes: int) -> None:
         """Count sound that was sent ("out") or received ("in")."""
@@ -225,6 +244,20 @@ class Metrics:
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Log no request."""
+
+
+def _trace_of(job: JobRecord) -> Any:
+    """Return the context of the trace of a request: its id is made from the request id, which the client knows."""
+    from opentelemetry import trace  # noqa: PLC0415 - an extra
+
+    digest = hashlib.sha256(job.request_id.encode()).digest()
+    root = trace.SpanContext(
+        int.from_bytes(digest[:16], "big") or 1,
+        int.from_bytes(digest[16:24], "big") or 1,
+        is_remote=True,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(root))
 
 
 def _trace_provider(endpoint: str, resource: Any) -> Any:

@@ -18,7 +18,7 @@ PullSamples = Callable[[int], npt.NDArray[np.float32]]
 """(frames) -> float32 [frames, 2]. Called from the device's thread; must not block."""
 
 STEREO = 2
-LATENCY_S = 0.1
+LATENCY_S = 0.25
 """Buffer of the device. PortAudio's "low" setting underran 27 to 38 times in 8 s on a busy machine, this one never."""
 
 _PORTAUDIO = threading.Lock()

@@ -13,6 +13,7 @@ from PyQt5.QtWidgets import QMenu
 from stemline.errors import NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
 from stemline_panel.control.clip_controller import ClipController
+from stemline_panel.control.estimate_controller import EstimateController
 from stemline_panel.control.file_controller import FileController
 from stemline_panel.control.frame_controller import FrameController
 from stemline_panel.control.host_controller import HostController
@@ -73,6 +74,7 @@ class Director(QObject):
         self.requests = RequestController(session, self.window, user_data, services)
         self.suggestions = SuggestController(session, self.window)
         self.words = WordController(session, self.window)
+        self.estimates = EstimateController(session, self.window)
         self.presets = PresetController(session, self.window, self.results)
         self.watching = WatchController(session, self.window)
         self.files = FileController(session, self.window, self.results)
@@ -108,7 +110,7 @@ class Director(QObject):
         self.runs.save_journal()
         self._user_data.save(self.session.settings)
         self._user_data.save_layout(self.window.layout_state())
-        shown = (self.frames, self.thumbnails, self.watching, self.suggestions, self.words)
+        shown = (self.frames, self.thumbnails, self.watching, self.suggestions, self.words, self.estimates)
         parts = (*shown, self.runs, self.clips, self.playback, self.live, self.host, self.server)
         ended = [part.close() for part in parts]
         return all(ended)
@@ -141,6 +143,7 @@ class Director(QObject):
     def _refresh_runs(self) -> None:
         self.session.lost, self.session.busy = self.host.lost, self.host.busy
         self.window.prompt.show_primary(self.session.primary_action())
+        self.estimates.refresh()
         self.actions["render"].setEnabled(self.host.connected and self.session.host.renders_ranges)
         self.window.drawer.show_items(self.session.queue)
         self._show_title()
@@ -253,6 +256,7 @@ class Director(QObject):
         self.window.clip_bar.server.show_state(state.health, state.status, state.details, state.fix)
         self.window.prompt.show_primary(self.session.primary_action())
         self.words.refresh()
+        self.estimates.refresh()
 
     def _opened_clip(self, opened: OpenedClip) -> None:
         self.transport.show_clip(opened)

@@ -13,8 +13,10 @@ from PyQt5.QtCore import QCoreApplication
 from stemline.clips import ClipRange, MediaFacts
 from stemline.hosts.base import ReadClips
 from stemline.timebase import format_timecode
+from stemline.workflow.results import Estimate
 
 _SURE_FROM = 0.5
+_HOUR_MIN = 60
 _LOSSLESS_DBFS = -120.0
 
 
@@ -110,6 +112,26 @@ def format_amount(gain_db: float) -> str:
         return translate("formatting", "Off")
     sign = "\u2212" if gain_db < 0 else "+" if gain_db > 0 else ""
     return translate("formatting", "{gain} dB").format(gain=f"{sign}{abs(gain_db):g}")
+
+
+def estimate_text(needs: Estimate) -> str:
+    """Return in one sentence how long a run takes and what it writes."""
+    size, free = format_bytes(needs.output_bytes), format_bytes(needs.free_bytes)
+    disk = translate("formatting", "{size} on the disk ({free} free)").format(size=size, free=free)
+    if needs.total_s is None:
+        return translate("formatting", "Takes {disk}; the time is not known yet.").format(disk=disk)
+    minutes = max(1, round(needs.total_s / 60))
+    time = translate("formatting", "{minutes} min").format(minutes=minutes)
+    if minutes >= _HOUR_MIN:
+        time = translate("formatting", "{hours} h {minutes} min").format(
+            hours=minutes // _HOUR_MIN, minutes=minutes % _HOUR_MIN
+        )
+    return translate("formatting", "Takes about {time} and {disk}.").format(time=time, disk=disk)
+
+
+def format_bytes(size: int) -> str:
+    """Return a size as text, in MB or GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
 
 
 def format_null(dbfs: float) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOpt
 from stemline.prompts import StemRequest
 from stemline.workflow import Progress, RunResult, RunSettings, Wanted
 from stemline.workflow.derived_tracks import playing_names
+from stemline.workflow.results import Estimate
 from stemline_panel.model.formatting import join_names, translate
 
 MIX = "mix"
@@ -206,6 +207,14 @@ def run_separation(
             stems = tuple(other for other in stems if other is not stem)
         else:
             return replace(outcome, refused=tuple(refused))
+
+
+def estimate_run(request: RunRequest, capabilities: HostCapabilities) -> Estimate:
+    """Return what a run would need. Reads all media, so that it may take long. Raises StemlineError."""
+    host = CapturingHost(capabilities, request.clips)
+    settings = _settings_for(request.stems, request.settings)
+    with plan_host(host, request.stems, settings, lambda result: result) as run:
+        return run.estimate
 
 
 def _result_while_heard(run: Run[RunOutcome], take: Callable[[Block], bool]) -> RunOutcome:

@@ -59,6 +59,8 @@ class PromptBox(QWidget):
         self.audition = button(self.tr("Audition"), tip, self.audition_wanted.emit)
         self.primary = button("", "", self.primary_pressed.emit, "primary")
         self.primary.most_pixels = 0
+        self._shown: PrimaryAction | None = None
+        self._needs = ""
         self._hint = label("", "dim", wrap=True)
         self._hint.setAlignment(Qt.AlignTop)
         self._hint.setFixedHeight(self._hint.fontMetrics().lineSpacing() * _HINT_LINES)
@@ -101,8 +103,20 @@ class PromptBox(QWidget):
             self.primary.setProperty("action", shown.action.value)
             self.primary.style().unpolish(self.primary)
             self.primary.style().polish(self.primary)
-        self._hint.setText(shown.hint)
-        self._hint.setToolTip(shown.hint)
+        self._shown = shown
+        self._show_hint()
+
+    def show_needs(self, text: str) -> None:
+        """Show below the main button what the next run needs; nothing while the button does something else."""
+        self._needs = text
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        separates = self._shown is not None and self._shown.action is Action.SEPARATE
+        hint = self._shown.hint if self._shown is not None else ""
+        text = f"{self._needs} {hint}".strip() if separates else hint
+        self._hint.setText(text)
+        self._hint.setToolTip(text)
 
     def _verb_hint(self, verb: Verb) -> str:
         return {

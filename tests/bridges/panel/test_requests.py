@@ -254,3 +254,16 @@ def test_the_badge_names_the_model_that_will_run(open_panel: OpenPanel, tmp_path
     panel.session.settings.model = ""
     panel.director.requests.changed.emit()
     assert badge.status == "embedded"
+
+
+def test_a_long_run_tells_time_and_disk_before_it_starts(open_panel: OpenPanel, tmp_path: Path) -> None:
+    panel = open_panel(tones(tmp_path / "long.wav", seconds=80)).ready()
+    panel.session.settings.model = "noop"
+    hint = panel.window.prompt._hint
+    panel.type("rain")
+    panel.until(lambda: hint.text().startswith("Takes "))
+    assert "MB on the disk (" in hint.text() and " free)" in hint.text()
+    panel.separate("rain")
+    assert not hint.text().startswith("Takes "), "the button applies now"
+    panel.type("rain again")
+    panel.until(lambda: hint.text().startswith("Takes about 1 min and "))

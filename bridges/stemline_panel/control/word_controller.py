@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from PyQt5.QtCore import QObject, pyqtSignal
+from PyQt5.QtCore import QObject, QPoint, pyqtSignal
+from PyQt5.QtGui import QCursor
+from PyQt5.QtWidgets import QWidget
 
 import stemline
 from stemline import KnownSounds, PromptCheck
@@ -11,7 +13,7 @@ from stemline.errors import StemlineError
 from stemline_panel.model.session import Session
 from stemline_panel.widgets.layout import single_shot_timer
 from stemline_panel.widgets.main_window import MainWindow
-from stemline_panel.widgets.word_check import KnownSoundsDialog
+from stemline_panel.widgets.word_check import KnownSoundsDialog, WordPopup
 from stemline_panel.workers import Worker
 
 _PAUSE_MS = 300
@@ -39,6 +41,7 @@ class WordController(QObject):
         self._check: PromptCheck | None = None
         self._busy = False
         self.dialog: KnownSoundsDialog | None = None
+        self._popup: WordPopup | None = None
         window.prompt.words.chosen.connect(self._use)
         window.prompt.sounds_wanted.connect(self.list_sounds)
 
@@ -60,6 +63,26 @@ class WordController(QObject):
         self._worker.do(
             lambda: stemline.known_sounds(model=model, server=server), self._open_list, self._show_list_error
         )
+
+    def offer_beside(self, picture: QWidget) -> None:
+        """Offer a line beside the mouse for the sound of an object that was marked in a picture without any words."""
+        if self._session.stems.current.text.strip():
+            return
+        _, server, model, _ = self._question
+        place = picture.mapFromGlobal(QCursor.pos())
+        self._worker.do(
+            lambda: stemline.known_sounds(model=model, server=server),
+            lambda known: self._open_popup(picture, place, known),
+            lambda _: None,
+        )
+
+    def _open_popup(self, picture: QWidget, place: QPoint, known: KnownSounds) -> None:
+        if self._session.stems.current.text.strip() or not picture.isVisible():
+            return
+        if self._popup is None:
+            self._popup = WordPopup(picture)
+            self._popup.chosen.connect(self._use)
+        self._popup.open_at(place, known)
 
     def close(self) -> bool:
         """Stop asking. Return True if the thread ended."""

@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The note below a prompt that the model does not know, with proposals, and the list of known sounds."""
+"""Words for sounds: the note on an unknown prompt, the list of known sounds, and the line beside a mark."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from PyQt5.QtCore import QEvent, Qt, pyqtSignal
-from PyQt5.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QWidget
+from PyQt5.QtCore import QEvent, QPoint, QStringListModel, Qt, pyqtSignal
+from PyQt5.QtWidgets import (
+    QCompleter,
+    QDialog,
+    QFrame,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QWidget,
+)
 
 from stemline import KnownSound, KnownSounds, PromptCheck, PromptStatus
+from stemline.prompts import MAX_TEXT_CHARACTERS
 from stemline_panel.widgets.layout import ElidedLabel, button, column, row_widget
 
 _IN_A_ROW = 3
 _MAX_PROPOSALS = 6
 _WIDTH, _HEIGHT = 380, 460
+_POPUP_WIDTH, _POPUP_DISTANCE = 190, 12
 
 
 class WordCheck(QWidget):
@@ -67,6 +78,60 @@ class WordCheck(QWidget):
             self._edit.setProperty("unknown", refused)
             self._edit.style().unpolish(self._edit)
             self._edit.style().polish(self._edit)
+
+
+class WordPopup(QFrame):
+    """A line beside an object that was just marked in the picture, which completes the sounds that the model knows.
+
+    `chosen` has the text after Enter; Escape and a click elsewhere close it without one.
+    """
+
+    chosen = pyqtSignal(str)
+
+    def __init__(self, picture: QWidget) -> None:
+        """Build the line over a picture, hidden."""
+        super().__init__(picture)
+        self.setObjectName("card")
+        self.edit = QLineEdit()
+        self.edit.setPlaceholderText(self.tr("What sounds here?"))
+        self.edit.setAccessibleName(self.tr("Name of the marked sound"))
+        self.edit.setMaxLength(MAX_TEXT_CHARACTERS)
+        self.edit.returnPressed.connect(self._choose)
+        self.edit.installEventFilter(self)
+        self.completer = QCompleter(self)
+        self.completer.setCaseSensitivity(Qt.CaseInsensitive)
+        self.completer.setFilterMode(Qt.MatchContains)
+        self.edit.setCompleter(self.completer)
+        self.setLayout(column(self.edit))
+        self.setFixedWidth(_POPUP_WIDTH)
+        self.hide()
+
+    def open_at(self, place: QPoint, known: KnownSounds) -> None:
+        """Open beside a place in the picture, and complete the names and phrases of a model."""
+        words = sorted({word for sound in known.sounds for word in (sound.name, *sound.phrases)})
+        self.completer.setModel(QStringListModel(words, self.completer))
+        self.edit.clear()
+        self.adjustSize()
+        room = self.parentWidget().size() - self.size()
+        left, top = place.x() + _POPUP_DISTANCE, place.y() + _POPUP_DISTANCE
+        self.move(max(0, min(left, room.width())), max(0, min(top, room.height())))
+        self.show()
+        self.raise_()
+        self.edit.setFocus()
+
+    def eventFilter(self, watched: object, event: QEvent) -> bool:
+        """Close on Escape, and when the focus goes elsewhere than to the list of words."""
+        leaves = event.type() == QEvent.FocusOut and event.reason() != Qt.PopupFocusReason  # type: ignore[attr-defined]
+        escapes = event.type() == QEvent.KeyPress and event.key() == Qt.Key_Escape  # type: ignore[attr-defined]
+        if leaves or escapes:
+            self.hide()
+        return escapes
+
+    def _choose(self) -> None:
+        text = self.edit.text().strip()
+        self.hide()
+        if text:
+            self.chosen.emit(text)
 
 
 class KnownSoundsDialog(QDialog):

@@ -421,3 +421,35 @@ def test_suggested_places_go_with_the_clip_they_belong_to(open_panel: OpenPanel,
     panel.until(lambda: panel.session.clip is not None and panel.session.clip.name == "voice.wav")
     assert frames.strip._suggested == []
     assert not frames.spans.use.isVisible()
+
+
+def test_a_word_is_typed_beside_the_mark_and_completed_from_the_known_sounds(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    panel.until(lambda: panel.session.server_ready)
+    marked(panel, frames, 20)
+    panel.until(lambda: (popup := panel.director.words._popup) is not None and popup.isVisible())
+    popup = panel.director.words._popup
+    assert popup is not None
+    assert frames.view.rect().contains(popup.geometry()), "the line is inside the picture"
+    QTest.keyClicks(popup.edit, "bark")
+    completions = popup.completer.completionModel()
+    offered = [completions.index(row, 0).data() for row in range(completions.rowCount())]
+    assert "dog barking" in offered or "dog" in offered or "barking" in offered
+    QTest.keyClick(popup.edit, Qt.Key_Return)
+    assert popup.isHidden()
+    assert panel.session.stems.current.text == "bark"
+    marked(panel, frames, 30)
+    panel.bot.wait(500)
+    assert popup.isHidden(), "the stem has words now"
+
+
+def test_escape_closes_the_line_beside_the_mark_without_words(open_panel: OpenPanel, film: Path) -> None:
+    panel, frames = opened(open_panel, film)
+    panel.until(lambda: panel.session.server_ready)
+    marked(panel, frames, 20)
+    panel.until(lambda: (popup := panel.director.words._popup) is not None and popup.isVisible())
+    popup = panel.director.words._popup
+    assert popup is not None
+    QTest.keyClicks(popup.edit, "dog")
+    QTest.keyClick(popup.edit, Qt.Key_Escape)
+    assert popup.isHidden() and not panel.session.stems.current.text

@@ -216,14 +216,17 @@ class RequestController(QObject):
         """Queue the current request on Enter, also while another run goes on. Enter never stops or applies."""
 
         def queue() -> None:
-            request = self._session.request()
+            request, action = self._session.request(), self._session.primary_action()
             if self._session.queue.result_of(request) is not None:
                 self._window.show_status(self.tr("This is already separated; see the result."))
             elif self._session.queue.pending(request) is not None:
                 self._window.show_status(self.tr("This request is already in the queue."))
-            elif self._session.primary_action().action is Action.SEPARATE:
+            elif action.action is Action.SEPARATE:
                 self._add(request)
-                self._window.wave.setFocus()
+            else:
+                self._window.show_status(action.hint)
+                return
+            self._window.wave.setFocus()
 
         self._try(queue)
 

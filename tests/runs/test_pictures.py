@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,8 +22,13 @@ from core.media.films import HEIGHT, RATE, WIDTH, write_film
 from runs.conftest import record_in
 from server.trackers.tiny_weights import write_tiny_weights
 from stemline.client.client import Client
+from stemline.client.values import JobRequest, request_message
+from stemline.clips import SampleRange
 from stemline.errors import StemlineError, UsageError
+from stemline.media.pictures import masks
+from stemline.media.pictures.frames import FrameReader
 from stemline.media.pictures.picture_track import Picture
+from stemline.prompts import SamplePrompt
 from stemline_app.cli import main
 from stemline_server.engines.base import EnginePrompt, Waveform
 from stemline_server.engines.noop import NoopEngine
@@ -191,7 +202,38 @@ def many_damaged(path: Path) -> str:
     return "not a readable media file|has no picture"
 
 
-@pytest.mark.parametrize("make", [text_files, wrong_size, damaged, many_damaged])
+def text_named_png(path: Path) -> str:
+    path.mkdir()
+    for number in range(20):
+        (path / f"{number}.png").write_text("no picture " * 50)
+    return "not a readable media file"
+
+
+def pipe(path: Path) -> str:
+    os.mkfifo(path)  # opening it for reading would wait for ever
+    return "is not a media file"
+
+
+def empty(path: Path) -> str:
+    path.write_bytes(b"")
+    return "is empty"
+
+
+def bomb(path: Path) -> str:
+    """A PNG of 120 kB with 120 million pixels."""
+    width, height = 14_600, 8_212
+    lines = zlib.compressobj(9)
+    data = b"".join(lines.compress(bytes(width + 1)) for _ in range(height)) + lines.flush()
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        for name, content in ((b"IHDR", head), (b"IDAT", data), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(content)) + name + content)
+            file.write(struct.pack(">I", zlib.crc32(name + content)))
+    return "is too large"
+
+
+@pytest.mark.parametrize("make", [text_files, wrong_size, damaged, many_damaged, text_named_png, pipe, empty, bomb])
 def test_a_hostile_mask_gets_one_sentence_and_no_file(
     make: Callable[[Path], str], film: Path, client: Client, tmp_path: Path
 ) -> None:
@@ -202,6 +244,32 @@ def test_a_hostile_mask_gets_one_sentence_and_no_file(
         stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", client=client)
     assert "\n" not in str(refused.value)
     assert not list((tmp_path / "out").glob("*.wav"))
+
+
+def test_a_folder_of_100000_masks_is_read_where_it_is_needed(
+    film: Path, client: Client, seen: Seen, tmp_path: Path
+) -> None:
+    one = folder_of_pngs(tmp_path / "one", range(1)) / "m0.png"
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100_000):
+        if number % 20_000 == 0:  # file systems limit the links to a file
+            first = folder / f"{number}.png"
+            first.write_bytes(one.read_bytes())
+        else:
+            os.link(first, folder / f"{number}.png")
+    prompt = stemline.Prompt("bark", mask=stemline.Mask(str(folder)))
+    opened: list[Path] = []
+
+    def reader(path: Path, **options: Any) -> FrameReader:
+        opened.append(path)
+        return FrameReader(path, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(masks, "FrameReader", reader)
+        stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", client=client)
+    assert len(seen.prompts["bark"][0]) == 4 * SECONDS
+    assert len(opened) <= 4 * SECONDS + 1
 
 
 def test_a_mask_film_that_is_cut_short_is_noticed(film: Path, client: Client, tmp_path: Path) -> None:
@@ -268,6 +336,19 @@ def test_without_pictures_nothing_new_is_sent_or_loaded(
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]"
     assert seen.count == 1
+
+
+def test_without_pictures_a_request_has_the_bytes_it_always_had() -> None:
+    """A server of the version before pictures gets what it knows, and a key that finds its results."""
+    request = JobRequest(media="media/" + "0" * 64, prompt=SamplePrompt("bark", (SampleRange(1, 9),)), model="noop")
+    spec = request_message(request).spec
+    shown = request_message(
+        dataclasses.replace(request, prompt=dataclasses.replace(request.prompt, mask="media/1"))
+    ).spec
+    assert spec.SerializeToString() != shown.SerializeToString()
+    shown.prompt.ClearField("mask")
+    assert spec.SerializeToString() == shown.SerializeToString()
+    assert hashlib.sha256(spec.SerializeToString()).hexdigest()[:16] == "e160c210fcc5359d"  # as before pictures
 
 
 @pytest.mark.parametrize(

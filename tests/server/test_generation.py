@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import stemline
+from server.audio import ArraySource
 from server.harness import ServerProcess
 from stemline.client import Client, GenerationRequest, Job, JobState
 from stemline.clips import SampleRange
-from stemline.errors import Code, MediaError, SeparationError, UsageError
+from stemline.errors import Cancelled, Code, MediaError, SeparationError, UsageError
 from stemline_server.config import ServerConfig
-from stemline_server.generators import stable_audio_files
+from stemline_server.generators import stable_audio, stable_audio_files
 from stemline_server.generators.base import GenerateControl, GenerateRequest
 from stemline_server.generators.noop import NoopGenerator
 from stemline_server.testing import serve_in_thread
@@ -114,14 +115,17 @@ def test_a_cancelled_sound_stops_within_a_step(client: Client) -> None:
 def test_a_killed_server_goes_on_with_its_sounds(start_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
     server = start_server()
     token = Path(server.wait_endpoint()["token_file"])
-    request = GenerationRequest("sleep:1.5", 44_100, generator="noop", request_id=str(uuid.uuid4()))
+    request = GenerationRequest("sleep:3", 44_100, generator="noop", request_id=str(uuid.uuid4()))
     with stemline.connect(server.wait_endpoint()["address"], token=token.read_text()) as client:
         (job,) = client.create_generations([request])
-        next(state for state in client.watch([job.name]) if state.state is JobState.RUNNING)
+        next(state for state in client.watch([job.name]) if state.fraction > 0.3)
     server.kill()
     server.start()
     with stemline.connect(server.wait_endpoint()["address"], token=token.read_text()) as client:
-        *_, done = client.watch([job.name])
+        states = list(client.watch([job.name]))
+        done = states[-1]
+        first = next(state.fraction for state in states if state.fraction > 0)
+        assert first > 0.3, "it goes on with the state in its scratch folder"
         assert sound(client, done).shape == (2, 44_100)
         (same,) = client.create_generations([request])
         assert (same.name, same.stem) == (job.name, done.stem)
@@ -268,3 +272,64 @@ def test_a_wrong_folder_is_one_sentence(
     with pytest.raises(SeparationError, match=says) as refused:
         make(client, generator="stable_audio")
     assert refused.value.code is Code.MODEL_UNAVAILABLE
+
+
+class StoppedAfter:
+    """Progress that ends the work after some steps, as a kill does."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, done: int, total: int) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Cancelled
+
+    def warn(self, code: str, message: str) -> None:
+        raise AssertionError(message)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["three", "fill", "vary", "open"])
+def test_a_killed_sound_goes_on_with_the_steps_that_it_stored(
+    pipelines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv(stable_audio_files.FOLDER_VARIABLE, str(pipelines))
+    monkeypatch.setattr("stemline_server.generators.stable_audio._OPEN_STEPS", 6)
+    variant = "open" if kind == "open" else "three"
+    length = 2000 if kind == "open" else 20_000
+    other = ArraySource(np.random.default_rng(1).standard_normal((2, length)).astype(np.float32), 44_100)
+    more: dict[str, Any] = {
+        "fill": {"context": other, "holes": (SampleRange(5000, 9000),)},
+        "vary": {"reference": other, "strength": 0.6},
+    }.get(kind, {})
+
+    def made(scratch: Path | None, steps: int = 1000, text: str = "rain") -> tuple[Sound, int]:
+        generator = stable_audio.StableAudioGenerator(variant)
+        generator.load("cpu")
+        network, evaluations = generator._pipeline.transformer, []
+        evaluate = network.forward
+
+        def counted(*given: Any, **named: Any) -> Any:
+            evaluations.append(1)
+            return evaluate(*given, **named)
+
+        network.forward = counted
+        try:
+            request = GenerateRequest(text, length, seed=3, scratch=scratch, **more)
+            sound = np.concatenate(list(generator.generate(request, StoppedAfter(steps))), axis=1)
+        except Cancelled:
+            sound = np.zeros((2, 0), np.float32)
+        return sound, len(evaluations)
+
+    whole, all_steps = made(None)
+    stopped, before = made(tmp_path, 3)
+    assert stopped.size == 0
+    resumed, after = made(tmp_path)
+    assert np.array_equal(resumed, whole), "the very samples of a job that nothing stopped"
+    assert after < all_steps, "finished steps are not computed again"
+    assert before + after <= all_steps + 1
+    (state,) = tmp_path.iterdir()
+    state.write_bytes(state.read_bytes()[:100])
+    assert made(tmp_path)[1] == all_steps, "damaged state is not used"
+    assert made(tmp_path, text="wind")[1] == all_steps, "nor that of another request"

@@ -1,6 +1,6 @@
 """Return seeded noise whose colour depends on the words: a generator for tests of the code around generators.
 
-The words "sleep:SECONDS" delay the result, so that tests can cancel or kill a running job.
+The words "sleep:SECONDS" delay the result, so that tests can cancel or kill a running job, which sleeps the rest then.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from stemline_bridge.files import atomic_write
 from stemline_server.engines.base import Waveform
 from stemline_server.engines.noop import requested_sleep_s
 from stemline_server.generators.base import GenerateControl, GenerateRequest, GeneratorInfo
@@ -19,6 +21,7 @@ from stemline_server.generators.base import GenerateControl, GenerateRequest, Ge
 _BLOCK_SAMPLES = 1 << 14
 _SLEEP_STEP_S = 0.05
 _LEVEL = 0.05
+_SLEPT = "noop-steps.txt"
 
 
 class NoopGenerator:
@@ -57,9 +60,11 @@ class NoopGenerator:
         """Yield noise in blocks [2, samples]."""
         blocks = -(-request.length_samples // _BLOCK_SAMPLES)
         sleeps = math.ceil(requested_sleep_s(request.text) / _SLEEP_STEP_S)
-        for sleep in range(sleeps):
+        for sleep in range(_slept(request.scratch), sleeps):
             control.step(sleep, sleeps + blocks)
             time.sleep(_SLEEP_STEP_S)
+            if request.scratch is not None:
+                atomic_write(request.scratch / _SLEPT, str(sleep + 1))
         words = int.from_bytes(hashlib.sha256(f"{request.text}\n{request.negative}".encode()).digest()[:8], "big")
         random = np.random.Generator(np.random.Philox(key=(words, request.seed)))
         colour = words % 64  # a moving mean of so many samples
@@ -70,6 +75,14 @@ class NoopGenerator:
             noise = np.diff(noise, n=1, axis=1, prepend=0.0) if colour == 0 else noise[:, colour:] - noise[:, :-colour]
             block = (_LEVEL / math.sqrt(max(colour, 1)) * noise).astype(np.float32)
             yield _with_sounds(request, block, start)
+
+
+def _slept(scratch: Path | None) -> int:
+    """Return how many steps of its delay an earlier process of this job slept."""
+    try:
+        return int((scratch / _SLEPT).read_text()) if scratch is not None else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _with_sounds(request: GenerateRequest, noise: Waveform, start: int) -> Waveform:

@@ -9,9 +9,10 @@ import importlib.util
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from stemline_server._torchaudio import torchaudio_transforms
 from stemline_server.engines.base import AudioSource, Waveform
 from stemline_server.generators import stable_audio_files as files
 from stemline_server.generators.base import GenerateControl, GenerateRequest, GeneratorInfo
+
+if TYPE_CHECKING:
+    from stemline_server.generators.stable_audio_steps import StoredSteps
 
 _CODE_VERSION = "1"
 _LONGEST_S = 120.0  # of one sound: the client joins several to a longer one
@@ -119,17 +123,24 @@ class StableAudioGenerator:
         self._pipeline, self._loaded = None, ""
 
     def generate(self, request: GenerateRequest, control: GenerateControl) -> Iterator[Waveform]:
-        """Yield the sound in blocks. Decoding, the last step, cannot be interrupted."""
+        """Yield the sound in blocks. Decoding, the last step, cannot be interrupted.
+
+        The state after each step is stored in the scratch folder, where a killed job finds it.
+        """
         import torch  # noqa: PLC0415 - takes seconds
+
+        from stemline_server.generators.stable_audio_steps import StoredSteps  # noqa: PLC0415 - imports torch
 
         folder = self._folder()
         assert folder is not None and self._pipeline is not None  # noqa: S101 - `load` was called
         generator = torch.Generator("cpu").manual_seed(request.seed % (1 << 63))
-        with torch.inference_mode():
+        stored = StoredSteps(request.scratch, request, self.info.revision, generator)
+        progress = _Progress(control, stored)
+        with torch.inference_mode(), stored.skipping(self._pipeline):
             if files.pipeline_class(folder) in files.VERSION_3:
-                audio = self._version_3(request, generator, control)
+                audio = self._version_3(request, generator, progress)
             else:
-                audio = self._open(request, generator, control)
+                audio = self._open(request, generator, progress)
         sound = audio[0].float().cpu().numpy()[:, : request.length_samples]
         control.step(1, 1)
         if sound.shape[1] < request.length_samples:  # the longest sound may end within a frame of the latents
@@ -137,7 +148,7 @@ class StableAudioGenerator:
         for start in range(0, request.length_samples, _BLOCK_SAMPLES):
             yield np.ascontiguousarray(sound[:, start : start + _BLOCK_SAMPLES], np.float32)
 
-    def _version_3(self, request: GenerateRequest, generator: Any, control: GenerateControl) -> Any:
+    def _version_3(self, request: GenerateRequest, generator: Any, progress: _Progress) -> Any:
         pipeline = self._pipeline
         distilled = bool(pipeline.scheduler.config.stochastic_sampling)
         steps = max(1, round((8 if distilled else 100) * _STEPS[request.quality])) if not distilled else 8
@@ -146,7 +157,7 @@ class StableAudioGenerator:
             "duration": (request.length_samples + 1) / self.info.sample_rate,
             "num_inference_steps": steps,
             "generator": generator,
-            "callback_on_step_end": _callback(control, steps),
+            "callback_on_step_end": progress.callback(steps),
         }
         if request.context is not None:
             frame = pipeline.vae.downsampling_ratio
@@ -162,9 +173,9 @@ class StableAudioGenerator:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline(**arguments).audios
 
-    def _open(self, request: GenerateRequest, generator: Any, control: GenerateControl) -> Any:
+    def _open(self, request: GenerateRequest, generator: Any, progress: _Progress) -> Any:
         steps = max(1, round(_OPEN_STEPS * _STEPS[request.quality]))
-        report = _callback(control, steps)
+        report = progress.callback(steps)
         rate = self.info.sample_rate
         return self._pipeline(
             prompt=request.text,
@@ -172,7 +183,7 @@ class StableAudioGenerator:
             audio_end_in_s=min((request.length_samples + 1) / rate, self.info.max_s),
             num_inference_steps=steps,
             generator=generator,
-            callback=lambda step, timestep, latents: report(None, step, timestep, {}),
+            callback=lambda step, timestep, latents: report(self._pipeline, step, timestep, {"latents": latents}),
             callback_steps=1,
         ).audios
 
@@ -185,14 +196,22 @@ def _diffusers_class(name: str) -> Any:
     return getattr(import_module("diffusers"), name)  # imported here: it takes seconds
 
 
-def _callback(control: GenerateControl, steps: int) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
-    """Return a callback that reports each step, of which decoding is one more, and raises Cancelled."""
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """Stores and reports the steps of a pipeline, of which decoding is one more."""
 
-    def report(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
-        control.step(step + 1, steps + 1)
-        return values
+    control: GenerateControl
+    stored: StoredSteps
 
-    return report
+    def callback(self, steps: int) -> Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]:
+        """Return a callback for the end of each of so many steps. It raises Cancelled, and OutputError."""
+
+        def report(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            self.stored.finish(step + 1, values["latents"], pipeline.scheduler)
+            self.control.step(step + 1, steps + 1)
+            return values
+
+        return report
 
 
 def _tensor(source: AudioSource, length_samples: int) -> Any:

@@ -52,6 +52,16 @@ def test_off_takes_the_stem_away_completely(command: Command, tmp_path: Path) ->
     assert record_in(str(derived(answer, "remix"))).extra["made_from"] == {"gains_db": {"a": "off"}}
 
 
+def test_the_manifest_of_another_file_is_not_deleted(command: Command, tmp_path: Path) -> None:
+    media, manifest = noise(tmp_path / "in.wav"), tmp_path / "in.a.c2pa"
+    manifest.write_bytes(b"of in.a.mp4")
+    code, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", "-o", tmp_path)
+    assert code == 1
+    assert "in.a.c2pa already exists" in answer["errors"][0]["message"]
+    assert manifest.read_bytes() == b"of in.a.mp4"
+    assert not (tmp_path / "in.a.wav").exists()
+
+
 def test_a_remix_beyond_full_scale_is_not_clipped(command: Command, tmp_path: Path) -> None:
     media = noise(tmp_path / "in.wav")
     _, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", "--remix", "a=24", "-o", tmp_path)
@@ -448,3 +458,38 @@ def test_room_tone_is_learnt_again_when_another_sound_is_removed_too(tmp_path: P
         again, fresh = fill_of("one", "ab"), fill_of("two", "ab")
     assert not np.array_equal(alone, fresh), "the room without both sounds is another"
     assert np.array_equal(again, fresh), "the same sounds give the same fill, whatever was made before"
+
+
+@pytest.mark.parametrize("replace", [stemline.Replace(), stemline.Replace(words="rain", generator="noop")])
+def test_a_silent_stem_is_filled_with_silence(tmp_path: Path, replace: stemline.Replace) -> None:
+    media = noise(tmp_path / "in.wav")
+    with (
+        serve_engines(FunctionEngine(lambda mix, rate, prompt: 0 * mix), state=tmp_path / "state") as server,
+        stemline.connect(server.address, token=server.token) as client,
+    ):
+        settings = stemline.Settings(replace={"a": replace})
+        result = stemline.separate(media, {"a": "x"}, output=tmp_path / "out", settings=settings, client=client)
+    assert not samples(Path(result.derived["fill a"])).any()
+    assert "ROOM_TONE_MISSING" not in [notice.code for notice in result.notices]
+
+
+def test_a_sound_at_the_very_start_and_end_is_filled_to_the_last_sample(tmp_path: Path) -> None:
+    rate = 48_000
+    take = (0.003 * np.random.default_rng(3).standard_normal((1, 10 * rate))).astype(np.float32)
+    loud = np.zeros_like(take)
+    loud[:, :rate] = loud[:, -rate:] = 0.3
+    media = tmp_path / "take.wav"
+    with open_writer(media, AudioFormat(SampleFormat.WAV32F, rate, 1)) as writer:
+        writer.write(take + loud)
+    with (
+        serve_engines(
+            FunctionEngine(lambda mix, rate, prompt: np.where(mix > 0.1, mix, 0)), state=tmp_path / "s"
+        ) as server,
+        stemline.connect(server.address, token=server.token) as client,
+    ):
+        settings = stemline.Settings(replace={"a": stemline.Replace()})
+        result = stemline.separate(media, {"a": "x"}, output=tmp_path / "out", settings=settings, client=client)
+    heard = samples(Path(result.derived["residual.kept"])) + samples(Path(result.derived["fill a"]))
+    assert heard.shape == take.shape
+    levels = [level_db(part) for part in np.split(heard, 100, axis=1)]
+    assert max(levels) - min(levels) < 1.5, "no hole and no bump at either end"

@@ -15,6 +15,7 @@ from stemline.errors import Code, OutputError
 from stemline.files import write_json
 from stemline.locks import file_lock, is_alive, lock_of
 from stemline.plan import Finished
+from stemline.trust.c2pa_files import sidecar_of as credentials_path
 from stemline.workflow.record import RecordedFile, StemRecord
 from stemline.workflow.results import Null
 from stemline.workflow.settings import Settings
@@ -98,10 +99,11 @@ def check_free(paths: Mapping[str, Path], fingerprints: Mapping[str, str]) -> No
                 code=Code.OUTPUT_EXISTS,
                 advice="Wait for that run and give --overwrite, or choose another folder with -o.",
             )
-        for audio in _audio_of(path):
-            if audio.exists():
+        others = [credentials_path(path.with_name(f"{path.name}.wav"))] if there is None else []
+        for file in (*_audio_of(path), *others):
+            if file.exists():
                 raise OutputError(
-                    f"{audio} already exists.",
+                    f"{file} already exists.",
                     code=Code.OUTPUT_EXISTS,
                     advice="Give --overwrite to replace it, or choose another folder with -o.",
                 )

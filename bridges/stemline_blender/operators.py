@@ -178,42 +178,42 @@ class STEMLINE_OT_preset(bpy.types.Operator):
 
 
 class _OnResult:
-    """An operator on the result named `result` in the edited sequence."""
+    """An operator on the results with the same stems as the one named `result` in the edited sequence."""
 
     bl_options = _UNDOABLE
 
-    def found(self, context: Any) -> tuple[Any, Any]:
-        """Return (scene, result or None)."""
+    def found(self, context: Any) -> tuple[Any, list[results.StemResult]]:
+        """Return (scene, results); no results where that one is gone."""
         scene = compat.editing_scene(context)
-        return scene, results.find_result(scene, self.result)  # type: ignore[attr-defined]
+        return scene, results.find_group(scene, self.result)  # type: ignore[attr-defined]
 
 
 class STEMLINE_OT_select_result(_OnResult, bpy.types.Operator):
-    """Select the stems of a result."""
+    """Select the stems of results."""
 
     bl_idname = "stemline.select_result"
     bl_label = "Select Stems"
-    bl_description = "Select the stems of this result"
+    bl_description = "Select these stems"
 
     result: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
         """Select the stems."""
-        scene, result = self.found(context)
-        if result is None:
+        scene, group = self.found(context)
+        if not group:
             return {"CANCELLED"}
-        members = {strip.name for strip, _ in result.members}
+        members = {strip.name for result in group for strip, _ in result.members}
         for strip in compat.all_strips(scene.sequence_editor):
             strip.select = strip.name in members
         return {"FINISHED"}
 
 
 class STEMLINE_OT_play_result(_OnResult, bpy.types.Operator):
-    """Choose which of a result's strips play."""
+    """Choose which strips of results play."""
 
     bl_idname = "stemline.play_result"
     bl_label = "Play"
-    bl_description = "Choose which strips of this result play"
+    bl_description = "Choose which of these strips play"
 
     result: bpy.props.StringProperty(options={"HIDDEN"})
     what: bpy.props.EnumProperty(
@@ -227,30 +227,52 @@ class STEMLINE_OT_play_result(_OnResult, bpy.types.Operator):
 
     def execute(self, context: Any) -> set[str]:
         """Mute and unmute strips."""
-        scene, result = self.found(context)
-        if result is None:
-            return {"CANCELLED"}
-        results.play(scene, result, self.what)
-        return {"FINISHED"}
+        scene, group = self.found(context)
+        for result in group:
+            results.play(scene, result, self.what)
+        return {"FINISHED"} if group else {"CANCELLED"}
 
 
 class STEMLINE_OT_remove_result(_OnResult, bpy.types.Operator):
-    """Remove the stems of a result."""
+    """Take back the stems of results."""
 
     bl_idname = "stemline.remove_result"
-    bl_label = "Remove Result"
-    bl_description = "Remove the stems of this result and unmute the originals. The files are not deleted"
+    bl_label = "Take Back"
+    bl_description = "Remove these stems and unmute their originals. Stems that you changed and the files stay"
 
     result: bpy.props.StringProperty(options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
         """Remove the stems."""
-        scene, result = self.found(context)
-        if result is None:
-            return {"CANCELLED"}
-        for note in results.remove_result(scene, result):
-            self.report({"WARNING"}, note)
-        return {"FINISHED"}
+        scene, group = self.found(context)
+        return _take_back(self, scene, {key for result in group for key in result.keys})
+
+
+class STEMLINE_OT_take_back_strips(bpy.types.Operator):
+    """Take back the stems of the selected strips."""
+
+    bl_idname = "stemline.take_back_strips"
+    bl_label = "Take Back Selected"
+    bl_description = (
+        "Remove the stems of the selected strips, be they originals or stems, and unmute the originals. Stems that you "
+        "changed and the files stay"
+    )
+    bl_options = _UNDOABLE
+
+    def execute(self, context: Any) -> set[str]:
+        """Remove the stems."""
+        scene = compat.editing_scene(context)
+        chosen = [strip for strip in compat.all_strips(scene.sequence_editor) if strip.select]
+        return _take_back(self, scene, results.keys_of(scene, chosen))
+
+
+def _take_back(operator: Any, scene: Any, keys: set[results.Key]) -> set[str]:
+    if not keys:
+        operator.report({"WARNING"}, iface_("There are no stems to take back."))
+        return {"CANCELLED"}
+    for note in results.take_back(scene, keys):
+        operator.report({"WARNING"}, note)
+    return {"FINISHED"}
 
 
 CLASSES = (
@@ -265,4 +287,5 @@ CLASSES = (
     STEMLINE_OT_select_result,
     STEMLINE_OT_play_result,
     STEMLINE_OT_remove_result,
+    STEMLINE_OT_take_back_strips,
 )

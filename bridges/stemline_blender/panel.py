@@ -220,16 +220,17 @@ class STEMLINE_PT_results(bpy.types.Panel):
 
     def draw(self, context: Any) -> None:
         """Draw the panel."""
-        for result in results.results_in(compat.editing_scene(context)):
-            box = self.layout.box().column(align=True)
+        for group in results.groups_in(compat.editing_scene(context)):
+            box, name = self.layout.box().column(align=True), group[0].name
             row = box.row(align=True)
-            row.label(text=result.title, translate=False)
-            row.operator("stemline.select_result", text="", icon="RESTRICT_SELECT_OFF").result = result.name
-            row.operator("stemline.remove_result", text="", icon="TRASH").result = result.name
+            row.label(text=results.title_of(group), translate=False)
+            row.operator("stemline.select_result", text="", icon="RESTRICT_SELECT_OFF").result = name
+            row.operator("stemline.remove_result", text="", icon="TRASH").result = name
             row = box.row(align=True)
             for what, text in (("ORIGINAL", "Original"), ("STEM", "Stem"), ("RESIDUAL", "Residual"), ("ALL", "Both")):
                 button = row.operator("stemline.play_result", text=text)
-                button.result, button.what = result.name, what
+                button.result, button.what = name, what
+        self.layout.operator("stemline.take_back_strips", icon="LOOP_BACK")
 
 
 CLASSES = (

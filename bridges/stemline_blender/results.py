@@ -13,6 +13,9 @@ from . import compat
 from .link import METADATA_KEY, RESIDUAL
 from .strips import REPLACED, overlap
 
+Key = tuple[str, str]
+"""The stems of one strip in one result: the name of the result, and the name that the strip had."""
+
 
 @dataclass(frozen=True)
 class StemResult:
@@ -24,11 +27,20 @@ class StemResult:
     @property
     def title(self) -> str:
         """The stems and their original, for people."""
-        stems = dict.fromkeys(str(record.get("stem", "")) for _, record in self.members)
         originals = {original_name(record) for _, record in self.members}
-        return f"{', '.join(stem for stem in stems if stem != RESIDUAL)}: " + (
+        return f"{', '.join(stem for stem in self.stems if stem != RESIDUAL)}: " + (
             next(iter(originals)) if len(originals) == 1 else f"{len(originals)} strips"
         )
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The names of the stems."""
+        return tuple(dict.fromkeys(str(record.get("stem", "")) for _, record in self.members))
+
+    @property
+    def keys(self) -> set[Key]:
+        """The keys of its strips."""
+        return {(self.name, original_name(record)) for _, record in self.members}
 
 
 def record_of(strip: Any) -> dict[str, Any]:
@@ -108,9 +120,56 @@ def results_in(scene: Any) -> list[StemResult]:
     return [StemResult(name, tuple(members)) for name, members in found.items()]
 
 
-def find_result(scene: Any, name: str) -> StemResult | None:
-    """Return a result by name, or None."""
-    return next((result for result in results_in(scene) if result.name == name), None)
+def groups_in(scene: Any) -> list[list[StemResult]]:
+    """Return the results in the scene, those with the same stems together: strip after strip they grow as one."""
+    groups: dict[tuple[str, ...], list[StemResult]] = {}
+    for result in results_in(scene):
+        groups.setdefault(result.stems, []).append(result)
+    return list(groups.values())
+
+
+def title_of(group: list[StemResult]) -> str:
+    """Return the stems and the originals of a group, for people."""
+    return StemResult("", tuple(member for result in group for member in result.members)).title
+
+
+def find_group(scene: Any, name: str) -> list[StemResult]:
+    """Return the group that holds a result; empty where there is no such result."""
+    return next((group for group in groups_in(scene) if any(result.name == name for result in group)), [])
+
+
+def keys_of(scene: Any, strips: list[Any]) -> set[Key]:
+    """Return the keys of stems among `strips`, and of the stems of originals among them."""
+    keys = {(str(record["result"]), original_name(record)) for record in map(record_of, strips) if record}
+    chosen = {strip.as_pointer() for strip in strips}
+    for name, originals in originals_in(scene).items():
+        keys |= {
+            (name, original.name)
+            for original in originals
+            if original.strip is not None and original.strip.as_pointer() in chosen
+        }
+    return keys
+
+
+def is_unchanged(strip: Any, record: dict[str, Any], originals: list[Any]) -> bool:
+    """Return whether a stem is as it was placed, or moved, trimmed and cut only together with its original.
+
+    Stems of files from before their places were recorded count as unchanged.
+    """
+    placed, beside = record.get("placed"), record.get("beside")
+    if not isinstance(placed, list) or not isinstance(beside, list):
+        return True
+    now = place_in_scene(strip)
+    together = [there - other for there, other in zip(placed, beside)]  # noqa: B905 - three numbers each
+    return now == placed or any(
+        [there - other for there, other in zip(now, place_in_scene(original))] == together  # noqa: B905
+        for original in originals
+    )
+
+
+def place_in_scene(strip: Any) -> list[int]:
+    """Return the frames that say where a strip plays which part of its content."""
+    return [compat.left(strip), compat.right(strip), compat.content_start(strip)]
 
 
 def originals_in(scene: Any) -> dict[str, list[Original]]:
@@ -164,24 +223,55 @@ def _is_under_stems(original: Original, result: StemResult) -> bool:
     return any(overlap(stem, original.strip) for stem in stems)
 
 
-def remove_result(scene: Any, result: StemResult) -> list[str]:
-    """Remove the stems and unmute their originals. Returns notes on what stayed. Files are not deleted."""
+def take_back(scene: Any, keys: set[Key]) -> list[str]:
+    """Remove stems and unmute their originals, and return notes on what stayed. Files are not deleted.
+
+    Stems that the user changed stay, and so do the mutes of their originals.
+    """
     results = originals_in(scene)
-    own = results.pop(result.name)
-    replaced = {one.strip.as_pointer() for others in results.values() for one in others if one.strip is not None}
-    notes = []
-    for original in own:
+    own = [(name, one) for name, originals in results.items() for one in originals if (name, one.name) in keys]
+    changed = changed_stems(scene, keys, results)
+    notes = [f"{strip.name} was changed since it was placed, so it stays." for strip, _ in changed]
+    stays = {key for _, key in changed}
+    replaced = {
+        one.strip.as_pointer()
+        for name, originals in results.items()
+        for one in originals
+        if one.strip is not None and ((name, one.name) not in keys or (name, one.name) in stays)
+    }
+    for name, original in own:
         if original.strip is None:
             notes.append(f"{original.name} has another name now: unmute it by hand.")
             continue
-        _unmark(original.strip, result.name)
+        if (name, original.name) in stays:
+            continue
+        _unmark(original.strip, name)
         if original.strip.as_pointer() not in replaced and not original.was_muted:
             original.strip.mute = False
-    editor = scene.sequence_editor
+    editor, left = scene.sequence_editor, {strip.as_pointer() for strip, _ in changed}
     for holder in (editor, *(strip for strip in compat.all_strips(editor) if strip.type == compat.META)):
-        for strip in [one for one in compat.strips_of(holder) if record_of(one).get("result") == result.name]:
-            remove_stem(scene, holder, strip)
+        for strip in list(compat.strips_of(holder)):
+            if key_of(strip) in keys and strip.as_pointer() not in left:
+                remove_stem(scene, holder, strip)
     return notes
+
+
+def key_of(strip: Any) -> Key | None:
+    """Return the key of a stem; None for any other strip."""
+    record = record_of(strip)
+    return (str(record["result"]), original_name(record)) if record else None
+
+
+def changed_stems(scene: Any, keys: set[Key], originals: dict[str, list[Original]]) -> list[tuple[Any, Key]]:
+    """Return the stems of `keys` that the user changed, with their keys. `originals` is that of `originals_in`."""
+    found = []
+    for strip in compat.all_strips(scene.sequence_editor):
+        key = key_of(strip)
+        if key in keys and key is not None:
+            beside = [one.strip for one in originals[key[0]] if one.name == key[1] and one.strip is not None]
+            if not is_unchanged(strip, record_of(strip), beside):
+                found.append((strip, key))
+    return found
 
 
 def remove_stem(scene: Any, holder: Any, strip: Any) -> None:

@@ -15,7 +15,20 @@ from . import compat
 from .link import METADATA_KEY, RESIDUAL, HostError
 from .placing import Spot, differs, spot_of
 from .reading import Pick, StripSelection
-from .results import mark, muted_by_results, remove_stem
+from .results import (
+    Key,
+    changed_stems,
+    key_of,
+    keys_of,
+    mark,
+    muted_by_results,
+    originals_in,
+    place_in_scene,
+    record_of,
+    remove_stem,
+    results_in,
+    take_back,
+)
 from .strips import needs_rendering, overlap, playing_rate
 
 _STEM_COLOURS = ("COLOR_04", "COLOR_05", "COLOR_06", "COLOR_07", "COLOR_03", "COLOR_02")
@@ -34,6 +47,9 @@ class _Placed:
     def kept(self) -> dict[str, Any]:
         """What the stems and the original itself record of the original."""
         return {"name": self.original.name, "was_muted": self.was_muted}
+
+
+_Track = tuple[dict[str, Any], list[_Placed]]
 
 
 @dataclass
@@ -59,15 +75,21 @@ class StripWriter:
                 "HOST_FAILED",
                 "The stem files are finished: select the strips and press the button again.",
             )
-        names = _track_names([track for track, _ in kept])
-        channels = self._free_channels(names, [strips for _, strips in kept])
+        earlier = self._earlier(kept)
+        going = self._going(earlier)
+        channels = self._free_channels(kept, going)
+        names = self._names(kept, channels)
         with ExitStack() as otherwise:
+            for strip in going:
+                otherwise.callback(setattr, strip, "channel", strip.channel)
             otherwise.callback(self._take_back)
+            self._park(going, channels)
             for (track, strips), name, channel in zip(kept, names, channels):  # noqa: B905
                 self._add_track(track, strips, name, channel, options["metadata"])
             self._read_back()
             self._mute_originals(options["disable_clips"], kept)
             otherwise.pop_all()
+        self.notes += take_back(self.scene, earlier)
         return {
             "tracks": names,
             "output": f"{self.scene.name}, channels {min(channels)}-{max(channels)}",
@@ -116,32 +138,55 @@ class StripWriter:
             found.append(_Placed(stem, pick, original, was_muted, spot))
         return found
 
-    def _free_channels(self, names: list[str], tracks: list[list[_Placed]]) -> list[int]:
+    def _earlier(self, kept: list[_Track]) -> set[Key]:
+        """Return the keys of the earlier stems that these stems replace: those of the same strips and sounds."""
+        sounds = {track["stem"] for track, _ in kept} - {RESIDUAL}
+        originals = [placed.original for _, strips in kept for placed in strips]
+        same = {key for result in results_in(self.scene) if sounds.intersection(result.stems) for key in result.keys}
+        return keys_of(self.scene, originals) & same
+
+    def _going(self, earlier: set[Key]) -> list[Any]:
+        """Return the strips of the earlier stems, except those that the user changed, which stay."""
+        stays = {s.as_pointer() for s, _ in changed_stems(self.scene, earlier, originals_in(self.scene))}
+        strips = compat.strips_of(self.holder)
+        return [strip for strip in strips if key_of(strip) in earlier and strip.as_pointer() not in stays]
+
+    def _park(self, going: list[Any], channels: list[int]) -> None:
+        """Put the strips that go on a channel where they are in no way until then.
+
+        Blender hangs where a strip is put over another one.
+        """
+        used = {strip.channel for strip in compat.strips_of(self.holder)} | set(channels)
+        free = [n for n in range(len(self.holder.channels) - 1, 0, -1) if n not in used]
+        homes = sorted({strip.channel for strip in going})
+        if len(homes) > len(free):
+            raise HostError("No channel is free.", "HOST_FAILED", "Empty one, then press the button again.")
+        parking = dict(zip(homes, free))  # noqa: B905 - one for each
+        for strip in going:
+            strip.channel = parking[strip.channel]
+
+    def _free_channels(self, kept: list[_Track], going: list[Any]) -> list[int]:
         """Return one channel for each track.
 
         Preferred is the channel that holds this stem already and has room, then the lowest empty one above the
-        originals, then any with room.
+        originals, then any with room. The strips that are `going` need no room.
         """
-        strips = list(compat.strips_of(self.holder))
-        above = max(placed.original.channel for placed in tracks[0])
+        strips = [strip for strip in compat.strips_of(self.holder) if strip not in going]
+        above = max(placed.original.channel for placed in kept[0][1])
         last = len(self.holder.channels) - 1
         used = {strip.channel for strip in strips}
         taken: list[int] = []
-        for name, track in zip(names, tracks):  # noqa: B905
-            spots = [placed.spot for placed in track]
+        for track, placed_strips in kept:
+            spots = [placed.spot for placed in placed_strips]
             crowded = {
                 strip.channel
                 for strip in strips
                 if any(compat.left(strip) < spot.right and spot.left < compat.right(strip) for spot in spots)
             }
-            own = {
-                strip.channel
-                for strip in strips
-                if METADATA_KEY in strip and self.holder.channels[strip.channel].name == name
-            }
-            empty = [n for n in range(above + 1, last + 1) if n not in used]
+            own = self._channels_of(track["stem"])
+            empty = [n for n in range(above + 1, last + 1) if n not in used and n not in own]
             room = [*range(above + 1, last + 1), *range(above, 0, -1)]
-            choice = next((n for n in (*sorted(own), *empty, *room) if n not in crowded and n not in taken), None)
+            choice = next((n for n in (*own, *empty, *room) if n not in crowded and n not in taken), None)
             if choice is None:
                 raise HostError(
                     "No channel has room for the stems.",
@@ -150,6 +195,18 @@ class StripWriter:
                 )
             taken.append(choice)
         return taken
+
+    def _channels_of(self, stem: str) -> list[int]:
+        """Return the channels that hold a stem of this name already."""
+        return sorted({s.channel for s in compat.strips_of(self.holder) if record_of(s).get("stem") == stem})
+
+    def _names(self, kept: list[_Track], channels: list[int]) -> list[str]:
+        """Return the names of the tracks: that of a channel with the same stem, else as `_track_names` has it."""
+        names = _track_names([track for track, _ in kept])
+        for index, (track, _) in enumerate(kept):
+            if channels[index] in self._channels_of(track["stem"]):
+                names[index] = str(self.holder.channels[channels[index]].name)
+        return names
 
     def _add_track(
         self, track: dict[str, Any], strips: list[_Placed], name: str, number: int, run: dict[str, Any]
@@ -170,6 +227,8 @@ class StripWriter:
                     **placed.stem["metadata"],
                     "result": self.result,
                     "original": placed.kept,
+                    "placed": place_in_scene(strip),
+                    "beside": place_in_scene(placed.original),
                     "run": run,
                 }
             )
@@ -215,7 +274,7 @@ class StripWriter:
                 if other != strip and other.channel == strip.channel and overlap(other, strip):
                     raise HostError(f"{strip.name} would overlap {other.name}.", "HOST_FAILED")
 
-    def _mute_originals(self, clip_ids: list[str], kept: list[tuple[dict[str, Any], list[_Placed]]]) -> None:
+    def _mute_originals(self, clip_ids: list[str], kept: list[_Track]) -> None:
         for _, strips in kept:
             for placed in strips:
                 if placed.stem["clip_id"] in clip_ids:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stemline.api.edits import separate_edit
     from stemline.api.files import separate
     from stemline.api.object_spans import ObjectSpans, suggest_spans
+    from stemline.api.growing import take_back
     from stemline.api.results import EditResult, Record, Result
     from stemline.api.running import Run
     from stemline.api.starting import estimate, start
@@ -122,6 +123,7 @@ __all__ = [
     "start",
     "suggest",
     "suggest_spans",
+    "take_back",
     "verify",
     "watch",
     "write_presets",
@@ -130,6 +132,7 @@ __all__ = [
 _MODULES = {
     "separate_edit": "stemline.api.edits",
     "separate": "stemline.api.files",
+    "take_back": "stemline.api.growing",
     "EditResult": "stemline.api.results",
     "Record": "stemline.api.results",
     "Result": "stemline.api.results",

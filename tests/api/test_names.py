@@ -76,6 +76,7 @@ NAMES = {
     "start",
     "suggest",
     "suggest_spans",
+    "take_back",
     "verify",
     "watch",
     "write_presets",

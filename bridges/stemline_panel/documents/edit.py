@@ -12,11 +12,13 @@ from stemline.errors import EditError
 from stemline.hosts.base import Host, HostCapabilities, ReadClips, Selection
 from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline.hosts.registry import edit_files_for
-from stemline.workflow.growing_edit import AppliedPart, GrowingEdit
+from stemline.paths import cache_dir
+from stemline.workflow.growing_edit import GrowingEdit
+from stemline.workflow.growing_state import AppliedPart
 from stemline_panel.documents.base import FileDocument
 from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
-from stemline_panel.model.request import RunOutcome, with_remix_track
+from stemline_panel.model.request import RunOutcome, stable_digest, with_remix_track
 
 
 class EditDocument(FileDocument):
@@ -28,6 +30,8 @@ class EditDocument(FileDocument):
         """Open an edit. `folder` is the folder of results unless it is the default one. Raises EditError."""
         super().__init__(path)
         self._folder = folder or self.default_output
+        self._unpacked = cache_dir() / "panel" / "media" / stable_digest((str(self._path),))
+        """Folder for the media of a bundle: nothing lies beside the edit before Apply."""
         edit = self._open()
         self._capabilities = dataclasses.replace(edit.capabilities, removes_results=True)
         self._opened: Host | None = edit
@@ -84,13 +88,12 @@ class EditDocument(FileDocument):
         return self._written.remove(clip_ids=clip_ids)
 
     def _growing(self, folder: Path) -> GrowingEdit:
-        return GrowingEdit(self._path, folder, edit_files_for(self._path))
+        return GrowingEdit(self._path, folder, edit_files_for(self._path), unpacked=self._unpacked)
 
     def _open(self) -> Host:
         try:
-            unpack_to = self._path.parent / f"{self._path.name}.media"
             target = self._folder / f"{self._path.stem}.stems.otio"
-            request = OpenRequest(self._path, target, EditOptions(), "", unpack_to)
+            request = OpenRequest(self._path, target, EditOptions(), "", self._unpacked)
             return edit_files_for(self._path).open_edit(request)
         except OSError as error:
             raise EditError(f"{self._path} cannot be read: {error.strerror}.") from error

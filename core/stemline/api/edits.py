@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stemline.api.files import PathText, settings_fields
+from stemline.api.growing import ChosenClips
 from stemline.api.results import EditResult
 from stemline.api.running import Plan, Run, plan_host
 from stemline.api.stems import Stems, requests_for, stem_list
@@ -28,6 +29,7 @@ from stemline.prompts import StemRequest
 from stemline.report import Delivery, render_page, report_of, write_previews
 from stemline.workflow import EditNamer, Hooks, Progress, RunResult, RunSettings, Settings, Wanted, prepare
 from stemline.workflow.derived_tracks import derived_json
+from stemline.workflow.growing_edit import GrowingEdit
 from stemline.workflow.outputs import OutputLedger
 
 _SUFFIX = ".stems.otio"
@@ -41,6 +43,7 @@ def separate_edit(
     output: PathText,
     settings: Settings = Settings(),
     options: EditOptions = EditOptions(),
+    extend: bool = False,
     progress: Callable[[Progress], None] | None = None,
     client: Client | None = None,
 ) -> EditResult:
@@ -56,6 +59,9 @@ def separate_edit(
         output: Folder for the results.
         settings: How to separate.
         options: How the edit is read, and what is written.
+        extend: Add the stems to the edit that an earlier run with `extend`, or the panel, wrote into `output`, in
+            place of earlier stems of the same clips. It is written again only while no other program has changed it.
+            `stemline.take_back` takes clips out again.
         progress: Called with a `Progress` while the run works, from several threads.
         client: Connection to use instead of `settings.server`.
 
@@ -74,7 +80,7 @@ def separate_edit(
         >>> [clip.name for clip in result.clips]
         ['interview']
     """
-    with plan_edit(edit, stems, output=output, settings=settings, options=options, client=client) as run:
+    with plan_edit(edit, stems, output=output, settings=settings, options=options, extend=extend, client=client) as run:
         return run.follow(progress).result()
 
 
@@ -85,6 +91,7 @@ def plan_edit(
     output: PathText,
     settings: Settings = Settings(),
     options: EditOptions = EditOptions(),
+    extend: bool = False,
     client: Client | None = None,
     near: Fraction | None = None,
 ) -> Run[EditResult]:
@@ -94,7 +101,14 @@ def plan_edit(
     """
     requests = requests_for(stem_list(stems))
     _check(options)
+    if extend and (options.to or options.rewrite):
+        raise UsageError(
+            "An edit that grows takes no other formats.",
+            advice="For an .xml or .aaf, the sequence of its stems is written beside it without being asked for.",
+        )
     if not isinstance(edit, str | os.PathLike):
+        if extend or options.clips:
+            raise UsageError("Only an edit in a file can be extended, or separated by names of clips.")
         host_settings = _run_settings(Path(output).absolute(), settings, options)
         name = edit.capabilities.name
         return plan_host(
@@ -111,9 +125,11 @@ def plan_edit(
     run_settings = _run_settings(Path(output).absolute(), settings, options)
     with ExitStack() as stack:
         ledger = stack.enter_context(OutputLedger(run_settings.output_dir))
-        writer = _EditWriter(_Request(path, requests, run_settings, options), files, ledger)
+        writer = _EditWriter(_Request(path, requests, run_settings, options, extend), files, ledger)
         unpack_to = run_settings.output_dir / f"{safe_part(path.stem, _NAME_CHARACTERS)}.media"
-        host = files.open_edit(OpenRequest(path, writer.target, options, writer.report_data.name, unpack_to))
+        opened = files.open_edit(OpenRequest(path, writer.target, options, writer.report_data.name, unpack_to))
+        growing = GrowingEdit(path, run_settings.output_dir, files, options) if extend else None
+        host = ChosenClips(opened, options.clips, growing, writer.recipe)
         namer = EditNamer(run_settings.output_dir)
         prepared = prepare(host, requests, run_settings, namer.folder, Wanted(near))
         return Run(Plan(host, prepared, run_settings, namer), writer.finish, client, stack.pop_all())
@@ -127,6 +143,7 @@ class _Request:
     stems: tuple[StemRequest, ...]
     settings: RunSettings
     options: EditOptions
+    extend: bool = False
 
 
 class _EditWriter:
@@ -135,16 +152,16 @@ class _EditWriter:
     def __init__(self, request: _Request, files: EditFiles, ledger: OutputLedger) -> None:
         self._request = request
         self._files, self._ledger = files, ledger
-        self._recipe = _recipe(request)
+        self.recipe = _recipe(request)
         self._recipes: dict[Path, str] = {}
-        self.target = self._choose(safe_part(request.edit.stem, _NAME_CHARACTERS), _SUFFIX, self._recipe)
-        self.report = self._choose("report", ".html", self._recipe)
-        self.report_data = self._choose("report", ".json", self._recipe)
+        self.target = self._choose(safe_part(request.edit.stem, _NAME_CHARACTERS), _SUFFIX, self.recipe)
+        self.report = self._choose("report", ".html", self.recipe)
+        self.report_data = self._choose("report", ".json", self.recipe)
 
     def finish(self, run: RunResult, hooks: Hooks) -> EditResult:
         """Write the exports, the previews and the report. Raises OutputError."""
         request = self._request
-        if run.output:
+        if run.output and not request.extend:
             self._note(self.target)
         delivered = self._deliver(run) if run.output and request.options.to else Delivered()
         run = dataclasses.replace(run, notes=(*run.notes, *delivered.notes))
@@ -169,7 +186,7 @@ class _EditWriter:
         edit = Path(run.output)
 
         def choose(suffix: str, recipe: str) -> Path:
-            return self._choose(edit.name.removesuffix(_SUFFIX), suffix, f"{self._recipe} {recipe}")
+            return self._choose(edit.name.removesuffix(_SUFFIX), suffix, f"{self.recipe} {recipe}")
 
         return self._files.deliver(DeliveryRequest(edit, run.tracks, self._request.options, choose, self._note))
 
@@ -235,6 +252,8 @@ def _recipe(request: _Request) -> str:
     spans = [[str(span) for span in (*stem.prompt.plus, "", *stem.prompt.minus)] for stem in stems]
     if any(len(of_stem) > 1 for of_stem in spans):
         asked.append(spans)
+    if options.clips or request.extend:
+        asked.append([list(options.clips), request.extend])
     if any(stem.prompt.has_picture for stem in stems):
         shown = [[str(stem.prompt.box), str(stem.prompt.mask)] for stem in stems]
         asked.append([settings.pictures_per_second, shown, *([settings.tracker] if settings.tracker else [])])

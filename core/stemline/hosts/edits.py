@@ -27,6 +27,7 @@ class EditOptions:
 
     Attributes:
         tracks: Names of the audio tracks to separate; empty for all.
+        clips: Names of the clips to separate; empty for all.
         handle_s: Extra media around the used range in each stem file, in seconds (0 to 600). Numbers and decimal text
             become an exact `Fraction`.
         enable: New tracks that sound: "all", "stem" or "residual" (which removes the sound from the edit).
@@ -56,6 +57,7 @@ class EditOptions:
     """
 
     tracks: Sequence[str] = ()
+    clips: Sequence[str] = ()
     handle_s: Fraction | float | str = Fraction(2)
     enable: str = "all"
     originals: str = "disable"
@@ -81,7 +83,7 @@ class EditOptions:
         check_choice("timecode", self.timecode, (None, *TIMECODES))
         if self.audition_s < 0:
             raise UsageError(f"audition_s must be 0 or more, not {self.audition_s}.")
-        for name in ("tracks", "to", "media_roots", "path_map"):
+        for name in ("tracks", "clips", "to", "media_roots", "path_map"):
             object.__setattr__(self, name, _several(name, getattr(self, name)))
         object.__setattr__(self, "handle_s", _seconds(self.handle_s))
         object.__setattr__(self, "rate", None if self.rate is None else _frames_per_second(self.rate))

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-from stemline.clips import ClipRange, SampleRange, StemClip, StemTrack, TimeRange
+from stemline.clips import ClipRange, StemClip, StemTrack
 from stemline.errors import Code, EditError, OutputError
 from stemline.files import output_errors, write_json
 from stemline.hosts.base import Host, Selection, WriteOptions, Written
@@ -20,60 +16,15 @@ from stemline.hosts.edits import DeliveryRequest, EditFiles, EditOptions, OpenRe
 from stemline.locks import file_lock, lock_of
 from stemline.paths import home_dir
 from stemline.plan import safe_part
+from stemline.trust.c2pa_files import sidecar_of as credentials_path
+from stemline.workflow.growing_state import AppliedPart, GrowingState, read_state, state_to_json
 from stemline.workflow.outputs import file_sha256
 from stemline.workflow.sidecars import sidecar_of
-from stemline_bridge import numbered, read_json_object
+from stemline_bridge import atomic_path, numbered
 
-_VERSION = 1
 _NAME_CHARACTERS = 120
 _SEQUENCES = {".xml": "xml", ".aaf": "aaf"}
 """Formats of edits in which the stems alone are written beside the `.otio`, for the program that wrote the edit."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppliedPart:
-    """The stems of one run in a growing edit.
-
-    Attributes:
-        key: Identifies the run.
-        tracks: Its tracks, with the clips that are still in the edit.
-        disabled: Ids of the clips whose originals are disabled for it.
-        metadata: Settings of the run.
-    """
-
-    key: str
-    tracks: tuple[StemTrack, ...]
-    disabled: tuple[str, ...] = ()
-    metadata: Mapping[str, object] = field(default_factory=dict, compare=False, hash=False)
-
-    @property
-    def clip_ids(self) -> frozenset[str]:
-        """Ids of the clips whose stems it holds."""
-        return frozenset(clip.clip_id for track in self.tracks for clip in track.clips)
-
-    def without(self, clip_ids: Collection[str]) -> AppliedPart:
-        """Return the part without the stems of some clips."""
-        tracks = []
-        for track in self.tracks:
-            clips = tuple(clip for clip in track.clips if clip.clip_id not in clip_ids)
-            if clips:
-                tracks.append(dataclasses.replace(track, clips=clips))
-        disabled = tuple(clip_id for clip_id in self.disabled if clip_id not in clip_ids)
-        return AppliedPart(self.key, tuple(tracks), disabled, self.metadata)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What was written last: parts, the hash of each file, and size and time of each copied stem file, by path.
-
-    `positions` are the hashed positions of the clips with stems in the edit, by their ids.
-    """
-
-    parts: tuple[AppliedPart, ...] = ()
-    output: str = ""
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    stamps: Mapping[str, str] = field(default_factory=dict)
-    positions: Mapping[str, str] = field(default_factory=dict)
 
 
 class GrowingEdit:
@@ -88,18 +39,29 @@ class GrowingEdit:
         folder: Folder of the result.
         files: How the edit is opened.
         options: How the edit is read and written.
+        unpacked: Folder into which the caller unpacked the media of a bundle to read its clips. The written edit has
+            them in the folder of the result.
 
     Raises:
         EditError: The edit cannot be read.
         OutputError: A result cannot be written.
     """
 
-    def __init__(self, edit: Path, folder: Path, files: EditFiles, options: EditOptions = EditOptions()) -> None:
+    def __init__(
+        self,
+        edit: Path,
+        folder: Path,
+        files: EditFiles,
+        options: EditOptions = EditOptions(),
+        unpacked: Path | None = None,
+    ) -> None:
         """Read the state."""
+        self._unpacked = unpacked
         self._edit, self._folder, self._files, self._options = edit.absolute(), folder.absolute(), files, options
         digest = hashlib.sha256(f"{self._edit}\n{self._folder}".encode(errors="surrogateescape")).hexdigest()
         self._place = home_dir() / "edits" / f"{digest}.json"
-        self._state = _read(self._place)
+        self._media = self._folder / f"{safe_part(self._edit.stem, _NAME_CHARACTERS)}.media"
+        self._state = read_state(self._place)
 
     @property
     def output(self) -> Path | None:
@@ -114,6 +76,15 @@ class GrowingEdit:
         """Return the ids of the clips with stems in the written edit, while that file exists."""
         parts = self._state.parts if self.keys() else ()
         return frozenset(clip_id for part in parts for clip_id in part.clip_ids)
+
+    def stem_clips(self) -> tuple[StemClip, ...]:
+        """Return the clips of all stems in the written edit, while that file exists."""
+        return tuple(clip for part in self._state.parts if self.keys() for clip in _clips(part))
+
+    def original_names(self) -> dict[str, str]:
+        """Return the name of every clip of the edit by its id. Raises EditError."""
+        edit = self._open(self.output or self._folder / self._edit.name)
+        return {clip.clip_id: clip.name for clip in edit.read_clips(Selection(include_disabled=True)).clips}
 
     def tracks(self) -> tuple[StemTrack, ...]:
         """Return the stem tracks of the written edit, to which the next `add` adds; none where it starts a new file."""
@@ -132,14 +103,15 @@ class GrowingEdit:
         """
         self._place.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(lock_of(self._place)):
-            self._state = _read(self._place)
+            self._state = read_state(self._place)
             current, notes = self._usable_parts()
             before = current
             current = [old for one in current if (old := one.without(part.clip_ids)).tracks]
             target = self._target(fresh=not before)
+            was_there = self._media.exists()
             edit = self._open(target)
-            positions = _positions(edit)
-            moved = [clip.name for clip in clips if positions.get(clip.clip_id) != _position(clip)]
+            positions = self._positions(edit)
+            moved = [clip.name for clip in clips if positions.get(clip.clip_id) != self._position(clip)]
             if moved:
                 raise EditError(
                     f"{self._edit.name} was changed since it was read: {_names(moved)} moved or changed.",
@@ -148,6 +120,8 @@ class GrowingEdit:
             current, left_out = self._without_moved(current, positions)
             notes += left_out
             copied, stamps = self._copy_in(part)
+            if not was_there:
+                stamps |= {str(file): _stamp(file) for file in self._media.rglob("*") if file.is_file()}
             self._state = dataclasses.replace(self._state, stamps={**self._state.stamps, **stamps})
             written = self._write(edit, target, [*current, copied], positions)
             self._delete_unused(before)
@@ -159,7 +133,7 @@ class GrowingEdit:
         What was written is deleted unless it was changed since. Without any stems left, the written edit goes, too.
         """
         with file_lock(lock_of(self._place)):
-            self._state = _read(self._place)
+            self._state = read_state(self._place)
             before = list(self._state.parts)
             left = [part.without(clip_ids) for part in before if part.key not in keys]
             left = [part for part in left if part.tracks]
@@ -171,17 +145,19 @@ class GrowingEdit:
             notes: list[str] = []
             if left and output.exists():
                 edit = self._open(output)
-                positions = _positions(edit)
+                positions = self._positions(edit)
                 left, notes = self._without_moved(left, positions)
                 if left:
                     written = self._write(edit, output, left, positions)
                     self._delete_unused(before)
                     return (*notes, *written.notes)
             notes += [note for path in self._state.hashes if (note := self._delete(Path(path)))]
-            self._state = _State(stamps=self._state.stamps)
+            self._state = GrowingState(stamps=self._state.stamps)
             self._delete_unused(before)
+            for file in self._media.rglob("*"):
+                self._delete_copied(file)
             self._place.unlink(missing_ok=True)
-            _remove_empty(self._folder / "stems", self._folder)
+            _remove_empty(self._folder / "stems", self._media / "media", self._media, self._folder)
             return tuple(notes)
 
     # -- private -------------------------------------------------------------------------------------------------------
@@ -226,7 +202,7 @@ class GrowingEdit:
         return next(path for name in names if not (path := self._folder / name).exists())
 
     def _open(self, target: Path) -> Host:
-        request = OpenRequest(self._edit, target, self._options, "", self._edit.parent / f"{self._edit.name}.media")
+        request = OpenRequest(self._edit, target, self._options, "", self._media)
         try:
             return self._files.open_edit(request)
         except OSError as error:
@@ -241,10 +217,10 @@ class GrowingEdit:
             place = self._folder / "stems" / source.name
             if not source.is_relative_to(self._folder):
                 with output_errors(place):
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    for file, copy in ((source, place), (sidecar_of(source), sidecar_of(place))):
+                    for file, copy in zip(_files_of(source), _files_of(place), strict=True):
                         if file.is_file() and not (copy.is_file() and copy.stat().st_size == file.stat().st_size):
-                            shutil.copy2(file, copy)
+                            with atomic_path(copy) as part_file:
+                                shutil.copy2(file, part_file)
                             stamps[str(copy)] = _stamp(copy)
                 places[path] = str(place)
         tracks = tuple(
@@ -262,8 +238,8 @@ class GrowingEdit:
         exported, notes = self._export(target, written)
         hashes = {str(path): file_sha256(path) for path in (target, *exported)}
         held = {clip_id: positions[clip_id] for part in parts for clip_id in part.clip_ids}
-        self._state = _State(tuple(parts), str(target), hashes, self._state.stamps, held)
-        write_json(self._place, _to_json(self._state), durable=True)
+        self._state = GrowingState(tuple(parts), str(target), hashes, self._state.stamps, held)
+        write_json(self._place, state_to_json(self._state), durable=True)
         return dataclasses.replace(written, notes=(*written.notes, *notes))
 
     def _export(self, target: Path, written: Written) -> tuple[tuple[Path, ...], tuple[str, ...]]:
@@ -301,9 +277,31 @@ class GrowingEdit:
         """Delete the copied stem files that no part uses any more, unless they were changed since."""
         used = {clip.path for part in self._state.parts for clip in _clips(part)}
         for path in {clip.path for part in before for clip in _clips(part)} - used:
-            for file in (Path(path), sidecar_of(Path(path))):
-                if str(file) in self._state.stamps and self._state.stamps[str(file)] == _stamp(file):
-                    file.unlink(missing_ok=True)
+            for file in _files_of(Path(path)):
+                self._delete_copied(file)
+
+    def _delete_copied(self, file: Path) -> None:
+        """Delete a file that was copied into the folder, unless it was changed since."""
+        if str(file) in self._state.stamps and self._state.stamps[str(file)] == _stamp(file):
+            file.unlink(missing_ok=True)
+
+    def _positions(self, edit: Host) -> dict[str, str]:
+        """Return the hashed position of every clip of an edit, by its id."""
+        clips = edit.read_clips(Selection(include_disabled=True)).clips
+        return {clip.clip_id: self._position(clip) for clip in clips}
+
+    def _position(self, clip: ClipRange) -> str:
+        """Return a hash of the media of a clip, of its range there, and of its range on the timeline.
+
+        Media out of a bundle is the same wherever it was unpacked.
+        """
+        path = Path(clip.source.path)
+        folder = next((one for one in (self._media, self._unpacked) if one and path.is_relative_to(one)), None)
+        source = clip.source
+        if folder is not None:
+            source = dataclasses.replace(source, path=path.relative_to(folder).as_posix())
+        position = repr((source, clip.source_range, clip.record_range))
+        return hashlib.sha256(position.encode(errors="surrogateescape")).hexdigest()
 
 
 def _merged(parts: Iterable[AppliedPart]) -> list[StemTrack]:
@@ -321,17 +319,6 @@ def _clips(part: AppliedPart) -> Iterator[StemClip]:
     return (clip for track in part.tracks for clip in track.clips)
 
 
-def _positions(edit: Host) -> dict[str, str]:
-    """Return the hashed position of every clip of an edit, by its id."""
-    return {clip.clip_id: _position(clip) for clip in edit.read_clips(Selection(include_disabled=True)).clips}
-
-
-def _position(clip: ClipRange) -> str:
-    """Return a hash of the media of a clip, of its range there, and of its range on the timeline."""
-    position = repr((clip.source, clip.source_range, clip.record_range))
-    return hashlib.sha256(position.encode(errors="surrogateescape")).hexdigest()
-
-
 def _names(names: Sequence[str]) -> str:
     shown = list(dict.fromkeys(names))
     more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
@@ -344,49 +331,14 @@ def _remove_empty(*folders: Path) -> None:
             folder.rmdir()
 
 
+def _files_of(sound: Path) -> tuple[Path, ...]:
+    """Return a stem file with its record and its Content Credentials, which need not exist."""
+    return sound, sidecar_of(sound), credentials_path(sound)
+
+
 def _stamp(path: Path) -> str:
     try:
         facts = path.stat()
     except OSError:
         return ""
     return f"{facts.st_size} {facts.st_mtime_ns}"
-
-
-# -- the state as JSON -------------------------------------------------------------------------------------------------
-
-
-def _to_json(state: _State) -> dict[str, Any]:
-    value = json.loads(json.dumps(dataclasses.asdict(state), default=str))  # exact seconds become texts
-    return {"version": _VERSION, **value}
-
-
-def _read(place: Path) -> _State:
-    """Return the state in a file; an empty one if there is none, or it is damaged or of a later version."""
-    value = read_json_object(place)
-    if value is None or value.get("version") != _VERSION:
-        return _State()
-    try:
-        parts = tuple(
-            AppliedPart(str(part["key"]), tuple(map(_track, part["tracks"])), tuple(part["disabled"]), part["metadata"])
-            for part in value["parts"]
-        )
-        positions = dict(value.get("positions", {}))
-        return _State(parts, str(value["output"]), dict(value["hashes"]), dict(value["stamps"]), positions)
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
-        return _State()
-
-
-def _track(value: Mapping[str, Any]) -> StemTrack:
-    return StemTrack(**{**value, "clips": tuple(map(_clip, value["clips"]))})
-
-
-def _clip(value: Mapping[str, Any]) -> StemClip:
-    record, held = value["record_range"], value["file_range"]
-    return StemClip(
-        **{
-            **value,
-            "record_range": TimeRange(Fraction(record["start"]), Fraction(record["end"])),
-            "file_start": Fraction(value["file_start"]),
-            "file_range": SampleRange(held["start_sample"], held["end_sample"]),
-        }
-    )

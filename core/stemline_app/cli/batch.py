@@ -47,6 +47,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_voice(parser)
     parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
     parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="audio tracks to separate (default: all)")
+    parser.add_argument(
+        "--clip", action="append", default=[], metavar="NAME", help="a clip to separate (default: all); may be repeated"
+    )
+    parser.add_argument(
+        "--extend",
+        action="store_true",
+        help="add the stems to the edit that an earlier run with --extend, or the panel, wrote into the same folder",
+    )
     parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default: 2)")
     parser.add_argument("--enable", choices=PLAYS, default="all", help="new tracks that sound (default: all)")
     add_hidden(parser, "--play", dest="enable", choices=PLAYS)
@@ -135,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             )
     with (
         stop_by_signal() as stop,
-        plan_edit(edit, stems, output=args.output, settings=settings, options=options) as planned,
+        plan_edit(edit, stems, output=args.output, settings=settings, options=options, extend=args.extend) as planned,
     ):
         if args.dry_run:
             _print_plan(args, edit, planned)
@@ -167,6 +175,7 @@ def _options(args: argparse.Namespace) -> stemline.EditOptions:
     tracks = () if args.tracks == "all" else tuple(name.strip() for name in args.tracks.split(",") if name.strip())
     return stemline.EditOptions(
         tracks=tracks,
+        clips=args.clip,
         handle_s=args.handles,
         enable=args.enable,
         originals=args.originals,

@@ -11,6 +11,7 @@ from stemline._version import __version__
 COMMANDS = {
     "separate": "separate media files",
     "batch": "separate a whole edit",
+    "take-back": "take stems out of an edit that grew",
     "suggest": "list the sounds of a media file or an edit",
     "watch": "separate what appears in a folder",
     "presets": "list, save and exchange presets",
@@ -45,7 +46,7 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     named = next((word for word in argv if not word.startswith("-")), "")
     if named in COMMANDS:
-        importlib.import_module(f"stemline_app.cli.{named}").add_parser(commands)
+        importlib.import_module(f"stemline_app.cli.{named.replace('-', '_')}").add_parser(commands)
     else:
         for name, summary in COMMANDS.items():
             commands.add_parser(name, help=summary)

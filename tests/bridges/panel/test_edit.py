@@ -9,6 +9,7 @@ import opentimelineio as otio
 import pytest
 from PyQt5.QtCore import Qt
 
+from api.test_growing import packed
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel
 from conftest import ROOT
@@ -48,7 +49,7 @@ def test_stems_are_written_beside_the_edit_and_taken_back(open_panel: OpenPanel,
 def apply(panel: Panel, prompt: str = "speech", *, will: str = "") -> QueueItem:
     """Separate the shown clip and apply the result, after the panel has said what it `will` write."""
     item = panel.separate(prompt)
-    panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
+    panel.until(lambda: panel.primary_label.startswith("Write "))
     assert panel.session.primary_action().hint.startswith(will)
     panel.trigger_primary()
     panel.until(lambda: item.applied and not panel.director.host.busy)
@@ -114,6 +115,24 @@ def test_one_result_grows_with_every_clip_and_shrinks_again(open_panel: OpenPane
     panel.key(Qt.Key_Backspace, Qt.ControlModifier | Qt.ShiftModifier)
     panel.until(lambda: first.applied is None)
     assert files_below(edit.parent) == before, "the folder is as it was"
+
+
+def test_the_media_of_a_bundle_lie_beside_it_only_while_stems_are_applied(open_panel: OpenPanel, edit: Path) -> None:
+    bundle = packed(edit)
+    before = files_below(edit.parent)
+    panel = open_panel(bundle).ready()
+    panel.session.settings.model = "noop"
+    panel.separate("speech")
+    assert files_below(edit.parent) == before
+    item = apply(panel)
+    assert item.applied is not None
+    written = Path(item.applied.output)
+    for clip in read_timeline(written).find_clips():
+        if not clip.media_reference.is_missing_reference and clip.name == "camera":
+            assert (written.parent / clip.media_reference.target_url).is_file(), "not in a cache"
+    panel.click(panel.window.results.take_back)
+    panel.until(lambda: item.applied is None)
+    assert files_below(edit.parent) == before
 
 
 def test_the_stems_of_one_clip_are_taken_back(open_panel: OpenPanel, edit: Path) -> None:
@@ -206,7 +225,7 @@ def test_stems_of_an_old_export_are_not_applied_to_a_changed_edit(open_panel: Op
     panel.key(Qt.Key_F5)
     panel.until(lambda: panel.primary_label != "Write edit.stems.otio")
     again = panel.separate("speech")
-    panel.until(lambda: panel.primary_label == "Write edit.stems.otio")
+    panel.until(lambda: panel.primary_label.startswith("Write "))
     panel.trigger_primary()
     panel.until(lambda: again.applied)
 

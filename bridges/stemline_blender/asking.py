@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as iface_
 
 from . import compat, prompts
 from .jobs import SeparationJob
 from .link import HostError, StemNameError, clean_stem_name, stem_name_from_text, to_exact
 from .preferences import is_local, preferences
-from .reading import read_selection
+from .reading import StripSelection, read_selection
 from .session import SESSION
 from .strips import playing_rate
 
 _MILLI = 1000
+_MODES = {"AUTO": None, "INSTEAD": True, "UNDER": False}
 
 
 def new_job(scene: Any) -> SeparationJob:
@@ -30,19 +32,11 @@ def new_job(scene: Any) -> SeparationJob:
     if scene.sequence_editor is None:
         raise HostError("The scene has no sequence.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
     folder = output_folder()
-    server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
-    if server and not is_local(server) and not compat.can_go_online():
-        raise HostError(
-            f"Blender has no online access, and {server} is another computer.",
-            "SERVER_UNREACHABLE",
-            "Allow Online Access in Preferences > System, or clear the server.",
-        )
-    reading = read_selection(scene, folder / "packed")
-    if not reading.picks:
-        reason = next((f"{skip['clip']}: {skip['reason']}" for skip in reading.skipped), "Nothing is selected.")
-        raise HostError(reason, "EDIT_NO_CLIPS")
+    server = _server()
+    reading = _reading(scene, folder)
+    fills, further = _fill(scene, settings, name)
     params = {
-        "stems": [{"name": name, "prompt": {"text": text, **_spans(settings, playing_rate(scene))}}],
+        "stems": [{"name": name, "prompt": {"text": text, **_spans(settings, playing_rate(scene))}}, *further],
         "settings": {
             "output_dir": str(folder),
             "server": server or None,
@@ -50,7 +44,8 @@ def new_job(scene: Any) -> SeparationJob:
             "play": settings.play,
             "disable_originals": settings.mute_originals,
             "plan": {"handle": to_exact(Fraction(round(settings.handle_s * _MILLI), _MILLI))},
-            "replace": _fill(scene, settings, name),
+            "replace": fills,
+            "remix": {name: settings.amount_db} if settings.use_amount else {},
         },
     }
     job = SeparationJob(name, reading, params, SESSION.document, bpy.data.filepath, scene.as_pointer())
@@ -60,13 +55,55 @@ def new_job(scene: Any) -> SeparationJob:
     return job
 
 
-def _fill(scene: Any, settings: Any, name: str) -> dict[str, dict[str, Any]]:
-    """Return what takes the place of the stem `name`. Raises HostError for a file, words or range that is missing."""
+def new_listening(scene: Any) -> SeparationJob:
+    """Return a job that asks what is heard in the selected strips. Raises HostError with the one thing to do."""
+    if scene.sequence_editor is None:
+        raise HostError("The scene has no sequence.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
+    folder, server = output_folder(), _server()
+    reading = _reading(scene, folder)
+    params, file = {"server": server or None}, bpy.data.filepath
+    title = iface_("What is in here?")
+    job = SeparationJob(title, reading, params, SESSION.document, file, scene.as_pointer(), "suggest")
+    job.start_rendering(scene, compat.holder_on_show(scene.sequence_editor), folder / "rendered")
+    return job
+
+
+def _server() -> str:
+    """Return the server of the preferences or the environment. Raises HostError where Blender may not reach it."""
+    server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
+    if server and not is_local(server) and not compat.can_go_online():
+        raise HostError(
+            f"Blender has no online access, and {server} is another computer.",
+            "SERVER_UNREACHABLE",
+            "Allow Online Access in Preferences > System, or clear the server.",
+        )
+    return server
+
+
+def _reading(scene: Any, folder: Path) -> StripSelection:
+    """Return the selected strips. Raises HostError where none of them has sound."""
+    reading = read_selection(scene, folder / "packed")
+    if not reading.picks:
+        reason = next((f"{skip['clip']}: {skip['reason']}" for skip in reading.skipped), "Nothing is selected.")
+        raise HostError(reason, "EDIT_NO_CLIPS")
+    return reading
+
+
+def _fill(scene: Any, settings: Any, name: str) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Return what takes the place of the stem `name`, and the further stem under which it is lowered, if any.
+
+    Raises HostError for a file, words or range that is missing.
+    """
     if settings.fill == "NONE":
-        return {}
-    fill: dict[str, Any] = {"gain_db": settings.fill_gain_db}
+        return {}, []
+    fill: dict[str, Any] = {"gain_db": settings.fill_gain_db, "instead": _MODES[settings.fill_mode]}
     if settings.fill != "ROOM":
-        fill["nudge_s"] = settings.fill_nudge_ms / _MILLI
+        fill.update(
+            nudge_s=settings.fill_nudge_ms / _MILLI,
+            at=settings.fill_at.lower(),
+            match_eq=settings.fill_match_eq,
+            room=_room(settings),
+        )
     if settings.fill == "ROOM" and settings.fill_room_preview:
         if not scene.use_preview_range:
             raise HostError("Set a preview range first (P).", "MEDIA_OUT_OF_RANGE")
@@ -82,7 +119,28 @@ def _fill(scene: Any, settings: Any, name: str) -> dict[str, dict[str, Any]]:
         if not words:
             raise HostError("Type words for the sound in its place.", "PROMPT_EMPTY")
         fill.update(words=words, takes=settings.fill_takes, generator=settings.fill_generator.strip())
-    return {name: fill}
+    duck = " ".join(settings.fill_duck.split())
+    if not duck:
+        return {name: fill}, []
+    under = stem_name_from_text(duck)
+    if under == name:
+        raise HostError(
+            f"The sound in the place of {name} cannot be lowered under {name}.",
+            "INVALID_ARGUMENT",
+            "Name another sound.",
+        )
+    fill.update(duck=under, duck_db=settings.fill_duck_db)
+    return {name: fill}, [{"name": under, "prompt": {"text": duck}}]
+
+
+def _room(settings: Any) -> str:
+    """Return the room of a fill: a name, or the path of an impulse response. Raises HostError for a missing file."""
+    if settings.fill_room != "FILE":
+        return "" if settings.fill_room == "NONE" else str(settings.fill_room).lower()
+    path = bpy.path.abspath(settings.fill_room_path)
+    if not path or not Path(path).is_file():
+        raise HostError("Choose a file with the room's impulse response.", "MEDIA_MISSING")
+    return str(Path(path).absolute())
 
 
 def output_folder() -> Path:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import uuid
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import bpy
 
 from . import compat, rendering
-from .link import HostError, to_exact
+from .link import HostError, from_exact, to_exact
 from .reading import StripSelection, clip_of, track_name
 from .strips import playing_rate
 
@@ -19,9 +20,21 @@ _NAME_BYTES = 30  # stem files take 48 bytes of the media's name: this leaves ro
 RENDERING, QUEUED, RUNNING, DONE, FAILED = "rendering", "queued", "running", "done", "failed"
 
 
+@dataclass(frozen=True)
+class HeardSound:
+    """A sound that is heard in the strips of the last listening, and where: exact seconds of the sequence."""
+
+    sound: str
+    likelihood: float
+    spans: tuple[tuple[Fraction, Fraction], ...]
+
+
 @dataclass
 class SeparationJob:
-    """A separation. `document` counts the files that were opened in this Blender."""
+    """A run of the companion: a separation, or with `method` "suggest" listening to the strips.
+
+    `document` counts the files that were opened in this Blender.
+    """
 
     title: str
     reading: StripSelection
@@ -29,6 +42,7 @@ class SeparationJob:
     document: int
     file: str
     scene_pointer: int
+    method: str = "separate"
     tag: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     state: str = RENDERING
     stage: str = ""
@@ -137,3 +151,14 @@ class SeparationJob:
         if scene is None:
             raise HostError(f"The scene {self.reading.scene} no longer exists.", "HOST_FAILED")
         return scene
+
+
+def merged_sounds(sounds: list[dict[str, Any]]) -> list[HeardSound]:
+    """Return each sound once, the likeliest first, with its spans in all strips."""
+    found: dict[str, HeardSound] = {}
+    for one in sounds:
+        spans = tuple((from_exact(span["start"]), from_exact(span["end"])) for span in one["spans"])
+        before = found.get(one["sound"], HeardSound(one["sound"], 0.0, ()))
+        likelihood = max(before.likelihood, float(one["likelihood"]))
+        found[one["sound"]] = HeardSound(one["sound"], likelihood, (*before.spans, *spans))
+    return sorted(found.values(), key=lambda heard: -heard.likelihood)

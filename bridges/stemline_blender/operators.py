@@ -1,14 +1,18 @@
 """The operators behind the buttons."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
 from . import compat, prompts, results
-from .asking import new_job
+from .asking import new_job, new_listening
+from .jobs import SeparationJob
 from .link import HostError
 from .session import SESSION
+from .strips import playing_rate
 
 _UNDOABLE = {"REGISTER", "UNDO"}
 
@@ -22,15 +26,57 @@ class STEMLINE_OT_separate(bpy.types.Operator):
 
     def execute(self, context: Any) -> set[str]:
         """Start a job for the selected strips."""
-        try:
-            job = new_job(compat.editing_scene(context))
-        except HostError as problem:
-            self.report({"WARNING"}, f"{problem} {problem.advice}".rstrip())
+        return _start(self, context, new_job)
+
+
+def _start(operator: Any, context: Any, new: Callable[[Any], SeparationJob]) -> set[str]:
+    """Add a new job, or report why there is none."""
+    try:
+        job = new(compat.editing_scene(context))
+    except HostError as problem:
+        operator.report({"WARNING"}, f"{problem} {problem.advice}".rstrip())
+        return {"CANCELLED"}
+    except OSError as problem:
+        operator.report({"ERROR"}, f"{problem.filename} cannot be written: {problem.strerror}.")
+        return {"CANCELLED"}
+    SESSION.add(job)
+    return {"FINISHED"}
+
+
+class STEMLINE_OT_suggest(bpy.types.Operator):
+    """Ask what is heard in the selected strips."""
+
+    bl_idname = "stemline.suggest"
+    bl_label = "What Is in Here?"
+    bl_description = "Listen to the selected strips and offer the sounds that are heard"
+
+    def execute(self, context: Any) -> set[str]:
+        """Start a job that listens."""
+        return _start(self, context, new_listening)
+
+
+class STEMLINE_OT_use_sound(bpy.types.Operator):
+    """Make a suggested sound the prompt."""
+
+    bl_idname = "stemline.use_sound"
+    bl_label = "Use Sound"
+    bl_description = "Make this sound the prompt, and mark where it is heard if With Marks is on"
+    bl_options = _UNDOABLE
+
+    sound: bpy.props.StringProperty(options={"HIDDEN"})
+
+    def execute(self, context: Any) -> set[str]:
+        """Set the prompt and the spans."""
+        scene = compat.editing_scene(context)
+        heard = next((one for one in SESSION.heard if one.sound == self.sound), None)
+        if heard is None:
             return {"CANCELLED"}
-        except OSError as problem:
-            self.report({"ERROR"}, f"{problem.filename} cannot be written: {problem.strerror}.")
-            return {"CANCELLED"}
-        SESSION.add(job)
+        settings, rate = scene.stemline, playing_rate(scene)
+        settings.prompt, settings.stem = heard.sound, ""
+        settings.spans.clear()
+        for start, end in heard.spans if settings.sound_marks else ():
+            span = settings.spans.add()
+            span.sign, span.start, span.end = "PLUS", math.floor(start * rate), math.ceil(end * rate)
         return {"FINISHED"}
 
 
@@ -277,6 +323,8 @@ def _take_back(operator: Any, scene: Any, keys: set[results.Key]) -> set[str]:
 
 CLASSES = (
     STEMLINE_OT_separate,
+    STEMLINE_OT_suggest,
+    STEMLINE_OT_use_sound,
     STEMLINE_OT_cancel,
     STEMLINE_OT_start,
     STEMLINE_OT_copy,

@@ -13,7 +13,19 @@ from .session import BROKEN, READY, SESSION, STARTING
 from .text_layout import draw_wrapped
 
 _CLOSED = {"DEFAULT_CLOSED"}
+_SHAPING = (
+    "fill_gain_db",
+    "fill_mode",
+    "fill_at",
+    "fill_nudge_ms",
+    "fill_match_eq",
+    "fill_room",
+    "fill_room_path",
+    "fill_duck",
+)
 _MAX_MESSAGES = 6
+_MAX_PROPOSALS = 4
+_MAX_SOUNDS = 12
 
 
 class STEMLINE_MT_prompts(bpy.types.Menu):
@@ -69,6 +81,8 @@ class STEMLINE_PT_separate(bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "prompt", text="", icon="VIEWZOOM")
         row.menu(STEMLINE_MT_prompts.bl_idname, text="", icon="DOWNARROW_HLT")
+        _draw_words(layout, settings, context.region)
+        _draw_sounds(layout, settings)
         _draw_spans(layout, scene)
         layout.row().prop(settings, "play", expand=True)
         _draw_button(layout, settings)
@@ -85,6 +99,31 @@ def _draw_button(layout: Any, settings: Any) -> None:
     sound = " ".join(settings.prompt.split())[:24] or iface_("the Marked Sound")
     text = iface_(label).format(sound=sound)
     row.operator("stemline.separate", text=text, icon="MOD_SOLIDIFY", translate=False)
+
+
+def _draw_words(layout: Any, settings: Any, region: Any) -> None:
+    """Draw what the model takes the words for, or what it knows instead, as far as there is something to say."""
+    check = SESSION.check_words(settings.model, settings.prompt)
+    sentence = f"{check.get('message', '')} {check.get('advice', '')}".strip()
+    if not sentence:
+        return
+    box = layout.box().column(align=True)
+    draw_wrapped(box, sentence, "INFO" if check.get("status") == "substituted" else "ERROR", region)
+    for text in check.get("proposals", ())[:_MAX_PROPOSALS]:
+        box.operator("stemline.prompt", text=text, translate=False).text = text
+
+
+def _draw_sounds(layout: Any, settings: Any) -> None:
+    """Draw the button that listens, and the sounds that were heard as buttons."""
+    column = layout.column(align=True)
+    row = column.row(align=True)
+    row.operator("stemline.suggest", icon="VIEWZOOM")
+    if SESSION.heard:
+        row.prop(settings, "sound_marks", text="", icon="MARKER_HLT")
+    grid = column.grid_flow(columns=2, align=True)
+    for heard in SESSION.heard[:_MAX_SOUNDS]:
+        text = f"{heard.sound}  {heard.likelihood:.0%}"
+        grid.operator("stemline.use_sound", text=text, translate=False).sound = heard.sound
 
 
 def _draw_state(layout: Any, region: Any) -> None:
@@ -144,8 +183,10 @@ class STEMLINE_PT_options(bpy.types.Panel):
         """Draw the panel."""
         layout, settings = self.layout, compat.editing_scene(context).stemline
         layout.use_property_split, layout.use_property_decorate = True, False
-        for name in ("stem", "model", "handle_s", "mute_originals"):
+        for name in ("stem", "model", "handle_s", "mute_originals", "use_amount"):
             layout.prop(settings, name)
+        if settings.use_amount:
+            layout.prop(settings, "amount_db")
 
 
 class STEMLINE_PT_fill(bpy.types.Panel):
@@ -165,12 +206,14 @@ class STEMLINE_PT_fill(bpy.types.Panel):
         layout.prop(settings, "fill")
         shown = {
             "NONE": (),
-            "ROOM": ("fill_gain_db", "fill_room_preview"),
-            "FILE": ("fill_path", "fill_gain_db", "fill_nudge_ms"),
-            "WORDS": ("fill_words", "fill_takes", "fill_generator", "fill_gain_db", "fill_nudge_ms"),
+            "ROOM": ("fill_gain_db", "fill_room_preview", "fill_mode", "fill_duck"),
+            "FILE": ("fill_path", *_SHAPING),
+            "WORDS": ("fill_words", "fill_takes", "fill_generator", *_SHAPING),
         }
-        for name in shown[settings.fill]:
-            layout.prop(settings, name)
+        needs = {"fill_room_path": settings.fill_room == "FILE", "fill_duck_db": bool(settings.fill_duck.strip())}
+        for name in (*shown[settings.fill], *(("fill_duck_db",) if settings.fill != "NONE" else ())):
+            if needs.get(name, True):
+                layout.prop(settings, name)
 
 
 class STEMLINE_PT_jobs(bpy.types.Panel):

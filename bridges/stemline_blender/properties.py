@@ -19,7 +19,9 @@ def _models(settings: Any, context: Any) -> list[tuple[str, str, str]]:
 
 
 def _suggest(settings: Any, context: Any, typed: str) -> list[str]:
-    return prompts.suggestions(typed)
+    """Return earlier prompts with the typed text, and what the model knows in place of it. Called at every key."""
+    check = SESSION.check_words(settings.model, typed)
+    return [*prompts.suggestions(typed), *(check.get("proposals", ()) if check else ())]
 
 
 class StemlineSpan(bpy.types.PropertyGroup):
@@ -78,6 +80,52 @@ class StemlineSettings(bpy.types.PropertyGroup):
     )
     fill_nudge_ms: bpy.props.FloatProperty(
         name="Nudge", description="Milliseconds by which a file or words are late", default=0.0, min=-60000, max=60000
+    )
+    fill_mode: bpy.props.EnumProperty(
+        name="Residual",
+        items=(
+            ("AUTO", "Automatic", "Room tone takes the place of the residual; a file or words are added to it"),
+            ("INSTEAD", "Instead", "The residual is faded down where the sound was, so that nothing of it is heard"),
+            ("UNDER", "Under", "The residual stays as it is, and the fill is added"),
+        ),
+    )
+    fill_at: bpy.props.EnumProperty(
+        name="Where",
+        items=(
+            ("AUTO", "Automatic", "Below 3 seconds once on each event, else where the sound was"),
+            ("ONSET", "On Events", "Once on each event"),
+            ("SPAN", "Where It Was", "Where the removed sound was heard"),
+            ("CLIP", "Throughout", "Throughout the strip"),
+        ),
+    )
+    fill_match_eq: bpy.props.FloatProperty(
+        name="Match EQ", description="How much of the removed sound's equalisation it takes", min=0.0, max=1.0
+    )
+    fill_room: bpy.props.EnumProperty(
+        name="Room",
+        items=(
+            ("NONE", "None", "As it is"),
+            ("SMALL", "Small", "A small room"),
+            ("MEDIUM", "Medium", "A room of medium size"),
+            ("LARGE", "Large", "A large room"),
+            ("FILE", "Impulse Response", "The room of an impulse response"),
+        ),
+    )
+    fill_room_path: bpy.props.StringProperty(name="Impulse", subtype="FILE_PATH")
+    fill_duck: bpy.props.StringProperty(
+        name="Duck Under", description="A sound under which it is lowered, such as speech. It becomes a stem, too"
+    )
+    fill_duck_db: bpy.props.FloatProperty(
+        name="Duck Gain", description="dB while that sound is heard", default=-6.0, min=-48.0, max=0.0
+    )
+    use_amount: bpy.props.BoolProperty(
+        name="Amount", description="Make one more strip, the remix, with the sound at this amount"
+    )
+    amount_db: bpy.props.FloatProperty(
+        name="Amount", description="dB of the sound in the remix", default=-12.0, min=-96.0, max=12.0
+    )
+    sound_marks: bpy.props.BoolProperty(
+        name="With Marks", description="A suggested sound also sets marks where it is heard", default=True
     )
     handle_s: bpy.props.FloatProperty(
         name="Handles",

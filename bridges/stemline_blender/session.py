@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 
 from . import compat
-from .jobs import DONE, QUEUED, RENDERING, RUNNING, SeparationJob
+from .jobs import DONE, QUEUED, RENDERING, RUNNING, HeardSound, SeparationJob, merged_sounds
 from .link import (
     PROTOCOLS,
     Call,
@@ -36,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 OFF, STARTING, READY, BROKEN = "off", "starting", "ready", "broken"
 _SILENT_S = 30.0
 _KEPT_JOBS = 20
+_KEPT_CHECKS = 100
 _REINSTALL = "stemline install blender"
 
 
@@ -52,8 +53,12 @@ class BlenderSession:
         self.models: list[dict[str, Any]] = []
         self.default_model = ""
         self.jobs: list[SeparationJob] = []
+        self.heard: list[HeardSound] = []
         self.document = 0
         self.wanted = False
+        self._checks: dict[tuple[str, str], dict[str, Any]] = {}
+        self._unchecked: tuple[str, str] | None = None
+        self._is_checking = False
         self._companion: CompanionProcess | None = None
         self._writes: list[tuple[Deferred, SeparationJob, dict[str, Any]]] = []
 
@@ -120,6 +125,13 @@ class BlenderSession:
         if job.ended:
             self.jobs.remove(job)
 
+    def check_words(self, model: str, text: str) -> dict[str, Any]:
+        """Return how the model understands a text, as the protocol has it; empty until that is known."""
+        key = ("" if model in ("", "DEFAULT") else model, " ".join(text.split()))
+        if key[1] and key not in self._checks:
+            self._unchecked = key
+        return self._checks.get(key, {})
+
     @property
     def silent(self) -> bool:
         """Whether the companion has been silent for so long that the user should know."""
@@ -138,6 +150,7 @@ class BlenderSession:
             except ConnectionClosed:
                 self._on_closed()
         self._write_waiting()
+        self._check_unchecked()
         for job in self.jobs:
             if job.state == RENDERING and self.state == READY and job.rendered():
                 self._ask_to_separate(job)
@@ -152,7 +165,7 @@ class BlenderSession:
 
     def _shown(self) -> tuple[Any, ...]:
         jobs = tuple((job.state, job.stage, round(job.fraction, 2), len(job.messages)) for job in self.jobs)
-        return (self.state, self.server, self.silent, jobs)
+        return (self.state, self.server, self.silent, jobs, tuple(self._checks), tuple(self.heard))
 
     # -- the companion -------------------------------------------------------------------------------------------------
 
@@ -208,6 +221,24 @@ class BlenderSession:
         else:
             self.server, self.models, self.default_model = "ready", answer["models"], answer["default"]
 
+    def _check_unchecked(self) -> None:
+        """Ask about the words that were typed last, one question at a time."""
+        if self._unchecked is None or self._is_checking or self._companion is None or self.server != "ready":
+            return
+        key, self._unchecked = self._unchecked, None
+        self._is_checking = True
+        params = {"texts": [key[1]], "model": key[0], "server": preferences().server.strip() or None}
+        self._companion.peer.ask("check_prompts", params, lambda ask: self._on_checked(key, ask))
+
+    def _on_checked(self, key: tuple[str, str], ask: Call) -> None:
+        self._is_checking = False
+        while len(self._checks) >= _KEPT_CHECKS:
+            del self._checks[next(iter(self._checks))]
+        try:
+            self._checks[key] = dict(ask.result()["checks"][0])
+        except (RemoteError, ConnectionClosed, LookupError):  # the run itself says what is wrong with them
+            self._checks[key] = {"status": "known"}
+
     def _on_closed(self) -> None:
         if self._companion is None:
             return
@@ -235,7 +266,7 @@ class BlenderSession:
             return
         assert self._companion is not None  # noqa: S101 - the state is READY
         job.state, job.stage = QUEUED, "waiting"
-        self._companion.peer.ask("separate", {**job.params, "tag": job.tag}, lambda ask: self._on_run(job, ask))
+        self._companion.peer.ask(job.method, {**job.params, "tag": job.tag}, lambda ask: self._on_run(job, ask))
 
     def _on_run(self, job: SeparationJob, ask: Call) -> None:
         try:
@@ -259,6 +290,9 @@ class BlenderSession:
             f"{entry['clip']}: {entry['message']} {entry.get('advice', '')}".rstrip()
             for entry in result.get("failed", [])
         ]
+        if job.method == "suggest":
+            self.heard = merged_sounds(result["sounds"])
+            left_out += [] if self.heard else ["No sound is likely enough to be suggested."]
         told = [f"{entry['clip']}: {entry['message']}" for entry in result.get("notices", [])]
         job.messages = [*left_out, *told, *result.get("notes", [])]
 
@@ -330,6 +364,7 @@ def redraw() -> None:
 def on_load(*_: Any) -> None:
     """Note that another file is open: earlier jobs must not write into it."""
     SESSION.document += 1
+    SESSION.heard = []
 
 
 def wait(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -33,7 +33,7 @@ class PreparedRun(Protocol):
     """A checked request. Called on the runs' thread; returns the result in a form that JSON can hold."""
 
     def __call__(self, host: Host, report: Report, cancelled: Callable[[], bool], /) -> Mapping[str, Any]:
-        """Separate the host's clips and write their stems back."""
+        """Separate the host's clips and write their stems back, or listen to them."""
         ...
 
 
@@ -42,6 +42,14 @@ class Services(Protocol):
 
     def prepare(self, params: Params) -> PreparedRun:
         """Check the `stems`, `selection` and `settings` of `separate`, and start nothing yet."""
+        ...
+
+    def suggest(self, params: Params) -> PreparedRun:
+        """Check the `selection` and the settings of `suggest`, and start nothing yet."""
+        ...
+
+    def check_prompts(self, params: Params) -> Mapping[str, Any]:
+        """Return how a model understands texts."""
         ...
 
     def models(self) -> Mapping[str, Any]:
@@ -119,7 +127,9 @@ class Companion:
         return {
             "hello": RpcMethod(self._hello, quick=True),
             "ping": RpcMethod(lambda _: {}, quick=True),
-            "separate": RpcMethod(self._greeted(self._separate), quick=True),
+            "separate": RpcMethod(self._greeted(self._queued(self._services.prepare, "separate")), quick=True),
+            "suggest": RpcMethod(self._greeted(self._queued(self._services.suggest, "suggest")), quick=True),
+            "check_prompts": RpcMethod(self._greeted(self._services.check_prompts)),
             "status": RpcMethod(self._greeted(self._status), quick=True),
             "cancel": RpcMethod(self._greeted(self._cancel), quick=True),
             "models": RpcMethod(self._greeted(lambda _: self._services.models())),
@@ -156,13 +166,18 @@ class Companion:
         self._host = from_wire(Hello, dict(params), "hello").capabilities
         return {"protocol": max(common), "name": "stemline", "version": __version__, "pid": os.getpid()}
 
-    def _separate(self, params: Params) -> object:
-        separation, tag = self._services.prepare(params), from_wire(_Tag, dict(params), "separate").tag
+    def _queued(self, prepare: Callable[[Params], PreparedRun], method: str) -> Callable[[Params], object]:
+        """Return a method that checks its params with `prepare` and queues the run."""
 
-        def work(report: Report, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
-            return separation(self.host(tag, cancelled), report, cancelled)
+        def queue(params: Params) -> object:
+            prepared, tag = prepare(params), from_wire(_Tag, dict(params), method).tag
 
-        return {"run": self._runs.add(work, tag)}
+            def work(report: Report, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+                return prepared(self.host(tag, cancelled), report, cancelled)
+
+            return {"run": self._runs.add(work, tag)}
+
+        return queue
 
     def _status(self, params: Params) -> object:
         return {"runs": self._runs.status(from_wire(_MaybeNamed, dict(params), "status").run)}

@@ -58,6 +58,15 @@ class ScriptedServices:
 
         return separation
 
+    def suggest(self, params: Params) -> Callable[[Host, Report, Callable[[], bool]], Mapping[str, Any]]:
+        def listening(host: Host, report: Report, cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+            return {"sounds": [{"clip": clip.name} for clip in host.read_clips(Selection()).clips]}
+
+        return listening
+
+    def check_prompts(self, params: Params) -> Mapping[str, Any]:
+        return {"checks": []}
+
     def models(self) -> Mapping[str, Any]:
         return {"models": []}
 

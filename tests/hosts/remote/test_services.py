@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
+from conftest import ROOT
+from stemline.clips import ClipRange, MediaSource, TimeRange
 from stemline.companion.services import EditServices
-from stemline.errors import Code, HostError, UsageError
+from stemline.errors import Cancelled, Code, HostError, UsageError
 from stemline.media import SampleFormat
 from stemline.options import FORMATS
+from stemline.testing import MemoryHost
+from stemline_bridge import from_exact
 
 SPEECH = {"name": "speech", "prompt": {"text": "speech"}}
 BACKWARDS = {"start": "2/1", "end": "1/1"}
@@ -83,3 +88,27 @@ def test_the_checks_are_those_of_the_program_that_started_the_companion() -> Non
         Code.HOST_UNSUPPORTED,
         "Run `stemline doctor` in a terminal.",
     )
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_the_sounds_of_a_hosts_clips_are_listed_in_the_times_of_its_timeline() -> None:
+    media = MediaSource(str(ROOT / "examples" / "interview" / "recorder.wav"))
+    played, placed = TimeRange(Fraction(1), Fraction(5)), TimeRange(Fraction(100), Fraction(104))
+    host = MemoryHost([ClipRange("1", "interview", "A1", media, played, placed)])
+    seen: list[dict[str, Any]] = []
+    answer = EditServices().suggest({})(host, seen.append, lambda: False)
+    sounds = {sound["sound"]: sound for sound in answer["sounds"]}
+    spans = [(from_exact(span["start"]), from_exact(span["end"])) for span in sounds["speech"]["spans"]]
+    assert spans and all(100 <= start < end <= 104 for start, end in spans)
+    assert (sounds["speech"]["clip"], answer["skipped"]) == ("interview", [])
+    assert seen
+    with pytest.raises(Cancelled):
+        EditServices().suggest({})(host, seen.append, lambda: True)
+
+
+@pytest.mark.usefixtures("shared_server")
+def test_words_are_checked_for_a_host() -> None:
+    answer = EditServices().check_prompts({"texts": ["speech", "qwertzuiop"], "model": "embedded"})
+    known, unknown = answer["checks"]
+    assert (known["status"], unknown["status"]) == ("known", "refused")
+    assert unknown["message"] and unknown["code"] == Code.PROMPT_UNKNOWN

@@ -21,7 +21,7 @@ from stemline_app.install.blender_package import put_files
 pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(600)]
 WIDTH, HEIGHT = 1600, 900
 TAB = (1587, 184)  # of Blender 3.4 in a window of this size, its sequencer over all of it
-BUTTON = (1440, 288)
+BUTTON = (1440, 335)
 ASIDE = (700, 250)
 
 
@@ -133,6 +133,7 @@ def use_panel(user: ScreenUser) -> None:
     user.asked("end")
     saw = user.report()
     assert saw["end"] == "done", saw
+    assert "speech" in saw["heard"]
     assert sorted(stem["stem"] for stem in saw["stems"]) == ["residual", "residual", "speech", "speech"]
     assert any(state == "running" and 0 < fraction < 1 for state, _, fraction in saw["stages"]), "progress was seen"
     assert saw["undone"] == ["FINISHED"]

@@ -87,6 +87,12 @@ def script() -> Iterator[float]:
     say(ask="tab")
     yield from wait_for(lambda: session.wanted)
     yield from wait_for(lambda: session.server == "ready")
+    with bpy.context.temp_override(**where):
+        bpy.ops.stemline.suggest()
+    listening = session.jobs[0]
+    yield from wait_for(lambda: listening.ended)
+    session.forget(listening)
+    say(heard=[sound.sound for sound in session.heard])
     harness.scene.stemline.prompt = "speech"
     harness.scene.stemline.play = "all"
     bpy.ops.ed.undo_push(message="the prompt")

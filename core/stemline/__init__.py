@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stemline.api.running import Run
     from stemline.api.starting import estimate, start
     from stemline.api.stems import Prompt, Span, Stem
+    from stemline.api.starting import start
+    from stemline.api.stems import Prompt, Span, Stem, recorded_stems
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
     from stemline.api.vocabulary import check_prompt, known_sounds
     from stemline.api.voices import find_voices
@@ -115,6 +117,7 @@ __all__ = [
     "list_presets",
     "list_trackers",
     "read_presets",
+    "recorded_stems",
     "remove_preset",
     "save_presets",
     "separate",
@@ -143,6 +146,7 @@ _MODULES = {
     "Prompt": "stemline.api.stems",
     "Span": "stemline.api.stems",
     "Stem": "stemline.api.stems",
+    "recorded_stems": "stemline.api.stems",
     "Suggestion": "stemline.api.suggesting",
     "Suggestions": "stemline.api.suggesting",
     "suggest": "stemline.api.suggesting",

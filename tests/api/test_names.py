@@ -68,6 +68,7 @@ NAMES = {
     "list_presets",
     "list_trackers",
     "read_presets",
+    "recorded_stems",
     "remove_preset",
     "save_presets",
     "separate",

@@ -395,6 +395,54 @@ def test_a_folder_has_a_mask_for_each_clip_of_an_edit_by_its_name(
     shown_at(pictures[half:], times[half:])
 
 
+def test_an_edit_gives_the_boxes_and_masks_of_its_stems_back(
+    film: Path, server: LocalServer, seen: Seen, tmp_path: Path
+) -> None:
+    """The edit that was written is enough to run again: the same prompt finds the same stems."""
+    pytest.importorskip("cv2")
+    otio = pytest.importorskip("opentimelineio")
+    timeline = otio.schema.Timeline("edit")
+    track = otio.schema.Track("A1", kind="Audio")
+    timeline.tracks.append(track)
+    whole = otio.opentime.TimeRange(
+        otio.opentime.RationalTime(0, RATE), otio.opentime.RationalTime(SECONDS * RATE, RATE)
+    )
+    track.append(otio.schema.Clip("shot", otio.schema.ExternalReference(film.as_uri(), whole), whole))
+    edit = tmp_path / "edit.otio"
+    otio.adapters.write_to_file(timeline, str(edit))
+    (tmp_path / "out" / "masks").mkdir(parents=True)
+    folder_of_pngs(tmp_path / "out" / "masks" / "shot", range(SECONDS * RATE))
+    x, y = place(0)
+    stems = [
+        stemline.Stem("dog", stemline.Prompt("bark", [stemline.Span(0.5, 1)], box=stemline.Box(x, y, SIDE, SIDE))),
+        stemline.Stem("cat", stemline.Prompt("meow", mask=stemline.Mask(str(tmp_path / "out" / "masks")))),
+    ]
+    settings = stemline.Settings(server=server.address)
+    first = stemline.separate_edit(edit, stems, output=tmp_path / "out", settings=settings)
+    again = stemline.recorded_stems(first.output)
+    assert [(stem.name, stem.prompt.text, stem.prompt.box, stem.prompt.spans) for stem in again] == [
+        (stem.name, stem.prompt.text, stem.prompt.box, stem.prompt.spans) for stem in stems
+    ]
+    count = seen.count
+    arguments = [
+        "batch",
+        str(edit),
+        "--server",
+        server.address,
+        "--stems-from",
+        first.output,
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 0
+    assert seen.count == count, "nothing is separated again"
+    (tmp_path / "out" / "masks").rename(tmp_path / "elsewhere")
+    with pytest.raises(stemline.UsageError, match="The mask masks of cat is not beside"):
+        stemline.recorded_stems(first.output)
+    with pytest.raises(stemline.EditError, match="names no stems"):
+        stemline.recorded_stems(edit)
+
+
 def test_another_tracker_follows_the_box_and_its_masks_are_not_those_of_corners(
     film: Path, server: LocalServer, seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeAlias
 
 from stemline.clips import MediaFacts, TimeRange
@@ -22,6 +24,7 @@ from stemline.prompts import (
     name_from_text,
     parse_time,
 )
+from stemline.workflow.recorded_prompts import read_recorded_stems
 
 Time: TypeAlias = Fraction | float | str
 """Seconds as a number or text such as "12.5", or the source timecode of a file, such as "10:00:12:05"."""
@@ -135,6 +138,42 @@ def stem_list(stems: Stems) -> tuple[Stem, ...]:
     if isinstance(stems, str | Stem):
         stems = (stems,)
     return tuple(Stem(name_from_text(stem), stem) if isinstance(stem, str) else stem for stem in stems)
+
+
+def recorded_stems(edit: str | os.PathLike[str]) -> tuple[Stem, ...]:
+    """Return the stems that an edit of Stemline's names, with words, marks, boxes and masks, to run them again.
+
+    The box and the masks of a stem come back as they were given. A mask that was recorded by name alone
+    (`Settings.record_paths`) is looked for beside the edit.
+
+    Args:
+        edit: Path of a `.stems.otio` file.
+
+    Raises:
+        EditError: The file is not an edit that Stemline wrote.
+        UsageError: The words were recorded as hashes or not at all, or a mask is not there.
+
+    Examples:
+        >>> import stemline
+        >>> result = stemline.separate_edit("edit.otio", {"dialogue": "speech"}, output="again")
+        >>> [(stem.name, stem.prompt.text) for stem in stemline.recorded_stems(result.output)]
+        [('dialogue', 'speech')]
+    """
+    return tuple(
+        Stem(
+            request.name,
+            Prompt(
+                request.prompt.text,
+                [
+                    *(Span(span.start, span.end) for span in request.prompt.plus),
+                    *(Span(span.start, span.end, sounds=False) for span in request.prompt.minus),
+                ],
+                request.prompt.box,
+                request.prompt.mask,
+            ),
+        )
+        for request in read_recorded_stems(Path(edit).absolute())
+    )
 
 
 def requests_for(

@@ -14,7 +14,6 @@ from stemline.hosts.base import Host, WriteOptions, Written
 from stemline.plan import PlacedStem, TrackOptions, place_stems
 from stemline.prompts import StemRequest
 from stemline.timebase import round_half_up
-from stemline.trust.privacy import recorded_words
 from stemline.workflow.derived_tracks import derived_json, derived_names, playing_names
 from stemline.workflow.derived_writer import Derivation
 from stemline.workflow.estimate import remember_speed, remember_writing
@@ -23,6 +22,7 @@ from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import null_of
 from stemline.workflow.progress import Hooks
+from stemline.workflow.recorded_prompts import recorded_stem
 from stemline.workflow.results import (
     ClipOutcome,
     ClipPlace,
@@ -113,10 +113,7 @@ def _write_tracks(
     run = {
         "version": METADATA_VERSION,
         "engine_version": __version__,
-        "stems": [
-            {"name": stem.name, "text": recorded_words(stem.prompt.text, settings.record_words)}
-            for stem in prepared.stems
-        ],
+        "stems": [recorded_stem(stem, settings) for stem in prepared.stems],
         "settings": {
             "model": settings.model,
             "seed": settings.seed,

@@ -44,6 +44,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_pictures(
         parser, "masks of what makes the sound: a folder with a film or a folder of pictures for each clip, by name"
     )
+    parser.add_argument(
+        "--stems-from",
+        metavar="FILE",
+        help="make the stems of an earlier .stems.otio, with their marks, boxes and masks",
+    )
     add_voice(parser)
     parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
     parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="audio tracks to separate (default: all)")
@@ -164,9 +169,14 @@ def _stems(args: argparse.Namespace) -> list[stemline.Stem]:
             raise stemline.UsageError("--dme names the stems itself.", advice="Give --dme alone.")
         pairs = list(_DME)
     masks = dict(map(parse_mask, args.mask))
-    for name in masks.keys() - {name for name, _ in pairs}:
+    named = {name for name, _ in pairs}
+    for name in masks.keys() - named:
         raise stemline.UsageError(f"The mask {name}=… belongs to no stem.", advice="Add --stem NAME=TEXT for it.")
-    return [stemline.Stem(name, stemline.Prompt(text, mask=masks.get(name))) for name, text in pairs]
+    earlier = stemline.recorded_stems(args.stems_from) if args.stems_from else ()
+    return [
+        *(stem for stem in earlier if stem.name not in named),
+        *(stemline.Stem(name, stemline.Prompt(text, mask=masks.get(name))) for name, text in pairs),
+    ]
 
 
 def _options(args: argparse.Namespace) -> stemline.EditOptions:

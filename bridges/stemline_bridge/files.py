@@ -59,10 +59,9 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
     try:
         yield part
         put_in_place(part, path, durable)
-    except BaseException:
-        with contextlib.suppress(OSError):
+    finally:
+        with contextlib.suppress(OSError):  # it has its name, or the block failed
             part.unlink()
-        raise
 
 
 def atomic_write(path: Path, data: bytes | str, durable: bool = False, mode: int = 0o666) -> None:

@@ -6,6 +6,7 @@ heartbeat. `peers.py` adds where calls are answered: in a host's own loop, or on
 
 from __future__ import annotations
 
+import abc
 import logging
 import queue
 import threading
@@ -100,7 +101,7 @@ class Call:
             self._on_answer(self)
 
 
-class Connection:
+class Connection(abc.ABC):
     """One end of the conversation. `closed` is set once it is over, and `reason` says why."""
 
     def __init__(self, incoming: ByteStream, outgoing: ByteStream, limits: Limits | None = None) -> None:
@@ -150,17 +151,17 @@ class Connection:
 
     # -- for the two kinds of peers ------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def _called(self, call_id: int | str | None, method: str, params: dict[str, Any]) -> None:
         """Answer a call of the other side, or handle a notification (`call_id` None). Runs on the reading thread."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _settled(self, call: Call, result: Any, error: Exception | None) -> None:
         """Take an answer. Runs on the reading thread."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _ended(self) -> None:
         """Fail what is open: the conversation is over."""
-        raise NotImplementedError
 
     def _error_of(self, failure: Exception) -> HostError:
         """Return what to tell the other side about an exception of a handler."""

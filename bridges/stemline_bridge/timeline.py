@@ -1,7 +1,8 @@
-"""Exact times as the protocol writes them, and clips packed into lanes."""
+"""Exact times as the protocol writes them, timecode in frames, and clips packed into lanes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TypeVar
@@ -19,6 +20,21 @@ def from_exact(text: str) -> Fraction:
     """Return the seconds of the text "num/den". Raises ValueError for anything else."""
     numerator, denominator = text.split("/")
     return Fraction(int(numerator), int(denominator))
+
+
+def round_half_up(value: Fraction) -> int:
+    """Return the nearest whole number, halves up, as players round a position between two samples."""
+    return math.floor(value + Fraction(1, 2))
+
+
+def timecode_frame(hours: int, minutes: int, seconds: int, frames: int, rate: Fraction, *, drop_frame: bool) -> int:
+    """Return the frame of a timecode label, counted from 00:00:00:00.
+
+    Drop-frame numbering (SMPTE ST 12-1) skips two labels, four at 59.94, each minute but every tenth.
+    """
+    nominal, total_minutes = math.ceil(rate), hours * 60 + minutes
+    count = (total_minutes * 60 + seconds) * nominal + frames
+    return count - nominal // 15 * (total_minutes - total_minutes // 10) if drop_frame else count
 
 
 def pack_lanes(

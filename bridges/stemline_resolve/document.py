@@ -1,16 +1,19 @@
-"""The open project and timeline in Resolve, and the positions of items on it."""
+"""The open project and timeline in Resolve, its frame rate and timecode, and the positions of items on it."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
+from stemline_bridge.timeline import timecode_frame
 
 from .api import Api, Remote
-from .rates import frame_of, rate_of
 
+_TIMECODE = re.compile(r"(\d+):(\d\d):(\d\d)([:;.])(\d+)")
 _OPEN_FIRST = "Open a project and a timeline in Resolve, then try again."
 
 
@@ -118,6 +121,31 @@ def _frame_rate(*settings: Remote) -> Fraction:
         except ValueError:
             continue
     raise HostError("Resolve gives no frame rate for the timeline.", "HOST_UNSUPPORTED", "Set it in its settings.")
+
+
+def rate_of(label: Any) -> Fraction:
+    """Return the exact frame rate of a label such as 24.0, "25", "29.97 DF" or 23.976.
+
+    Raises ValueError for anything else.
+    """
+    text = str(label).upper().replace("DF", "").strip()
+    value = Fraction(text)
+    if value <= 0:
+        raise ValueError(f"{label!r} is not a frame rate")
+    whole = Fraction(round(value))
+    if whole and abs(value - whole) < Fraction(1, 1000):
+        return whole
+    ntsc = Fraction(math.ceil(value) * 1000, 1001)
+    return ntsc if abs(value - ntsc) <= ntsc / 5000 else value
+
+
+def frame_of(timecode: str, rate: Fraction) -> int:
+    """Return the frame that a timecode in Resolve's spelling names. Raises ValueError for other text."""
+    match = _TIMECODE.fullmatch(timecode.strip())
+    if match is None:
+        raise ValueError(f"{timecode!r} is not a timecode")
+    hours, minutes, seconds, frames = (int(match.group(i)) for i in (1, 2, 3, 5))
+    return timecode_frame(hours, minutes, seconds, frames, rate, drop_frame=match.group(4) != ":")
 
 
 def open_document(api: Api) -> OpenTimeline:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stemline_bridge import HostError, from_exact
+from stemline_bridge.timeline import round_half_up
 from stemline_bridge.wav import Piece, read_head, write_piece
 
 from .document import OpenTimeline
-from .rates import nearest
 
 _SPARE_FRAMES = 2
 
@@ -52,11 +52,11 @@ def fit(document: OpenTimeline, clip: dict[str, Any], media_rate: Fraction) -> F
     media_start = file_start * media_rate
     held = int(clip["file_range"]["end_sample"]) - int(clip["file_range"]["start_sample"])
     on_frames = start == first and end == last and media_start.denominator == 1 and media_rate == document.rate
-    if on_frames and nearest((media_start + media_frames) / media_rate * sample_rate) <= held:
+    if on_frames and round_half_up((media_start + media_frames) / media_rate * sample_rate) <= held:
         return Fit(str(clip["path"]), first, frames, int(media_start), media_frames, None)
-    zero, heard, silent = (nearest(document.seconds(at) * sample_rate) for at in (Fraction(first), start, end))
+    zero, heard, silent = (round_half_up(document.seconds(at) * sample_rate) for at in (Fraction(first), start, end))
     total = math.ceil((media_frames + _SPARE_FRAMES) * sample_rate / media_rate)
-    piece = Piece(nearest(file_start * sample_rate), silent - heard, heard - zero, total)
+    piece = Piece(round_half_up(file_start * sample_rate), silent - heard, heard - zero, total)
     return Fit(_piece_path(str(clip["path"]), piece), first, frames, 0, media_frames, piece)
 
 

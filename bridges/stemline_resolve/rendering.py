@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 
 from stemline_bridge import HostError
 from stemline_bridge.files import put_in_place
+from stemline_bridge.timeline import round_half_up
 from stemline_bridge.wav import read_head
 
 from .api import CallHung, Remote, with_more
 from .document import OpenTimeline, PlacedItem
-from .rates import nearest
 
 _PRESET = "Audio Only"
 _USERS_SETTINGS = "Stemline keeps your render settings"
@@ -240,7 +240,7 @@ def _rendered_file(state: _State, frames: tuple[int, int], folder: Path, given_u
 
     Whether Resolve includes the last frame shows in the length of the file.
     """
-    needed = nearest((frames[1] - frames[0]) / state.document.rate * _SAMPLE_RATE)
+    needed = round_half_up((frames[1] - frames[0]) / state.document.rate * _SAMPLE_RATE)
     for last in (frames[1] - 1, frames[1]):
         path = _run_job(state, (frames[0], last), folder, given_up)
         if path.suffix.lower() != ".wav":

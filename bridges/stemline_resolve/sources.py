@@ -7,9 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stemline_bridge.timeline import round_half_up
+
 from .api import Remote
-from .document import OpenTimeline, PlacedItem
-from .rates import frame_of, nearest, rate_of
+from .document import OpenTimeline, PlacedItem, frame_of, rate_of
 
 _ONE_STREAM_A_CHANNEL = {".mxf"}
 _UNCLEAR = "CLIP_TIME_AMBIGUOUS"
@@ -85,14 +86,14 @@ def _timecode_zero(media: Remote, rate: Fraction) -> Fraction:
 def _snapped(seconds: Fraction, own_rate: Fraction, timeline_rate: Fraction, media: Remote) -> Fraction:
     """Return `seconds`, which came through a float, on a frame of the media or the timeline, else on a sample."""
     for rate in (own_rate, timeline_rate):
-        frame = Fraction(nearest(seconds * rate))
+        frame = Fraction(round_half_up(seconds * rate))
         if abs(frame / rate - seconds) < Fraction(1, 200_000):
             return frame / rate
     try:
         sample_rate = int(media.GetClipProperty("Sample Rate") or 48000)
     except ValueError:
         sample_rate = 48000
-    return Fraction(nearest(seconds * sample_rate), sample_rate)
+    return Fraction(round_half_up(seconds * sample_rate), sample_rate)
 
 
 def _refuse_other_speed(document: OpenTimeline, placed: PlacedItem, rate: Fraction) -> None:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stemline.errors import UsageError
+from stemline_bridge import timeline
+from stemline_bridge.timeline import timecode_frame
+
+round_half_up = timeline.round_half_up
 
 _SNAP_TOLERANCE = Fraction(1, 1000)
 _TIMECODE = re.compile(r"^(\d{1,3}):([0-5]?\d):([0-5]?\d)([:;.])(\d{1,3})$")
@@ -58,11 +62,6 @@ def grid_of(frame_rate: Fraction, sample_rate: int) -> Grid:
     return Grid(frames=samples_per_frame.denominator, samples=samples_per_frame.numerator)
 
 
-def round_half_up(value: Fraction) -> int:
-    """Return the nearest whole number, halves up, as players round a position between two samples."""
-    return math.floor(value + Fraction(1, 2))
-
-
 def floor_to(value: int, step: int) -> int:
     """Return the largest multiple of `step` that is not above `value`."""
     return value // step * step
@@ -94,19 +93,16 @@ def parse_timecode(text: str, rate: Fraction) -> int:
     nominal = math.ceil(rate)
     if frames >= nominal:
         raise UsageError(f"{text!r} has frame {frames}, but there are {nominal} frames in a second.")
-    total_minutes = hours * 60 + minutes
-    count = (total_minutes * 60 + seconds) * nominal + frames
     if match[4] == ":":
-        return count
+        return timecode_frame(hours, minutes, seconds, frames, rate, drop_frame=False)
     if not is_drop_rate(rate):
         raise UsageError(
             f"{text!r} is drop frame, which does not exist at {float(rate):g} frames per second.",
             advice="Write it with ':'.",
         )
-    dropped = nominal // 15
-    if frames < dropped and seconds == 0 and minutes % 10:
+    if frames < nominal // 15 and seconds == 0 and minutes % 10:
         raise UsageError(f"{text!r} is a label that drop frame skips.")
-    return count - dropped * (total_minutes - total_minutes // 10)
+    return timecode_frame(hours, minutes, seconds, frames, rate, drop_frame=True)
 
 
 def format_timecode(frame: int, rate: Fraction, *, drop_frame: bool = False) -> str:

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from stemline.api.blocks import Block
     from stemline.api.edits import separate_edit
     from stemline.api.files import separate
-    from stemline.api.object_spans import ObjectSpans, suggest_spans
     from stemline.api.growing import take_back
+    from stemline.api.object_spans import ObjectSpans, suggest_spans
     from stemline.api.results import EditResult, Record, Result
     from stemline.api.running import Run
     from stemline.api.starting import estimate, start
-    from stemline.api.stems import Prompt, Span, Stem
-    from stemline.api.starting import start
     from stemline.api.stems import Prompt, Span, Stem, recorded_stems
     from stemline.api.suggesting import Suggestion, Suggestions, suggest
     from stemline.api.vocabulary import check_prompt, known_sounds

@@ -340,6 +340,7 @@ WARNINGS = {
     WarningCode.STEM_IS_MIX: (
         "The stem has more than 97 % of the energy of the mix: nothing else sounds there, or it was not separated."
     ),
+    WarningCode.RUMBLE_LEFT: "The stem holds low rumble that belongs to another sound: a high-pass filter removes it.",
     WarningCode.ROOM_TONE_SHARED: (
         "The clip has too little room tone; the fill is made from that of another clip of the same media."
     ),

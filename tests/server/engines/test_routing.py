@@ -20,6 +20,7 @@ SPAN = (SampleRange(0, 48_000),)
     ("prompt", "certainty", "code"),
     [
         (EnginePrompt("dog"), 0.9, "ROUGH_BY_WORDS"),
+        (EnginePrompt("dog"), 0.2, "LOW_CONFIDENCE"),
         (EnginePrompt("dog", plus=SPAN), 0.9, ""),
         (EnginePrompt("rain"), 0.9, ""),
         (EnginePrompt("rain"), 0.1, "LOW_CONFIDENCE"),
@@ -47,6 +48,13 @@ def test_a_stem_that_is_the_whole_mix_has_a_warning_and_half_the_confidence(prom
         codes[share] = "STEM_IS_MIX" in dict(given)
     assert codes == {0.96: False, 0.98: True, 1.0: True}
     assert findings[1.0].confidence == pytest.approx(findings[0.96].confidence / 2, abs=0.001)
+
+
+def test_rumble_is_said() -> None:
+    route = choose_route(EnginePrompt("rain"), ("rain",))
+    meter = TargetMeter(route)
+    meter.add(MIX, 0.5 * MIX)
+    assert [code for code, _ in warnings(route, meter.finding(1.0), has_rumble=True)] == ["RUMBLE_LEFT"]
 
 
 def test_silence_is_reported_as_not_found_without_a_warning() -> None:

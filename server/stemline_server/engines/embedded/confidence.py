@@ -63,13 +63,16 @@ class TargetMeter:
         return Finding(found=True, confidence=confidence, matched=self._route.matched)
 
 
-def warnings(route: Route, finding: Finding, *, is_whole_mix: bool = False) -> list[tuple[WarningCode, str]]:
+def warnings(
+    route: Route, finding: Finding, *, is_whole_mix: bool = False, has_rumble: bool = False
+) -> list[tuple[WarningCode, str]]:
     """Return codes and messages of warnings about a target that may be another sound or worse than the mix.
 
     Args:
         route: The route of the target's prompt.
         finding: The outcome.
         is_whole_mix: Whether the target has nearly all energy of the mix.
+        has_rumble: Whether rumble was found with the sound.
     """
     given = [(WarningCode.PROMPT_SUBSTITUTED, route.substituted)] if route.substituted else []
     if not finding.found:
@@ -79,12 +82,17 @@ def warnings(route: Route, finding: Finding, *, is_whole_mix: bool = False) -> l
             f'"{finding.matched}" is nearly the whole mix: either nothing else sounds here, or it was not separated.'
         )
         given.append((WarningCode.STEM_IS_MIX, message))
-    if route.net_class and not route.uses_spans and route.is_rough:
+    if has_rumble:
+        message = f'Rumble sounds together with "{finding.matched}": it was reduced, and some may be left in the stem.'
+        given.append((WarningCode.RUMBLE_LEFT, message))
+    is_rough = bool(route.net_class) and not route.uses_spans and route.is_rough
+    if finding.confidence < _LOW_CONFIDENCE_BELOW and not is_whole_mix:
+        advice = "mark where it occurs" if is_rough else "listen before you use the stem"
+        message = f"It is uncertain whether this audio contains {finding.matched}; {advice}."
+        given.append((WarningCode.LOW_CONFIDENCE, message))
+    elif is_rough:
         message = (
             f'Found by name alone, "{finding.matched}" is only approximate; mark where it occurs for a better stem.'
         )
         given.append((WarningCode.ROUGH_BY_WORDS, message))
-    elif finding.confidence < _LOW_CONFIDENCE_BELOW and not is_whole_mix:
-        message = f"It is uncertain whether this audio contains {finding.matched}; listen before you use the stem."
-        given.append((WarningCode.LOW_CONFIDENCE, message))
     return given

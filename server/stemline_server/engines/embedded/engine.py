@@ -160,7 +160,8 @@ class EmbeddedEngine:
             for number, meter in enumerate(meters):
                 finding = meter.finding(estimators.certainty(number))
                 control.find(number, finding)
-                for code, message in warnings(routes[number], finding, is_whole_mix=meter.is_whole_mix):
+                doubts = {"is_whole_mix": meter.is_whole_mix, "has_rumble": estimators.has_rumble(number)}
+                for code, message in warnings(routes[number], finding, **doubts):
                     control.warn(number, code, message)
 
     def _voices(self, request: EngineRequest, routes: Sequence[Route], progress: _Progress) -> VoiceSources:

@@ -16,6 +16,7 @@ from stemline_server.engines.embedded.dialogue import DialogueSource, RefinedSpe
 from stemline_server.engines.embedded.fusion import Estimates
 from stemline_server.engines.embedded.net_separator import NetQuery, NetSeparation, NetSeparator, presence_probability
 from stemline_server.engines.embedded.routing import Route
+from stemline_server.engines.embedded.rumble import RumbleFreeSource
 from stemline_server.engines.embedded.span_context import span_contexts
 from stemline_server.engines.embedded.span_nmf import SpeechReference, TargetKind, separate_spans
 from stemline_server.engines.embedded.vocals import VocalsSource
@@ -89,6 +90,7 @@ class EstimatorSet:
         self._voices = voices
         self._streams: dict[Hashable, Iterator[Waveform]] = {_MIX: _blocks_of(request.audio)}
         self._net_rows: dict[int, _NetRow] = {}
+        self._rumble_free: RumbleFreeSource | None = None
         dialogue: AudioSource = voices.refined or voices.speech
         net_inputs: dict[Hashable, AudioSource] = {_MIX: request.audio}
         if net is not None:
@@ -98,11 +100,13 @@ class EstimatorSet:
             if voices.vocals is not None:
                 referee = VocalsReferee(request.audio, voices.speech, voices.refined, voices.vocals, net, control)
                 dialogue = DialogueSource(dialogue, voices.vocals, referee.decisions())
-            net_inputs[_WITHOUT_SPEECH] = BackgroundSource(request.audio, voices.speech, confirmed)
-            net_inputs[_WITHOUT_DIALOGUE] = BackgroundSource(request.audio, dialogue, confirmed)
+            without_speech = BackgroundSource(request.audio, voices.speech, confirmed)
+            net_inputs[_WITHOUT_SPEECH] = without_speech
+            without_dialogue = BackgroundSource(request.audio, dialogue, confirmed)
+            net_inputs[_WITHOUT_DIALOGUE] = self._rumble_free = RumbleFreeSource(without_dialogue)
             for place, audio in net_inputs.items():
                 self._add_net(net, place, audio, control)
-            self._add_auto_marks(net, net_inputs[_WITHOUT_SPEECH], request.seed, control)
+            self._add_auto_marks(net, without_speech, request.seed, control)
         if any(route.speech or route.without_speech for route in routes):
             self._streams[_SPEECH] = _blocks_of(dialogue)
         if voices.vocals is not None and any(route.vocals or route.without_vocals for route in routes):
@@ -126,10 +130,10 @@ class EstimatorSet:
             stream = ("net", net_input)
             self._streams[stream] = iter(separation)
             self._net_rows |= {number: _NetRow(stream, row, separation, net_input) for row, number in enumerate(routes)}
-            if isinstance(audio, BackgroundSource):
+            if isinstance(audio, BackgroundSource | RumbleFreeSource):
                 self._streams[net_input] = _background_blocks(audio)
 
-    def _add_auto_marks(self, net: NetSeparator, audio: AudioSource, seed: int, control: Control) -> None:
+    def _add_auto_marks(self, net: NetSeparator, audio: BackgroundSource, seed: int, control: Control) -> None:
         """Add one stream of automatic marks for each class that is asked for by name alone and gains by them."""
         for number, route in enumerate(self._routes):
             if route.gains_from_auto_marks:
@@ -167,6 +171,12 @@ class EstimatorSet:
         if net_row is None or self._routes[number].uses_spans:
             return False
         return bool(net_row.separation.evidence.window_presence[net_row.row] < _ABSENT_BELOW)
+
+    def has_rumble(self, number: int) -> bool:
+        """Return whether rumble was found in the blocks so far together with the sound of prompt `number`."""
+        net_row = self._net_rows.get(number)
+        is_searched = net_row is not None and net_row.net_input == _WITHOUT_DIALOGUE
+        return is_searched and self._rumble_free is not None and self._rumble_free.has_rumble
 
     def certainty(self, number: int) -> float | None:
         """Return the certainty, 0..1, that the sound of prompt `number` occurs in the blocks so far.
@@ -223,7 +233,7 @@ def _blocks_of(audio: AudioSource) -> Iterator[Waveform]:
         yield audio.read(start, min(start + _BLOCK_SAMPLES, audio.length_samples))
 
 
-def _background_blocks(background: BackgroundSource) -> Iterator[Waveform]:
+def _background_blocks(background: BackgroundSource | RumbleFreeSource) -> Iterator[Waveform]:
     """Yield blocks [2, samples]: the background, and the share of the speech that was removed from it (0..1)."""
     for start in range(0, background.length_samples, _BLOCK_SAMPLES):
         end = min(start + _BLOCK_SAMPLES, background.length_samples)

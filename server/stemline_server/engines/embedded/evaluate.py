@@ -1,10 +1,13 @@
-"""`python -m stemline_server.engines.embedded.evaluate DIR [--prompts] [--json]`: measure the engine on mixtures.
+"""`python -m stemline_server.engines.embedded.evaluate DIR [--warnings | --prompts] [--json]`: measure the engine.
 
 DIR holds `manifest.json`, a list of {id, category, prompt, spans in seconds, target, residual}, and the files it names;
 a mixture is the sum of target and residual. The engine is used through its public interface: by text, by text and
 spans, by spans alone and, for continuous targets, by marking everything else (negative spans). Scores are SI-SDR
 improvements over the mixture in dB at 48 kHz, with 90 % bootstrap intervals of the mean, next to baselines from the
 same run.
+
+With `--warnings`, sounds that are absent from the mixtures are asked for, and the stems that are silent, that carry a
+warning and that are nearly the whole mix are counted.
 
 With `--prompts`, DIR holds tables of prompts (`*.tsv`: text, sounds that it may be taken for, separated by "|", and "-"
 if it may be refused). Prints how many of each table are right, refused, or taken for another sound, with or without a
@@ -189,6 +192,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measures the embedded engine on a folder of mixtures.")
     parser.add_argument("folder", type=Path, help="holds manifest.json and the FLAC files it names")
     parser.add_argument("--prompts", action="store_true", help="check the tables of prompts in the folder instead")
+    parser.add_argument(
+        "--warnings",
+        action="store_true",
+        help="count warned stems of absent sounds and of whole mixes instead",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args(arguments)
     if options.prompts:

@@ -46,7 +46,8 @@ class Estimates:
 def fuse(route: Route, block: Estimates) -> Samples:
     """Return the mean of all estimates that a route uses, limited to where the spans allow the sound, [samples].
 
-    The mean was the best of the simple combinations in measurements.
+    The mean was the best of the simple combinations in measurements. Automatic marks do not count where speech was
+    removed: what remains there is close to the target, and marks lose 2 to 4 dB.
     """
     estimates: list[Samples] = []
     if block.speech is not None:
@@ -59,7 +60,11 @@ def fuse(route: Route, block: Estimates) -> Samples:
     if block.nmf is not None:  # already limited to the spans
         estimates.append(block.mix - block.nmf if route.is_inverted else block.nmf)
     mean = np.asarray(np.mean(estimates, axis=0, dtype=np.float32))
-    return mean if block.auto_marked is None else block.auto_marked[0] + block.auto_marked[1] * mean
+    if block.auto_marked is None:
+        return mean
+    marked = block.auto_marked[0] + block.auto_marked[1] * mean
+    removed = np.float32(0) if block.speech_removed is None else block.speech_removed
+    return np.asarray(marked + removed * (mean - marked), np.float32)
 
 
 def _allowed(route: Route, block: Estimates) -> Samples:

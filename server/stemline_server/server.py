@@ -301,7 +301,7 @@ class Server:
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(self._generations, self._grpc)
         suggest_pb2_grpc.add_SuggestServiceServicer_to_server(self._suggest, self._grpc)
         vocabulary_pb2_grpc.add_VocabularyServiceServicer_to_server(VocabularyService(self._catalog), self._grpc)
-        live_pb2_grpc.add_LiveServiceServicer_to_server(LiveService(self._board), self._grpc)
+        live_pb2_grpc.add_LiveServiceServicer_to_server(LiveService(self._board, self._gate.fetched), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if self._config.loopback:
             _enable_reflection(self._grpc)

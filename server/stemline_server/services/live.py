@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from stemline.errors import Code, MediaError
@@ -27,9 +27,10 @@ _MAX_CHUNK_BYTES = 1 << 20
 class LiveService(live_pb2_grpc.LiveServiceServicer):
     """Reads the stems that the workers write."""
 
-    def __init__(self, board: JobBoard) -> None:
-        """Serve the jobs of `board`."""
+    def __init__(self, board: JobBoard, note_download: Callable[[str], Awaitable[None]]) -> None:
+        """Serve the jobs of `board`; `note_download` logs whose stem a caller receives."""
         self._board = board
+        self._note_download = note_download
 
     async def WatchStem(self, request: pb.WatchStemRequest, context: Context) -> AsyncIterator[pb.StemChunk]:
         """Send a stem while it is computed. Raises SeparationError (JOB_UNKNOWN), MediaError (MEDIA_OUT_OF_RANGE)."""
@@ -37,6 +38,7 @@ class LiveService(live_pb2_grpc.LiveServiceServicer):
         if at < 0:
             raise MediaError("start_sample is negative.", code=Code.MEDIA_OUT_OF_RANGE, advice="Start at 0 or later.")
         job = await visible_job(self._board, request.job)
+        await self._note_download(job.name)
         checked_s = time.monotonic()
         while not job.ended:
             draft = self._board.draft_of(job.key)

@@ -19,7 +19,7 @@ from stemline_panel.sound.layers import Layer
 from stemline_panel.sound.live_sound import LiveSound
 from stemline_panel.sound.opened_clip import OpenedClip
 
-LIVE_FROM_S = 30
+LIVE_FROM_S = 15
 """A run on a shorter clip ends about as soon as its first sound is ready."""
 
 

@@ -16,6 +16,7 @@ from PyQt5.QtCore import Qt
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel
 from runs.conftest import noise
+from runs.test_live_sound import SteppingEngine
 from stemline.clips import MediaSource
 from stemline.media import open_audio
 from stemline_panel.model.queue import ItemState, QueueItem
@@ -121,3 +122,20 @@ def test_a_stopped_run_leaves_no_layer_and_no_sound(panel: Panel, engine: GatedE
     assert item.state is ItemState.STOPPED
     assert not panel.plays()
     assert panel.playback.player.layers == ("mix",)
+
+
+def test_a_short_clip_which_is_one_job_is_heard_before_its_end(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    media = noise(tmp_path / "take.wav", seconds=16, sample_rate=RATE, channels=1)
+    stepping = SteppingEngine(cell_s=0)
+    with serve_engines(stepping, state=tmp_path / "state") as server:
+        monkeypatch.setenv("STEMLINE_TOKEN", server.token)
+        panel = open_panel(media, server=server.address).ready()
+        item = begin(panel, "x")
+        panel.until(panel.plays, 60)
+        heard = panel.sink.hear(SAMPLES)
+        assert item.state is ItemState.RUNNING and not stepping.finished and heard.any()
+        stepping.go_on.set()
+        assert panel.done() is item
+        panel.close()

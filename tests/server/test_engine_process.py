@@ -25,8 +25,9 @@ from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_o
 from stemline.errors import Cancelled
 from stemline.v1 import models_pb2, suggest_pb2, suggest_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
+from stemline_server.isolation.conversation import Conversation, Unwatched
 from stemline_server.isolation.memory import Limits
-from stemline_server.isolation.process import EngineProcess, Unwatched, _Conversation, _Running
+from stemline_server.isolation.process import EngineProcess, RunningProcess
 
 Start = Callable[..., ServerProcess]
 
@@ -258,7 +259,7 @@ def test_a_message_of_an_engine_with_wrong_values_ends_its_process_and_no_other(
     killed = threading.Event()
     running: Any = SimpleNamespace(connection=near, process=SimpleNamespace(kill=killed.set), ready=True)
     host: Any = SimpleNamespace(limits=Limits())
-    talk = _Conversation(host, running, (), (), Unwatched())
+    talk = Conversation(host, running, (), (), Unwatched())
     with pytest.raises(EOFError):
         talk._received()
     assert talk.killed_for == "nonsense" and killed.is_set()
@@ -266,15 +267,15 @@ def test_a_message_of_an_engine_with_wrong_values_ends_its_process_and_no_other(
 
 def test_a_kill_reaches_a_process_that_is_being_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starting = threading.Event()
-    start_process = _Running.start.__func__  # type: ignore[attr-defined]
+    start_process = RunningProcess.start.__func__  # type: ignore[attr-defined]
 
-    def slowly(cls: type[_Running], log_file: Path, arguments: Sequence[str]) -> _Running:
+    def slowly(cls: type[RunningProcess], log_file: Path, arguments: Sequence[str]) -> RunningProcess:
         starting.set()
         time.sleep(0.3)
-        started: _Running = start_process(cls, log_file, arguments)
+        started: RunningProcess = start_process(cls, log_file, arguments)
         return started
 
-    monkeypatch.setattr(_Running, "start", classmethod(slowly))
+    monkeypatch.setattr(RunningProcess, "start", classmethod(slowly))
     host = EngineProcess("cpu", tmp_path, Limits())
 
     def kill() -> None:

@@ -20,9 +20,10 @@ from stemline.files import printable
 from stemline.media import AudioReader
 from stemline.paths import cache_dir
 from stemline_server.engines.base import AudioSource, Control, Waveform
+from stemline_server.isolation.conversation import Unwatched
 from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.models import ModelCache
-from stemline_server.isolation.process import EngineProcess, Unwatched
+from stemline_server.isolation.process import EngineProcess
 from stemline_server.isolation.work import EngineDeath, Json
 from stemline_server.pipeline.task import Sink
 from stemline_server.store.media_roots import MediaRoots

@@ -24,9 +24,10 @@ from stemline_server.engines.base import (
     TextMatch,
     Vocabulary,
 )
+from stemline_server.isolation.conversation import Unwatched
 from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.models import ModelCache
-from stemline_server.isolation.process import EngineProcess, Unwatched
+from stemline_server.isolation.process import EngineProcess
 from stemline_server.isolation.work import EngineDeath, Json
 from stemline_server.pipeline.task import Sink
 

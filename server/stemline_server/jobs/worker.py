@@ -10,15 +10,15 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from stemline.errors import Cancelled, Code, MediaError, OutputError, StemlineError
+from stemline.errors import Cancelled, Code, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.engines.base import AudioSource, PictureSource
+from stemline_server.engines.base import AudioSource
 from stemline_server.generators.registry import GeneratorSource
 from stemline_server.isolation.memory import Limits
 from stemline_server.isolation.work import (
@@ -34,6 +34,7 @@ from stemline_server.jobs.claims import Group
 from stemline_server.jobs.control import GroupControl
 from stemline_server.jobs.events import EventHub
 from stemline_server.jobs.generation import request_of, with_sounds
+from stemline_server.jobs.group_media import GroupMedia
 from stemline_server.jobs.job_table import JobTable
 from stemline_server.jobs.record import Result
 from stemline_server.jobs.specs import task_of
@@ -43,9 +44,9 @@ from stemline_server.pipeline.separate import Separation
 from stemline_server.pipeline.tag import Tagging
 from stemline_server.store.content import Draft
 from stemline_server.store.disk import full_disk_named
-from stemline_server.store.media_store import KnownMedia, MediaStore
+from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaShape
-from stemline_server.store.sources import Remainder, SoundOpener
+from stemline_server.store.sources import SoundOpener
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Worker(threading.Thread):
         super().__init__(name=f"worker-{device}", daemon=True)
         self.device = device
         self._context = context
+        self._media = GroupMedia(context.store, context.sounds)
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._control: GroupControl | None = None
@@ -300,8 +302,8 @@ class Worker(threading.Thread):
         control.stage("loading")
         scratch = self._context.scratch / group.name
         scratch.mkdir(exist_ok=True)
-        with self._sound(specs[0]) as audio, self._drafts(audio, len(specs)) as drafts:
-            work = Separation(group.jobs[0].model, task_of(specs, audio, scratch, self._open_pictures))
+        with self._media.sound(specs[0]) as audio, self._media.drafts(audio, len(specs)) as drafts:
+            work = Separation(group.jobs[0].model, task_of(specs, audio, scratch, self._media.pictures))
             self._drafts_of = dict(zip(group.keys, drafts, strict=True))
             seconds = _seconds(self._host.run(work, control, drafts, scratch))
             for number, draft in enumerate(drafts):
@@ -319,7 +321,7 @@ class Worker(threading.Thread):
             sounds: list[AudioSource] = []
 
             def open_media(name: str) -> AudioSource:
-                sounds.append(stack.enter_context(self._open(name)))
+                sounds.append(stack.enter_context(self._media.open(name)))
                 return sounds[-1]
 
             request = with_sounds(request_of(spec, scratch), spec, info, open_media)
@@ -333,7 +335,7 @@ class Worker(threading.Thread):
         job = control.group.jobs[0]
         control.step(0, 1)
         started_s = time.monotonic()
-        with self._open(job.suggestion.media) as sound:
+        with self._media.open(job.suggestion.media) as sound:
             tags = self.do(Tagging(job.model, sound), control)
         stem = heard(tags, job.model, job.revision)
         result = Result(job.key, stem, time.monotonic() - started_s, job.revision)
@@ -351,41 +353,6 @@ class Worker(threading.Thread):
         )
         result = Result(key, stem, engine_s, control.group.first(key).revision)
         self._retry_until_committed(lambda: self._context.jobs.succeed(result))
-
-    @contextlib.contextmanager
-    def _sound(self, spec: pb.SeparationSpec) -> Iterator[AudioSource]:
-        """Open the job's sound, less what is to be subtracted."""
-        with contextlib.ExitStack() as stack:
-            sounds = [stack.enter_context(self._open(name)) for name in (spec.media, *spec.subtract)]
-            yield Remainder(sounds[0], sounds[1:]) if len(sounds) > 1 else sounds[0]
-
-    def _open(self, name: str) -> contextlib.AbstractContextManager[AudioSource]:
-        media = self._lookup(name)
-        return self._context.sounds.open(media.row, media.references)
-
-    def _open_pictures(self, name: str) -> PictureSource:
-        return self._context.sounds.open_pictures(self._lookup(name).row)
-
-    def _lookup(self, name: str) -> KnownMedia:
-        media = self._context.store.lookup(name).result()
-        if media is None:
-            raise MediaError(
-                "The server no longer holds that sound.",
-                code=Code.MEDIA_UNKNOWN,
-                advice="Send it again, or run it again.",
-            )
-        return media
-
-    @contextlib.contextmanager
-    def _drafts(self, audio: AudioSource, count: int) -> Iterator[Sequence[Draft]]:
-        """Make files for the stems. What is not finished is gone afterwards."""
-        shape = MediaShape(audio.sample_rate, audio.channels, audio.length_samples)
-        with contextlib.ExitStack() as stack:
-            drafts = []
-            for _ in range(count):
-                drafts.append(Draft(self._context.store, shape))
-                stack.callback(drafts[-1].discard)
-            yield drafts
 
     def _retry_until_committed(self, change: Callable[[], Future[T]]) -> T:
         """Make a change, however long the table can't be written: a full disk or a lock must not lose a job's end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from server.harness import (
     Caller,
     ServerProcess,
     job_request,
+    parts,
     server_in_thread,
     write_noise,
 )
@@ -137,6 +139,139 @@ def test_a_state_folder_without_write_access_ends_the_start_and_keeps_the_state(
         assert server.caller.download(job.stem.media) == sound
     finally:
         server.close()
+
+
+def ip(*arguments: str) -> bool:
+    return subprocess.run(["ip", *arguments], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def link() -> Iterator[tuple[str, str]]:
+    """Names of two network namespaces with a link between them: 10.77.0.1 and 10.77.0.2."""
+    names = (f"stemline-{os.getpid()}-a", f"stemline-{os.getpid()}-b")
+    ends = tuple(f"sl{os.getpid()}{end}" for end in "ab")
+    made = shutil.which("ip") and all(ip("netns", "add", name) for name in names)
+    made = made and ip("link", "add", ends[0], "netns", names[0], "type", "veth", "peer", ends[1], "netns", names[1])
+    try:
+        if not made:
+            pytest.skip("needs network namespaces, which root can make")
+        for number, (name, end) in enumerate(zip(names, ends, strict=True), 1):
+            assert ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", end)
+            assert ip("-n", name, "link", "set", end, "up") and ip("-n", name, "link", "set", "lo", "up")
+        yield names
+    finally:
+        for name in names:
+            ip("netns", "delete", name)
+
+
+DOWNLOADS = """
+import sys, time
+sys.path.insert(0, {tests!r})
+import grpc
+from server.harness import Caller, name_of, parts
+from stemline.v1 import media_pb2, media_pb2_grpc
+sound = bytes(range(256)) * 4 * 12_000
+caller = Caller({address!r}, {token!r})
+name = caller.media.UploadMedia(parts(sound), metadata=caller.metadata, timeout=60).name
+open_calls = []
+for number in range({count}):
+    channel = grpc.insecure_channel({address!r}, options=(("grpc.use_local_subchannel_pool", 1),))
+    call = media_pb2_grpc.MediaServiceStub(channel).DownloadMedia(
+        media_pb2.DownloadMediaRequest(name=name), metadata=caller.metadata)
+    next(call)
+    open_calls.append((channel, call))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(sys.platform != "linux", reason="needs network namespaces")
+def test_connections_over_a_broken_link_are_forgotten(tmp_path: Path, link: tuple[str, str]) -> None:
+    token = tmp_path / "token"
+    token.write_text("a token of this test alone", encoding="ascii")
+    token.chmod(0o600)
+    address = "10.77.0.1:7861"
+    inside = ["ip", "netns", "exec"]
+    serve = [sys.executable, "-m", "stemline_server", "--state", str(tmp_path / "state"), "--device", "cpu"]
+    server = subprocess.Popen(
+        [*inside, link[0], *serve, "--listen", address, "--insecure", "--token-file", str(token)],
+        stderr=subprocess.PIPE,
+    )
+    tests = str(Path(__file__).resolve().parents[1])
+    program = DOWNLOADS.format(tests=tests, address=address, token=token.read_text("ascii"), count=STALLED)
+    client: subprocess.Popen[bytes] | None = None
+    try:
+        assert server.stderr is not None and b"listens on" in server.stderr.readline()
+        process = psutil.Process(server.pid)
+        before = process.num_fds()
+        client = subprocess.Popen([*inside, link[1], sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert client.stdout is not None and client.stdout.readline() == b"ready\n"
+        assert process.num_fds() >= before + STALLED
+        assert ip("-n", link[1], "link", "set", f"sl{os.getpid()}b", "down")
+        client.kill()  # and nothing of that reaches the server
+        time.sleep(2)
+        assert process.num_fds() >= before + STALLED, "half-open"
+        deadline_s = time.monotonic() + 200
+        while process.num_fds() >= before + STALLED:
+            assert time.monotonic() < deadline_s, (process.num_fds(), before)
+            time.sleep(1)
+        assert server.poll() is None
+        assert "Traceback" not in (tmp_path / "state" / "server.log").read_text("utf-8")
+    finally:
+        for each in (client, server):
+            if each is not None:
+                each.kill()
+                each.wait()
+                for stream in (each.stdout, each.stderr):
+                    if stream is not None:
+                        stream.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs mount namespaces")
+def test_a_full_disk_fails_new_work_alone_and_goes_away(tmp_path: Path) -> None:
+    tried = shutil.which("unshare") and subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    if not tried or tried.returncode:
+        pytest.skip("needs user and mount namespaces")
+    state, token = tmp_path / "state", tmp_path / "token"
+    state.mkdir()
+    token.write_text("a token of this test alone", encoding="ascii")
+    token.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    serve = f"{sys.executable} -m stemline_server --state {state} --listen {address} --device cpu --token-file {token}"
+    mount = f"mount -t tmpfs -o size=90m none {state}"
+    server = subprocess.Popen(["unshare", "-rm", "sh", "-c", f"{mount} && exec {serve}"], stderr=subprocess.PIPE)
+    caller = Caller(address, token.read_text("ascii"))
+    try:
+        assert server.stderr is not None and b"listens on" in server.stderr.readline()
+        seen = Path(f"/proc/{server.pid}/root{state}")
+        sound = bytes(range(256)) * 8 * 500
+        media = caller.media.UploadMedia(parts(sound), metadata=caller.metadata, timeout=CALL_TIMEOUT_S).name
+        first = caller.done(caller.create(media, "first").name)
+        with (seen / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1 << 16))
+        assert caller.get(first.name).state == pb.STATE_SUCCEEDED
+        assert caller.download(media) == sound
+        assert len(caller.download(first.stem.media)) == len(sound)
+        assert [job.name for job in listed(caller)] == [first.name]
+        request = job_request(media, "second")
+        with contextlib.suppress(grpc.RpcError):
+            caller.call(caller.jobs.CreateJob, request)
+            job = caller.until(caller.call(caller.jobs.CreateJob, request).name, pb.STATE_FAILED)
+            assert job.error.reason == "DISK_FULL"
+        (seen / "filler").unlink()
+        assert caller.done(caller.call(caller.jobs.CreateJob, request).name).stem.media
+        assert "Traceback" not in (seen / "server.log").read_text("utf-8")
+        assert server.poll() is None
+    finally:
+        caller.close()
+        server.kill()
+        server.wait()
+        if server.stderr is not None:
+            server.stderr.close()
 
 
 @pytest.fixture

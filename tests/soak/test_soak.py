@@ -142,6 +142,8 @@ def test_no_job_is_lost_doubled_or_blamed_by_kills_of_any_process(
             time.sleep(chance.uniform(0.05, 0.8))
             victim = chance.choice(("server", "engine", "client"))
             if victim == "server":
+                if chance.random() < 0.7:  # else it dies while it starts
+                    server.wait_endpoint()
                 server.kill()
                 server.start()
             elif victim == "engine":
@@ -152,6 +154,8 @@ def test_no_job_is_lost_doubled_or_blamed_by_kills_of_any_process(
                 program.kill()
                 program.wait()
                 program = client(server, media)
+        while program.wait():  # it has lost its server
+            program = client(server, media)
         wait_ended(server, 2 * len(media))
     finally:
         program.kill()
@@ -169,11 +173,32 @@ def listed(server: ServerProcess) -> list[pb.Job]:
     return list(server.caller.call(server.caller.jobs.ListJobs, pb.ListJobsRequest(batch_id="b", page_size=1000)).jobs)
 
 
+def wait_count(server: ServerProcess, count: int) -> None:
+    deadline_s = time.monotonic() + CALL_TIMEOUT_S
+    while len(listed(server)) != count:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
 def wait_ended(server: ServerProcess, count: int) -> None:
     deadline_s = time.monotonic() + 4 * CALL_TIMEOUT_S
     while len(jobs := listed(server)) != count or not all(job.state in ENDED for job in jobs):
         assert time.monotonic() < deadline_s, (SEED, len(jobs))
         time.sleep(0.2)
+
+
+def test_a_client_that_was_stopped_delays_no_other_and_goes_on(server: ServerProcess, media: list[str]) -> None:
+    program = client(server, media[:10])
+    try:
+        wait_count(server, 20)
+        program.send_signal(signal.SIGSTOP)
+        assert server.caller.done(server.caller.create(media[20], "another client").name).attempt == 1
+        wait_ended(server, 20)
+        program.send_signal(signal.SIGCONT)
+        assert program.wait(CALL_TIMEOUT_S) == 0
+    finally:
+        program.kill()
+        program.wait()
 
 
 @pytest.mark.parametrize("victim", [0, 1], ids=["server", "engine"])

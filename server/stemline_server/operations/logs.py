@@ -49,6 +49,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def _shorten_lost_peers(record: logging.LogRecord) -> bool:
+    """Say in one line that a caller has gone, for which gRPC logs a traceback; for `logging.Filter`s."""
+    if record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError":
+        record.msg, record.args, record.exc_info = "a caller has gone in the middle of a call", (), None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return True
+
+
 def start_log(path: Path, *, private: bool, as_json: bool = False) -> None:
     """Log into the file at `path`; a server that is not private also logs warnings to the terminal.
 
@@ -63,6 +71,7 @@ def start_log(path: Path, *, private: bool, as_json: bool = False) -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_shorten_lost_peers)
     if private:
         sys.stdout.flush()
         sys.stderr.flush()

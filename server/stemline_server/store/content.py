@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, OutputError
@@ -24,6 +24,7 @@ from stemline_server.store.media_store import KnownMedia, MediaStore
 from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
 from stemline_server.store.names import hasher_of, media_id
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 20
@@ -178,11 +179,18 @@ class ContentStore:
             row = media_table.find(connection, name)
             return None if row is None else KnownMedia(row, tuple(media_table.references(connection, name)))
 
-        return self._database.submit(work)
+        return self._reading([name], work)
 
     def known(self, names: Iterable[str]) -> Future[dict[str, MediaRow]]:
         """See `MediaStore`."""
-        return self._database.submit(lambda connection: media_table.find_many(connection, set(names)))
+        wanted = set(names)
+        return self._reading(wanted, lambda connection: media_table.find_many(connection, wanted))
+
+    def _reading(self, names: Iterable[str], work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Read the table, and note the use of the sounds, as far as the disk takes it."""
+        found = self._database.submit(work)
+        self._database.submit(lambda connection: media_table.mark_used(connection, names))
+        return found
 
     def find_reference(self, source: MediaSource, wanted: SampleRange, identity: str) -> Future[MediaRow | None]:
         """See `MediaStore`."""

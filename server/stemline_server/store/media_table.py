@@ -86,25 +86,18 @@ def now_us() -> int:
 
 
 def find(connection: sqlite3.Connection, name: str) -> MediaRow | None:
-    """Return the media of that name, marked as used now."""
+    """Return the media of that name."""
     row = connection.execute("SELECT * FROM media WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        return None
-    _mark_used(connection, name)
-    return _media(row)
+    return None if row is None else _media(row)
 
 
-def _mark_used(connection: sqlite3.Connection, name: str) -> None:
-    """Note the use of a sound. A disk that is full or read-only must not keep it from being read."""
-    try:
-        connection.execute("UPDATE media SET used_us = ? WHERE name = ?", (now_us(), name))
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY):
-            raise
+def mark_used(connection: sqlite3.Connection, names: Iterable[str]) -> None:
+    """Note the use of sounds, in a transaction of its own: a full disk must not keep them from being read."""
+    connection.executemany("UPDATE media SET used_us = ? WHERE name = ?", [(now_us(), name) for name in names])
 
 
 def find_many(connection: sqlite3.Connection, names: set[str]) -> dict[str, MediaRow]:
-    """Return those of the names that are known, marked as used now."""
+    """Return those of the names that are known."""
     found = ((name, find(connection, name)) for name in names)
     return {name: row for name, row in found if row is not None}
 

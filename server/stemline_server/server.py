@@ -34,7 +34,6 @@ from stemline.v1 import (
     vocabulary_pb2,
     vocabulary_pb2_grpc,
 )
-from stemline_server._futures import result_of
 from stemline_server.config import ServerConfig
 from stemline_server.engines import registry
 from stemline_server.engines.registry import EngineSource
@@ -72,7 +71,7 @@ from stemline_server.services.suggest import SuggestService
 from stemline_server.services.vocabulary import VocabularyService
 from stemline_server.store import media_table
 from stemline_server.store.content import ContentStore
-from stemline_server.store.database import Database
+from stemline_server.store.database import Database, result_of
 from stemline_server.store.folder import StateFolder, read_or_make_token
 from stemline_server.store.media_roots import MediaRoots
 from stemline_server.store.registrar import PathRegistrar

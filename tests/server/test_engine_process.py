@@ -25,9 +25,9 @@ from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_o
 from stemline.errors import Cancelled
 from stemline.v1 import models_pb2, suggest_pb2, suggest_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.isolation.conversation import Conversation, Unwatched
+from stemline_server.isolation.conversation import Conversation, RunningProcess, Unwatched
 from stemline_server.isolation.memory import Limits
-from stemline_server.isolation.process import EngineProcess, RunningProcess
+from stemline_server.isolation.process import EngineProcess
 
 Start = Callable[..., ServerProcess]
 

@@ -79,7 +79,7 @@ def test_a_reservation_beyond_the_disk_drops_no_media(
 
 
 def test_room_is_made_by_the_longest_unused_only(store: ContentStore, database: Database, names: list[str]) -> None:
-    database.call(lambda connection: media_table.find(connection, names[0]))
+    store.lookup(names[0]).result()
     store.reserve(SOUND.size_bytes + 4)
     assert there(store, names) == [True, False, False, True, True]
     assert claimed(database) == 3 * SOUND.size_bytes

@@ -25,6 +25,7 @@ from server.harness import (
     ServerProcess,
     job_request,
     parts,
+    samples_of,
     server_in_thread,
     write_noise,
 )
@@ -247,7 +248,7 @@ def test_a_full_disk_fails_new_work_alone_and_goes_away(tmp_path: Path) -> None:
     try:
         assert server.stderr is not None and b"listens on" in server.stderr.readline()
         seen = Path(f"/proc/{server.pid}/root{state}")
-        sound = bytes(range(256)) * 8 * 500
+        sound = samples_of(write_noise(tmp_path / "noise.wav", 128_000)).tobytes()
         media = caller.media.UploadMedia(parts(sound), metadata=caller.metadata, timeout=CALL_TIMEOUT_S).name
         first = caller.done(caller.create(media, "first").name)
         with (seen / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):

@@ -1,12 +1,19 @@
-"""One order to the process of engines: serves what it asks for, and watches it, until the order is done."""
+"""A process of engines, and its orders: serves what it asks for, and watches it, until an order is done."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,12 +21,10 @@ from stemline.error_table import error_for
 from stemline.errors import Cancelled, Code, StemlineError
 from stemline_server.engines.base import AudioSource, Finding
 from stemline_server.isolation import channel
-from stemline_server.isolation.memory import resident_bytes
+from stemline_server.isolation.channel import SharedMemory
+from stemline_server.isolation.memory import Limits, oom_kills, resident_bytes
 from stemline_server.isolation.work import Json, StoppableControl
 from stemline_server.pipeline.task import Sink
-
-if TYPE_CHECKING:
-    from stemline_server.isolation.process import EngineProcess, RunningProcess
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +33,8 @@ _CHECK_MEMORY_EVERY_S = 0.5
 _STOP_GRACE_S = 60.0  # for the next step of an engine whose work was cancelled; then its process is killed
 _START_TIMEOUT_S = 60.0
 _LOGGED_BYTES = 4000
+_LOG_BYTES = 1 << 20
+_EXIT_TIMEOUT_S = 10.0
 
 
 class Unwatched:
@@ -48,12 +55,75 @@ class Unwatched:
         """Ignore findings."""
 
 
+class RunningProcess:
+    """A process that runs, or ran."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], connection: Connection, memory: SharedMemory, lifeline: int
+    ) -> None:
+        self.process = process
+        self.connection = connection
+        self.memory = memory
+        self.ready = False
+        self.silence_s = 0.0
+        self.oom_kills = oom_kills()
+        self._lifeline = lifeline
+
+    @classmethod
+    def start(cls, log_file: Path, arguments: Sequence[str]) -> RunningProcess:
+        """Start a process, with its name and what confines it as arguments. Raises OSError."""
+        ours, theirs = Pipe()
+        memory = channel.create_file()
+        reading, writing = os.pipe()
+        inherited = (theirs.fileno(), reading, memory)
+        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited), *arguments]
+        mode = "ab" if log_file.exists() and log_file.stat().st_size < _LOG_BYTES else "wb"
+        try:
+            with log_file.open(mode) as output:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=inherited,
+                    start_new_session=True,  # Ctrl-C in the server's terminal is for the server
+                )
+            return cls(process, ours, SharedMemory(memory), writing)
+        except OSError:
+            ours.close()
+            os.close(writing)
+            raise
+        finally:
+            theirs.close()
+            os.close(reading)
+            os.close(memory)
+
+    def end(self) -> None:
+        """Let the process end, kill it where it does not, and reap it."""
+        self.connection.close()
+        with contextlib.suppress(OSError):
+            os.close(self._lifeline)
+        try:
+            self.process.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Host(Protocol):
+    """The owner of a process, which gets what the process says about itself."""
+
+    limits: Limits
+    loaded: tuple[str, ...]
+    device_bytes: int
+
+
 class Conversation:
     """One order: serves what the engine asks for until it is done."""
 
     def __init__(
         self,
-        host: EngineProcess,
+        host: Host,
         running: RunningProcess,
         audio: Sequence[AudioSource],
         sinks: Sequence[Sink],

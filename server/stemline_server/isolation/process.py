@@ -6,30 +6,23 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from stemline.errors import Cancelled, Code, SeparationError
 from stemline_server.engines.base import AudioSource
 from stemline_server.isolation import channel
-from stemline_server.isolation.channel import SharedMemory
-from stemline_server.isolation.conversation import Conversation, Unwatched
+from stemline_server.isolation.conversation import Conversation, RunningProcess, Unwatched
 from stemline_server.isolation.memory import Limits, oom_kills, resident_bytes
 from stemline_server.isolation.work import EngineDeath, Json, StoppableControl, Work, out_of_memory, poisoned
 from stemline_server.pipeline.task import Sink
 
 _log = logging.getLogger(__name__)
 
-_EXIT_TIMEOUT_S = 10.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 30.0
 _MAX_STARTS = 3
-_LOG_BYTES = 1 << 20
 _LOGGED_BYTES = 4000
 
 
@@ -161,61 +154,6 @@ class EngineProcess:
         death = _explained(talk.killed_for, running, self.limits)
         _log.error("%s ended: %s\n%s", self._title, death.error.message, _last_lines(self._log_file))
         return death
-
-
-class RunningProcess:
-    """A process that runs, or ran."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], connection: Connection, memory: SharedMemory, lifeline: int
-    ) -> None:
-        self.process = process
-        self.connection = connection
-        self.memory = memory
-        self.ready = False
-        self.silence_s = 0.0
-        self.oom_kills = oom_kills()
-        self._lifeline = lifeline
-
-    @classmethod
-    def start(cls, log_file: Path, arguments: Sequence[str]) -> RunningProcess:
-        """Start a process, with its name and what confines it as arguments. Raises OSError."""
-        ours, theirs = Pipe()
-        memory = channel.create_file()
-        reading, writing = os.pipe()
-        inherited = (theirs.fileno(), reading, memory)
-        command = [sys.executable, "-P", "-m", "stemline_server.isolation", *map(str, inherited), *arguments]
-        mode = "ab" if log_file.exists() and log_file.stat().st_size < _LOG_BYTES else "wb"
-        try:
-            with log_file.open(mode) as output:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=inherited,
-                    start_new_session=True,  # Ctrl-C in the server's terminal is for the server
-                )
-            return cls(process, ours, SharedMemory(memory), writing)
-        except OSError:
-            ours.close()
-            os.close(writing)
-            raise
-        finally:
-            theirs.close()
-            os.close(reading)
-            os.close(memory)
-
-    def end(self) -> None:
-        """Let the process end, kill it where it does not, and reap it."""
-        self.connection.close()
-        with contextlib.suppress(OSError):
-            os.close(self._lifeline)
-        try:
-            self.process.wait(_EXIT_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 def _explained(killed_for: str, running: RunningProcess, limits: Limits) -> EngineDeath:

@@ -12,12 +12,12 @@ from concurrent.futures import Future
 
 from stemline.errors import Code, OutputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
-from stemline_server._futures import result_of
 from stemline_server.jobs.gate import Gate
 from stemline_server.jobs.record import JobRecord, NewJob
 from stemline_server.jobs.worker import Worker, WorkerContext
 from stemline_server.seats.access import caller
 from stemline_server.store.content import Draft
+from stemline_server.store.database import result_of
 
 _log = logging.getLogger(__name__)
 

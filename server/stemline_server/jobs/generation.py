@@ -22,8 +22,7 @@ from stemline_server.generators.registry import GeneratorSource
 from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import media_read_by
 from stemline_server.pipeline.generate import GENERATION_VERSION, fitted
-from stemline_server.store.media_table import MediaRow
-from stemline_server.store.names import media_id
+from stemline_server.store.media_table import MediaRow, media_id
 
 T = TypeVar("T")
 

@@ -14,8 +14,7 @@ from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.engines.base import AudioSource, EnginePrompt, PictureSource
 from stemline_server.pipeline import PipelineTask
-from stemline_server.store.media_table import MediaRow
-from stemline_server.store.names import media_id
+from stemline_server.store.media_table import MediaRow, media_id
 
 _MAX_ID_CHARACTERS = 128
 _MAX_SUBTRACT = 64

@@ -1,4 +1,11 @@
-"""Carries an estimate of a fold-down to each of its channels."""
+"""Carries an estimate of a fold-down to each of its channels.
+
+The share of the estimate in the fold-down it was made from, per bin of the spectrum, is taken to each channel. Bins
+are passed or held back alike in all channels, so level and phase between them stay as they are in the mix. The share
+is the phase-sensitive filter of Erdogan et al. (ICASSP 2015): the part of the estimate in phase with the fold-down,
+within 0..1.
+`docs/adr/0004-channels.md` has the measurements against regression on the estimate.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +13,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from stemline_server._stft import istft, stft
 from stemline_server.engines.base import AudioSource, Waveform
-from stemline_server.pipeline.spatial import frame_samples, stems_of_channels
+from stemline_server.pipeline.views import fold_down
 
 _PIECE_FRAMES = 24
+_FRAME_S = 2_048 / 48_000
+_FLOOR = np.float32(1e-12)
 
 
 def carried(estimates: Iterable[Waveform], channels: AudioSource) -> Iterator[Waveform]:
@@ -45,3 +55,18 @@ def _carry_piece(estimates: Waveform, channels: AudioSource, start_sample: int) 
     inside = channels.read(max(0, start_sample), min(end_sample, length))
     mix = np.pad(inside, ((0, 0), (max(0, -start_sample), max(0, end_sample - length))))
     return stems_of_channels(estimates, mix, context)[..., context : estimates.shape[1] - context]
+
+
+def frame_samples(sample_rate: int) -> int:
+    """Return the power of two nearest to 43 ms."""
+    return int(2 ** round(np.log2(max(64.0, sample_rate * _FRAME_S))))
+
+
+def stems_of_channels(estimates: Waveform, mix: Waveform, size: int) -> Waveform:
+    """Return stems [prompts, channels, n] for estimates [prompts, n] of the fold-down of `mix` [channels, n].
+
+    Works in whole frames of `size`. The outer `size` samples at either end are not final.
+    """
+    estimated, whole, channels = (stft(x, size) for x in (estimates, fold_down(mix)[0], mix))
+    share = np.clip((estimated * whole.conj()).real / (np.square(np.abs(whole)) + _FLOOR), 0, 1)
+    return istft(share[:, None] * channels, size)

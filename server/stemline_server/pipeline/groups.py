@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Control, Waveform
-from stemline_server.pipeline.spatial import frame_samples
+from stemline_server.pipeline.carry import frame_samples
 
 LEAST_CORRELATION = 0.2
 """Mean over the bands. Measured: speech centred over wide music 0.26 to 0.65, unrelated channels below 0.05."""

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from stemline.errors import Code, MediaError, SeparationError, StemlineError
 from stemline.v1 import separation_pb2
-from stemline_server._futures import result_of
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.record import JobRecord
 from stemline_server.seats.access import caller, may_see
+from stemline_server.store.database import result_of
 from stemline_server.store.media_store import MediaStore
 
 _QUOTED = re.compile(r"""(['"])((?:[A-Za-z]:[\\/]|\\\\|/)[^'"]*)\1""")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from stemline.errors import Code, InputError, StemlineError
 from stemline.v1 import generation_pb2 as pb
 from stemline.v1 import generation_pb2_grpc, separation_pb2
-from stemline_server._futures import result_of
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.generation import (
     GeneratorCatalog,
@@ -21,6 +20,7 @@ from stemline_server.jobs.record import NewJob, media_read_by
 from stemline_server.jobs.specs import check_ids, checked_reason
 from stemline_server.seats.access import caller, check_model
 from stemline_server.services.callers import check_media, shown, shown_job
+from stemline_server.store.database import result_of
 from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:

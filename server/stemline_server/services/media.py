@@ -17,13 +17,12 @@ from stemline.media import SAMPLE_BYTES, pcm_bytes
 from stemline.shared_disk import FileFacts
 from stemline.v1 import media_pb2 as pb
 from stemline.v1 import media_pb2_grpc
-from stemline_server._futures import result_of
 from stemline_server.engines.base import AudioSource
 from stemline_server.seats.access import Transfers, caller
 from stemline_server.services.callers import is_this_machine, may_use
+from stemline_server.store.database import result_of
 from stemline_server.store.media_store import KnownMedia, MediaStore
-from stemline_server.store.media_table import MediaRow, MediaShape
-from stemline_server.store.names import media_id
+from stemline_server.store.media_table import MediaRow, MediaShape, media_id
 from stemline_server.store.registrar import PathRegistrar
 from stemline_server.store.sources import SoundOpener, still_valid
 from stemline_server.store.uploads import Upload, UploadHeader, Uploads

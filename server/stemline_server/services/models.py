@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from stemline._version import __version__
 from stemline.v1 import models_pb2 as pb
 from stemline.v1 import models_pb2_grpc
-from stemline_server._futures import result_of
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog, ModelFacts
 from stemline_server.pipeline import PIPELINE_VERSION
 from stemline_server.services.callers import shown
 from stemline_server.services.media import MediaService
+from stemline_server.store.database import result_of
 from stemline_server.store.media_store import MediaStore
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 from stemline.errors import Code, InputError, StemlineError
 from stemline.v1 import separation_pb2 as pb
 from stemline.v1 import separation_pb2_grpc
-from stemline_server._futures import result_of
 from stemline_server.engines.base import EngineInfo
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
@@ -28,6 +27,7 @@ from stemline_server.jobs.specs import (
 from stemline_server.pipeline import PIPELINE_VERSION
 from stemline_server.seats.access import caller, check_model
 from stemline_server.services.callers import check_media, shown_job, visible_job
+from stemline_server.store.database import result_of
 from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaShape
 

@@ -16,7 +16,6 @@ from stemline.error_table import error_for
 from stemline.errors import Cancelled, Code, InputError, MediaError, SeparationError, StemlineError
 from stemline.v1 import separation_pb2, suggest_pb2_grpc
 from stemline.v1 import suggest_pb2 as pb
-from stemline_server._futures import result_of
 from stemline_server.engines.base import Finding
 from stemline_server.isolation.work import EngineDeath
 from stemline_server.jobs.board import JobBoard
@@ -27,8 +26,9 @@ from stemline_server.pipeline.tag import TurnSearch
 from stemline_server.policy.rules import JobFacts
 from stemline_server.seats.access import caller, check_model, client_address
 from stemline_server.services.callers import check_media, shown
+from stemline_server.store.database import result_of
 from stemline_server.store.media_store import KnownMedia, MediaStore
-from stemline_server.store.names import media_id
+from stemline_server.store.media_table import media_id
 from stemline_server.store.sources import SoundOpener
 from stemline_server.taggers.base import Tagger
 from stemline_server.taggers.hearing import SAMPLE_RATE as TURN_RATE

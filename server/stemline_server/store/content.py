@@ -21,8 +21,7 @@ from stemline_server.store import media_table
 from stemline_server.store.database import Database
 from stemline_server.store.disk import disk_full, full_disk_named
 from stemline_server.store.media_store import KnownMedia, MediaStore
-from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape
-from stemline_server.store.names import hasher_of, media_id
+from stemline_server.store.media_table import MediaReference, MediaRow, MediaShape, hasher_of, media_id
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -21,6 +21,11 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+async def result_of(future: Future[T]) -> T:
+    """Wait for a future of another thread. A caller that leaves does not cancel the work."""
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
 class Database:
     """Runs each piece of work as one transaction, in the order given, on its own thread.
 
@@ -58,7 +63,7 @@ class Database:
 
     async def run(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
         """Run `work` while the event loop goes on. A caller that leaves does not undo it."""
-        return await asyncio.shield(asyncio.wrap_future(self.submit(work, after)))
+        return await result_of(self.submit(work, after))
 
     def close(self) -> None:
         """Finish the queued work and close the file."""

@@ -1,18 +1,21 @@
-"""The tables of media in SQL: shapes, stored files, and ranges of other files, as functions of the open transaction."""
+"""The tables of media in SQL: names, shapes, stored files, and ranges of other files, within an open transaction."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stemline.clips import MediaSource, SampleRange
-from stemline.errors import Code, MediaError
-from stemline.media import SAMPLE_BYTES
+from stemline.errors import Code, InputError, MediaError
+from stemline.media import SAMPLE_BYTES, MediaHasher
+from stemline.media.pictures.picture_track import PictureTrackHasher
 
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
 _UNUSED = "stored_bytes > 0 AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.media = media.name)"
+_NAME = re.compile(r"media/([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,3 +257,18 @@ def _reference_key(source: MediaSource, wanted: SampleRange) -> tuple[str, int, 
 def _media(row: sqlite3.Row) -> MediaRow:
     shape = MediaShape(row["sample_rate"], row["channels"], row["length_samples"])
     return MediaRow(row["name"], shape, row["stored_bytes"], row["create_us"])
+
+
+def hasher_of(shape: MediaShape) -> MediaHasher | PictureTrackHasher:
+    """Return what names a file of that shape by its bytes."""
+    return PictureTrackHasher() if shape.is_pictures else MediaHasher(shape.sample_rate, shape.channels)
+
+
+def media_id(name: str) -> str:
+    """Return the id in a media name. Raises InputError for anything else, so that no name can become another path."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise InputError(
+            "A media name is 'media/' and 64 hexadecimal digits.", advice="Use the name that the server gave."
+        )
+    return match[1]

@@ -11,7 +11,7 @@ from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Cancelled, Code, InputError, MediaError
 from stemline.media import MAX_PEAK, MediaHasher
 from stemline.shared_disk import FileFacts, file_facts
-from stemline_server._futures import result_of
+from stemline_server.store.database import result_of
 from stemline_server.store.folder import DiskNonce
 from stemline_server.store.media_roots import file_identity
 from stemline_server.store.media_store import MediaStore

@@ -15,8 +15,7 @@ from stemline.errors import Code, InputError, MediaError
 from stemline.media.pictures.picture_track import PictureTrack
 from stemline_server.store.disk import full_disk_named
 from stemline_server.store.media_store import MediaStore
-from stemline_server.store.media_table import MediaRow, MediaShape
-from stemline_server.store.names import hasher_of, media_id
+from stemline_server.store.media_table import MediaRow, MediaShape, hasher_of, media_id
 
 _READ_BYTES = 1 << 20
 _MAX_CHANNELS = 64

@@ -106,14 +106,18 @@ def test_many_clients_get_answers_and_the_server_does_not_grow(
 CLIENT = """
 import sys
 sys.path.insert(0, {tests!r})
-from server.harness import Caller, job_request
+from server.harness import ENDED, Caller, job_request
 from stemline.v1 import separation_pb2 as pb
 caller = Caller({address!r}, {token!r})
 requests = [job_request(name, text, f"{{number}} {{text}}", batch_id="b")
             for number, name in enumerate({media!r}) for text in ("a", "sleep:0.1")]
-caller.call(caller.jobs.BatchCreateJobs, pb.BatchCreateJobsRequest(requests=requests))
+jobs = caller.call(caller.jobs.BatchCreateJobs, pb.BatchCreateJobsRequest(requests=requests)).jobs
+waiting = {{job.name for job in jobs}}
 for event in caller.jobs.WatchJobs(pb.WatchJobsRequest(batch_id="b"), metadata=caller.metadata):
-    pass
+    if event.job.state in ENDED:
+        waiting.discard(event.job.name)
+    if not waiting:
+        break
 """
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from PyQt5.QtCore import QObject, pyqtSignal
 
 import stemline
+from stemline.api.voices import VoiceStems
 from stemline.clips import ClipRange, StemTrack
 from stemline.errors import StemlineError
 from stemline.hosts.base import HostCapabilities, ReadClips, Selection, WriteOptions, Written
@@ -110,7 +111,7 @@ class SuggestController(QObject):
             self._show_voice_error,
         )
 
-    def _mark_turns(self, entries: Sequence[StemEntry], found: Sequence[stemline.Stem]) -> None:
+    def _mark_turns(self, entries: Sequence[StemEntry], found: VoiceStems) -> None:
         """Replace the marks of the entries by the turns. Undo takes them back one by one."""
         self._chips.show_idle()
         for entry, stem in zip(entries, found, strict=True):
@@ -121,6 +122,8 @@ class SuggestController(QObject):
                 entry.marks.add(Sign.PLUS, turn.start, turn.end)
             entry.text = _SPEECH
         self.changed.emit()
+        if warning := found.overlap_warning():
+            self._window.show_status(warning)
 
     def _show_voice_error(self, error: StemlineError) -> None:
         self._chips.show_idle()

@@ -11,6 +11,7 @@ from stemline.api.files import PathText, TimeSpan
 from stemline.api.stems import Prompt, Span, Stem, resolve_time
 from stemline.api.suggesting import milliseconds, on_timeline, opened_source, used_ranges
 from stemline.client import Client, Voice, connect
+from stemline.client.hearing import FoundTurns
 from stemline.clips import ClipRange, MediaFacts, MediaSource, SampleRange, TimeRange
 from stemline.errors import Cancelled, Code, UsageError
 from stemline.hosts.base import Host, Selection
@@ -20,9 +21,31 @@ from stemline.prompts import merge_ranges
 from stemline.workflow.results import Progress
 
 _PROMPT = "speech"
+_SHOWN_OVERLAPS = 5
 
 Marks = Mapping[str, Span | Sequence[Span]]
 """A mark, or several, in which each voice alone speaks."""
+
+
+class VoiceStems(tuple[Stem, ...]):
+    """The stems of voices.
+
+    Attributes:
+        overlaps: Where two voices speak at once within the turns, in seconds as in the spans of the stems. The stems
+            hold both voices there.
+    """
+
+    overlaps: tuple[Span, ...] = ()
+
+    def overlap_warning(self) -> str:
+        """Return a sentence that names the overlaps; "" if there are none."""
+        if not self.overlaps:
+            return ""
+        shown = [
+            f"{float(Fraction(s.start)):.1f}..{float(Fraction(s.end)):.1f}" for s in self.overlaps[:_SHOWN_OVERLAPS]
+        ]
+        more = f" and {len(self.overlaps) - len(shown)} more" if len(self.overlaps) > len(shown) else ""
+        return f"Two voices speak at once at {', '.join(shown)}{more} s; the stem of the louder voice holds both there."
 
 
 def find_voices(
@@ -36,11 +59,12 @@ def find_voices(
     progress: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     client: Client | None = None,
-) -> tuple[Stem, ...]:
+) -> VoiceStems:
     """Return a stem for each voice: speech, marked where that voice speaks.
 
     Mark two seconds or more of each voice that speaks. With a single mark, other voices are told apart less well.
-    Where two people speak at once, the turn is that of the louder one, and its stem holds both.
+    Where two people speak at once, the turn is that of the louder one, and its stem holds both: see `overlaps` of the
+    result.
 
     Args:
         source: Path of a media file or an edit, or a `stemline.hosts.Host`.
@@ -54,7 +78,7 @@ def find_voices(
         client: Connection to use instead of `server`.
 
     Returns:
-        The stems, for `separate` or `separate_edit`.
+        The stems, for `separate` or `separate_edit`: a tuple with the attribute `overlaps`.
 
     Raises:
         UsageError: No clip plays at a mark, or a mark has too little speech.
@@ -75,7 +99,9 @@ def find_voices(
     finder = _Finder(clips, _resolved(voices, clips), progress, cancelled)
     with nullcontext(client) if client is not None else connect(server) as connected:
         spans = finder.find(connected)
-    return tuple(Stem(name, Prompt(_PROMPT, spans[name])) for name in voices)
+    stems = VoiceStems(Stem(name, Prompt(_PROMPT, spans[name])) for name in voices)
+    stems.overlaps = tuple(Span(one.start, one.end) for one in merge_ranges(finder.overlaps))
+    return stems
 
 
 def _resolved(voices: Marks, clips: Sequence[ClipRange]) -> dict[str, tuple[TimeRange, ...]]:
@@ -116,16 +142,17 @@ class _Finder:
         self._parts = list(_parts(clips))
         self._total_ms = sum(milliseconds(part.range, part.facts) for part in self._parts)
         self._done_ms = 0
+        self.overlaps: list[TimeRange] = []
 
     def find(self, client: Client) -> dict[str, tuple[Span, ...]]:
         """Return where each voice speaks, in seconds of the timeline. Raises StemlineError."""
         known: dict[str, Voice] = {}
-        complete: dict[_Part, tuple[Voice, ...]] = {}
+        complete: dict[_Part, FoundTurns] = {}
         for part in self._parts:
             marked = self._marked_in(part)
             if new := [voice for voice in marked if voice.name not in known]:
                 found = self._hear(client, part, new)
-                known |= {voice.name: voice for voice in found}
+                known |= {voice.name: voice for voice in found.voices}
                 if len(new) == len(self._marks):
                     complete[part] = found
         if missing := [name for name in self._marks if name not in known]:
@@ -137,13 +164,15 @@ class _Finder:
         spans: dict[str, list[TimeRange]] = {name: [] for name in self._marks}
         voices = [Voice(name, centroid=known[name].centroid) for name in self._marks]
         for part in self._parts:
-            for voice in complete.get(part) or self._hear(client, part, voices):
-                spans[voice.name] += self._on_timeline(part, voice)
+            found = complete.get(part) or self._hear(client, part, voices)
+            for voice in found.voices:
+                spans[voice.name] += self._on_timeline(part, voice.spans)
+            self.overlaps += self._on_timeline(part, found.overlaps)
         # a stem without spans would be all speech
-        turns = {name: merge_ranges(found or list(self._marks[name])) for name, found in spans.items()}
+        turns = {name: merge_ranges(heard or list(self._marks[name])) for name, heard in spans.items()}
         return {name: tuple(Span(one.start, one.end) for one in found) for name, found in turns.items()}
 
-    def _hear(self, client: Client, part: _Part, voices: Sequence[Voice]) -> tuple[Voice, ...]:
+    def _hear(self, client: Client, part: _Part, voices: Sequence[Voice]) -> FoundTurns:
         length_ms = milliseconds(part.range, part.facts)
 
         def show(fraction: float) -> None:
@@ -170,10 +199,10 @@ class _Finder:
                 voices.append(Voice(name, tuple(spans)))
         return voices
 
-    def _on_timeline(self, part: _Part, voice: Voice) -> Iterator[TimeRange]:
+    def _on_timeline(self, part: _Part, spans: Sequence[SampleRange]) -> Iterator[TimeRange]:
         for clip in self._clips:
             if clip.source == part.source:
-                for span in voice.spans:
+                for span in spans:
                     found = on_timeline(clip, span.shift(part.range.start_sample), part.facts.sample_rate)
                     if found is not None:
                         yield found.resolve(None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from stemline.client.address import PathText, parse_server
 from stemline.client.download import MediaReader, open_media
 from stemline.client.generation import GenerationRequest, SoundGenerator, create_generations, list_generators
-from stemline.client.hearing import HeardSounds, Tagger, Voice, find_turns, hear, tagger_of, voice_message
+from stemline.client.hearing import FoundTurns, HeardSounds, Tagger, Voice, find_turns, hear, tagger_of, voice_message
 from stemline.client.job_watcher import JobWatch, get_job, list_jobs
 from stemline.client.link import Link
 from stemline.client.live import LiveStem
@@ -268,8 +268,8 @@ class Client:
         voices: Sequence[Voice],
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> tuple[Voice, ...]:
-        """Return the turns of voices in a media, in the order of `voices`.
+    ) -> FoundTurns:
+        """Return the turns of voices in a media, in the order of `voices`, and where two speak at once.
 
         Args:
             media: Name of the media.

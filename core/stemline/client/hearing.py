@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -78,6 +78,14 @@ class Voice:
     centroid: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FoundTurns:
+    """The turns of voices in a media, in the order of the request, and where two voices speak at once within them."""
+
+    voices: tuple[Voice, ...]
+    overlaps: tuple[SampleRange, ...] = ()
+
+
 def voice_message(voice: Voice) -> suggest_pb2.MarkedVoice:
     """Convert a voice to its message. An embedding takes the place of spans."""
     spans = [
@@ -86,16 +94,14 @@ def voice_message(voice: Voice) -> suggest_pb2.MarkedVoice:
     return suggest_pb2.MarkedVoice(name=voice.name, spans=spans, centroid=voice.centroid)
 
 
-def turns_of(message: suggest_pb2.FoundTurns) -> tuple[Voice, ...]:
+def turns_of(message: suggest_pb2.FoundTurns) -> FoundTurns:
     """Convert a message."""
-    return tuple(
-        Voice(
-            voice.name,
-            tuple(SampleRange(turn.start_sample, turn.end_sample) for turn in voice.turns),
-            tuple(voice.centroid),
-        )
-        for voice in message.voices
-    )
+    voices = (Voice(voice.name, _ranges_of(voice.turns), tuple(voice.centroid)) for voice in message.voices)
+    return FoundTurns(tuple(voices), _ranges_of(message.overlaps))
+
+
+def _ranges_of(spans: Iterable[suggest_pb2.SuggestedSpan]) -> tuple[SampleRange, ...]:
+    return tuple(SampleRange(span.start_sample, span.end_sample) for span in spans)
 
 
 def tagger_of(message: suggest_pb2.Tagger) -> Tagger:
@@ -122,9 +128,7 @@ def hear(link: Link, request: suggest_pb2.SuggestSoundsRequest, progress: Progre
     return heard_of(_last(link, lambda stubs: stubs.suggest.SuggestSounds, request, progress, cancelled).result)
 
 
-def find_turns(
-    link: Link, request: suggest_pb2.FindTurnsRequest, progress: Progress, cancelled: Asked
-) -> tuple[Voice, ...]:
+def find_turns(link: Link, request: suggest_pb2.FindTurnsRequest, progress: Progress, cancelled: Asked) -> FoundTurns:
     """Return the turns of voices. Raises StemlineError."""
     return turns_of(_last(link, lambda stubs: stubs.suggest.FindTurns, request, progress, cancelled).result)
 

@@ -283,16 +283,22 @@ class FoundTurns(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     VOICES_FIELD_NUMBER: builtins.int
+    OVERLAPS_FIELD_NUMBER: builtins.int
     @property
     def voices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___VoiceTurns]:
         """In the order of the request."""
+
+    @property
+    def overlaps(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SuggestedSpan]:
+        """Where two voices speak at once within these turns."""
 
     def __init__(
         self,
         *,
         voices: collections.abc.Iterable[global___VoiceTurns] | None = ...,
+        overlaps: collections.abc.Iterable[global___SuggestedSpan] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["voices", b"voices"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["overlaps", b"overlaps", "voices", b"voices"]) -> None: ...
 
 global___FoundTurns = FoundTurns
 

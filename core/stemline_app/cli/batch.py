@@ -143,9 +143,12 @@ def run(args: argparse.Namespace) -> int:
     stems, options, settings = _stems(args), _options(args), settings_of(args)
     if voices := parse_voices(args.voice):
         with stop_by_signal() as stop, progress_bar(edit.name) as show, stop.gently():
-            stems += stemline.find_voices(
+            found = stemline.find_voices(
                 edit, voices, server=settings.server, options=options, progress=show, cancelled=stop.asked
             )
+        stems += found
+        if warning := found.overlap_warning():
+            say(warning)
     with (
         stop_by_signal() as stop,
         plan_edit(edit, stems, output=args.output, settings=settings, options=options, extend=args.extend) as planned,

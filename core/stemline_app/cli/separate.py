@@ -174,12 +174,12 @@ class _Request:
 
     def _voice_stems(self, path: str, stop: Stop) -> Sequence[stemline.Stem]:
         """Return the stems of `--voice`. Raises StemlineError."""
-        from stemline_app.cli.output import progress_bar
+        from stemline_app.cli.output import progress_bar, say
 
         if not self._voices:
             return ()
         with progress_bar(Path(path).name) as show, stop.gently():
-            return stemline.find_voices(
+            found = stemline.find_voices(
                 path,
                 self._voices,
                 server=self._settings.server,
@@ -188,6 +188,9 @@ class _Request:
                 progress=show,
                 cancelled=stop.asked,
             )
+        if warning := found.overlap_warning():
+            say(warning)
+        return found
 
 
 def _stems(args: argparse.Namespace) -> list[stemline.Stem]:

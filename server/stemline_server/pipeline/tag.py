@@ -63,17 +63,20 @@ class TurnSearch:
         return (self.sound,)
 
     def run(self, models: Models, control: Control, sinks: Sequence[Sink]) -> Any:
-        """Return [name, centroid, [[start, end], ...]] for each voice, in samples at `rate`. Raises as the finder."""
+        """Return the voices and the overlaps, in samples at `rate`. Raises as the finder.
+
+        A voice is [name, centroid, [[start, end], ...]], an overlap [start, end].
+        """
         finder = models.use(TURNS).finder
         found = finder.find(_mono(self.sound, self.rate), self.voices, control.step)
-        return [
-            [
-                turns.name,
-                [float(value) for value in turns.centroid],
-                [[int(span.start_sample), int(span.end_sample)] for span in turns.spans],
-            ]
-            for turns in found
+        voices = [
+            [turns.name, [float(value) for value in turns.centroid], _pairs(turns.spans)] for turns in found.voices
         ]
+        return {"voices": voices, "overlaps": _pairs(found.overlaps)}
+
+
+def _pairs(spans: Sequence[Any]) -> list[list[int]]:
+    return [[int(span.start_sample), int(span.end_sample)] for span in spans]
 
 
 def _mono(sound: AudioSource, rate: int) -> AudioSource:

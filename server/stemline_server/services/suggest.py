@@ -193,8 +193,11 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
             except EngineDeath as death:
                 raise death.error from death
         try:
-            return pb.FoundTurns(voices=_voice_turns(cast(list[Any], found), rate))
-        except (TypeError, ValueError, OverflowError) as error:
+            both = cast(dict[str, list[Any]], found)
+            return pb.FoundTurns(
+                voices=_voice_turns(both["voices"], rate), overlaps=_span_messages(both["overlaps"], rate)
+            )
+        except (TypeError, ValueError, OverflowError, KeyError) as error:
             raise SeparationError("The process of the taggers returned no turns.", code=Code.INTERNAL) from error
 
     def _available(self, tagger_id: str) -> Tagger:
@@ -294,12 +297,16 @@ def _voice_turns(found: list[Any], rate: int) -> list[pb.VoiceTurns]:
         pb.VoiceTurns(
             name=name,
             centroid=centroid,
-            turns=[
-                pb.SuggestedSpan(start_sample=s.start_sample, end_sample=s.end_sample, likelihood=1.0)
-                for s in _scaled([SampleRange(*span) for span in spans], TURN_RATE, rate)
-            ],
+            turns=_span_messages(spans, rate),
         )
         for name, centroid, spans in found
+    ]
+
+
+def _span_messages(spans: list[Any], rate: int) -> list[pb.SuggestedSpan]:
+    return [
+        pb.SuggestedSpan(start_sample=span.start_sample, end_sample=span.end_sample, likelihood=1.0)
+        for span in _scaled([SampleRange(*span) for span in spans], TURN_RATE, rate)
     ]
 
 

@@ -36,6 +36,9 @@ _MAX_SIMILARITY_OF_TWO, _MAX_SIMILARITY_OF_MORE = 0.87, 0.72
 """Centroids nearer than this belong to one voice. Beside a single mark, another voice is likely; a third one is not."""
 _MAX_GAP_S, _MIN_TURN_S = 0.6, 0.3
 _MIN_MARKED_SHARE = 0.5
+_OVERLAP_MARGIN_SAMPLES = 2 * SAMPLE_RATE
+_MIN_OVERLAP, _MIN_OVERLAP_S = 0.7, 0.3
+"""Probability of two voices in a window, of which the middle half counts; and the shortest overlap that is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,14 @@ class Turns:
     name: str
     centroid: tuple[float, ...]
     spans: tuple[SampleRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTurns:
+    """The turns of all voices, and where two voices speak at once within them, in samples of the audio."""
+
+    voices: tuple[Turns, ...]
+    overlaps: tuple[SampleRange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +81,11 @@ class MarkedVoice:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """Windows with a voice: their numbers and embeddings; and the probability of a voice in each frame of 32 ms."""
+    """Windows with a voice: their numbers, embeddings and probabilities of two voices; and that of a voice by frame."""
 
     numbers: npt.NDArray[np.int64]
     embeddings: Embeddings
+    overlaps: npt.NDArray[np.float32]
     voices: npt.NDArray[np.float32]
 
 
@@ -91,7 +103,7 @@ class TurnFinder:
             return "Speaker turns need the package silero-vad 6.2.3; install it again."
         return voice_encoder.availability()
 
-    def find(self, audio: AudioSource, voices: Sequence[MarkedVoice], progress: Progress) -> tuple[Turns, ...]:
+    def find(self, audio: AudioSource, voices: Sequence[MarkedVoice], progress: Progress) -> FoundTurns:
         """Return the turns of each voice. Where two people speak at once, the turn is that of the louder one.
 
         Args:
@@ -113,13 +125,14 @@ class TurnFinder:
         centroids = _with_others(np.stack([_reference(voice, heard) for voice in voices]), heard.embeddings)
         similar = _over_frames(heard.embeddings @ centroids.T, heard)
         spans = _speakers(similar, heard.voices, audio.length_samples)
-        return tuple(
+        turns = tuple(
             Turns(voice.name, tuple(map(float, centroid)), spans.get(number, ()))
             for number, (voice, centroid) in enumerate(zip(voices, centroids, strict=False))
         )
+        return FoundTurns(turns, _overlaps(heard, turns, audio.length_samples))
 
     def _hear(self, audio: AudioSource, encoder: VoiceEncoder, progress: Progress) -> _Heard:
-        numbers, found, voices = [], [], []
+        numbers, found, overlaps, voices = [], [], [], []
         for piece in pieces(audio, self._detector, None, _WINDOW_SAMPLES - _HOP_SAMPLES, progress):
             voices.append(piece.voices)
             wave = decimated(piece.mix[None])[0]
@@ -132,9 +145,12 @@ class TurnFinder:
                     chosen.append(np.pad(window, (0, voice_encoder.WINDOW_SAMPLES - window.size)))
                     numbers.append((piece.start_sample + start) // _HOP_SAMPLES)
             if chosen:
-                found.append(encoder.embeddings(np.stack(chosen)))
+                windows = encoder.hear(np.stack(chosen))
+                found.append(windows.embeddings)
+                overlaps.append(windows.overlaps)
         embeddings = np.concatenate(found) if found else np.zeros((0, voice_encoder.EMBEDDING_WIDTH), np.float32)
-        return _Heard(np.array(numbers, np.int64), embeddings, np.concatenate(voices))
+        both = np.concatenate(overlaps) if overlaps else np.zeros(0, np.float32)
+        return _Heard(np.array(numbers, np.int64), embeddings, both, np.concatenate(voices))
 
 
 def _reference(voice: MarkedVoice, heard: _Heard) -> npt.NDArray[np.float32]:
@@ -214,6 +230,19 @@ def _speakers(
         number: _ranges((best == number) & (voices > 0.5), _MAX_GAP_S, _MIN_TURN_S, length_samples)
         for number in range(similar.shape[1])
     }
+
+
+def _overlaps(heard: _Heard, turns: Sequence[Turns], length_samples: int) -> tuple[SampleRange, ...]:
+    """Return where two voices speak at once, in turns and near them."""
+    starts = np.arange(len(heard.voices)) * VOICE_HOP_SAMPLES
+    on, inside = np.zeros(len(starts), bool), np.zeros(len(starts), bool)
+    for first in heard.numbers[heard.overlaps > _MIN_OVERLAP] * _HOP_SAMPLES + _WINDOW_SAMPLES // 4:
+        on |= (starts >= first) & (starts < first + _WINDOW_SAMPLES // 2)
+    for span in (span for each in turns for span in each.spans):
+        near = _OVERLAP_MARGIN_SAMPLES  # two voices together sound like neither, so the turns may end there
+        inside |= (starts >= span.start_sample - near) & (starts < span.end_sample + near)
+    on &= (heard.voices > 0.5) & inside
+    return _ranges(on, _MAX_GAP_S, _MIN_OVERLAP_S, length_samples)
 
 
 def _ranges(

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,14 @@ Embeddings = npt.NDArray[np.float32]
 """Unit vectors [windows, 256]. The cosine of two of one voice is about 0.9, of two voices about 0.55."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeardWindows:
+    """What the net hears in windows: the embedding of each, and the probability that two voices speak at once in it."""
+
+    embeddings: Embeddings
+    overlaps: npt.NDArray[np.float32]
+
+
 class VoiceEncoder:
     """Map windows of 1.6 seconds of speech to embeddings of the voice."""
 
@@ -55,29 +65,34 @@ class VoiceEncoder:
         self._weight, self._bias = tensors["linear.weight"], tensors["linear.bias"]
         self._bank = torch.from_numpy(mel_bank())
         self._window = torch.hann_window(FRAME_SAMPLES)
+        probe = np.load(io.BytesIO(files(__package__).joinpath("overlap_probe.npy").read_bytes()), allow_pickle=False)
+        self._probe = torch.from_numpy(probe)
 
-    def embeddings(self, windows: npt.NDArray[np.float32]) -> Embeddings:
-        """Return the embedding of each window, [windows, samples] of 1.6 seconds at 16 kHz.
+    def hear(self, windows: npt.NDArray[np.float32]) -> HeardWindows:
+        """Return what the net hears in each window, [windows, samples] of 1.6 seconds at 16 kHz.
+
+        Overlaps are found by a linear probe (Alain & Bengio, 2016) of the states of the net.
 
         Quiet windows are raised to -30 dB below full scale, the level that the net was trained for.
         """
         import torch  # noqa: PLC0415 - only needed where the net is used
 
         if not len(windows):
-            return np.zeros((0, EMBEDDING_WIDTH), np.float32)
+            return HeardWindows(np.zeros((0, EMBEDDING_WIDTH), np.float32), np.zeros(0, np.float32))
         level = np.sqrt(np.square(windows, dtype=np.float64).mean(1, keepdims=True)) + 1e-9
         raised = (windows * np.maximum(1.0, 10 ** (_LEVEL_DBFS / 20) / level)).astype(np.float32)
-        found = []
+        found, overlaps = [], []
         with torch.inference_mode():
             for at in range(0, len(raised), _BATCH):
                 padded = torch.nn.functional.pad(torch.from_numpy(raised[at : at + _BATCH]), (FRAME_SAMPLES // 2,) * 2)
                 frames = padded.unfold(1, FRAME_SAMPLES, FRAME_HOP_SAMPLES)[:, :WINDOW_FRAMES] * self._window
                 energies = torch.fft.rfft(frames).abs().square() @ self._bank
-                _, (states, _) = self._recurrent(energies)
+                outputs, (states, _) = self._recurrent(energies)
                 values = torch.nn.functional.linear(states[-1], self._weight, self._bias).relu()
                 found.append(torch.nn.functional.normalize(values, dim=1))
-            embeddings: Embeddings = torch.cat(found).numpy()
-        return embeddings
+                probed = torch.cat([*states, outputs.mean(1), outputs.std(1)], 1)
+                overlaps.append(torch.sigmoid(probed @ self._probe[:-1] + self._probe[-1]))
+        return HeardWindows(torch.cat(found).numpy(), torch.cat(overlaps).numpy())
 
 
 def mel_bank() -> npt.NDArray[np.float32]:

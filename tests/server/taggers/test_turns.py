@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import stemline
+import stemline.api.voices
 from server.harness import RATE, write_noise
 from stemline.client import Voice
 from stemline.clips import MediaSource, SampleRange
@@ -16,7 +17,7 @@ from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline_server.engines.embedded.evaluation_clips import Clip, MemorySource, read_clips
 from stemline_server.engines.noop import NoopEngine
 from stemline_server.taggers import voice_encoder
-from stemline_server.taggers.turns import MarkedVoice, TurnFinder
+from stemline_server.taggers.turns import FoundTurns, MarkedVoice, TurnFinder, Turns
 from stemline_server.testing import serve_engines
 
 needs_voices = pytest.mark.skipif(not voice_encoder.is_installed(), reason="needs the extra `voices`")
@@ -39,13 +40,46 @@ def dialogue(clips: dict[str, Clip]) -> tuple[np.ndarray, list[SampleRange]]:
 def test_each_voice_is_found_in_its_own_turns(clips: dict[str, Clip]) -> None:
     mix, places = dialogue(clips)
     marks = [MarkedVoice("a", (places[0],)), MarkedVoice("b", (places[1],))]
-    first, second = TurnFinder().find(MemorySource(mix), marks, lambda done, total: None)
+    first, second = TurnFinder().find(MemorySource(mix), marks, lambda done, total: None).voices
     for turns, own, others in ((first, places[::2], places[1::2]), (second, places[1::2], places[::2])):
         inside = sum(span.intersect(place).length for span in turns.spans for place in own)
         outside = sum(span.intersect(place).length for span in turns.spans for place in others)
         assert inside > 4 * outside
     for span in first.spans:
         assert all(span.intersect(other).length == 0 for other in second.spans)
+
+
+@needs_voices
+def test_two_voices_at_once_are_found_and_one_voice_alone_is_not(clips: dict[str, Clip]) -> None:
+    first, second = (clips[name].target / clips[name].target.std() * 0.08 for name in ("g00_speech", "g02_speech"))
+    both = SampleRange(3 * RATE, 5 * RATE)
+    mix = np.concatenate([first[: 5 * RATE], second[2 * RATE : 5 * RATE]])
+    mix[both.start_sample : both.end_sample] += second[: 2 * RATE]
+    marks = [MarkedVoice("a", (SampleRange(0, 2 * RATE),)), MarkedVoice("b", (SampleRange(6 * RATE, 8 * RATE),))]
+    found = TurnFinder().find(MemorySource(mix), marks, lambda done, total: None)
+    inside = sum(span.intersect(both).length for span in found.overlaps)
+    assert inside > RATE // 2 and sum(span.length for span in found.overlaps) - inside < RATE
+    mix, places = dialogue(clips)
+    marks = [MarkedVoice("a", (places[0],)), MarkedVoice("b", (places[1],))]
+    assert TurnFinder().find(MemorySource(mix), marks, lambda done, total: None).overlaps == ()
+
+
+def test_overlaps_reach_the_caller_at_times_of_the_file_and_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = Turns("guest", (0.0,) * voice_encoder.EMBEDDING_WIDTH, (SampleRange(0, 2 * 48_000),))
+    found = FoundTurns((voice,), (SampleRange(48_000, 72_000),))
+    monkeypatch.setattr(TurnFinder, "find", lambda *_: found)
+    clip = write_noise(tmp_path / "clip.wav", 4 * RATE)
+    with (
+        serve_engines(NoopEngine(), state=tmp_path / "state") as server,
+        stemline.connect(server.address, token=server.token) as client,
+    ):
+        stems = stemline.find_voices(clip, {"guest": stemline.Span(0, 2)}, client=client)
+    (overlap,) = (span.resolve(None) for span in stems.overlaps)
+    assert (float(overlap.start), float(overlap.end)) == (1.0, 1.5)
+    assert "at 1.0..1.5 s" in stems.overlap_warning()
+    assert stemline.api.voices.VoiceStems().overlap_warning() == ""
 
 
 @needs_voices

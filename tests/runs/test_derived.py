@@ -220,6 +220,24 @@ def test_each_stem_has_its_own_options(command: Command, tmp_path: Path) -> None
     assert b["options"] == {"room": echo.name, "duck": "c", "duck_db": -9}
 
 
+def test_another_impulse_response_of_the_same_name_is_another_fill(command: Command, tmp_path: Path) -> None:
+    media, knock = noise(tmp_path / "in.wav"), noise(tmp_path / "knock.wav", seconds=0.5)
+    echo = tmp_path / "echo.wav"
+    fills = []
+    for delay in (1000, 3000):
+        impulse = np.zeros((1, 4800), np.float32)
+        impulse[0, delay] = 0.5
+        with open_writer(echo, AudioFormat(SampleFormat.WAV32F, 48_000, 1)) as writer:
+            writer.write(impulse)
+        options = ("--replace", f"a=file:{knock}", "--replace-room", echo, "--record-paths", "omit", "--overwrite")
+        code, answer, _ = command(
+            "separate", media, "--stem", "a=x", "--model", "noop", *options, "-o", tmp_path / "out"
+        )
+        assert code == 0, answer
+        fills.append(samples(derived(answer, "fill a")))
+    assert not np.array_equal(*fills)
+
+
 def test_room_tone_keeps_the_level_where_dialogue_was(command: Command, tmp_path: Path) -> None:
     media = INTERVIEW / "camera.mp4"
     arguments = (

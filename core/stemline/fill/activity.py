@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,11 @@ from stemline.media.samples import FloatBlock
 FRAME_S = 0.02
 _MARGIN = 10.0**1.2  # a removed stem 12 dB below the residual is inaudible in it
 _TRACE = 10.0**2.4  # next to an active stretch, 24 dB below is a trace of what the model missed
+_FAINT = 10.0**3.2  # where the residual is louder than the room, 32 dB below it is a trace, too
+_BROKEN_FRAMES = 5
+_LOST_S = 1.5  # between two words, a longer time in which the residual is loud is no lost word
+_LOST_SHARE = 0.3
+_LOUDER = 10.0**0.6
 _JOIN_S = 0.25  # between two words the room is not heard by itself
 _ENOUGH_S = 2.0  # of pieces without a trace; with less, pieces with traces count
 _SILENCE = 1e-10  # mean square of -100 dBFS: below it there is no room to learn from
@@ -21,6 +27,8 @@ _EDGE_S = 0.05  # next to cuts and fades of the clip
 _MIN_PIECE_S = 0.16
 _LEVEL_PIECE_S = 1.0  # longer quiet stretches are judged second by second
 _LOUD = 10.0  # mean square: pieces 10 dB above the quietest quarter are events, not room tone
+
+_SOFT = 10.0**1.2  # pieces 12 dB below the median are fades or a gate, not room tone
 
 FADE_S = 0.1
 
@@ -70,19 +78,41 @@ class ActivityMeter:
     def active_spans(self) -> tuple[SampleRange, ...]:
         """Return where the removed sound is active, widened by 40 ms on both sides.
 
-        That is where it is less than 12 dB below the residual, on to where it is 24 dB below it: a model that loses a
-        sound leaves the rest of it in the residual. Stretches less than 250 ms apart are one.
+        That is where it is less than 12 dB below the residual, on to where it is 24 dB below it, or 32 dB where the
+        residual is 6 dB louder than the room: a model that loses a sound leaves the rest of it in the residual.
+        Stretches less than 250 ms apart are one. So are those up to 1.5 s apart between which the residual is 6 dB
+        louder than the room for 30 % of the time: the model lost a word there.
         """
         removed, residual = self._levels()
         heard = removed > _SILENCE
         active = (removed > residual / _MARGIN) & heard
         traced = (removed > residual / _TRACE) & heard
+        loud = residual > _LOUDER * self._room_level(residual)
+        traced |= (removed > residual / _FAINT) & heard & loud
+        for (_, end), (start, _) in pairwise(list(_runs(traced & loud))):
+            if start - end <= _BROKEN_FRAMES:
+                traced[end:start] = True
         spans = [
             self._samples(start - _ERODE_FRAMES, end + _ERODE_FRAMES)
             for start, end in _runs(traced)
             if active[start:end].any()
         ]
-        return merge_spans(spans, round(_JOIN_S * self._rate))
+        joined = merge_spans(spans, round(_JOIN_S * self._rate))
+        lost = [
+            SampleRange(before.end_sample, after.start_sample)
+            for before, after in pairwise(joined)
+            if after.start_sample - before.end_sample <= _LOST_S * self._rate
+            and loud[before.end_sample // self._frame : after.start_sample // self._frame].mean() > _LOST_SHARE
+        ]
+        return merge_spans([*joined, *lost])
+
+    def _room_level(self, residual: npt.NDArray[np.float64]) -> float:
+        """Return the median mean square of the frames of the undisturbed room; infinity where there are none."""
+        quiet = [
+            residual[piece.start_sample // self._frame : piece.end_sample // self._frame]
+            for piece in self.quiet_pieces()
+        ]
+        return float(np.median(np.concatenate(quiet))) if quiet else np.inf
 
     def quiet_pieces(self) -> tuple[SampleRange, ...]:
         """Return where the residual is the undisturbed room: at least 160 ms long, without loud single events.
@@ -112,8 +142,10 @@ class ActivityMeter:
             return ()
         levels = np.array([residual[start:end].mean() for start, end in pieces])
         lengths = np.array([end - start for start, end in pieces])
-        limit = _LOUD * _quietest_quarter(levels, lengths)
-        kept = [self._samples(*piece) for piece, level in zip(pieces, levels, strict=True) if level <= limit]
+        loudest = _LOUD * _level_below(levels, lengths, 0.25)
+        softest = _level_below(levels, lengths, 0.5) / _SOFT
+        chosen = (levels <= loudest) & (levels >= min(softest, loudest))
+        kept = [self._samples(*piece) for piece, keep in zip(pieces, chosen, strict=True) if keep]
         return merge_spans(kept)
 
     def _samples(self, start_frame: int, end_frame: int) -> SampleRange:
@@ -160,8 +192,8 @@ def _split(start: int, end: int, longest: int, shortest: int) -> Iterator[tuple[
         yield start + (end - start) * number // count, start + (end - start) * (number + 1) // count
 
 
-def _quietest_quarter(levels: npt.NDArray[np.float64], lengths: npt.NDArray[np.int_]) -> float:
-    """Return the level below which a quarter of the time lies."""
+def _level_below(levels: npt.NDArray[np.float64], lengths: npt.NDArray[np.int_], share: float) -> float:
+    """Return the level below which a share of the time lies."""
     order = np.argsort(levels)
-    position = np.searchsorted(np.cumsum(lengths[order]), lengths.sum() / 4)
+    position = np.searchsorted(np.cumsum(lengths[order]), lengths.sum() * share)
     return float(levels[order[position]])

@@ -24,6 +24,12 @@ _MOST_PIECE_S = 2.0
 _SECTION_S = 30.0
 _SECTION_JOIN_S = 1.0
 
+_TREND_PIECE_S = 1.0
+_TREND_WIDTH_S = 1.5
+_TREND_STEP_S = 0.1
+_TREND_REACH_S = 30.0
+_TREND_MOST_DB = 8.0
+
 TONAL_SHARE = 0.1
 """Share of the energy in standing peaks above which room tone counts as tonal.
 
@@ -114,10 +120,11 @@ def learn_room_tone(residual: SoundReader, pieces: tuple[SampleRange, ...]) -> R
 def room_tone_along(
     residual: SoundReader, pieces: tuple[SampleRange, ...], length_samples: int, *, seed: int
 ) -> Iterator[FloatBlock]:
-    """Yield exactly `length_samples` of room tone whose level and colour follow a long recording.
+    """Yield exactly `length_samples` of room tone whose level and colour follow a recording.
 
-    A minute is made from pieces all over it. Longer room tone is made in sections of 30 seconds, each from the 12
-    seconds of pieces that are nearest to its middle, with crossfades of a second between them.
+    Its level at each place is that of the nearest pieces, so that it neither jumps at its ends nor stays behind a
+    level that moves. A minute is made from pieces all over it. Longer room tone is made in sections of 30 seconds, each
+    from the 12 seconds of pieces that are nearest to its middle, with crossfades of a second between them.
 
     Args:
         residual: The residual.
@@ -128,15 +135,69 @@ def room_tone_along(
     Raises:
         SeparationError: As `learn_room_tone` does.
     """
-    rate = residual.sample_rate
+    rate, at = residual.sample_rate, 0
+    trend = LevelTrend(residual, pieces)
+    steady = _Steady(residual, trend)
     section, overlap = round(_SECTION_S * rate), round(_SECTION_JOIN_S * rate)
     if length_samples <= 2 * section:
-        yield from learn_room_tone(residual, pieces).blocks(length_samples, seed=seed)
-        return
-    left = length_samples
-    for block in joined(_sections(residual, pieces, (length_samples, section, overlap), seed)):
-        yield block[:, :left]
-        left -= min(left, block.shape[1])
+        blocks = learn_room_tone(steady, pieces).blocks(length_samples, seed=seed)
+    else:
+        blocks = joined(_sections(steady, pieces, (length_samples, section, overlap), seed))
+    for block in blocks:
+        sound = block[:, : length_samples - at]
+        yield sound * trend.gains(at, at + sound.shape[1])
+        at += sound.shape[1]
+
+
+class LevelTrend:
+    """The level of the room along a recording, within 8 dB of its median.
+
+    At a place it is the mean in dB of pieces of up to a second, weighted by a Gaussian of their distance.
+
+    Args:
+        sound: The recording.
+        pieces: Where the room alone is heard.
+    """
+
+    def __init__(self, sound: SoundReader, pieces: tuple[SampleRange, ...]) -> None:
+        """Measure the pieces. Memory: 16 bytes for each."""
+        self._rate = sound.sample_rate
+        parts = _cut(pieces, round(_TREND_PIECE_S * self._rate))
+        self._centres = np.array([(part.start_sample + part.end_sample) / 2 for part in parts])
+        squares = (np.mean(np.square(read_whole(sound, part), dtype=np.float64)) for part in parts)
+        levels = 10 * np.log10(np.fromiter(squares, np.float64, len(parts)) + 1e-20)
+        median = float(np.median(levels)) if len(parts) else 0.0
+        self._levels = np.clip(levels - median, -_TREND_MOST_DB, _TREND_MOST_DB)
+
+    def gains(self, start_sample: int, end_sample: int) -> npt.NDArray[np.float32]:
+        """Return the level at samples [start, end) as a gain beside that of the median."""
+        if len(self._centres) < 2 or end_sample <= start_sample:
+            return np.ones(max(end_sample - start_sample, 0), np.float32)
+        step = round(_TREND_STEP_S * self._rate)
+        grid = np.arange(start_sample // step, -(-end_sample // step) + 1) * step
+        reach = _TREND_REACH_S * self._rate
+        first = max(0, int(np.searchsorted(self._centres, grid[0] - reach)) - 1)
+        last = int(np.searchsorted(self._centres, grid[-1] + reach)) + 1
+        distances = (grid[:, np.newaxis] - self._centres[first:last]) / (_TREND_WIDTH_S * self._rate)
+        logarithms = -np.square(distances) / 2
+        weights = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+        levels = (weights * self._levels[first:last]).sum(axis=1) / weights.sum(axis=1)
+        at = np.arange(start_sample, end_sample)
+        gains: npt.NDArray[np.float32] = (10 ** (np.interp(at, grid, levels) / 20)).astype(np.float32)
+        return gains
+
+
+class _Steady:
+    """A recording without the trend of its level."""
+
+    def __init__(self, sound: SoundReader, trend: LevelTrend) -> None:
+        self.sample_rate = sound.sample_rate
+        self._sound = sound
+        self._trend = trend
+
+    def read(self, start_sample: int, end_sample: int) -> FloatBlock:
+        steady: FloatBlock = self._sound.read(start_sample, end_sample) / self._trend.gains(start_sample, end_sample)
+        return steady
 
 
 def _sections(
@@ -166,11 +227,7 @@ def _sections(
 def _nearest(pieces: tuple[SampleRange, ...], place: int, rate: int) -> tuple[SampleRange, ...]:
     """Return the pieces, cut to two seconds, that are nearest to a place and last 12 seconds together, in order."""
     longest, most = round(_MOST_PIECE_S * rate), round(_MOST_S * rate)
-    parts = [
-        SampleRange(start, min(start + longest, piece.end_sample))
-        for piece in pieces
-        for start in range(piece.start_sample, piece.end_sample, longest)
-    ]
+    parts = _cut(pieces, longest)
     parts.sort(key=lambda part: abs(part.start_sample + part.end_sample - 2 * place))
     chosen: list[SampleRange] = []
     for part in parts:
@@ -186,12 +243,17 @@ def _spread(pieces: tuple[SampleRange, ...], rate: int) -> tuple[SampleRange, ..
     if sum(piece.length for piece in pieces) <= most:
         return pieces
     longest = round(_MOST_PIECE_S * rate)
-    parts = [
+    parts = _cut(pieces, longest)
+    return tuple(parts[:: math.ceil(sum(part.length for part in parts) / most)])
+
+
+def _cut(pieces: tuple[SampleRange, ...], longest: int) -> list[SampleRange]:
+    """Return the pieces in parts of at most so many samples."""
+    return [
         SampleRange(start, min(start + longest, piece.end_sample))
         for piece in pieces
         for start in range(piece.start_sample, piece.end_sample, longest)
     ]
-    return tuple(parts[:: math.ceil(sum(part.length for part in parts) / most)])
 
 
 def tonal_share(mono: npt.NDArray[np.float32], sample_rate: int) -> float:

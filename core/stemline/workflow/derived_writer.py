@@ -41,7 +41,7 @@ from stemline.workflow.derived_tracks import (
 )
 from stemline.workflow.estimate import SOUNDS_AT_ONCE
 from stemline.workflow.fileset import Block, WaveformMeter, file_path
-from stemline.workflow.fills import DerivedSound, Fills, open_file, segment_blocks
+from stemline.workflow.fills import ROOM_TONE_VERSION, DerivedSound, Fills, open_file, segment_blocks
 from stemline.workflow.outputs import Namer
 from stemline.workflow.prepare import Prepared
 from stemline.workflow.previous_stems import FinishedFile, check_free, claim, find_finished, is_enough, sweep
@@ -146,7 +146,11 @@ class Derivation:
                 for name, fill in self._settings.replace.items()
                 if fill.fades_residual and fill_name(name) in filled
             )
-            self._add(result, DerivedSound(KEPT, {"instead": instead}, lambda: self._kept(result, instead, fills)))
+            version = {"room_tone": ROOM_TONE_VERSION}
+            kept = DerivedSound(
+                KEPT, {"instead": instead}, lambda: self._kept(result, instead, fills), identity=version
+            )
+            self._add(result, kept)
         for sound in sounds:
             self._add(result, sound)
         if self._settings.remix:

@@ -45,7 +45,7 @@ from stemline.workflow.work_pools import SegmentResult
 FILE_FILL_VERSION = 3
 """Changes whenever the same file would be placed in another way."""
 
-ROOM_TONE_VERSION = 2
+ROOM_TONE_VERSION = 3
 """Changes whenever the same room tone would be made in another way."""
 
 _ENOUGH_S = 0.5  # less room tone than this is looked for in other clips of the same media

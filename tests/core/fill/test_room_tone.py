@@ -167,6 +167,21 @@ def test_room_tone_of_a_long_clip_follows_its_level() -> None:
     assert steps[joints].max() < steps[~joints].max() + 0.5
 
 
+def test_the_level_at_both_ends_is_that_of_the_neighbours() -> None:
+    """Three seconds, a sound of 6 seconds, and three seconds of a room that is 9 dB softer."""
+    sound = pink(12.0)
+    sound[:, 6 * RATE :] *= 10 ** (-9 / 20)
+    pieces = (SampleRange(0, 3 * RATE), SampleRange(9 * RATE, 12 * RATE))
+    made = np.concatenate(list(room_tone_along(Recording(sound), pieces, sound.shape[1], seed=3)), axis=1)
+    levels = [
+        10 * np.log10(np.mean(each[:, at * RATE : (at + 1) * RATE] ** 2)) for each in (sound, made) for at in (2, 9)
+    ]
+    assert levels[2] == pytest.approx(levels[0], abs=1.5)
+    assert levels[3] == pytest.approx(levels[1], abs=1.5)
+    seconds = 10 * np.log10(np.mean(made.reshape(12, -1) ** 2, axis=1))
+    assert np.abs(np.diff(seconds)).max() < 5, "the level goes down gradually"
+
+
 class TestActivity:
     """Where the removed sound is, and where only the room is heard."""
 
@@ -216,6 +231,36 @@ class TestActivity:
         (active,) = meter.active_spans()
         assert active.end_sample == pytest.approx(5 * RATE, abs=0.06 * RATE)
         assert all(piece.end_sample <= 3 * RATE or piece.start_sample >= 5 * RATE for piece in meter.quiet_pieces())
+
+    def test_a_word_that_the_model_lost_between_two_others_is_replaced(self) -> None:
+        residual, removed = pink(10.0), np.zeros((1, 10 * RATE), np.float32)
+        for start in (3, 5):
+            removed[:, start * RATE : (start + 1) * RATE] = 0.1
+        residual[:, round(4.2 * RATE) : round(4.8 * RATE)] += 0.1  # nothing of it is in the stem
+        (active,) = self.measured(removed, residual).active_spans()
+        assert (round(active.start_sample / RATE, 1), round(active.end_sample / RATE, 1)) == (3.0, 6.0)
+
+    def test_the_end_of_a_word_that_the_model_nearly_lost_is_replaced(self) -> None:
+        residual, removed = pink(10.0), np.zeros((1, 10 * RATE), np.float32)
+        removed[:, 3 * RATE : 4 * RATE] = 0.1
+        removed[:, 4 * RATE : 5 * RATE] = 0.1 * 10 ** (-28 / 20)
+        residual[:, 4 * RATE : 5 * RATE] += 0.1
+        (active,) = self.measured(removed, residual).active_spans()
+        assert active.end_sample == pytest.approx(5 * RATE, abs=0.06 * RATE)
+
+    def test_a_pause_with_the_room_alone_is_not_replaced(self) -> None:
+        residual, removed = pink(10.0), np.zeros((1, 10 * RATE), np.float32)
+        for start in (3, 5):
+            removed[:, start * RATE : (start + 1) * RATE] = 0.1
+        residual[:, round(4.4 * RATE) : round(4.6 * RATE)] += 0.1  # a short event of the place itself
+        assert len(self.measured(removed, residual).active_spans()) == 2
+
+    def test_a_fade_is_not_room_tone(self) -> None:
+        residual = pink(10.0)
+        residual[:, 7 * RATE :] *= 10 ** (-np.linspace(0, 60, 3 * RATE) / 20)
+        pieces = self.measured(np.zeros_like(residual), residual).quiet_pieces()
+        assert pieces[-1].end_sample < 8.5 * RATE
+        assert sum(piece.length for piece in pieces) > 6 * RATE
 
     def test_the_pauses_between_words_do_not_flutter(self) -> None:
         residual, removed = pink(10.0), np.zeros((1, 10 * RATE), np.float32)

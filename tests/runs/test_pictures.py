@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +18,8 @@ import pytest
 import stemline
 from core.media.films import HEIGHT, RATE, WIDTH, write_film
 from runs.conftest import record_in
+from runs.hostile_masks import bomb, damaged, empty, many_damaged, pipe, text_files, text_named_png, wrong_size
+from runs.moving_square import SECONDS, SIDE, film_of_masks, folder_of_pngs, mask_of, place, square
 from server.trackers.tiny_weights import write_tiny_weights
 from stemline.client.client import Client
 from stemline.client.values import JobRequest, request_message
@@ -35,29 +35,6 @@ from stemline_server.engines.noop import NoopEngine
 from stemline_server.testing import FunctionEngine, LocalServer, serve_engines
 
 pytestmark = pytest.mark.usefixtures("own_folders")
-SIDE, SECONDS = 60, 2
-
-
-def square(number: int) -> np.ndarray:
-    """A bright, textured square that moves two pixels a frame over a dark, textured ground."""
-    random = np.random.default_rng(1)
-    picture = random.integers(20, 70, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    x, y = place(number)
-    picture[y : y + SIDE, x : x + SIDE] = np.kron(
-        random.integers(120, 255, (SIDE // 6, SIDE // 6, 3), dtype=np.uint8), np.ones((6, 6, 1), np.uint8)
-    )
-    return picture
-
-
-def place(number: int) -> tuple[int, int]:
-    return 30 + 2 * number, 50 + number // 2
-
-
-def mask_of(number: int) -> np.ndarray:
-    mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    x, y = place(number)
-    mask[y : y + SIDE, x : x + SIDE] = 255
-    return mask
 
 
 @pytest.fixture
@@ -135,21 +112,6 @@ def test_a_box_in_one_frame_shows_the_engine_the_object_in_all(
     assert len(seen.prompts["bark"][0]) == 10 * SECONDS
 
 
-def folder_of_pngs(folder: Path, numbers: range, pixel_format: str = "gray") -> Path:
-    folder.mkdir()
-    for number in numbers:
-        with av.open(str(folder / f"m{number}.png"), "w", format="image2") as container:
-            stream = container.add_stream("png", 1)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
-            frame = av.VideoFrame.from_ndarray(mask_of(number), format="rgb24").reformat(format=pixel_format)
-            container.mux(stream.encode(frame))
-    return folder
-
-
-def film_of_masks(path: Path) -> Path:
-    return write_film(path, map(mask_of, range(SECONDS * RATE)), codec="ffv1", pixel_format="gray")
-
-
 @pytest.mark.parametrize("form", ["folder", "16 bit", "film", "alpha"])
 def test_masks_of_other_programs_are_read(form: str, film: Path, client: Client, seen: Seen, tmp_path: Path) -> None:
     media, mask = film, tmp_path / "masks"
@@ -175,62 +137,6 @@ def test_where_a_mask_is_empty_or_has_ended_the_picture_is_black(
     stemline.separate(film, {"dog": prompt}, output=tmp_path / "out", client=client)
     _, pictures = seen.prompts["bark"]
     assert [bool(picture.any()) for picture in pictures] == [True] * 4 + [False] * 4
-
-
-def text_files(path: Path) -> str:
-    path.mkdir()
-    for number in range(20):
-        (path / f"{number}.txt").write_text("no picture")
-    return "holds no pictures"
-
-
-def wrong_size(path: Path) -> str:
-    write_film(path, (np.zeros((100, 100, 3), np.uint8) for _ in range(3)), codec="ffv1", pixel_format="gray")
-    return "100 x 100 pixels, the upright picture 320 x 180"
-
-
-def damaged(path: Path) -> str:
-    film_of_masks(path)
-    path.write_bytes(path.read_bytes()[:200])
-    return "not a readable media file|has no picture"
-
-
-def many_damaged(path: Path) -> str:
-    path.mkdir()
-    for number in range(2_000):
-        (path / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    return "not a readable media file|has no picture"
-
-
-def text_named_png(path: Path) -> str:
-    path.mkdir()
-    for number in range(20):
-        (path / f"{number}.png").write_text("no picture " * 50)
-    return "not a readable media file"
-
-
-def pipe(path: Path) -> str:
-    os.mkfifo(path)  # opening it for reading would wait for ever
-    return "is not a media file"
-
-
-def empty(path: Path) -> str:
-    path.write_bytes(b"")
-    return "is empty"
-
-
-def bomb(path: Path) -> str:
-    """A PNG of 120 kB with 120 million pixels."""
-    width, height = 14_600, 8_212
-    lines = zlib.compressobj(9)
-    data = b"".join(lines.compress(bytes(width + 1)) for _ in range(height)) + lines.flush()
-    with path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-        for name, content in ((b"IHDR", head), (b"IDAT", data), (b"IEND", b"")):
-            file.write(struct.pack(">I", len(content)) + name + content)
-            file.write(struct.pack(">I", zlib.crc32(name + content)))
-    return "is too large"
 
 
 @pytest.mark.parametrize("make", [text_files, wrong_size, damaged, many_damaged, text_named_png, pipe, empty, bomb])

@@ -170,7 +170,7 @@ class FrameController(QObject):
         return self.tr("Marked. Follow it, or separate now. A word beside it helps the model.")
 
     def _after_places(self) -> None:
-        """Show what is left of the prompt after places were marked."""
+        """Show the prompt after places were marked."""
         entry = self._session.stems.current
         self._prompt = entry.marked, entry.mask
         self._note(self.tr("Marked on the waveform: keep, move or delete each mark."))

@@ -1,4 +1,4 @@
-"""Risks of trackers with weights: masks in the wrong place, memory that grows, and files of a stranger that run."""
+"""Risks of trackers with weights: masks in the wrong place, memory that grows, and code in their files that runs."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def main() -> None:
         write_edit(folder)
         plain_s, plain_mb, _ = run(folder, "plain", {})
         filled_s, filled_mb, shared = run(folder, "filled", {"dialogue": stemline.Replace()})
-        report(f"{CLIPS} clips with room tone, s", filled_s, "below 2 times", f"{plain_s:.3g} without")
+        report(f"{CLIPS} clips with room tone, s", filled_s, "below 3 times", f"{plain_s:.3g} without")
         report("most memory, MB", filled_mb, "<= 100 more", f"{plain_mb:.3g} without")
         report("clips with the room tone of a neighbour", shared, f"= {CLIPS // 2}", f"of {CLIPS}")
         kill_and_resume(folder)
@@ -107,7 +107,7 @@ def kill_and_resume(folder: Path) -> None:
     replace = {"dialogue": stemline.Replace()}
     process, _ = start(folder, "killed", replace)
     stems = folder / "killed" / "stems"
-    while process.is_alive() and len(list(stems.glob("fill dialogue_*.json"))) < _KILL_AFTER:
+    while process.is_alive() and len(list(stems.glob("fill*.json"))) < _KILL_AFTER:
         time.sleep(0.1)
     process.kill()
     process.join()

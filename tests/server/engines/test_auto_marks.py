@@ -15,7 +15,6 @@ from server.audio import ArraySource, Recorder
 from stemline.clips import SampleRange
 from stemline_server.engines.base import AudioSource, Control, EnginePrompt, Waveform
 from stemline_server.engines.embedded.auto_marks import AutoMarks, marks_of
-from stemline_server.engines.embedded.background import BackgroundSource, SegmentDecisions
 from stemline_server.engines.embedded.fusion import Estimates, fuse
 from stemline_server.engines.embedded.net_separator import HOP, Evidence, NetQuery, NetSeparation, NetSeparator
 from stemline_server.engines.embedded.routing import choose_route
@@ -51,13 +50,8 @@ class FakeNet:
         return NetSeparation(blocks(), Evidence.none(1))
 
 
-def rows_of(mix: Waveform, net: FakeNet, *, has_speech: bool = False) -> Waveform:
-    """Automatic marks in a mix; `has_speech` says whether speech was removed from it everywhere."""
-    silence = ArraySource(np.zeros_like(mix), RATE)
-    background = BackgroundSource(
-        ArraySource(mix, RATE), silence, SegmentDecisions(mix.shape[1], lambda start, end: has_speech)
-    )
-    marks = AutoMarks(background, cast(NetSeparator, net), "dog", 0, Recorder(), lambda: None)
+def rows_of(mix: Waveform, net: FakeNet) -> Waveform:
+    marks = AutoMarks(ArraySource(mix, RATE), cast(NetSeparator, net), "dog", 0, Recorder(), lambda: None)
     with threadpool_limits(1):
         return np.concatenate(list(marks.blocks()), axis=1)
 
@@ -107,15 +101,12 @@ def test_without_marks_or_with_marks_everywhere_the_target_by_name_is_unchanged(
     np.testing.assert_array_equal(share, 1)
 
 
-def test_marks_do_not_count_where_speech_was_removed() -> None:
+def test_marks_count_half_where_speech_was_removed() -> None:
     """A horse in speech lost 4 dB by marks."""
-    target, share = rows_of(bursts(8), FakeNet(), has_speech=True)
-    assert not target.any()
-    np.testing.assert_array_equal(share, 1)
     named, marked = np.full(100, 0.5, np.float32), np.stack([np.ones(100, np.float32), np.zeros(100, np.float32)])
     removed = np.linspace(0, 1, 100, dtype=np.float32)
     block = Estimates(0, mix=named, net=named, net_input=named, speech_removed=removed, auto_marked=marked)
-    np.testing.assert_allclose(fuse(choose_route(EnginePrompt("dog"), ("dog",)), block), 1 - removed / 2, atol=1e-6)
+    np.testing.assert_allclose(fuse(choose_route(EnginePrompt("dog"), ("dog",)), block), 1 - removed / 4, atol=1e-6)
 
 
 @pytest.mark.parametrize("samples", [1, 479, 8 * RATE, 8 * RATE + 1, 8 * RATE + RATE // 4])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from server.audio import ArraySource, Recorder
 from stemline_server.engines.base import EnginePrompt, EngineRequest, Waveform
 from stemline_server.engines.embedded import EmbeddedEngine
 from stemline_server.engines.embedded.background import BackgroundSource, SegmentDecisions
+from stemline_server.engines.embedded.evaluate import main as evaluate
 from stemline_server.engines.embedded.evaluation_clips import si_sdr
 from stemline_server.engines.embedded.rumble import RumbleFreeSource, is_rumbling
+from stemline_server.engines.embedded.training.holdout import write_flac
 
 RATE = 48_000
 
@@ -83,3 +87,15 @@ def test_a_user_is_told_of_rumble_behind_music() -> None:
     request = EngineRequest(ArraySource(chords(6) + rumble(6), RATE), (EnginePrompt("music"),))
     list(EmbeddedEngine().separate(request, control))
     assert "RUMBLE_LEFT" in [code for _, code, _ in control.warnings]
+
+
+def test_the_evaluation_counts_warned_stems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, wave in (("target", chords(4)), ("residual", rumble(4))):
+        write_flac(tmp_path / f"{part}.flac", 0.5 * wave[0])
+    entry = {"id": "one", "category": "music", "prompt": "music", "spans": [[0, 4]]}
+    files = {part: f"{part}.flac" for part in ("target", "residual")}
+    (tmp_path / "manifest.json").write_text(json.dumps([entry | files]))
+    assert evaluate([str(tmp_path), "--warnings", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["warnings"]
+    assert (counts["absent"], counts["stems"], counts["rumble"]) == (3, 4, 1)
+    assert counts["silent"] + counts["doubted"] + counts["unnoticed"] <= counts["absent"]

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import SampleRange
-from stemline_server.engines.base import Control, Waveform
+from stemline_server.engines.base import AudioSource, Control, Waveform
 from stemline_server.engines.embedded.array_source import ArraySource
-from stemline_server.engines.embedded.background import BackgroundSource
 from stemline_server.engines.embedded.net_separator import HOP, NetQuery, NetSeparator
 from stemline_server.engines.embedded.nmf import Tick
 from stemline_server.engines.embedded.span_context import Ranges, common, span_contexts, span_envelope
@@ -51,7 +50,7 @@ class AutoMarks:
         tick: Called at every iteration; may raise to stop.
     """
 
-    audio: BackgroundSource
+    audio: AudioSource
     net: NetSeparator
     class_name: str
     seed: int
@@ -83,9 +82,7 @@ class AutoMarks:
         last = min(end_sample + _CONTEXT_SAMPLES, self.audio.length_samples)
         wave = self.audio.read(first, last)
         needed = SampleRange(start_sample - _FADE_SAMPLES // 2 - first, end_sample + _FADE_SAMPLES // 2 - first)
-        fades = max(0, start_sample - _FADE_SAMPLES // 2), min(end_sample + _FADE_SAMPLES // 2, last)
-        is_counted = bool((self.audio.removed_share(*fades) < 1).any())  # see fuse: not where speech was removed
-        rows = self._separated(wave, needed, start_sample // _SEGMENT_SAMPLES) if is_counted else None
+        rows = self._separated(wave, needed, start_sample // _SEGMENT_SAMPLES)
         if rows is None:
             rows = np.stack([np.zeros(wave.shape[1], np.float32), np.ones(wave.shape[1], np.float32)])
         return rows[:, max(0, start_sample - _FADE_SAMPLES // 2) - first :]

@@ -133,7 +133,7 @@ class EstimatorSet:
             if isinstance(audio, BackgroundSource | RumbleFreeSource):
                 self._streams[net_input] = _background_blocks(audio)
 
-    def _add_auto_marks(self, net: NetSeparator, audio: BackgroundSource, seed: int, control: Control) -> None:
+    def _add_auto_marks(self, net: NetSeparator, audio: AudioSource, seed: int, control: Control) -> None:
         """Add one stream of automatic marks for each class that is asked for by name alone and gains by them."""
         for number, route in enumerate(self._routes):
             if route.gains_from_auto_marks:

@@ -33,6 +33,7 @@ from stemline_server.engines.base import EnginePrompt, EngineRequest, Finding
 from stemline_server.engines.embedded import EmbeddedEngine
 from stemline_server.engines.embedded.baselines import baselines
 from stemline_server.engines.embedded.evaluation_clips import Clip, Wave, read_clips, si_sdr
+from stemline_server.engines.embedded.evaluation_warnings import measure_warnings
 from stemline_server.engines.embedded.vocabulary import match_sound
 
 HARM_DB = -1.0
@@ -202,6 +203,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.prompts:
         checked = [check_prompts(path) for path in sorted(options.folder.glob("*.tsv"))]
         print(json.dumps({"version": 1, "tables": checked}) if options.json else format_prompts(checked))  # noqa: T201
+        return 0
+    if options.warnings:
+        counts = measure_warnings(options.folder)
+        lines = [f"{name:<28}{count:>6}" for name, count in counts.items()]
+        print(json.dumps({"version": 1, "warnings": counts}) if options.json else "\n".join(lines))  # noqa: T201
         return 0
     engine = EmbeddedEngine()
     engine.load("cpu")

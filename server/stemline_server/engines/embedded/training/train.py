@@ -225,6 +225,7 @@ def train(plan: TrainingPlan) -> Path:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    torch.manual_seed(plan.seed)
     net = SoundNet(len(class_names()))
     begin = plan.out / LAST if plan.resume else plan.begin
     if begin:

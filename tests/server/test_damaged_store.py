@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,16 @@ import grpc
 import pytest
 
 from server.conftest import LENGTH_SAMPLES
-from server.harness import Caller, ServerProcess, name_of, parts, samples_of, server_in_thread
+from server.harness import (
+    CALL_TIMEOUT_S,
+    Caller,
+    ServerProcess,
+    job_request,
+    name_of,
+    parts,
+    samples_of,
+    server_in_thread,
+)
 from stemline.v1 import media_pb2
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig
@@ -150,3 +162,30 @@ def test_verifying_that_takes_long_asks_the_client_to_come_again(
                 server.create(media, request_id="kept")
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert server.create(media, request_id="kept") == job
+
+
+def test_a_client_that_leaves_while_stems_are_verified_is_no_error_in_the_log(
+    tmp_path: Path, noise: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = ServerConfig(tmp_path / "state", private=True, media_roots=None, devices=("cpu",))
+    with server_in_thread(config) as server:
+        media = server.register(noise, 0, LENGTH_SAMPLES).name
+        job = server.done(server.create(media, request_id="kept").name)
+    verifying, go_on = threading.Event(), threading.Event()
+    verify = ContentStore.verify
+
+    def slowly(self: ContentStore, row: MediaRow) -> bool:
+        verifying.set()
+        assert go_on.wait(CALL_TIMEOUT_S)
+        return verify(self, row)
+
+    with server_in_thread(config) as server:
+        monkeypatch.setattr(ContentStore, "verify", slowly)
+        call = server.jobs.CreateJob.future(job_request(media, "speech", "kept"), metadata=server.metadata)
+        assert verifying.wait(CALL_TIMEOUT_S)
+        call.cancel()
+        time.sleep(0.3)
+        go_on.set()
+        assert server.create(media, request_id="kept") == job
+    gc.collect()
+    assert "never retrieved" not in caplog.text

@@ -139,15 +139,18 @@ class JobBoard:
         names = await result_of(self.jobs.results_of(requests))
         unverified = [name for name in names if not self._store.is_verified(name)]
         stems = (await result_of(self._store.known(unverified))).values() if unverified else ()
-        checks = [asyncio.to_thread(self._store.verify, stem) for stem in stems]
-        try:
-            await asyncio.wait_for(asyncio.gather(*checks), _VERIFY_TIMEOUT_S)
-        except TimeoutError as error:
+        checks = [asyncio.ensure_future(asyncio.to_thread(self._store.verify, stem)) for stem in stems]
+        if not checks:
+            return
+        done, running = await asyncio.wait(checks, timeout=_VERIFY_TIMEOUT_S)  # they go on when the caller leaves
+        for check in done:
+            check.result()
+        if running:
             raise StemlineError(
                 "The server is still verifying the stems that it holds.",
                 code=Code.SERVER_UNREACHABLE,
                 advice="Try again in a moment.",
-            ) from error
+            )
 
 
 def _join_all(workers: Sequence[Worker], timeout_s: float) -> None:

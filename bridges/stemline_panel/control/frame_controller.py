@@ -33,6 +33,7 @@ from stemline_panel.widgets.layout import ElidedLabel, button, column, row_widge
 from stemline_panel.widgets.main_window import MainWindow
 
 _SHOW_EVERY = 6
+_LEAST_BUTTON = 40
 
 
 class FrameController(QObject):
@@ -316,6 +317,8 @@ class FrameController(QObject):
     def _build(self) -> None:
         self._buttons["stop"].setEnabled(False)
         tools: list[QWidget] = [self.tools, *self._buttons.values(), self.spans.ask, self.spans.use, self.status]
+        for made in (*self._buttons.values(), self.spans.ask, self.spans.use):
+            made.shrink_to(_LEAST_BUTTON)
         picture = QWidget()
         picture.setLayout(column(self.view, row_widget(*tools, grow=len(tools) - 1), self.strip, spacing=4, grow=0))
         self._window.picture_place.layout().addWidget(picture)

@@ -173,8 +173,9 @@ class QueueItem:
         status = f"{stage}, {self.fraction:.0%}"
         if self.progress and self.progress.speed >= 1:
             status += translate("QueueItem", ", {speed:.0f}x real time").format(speed=self.progress.speed)
-        if self.progress and self.progress.left_s is not None:
-            minutes, seconds = divmod(round(self.progress.left_s), 60)
+        left_s = self.progress.left_s if self.progress and not self.request.audition else None  # of the whole plan
+        if left_s is not None:
+            minutes, seconds = divmod(round(left_s), 60)
             status += translate("QueueItem", ", {time} left").format(time=f"{minutes}:{seconds:02}")
         return status
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from PyQt5.QtCore import QEvent, QObject, QSize, Qt
-from PyQt5.QtWidgets import QAbstractButton, QCheckBox, QPushButton, QStyle, QStyleOptionButton, QStylePainter
+from PyQt5.QtWidgets import (
+    QAbstractButton,
+    QCheckBox,
+    QPushButton,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionButton,
+    QStylePainter,
+)
 
 _TAB_REASONS = (Qt.TabFocusReason, Qt.BacktabFocusReason)
 _PRESS_KEYS = (Qt.Key_Space, Qt.Key_Return, Qt.Key_Enter)
@@ -49,6 +57,12 @@ class Button(QPushButton):
         super().__init__(text)
         _PressKeyFilter(self)
         self.most_pixels: int | None = None
+        self._least_pixels: int | None = None
+
+    def shrink_to(self, least_pixels: int) -> None:
+        """Let a layout without room shorten the text, to `least_pixels` of width."""
+        self._least_pixels = least_pixels
+        self.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Fixed)
 
     def sizeHint(self) -> QSize:
         """Return the size of the text, limited to `most_pixels`."""
@@ -56,14 +70,15 @@ class Button(QPushButton):
         return hint if self.most_pixels is None else QSize(min(hint.width(), self.most_pixels), hint.height())
 
     def minimumSizeHint(self) -> QSize:
-        """Return the size hint."""
-        return self.sizeHint()
+        """Return the size hint, or less if the button may shrink."""
+        hint = self.sizeHint()
+        return hint if self._least_pixels is None else QSize(min(hint.width(), self._least_pixels), hint.height())
 
     def paintEvent(self, event: Any) -> None:
         """Draw the button with the shortened text."""
         option = QStyleOptionButton()
         self.initStyleOption(option)
-        if self.most_pixels is not None:
+        if self.most_pixels is not None or self._least_pixels is not None:
             option.text = self.fontMetrics().elidedText(option.text, Qt.ElideRight, self.width() - _EDGE_PIXELS)
         QStylePainter(self).drawControl(QStyle.CE_PushButton, option)
 

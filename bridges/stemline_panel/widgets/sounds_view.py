@@ -107,6 +107,7 @@ class _SoundList(QListWidget):
         self.setDragEnabled(True)
         self.setDragDropMode(QAbstractItemView.DragOnly)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        self.setResizeMode(QListWidget.Adjust)
         self.setContextMenuPolicy(Qt.CustomContextMenu)
 
     def sizeHint(self) -> QSize:

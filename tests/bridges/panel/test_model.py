@@ -229,6 +229,9 @@ def test_runs_go_one_at_a_time_in_order_and_can_be_retried() -> None:
     assert first.status == "separating, 25%, 12x real time"
     first.progress = replace(first.progress, left_s=75.4)
     assert first.status == "separating, 25%, 12x real time, 1:15 left"
+    first.request = replace(first.request, audition=True)
+    assert first.status == "separating, 25%, 12x real time", "the time left is that of the whole clip"
+    first.request = replace(first.request, audition=False)
     queue.cancel(third.number)
     assert third.state is ItemState.STOPPED
     queue.cancel(first.number)

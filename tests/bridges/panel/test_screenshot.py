@@ -26,7 +26,7 @@ def test_screenshot_of_the_panel_during_work(open_panel: OpenPanel, tmp_path: Pa
     clip = panel.session.clip
     assert clip is not None
     start = float(clip.record_range.start)
-    panel.type("vuvuzela")
+    panel.type("electric kettle")
     panel.trigger_primary()
     assert panel.ended().state is ItemState.FAILED
     panel.window.hide_banner()
@@ -44,6 +44,7 @@ def test_screenshot_of_the_panel_during_work(open_panel: OpenPanel, tmp_path: Pa
     panel.playback.seek(clip.record_range.start + 1)
     panel.window.strip.setFocus()
     panel.until(lambda: _colours(panel.window.grab()) > 500)  # waveform, spectrogram and words are drawn
+    panel.bot.wait(300)  # the levels are laid out
     panel.window.grab().save(str(tmp_path / "panel.png"))
     assert item.outcome is not None
     assert [track.stem for track in item.outcome.tracks] == ["speech", "residual"]

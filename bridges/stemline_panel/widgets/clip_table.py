@@ -29,7 +29,7 @@ from stemline_panel.theme import COLOURS
 from stemline_panel.widgets.layout import ElidedLabel, column, row
 
 _NAME, _TRACK, _RECORD, _STATE, _FOUND, _LENGTH, _LEVEL, _SOURCE = range(8)
-_WIDTHS = {_NAME: 104, _TRACK: 44, _RECORD: 92, _STATE: 78, _FOUND: 130, _LENGTH: 88, _LEVEL: 74, _SOURCE: 90}
+_WIDTHS = {_NAME: 122, _TRACK: 44, _RECORD: 92, _STATE: 78, _FOUND: 130, _LENGTH: 88, _LEVEL: 74, _SOURCE: 90}
 _TEXTS: Mapping[int, Callable[[ClipRow], str]] = {
     _NAME: lambda row: row.name,
     _TRACK: lambda row: row.track,

@@ -43,7 +43,7 @@ from stemline_panel.widgets.wave_view import WaveView
 
 _SIDE_WIDTH = 330
 _SCROLL_BAR_WIDTH = 12
-_CLIPS_WIDTH = 330
+_CLIPS_WIDTH = 350
 _CLIPS_MIN_WIDTH = 200
 _SCROLLED_MIN_HEIGHT = 200
 _FRAME_PIXELS = 40

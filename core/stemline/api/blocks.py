@@ -43,7 +43,7 @@ class Block:
         >>> with stemline.start("interview.wav", {"dialogue": "speech"}, output="out") as run:
         ...     first = next(run.blocks())
         >>> first.stem, first.start_sample, first.samples.shape
-        ('dialogue', 0, (1, 48000))
+        ('dialogue', 0, (1, 32768))
     """
 
     media: str

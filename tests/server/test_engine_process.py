@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -269,10 +269,10 @@ def test_a_kill_reaches_a_process_that_is_being_started(tmp_path: Path, monkeypa
     starting = threading.Event()
     start_process = RunningProcess.start.__func__  # type: ignore[attr-defined]
 
-    def slowly(cls: type[RunningProcess], log_file: Path, arguments: Sequence[str]) -> RunningProcess:
+    def slowly(cls: type[RunningProcess], *arguments: Any) -> RunningProcess:
         starting.set()
         time.sleep(0.3)
-        started: RunningProcess = start_process(cls, log_file, arguments)
+        started: RunningProcess = start_process(cls, *arguments)
         return started
 
     monkeypatch.setattr(RunningProcess, "start", classmethod(slowly))

@@ -346,6 +346,12 @@ def new_job(words: str, media: str) -> NewJob:
     )  # fmt: skip
 
 
+def ended_job(name: str) -> Any:
+    """Return what the gate reads of a job that has ended."""
+    values = {"kind": pb.JOB_KIND_SEPARATE, "state": pb.STATE_SUCCEEDED, "owned_by": "local", "model": "noop"}
+    return SimpleNamespace(name=name, **values)
+
+
 def test_a_full_log_does_not_fail_a_job_that_is_stored_or_finished(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -354,7 +360,9 @@ def test_a_full_log_does_not_fail_a_job_that_is_stored_or_finished(
     (file,) = log_files(tmp_path / "log" / "audit.jsonl")
     file.unlink()
     file.mkdir()  # nothing can be written there
-    job: Any = SimpleNamespace(state=pb.STATE_SUCCEEDED, owned_by="local", name="jobs/1", model="noop")
+    job: Any = SimpleNamespace(
+        kind=pb.JOB_KIND_SEPARATE, state=pb.STATE_SUCCEEDED, owned_by="local", name="jobs/1", model="noop"
+    )
     gate.accepted([new_job("dog", "media/1")], [job])
     gate.ended([job])
     gate.close()
@@ -366,7 +374,9 @@ def test_a_slow_disk_of_the_log_does_not_stop_the_job_table(tmp_path: Path, monk
     monkeypatch.setattr("stemline_server.jobs.gate.AuditLog", lambda *_, **__: log)
     gate = Gate(Policy(audit=AuditSettings(tmp_path / "audit.jsonl")), tmp_path)
     for number in range(3):
-        job: Any = SimpleNamespace(state=pb.STATE_SUCCEEDED, owned_by="local", name=f"jobs/{number}", model="noop")
+        job: Any = SimpleNamespace(
+            kind=pb.JOB_KIND_SEPARATE, state=pb.STATE_SUCCEEDED, owned_by="local", name=f"jobs/{number}", model="noop"
+        )
         gate.ended([job])
     assert log.written == []
     log.answer.set()

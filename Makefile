@@ -22,8 +22,8 @@ smoke: setup ## run a few tests of each package, in under a minute
 test-all: setup ## run the slow tests too; do this before you close an issue
 	$(BIN)/python -m pytest -m "not host and not hour" $(PYTEST_ARGS)
 
-soak: setup ## run the tests that take many minutes each
-	$(BIN)/python -m pytest -m "hour and not host" $(PYTEST_ARGS)
+soak: setup ## run every test of load, kills and faults of servers in full length, and all others that take many minutes
+	$(BIN)/python -m pytest -m "(soak or hour) and not host" $(PYTEST_ARGS)
 
 test-hosts: setup ## run the tests with real Blenders, fetched if missing (2 GB)
 	scripts/host-envs.sh 3.4 4.5 5.0

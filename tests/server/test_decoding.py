@@ -147,6 +147,7 @@ def decoders(server: ServerProcess) -> list[psutil.Process]:
     return [child for child in children if any("stemline-decoder-" in part for part in child.cmdline())]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "count", [150, pytest.param(4000, marks=[pytest.mark.hour, pytest.mark.timeout(3600)])], ids=["short", "full"]
 )

@@ -19,6 +19,7 @@ from stemline.v1 import separation_pb2 as pb
 Start = Callable[..., ServerProcess]
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_a_batch_survives_a_server_killed_at_random(start_server: Start, noise: Path) -> None:
     server = start_server()

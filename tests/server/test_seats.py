@@ -294,11 +294,15 @@ def test_a_seat_with_a_value_of_the_wrong_type_is_refused_in_one_sentence(
         SeatFile(path)
 
 
-def test_a_seat_waits_no_longer_than_a_job_behind_the_queue_of_another(studio: Studio, sound: bytes) -> None:
+@pytest.mark.soak
+@pytest.mark.parametrize("queued", [40, pytest.param(500, marks=pytest.mark.hour)], ids=["short", "full"])
+def test_a_seat_waits_no_longer_than_a_job_behind_the_queue_of_another(
+    studio: Studio, sound: bytes, queued: int
+) -> None:
     media = studio.upload("anna", sound)
     studio.upload("cleo", sound)
     request = pb.BatchCreateJobsRequest()
-    for number in range(40):
+    for number in range(queued):
         one = job_request(media, "sleep:0.05", seed=number, priority=9)
         one.spec.model = "half"
         request.requests.append(one)

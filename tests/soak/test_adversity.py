@@ -33,6 +33,7 @@ from stemline.v1 import media_pb2, media_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.config import ServerConfig
 
+pytestmark = pytest.mark.soak
 STALLED = 12
 LONG_SAMPLES = 48_000 * 40  # a stem of 15 MB: more than the windows of a connection hold
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)

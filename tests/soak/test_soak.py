@@ -32,6 +32,7 @@ from stemline.v1 import (
 )
 from stemline.v1 import separation_pb2 as pb
 
+pytestmark = pytest.mark.soak
 CLIP_SAMPLES = 24_000
 SEED = int(os.environ.get("STEMLINE_SOAK_SEED", "1"))
 KILLS = int(os.environ.get("STEMLINE_SOAK_KILLS", "1000"))

@@ -19,6 +19,7 @@ from stemline.errors import Code, MediaError, StemlineError, UsageError
 from stemline.media.pictures.picture_track import Picture, PictureTrack, PictureTrackHasher, PictureTrackWriter
 from stemline.prompts import SamplePrompt
 from stemline.v1 import media_pb2 as pb
+from stemline.v1.models_pb2 import GetServerInfoRequest
 from stemline_server.engines.base import EnginePrompt, PictureSource, Waveform
 from stemline_server.engines.noop import NoopEngine
 from stemline_server.testing import FunctionEngine, LocalServer, serve_engines
@@ -143,6 +144,7 @@ def test_an_upload_that_broke_goes_on_where_it_stopped(
     with pytest.raises(grpc.RpcError):
         upload(client, [header(name, len(data)), pb.UploadMediaRequest(data=data[:1000])])
     assert client._link.call(lambda stubs: stubs.media.GetUpload, pb.GetUploadRequest(name=name)).committed_size == 1000
+    Path(client._link.call(lambda stubs: stubs.models.GetServerInfo, GetServerInfoRequest()).nonce_path).unlink()
     sent: list[int] = []
     assert client.ensure_pictures(track, lambda done, total: sent.append(done)).name == name
     assert sent == [len(data)]

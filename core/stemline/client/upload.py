@@ -179,13 +179,37 @@ def send(
 
 
 def send_pictures(link: Link, path: Path, progress: Progress | None) -> Media:
-    """Send a picture track where the server does not hold it, compressed on the way. `progress` counts its bytes.
+    """Bring a picture track to the server where it does not hold it: by path on a shared disk, else compressed.
+
+    `progress` counts the bytes that are sent.
 
     Raises:
-        MediaError: The file is not a picture track (MEDIA_UNREADABLE), or it changes.
+        MediaError: The file is not a picture track (MEDIA_UNREADABLE), or it changes (MEDIA_CHANGED).
     """
     named = _name_pictures(path)
-    return _send(link, named, lambda: _name_pictures(path) == named, progress)
+    return (
+        _held(link, named.name)
+        or _register_pictures(link, named)
+        or _send(link, named, lambda: _name_pictures(path) == named, progress)
+    )
+
+
+def _register_pictures(link: Link, pictures: _Pictures) -> Media | None:
+    """Let the server copy the file itself; None where the pictures have to be sent."""
+    nonce = disk_nonce(link)
+    facts = _facts_message(pictures.path) if nonce else None
+    if facts is None:
+        return None
+    request = media_pb2.RegisterPathRequest(
+        path=str(Path(pictures.path).absolute()), nonce=nonce, facts=facts, pictures_name=pictures.name
+    )
+    try:
+        return media_of(link.call(lambda stubs: stubs.media.RegisterPath, request, pictures.patience_s))
+    except (InputError, MediaError) as error:
+        # a server that does not know pictures_name sees an empty range
+        if error.code in (Code.PATH_NOT_ALLOWED, Code.MEDIA_EMPTY):
+            return None
+        raise
 
 
 def _send(link: Link, content: _Content, is_unchanged: Callable[[], bool], progress: Progress | None) -> Media:

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17stemline/v1/media.proto\x12\x0bstemline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x05Media\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x16\n\x0elength_samples\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlocal_path\x18\x06 \x01(\t\x12\x16\n\x0epictures_bytes\x18< \x01(\x03\".\n\x0fGetMediaRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"Z\n\tFileFacts\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmodified_ns\x18\x02 \x01(\x03\x12\r\n\x05inode\x18\x03 \x01(\x04\x12\x15\n\rblocks_sha256\x18\x04 \x01(\x0c\"\xc9\x01\n\x13RegisterPathRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x03(\x05\x12\x0c\n\x04mono\x18\x04 \x01(\x08\x12\x14\n\x0cstart_sample\x18\x05 \x01(\x03\x12\x12\n\nend_sample\x18\x06 \x01(\x03\x12\r\n\x05nonce\x18\x07 \x01(\x0c\x12%\n\x05\x66\x61\x63ts\x18\x08 \x01(\x0b\x32\x16.stemline.v1.FileFacts\x12\x14\n\x0c\x61\x63\x63\x65pt_peaks\x18\t \x01(\x08\"Y\n\x12UploadMediaRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.stemline.v1.UploadHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x83\x01\n\x0cUploadHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x16\n\x0elength_samples\x18\x04 \x01(\x03\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x16\n\x0epictures_bytes\x18< \x01(\x03\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\".\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ommitted_size\x18\x02 \x01(\x03\"N\n\x14\x44ownloadMediaRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cstart_sample\x18\x02 \x01(\x03\x12\x12\n\nend_sample\x18\x03 \x01(\x03\"\x1a\n\nMediaChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x12\x44\x65leteMediaRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteMediaResponse2\xba\x03\n\x0cMediaService\x12<\n\x08GetMedia\x12\x1c.stemline.v1.GetMediaRequest\x1a\x12.stemline.v1.Media\x12\x44\n\x0cRegisterPath\x12 .stemline.v1.RegisterPathRequest\x1a\x12.stemline.v1.Media\x12\x44\n\x0bUploadMedia\x12\x1f.stemline.v1.UploadMediaRequest\x1a\x12.stemline.v1.Media(\x01\x12?\n\tGetUpload\x12\x1d.stemline.v1.GetUploadRequest\x1a\x13.stemline.v1.Upload\x12M\n\rDownloadMedia\x12!.stemline.v1.DownloadMediaRequest\x1a\x17.stemline.v1.MediaChunk0\x01\x12P\n\x0b\x44\x65leteMedia\x12\x1f.stemline.v1.DeleteMediaRequest\x1a .stemline.v1.DeleteMediaResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17stemline/v1/media.proto\x12\x0bstemline.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x01\n\x05Media\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x16\n\x0elength_samples\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nlocal_path\x18\x06 \x01(\t\x12\x16\n\x0epictures_bytes\x18< \x01(\x03\".\n\x0fGetMediaRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"Z\n\tFileFacts\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmodified_ns\x18\x02 \x01(\x03\x12\r\n\x05inode\x18\x03 \x01(\x04\x12\x15\n\rblocks_sha256\x18\x04 \x01(\x0c\"\xe0\x01\n\x13RegisterPathRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x03(\x05\x12\x0c\n\x04mono\x18\x04 \x01(\x08\x12\x14\n\x0cstart_sample\x18\x05 \x01(\x03\x12\x12\n\nend_sample\x18\x06 \x01(\x03\x12\r\n\x05nonce\x18\x07 \x01(\x0c\x12%\n\x05\x66\x61\x63ts\x18\x08 \x01(\x0b\x32\x16.stemline.v1.FileFacts\x12\x14\n\x0c\x61\x63\x63\x65pt_peaks\x18\t \x01(\x08\x12\x15\n\rpictures_name\x18< \x01(\t\"Y\n\x12UploadMediaRequest\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.stemline.v1.UploadHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x83\x01\n\x0cUploadHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x16\n\x0elength_samples\x18\x04 \x01(\x03\x12\x0e\n\x06offset\x18\x05 \x01(\x03\x12\x16\n\x0epictures_bytes\x18< \x01(\x03\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\".\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63ommitted_size\x18\x02 \x01(\x03\"N\n\x14\x44ownloadMediaRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cstart_sample\x18\x02 \x01(\x03\x12\x12\n\nend_sample\x18\x03 \x01(\x03\"\x1a\n\nMediaChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x12\x44\x65leteMediaRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteMediaResponse2\xba\x03\n\x0cMediaService\x12<\n\x08GetMedia\x12\x1c.stemline.v1.GetMediaRequest\x1a\x12.stemline.v1.Media\x12\x44\n\x0cRegisterPath\x12 .stemline.v1.RegisterPathRequest\x1a\x12.stemline.v1.Media\x12\x44\n\x0bUploadMedia\x12\x1f.stemline.v1.UploadMediaRequest\x1a\x12.stemline.v1.Media(\x01\x12?\n\tGetUpload\x12\x1d.stemline.v1.GetUploadRequest\x1a\x13.stemline.v1.Upload\x12M\n\rDownloadMedia\x12!.stemline.v1.DownloadMediaRequest\x1a\x17.stemline.v1.MediaChunk0\x01\x12P\n\x0b\x44\x65leteMedia\x12\x1f.stemline.v1.DeleteMediaRequest\x1a .stemline.v1.DeleteMediaResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,23 +29,23 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_FILEFACTS']._serialized_start=301
   _globals['_FILEFACTS']._serialized_end=391
   _globals['_REGISTERPATHREQUEST']._serialized_start=394
-  _globals['_REGISTERPATHREQUEST']._serialized_end=595
-  _globals['_UPLOADMEDIAREQUEST']._serialized_start=597
-  _globals['_UPLOADMEDIAREQUEST']._serialized_end=686
-  _globals['_UPLOADHEADER']._serialized_start=689
-  _globals['_UPLOADHEADER']._serialized_end=820
-  _globals['_GETUPLOADREQUEST']._serialized_start=822
-  _globals['_GETUPLOADREQUEST']._serialized_end=854
-  _globals['_UPLOAD']._serialized_start=856
-  _globals['_UPLOAD']._serialized_end=902
-  _globals['_DOWNLOADMEDIAREQUEST']._serialized_start=904
-  _globals['_DOWNLOADMEDIAREQUEST']._serialized_end=982
-  _globals['_MEDIACHUNK']._serialized_start=984
-  _globals['_MEDIACHUNK']._serialized_end=1010
-  _globals['_DELETEMEDIAREQUEST']._serialized_start=1012
-  _globals['_DELETEMEDIAREQUEST']._serialized_end=1046
-  _globals['_DELETEMEDIARESPONSE']._serialized_start=1048
-  _globals['_DELETEMEDIARESPONSE']._serialized_end=1069
-  _globals['_MEDIASERVICE']._serialized_start=1072
-  _globals['_MEDIASERVICE']._serialized_end=1514
+  _globals['_REGISTERPATHREQUEST']._serialized_end=618
+  _globals['_UPLOADMEDIAREQUEST']._serialized_start=620
+  _globals['_UPLOADMEDIAREQUEST']._serialized_end=709
+  _globals['_UPLOADHEADER']._serialized_start=712
+  _globals['_UPLOADHEADER']._serialized_end=843
+  _globals['_GETUPLOADREQUEST']._serialized_start=845
+  _globals['_GETUPLOADREQUEST']._serialized_end=877
+  _globals['_UPLOAD']._serialized_start=879
+  _globals['_UPLOAD']._serialized_end=925
+  _globals['_DOWNLOADMEDIAREQUEST']._serialized_start=927
+  _globals['_DOWNLOADMEDIAREQUEST']._serialized_end=1005
+  _globals['_MEDIACHUNK']._serialized_start=1007
+  _globals['_MEDIACHUNK']._serialized_end=1033
+  _globals['_DELETEMEDIAREQUEST']._serialized_start=1035
+  _globals['_DELETEMEDIAREQUEST']._serialized_end=1069
+  _globals['_DELETEMEDIARESPONSE']._serialized_start=1071
+  _globals['_DELETEMEDIARESPONSE']._serialized_end=1092
+  _globals['_MEDIASERVICE']._serialized_start=1095
+  _globals['_MEDIASERVICE']._serialized_end=1537
 # @@protoc_insertion_point(module_scope)

@@ -116,6 +116,7 @@ class RegisterPathRequest(google.protobuf.message.Message):
     NONCE_FIELD_NUMBER: builtins.int
     FACTS_FIELD_NUMBER: builtins.int
     ACCEPT_PEAKS_FIELD_NUMBER: builtins.int
+    PICTURES_NAME_FIELD_NUMBER: builtins.int
     path: builtins.str
     """Absolute path, as the server's machine names it."""
     stream: builtins.int
@@ -129,6 +130,10 @@ class RegisterPathRequest(google.protobuf.message.Message):
     """What the caller read from ServerInfo.nonce_path; another server's nonce is refused with PATH_NOT_ALLOWED."""
     accept_peaks: builtins.bool
     """Register media with peaks of more than 60 dB over full scale, which are else refused with MEDIA_PEAK_TOO_HIGH."""
+    pictures_name: builtins.str
+    """For a picture track, the name of its content; fields 2 to 6 and 9 are unset then. A file of other content is refused with
+    MEDIA_CHANGED. A server that does not know this field refuses the empty range with MEDIA_EMPTY.
+    """
     @property
     def channels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Which of its channels, in this order; empty means all."""
@@ -149,9 +154,10 @@ class RegisterPathRequest(google.protobuf.message.Message):
         nonce: builtins.bytes = ...,
         facts: global___FileFacts | None = ...,
         accept_peaks: builtins.bool = ...,
+        pictures_name: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["facts", b"facts"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accept_peaks", b"accept_peaks", "channels", b"channels", "end_sample", b"end_sample", "facts", b"facts", "mono", b"mono", "nonce", b"nonce", "path", b"path", "start_sample", b"start_sample", "stream", b"stream"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accept_peaks", b"accept_peaks", "channels", b"channels", "end_sample", b"end_sample", "facts", b"facts", "mono", b"mono", "nonce", b"nonce", "path", b"path", "pictures_name", b"pictures_name", "start_sample", b"start_sample", "stream", b"stream"]) -> None: ...
 
 global___RegisterPathRequest = RegisterPathRequest
 

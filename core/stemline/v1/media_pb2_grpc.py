@@ -58,6 +58,7 @@ class MediaServiceServicer(object):
 
     def RegisterPath(self, request, context):
         """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed.
+        A picture track is copied into the server's store instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

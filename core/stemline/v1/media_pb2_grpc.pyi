@@ -29,7 +29,9 @@ class MediaServiceStub:
         stemline.v1.media_pb2.RegisterPathRequest,
         stemline.v1.media_pb2.Media,
     ]
-    """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed."""
+    """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed.
+    A picture track is copied into the server's store instead.
+    """
 
     UploadMedia: grpc.StreamUnaryMultiCallable[
         stemline.v1.media_pb2.UploadMediaRequest,
@@ -65,7 +67,9 @@ class MediaServiceAsyncStub:
         stemline.v1.media_pb2.RegisterPathRequest,
         stemline.v1.media_pb2.Media,
     ]
-    """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed."""
+    """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed.
+    A picture track is copied into the server's store instead.
+    """
 
     UploadMedia: grpc.aio.StreamUnaryMultiCallable[
         stemline.v1.media_pb2.UploadMediaRequest,
@@ -105,7 +109,9 @@ class MediaServiceServicer(metaclass=abc.ABCMeta):
         request: stemline.v1.media_pb2.RegisterPathRequest,
         context: _ServicerContext,
     ) -> typing.Union[stemline.v1.media_pb2.Media, collections.abc.Awaitable[stemline.v1.media_pb2.Media]]:
-        """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed."""
+        """Makes a range of a file that the server can read itself known as media. Nothing is copied; a later change of the file is noticed.
+        A picture track is copied into the server's store instead.
+        """
 
     @abc.abstractmethod
     def UploadMedia(

@@ -87,19 +87,34 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         return self._message(media.row, context, request.nonce)
 
     async def RegisterPath(self, request: pb.RegisterPathRequest, context: Context) -> pb.Media:
-        """Make a range of a file known as media. Raises InputError (PATH_NOT_ALLOWED), MediaError."""
+        """Make a range of a file, or a picture track, known as media.
+
+        Raises InputError (PATH_NOT_ALLOWED), MediaError, OutputError (DISK_QUOTA, DISK_FULL).
+        """
         if self._registrar is None or not self._may_share(context, request.nonce):
             raise InputError(
                 "This server reads no files of its callers.",
                 code=Code.PATH_NOT_ALLOWED,
                 advice="Send the sound with UploadMedia, or start the server with --media-root.",
             )
-        source = MediaSource(request.path, request.stream, tuple(request.channels), request.mono)
-        wanted = SampleRange(request.start_sample, request.end_sample)
         seen = _file_facts(request.facts) if request.HasField("facts") else None
-        row = await self._registrar.register(source, wanted, seen, accept_peaks=request.accept_peaks)
+        if request.pictures_name:
+            row = await self._register_pictures(self._registrar, request, seen)
+        else:
+            source = MediaSource(request.path, request.stream, tuple(request.channels), request.mono)
+            wanted = SampleRange(request.start_sample, request.end_sample)
+            row = await self._registrar.register(source, wanted, seen, accept_peaks=request.accept_peaks)
         await result_of(self._store.grant(row.name, caller().holder))
         return self._message(row, context)
+
+    async def _register_pictures(
+        self, registrar: PathRegistrar, request: pb.RegisterPathRequest, seen: FileFacts | None
+    ) -> MediaRow:
+        media_id(request.pictures_name)
+        if seen is None:
+            raise InputError("A picture track is registered with the facts of its file.", advice="Send the facts.")
+        await self._make_room_of(MediaShape.of_pictures(seen.size_bytes))
+        return await registrar.register_pictures(request.path, request.pictures_name, seen)
 
     async def UploadMedia(self, request_iterator: AsyncIterator[pb.UploadMediaRequest], context: Context) -> pb.Media:
         """Receive a sound. Raises InputError (UPLOAD_MISMATCH), OutputError (DISK_QUOTA, DISK_FULL)."""
@@ -115,9 +130,7 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
         known = await result_of(self._store.lookup(header.name)) if await may_use(self._store, header.name) else None
         if known is not None and await self._is_held(known.row):
             return self._message(known.row, context)
-        if seat.store_bytes and seat.holder:
-            size_bytes = header.shape.size_bytes
-            await self._blocking(self._store.make_room_of, seat.holder, size_bytes, seat.store_bytes)
+        await self._make_room_of(header.shape)
         upload = await self._opened(partial(self._uploads.begin, header), Upload.close)
         try:
             row = await self._receive(upload, parts)
@@ -125,6 +138,12 @@ class MediaService(media_pb2_grpc.MediaServiceServicer):
             return self._message(row, context)
         finally:
             self._threads.submit(upload.close)
+
+    async def _make_room_of(self, shape: MediaShape) -> None:
+        """Make room in the limit of the caller's seat, if it has one. Raises OutputError (DISK_QUOTA)."""
+        seat = caller()
+        if seat.store_bytes and seat.holder:
+            await self._blocking(self._store.make_room_of, seat.holder, shape.size_bytes, seat.store_bytes)
 
     async def GetUpload(self, request: pb.GetUploadRequest, context: Context) -> pb.Upload:
         """Return how much of a sound has arrived."""

@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 
 from stemline.clips import MediaSource, SampleRange
 from stemline.errors import Code, InputError, OutputError
-from stemline.media import MediaHasher, pcm_bytes
+from stemline.media import pcm_bytes
 from stemline_server.engines.base import Waveform
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
@@ -316,7 +316,7 @@ class ContentStore:
 
 
 class Draft:
-    """A stem that one thread writes: blocks in, then `close` for its name. Call `discard` in any case.
+    """A stem or picture track that one thread writes: data in, then `close`. Call `discard` in any case.
 
     Attributes:
         frame_bytes: Bytes of one sample of all channels.
@@ -324,10 +324,10 @@ class Draft:
     """
 
     def __init__(self, store: MediaStore, shape: MediaShape) -> None:
-        """Set room aside for a sound of that shape, and open its file. Raises OutputError (DISK_QUOTA, DISK_FULL)."""
+        """Set room aside for media of that shape, and open a file. Raises OutputError (DISK_QUOTA, DISK_FULL)."""
         self._store = store
         self._shape = shape
-        self._hasher = MediaHasher(shape.sample_rate, shape.channels)
+        self._hasher = hasher_of(shape)
         self._written = 0
         self.frame_bytes = shape.size_bytes // max(1, shape.length_samples)
         self.written_samples = 0
@@ -343,13 +343,26 @@ class Draft:
 
     def write(self, block: Waveform) -> None:
         """Append [channels, samples]. Raises OutputError (DISK_FULL)."""
-        data = pcm_bytes(block)
+        self.append(pcm_bytes(block))
+        self.written_samples += block.shape[1]
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Append bytes of the file. Raises OutputError (DISK_FULL)."""
         self._hasher.update_pcm(data)
-        self._written += data.nbytes
+        self._written += len(memoryview(data).cast("B"))
         with full_disk_named(self._store.drafts):
             self._file.write(data)
             self._file.flush()
-        self.written_samples += block.shape[1]
+
+    @property
+    def path(self) -> Path:
+        """The file until `close`."""
+        return Path(self._file.name)
+
+    @property
+    def name(self) -> str:
+        """The name that the bytes so far have on the server."""
+        return self._hasher.name()
 
     def read(self, start_sample: int, max_bytes: int) -> bytes:
         """Return written samples from `start_sample` on, interleaved float32, at most `max_bytes`, from any thread.
@@ -358,7 +371,7 @@ class Draft:
         """
         end_sample = min(self.written_samples, start_sample + max_bytes // self.frame_bytes)
         try:
-            with Path(self._file.name).open("rb") as file:
+            with self.path.open("rb") as file:
                 file.seek(start_sample * self.frame_bytes)
                 return file.read((end_sample - start_sample) * self.frame_bytes)
         except OSError:
@@ -370,11 +383,11 @@ class Draft:
             raise ValueError(f"{self._written} bytes were written of {self._shape.size_bytes}")
         with full_disk_named(self._store.drafts):
             self._file.close()
-        return self._store.adopt(Path(self._file.name), self._hasher.name(), self._shape)
+        return self._store.adopt(self.path, self.name, self._shape)
 
     def discard(self) -> None:
         """Remove what has no final name, and give up its room. Call this once."""
         with contextlib.suppress(OSError):
             self._file.close()
-        Path(self._file.name).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
         self._store.release(self._shape.size_bytes)

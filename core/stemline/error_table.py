@@ -86,8 +86,8 @@ ERRORS = (
     ErrorRow(
         Code.MEDIA_NO_AUDIO,
         MediaError,
-        "The file has picture only.",
-        "Nothing: there is no sound to separate.",
+        "The file has a picture but no sound.",
+        "There is nothing to do: it has no sound to separate.",
         "FAILED_PRECONDITION",
     ),
     ErrorRow(Code.MEDIA_EMPTY, MediaError, "The file holds no audio sample.", "Copy or export it again."),
@@ -104,7 +104,7 @@ ERRORS = (
     ErrorRow(
         Code.MEDIA_UNKNOWN,
         MediaError,
-        "The server does not hold this sound, or no longer.",
+        "The server does not hold this sound, or has dropped it.",
         "Send it again; the command line does so by itself.",
         "NOT_FOUND",
     ),
@@ -155,7 +155,7 @@ ERRORS = (
         Code.CLIP_NOT_MEDIA,
         MediaError,
         "The clip plays no media file with sound, or the host could not render it.",
-        "If the reason names a render, try again. Otherwise nothing.",
+        "If the reason names a render, try again. Otherwise there is nothing to do.",
     ),
     ErrorRow(
         Code.CLIP_RETIMED,
@@ -169,7 +169,7 @@ ERRORS = (
         "The clip's times do not fit its file.",
         "Relink the clip, or give it an available range.",
     ),
-    ErrorRow(Code.CLIP_EMPTY, MediaError, "The clip plays no sample.", "Nothing."),
+    ErrorRow(Code.CLIP_EMPTY, MediaError, "The clip plays no sample.", "There is nothing to do."),
     ErrorRow(
         Code.SERVER_UNREACHABLE,
         NoServerError,
@@ -177,7 +177,12 @@ ERRORS = (
         "Start it, or correct `--server` or `STEMLINE_SERVER`; `stemline doctor` says what is wrong on this machine.",
         "UNAVAILABLE",
     ),
-    ErrorRow(Code.SERVER_VERSION, NoServerError, "The server is of another version.", "Update one of the two."),
+    ErrorRow(
+        Code.SERVER_VERSION,
+        NoServerError,
+        "The versions of client and server do not work together.",
+        "Update one of the two.",
+    ),
     ErrorRow(
         Code.UNAUTHENTICATED,
         NoServerError,
@@ -189,7 +194,7 @@ ERRORS = (
         Code.POLICY_DENIED,
         UsageError,
         "The policy of the server does not allow this job.",
-        "Read the message; `--reason` gives a reason where one is asked for. Ask the owner of the server.",
+        "Read the message. Give `--reason` if it asks for a reason, or ask the operator of the server.",
         "PERMISSION_DENIED",
     ),
     ErrorRow(
@@ -328,7 +333,7 @@ ERRORS = (
     ErrorRow(
         Code.HOST_VERSION,
         HostError,
-        "The host's script and Stemline are of versions that do not fit.",
+        "The versions of the host's script and of Stemline do not work together.",
         "Run `stemline install` again.",
     ),
 )

@@ -153,7 +153,7 @@ def remove_preset(name: str) -> None:
     if all(preset.name.casefold() != folded for preset in own_presets()):
         built_in = any(preset.name.casefold() == folded for preset in BUILT_IN)
         raise UsageError(
-            f"There is no own preset {name[:80]!r}.",
+            f"You have no preset {name[:80]!r} of your own.",
             advice="Built-in presets stay." if built_in else "`stemline presets` lists them.",
         )
     _change_own(lambda own: [preset for preset in own if preset.name.casefold() != folded])

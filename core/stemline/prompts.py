@@ -86,7 +86,7 @@ class Box:
             object.__setattr__(self, name, Fraction(str(value)) if isinstance(value, float) else Fraction(value))
         object.__setattr__(self, "percent", percent)
         if min(self.x, self.y, self.time) < 0 or min(self.width, self.height) <= 0:
-            raise UsageError("A box needs a place of 0 or more, and a size above 0.", advice="Give X,Y,WIDTH,HEIGHT.")
+            raise UsageError("A box needs a position of 0 or more and a size above 0.", advice="Give X,Y,WIDTH,HEIGHT.")
         if percent and (self.x + self.width > 100 or self.y + self.height > 100):
             raise UsageError(
                 "A box cannot reach past 100 % of the picture.", advice="Give X,Y,WIDTH,HEIGHT in per cent."

@@ -87,7 +87,7 @@ def ticks_of(time: otio.opentime.RationalTime) -> Ticks:
     value: float = time.value
     frame = frame_ticks(time.rate)
     if not -_MOST_FRAMES < value < _MOST_FRAMES:
-        raise EditError(f"The edit holds a time that cannot be: frame {value:g}.", advice="Export it again.")
+        raise EditError(f"The edit holds an impossible time: frame {value:g}.", advice="Export it again.")
     if value.is_integer():
         return int(value) * frame
     whole = round(value)

@@ -64,7 +64,7 @@ def test_clip_after_clip_grows_in_one_file_and_is_taken_back(interview: Path) ->
     }
     assert stemline.take_back(interview, output="out", clips=["camera"]) == ()
     assert set(stem_clips(Path(first.output))) == {"residual Talk", "music Talk"}
-    with pytest.raises(stemline.EditError, match="No clip of the name camera has stems"):
+    with pytest.raises(stemline.EditError, match="No clip named camera has stems"):
         stemline.take_back(interview, output="out", clips=["camera"])
     assert stemline.take_back(interview, output="out") == ()
     assert not Path(first.output).exists()

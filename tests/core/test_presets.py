@@ -26,7 +26,7 @@ def test_an_own_preset_replaces_the_built_in_one_of_its_name_until_it_is_removed
     assert len(stemline.list_presets()) == len({preset.name.casefold() for preset in stemline.list_presets()})
     stemline.remove_preset("Dog")
     assert stemline.find_preset("dog") == built_in
-    with pytest.raises(StemlineError, match="no own preset"):
+    with pytest.raises(StemlineError, match="You have no preset"):
         stemline.remove_preset("dog")
 
 

@@ -94,5 +94,5 @@ def take_back(
     originals = growing.original_names()
     wanted = {clip_id for clip_id in named if originals.get(clip_id) in clips}
     if unknown := sorted(set(clips) - {originals[clip_id] for clip_id in wanted}):
-        raise EditError(f"No clip of the name {', '.join(unknown)} has stems in {path.name}.", code=Code.EDIT_NO_CLIPS)
+        raise EditError(f"No clip named {', '.join(unknown)} has stems in {path.name}.", code=Code.EDIT_NO_CLIPS)
     return growing.remove(clip_ids=wanted)

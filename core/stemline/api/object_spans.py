@@ -91,7 +91,7 @@ def suggest_spans(
     """Return where an object in the picture may sound, as spans for a prompt of any model.
 
     The object is followed, and an onset of the sound within 70 ms of a sharp stop of the object is suggested. This
-    finds struck things in sync with their sound. It says nothing about speech, engines or wind, and a few wrong spans
+    finds struck things in sync with their sound. It does not work for speech, engines or wind, and a few wrong spans
     can make a stem worse than none: check them.
 
     Args:
@@ -127,7 +127,7 @@ def suggest_spans(
     clip, place = found
     if clip.source_range.duration > _MAX_S:
         raise UsageError(
-            f"The clip has more than {_MAX_S // 60} minutes.",
+            f"The clip is longer than {_MAX_S // 60} minutes.",
             code=Code.PROMPT_UNSUPPORTED,
             advice="Choose a part of it with --in and --out, or range=.",
         )

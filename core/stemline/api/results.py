@@ -29,9 +29,9 @@ class Result:
         null: Largest sample of mix - sum(stems) - residual, measured on the written files.
         stems: The stems in the order in which they were asked for.
         residual: Path of the file with everything that is in no stem.
-        derived: Paths of the remix and the fills by name. They are no part of the sum.
+        derived: Paths of the remix and the fills by name. They are not part of the sum.
         notices: What the user should know about a stem.
-        reused: Whether the files of an earlier run were found and kept.
+        reused: Whether the files of an earlier run were reused.
         elapsed_s: Seconds that the run took.
         engine_s: Seconds that the model computed; 0 where nothing had to be computed.
 

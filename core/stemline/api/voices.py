@@ -62,7 +62,7 @@ def find_voices(
 ) -> VoiceStems:
     """Return a stem for each voice: speech, marked where that voice speaks.
 
-    Mark two seconds or more of each voice that speaks. With a single mark, other voices are told apart less well.
+    Mark two seconds or more of each voice that speaks. With a single mark, similar voices are confused more often.
     Where two people speak at once, the turn is that of the louder one, and its stem holds both: see `overlaps` of the
     result.
 

@@ -123,7 +123,7 @@ def watch(
     Files in subfolders are not taken. A file is taken once it has not changed for `settle_s`; one that looks cut short
     waits for a minute, as its copy may go on. The files themselves are never changed or moved. Results of `name.otio`
     are in the folder `name` of `output`, the reason of a failure is in `failed/name.otio.txt`, and `watch.json` holds
-    the state of every file: after a stop, work goes on where it was. A file that is replaced is separated again.
+    the state of every file: after a stop, the next watch resumes. A replaced file is separated again.
 
     Args:
         folder: Folder to watch.

@@ -68,7 +68,7 @@ class CompanionPeer(ThreadedPeer):
         if isinstance(failure, StemlineError):
             return jsonrpc.HostError(failure.message, failure.code, failure.advice)
         _log.error("a call from the other side failed", exc_info=failure)
-        return jsonrpc.HostError("Stemline failed inside; its log says where.", Code.INTERNAL)
+        return jsonrpc.HostError("Stemline failed with an internal error; see its log.", Code.INTERNAL)
 
 
 def _raise_as_ours(error: RemoteError | jsonrpc.HostError) -> NoReturn:

@@ -123,7 +123,7 @@ class Runs:
                 self._fail(run, error)
             except Exception:  # noqa: BLE001 - the outermost loop of a worker: the next run goes on
                 _log.exception("a run failed inside")
-                self._fail(run, StemlineError("Stemline failed inside; its log says where."))
+                self._fail(run, StemlineError("Stemline failed with an internal error; see its log."))
 
     def _do(self, run: HostRun) -> None:
         if run.cancel.is_set():

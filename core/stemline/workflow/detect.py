@@ -101,11 +101,11 @@ class Detection:
 
 
 def detect(file: str | os.PathLike[str], *, against: Sequence[str | os.PathLike[str]] = ()) -> Detection:
-    """Look for everything that says where a sound file comes from. Files are streamed, and no network is used.
+    """Look for evidence of where a sound file comes from. Files are streamed, and no network is used.
 
     Args:
         file: Any file with audio; its first stream is looked at.
-        against: Stem files, the residual among them. Where they explain the file, their gains in it are told.
+        against: Stem files, the residual among them. If they explain the file, their gains in it are reported.
 
     Raises:
         MediaError: A file has no readable audio.

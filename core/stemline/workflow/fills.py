@@ -339,7 +339,7 @@ class Fills:
     def _no_room(self, result: SegmentResult, stem: str) -> list[Notice]:
         message = (
             "No room tone was found, here or in other clips of this media, so the place is not filled. "
-            "Where is the room alone heard? Mark it with --room-from, use a longer range, or put a file in its place."
+            "Where is the room heard alone? Mark it with --room-from, use a longer range, or put a file in its place."
         )
         return self._notices(result, stem, Code.ROOM_TONE_MISSING, message)
 

@@ -75,7 +75,7 @@ class SoundMaker:
             raise SeparationError(
                 "The server has no generator of sounds from words.",
                 code=Code.MODEL_UNAVAILABLE,
-                advice="Use room tone or a file, or a server of this version.",
+                advice="Use room tone or a file, or update the server.",
             )
         name = fill.generator or self._generators[0].id
         if name not in known:

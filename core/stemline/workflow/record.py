@@ -229,7 +229,7 @@ class StemRecord:
         null: The null measured on the written files; None in the tags of the file, which are written before.
         audio_sha256: SHA-256 of the audio alone; empty until the file is written.
         file: The finished file; None outside a sidecar.
-        kind: "stem", or "remix" or "fill" for a sound made from finished stems. Those are no part of the null.
+        kind: "stem", or "remix" or "fill" for a sound made from finished stems. Those are not part of the null.
         made_by: How its sound arose: "masking" (parts of the recording), "generative" (made by a model) or
             "algorithmic" (made by a method without training); empty where it is not known, as in earlier files.
         version: Version of the JSON form.

@@ -174,7 +174,7 @@ class ClipOutcome:
         residual: Path of the file with everything that is in no stem.
         mix_waveform: Picture of the clip's sound, as in `StemOutcome`.
         residual_waveform: Picture of the residual.
-        reused: Whether the files of an earlier run were found and kept.
+        reused: Whether the files of an earlier run were reused.
         engine_s: Seconds that the model computed; 0 where nothing had to be computed.
         elapsed_s: Seconds that the clip took.
         place: Where it lies in the edit, in its media and in its stem files.

@@ -71,7 +71,7 @@ def marked_rooms(
                 f"There is no room tone from {float(start):g} to {float(end):g} s for {stem!r}: it needs {LEAST_S:g} s "
                 "or more of a room that is not silent.",
                 code=Code.ROOM_TONE_MISSING,
-                advice="Where is the room alone heard? Mark two seconds of it with --room-from START..END.",
+                advice="Where is the room heard alone? Mark two seconds of it with --room-from START..END.",
             )
         found |= {(stem, source): tone for source, tone in usable.items()}
     return found

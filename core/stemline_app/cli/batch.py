@@ -42,7 +42,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--stem", action="append", default=[], metavar="NAME=TEXT", help="a stem to make; may be repeated"
     )
     add_pictures(
-        parser, "masks of what makes the sound: a folder with a film or a folder of pictures for each clip, by name"
+        parser,
+        "masks of the object that makes the sound: a folder with a film or a folder of pictures for each clip, by name",
     )
     parser.add_argument(
         "--stems-from",
@@ -61,10 +62,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="add the stems to the edit that an earlier run with --extend, or the panel, wrote into the same folder",
     )
     parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default: 2)")
-    parser.add_argument("--enable", choices=PLAYS, default="all", help="new tracks that sound (default: all)")
+    parser.add_argument("--enable", choices=PLAYS, default="all", help="new tracks to enable (default: all)")
     add_hidden(parser, "--play", dest="enable", choices=PLAYS)
     parser.add_argument(
-        "--originals", choices=ORIGINALS, default="disable", help="what happens to separated clips (default: disable)"
+        "--originals",
+        choices=ORIGINALS,
+        default="disable",
+        help="disable the separated clips (default), or keep them enabled",
     )
     parser.add_argument(
         "--lanes",
@@ -78,7 +82,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="dialect",
         choices=tuple(hosts.dialects),
         default="generic",
-        help="write the .otio as this program imports it (default: generic)",
+        help="write the .otio for this program (default: generic)",
     )
     _add_delivery(parser, hosts.formats)
     parser.add_argument(
@@ -95,7 +99,11 @@ def _add_media(parser: argparse.ArgumentParser) -> None:
         "--media-root", action="append", default=[], metavar="DIR", help="search this folder for missing media"
     )
     parser.add_argument(
-        "--path-map", action="append", default=[], metavar="FROM=TO", help="look for the media of one folder in another"
+        "--path-map",
+        action="append",
+        default=[],
+        metavar="FROM=TO",
+        help="look for the media of folder FROM in folder TO",
     )
     parser.add_argument(
         "--rate", metavar="FPS", help="frame rate of an edit that does not state it (EDL): 25, 29.97, 24000/1001"

@@ -14,8 +14,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "detect",
         help="look for records, signatures and marks in sound files",
-        description="Look for what says where sound files come from: record, signature, Content Credentials, the mark "
-        "of this installation, and stems that explain them. It never says whether a model made a sound: no method can.",
+        description="Look for evidence of where sound files come from: record, signature, Content Credentials, the "
+        "mark of this installation, and stems that explain them. It never says whether a model made a sound: no "
+        "method can.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file with audio of any kind")
     parser.add_argument(
@@ -23,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="+",
         default=[],
         metavar="STEM",
-        help="stem files, the residual among them: say how much of the file they explain, and at which gains",
+        help="stem files, including the residual: report how much of the file they explain, and at which gains",
     )
     add_json(parser)
     parser.set_defaults(func=run)

@@ -146,9 +146,7 @@ def _range(value: str) -> Mapping[str, Any]:
 
 
 _OPTIONS = (
-    _Option(
-        "--replace-gain", "DB", "gain of what takes its place (default 0)", lambda value: {"gain_db": float(value)}
-    ),
+    _Option("--replace-gain", "DB", "gain of the fill (default 0)", lambda value: {"gain_db": float(value)}),
     _Option(
         "--replace-mode",
         "instead|under",
@@ -173,19 +171,19 @@ _OPTIONS = (
     _Option(
         "--replace-nudge",
         "MS",
-        "milliseconds by which it is late; below 0 early",
+        "milliseconds by which to move it later; negative: earlier",
         lambda value: {"nudge_s": float(value) / 1000},
     ),
     _Option(
         "--replace-eq",
         "PERCENT",
-        "take so much of the stem's equalisation",
+        "match this share of the stem's spectrum",
         lambda value: {"match_eq": float(value) / 100},
     ),
     _Option(
         "--replace-room",
         "small|medium|large|FILE",
-        "reverberation by name, or an impulse response",
+        "reverberation: a size, or the impulse response in a file",
         lambda value: {"room": value},
     ),
     _Option(
@@ -212,7 +210,7 @@ _OPTIONS = (
     _Option(
         "--takes",
         "N",
-        "sounds to make from words, each a track (default 1)",
+        "number of sounds to make from words, each on a track (default 1)",
         lambda value: {"takes": int(value)},
         ("words",),
     ),

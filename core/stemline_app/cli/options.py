@@ -48,14 +48,16 @@ def add_common(parser: argparse.ArgumentParser, *, output: str = "here") -> None
         default="linked",
         help="one estimate for all channels (default), every channel by itself, or a fold-down to mono",
     )
-    parser.add_argument("--chain", action="store_true", help="take each stem from what the stems before it left")
+    parser.add_argument(
+        "--chain", action="store_true", help="separate each stem from the residual of the stems before it"
+    )
     _add_derived(parser)
     _add_record(parser)
     _add_credentials(parser)
     parser.add_argument(
         "--accept-peaks", action="store_true", help="separate media with peaks of more than 60 dB over full scale"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing results")
     add_json(parser)
     parser.add_argument(
         "-o", "--output", metavar="DIR", type=_folder, default=".", help=f"folder for the results (default: {output})"
@@ -69,7 +71,7 @@ def _add_derived(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DB[,NAME=DB]",
-        help="add one more track, remix, with these stems louder or softer: dialogue=-12; off removes a stem",
+        help="add a track, remix, with these stems louder or softer, such as dialogue=-12; off removes a stem",
     )
     add_fills(parser)
 
@@ -82,7 +84,7 @@ def add_pictures(parser: argparse.ArgumentParser, mask_help: str) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="pictures of a second that --box and --mask send (default: the server's, 25 on a GPU and 4 on a CPU)",
+        help="pictures per second for --box and --mask (default: the server's, 25 on a GPU and 4 on a CPU)",
     )
     add_tracker(parser)
 
@@ -93,7 +95,7 @@ def add_tracker(parser: argparse.ArgumentParser) -> None:
         "--tracker",
         default="",
         metavar="ID",
-        help="what follows the object of a box; `stemline models --trackers` lists them (default: corners)",
+        help="tracker that follows the object in a box; `stemline models --trackers` lists them (default: corners)",
     )
 
 
@@ -115,7 +117,7 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
         "--sign",
         choices=SIGN,
         default="auto",
-        help="sign records: where `stemline keys init` has made a key (default), never, or not without one",
+        help="sign records: if `stemline keys init` made a key (default), never, or always, and fail without a key",
     )
 
 
@@ -124,10 +126,13 @@ def _add_credentials(parser: argparse.ArgumentParser) -> None:
         "--c2pa",
         choices=C2PA,
         default="auto",
-        help="add Content Credentials: where the key and c2pa-python are there (default), never, or not without them",
+        help="add Content Credentials: if the key and c2pa-python are there (default), never, or always",
     )
     parser.add_argument(
-        "--reason", default="", metavar="TEXT", help="why you need it, for servers whose policy asks; it is recorded"
+        "--reason",
+        default="",
+        metavar="TEXT",
+        help="why you need the stems, if the policy of the server asks; it is recorded",
     )
     parser.add_argument(
         "--mark", choices=MARK, default="auto", help="mark sounds made from words, so that `stemline detect` finds them"
@@ -268,7 +273,7 @@ def add_voice(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=START..END",
-        help="a stem of the turns of a voice, by a place where it alone speaks; mark each voice (extra `voices`)",
+        help="make a stem of one voice's turns, from a place where it speaks alone; mark each voice (extra `voices`)",
     )
 
 

@@ -34,9 +34,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="for create: what the seat may do (repeatable; default: submit and read)",
     )
     parser.add_argument("--project", default="", help="for create: share jobs and sound with the seats of a project")
-    parser.add_argument("--expires", default="", metavar="DAY", help="for create: the day from which it is refused")
+    parser.add_argument("--expires", default="", metavar="DAY", help="for create: the day on which the seat expires")
     parser.add_argument(
-        "--certificate", default="", metavar="NAME", help="for create: the name in a client certificate, for no token"
+        "--certificate",
+        default="",
+        metavar="NAME",
+        help="for create: the name in a client certificate, in place of a token",
     )
     parser.add_argument("--weight", type=float, default=1.0, help="for create: share of the devices (default 1)")
     parser.add_argument(
@@ -72,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         write_line(f"The seat {args.name} is revoked.")
         return 0
     if there:
-        raise UsageError(f"There is a seat {args.name!r} already.", advice="Revoke it first, or take another name.")
+        raise UsageError(f"The seat {args.name!r} already exists.", advice="Revoke it first, or choose another name.")
     token = "" if args.certificate else seat_file.new_token()
     try:
         seat = seat_file.check_seat(replace(_seat(args), token_sha256=token and seat_file.token_digest(token)))

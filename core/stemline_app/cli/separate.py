@@ -60,9 +60,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="[NAME=]X,Y,W,H@TIME",
-        help="what makes the sound, at a time in seconds: in pixels of the upright picture, or in per cent (22%%,...)",
+        help="box around the object that makes the sound, at a time in seconds: in pixels of the upright picture, or "
+        "in per cent (22%%,...)",
     )
-    add_pictures(parser, "masks of what makes the sound: a film, a folder of pictures, or alpha for the media's own")
+    add_pictures(
+        parser, "masks of the object that makes the sound: a film, a folder of pictures, or alpha for the media's own"
+    )
     add_voice(parser)
     parser.add_argument("--in", dest="start", metavar="TIME", help="start: seconds, or source timecode HH:MM:SS:FF")
     parser.add_argument("--out", dest="end", metavar="TIME", help="end: seconds, or source timecode HH:MM:SS:FF")

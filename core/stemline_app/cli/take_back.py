@@ -1,4 +1,4 @@
-"""`stemline take-back`: take stems out of an edit that grew."""
+"""`stemline take-back`: take stems out of an edit again."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command and its options."""
     parser = commands.add_parser(
         "take-back",
-        help="take stems out of an edit that grew",
-        description="Take the stems of clips out of the edit that `stemline batch --extend` or the panel wrote. What "
-        "another program changed since stays.",
+        help="take stems out of an edit again",
+        description="Take the stems of clips out of the edit that `stemline batch --extend` or the panel wrote. "
+        "Changes by other programs stay.",
     )
     parser.add_argument("edit", metavar="EDIT", help="the edit that was separated")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder of the results")
     parser.add_argument(
-        "--clip", action="append", default=[], metavar="NAME", help="a clip (default: all); may be repeated"
+        "--clip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a clip whose stems to take back (default: all); may be repeated",
     )
     add_json(parser)
     parser.set_defaults(func=run)

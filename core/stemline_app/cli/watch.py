@@ -1,4 +1,4 @@
-"""`stemline watch`: separate what appears in a folder."""
+"""`stemline watch`: separate files as they appear in a folder."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     parser = commands.add_parser(
         "watch",
-        help="separate what appears in a folder",
+        help="separate files as they appear in a folder",
         description="Separate every edit and media file that appears in a folder, until it is stopped. "
         "The files stay where they are; results go to the folder Stemline in it.",
     )
-    parser.add_argument("folder", metavar="DIR", help="folder to watch; its subfolders are not")
+    parser.add_argument("folder", metavar="DIR", help="folder to watch, without its subfolders")
     parser.add_argument(
         "--stem", action="append", default=[], metavar="NAME=TEXT", help="a stem to make; may be repeated"
     )
@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="dialect",
         choices=tuple(host_list().dialects),
         default="generic",
-        help="write each .otio as this program imports it (default: generic)",
+        help="write each .otio for this program (default: generic)",
     )
     parser.add_argument("--once", action="store_true", help="end when every file there is done or failed")
     parser.add_argument("--retry", action="store_true", help="try files again that failed before")

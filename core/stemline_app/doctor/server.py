@@ -102,4 +102,4 @@ def _private() -> Check:
         return Check(name, Status.OK, "not running; it starts when it is needed")
     said = last_words(state)
     message = f"has died{f' ({said})' if said else ''}; it starts again when it is needed, and goes on with its jobs"
-    return Check(name, Status.WARN, message, f"If it dies again, look into {state / 'server.log'}.")
+    return Check(name, Status.WARN, message, f"If it dies again, read {state / 'server.log'}.")

@@ -245,7 +245,7 @@ def _differences(sequence: Sequence, builder: _Builder, spool: Path, target: Pat
     if len(found) != len(expected):
         differences.append(f"it has {len(found)} clips and not {len(expected)}")
     if sorted(builder.crosses) != sorted(_crosses(root)):
-        differences.append("its transitions do not stand where they should")
+        differences.append("its transitions are not in their places")
     ids = [item.get("id") for item in root.iterfind(".//clipitem")]
     if len(set(ids)) != len(ids) or any(len(item) == 0 for item in root.iterfind(".//clipitem")):
         differences.append("its clips have no ids of their own")

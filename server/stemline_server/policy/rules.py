@@ -135,7 +135,7 @@ def read_policy(path: Path) -> Policy:
         with path.open("rb") as file:
             data = file.read(_LARGEST_BYTES + 1)
         if len(data) > _LARGEST_BYTES:
-            raise ValueError("it is larger than any policy")
+            raise ValueError("it is too large for a policy")
         return _policy(tomllib.loads(data.decode("utf-8")), path.absolute().parent)
     except OSError as error:
         raise UsageError(f"The policy {path} cannot be read: {error.strerror}.") from error

@@ -184,7 +184,7 @@ def read_seats(path: Path) -> tuple[Seat, ...]:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"The file of seats {path} cannot be used: {error}.", advice="Mend it, or restore a backup of it."
+            f"The file of seats {path} cannot be used: {error}.", advice="Correct it, or restore a backup."
         ) from error
     names = [seat.name for seat in seats]
     if len(set(names)) != len(names):

@@ -165,7 +165,7 @@ def _reference(voice: MarkedVoice, heard: _Heard) -> npt.NDArray[np.float32]:
     inside = covered >= _MIN_MARKED_SHARE * _WINDOW_SAMPLES
     if not inside.any():
         raise UsageError(
-            f"The mark of the voice {voice.name!r} has too little speech to know the voice by.",
+            f"The mark of the voice {voice.name!r} has too little speech to recognise it.",
             advice="Mark two seconds or more in which that voice alone speaks.",
         )
     return _unit(heard.embeddings[inside].sum(0))

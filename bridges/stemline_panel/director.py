@@ -385,6 +385,7 @@ class Director(QObject):
         self.frames.changed.connect(self.refresh)
         self.frames.message.connect(self.window.show_status)
         self.frames.word_wanted.connect(self.suggestions.offer)
+        self.frames.spans.found.connect(self.suggestions.rank)
         self.frames.word_wanted.connect(lambda: self.words.offer_beside(self.frames.view))
         requests.open_wanted.connect(self.files.ask_for_file)
         for slot in (self._refresh_runs, self.live.leave_stopped):

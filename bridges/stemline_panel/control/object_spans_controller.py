@@ -25,10 +25,12 @@ from stemline_panel.workers import Worker
 class ObjectSpansController(QObject):
     """Two buttons: one asks for places, the other makes them marks of the current stem.
 
-    `changed` is emitted when marks were added, `note` with a sentence for the line beside the buttons.
+    `changed` is emitted when marks were added, `note` with a sentence for the line beside the buttons, `found` with the
+    `stemline.ObjectSpans`, and with None where they no longer apply.
     """
 
     changed = pyqtSignal()
+    found = pyqtSignal(object)
     note = pyqtSignal(str)
 
     def __init__(self, session: Session, strip: FrameStrip, server: ServerConnection) -> None:
@@ -58,6 +60,7 @@ class ObjectSpansController(QObject):
         """Drop the suggestions: another clip, stem or object is shown."""
         self._stop.set()
         self._show(())
+        self.found.emit(None)
 
     def _ask(self) -> None:
         clip, entry = self._clip(), self._session.stems.current
@@ -81,6 +84,7 @@ class ObjectSpansController(QObject):
         def then(found: stemline.ObjectSpans) -> None:
             if not stop.is_set():
                 self._show(found.spans)
+                self.found.emit(found)
                 self.note.emit(f"{found.text} {ADVICE}" if found.spans else found.text)
 
         self._worker.do(work, then, self._say_error)

@@ -36,6 +36,8 @@ class SuggestController(QObject):
         self._worker = Worker("suggest", self)
         self._stop = threading.Event()
         self._asked_clip = ""
+        self._heard: tuple[stemline.Suggestion, ...] = ()
+        self._places: stemline.ObjectSpans | None = None
         self._chips.wanted.connect(self.ask)
         self._chips.voice_wanted.connect(self.find_voices)
         self._chips.chosen.connect(self.use)
@@ -60,7 +62,7 @@ class SuggestController(QObject):
             self._ask(clip, lambda _: chips.show_suggestions(()))
 
     def _ask(self, clip: ClipRange, failed: Callable[[StemlineError], None]) -> None:
-        self._asked_clip = clip.clip_id
+        self._asked_clip, self._heard = clip.clip_id, ()
         self._chips.show_busy(self.tr("Listening…"))
         server = self._session.server
         self._worker.do(
@@ -72,7 +74,21 @@ class SuggestController(QObject):
     def clear(self) -> None:
         """Drop the chips: another clip is shown."""
         if self._session.clip is None or self._session.clip.clip_id != self._asked_clip:
+            self._heard = ()
             self._chips.show_suggestions(())
+
+    def rank(self, places: stemline.ObjectSpans | None) -> None:
+        """Show the sounds that are heard where the marked object stops first; None for no such places."""
+        self._places = places
+        if self._heard and self._chips.ask.isEnabled():
+            self._show_heard()
+
+    def _show_heard(self) -> None:
+        there = self._places.words(self._heard) if self._places is not None else ()
+        self._chips.show_suggestions((*there, *(one for one in self._heard if one not in there)), there)
+        if there:
+            names = ", ".join(one.sound for one in there)
+            self._window.show_status(self.tr("Heard where the object stops: {sounds}.").format(sounds=names))
 
     def use(self, suggestion: stemline.Suggestion, with_marks: bool) -> None:
         """Make a suggestion the current stem, or another one if the current one is in use.
@@ -138,7 +154,8 @@ class SuggestController(QObject):
         if self._session.clip is None or self._session.clip.clip_id != clip.clip_id:
             self.clear()
             return
-        self._chips.show_suggestions(found.sounds)
+        self._heard = found.sounds
+        self._show_heard()
         if not found.sounds:
             self._window.show_status(self.tr("No sound is likely enough to be suggested."))
 

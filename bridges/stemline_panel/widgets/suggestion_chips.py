@@ -50,13 +50,13 @@ class SuggestionChips(QWidget):
         self.ask.setText(self.tr("What is in here?"))
         self._enable(True)
 
-    def show_suggestions(self, suggestions: Sequence[Suggestion]) -> None:
-        """Show a chip for each suggestion, and take requests again."""
+    def show_suggestions(self, suggestions: Sequence[Suggestion], there: Sequence[Suggestion] = ()) -> None:
+        """Show a chip for each suggestion, and take requests again. `there`: those heard at an object."""
         self.show_idle()
         for made in self._rows:
             self._layout.removeWidget(made)
             made.deleteLater()
-        self.chips = [self._chip(one) for one in suggestions[:_MAX_CHIPS]]
+        self.chips = [self._chip(one, is_there=one in there) for one in suggestions[:_MAX_CHIPS]]
         groups = [self.chips[at : at + _IN_A_ROW] for at in range(0, len(self.chips), _IN_A_ROW)]
         self._rows = [row_widget(*group) for group in groups]
         for made in self._rows:
@@ -66,9 +66,11 @@ class SuggestionChips(QWidget):
         for one in (self.ask, self.find_voice):
             one.setEnabled(on)
 
-    def _chip(self, suggestion: Suggestion) -> QPushButton:
+    def _chip(self, suggestion: Suggestion, *, is_there: bool) -> QPushButton:
         times = len(suggestion.spans)
         tip = self.tr("Ask for {sound} and mark where it is heard ({count} places). Hold Shift for the words alone.")
+        if is_there:
+            tip += " " + self.tr("It is heard where the marked object stops.")
         text = f"{suggestion.sound} {suggestion.likelihood:.0%}"
         chip = button(text, tip.format(sound=suggestion.sound, count=times), partial(self._choose, suggestion))
         chip.setAccessibleName(text)

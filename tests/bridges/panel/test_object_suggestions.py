@@ -102,6 +102,41 @@ def test_suggested_places_are_outlined_and_become_marks_only_when_they_are_taken
     assert panel.session.stems.current.box is not None
 
 
+def test_the_sound_heard_where_the_object_stops_is_offered_first(
+    open_panel: OpenPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rain is likelier, but falls where the object does not sound."""
+    clip = write_struck(tmp_path, seed=1)
+
+    def hear(mix: object, rate: int) -> list[SoundTag]:
+        knocks = [SampleRange(round((hit - 0.02) * rate), round((hit + 0.1) * rate)) for hit in clip.hits]
+        rain = SampleRange(round((max(clip.hits) + 0.3) * rate), round((max(clip.hits) + 0.4) * rate))
+        return [
+            SoundTag("rain", (TaggedSpan(rain, 0.9),)),
+            SoundTag("knocking", tuple(TaggedSpan(span, 0.6) for span in knocks)),
+        ]
+
+    with serve_engines(NoopEngine(), state=tmp_path / "state", taggers=[FunctionTagger(hear)]) as server:
+        monkeypatch.setenv("STEMLINE_TOKEN", server.token)
+        panel, frames = opened(open_panel, clip.path)
+        panel.session.server = server.address
+        at_frame(panel, frames, 0)
+        drag(frames.view, clip.box)
+        chips = panel.window.prompt.suggestions
+
+        def offered() -> list[str]:
+            return [chip.text().split()[0] for chip in chips.chips]
+
+        panel.until(lambda: offered() == ["rain", "knocking"])
+        frames.spans.ask.click()
+        panel.until(lambda: offered() == ["knocking", "rain"])
+        assert "where the marked object stops" in chips.chips[0].toolTip()
+        assert "where the marked object stops" not in chips.chips[1].toolTip()
+        assert panel.session.stems.current.text == ""
+        frames.clear()
+        panel.until(lambda: offered() == ["rain", "knocking"])
+
+
 def test_suggested_places_go_with_the_clip_they_belong_to(open_panel: OpenPanel, tmp_path: Path) -> None:
     clip = write_struck(tmp_path, seed=1)
     panel, frames = opened(open_panel, clip.path)

@@ -76,10 +76,14 @@ class StemlineSettings(bpy.types.PropertyGroup):
     )
     fill_generator: bpy.props.StringProperty(name="Generator", description="Empty: the server's default")
     fill_gain_db: bpy.props.FloatProperty(
-        name="Gain", description="dB beyond the loudness of the removed sound", default=0.0, min=-48.0, max=24.0
+        name="Gain",
+        description="Gain in dB relative to the loudness of the removed sound",
+        default=0.0,
+        min=-48.0,
+        max=24.0,
     )
     fill_nudge_ms: bpy.props.FloatProperty(
-        name="Nudge", description="Milliseconds by which a file or words are late", default=0.0, min=-60000, max=60000
+        name="Nudge", description="Milliseconds by which to delay a file or words", default=0.0, min=-60000, max=60000
     )
     fill_mode: bpy.props.EnumProperty(
         name="Residual",
@@ -99,7 +103,7 @@ class StemlineSettings(bpy.types.PropertyGroup):
         ),
     )
     fill_match_eq: bpy.props.FloatProperty(
-        name="Match EQ", description="How much of the removed sound's equalisation it takes", min=0.0, max=1.0
+        name="Match EQ", description="Share of the removed sound's spectrum to match", min=0.0, max=1.0
     )
     fill_room: bpy.props.EnumProperty(
         name="Room",

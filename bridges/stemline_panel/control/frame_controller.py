@@ -168,7 +168,7 @@ class FrameController(QObject):
             return self.tr("This model takes no pictures. Name the sound, suggest places, or choose SAM Audio.")
         if marks.mask is not None:
             return self.tr("Drawn. Follow it: until then only the box around it is used. A word helps the model.")
-        return self.tr("Marked. Follow it, or separate now. A word beside it helps the model.")
+        return self.tr("Marked. Follow it, or separate now. A word helps the model.")
 
     def _after_places(self) -> None:
         """Show the prompt after places were marked."""

@@ -50,7 +50,7 @@ class FillChoice(QComboBox):
         self.setCurrentIndex(self.findData(chosen))
         self.blockSignals(False)
         self.setAccessibleName(self.tr("In place of {stem}").format(stem=stem))
-        tip = self.tr("What takes the place of this sound, as one more track")
+        tip = self.tr("Sound to put in the place of this one, on another track")
         self.setToolTip((fill.path or fill.words or tip) if fill is not None else tip)
 
     def wheelEvent(self, event: Any) -> None:

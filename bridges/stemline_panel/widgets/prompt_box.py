@@ -49,7 +49,7 @@ class PromptBox(QWidget):
         self.known_sounds = button(self.tr("Known sounds"), tip, self.sounds_wanted.emit, "link")
         self.suggestions = SuggestionChips()
         self.consent = row_widget(
-            label(self.tr("Isolating a person's voice: have their consent."), "dim", wrap=True),
+            label(self.tr("Isolating a person's voice? Get their consent."), "dim", wrap=True),
             button("✕", self.tr("Never show this again"), self.consent_dismissed.emit),
             grow=0,
         )

@@ -82,12 +82,12 @@ class SettingsDialog(QDialog):
         self._folder.setPlaceholderText(folder)
         self._folder.setAccessibleName(self.tr("Folder for stems"))
         self._tracker = _combo_box(_trackers(settings.tracker), settings.tracker)
-        self._tracker.setToolTip(self.tr("What follows a marked object in the picture"))
+        self._tracker.setToolTip(self.tr("Tracker that follows a marked object in the picture"))
         self._matched, self._consent_line = settings.loudness_matched, settings.consent_line
         self._seed = QSpinBox()
         self._seed.setRange(0, _MAX_SEED)
         self._seed.setValue(settings.seed)
-        self._seed.setToolTip(self.tr("Models that draw noise give another result with another seed"))
+        self._seed.setToolTip(self.tr("Models that use random noise give another result for another seed"))
         self._keys = _combo_box(_key_sets(), settings.keys)
         devices = [("", self.tr("System default")), *((name, name) for name in offers.devices)]
         if settings.device and settings.device not in offers.devices:

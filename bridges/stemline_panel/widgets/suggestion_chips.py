@@ -34,7 +34,7 @@ class SuggestionChips(QWidget):
         self.ask = button(self.tr("What is in here?"), tip, self.wanted.emit)
         self.chips: list[QPushButton] = []
         self._rows: list[QWidget] = []
-        tip = self.tr("Mark wherever the voice that is marked now speaks; mark each speaker in a stem of its own first")
+        tip = self.tr("Mark all turns of the marked voice; first mark each speaker in a separate stem")
         self.find_voice = button(self.tr("Find this voice"), tip, self.voice_wanted.emit)
         self._layout = column(row_widget(self.ask, self.find_voice))
         self._layout.setContentsMargins(0, 0, 0, 0)

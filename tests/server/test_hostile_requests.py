@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -243,6 +244,29 @@ def test_one_address_cannot_hold_all_connections(tmp_path: Path, monkeypatch: py
             time.sleep(0.1)
         assert sum(not is_closed(each) for each in held) == 8, "the oldest stay"
         caller.info()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists the connections of a process")
+def test_counting_connections_uses_up_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stemline_server.operations.listening._MAX_CONNECTIONS", 64)
+    monkeypatch.setattr("stemline_server.operations.listening._COUNT_EVERY_S", 0.01)
+    counted = threading.Semaphore(0)
+
+    class Descriptors:
+        def iterdir(self) -> list[Path]:
+            counted.release()
+            return list(Path("/proc/self/fd").iterdir())
+
+    monkeypatch.setattr("stemline_server.operations.listening._DESCRIPTORS", Descriptors())
+    config = ServerConfig(tmp_path / "state", private=True, media_roots=None, devices=("cpu",))
+    with server_in_thread(config) as caller, contextlib.ExitStack() as files:
+        for _ in range(20):
+            files.enter_context(Path("/dev/null").open("rb"))
+        caller.info()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(20):
+            assert counted.acquire(timeout=CALL_TIMEOUT_S)
+        assert len(list(Path("/proc/self/fd").iterdir())) < before + 20
 
 
 def is_closed(connection: socket.socket) -> bool:

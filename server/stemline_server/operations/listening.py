@@ -97,7 +97,7 @@ class ConnectionLimit(threading.Thread):
         held: Counter[str] = Counter()
         closed: Counter[str] = Counter()
         for descriptor in descriptors:
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+            with contextlib.suppress(OSError), _duplicate(descriptor) as connection:
                 if connection.family not in (socket.AF_INET, socket.AF_INET6):
                     continue
                 if connection.getsockname()[1] != self._port:
@@ -109,6 +109,16 @@ class ConnectionLimit(threading.Thread):
                     closed[address] += 1
         for address, count in closed.items():
             _log.warning("%d of %d connections from %s were closed", count, held[address], address)
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    """Return a duplicate of the socket of a descriptor. Raises OSError for a file, a pipe and the like."""
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
 
 
 @dataclass

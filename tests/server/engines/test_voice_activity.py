@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def test_weights_other_than_the_known_ones_are_not_used(tmp_path: Path, monkeypa
     file = tmp_path / "silero_vad/data/silero_vad_16k.safetensors"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"something else")
-    monkeypatch.setattr(voice_activity, "distribution", lambda _: FakeWheel(tmp_path))
+    monkeypatch.setattr("stemline_server._wheel_files.distribution", lambda _: FakeWheel(tmp_path))
     assert voice_activity.load_detector() is None
     assert not voice_activity.is_installed()
     assert voice_activity.digest() not in EmbeddedEngine().info.revision
@@ -53,10 +53,7 @@ def test_weights_other_than_the_known_ones_are_not_used(tmp_path: Path, monkeypa
 
 @pytest.mark.usefixtures("cleared")
 def test_without_the_wheel_the_engine_works_without_a_detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: str) -> None:
-        raise PackageNotFoundError
-
-    monkeypatch.setattr(voice_activity, "distribution", missing)
+    monkeypatch.setattr(voice_activity, "WHEEL", "a-wheel-that-is-not-installed")
     assert voice_activity.load_detector() is None
     assert "Silero" not in EmbeddedEngine().info.licence
 

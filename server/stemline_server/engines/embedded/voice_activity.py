@@ -7,15 +7,13 @@ with another version of it, the engine decides without a detector.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from stemline_server._wheel_files import read_known_file
 from stemline_server.engines.base import Waveform
 
 if TYPE_CHECKING:
@@ -140,11 +138,7 @@ def load_detector() -> VoiceDetector | None:
 @cache
 def _read_weights() -> bytes | None:
     """Return the bytes of the weights without importing the wheel; None if they are missing or not the known ones."""
-    try:
-        stored = Path(str(distribution(WHEEL).locate_file(_PATH))).read_bytes()
-    except (PackageNotFoundError, OSError):
-        return None
-    return stored if hashlib.sha256(stored).hexdigest() == _SHA256 else None
+    return read_known_file(WHEEL, _PATH, _SHA256)
 
 
 def _low_pass() -> npt.NDArray[np.float32]:

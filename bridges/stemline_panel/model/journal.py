@@ -19,6 +19,7 @@ from stemline_panel.model.queue import AppliedResult, ItemState, QueueItem
 from stemline_panel.model.request import RunRequest
 
 _MAX_FILES = 500
+_MAX_BYTES = 1 << 30  # of a run: 12 kB of waveforms for each clip
 _RECORDED = (ItemState.WAITING, ItemState.RUNNING, ItemState.INTERRUPTED, ItemState.DONE)
 
 Stamp = tuple[int, int, int]
@@ -155,7 +156,7 @@ def _stamp(path: Path) -> Stamp | None:
 
 def _load(path: Path, wanted: Set[tuple[str, str]] | None = None) -> JournalEntry | None:
     """Return the entry in a file; None if it is unreadable or about none of the `wanted` (clip id, media path)."""
-    data = read_json_object(path)
+    data = read_json_object(path, _MAX_BYTES)
     try:
         if wanted is not None and not wanted & _clips_of(data):
             return None

@@ -14,6 +14,7 @@ from stemline.clips import SampleRange, StemClip, StemTrack, TimeRange
 from stemline_bridge import read_json_object
 
 _VERSION = 1
+_MAX_BYTES = 1 << 30  # the stems of a long edit take tens of megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def state_to_json(state: GrowingState) -> dict[str, Any]:
 
 def read_state(place: Path) -> GrowingState:
     """Return the state in a file; an empty one if there is none, or it is damaged or of a later version."""
-    value = read_json_object(place)
+    value = read_json_object(place, _MAX_BYTES)
     if value is None or value.get("version") != _VERSION:
         return GrowingState()
     try:

@@ -17,6 +17,7 @@ from bridges.panel.factories import clip, outcome, session
 from stemline.errors import Code, MediaError
 from stemline.hosts.base import ReadClips
 from stemline.paths import cache_dir
+from stemline_bridge.files import MAX_JSON_BYTES
 from stemline_panel.control.run_controller import RunController
 from stemline_panel.model import journal as journals
 from stemline_panel.model.journal import Journal, JournalEntry, journal_entries
@@ -184,6 +185,15 @@ def test_an_unchanged_journal_file_is_not_read_again(tmp_path: Path, monkeypatch
     item.applied = AppliedResult(("rain A1",), handle="r1")
     theirs.write(journal_entries([item]))
     assert [entry.applied for entry in ours.changed_by_others([item.digest]).values()] == [item.applied]
+
+
+def test_the_run_of_a_long_edit_is_found_although_its_entry_is_large(tmp_path: Path) -> None:
+    made, item = finished_run()
+    Journal(tmp_path).write(journal_entries([item]))
+    (file,) = tmp_path.glob("*.json")
+    file.write_bytes(file.read_bytes() + b" " * MAX_JSON_BYTES)
+    (found,) = Journal(tmp_path).read(made.clips).values()
+    assert found.request == item.request
 
 
 def test_new_requests_run_first_and_then_restored_runs_newest_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 import stemline
 from conftest import ROOT
+from stemline import paths
 from stemline_app.cli import main
+from stemline_bridge.files import MAX_JSON_BYTES
 from stemline_otio import read_timeline
 
 
@@ -106,3 +109,21 @@ def test_the_media_of_a_bundle_lie_in_the_folder_of_the_result_and_go_with_it(in
     assert set(interview.parent.rglob("*")) == before, "nothing lies beside the bundle"
     assert stemline.take_back(bundle, output="out") == ()
     assert not Path(result.output).exists()
+
+
+def test_an_edit_with_very_many_stems_goes_on_growing(interview: Path) -> None:
+    clips = [clip.name for clip in read_timeline(interview).find_clips() if clip.name][:2]
+    extend(interview, clips[0])
+    (state,) = (paths.home_dir() / "edits").glob("*.json")
+    state.write_bytes(state.read_bytes() + b" " * MAX_JSON_BYTES)
+    again = extend(interview, clips[0], "rain")
+    assert Path(again.output).name == "edit.stems.otio", "no numbered file is started"
+
+
+@pytest.mark.parametrize("time", ["1e999999999", "0x10", 3, None, "1/0"])
+def test_stems_of_an_edit_with_other_times_than_exact_ones_are_refused_at_once(tmp_path: Path, time: object) -> None:
+    stem = {"name": "rain", "text": "rain", "plus": [[time, "2"]]}
+    edit = tmp_path / "edit.stems.otio"
+    edit.write_text(json.dumps({"metadata": {"stemline": {"stems": [stem]}}}), encoding="utf-8")
+    with pytest.raises(stemline.EditError, match="cannot be read"):
+        stemline.recorded_stems(edit)

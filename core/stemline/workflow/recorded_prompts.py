@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ from stemline_bridge.constants import METADATA_KEY
 _MAX_BYTES = 1 << 30
 _NUMBERS = ("x", "y", "width", "height", "time")
 _HASHED = "hmac-sha256:"
+_EXACT = re.compile(r"-?\d{1,30}(/\d{1,30})?")
 
 
 def recorded_stem(stem: StemRequest, settings: RunSettings) -> dict[str, Any]:
@@ -78,16 +80,23 @@ def _stem(value: Mapping[str, Any], edit: Path) -> StemRequest:
 
 
 def _span(span: list[str]) -> TimeRange:
-    return TimeRange(Fraction(span[0]), Fraction(span[1]))
+    return TimeRange(_exact(span[0]), _exact(span[1]))
+
+
+def _exact(text: object) -> Fraction:
+    """Return the number of a text "num/den" or "num". Raises ValueError: "1e999999999" would take hours to read."""
+    if not isinstance(text, str) or _EXACT.fullmatch(text) is None:
+        raise ValueError(f"{str(text)[:40]!r} is not an exact number")
+    return Fraction(text)
 
 
 def _box(value: Mapping[str, Any]) -> Box:
-    x, y, width, height, time = (Fraction(value[name]) for name in _NUMBERS)
+    x, y, width, height, time = (_exact(value[name]) for name in _NUMBERS)
     return Box(x, y, width, height, time=time, percent=bool(value["percent"]))
 
 
 def _mask(value: Mapping[str, Any], name: str, edit: Path) -> Mask:
-    path, start = str(value["path"]), Fraction(value["start"]) if "start" in value else None
+    path, start = str(value["path"]), _exact(value["start"]) if "start" in value else None
     if path == "alpha":
         return Mask(path, start)
     places = (Path(path), edit.parent / path, edit.parent.parent / path)

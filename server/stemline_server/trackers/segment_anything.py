@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from stemline.media.pictures.picture_track import Picture
 from stemline.media.pictures.trackers import TrackerInfo
 from stemline.media.pictures.tracking import Marks, Mask, Step, is_cut_between, shot_colours
 from stemline.shared_disk import file_facts
+from stemline_bridge import read_json_object
 from stemline_server._torchaudio import torchaudio_transforms
 
 if TYPE_CHECKING:
@@ -100,13 +100,12 @@ def _folders() -> list[_Folder]:
 def _kind(folder: Path) -> str:
     """Return the type of model whose weights a folder holds; empty for none that is known here."""
     config = folder / "config.json"
+    document = read_json_object(config, _MAX_CONFIG_BYTES)
     try:
-        if config.stat().st_size > _MAX_CONFIG_BYTES or next(folder.glob("*.safetensors"), None) is None:
-            return ""
-        document = json.loads(config.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        has_weights = next(folder.glob("*.safetensors"), None) is not None
+    except OSError:
         return ""
-    kind = document.get("model_type") if isinstance(document, dict) else None
+    kind = document.get("model_type") if document is not None and has_weights else None
     return kind if isinstance(kind, str) and kind in _CLASSES else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.media.films import number_of, numbered, write_film
-from stemline.errors import Cancelled
+from stemline.errors import Cancelled, MediaError
 from stemline.media.pictures.cache import picture_cache
 from stemline.media.pictures.following import BACKWARD, follow
 from stemline.media.pictures.frames import FrameReader
@@ -44,6 +44,11 @@ def test_a_segment_has_the_frames_of_the_media_at_their_exact_times(film: Path, 
             assert (one.time, one.pixels.shape) == (other.time, other.pixels.shape)
             assert np.abs(one.pixels.astype(int) - other.pixels).mean() < 3
             assert other.is_key
+
+
+def test_a_segment_without_its_time_is_refused_rather_than_shown_at_another(film: Path) -> None:
+    with pytest.raises(MediaError, match="not a readable media file"):
+        open_segment(film)
 
 
 def test_a_segment_is_made_once_and_again_for_changed_media(film: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ of the frames. Segments are made once, on a grid of the media, and lie in the ca
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ import av
 
 from stemline.errors import Cancelled
 from stemline.files import output_errors
+from stemline.media.decode.container import unreadable
 from stemline.media.pictures.cache import file_identity, picture_cache
 from stemline.media.pictures.frames import FrameReader, Stop
 from stemline.media.pictures.tracking import TRACKED_PIXELS
@@ -65,10 +65,12 @@ def make_segment(
 
 def open_segment(file: Path, *, stop: Stop = lambda: False) -> FrameReader:
     """Open a segment as its media: times are those of the media. Raises MediaError."""
-    with contextlib.suppress(av.FFmpegError, ValueError, ZeroDivisionError), av.open(str(file)) as container:
-        begins_at = Fraction(container.metadata[_TIME_NAME])
-        return FrameReader(file, stop=stop, begins_at=begins_at)
-    return FrameReader(file, stop=stop)
+    try:
+        with av.open(str(file)) as container:
+            begins_at = Fraction(container.metadata[_TIME_NAME])
+    except (av.FFmpegError, KeyError, ValueError, ZeroDivisionError) as error:
+        raise unreadable(file) from error
+    return FrameReader(file, stop=stop, begins_at=begins_at)
 
 
 def _identity(path: str | Path, number: int) -> list[object]:

@@ -107,7 +107,6 @@ def _copy_out(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> N
             raise zipfile.BadZipFile(f"{info.filename} has another length than stated")
 
 
-_BLOCK_BYTES = 1 << 20
 _WHOLE_FILES = {b"RIFF": ".wav", b"RF64": ".wav", b"FORM": ".aif", b"\x06\x0e\x2b\x34": ".mxf"}
 
 

@@ -225,7 +225,7 @@ class Run(Generic[T]):
                 before = self.queue_place()
             if before == 0 or self._progress.done:
                 return
-            if before:
+            if before and not self._ended.is_set():
                 stage = f"waiting for {before} {'job' if before == 1 else 'jobs'}"
                 self._note_progress(replace(self._progress, stage=stage))
 

@@ -190,10 +190,12 @@ class Director(QObject):
 
     def _opened_document(self, document: Document, read: ReadClips) -> None:
         session = self.session
-        if session.document_key not in ("", document.key):
-            session.stems.clear_marks()  # marks and selection are times of the old document
-            self.marks.select(None)
-            self.undo.clear()
+        if session.document_key != document.key:
+            if session.document_key:
+                session.stems.clear_marks()  # marks and selection are times of the old document
+                self.marks.select(None)
+                self.undo.clear()
+            read = replace(read, notes=(*read.notes, *self.requests.load_recorded(document.recorded_stems)))
         session.host, session.apply_label = document.capabilities, document.apply_label
         session.default_output, session.document_key = document.default_output, document.key
         session.grows, session.applied_clips = document.grows, document.applied_clips()
@@ -214,6 +216,7 @@ class Director(QObject):
         if read.warnings:
             self.window.show_banner(" ".join(read.warnings))
         self.refresh()
+        self.undo.note()
 
     def _show_restored(self, count: int) -> None:
         if count:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -16,7 +16,9 @@ from stemline.client import Model
 from stemline.client.generation import SoundGenerator
 from stemline.clips import RESIDUAL, TimeRange
 from stemline.errors import StemlineError
+from stemline.prompts import StemRequest
 from stemline.workflow.replacing import Replace
+from stemline_panel.model.formatting import join_names
 from stemline_panel.model.queue import QueueItem
 from stemline_panel.model.request import RunRequest
 from stemline_panel.model.session import Action, Session, Verb
@@ -332,6 +334,14 @@ class RequestController(QObject):
             if item.document_key != self._session.document_key:
                 self._session.stems.clear_marks()
             self.set_verb(Verb(item.request.settings.play))
+
+    def load_recorded(self, stems: Sequence[StemRequest]) -> tuple[str, ...]:
+        """Load the stems that an edit names, if any. Return a note, which the caller shows with the change."""
+        if not stems:
+            return ()
+        self._session.stems.load(stems, {})
+        names = join_names([stem.name for stem in stems])
+        return (self.tr("The stems of this edit were loaded into the request: {names}.").format(names=names),)
 
     def use_prompt(self, text: str) -> None:
         """Load one prompt of the history."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from stemline.clips import ClipRange, StemTrack
 from stemline.errors import Code, HostError, MediaError
 from stemline.hosts.base import HostCapabilities, ReadClips, Rendered
+from stemline.prompts import StemRequest
 from stemline.workflow.sidecars import sidecar_of
 from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
@@ -53,6 +54,11 @@ class Document(Protocol):
         """Read the clips to work on. Raises StemlineError if it cannot be read."""
         ...
 
+    @property
+    def recorded_stems(self) -> tuple[StemRequest, ...]:
+        """The stems that the document names, once it is read: those of the run that wrote it; else none."""
+        ...
+
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """Write the stems of a finished run; files go into `folder`. Raises StemlineError."""
         ...
@@ -91,6 +97,7 @@ class WholeRuns:
     """Common parts of documents in which whole runs are applied and taken back."""
 
     grows = False
+    recorded_stems: tuple[StemRequest, ...] = ()
 
     def results(self) -> tuple[str, ...] | None:
         """Return None: only reading the document tells."""

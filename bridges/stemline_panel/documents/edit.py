@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stemline.clips import StemTrack
-from stemline.errors import EditError
+from stemline.errors import EditError, UsageError
 from stemline.hosts.base import Host, HostCapabilities, ReadClips, Selection
 from stemline.hosts.edits import EditOptions, OpenRequest
 from stemline.hosts.registry import edit_files_for
 from stemline.paths import cache_dir
 from stemline.workflow.growing_edit import GrowingEdit
 from stemline.workflow.growing_state import AppliedPart
+from stemline.workflow.recorded_prompts import read_recorded_stems
 from stemline_panel.documents.base import FileDocument
 from stemline_panel.model.formatting import translate
 from stemline_panel.model.queue import AppliedResult
@@ -61,9 +62,21 @@ class EditDocument(FileDocument):
         return self._written.tracks()
 
     def read(self) -> ReadClips:
-        """Read the clips of the edit from its file."""
+        """Read the clips of the edit from its file.
+
+        Of an edit that Stemline wrote, read the stems that it names, and also the disabled clips: Stemline disables the
+        clips that it separates.
+        """
         edit, self._opened = self._opened or self._open(), None
-        return dataclasses.replace(edit.read_clips(Selection()), results=self.results())
+        is_own, notes = True, tuple[str, ...]()
+        try:
+            self.recorded_stems = tuple(read_recorded_stems(self._path))
+        except EditError:
+            is_own = False
+        except UsageError as error:
+            notes = (error.message,)
+        read = edit.read_clips(Selection(include_disabled=is_own))
+        return dataclasses.replace(read, notes=(*read.notes, *notes), results=self.results())
 
     def apply(self, outcome: RunOutcome, folder: Path) -> AppliedResult:
         """Add the stems to the written edit, in place of earlier stems of the same clips.

@@ -38,7 +38,8 @@ def recorded_stem(stem: StemRequest, settings: RunSettings) -> dict[str, Any]:
         mask = prompt.mask
         start = {} if mask.start is None else {"start": str(mask.start)}
         path = mask.path if mask.path == "alpha" else recorded_path(mask.path, settings.record_paths)
-        held["mask"] = {"path": path, **start}
+        media = {"media": mask.media} if mask.media and settings.record_paths == "full" else {}
+        held["mask"] = {"path": path, **start, **media}
     return held
 
 
@@ -105,4 +106,4 @@ def _mask(value: Mapping[str, Any], name: str, edit: Path) -> Mask:
         raise UsageError(
             f"The mask {path} of {name} is not beside {edit.name}.", advice=f"Name it again: --mask {name}=PATH."
         )
-    return Mask(str(found), start)
+    return Mask(str(found), start, str(value.get("media", "")))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import opentimelineio as otio
 import pytest
 from PyQt5.QtCore import Qt
 
+import stemline
 from api.test_growing import packed
 from bridges.panel.conftest import OpenPanel
 from bridges.panel.harness import Panel
 from conftest import ROOT
+from stemline.clips import TimeRange
+from stemline.prompts import Box, Mask, StemRequest, TimelinePrompt
+from stemline.workflow import RunSettings
+from stemline.workflow.recorded_prompts import recorded_stem
 from stemline_otio import read_timeline
 from stemline_panel.model.queue import QueueItem
 
@@ -305,3 +312,41 @@ def test_a_written_edit_that_was_changed_is_not_deleted(open_panel: OpenPanel, e
     panel.until(lambda: item.applied is None)
     assert written.exists()
     assert "was changed since, so it stays" in panel.window.status_text
+
+
+def test_the_edit_of_an_earlier_run_fills_the_request_with_its_stems(open_panel: OpenPanel, edit: Path) -> None:
+    """Marks, a box and a mask come back, one undo takes them out again, and reading again does not bring them back."""
+    stems = [stemline.Stem("dialogue", stemline.Prompt("speech", [stemline.Span(1, 2)]))]
+    settings = stemline.Settings(model="noop")
+    written = Path(stemline.separate_edit(edit, stems, output=edit.parent / "out", settings=settings).output)
+    mask = edit.parent / "mattes"
+    mask.mkdir()
+    shown = [
+        StemRequest("dog", TimelinePrompt("bark", minus=(TimeRange(Fraction(3), Fraction(4)),), box=Box(1, 2, 3, 4))),
+        StemRequest("cat", TimelinePrompt("meow", mask=Mask(str(mask), Fraction(2), "/media/cat.mov"))),
+    ]
+    content = json.loads(written.read_text())
+    run = RunSettings(output_dir=edit.parent, record_paths="full")
+    content["metadata"]["stemline"]["stems"] += [recorded_stem(stem, run) for stem in shown]
+    written.write_text(json.dumps(content))
+
+    panel = open_panel(written).ready()
+    assert len(panel.session.clips) > 2, "the clips that Stemline disabled"
+    loaded = panel.session.stems.requests()
+    assert [stem.name for stem in loaded] == ["dialogue", "dog", "cat"]
+    assert loaded[0].prompt.plus == (TimeRange(Fraction(1), Fraction(2)),)
+    assert loaded[1:] == tuple(shown)
+    assert "stems of this edit were loaded" in " ".join(panel.session.read.notes)
+    panel.director.undo.undo()
+    assert not panel.session.stems.has_request
+    panel.director.host.read()
+    panel.until(lambda: not panel.director.host.busy)
+    assert not panel.session.stems.has_request, "F5 leaves the request of the user alone"
+
+
+def test_an_edit_whose_words_were_hashed_fills_nothing_and_says_so(open_panel: OpenPanel, edit: Path) -> None:
+    settings = stemline.Settings(model="noop", record_words="hash")
+    result = stemline.separate_edit(edit, {"dialogue": "speech"}, output=edit.parent / "out", settings=settings)
+    panel = open_panel(Path(result.output)).ready()
+    assert not panel.session.stems.has_request
+    assert "does not hold the prompt of dialogue" in " ".join(panel.session.read.notes)

@@ -65,7 +65,10 @@ def test_clip_after_clip_grows_in_one_file_and_is_taken_back(interview: Path) ->
         "residual Talk": [*cameras["residual"], "recorder residual"],
         "music Talk": ["recorder music"],
     }
+    named = {stem.name: stem.prompt.text for stem in stemline.recorded_stems(first.output)}
+    assert named == {"speech": "speech", "music": "music"}
     assert stemline.take_back(interview, output="out", clips=["camera"]) == ()
+    assert [stem.name for stem in stemline.recorded_stems(first.output)] == ["music"]
     assert set(stem_clips(Path(first.output))) == {"residual Talk", "music Talk"}
     with pytest.raises(stemline.EditError, match="No clip named camera has stems"):
         stemline.take_back(interview, output="out", clips=["camera"])

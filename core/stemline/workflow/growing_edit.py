@@ -234,7 +234,7 @@ class GrowingEdit:
 
     def _write(self, edit: Host, target: Path, parts: Sequence[AppliedPart], positions: Mapping[str, str]) -> Written:
         disabled = tuple(dict.fromkeys(clip_id for part in parts for clip_id in part.disabled))
-        written = edit.write_tracks(_merged(parts), WriteOptions(disabled, parts[-1].metadata))
+        written = edit.write_tracks(_merged(parts), WriteOptions(disabled, _merged_metadata(parts)))
         exported, notes = self._export(target, written)
         hashes = {str(path): file_sha256(path) for path in (target, *exported)}
         held = {clip_id: positions[clip_id] for part in parts for clip_id in part.clip_ids}
@@ -313,6 +313,18 @@ def _merged(parts: Iterable[AppliedPart]) -> list[StemTrack]:
         ordered = tuple(sorted(clips, key=lambda clip: clip.record_range.start))
         tracks[key] = dataclasses.replace(tracks.get(key, track), clips=ordered)
     return list(tracks.values())
+
+
+def _merged_metadata(parts: Sequence[AppliedPart]) -> Mapping[str, object]:
+    """Return the settings of the last run with the stems of all, as far as they have tracks; the last of a name."""
+    stems: dict[str, object] = {}
+    for part in parts:
+        tracks = {track.stem for track in part.tracks}
+        recorded = part.metadata.get("stems")
+        for stem in recorded if isinstance(recorded, list) else []:
+            if stem["name"] in tracks:
+                stems[stem["name"]] = stem
+    return {**parts[-1].metadata, "stems": list(stems.values())} if stems else parts[-1].metadata
 
 
 def _clips(part: AppliedPart) -> Iterator[StemClip]:

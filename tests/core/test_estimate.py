@@ -12,7 +12,7 @@ from stemline.hosts.plain_files import PlainFile
 from stemline.media import media_facts
 from stemline.prompts import StemRequest, TimelinePrompt
 from stemline.workflow import RunSettings, prepare
-from stemline.workflow.estimate import estimate, remember_speed, remember_writing
+from stemline.workflow.estimate import estimate, known_speed, remember_speed, remember_writing
 from stemline.workflow.replacing import Replace
 
 
@@ -62,3 +62,12 @@ def test_sounds_that_are_converted_for_fills_need_room_too(tmp_path: Path) -> No
     plain = needed()
     assert needed(Replace(path=str(rain))) - plain == 2 * stereo_second * 3 + 5 * stereo_second * 4
     assert needed(Replace(words="rain", takes=2)) - plain == 2 * 2 * stereo_second * 3 + 2 * stereo_second * 4
+
+
+def test_a_start_that_lasts_longer_than_the_sound_is_not_taken_for_the_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMLINE_CACHE", str(tmp_path / "cache"))
+    remember_speed("noop", 100.0, 1.0)
+    remember_speed("noop", 1 / 48_000, 0.4)
+    assert known_speed("noop") == 100

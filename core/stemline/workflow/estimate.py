@@ -26,6 +26,7 @@ _DEFAULT_MODEL = "embedded"
 _WRITING = "/writing"  # among the names of models, of which none has a slash
 _WRITE_BYTES_PER_S = 40e6  # of a machine that has written nothing yet
 _FILE_S = 0.01
+_LEAST_S = 1.0
 
 SOUNDS_AT_ONCE = 2
 """How many segments are filled at once; each holds one converted sound from words."""
@@ -111,12 +112,14 @@ def known_speed(model: str) -> float:
 def remember_speed(model: str, audio_s: float, engine_s: float) -> None:
     """Store the speed of `model` for later estimates. A speed that cannot be stored is lost without an error.
 
+    Less than a second of media tells the time of a start, not the speed, and is not stored.
+
     Args:
         model: Id of the model.
         audio_s: Seconds of media in all jobs.
         engine_s: Seconds of computing.
     """
-    if engine_s <= 0 or audio_s <= 0:
+    if engine_s <= 0 or audio_s < _LEAST_S:
         return
     try:
         write_json(_place(), {**_speeds(), model: round(audio_s / engine_s, 3)})

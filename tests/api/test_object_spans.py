@@ -95,6 +95,22 @@ def test_the_command_prints_spans_as_plus_takes_them_and_what_a_picture_cannot_d
     assert len(facts["spans"]) == len(clip.hits)
 
 
+def test_masks_of_a_file_are_a_film_or_a_folder_as_separate_takes_them(
+    clip: StruckClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEMLINE_SERVER", "127.0.0.1:1")
+    x, _, width, _ = clip.box
+    white = np.zeros((360, 640, 3), dtype=np.uint8)
+    white[:, x : x + width] = 255
+    film = write_film(tmp_path / "mask.mov", [white] * 96)
+    assert main(["suggest", str(clip.path), "--mask", str(film)]) == 0
+    capsys.readouterr()
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "1.png").write_text("no picture")
+    assert main(["suggest", str(clip.path), "--mask", str(tmp_path / "masks")]) == 2
+    assert "1.png" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

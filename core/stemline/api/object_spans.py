@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.api.files import PathText, TimeSpan
-from stemline.api.stems import Span
+from stemline.api.stems import Span, mask_from_start
 from stemline.api.suggesting import Suggestion, opened_source
 from stemline.clips import ClipRange, TimeRange
 from stemline.errors import Cancelled, Code, UsageError
 from stemline.fill.onsets import event_onsets
 from stemline.hosts.base import Host, Selection
 from stemline.hosts.edits import EditOptions
+from stemline.hosts.plain_files import PlainFile
 from stemline.media import open_audio
 from stemline.media.event_bounds import find_event_bounds
 from stemline.media.pictures.frames import FrameReader
@@ -121,6 +122,8 @@ def suggest_spans(
     host, _ = opened_source(source, range, stream, options, None)
     clips = host.read_clips(Selection(tuple(options.tracks))).clips
     box, masks = (shown, None) if isinstance(shown, Box) else (None, shown)
+    if masks is not None and isinstance(host, PlainFile):
+        masks = mask_from_start(masks)
     found = next(((clip, one) for clip in clips if (one := shown_in(clip, box, masks)) is not None), None)
     if found is None:
         raise UsageError("No clip shows the object.", advice="Check the time of the box, or the names of the masks.")

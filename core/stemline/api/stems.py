@@ -197,7 +197,9 @@ def requests_for(
                     ranges(stem.prompt, sounds=True),
                     ranges(stem.prompt, sounds=False),
                     stem.prompt.box,
-                    _placed(stem.prompt.mask, facts),
+                    stem.prompt.mask
+                    if stem.prompt.mask is None or facts is None
+                    else mask_from_start(stem.prompt.mask),
                 ),
             )
             for stem in stems
@@ -205,11 +207,9 @@ def requests_for(
     )
 
 
-def _placed(mask: Mask | None, facts: MediaFacts | None) -> Mask | None:
-    """Return the mask with its start: that of the file, where there is one."""
-    if mask is None or mask.start is not None or facts is None:
-        return mask
-    return Mask(mask.path, Fraction(0))
+def mask_from_start(mask: Mask) -> Mask:
+    """Return the mask of a file: its first picture is that of the file, unless it has another start."""
+    return mask if mask.start is not None else Mask(mask.path, Fraction(0))
 
 
 def exact_time(value: Time) -> Fraction | str:

@@ -126,6 +126,13 @@ def test_each_stem_has_its_own_options(command: Command, tmp_path: Path) -> None
     assert b["options"] == {"room": echo.name, "duck": "c", "duck_db": -9}
 
 
+def test_an_option_of_a_fill_without_one_is_not_ignored(command: Command, tmp_path: Path) -> None:
+    media = noise(tmp_path / "in.wav")
+    code, answer, _ = command("separate", media, "--stem", "a=x", "--model", "noop", "--room-from", "0..2")
+    assert code == 2
+    assert answer["errors"][0]["message"] == "--room-from belongs to --replace."
+
+
 def test_another_impulse_response_of_the_same_name_is_another_fill(command: Command, tmp_path: Path) -> None:
     media, knock = noise(tmp_path / "in.wav"), noise(tmp_path / "knock.wav", seconds=0.5)
     echo = tmp_path / "echo.wav"

@@ -60,13 +60,17 @@ def add_fills(parser: argparse.ArgumentParser) -> None:
 def fills_of(args: argparse.Namespace) -> dict[str, stemline.Replace]:
     """Return what `--replace` and its options ask for, by stem name. Raises UsageError."""
     asked = {name: (kind, value) for name, kind, value in map(_parse_replace, args.replace)}
+    if not asked:
+        given = next((option.flag for option in _OPTIONS if getattr(args, option.dest)), "")
+        if given:
+            raise stemline.UsageError(f"{given} belongs to --replace.", advice="For example --replace dialogue=room.")
     fields: dict[str, dict[str, Any]] = {
         name: {"path": value if kind == "file" else "", "words": value if kind == "words" else ""}
         for name, (kind, value) in asked.items()
     }
     for option in _OPTIONS:
-        given = [_split(option, argument, asked) for argument in getattr(args, option.dest)]
-        for name, value in sorted(given, key=lambda pair: pair[0] != ""):  # those for one stem come last
+        values = [_split(option, argument, asked) for argument in getattr(args, option.dest)]
+        for name, value in sorted(values, key=lambda pair: pair[0] != ""):  # those for one stem come last
             read = _read(option, value)
             chosen = [name] if name else [stem for stem, (kind, _) in asked.items() if kind in option.kinds]
             for stem in chosen:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from stemline.clips import MediaSource, SampleRange, merge_spans
 from stemline.errors import Code, MediaError
+from stemline.files import printable
 from stemline.fill.onsets import event_onsets, loudest_db, onset
 from stemline.fill.room_tone import RoomTone, RoomToneMethod
 from stemline.fill.shaping import EQ_TAPS, filtered, matching_filter, room_impulse, third_octave_levels
@@ -25,6 +26,7 @@ EFFECT_S = 3.0
 MOST_FILE_S = 600.0
 """Seconds of a file that are used at most: no fill needs more."""
 
+_SHORTEST_S = 0.001
 _GRAIN_SOURCE_S = 30.0
 _EVENT_S = 30.0  # of a longer span, onsets and levels are taken from its start
 _BLOCK_SAMPLES = 1 << 16
@@ -116,6 +118,12 @@ def convert_fill_file(path: str | Path, sample_rate: int, channels: int, folder:
         check_channels(original.channels, channels, Path(path).name)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         length = min(original.length_samples, round(MOST_FILE_S * original.sample_rate))
+        if length < _SHORTEST_S * original.sample_rate:
+            raise MediaError(
+                f"{printable(Path(path).name)} is shorter than a millisecond.",
+                code=Code.MEDIA_EMPTY,
+                advice="Choose a longer sound.",
+            )
         name = hashlib.sha256(f"{sha256} {sample_rate} {channels} {room}".encode()).hexdigest()[:32]
         blocks = resampled_blocks(original.blocks(0, length), original.sample_rate, sample_rate)
         is_effect = length < EFFECT_S * original.sample_rate

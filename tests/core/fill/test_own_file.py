@@ -145,3 +145,9 @@ def test_many_long_spans_share_one_copy_of_the_ambience(tmp_path: Path, monkeypa
     path = written(tmp_path / "rain.wav", pink(4, 1, 4))
     filled(path, stem, [(at * RATE, (at + 7) * RATE) for at in (0, 10, 20, 30)], tmp_path)
     assert len(reads) == 1
+
+
+def test_a_sound_of_one_sample_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "click.wav", np.full((1, 1), 0.5, np.float32), 44_100)
+    with pytest.raises(MediaError, match=r"^click\.wav is shorter than a millisecond"):
+        convert_fill_file(path, RATE, 1, tmp_path)

@@ -13,7 +13,10 @@ import av
 import numpy as np
 import pytest
 
+import stemline
+from conftest import ROOT
 from runs.conftest import noise, record_in
+from stemline.api.voices import VoiceStems
 from stemline.media import AudioFormat, SampleFormat, open_writer
 from stemline.workflow import fileset, run
 from stemline.workflow.results import Null
@@ -310,3 +313,21 @@ def test_time_and_disk_are_told_before_a_long_run_and_alone_with_dry_run(
     assert main(arguments) == 0
     said = capsys.readouterr().err.splitlines()[0]
     assert said.startswith("in.wav: 2 s of sound to separate (about 40 s") and said.endswith("2 files of 1 MB.")
+
+
+def test_where_two_voices_speak_at_once_is_part_of_the_answer(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = VoiceStems([stemline.Stem("guest", stemline.Prompt("speech", [stemline.Span(0, 1)]))])
+    found.overlaps = (stemline.Span("0.5", "0.75"),)
+    monkeypatch.setattr(stemline, "find_voices", lambda *_, **__: found)
+    media = noise(tmp_path / "in.wav")
+    options = ("--voice", "guest=0..1", "--model", "noop", "-o", tmp_path / "out")
+    code, answer, said = command("separate", media, *options)
+    assert code == 0, said
+    assert answer["results"][0]["overlaps"] == [[0.5, 0.75]]
+    code, answer, said = command("batch", ROOT / "examples" / "interview" / "edit.otio", *options, "--no-previews")
+    assert code == 0, said
+    assert answer["results"][0]["overlaps"] == [[0.5, 0.75]]
+    code, answer, said = command("separate", media, *options, "--dry-run")
+    assert (code, answer["results"][0]["files"]) == (0, 2), said

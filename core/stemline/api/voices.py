@@ -37,6 +37,10 @@ class VoiceStems(tuple[Stem, ...]):
 
     overlaps: tuple[Span, ...] = ()
 
+    def overlaps_json(self) -> list[list[float]]:
+        """Return the overlaps as `--json` prints them: start and end in seconds."""
+        return [[round(float(Fraction(time)), 3) for time in (span.start, span.end)] for span in self.overlaps]
+
     def overlap_warning(self) -> str:
         """Return a sentence that names the overlaps; "" if there are none."""
         if not self.overlaps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +150,14 @@ def run(args: argparse.Namespace) -> int:
 
     edit = Path(args.edit).absolute()
     stems, options, settings = _stems(args), _options(args), settings_of(args)
+    overlaps: dict[str, object] = {}
     if voices := parse_voices(args.voice):
         with stop_by_signal() as stop, progress_bar(edit.name) as show, stop.gently():
             found = stemline.find_voices(
                 edit, voices, server=settings.server, options=options, progress=show, cancelled=stop.asked
             )
         stems += found
+        overlaps = {"overlaps": found.overlaps_json()}
         if warning := found.overlap_warning():
             say(warning)
     with (
@@ -162,14 +165,14 @@ def run(args: argparse.Namespace) -> int:
         plan_edit(edit, stems, output=args.output, settings=settings, options=options, extend=args.extend) as planned,
     ):
         if args.dry_run:
-            _print_plan(args, edit, planned)
+            _print_plan(args, edit, planned, overlaps)
             return 0
         if not args.json:
             say(expectation(planned))
             say_orders(stems)
         with progress_bar(edit.name) as show, stop.gently():
             result = planned.follow(show, stop.asked).result()
-    _print_result(args, result)
+    _print_result(args, result, overlaps)
     return 1 if result.failed or result.export_errors else 0
 
 
@@ -224,14 +227,14 @@ def _path_pair(text: str) -> tuple[str, str]:
     return old, new
 
 
-def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None:
+def _print_result(args: argparse.Namespace, result: stemline.EditResult, overlaps: Mapping[str, object]) -> None:
     from stemline.workflow.outputs import relative_to
     from stemline_app.cli.output import print_json, print_results, say, say_edit_notices, write_line
 
     if args.json:
         failed = [{"input": f.clip, **f.to_json()} for f in result.failed]
         failed += [{"input": result.edit, **e.to_json()} for e in result.export_errors]
-        print_json([result.to_json()], failed)
+        print_json([{**result.to_json(), **overlaps}], failed)
         return
     print_results(result.clips, Path(result.report).parent)
     say_edit_notices(result)
@@ -242,7 +245,7 @@ def _print_result(args: argparse.Namespace, result: stemline.EditResult) -> None
     write_line(relative_to(Path.cwd(), result.report))
 
 
-def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any]) -> None:
+def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any], overlaps: Mapping[str, object]) -> None:
     from stemline.report.build import skip_of
     from stemline_app.cli.output import expectation, expectation_json, print_json, skip_line, write_line
 
@@ -254,6 +257,7 @@ def _print_plan(args: argparse.Namespace, edit: Path, planned: Run[Any]) -> None
             "clips": len(prepared.clips),
             "skipped": [skip_of(skip) for skip in prepared.skipped],
             **expectation_json(planned),
+            **overlaps,
         }
         print_json([result], [])
         return

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
                     break  # finished results are printed all the same
     if args.json:
         print_json(
-            [result.to_json() for result in results],
+            [result.to_json() | request.overlaps.get(result.media, {}) for result in results],
             [{"input": path, **fault.to_json()} for path, fault in errors],
         )
     else:
@@ -116,7 +116,7 @@ def _print_plans(request: _Request, *, as_json: bool) -> int:
     from stemline_app.cli.output import FileReport, expectation, expectation_json, report_files
 
     def report(path: str) -> FileReport:
-        with request.plan(path, request.stems) as planned:
+        with request.plan(path, request.expected_stems()) as planned:
             result = {"media": path, "dry_run": True, **expectation_json(planned)}
             return FileReport(result, [f"{Path(path).name}: {expectation(planned)}"])
 
@@ -140,6 +140,7 @@ class _Request:
         self._stream: int = args.stream
         self._settings = settings_of(args)
         self._voices = parse_voices(args.voice)
+        self.overlaps: dict[str, dict[str, object]] = {}
         self._says_time = not args.json
 
     def plan(self, path: str, stems: Sequence[stemline.Stem]) -> Run[stemline.Result]:
@@ -155,6 +156,10 @@ class _Request:
             stream=self._stream,
             beside=self.media,
         )
+
+    def expected_stems(self) -> Sequence[stemline.Stem]:
+        """Return the stems, with whole speech for each voice: its turns are not known before a run."""
+        return [*self.stems, *(stemline.Stem(name, "speech") for name in self._voices)]
 
     def separate(self, path: str, stop: Stop) -> stemline.Result:
         """Separate one file. Raises StemlineError, for a fault of Stemline itself, too: media are untrusted."""
@@ -191,6 +196,7 @@ class _Request:
                 progress=show,
                 cancelled=stop.asked,
             )
+        self.overlaps[path] = {"overlaps": found.overlaps_json()}
         if warning := found.overlap_warning():
             say(warning)
         return found

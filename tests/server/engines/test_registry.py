@@ -5,8 +5,9 @@ from __future__ import annotations
 import doctest
 import pickle
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from stemline_server.engines import base, registry
 from stemline_server.engines.base import EngineInfo, EnginePrompt, Finding
 from stemline_server.engines.noop import NoopEngine
 from stemline_server.generators import base as generators
+from stemline_server.taggers.registry import tagger_ids
 
 
 class BrokenEngine:
@@ -29,7 +31,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
 
     def add(name: str, target: str) -> None:
         point = EntryPoint(name, target, registry.GROUP)
-        monkeypatch.setattr(registry, "entry_points", lambda group: (point,))
+        monkeypatch.setattr(registry, "_installed", lambda: (point,))
 
     return add
 
@@ -43,6 +45,21 @@ def test_engines_are_found_by_name() -> None:
         registry.create("nonsense")
     assert unknown.value.code is Code.MODEL_UNKNOWN
     assert "noop" in unknown.value.advice
+
+
+def test_the_packages_are_scanned_once_however_often_engines_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans: list[object] = []
+
+    def scan() -> Any:
+        scans.append(None)
+        return entry_points()
+
+    monkeypatch.setattr(registry, "entry_points", scan)
+    registry._installed.cache_clear()
+    for _ in range(3):
+        registry.create("noop")
+        assert "audioset" in tagger_ids()
+    assert len(scans) == 1
 
 
 def test_an_entry_point_with_another_name_than_its_engine_is_refused(install: Callable[[str, str], None]) -> None:

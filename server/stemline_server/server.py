@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import grpc
@@ -43,7 +44,7 @@ from stemline_server.interceptors import CallGuard
 from stemline_server.isolation.decoding import Decoders
 from stemline_server.isolation.inline import InlineHost
 from stemline_server.isolation.models import model_factory
-from stemline_server.isolation.plugins import PluginEngines
+from stemline_server.isolation.plugins import PluginEngines, PluginGenerators, PluginSource, PluginTaggers
 from stemline_server.isolation.process import EngineProcess
 from stemline_server.isolation.work import EngineHost
 from stemline_server.jobs import shares, table
@@ -112,6 +113,20 @@ class Plugins:
     generators: GeneratorSource = generator_registry
     taggers: TaggerSource = tagger_registry
 
+    def apart(self, folder: Path) -> Plugins:
+        """Return the same with installed plug-ins of other packages in separate processes, which log to `folder`."""
+        return Plugins(
+            PluginEngines(folder) if self.engines is registry else self.engines,
+            PluginGenerators(folder) if self.generators is generator_registry else self.generators,
+            PluginTaggers(folder) if self.taggers is tagger_registry else self.taggers,
+        )
+
+    def close(self) -> None:
+        """End the processes."""
+        for source in (self.engines, self.generators, self.taggers):
+            if isinstance(source, PluginSource):
+                source.close()
+
 
 class Server:
     """The parts of one server process."""
@@ -157,8 +172,10 @@ class Server:
         self._gate = Gate(read_policy(config.policy) if config.policy else Policy(), folder.root)
         jobs = SqliteJobTable(self._database, self._publish)
         self._recover(jobs, owner, crashed=crashed)
-        self._plugin_engines = PluginEngines(folder.root) if plugins.engines is registry and not inline else None
-        self._catalog = self._make_catalog(plugins)
+        plugins = plugins if inline else plugins.apart(folder.root)
+        self._plugins = plugins
+        default = config.model or registry.DEFAULT_ENGINE
+        self._catalog = Catalog(default, plugins.engines, _may_hang(plugins.engines))
         self._board = self._make_board(jobs, owner, plugins, inline=inline)
         if self._metrics is not None:
             self._board.note_created = self._metrics.jobs_created
@@ -238,10 +255,12 @@ class Server:
         self._media = MediaService(self._store, self._opener, uploads, self._registrar, *counted)
         self._media.note_download = self._gate.fetched
         self._jobs = SeparationService(self._board, self._catalog, self._store)
-        self._generators = GeneratorCatalog(plugins.generators)
+        self._generators = GeneratorCatalog(plugins.generators, _may_hang(plugins.generators))
         self._generations = GenerationService(self._board, self._generators, self._store, lambda: self._jobs.draining)
         self._models = ModelService(self._board, self._catalog, self._store, self._media)
-        self._suggest = SuggestService(self._board, self._store, self._opener, plugins.taggers, self._gate)
+        self._suggest = SuggestService(
+            self._board, self._store, self._opener, plugins.taggers, self._gate, may_hang=_may_hang(plugins.taggers)
+        )
 
     def _make_decoders(self, *, inline: bool) -> Decoders | None:
         """Make the processes that decode media files of callers; the user of a private server trusts their own."""
@@ -249,10 +268,6 @@ class Server:
         if config.private or inline or not config.media_roots:
             return None
         return Decoders(self._folder.root, config.media_roots)
-
-    def _make_catalog(self, plugins: Plugins) -> Catalog:
-        default, apart = self._config.model or registry.DEFAULT_ENGINE, self._plugin_engines
-        return Catalog(default, plugins.engines) if apart is None else Catalog(default, apart, apart.names)
 
     def _make_board(self, jobs: JobTable, owner: str, plugins: Plugins, *, inline: bool) -> JobBoard:
         context = WorkerContext(
@@ -347,8 +362,7 @@ class Server:
             self._connections.stop()
         self._board.join(_STEP_TIMEOUT_S)
         self._catalog.close()
-        if self._plugin_engines is not None:
-            self._plugin_engines.close()
+        self._plugins.close()
         self._generators.close()
         self._suggest.close()
         self._media.close()
@@ -363,6 +377,10 @@ class Server:
             self._metrics.close()
         self._database.close()
         self._gate.close()
+
+
+def _may_hang(source: object) -> frozenset[str]:
+    return source.names if isinstance(source, PluginSource) else frozenset()
 
 
 def _enable_reflection(server: grpc.aio.Server) -> None:

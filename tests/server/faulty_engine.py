@@ -98,6 +98,35 @@ class Lies(FaultyEngine):
         from dataclasses import replace
         return replace(FaultyEngine.info, id="lies", sample_rate="fast")
 """
+# A package that ends the process of whatever imports it, unless that is the process of the package.
+LETHAL = """
+import ctypes
+ctypes.string_at(0)
+"""
+BROKEN_OTHERS = """
+import ctypes, time
+from stemline_server.generators.noop import NoopGenerator
+from stemline_server.taggers.base import TaggerInfo
+class Works(NoopGenerator):
+    from dataclasses import replace
+    info = replace(NoopGenerator.info, id="works")
+class Lies(NoopGenerator):
+    from dataclasses import replace
+    info = replace(NoopGenerator.info, id="lies", sample_rate=0)
+class Listens:
+    info = TaggerInfo("listens", "Listens", "1", None)
+    def availability(self):
+        return ""
+class Raises:
+    def __init__(self):
+        raise RuntimeError("no licence")
+class Hangs:
+    def __init__(self):
+        time.sleep(3600)
+class Crashes:
+    def __init__(self):
+        ctypes.string_at(0)
+"""
 
 
 def install_broken(folder: Path) -> Path:
@@ -107,8 +136,21 @@ def install_broken(folder: Path) -> Path:
     facts = folder / "broken_engines-1.dist-info"
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-engines\nVersion: 1\n", encoding="utf-8")
-    points = [f"{name.lower()} = broken_engines:{name}\n" for name in ("Raises", "Hangs", "Crashes", "Lies")]
-    (facts / "entry_points.txt").write_text("[stemline.engines]\n" + "".join(points), "utf-8")
+    (folder / "broken_others.py").write_text(BROKEN_OTHERS, encoding="utf-8")
+    (folder / "lethal.py").write_text(LETHAL, encoding="utf-8")
+    groups = {
+        "engines": ("broken_engines", ("Raises", "Hangs", "Crashes", "Lies")),
+        "generators": ("broken_others", ("Works", "Raises", "Hangs", "Crashes", "Lies")),
+        "taggers": ("broken_others", ("Listens", "Raises", "Hangs", "Crashes")),
+    }
+    lines = []
+    for group, (module, names) in groups.items():
+        lines += [
+            f"[stemline.{group}]",
+            "lethal = lethal:Any",
+            *(f"{name.lower()} = {module}:{name}" for name in names),
+        ]
+    (facts / "entry_points.txt").write_text("\n".join(lines), "utf-8")
     return folder
 
 

@@ -23,7 +23,7 @@ from server.conftest import LENGTH_SAMPLES
 from server.faulty_engine import install, install_broken
 from server.harness import CALL_TIMEOUT_S, ServerProcess, job_request, samples_of, write_noise
 from stemline.errors import Cancelled
-from stemline.v1 import models_pb2, suggest_pb2, suggest_pb2_grpc
+from stemline.v1 import generation_pb2, generation_pb2_grpc, models_pb2, suggest_pb2, suggest_pb2_grpc
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.isolation.conversation import Conversation, RunningProcess, Unwatched
 from stemline_server.isolation.memory import Limits
@@ -320,3 +320,64 @@ def test_a_package_that_raises_hangs_or_crashes_harms_no_other_model(
     assert "ended its process" in models["models/crashes"].note
     assert "sample_rate = 'fast'" in models["models/lies"].note
     assert "Traceback" not in server.log()
+
+
+def test_generators_and_taggers_that_raise_hang_or_crash_harm_no_other(
+    start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(install_broken(packages)))
+    server = start_server()
+    caller, process = server.caller, server.process.pid
+    generation = generation_pb2_grpc.GenerationServiceStub(caller.channel)
+    suggest = suggest_pb2_grpc.SuggestServiceStub(caller.channel)
+    generators = generation.ListGenerators.future(
+        generation_pb2.ListGeneratorsRequest(), metadata=caller.metadata, timeout=CALL_TIMEOUT_S
+    )
+    taggers = suggest.ListTaggers.future(
+        suggest_pb2.ListTaggersRequest(), metadata=caller.metadata, timeout=CALL_TIMEOUT_S
+    )
+
+    def sound_of(generator: str) -> pb.Job:
+        spec = generation_pb2.GenerationSpec(text="rain", length_samples=4410, generator=generator)
+        request = generation_pb2.CreateGenerationRequest(request_id=generator, spec=spec)
+        batch = generation_pb2.CreateGenerationsRequest(requests=[request])
+        job: pb.Job = caller.call(generation.CreateGenerations, batch).jobs[0]
+        return job
+
+    for name in ("noop", "works"):
+        assert caller.done(sound_of(name).name).stem.media
+    for name in ("crashes", "raises", "lies", "lethal"):
+        with pytest.raises(grpc.RpcError) as refused:
+            sound_of(name)
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION, name
+    with pytest.raises(grpc.RpcError) as unknown:
+        sound_of("nonsense")
+    assert unknown.value.code() == grpc.StatusCode.NOT_FOUND
+    assert not generators.done() and not taggers.done(), "only the lists wait for the packages that hang"
+    notes = {one.name: (one.available, one.note) for one in generators.result().generators}
+    notes |= {one.name: (one.available, one.note) for one in taggers.result().taggers}
+    assert notes["generators/works"][0] and notes["generators/noop"][0] and notes["taggers/listens"][0]
+    for kind in ("generators", "taggers"):
+        assert "does not answer" in notes[f"{kind}/hangs"][1]
+        assert "no licence" in notes[f"{kind}/raises"][1]
+        assert "ended its process" in notes[f"{kind}/crashes"][1]
+        assert "ended its process" in notes[f"{kind}/lethal"][1]
+    assert "sample_rate = 0" in notes["generators/lies"][1]
+    assert server.process.pid == process and server.process.poll() is None
+    assert "Traceback" not in server.log()
+
+
+def test_a_request_for_an_unknown_model_imports_no_package_into_the_server(
+    start_server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noise: Path
+) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(install_broken(packages)))
+    server = start_server()
+    request = job_request(server.caller.register(noise, 0, LENGTH_SAMPLES).name, "a")
+    request.spec.model = "nonsense"
+    code, message = server.caller.refused(server.caller.jobs.CreateJob, request)
+    assert code == grpc.StatusCode.NOT_FOUND and "nonsense" in message
+    assert server.process.poll() is None

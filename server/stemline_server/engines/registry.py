@@ -73,7 +73,7 @@ class PluginRegistry:
             raise UsageError(
                 f"There is no {self._offers} {plugin_id!r}.",
                 code=Code.MODEL_UNKNOWN,
-                advice=f"Choose one of: {', '.join(self.ids())}.",
+                advice=f"Choose one of: {', '.join(self.ids(self.foreign_names() - {name}))}.",
             )
         try:
             plugin_class = cast(Callable[..., Any], known[name].load())
@@ -120,7 +120,7 @@ def _installed() -> tuple[EntryPoint, ...]:
     )
 
 
-_REGISTRY = PluginRegistry(GROUP, "engine", _BUILT_IN, (DEFAULT_ENGINE,))
+REGISTRY = PluginRegistry(GROUP, "engine", _BUILT_IN, (DEFAULT_ENGINE,))
 
 
 class EngineSource(Protocol):
@@ -140,17 +140,17 @@ def engine_ids(without_variants: Collection[str] = ()) -> tuple[str, ...]:
 
     Engines in `without_variants` are not loaded to ask for theirs.
     """
-    return _REGISTRY.ids(without_variants)
+    return REGISTRY.ids(without_variants)
 
 
 def plugin_names() -> frozenset[str]:
     """Return the names of the engines of other packages, without loading any."""
-    return _REGISTRY.foreign_names()
+    return REGISTRY.foreign_names()
 
 
 def variants(name: str) -> tuple[str, ...]:
     """Return the ids of the variants of an engine on this machine; most have none."""
-    return _REGISTRY.variants(name)
+    return REGISTRY.variants(name)
 
 
 def create(engine_id: str) -> Engine:
@@ -167,4 +167,4 @@ def create(engine_id: str) -> Engine:
         SeparationError: The engine cannot be imported or created, or has another id than its entry point
             (MODEL_UNAVAILABLE).
     """
-    return cast(Engine, _REGISTRY.create(engine_id))
+    return cast(Engine, REGISTRY.create(engine_id))

@@ -15,7 +15,7 @@ _BUILT_IN = {
     "noop": "stemline_server.generators.noop:NoopGenerator",
     "stable_audio": "stemline_server.generators.stable_audio:StableAudioGenerator",
 }
-_REGISTRY = PluginRegistry(GROUP, "generator", _BUILT_IN, (DEFAULT_GENERATOR,))
+REGISTRY = PluginRegistry(GROUP, "generator", _BUILT_IN, (DEFAULT_GENERATOR,))
 
 
 class GeneratorSource(Protocol):
@@ -32,7 +32,7 @@ class GeneratorSource(Protocol):
 
 def generator_ids() -> tuple[str, ...]:
     """Return the ids of all generators: the default first, then by name, each followed by its variants."""
-    return _REGISTRY.ids()
+    return REGISTRY.ids()
 
 
 def create(generator_id: str) -> Generator:
@@ -45,4 +45,4 @@ def create(generator_id: str) -> Generator:
         UsageError: No generator has this id (MODEL_UNKNOWN).
         SeparationError: It cannot be imported or created, or has another id than its entry point (MODEL_UNAVAILABLE).
     """
-    return cast(Generator, _REGISTRY.create(generator_id))
+    return cast(Generator, REGISTRY.create(generator_id))

@@ -37,6 +37,33 @@ class CheckedText:
     error: UsageError | None = None
 
 
+class PluginThreads:
+    """The threads that ask plug-ins: one for those that answer, and one for each that may hang."""
+
+    def __init__(self, name: str, may_hang: Iterable[str] = ()) -> None:
+        """Make the threads, called `name`. The ids of plug-ins in `may_hang` come without variants."""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._threads = {
+            plugin: ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-{plugin}") for plugin in may_hang
+        }
+
+    def close(self) -> None:
+        """Stop asking."""
+        for thread in (self._thread, *self._threads.values()):
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, plugin_id: str, question: Callable[[], T]) -> T:
+        """Return the answer of a plug-in, or of none of those that may hang. Raises what the question raises."""
+        thread = self._threads.get(plugin_id.partition(".")[0], self._thread)
+        return await asyncio.get_running_loop().run_in_executor(thread, question)
+
+    async def ask_for_list(self, plugin_id: str, question: Callable[[], T], unknown: Callable[[str], T]) -> T:
+        """Return the answer of a plug-in, or what `unknown` makes of a sentence where none comes in time."""
+        asked = asyncio.ensure_future(self.ask(plugin_id, question))
+        done, _ = await asyncio.wait((asked,), timeout=_LISTING_TIMEOUT_S)
+        return asked.result() if done else unknown("Its package does not answer.")
+
+
 class Catalog:
     """Asks engines on a separate thread, because some read the disk to answer.
 
@@ -54,13 +81,11 @@ class Catalog:
         self.default_model = default_model
         self._source = engines
         self._engines: dict[str, Engine] = {}
-        self._thread = _one_thread("catalog")
-        self._threads = {name: _one_thread(f"catalog-{name}") for name in may_hang}
+        self._threads = PluginThreads("catalog", may_hang)
 
     def close(self) -> None:
         """Stop asking."""
-        for thread in (self._thread, *self._threads.values()):
-            thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def facts(self, model: str) -> ModelFacts:
         """Return what is known of a model. Raises UsageError (MODEL_UNKNOWN), SeparationError (MODEL_UNAVAILABLE)."""
@@ -154,17 +179,12 @@ class Catalog:
 
     async def _listed(self, model: str) -> ModelFacts:
         """Return what is known of a model, or that it does not answer in time."""
-        asked = asyncio.ensure_future(self._ask(model, lambda: self._facts_or_obstacle(model)))
-        done, _ = await asyncio.wait((asked,), timeout=_LISTING_TIMEOUT_S)
-        return asked.result() if done else _unknown(model, "The package of this model does not answer.")
+        return await self._threads.ask_for_list(
+            model, lambda: self._facts_or_obstacle(model), lambda obstacle: _unknown(model, obstacle)
+        )
 
     async def _ask(self, model: str, question: Callable[[], T]) -> T:
-        thread = self._threads.get(model.partition(".")[0], self._thread)
-        return await asyncio.get_running_loop().run_in_executor(thread, question)
-
-
-def _one_thread(name: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        return await self._threads.ask(model, question)
 
 
 def _unknown(model: str, obstacle: str) -> ModelFacts:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, InputError, MediaError, SeparationError, StemlineError, UsageError
@@ -19,12 +17,11 @@ from stemline.v1 import generation_pb2 as pb
 from stemline_server.engines.base import AudioSource
 from stemline_server.generators.base import GenerateRequest, Generator, GeneratorInfo
 from stemline_server.generators.registry import GeneratorSource
+from stemline_server.jobs.catalog import PluginThreads
 from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import media_read_by
 from stemline_server.pipeline.generate import GENERATION_VERSION, fitted
 from stemline_server.store.media_table import MediaRow, media_id
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +33,26 @@ class GeneratorFacts:
 
 
 class GeneratorCatalog:
-    """Asks generators on a separate thread, because some read the disk to answer."""
+    """Asks generators on separate threads, because some read the disk to answer."""
 
-    def __init__(self, generators: GeneratorSource) -> None:
-        """Make a catalog of the generators of a source."""
+    def __init__(self, generators: GeneratorSource, may_hang: Iterable[str] = ()) -> None:
+        """Make a catalog of the generators of a source, of which some may never answer."""
         self._source = generators
         self._generators: dict[str, Generator] = {}
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="generator-catalog")
+        self._threads = PluginThreads("generator-catalog", may_hang)
 
     def close(self) -> None:
         """Stop asking."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def all_facts(self) -> list[GeneratorFacts]:
-        """Return what is known of every generator. One that can't be imported is listed as unavailable."""
-        return await self._ask(lambda: [self._facts_or_obstacle(name) for name in self._source.generator_ids()])
+        """Return what is known of every generator. One that fails or does not answer is listed as unavailable."""
+        known: dict[str, GeneratorFacts] = {}
+        for _ in range(2):  # an answer may name variants
+            ids = await self._threads.ask("", self._source.generator_ids)
+            missing = [name for name in ids if name not in known]
+            known |= zip(missing, await asyncio.gather(*map(self._listed, missing)), strict=True)
+        return [known[name] for name in await self._threads.ask("", self._source.generator_ids) if name in known]
 
     async def admit(self, spec: pb.GenerationSpec) -> GeneratorInfo:
         """Return the generator of a complete spec after it has checked it.
@@ -60,7 +62,7 @@ class GeneratorCatalog:
             UsageError: There is no such generator, or it can't take the words, the length, or what it is to read
                 (MODEL_UNKNOWN, PROMPT_UNSUPPORTED).
         """
-        return await self._ask(lambda: self._admit(spec))
+        return await self._threads.ask(spec.generator, lambda: self._admit(spec))
 
     def default(self) -> str:
         """Return the id of the default generator."""
@@ -108,15 +110,21 @@ class GeneratorCatalog:
         try:
             return self._facts(name)
         except StemlineError as error:
-            return GeneratorFacts(GeneratorInfo(name, name, "", sample_rate=0, channels=0, max_s=0), str(error))
+            return _unknown(name, str(error))
+
+    async def _listed(self, name: str) -> GeneratorFacts:
+        return await self._threads.ask_for_list(
+            name, lambda: self._facts_or_obstacle(name), lambda obstacle: _unknown(name, obstacle)
+        )
 
     def _generator(self, name: str) -> Generator:
         if name not in self._generators:
             self._generators[name] = self._source.create(name)
         return self._generators[name]
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+
+def _unknown(name: str, obstacle: str) -> GeneratorFacts:
+    return GeneratorFacts(GeneratorInfo(name, name, "", sample_rate=0, channels=0, max_s=0), obstacle)
 
 
 def normal_generation(sent: pb.GenerationSpec, default: str) -> pb.GenerationSpec:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from stemline.clips import SampleRange
@@ -19,6 +19,7 @@ from stemline.v1 import suggest_pb2 as pb
 from stemline_server.engines.base import Finding
 from stemline_server.isolation.work import EngineDeath
 from stemline_server.jobs.board import JobBoard
+from stemline_server.jobs.catalog import PluginThreads
 from stemline_server.jobs.gate import Gate, names_of
 from stemline_server.jobs.record import Filter, JobRecord
 from stemline_server.jobs.suggestions import new_suggestion
@@ -54,9 +55,25 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
     """Creates jobs of the kind suggest and follows them, and finds turns between such jobs, on the same thread."""
 
     def __init__(
-        self, board: JobBoard, store: MediaStore, opener: SoundOpener, taggers: TaggerSource, gate: Gate
+        self,
+        board: JobBoard,
+        store: MediaStore,
+        opener: SoundOpener,
+        taggers: TaggerSource,
+        gate: Gate,
+        *,
+        may_hang: Iterable[str] = (),
     ) -> None:
-        """Create jobs on `board` for the media of `store` and the taggers of a source; `gate` admits turns."""
+        """Create jobs on `board` for the media of `store`.
+
+        Args:
+            board: Takes the jobs.
+            store: Holds the media.
+            opener: Opens them.
+            taggers: The taggers.
+            gate: Admits turns.
+            may_hang: Names of taggers that may never answer.
+        """
         self._board = board
         self._gate = gate
         self._store = store
@@ -64,7 +81,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         self._source = taggers
         self._taggers: dict[str, Tagger] = {}
         self._callers: Counter[str] = Counter()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tagger-catalog")
+        self._threads = PluginThreads("tagger-catalog", may_hang)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -74,11 +91,12 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
     def close(self) -> None:
         """Stop asking taggers."""
         self._stopping.set()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def ListTaggers(self, request: pb.ListTaggersRequest, context: Context) -> pb.ListTaggersResponse:
         """Return every tagger; one that can't run says why."""
-        taggers = await self._run(self._messages)
+        ids = await self._threads.ask("", self._source.tagger_ids)
+        taggers = await asyncio.gather(*map(self._listed, ids))
         for tagger in taggers:
             tagger.note = shown(context, tagger.note)
         return pb.ListTaggersResponse(taggers=taggers)
@@ -91,7 +109,7 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         Raises MediaError, UsageError (MODEL_UNKNOWN, POLICY_DENIED), SeparationError.
         """
         media = await self._media(request.media)
-        tagger = await self._run(lambda: self._available(request.tagger))
+        tagger = await self._available(request.tagger)
         check_model(caller(), tagger.info.id)
         for _ in range(_MAX_ATTEMPTS):
             (job,) = await self._board.create([new_suggestion(media.row, tagger.info)])
@@ -200,12 +218,11 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
         except (TypeError, ValueError, OverflowError, KeyError) as error:
             raise SeparationError("The process of the taggers returned no turns.", code=Code.INTERNAL) from error
 
-    def _available(self, tagger_id: str) -> Tagger:
-        """Return a tagger that can run: the one that is asked for, else the first."""
+    async def _available(self, tagger_id: str) -> Tagger:
+        """Return a tagger that can run: the one that is asked for, else the first. Raises StemlineError."""
         obstacles = []
-        for name in (tagger_id,) if tagger_id else self._source.tagger_ids():
-            tagger = self._tagger(name)
-            obstacle = tagger.availability()
+        for name in (tagger_id,) if tagger_id else await self._threads.ask("", self._source.tagger_ids):
+            tagger, obstacle = await self._threads.ask(name, partial(self._asked, name))
             if not obstacle:
                 return tagger
             obstacles.append(obstacle)
@@ -216,15 +233,21 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
             self._taggers[tagger_id] = self._source.create_tagger(tagger_id)
         return self._taggers[tagger_id]
 
-    def _messages(self) -> list[pb.Tagger]:
-        return [self._message(tagger_id) for tagger_id in self._source.tagger_ids()]
+    def _asked(self, tagger_id: str) -> tuple[Tagger, str]:
+        tagger = self._tagger(tagger_id)
+        return tagger, tagger.availability()
+
+    async def _listed(self, tagger_id: str) -> pb.Tagger:
+        return await self._threads.ask_for_list(
+            tagger_id, lambda: self._message(tagger_id), lambda obstacle: _unknown(tagger_id, obstacle)
+        )
 
     def _message(self, tagger_id: str) -> pb.Tagger:
         try:
-            tagger = self._tagger(tagger_id)
-            info, obstacle = tagger.info, tagger.availability()
+            tagger, obstacle = self._asked(tagger_id)
         except StemlineError as error:
-            return pb.Tagger(name=f"taggers/{tagger_id}", title=tagger_id, note=str(error))
+            return _unknown(tagger_id, str(error))
+        info = tagger.info
         return pb.Tagger(
             name=f"taggers/{info.id}",
             title=info.title,
@@ -234,8 +257,9 @@ class SuggestService(suggest_pb2_grpc.SuggestServiceServicer):
             licence=info.licence,
         )
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+def _unknown(tagger_id: str, obstacle: str) -> pb.Tagger:
+    return pb.Tagger(name=f"taggers/{tagger_id}", title=tagger_id, note=obstacle)
 
 
 class _Call:

@@ -18,7 +18,7 @@ _BUILT_IN = {
     "audioset": "stemline_server.taggers.audioset:AudioSetTagger",
     "embedded": "stemline_server.taggers.embedded:EmbeddedTagger",
 }
-_REGISTRY = PluginRegistry(GROUP, "tagger", _BUILT_IN, PREFERRED, offers="tagger")
+REGISTRY = PluginRegistry(GROUP, "tagger", _BUILT_IN, PREFERRED, offers="tagger")
 
 
 class TaggerSource(Protocol):
@@ -43,7 +43,7 @@ class ScoringTagger(Tagger, Protocol):
 
 def tagger_ids() -> tuple[str, ...]:
     """Return the ids of all taggers: the preferred ones first, then by name."""
-    return _REGISTRY.ids()
+    return REGISTRY.ids()
 
 
 def create_tagger(tagger_id: str) -> Tagger:
@@ -53,7 +53,7 @@ def create_tagger(tagger_id: str) -> Tagger:
         UsageError: No tagger has this id (MODEL_UNKNOWN).
         SeparationError: The tagger cannot be imported or has another id than its entry point (MODEL_UNAVAILABLE).
     """
-    return cast(Tagger, _REGISTRY.create(tagger_id))
+    return cast(Tagger, REGISTRY.create(tagger_id))
 
 
 def create_scoring_tagger(tagger_id: str) -> ScoringTagger:

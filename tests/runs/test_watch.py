@@ -16,6 +16,7 @@ import pytest
 import stemline
 from runs.conftest import noise
 from stemline.api import watching
+from stemline_app.cli.main import main
 
 NOOP = stemline.Settings(model="noop")
 STEMS = {"dialogue": "speech"}
@@ -164,3 +165,24 @@ def test_a_full_disk_is_no_fault_of_the_file(drop: Path, monkeypatch: pytest.Mon
         if event.state == "done":
             break
     assert seen == ["working", "waiting", "working", "done"]
+
+
+def test_a_truncated_file_is_done_with_the_remark_that_it_is_cut_short(
+    drop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It plays, so that only the remark tells the user that the copy was never finished."""
+    monkeypatch.setattr(watching, "_PATIENCE_S", 0)
+    take = noise(drop / "take.wav", seconds=2)
+    take.write_bytes(take.read_bytes()[: take.stat().st_size // 2])
+    edit_of(take, drop / "cut.otio")
+    ended = [event for event in stemline.watch(drop, STEMS, settings=NOOP, once=True, settle_s=0) if event.output]
+    assert [(event.path.name, event.state.value) for event in ended] == [("cut.otio", "done"), ("take.wav", "done")]
+    assert ended[0].message == "Media is cut short (a); the report has the details."
+    assert "is cut short: its sound ends after 1.00 s" in ended[1].message
+    journal = json.loads((drop / "Stemline" / "watch.json").read_text(encoding="utf-8"))
+    assert journal["files"]["take.wav"]["message"] == ended[1].message
+    again = [str(drop), "--stem", "dialogue=speech", "--model", "noop", "--once", "--json", "-o", str(tmp_path / "b")]
+    assert main(["watch", *again]) == 0
+    said = capsys.readouterr()
+    assert ended[1].message in said.err
+    assert ended[1].message in said.out

@@ -90,7 +90,10 @@ class WatchController(QObject):
                 stemline.WatchState.DONE: self.tr("{file} is done: {output}"),
                 stemline.WatchState.FAILED: self.tr("{file} failed. {reason}"),
             }[event.state].format(file=event.path.name, reason=event.message, output=event.output)
+            if event.state is stemline.WatchState.DONE and event.message:
+                text += f". {event.message}"
             if event.state is stemline.WatchState.DONE and event.output.endswith(".otio"):
+                text = text.removesuffix(".")
                 text += self.tr(". In DaVinci Resolve: File > Import > Timeline, and choose this file.")
             self._window.show_progress(text)
             if event.state in (stemline.WatchState.DONE, stemline.WatchState.FAILED):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -15,7 +15,7 @@ from stemline.api.results import EditResult
 from stemline.api.starting import start
 from stemline.api.stems import Stem, Stems, stem_list
 from stemline.clips import MediaSource
-from stemline.errors import Cancelled, Code, NoServerError, StemlineError, UsageError
+from stemline.errors import Cancelled, Code, NoServerError, StemlineError, UsageError, WarningCode
 from stemline.files import output_errors, printable, write_json, write_text
 from stemline.hosts.edits import EditOptions
 from stemline.hosts.registry import host_list
@@ -23,6 +23,7 @@ from stemline.locks import lock_of, try_lock
 from stemline.media import media_facts
 from stemline.plan import plain_part
 from stemline.workflow import Progress, Settings
+from stemline.workflow.results import Notice
 from stemline_bridge import numbered, read_json_object
 
 OUTPUT_FOLDER = "Stemline"
@@ -76,7 +77,7 @@ class WatchEvent:
     Attributes:
         path: The file that appeared.
         state: Its new state.
-        message: Why it waits or failed, or which part of it failed; else empty.
+        message: Why it waits or failed, which part of it failed, or that its media is cut short; else empty.
         output: For a finished edit the new edit, for finished media the folder of its stems; else empty.
 
     Examples:
@@ -256,7 +257,7 @@ class _Watcher:
             yield WatchEvent(path, WatchState.DONE, message, output)
 
     def _separate(self, path: Path, arrival: _Arrival, *, is_edit: bool) -> tuple[str, str]:
-        """Return what failed in part, and the path of the result. Raises StemlineError."""
+        """Return what failed in part or is cut short, and the path of the result. Raises StemlineError."""
         request, folder = self._request, self._journal.folder_of(path.name, arrival.mark)
         options = request.options if is_edit else None
         with start(
@@ -273,9 +274,15 @@ class _Watcher:
                 time.sleep(_POLL_S / 10)
             result = run.result()
         if not isinstance(result, EditResult):
-            return "", str(folder)
-        failed = f"{len(result.failed)} clips failed; the report has the reasons." if result.failed else ""
-        return failed, result.output or str(folder)
+            return " ".join(cut.message for cut in _cuts(result.notices)[:1]), str(folder)
+        remarks = [f"{len(result.failed)} clips failed; the report has the reasons."] if result.failed else []
+        cut_clips = list(dict.fromkeys(cut.clip for cut in _cuts(result.notices)))
+        if cut_clips:
+            named = (
+                f"{printable(cut_clips[0])} and {len(cut_clips) - 1} more" if cut_clips[1:] else printable(cut_clips[0])
+            )
+            remarks.append(f"Media is cut short ({named}); the report has the details.")
+        return " ".join(remarks), result.output or str(folder)
 
     def _wait(self, path: Path, arrival: _Arrival, reason: str) -> Iterator[WatchEvent]:
         if arrival.told != reason:
@@ -293,6 +300,10 @@ def _is_cut_short(path: Path) -> bool:
         return media_facts(MediaSource(str(path))).cut_short
     except StemlineError as error:
         return error.code in _ARRIVING
+
+
+def _cuts(notices: Iterable[Notice]) -> list[Notice]:
+    return [notice for notice in notices if notice.code == WarningCode.MEDIA_CUT_SHORT]
 
 
 class _Journal:

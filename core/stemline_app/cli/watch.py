@@ -78,7 +78,11 @@ def run(args: argparse.Namespace) -> int:
                 ended.append(event)
     failed = [event for event in ended if event.state == "failed"]
     if args.json:
-        done = [{"input": str(event.path), "output": event.output} for event in ended if event.state == "done"]
+        done = [
+            {"input": str(event.path), "output": event.output, **({"message": event.message} if event.message else {})}
+            for event in ended
+            if event.state == "done"
+        ]
         print_json(done, [{"input": str(event.path), "message": event.message} for event in failed])
     return 1 if failed else 0
 

@@ -126,9 +126,11 @@ def _marked(times: Sequence[Fraction | float]) -> tuple[Fraction, Fraction]:
     try:
         start, end = (Fraction(str(time)) for time in times)
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        raise UsageError("room_from takes start and end in seconds.", advice="For example 12 and 15.5.") from error
+        raise UsageError(
+            "The range of the room tone takes start and end in seconds.", advice="For example 12 and 15.5."
+        ) from error
     if not 0 <= start < end:
-        raise UsageError("room_from must start at 0 or later, and end after it starts.")
+        raise UsageError("The range of the room tone must start at 0 or later, and end after it starts.")
     return start, end
 
 

@@ -168,3 +168,14 @@ def running_jobs() -> list[str]:
     states = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
     with connect() as client:
         return [job.name for job in client.jobs(states=states)]
+
+
+def test_ctrl_c_while_the_command_is_imported_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert main(["separate", "in.wav"]) == 130
+    assert capsys.readouterr().err == "stemline: Stopped.\n"

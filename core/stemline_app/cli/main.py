@@ -56,8 +56,11 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    args = build_parser(argv).parse_args(argv)
+    try:
+        args = build_parser(argv).parse_args(argv)
 
-    from stemline_app.cli.running import run  # after parsing: `--help` stays fast
-
+        from stemline_app.cli.running import run  # after parsing: `--help` stays fast
+    except KeyboardInterrupt:  # while the command is imported
+        sys.stderr.write("stemline: Stopped.\n")
+        return 130
     return run(args)

@@ -81,7 +81,8 @@ def _fail(fault: str, control: Control) -> None:
 
 
 BROKEN = """
-import ctypes, time
+import ctypes, os, sys, time
+from multiprocessing.connection import Connection
 from faulty_engine import FaultyEngine
 class Raises(FaultyEngine):
     def __init__(self):
@@ -92,6 +93,9 @@ class Hangs(FaultyEngine):
 class Crashes(FaultyEngine):
     def __init__(self):
         ctypes.string_at(0)
+class Forges(FaultyEngine):
+    def __init__(self):
+        Connection(os.dup(int(sys.argv[1]))).send_bytes(b'["done", 7]')
 class Lies(FaultyEngine):
     @property
     def info(self):
@@ -139,7 +143,7 @@ def install_broken(folder: Path) -> Path:
     (folder / "broken_others.py").write_text(BROKEN_OTHERS, encoding="utf-8")
     (folder / "lethal.py").write_text(LETHAL, encoding="utf-8")
     groups = {
-        "engines": ("broken_engines", ("Raises", "Hangs", "Crashes", "Lies")),
+        "engines": ("broken_engines", ("Raises", "Hangs", "Crashes", "Forges", "Lies")),
         "generators": ("broken_others", ("Works", "Raises", "Hangs", "Crashes", "Lies")),
         "taggers": ("broken_others", ("Listens", "Raises", "Hangs", "Crashes")),
     }

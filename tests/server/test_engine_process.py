@@ -305,7 +305,7 @@ def test_a_package_that_raises_hangs_or_crashes_harms_no_other_model(
     listing = server.caller.models.ListModels.future(
         models_pb2.ListModelsRequest(), metadata=server.caller.metadata, timeout=CALL_TIMEOUT_S
     )
-    for model in ("crashes", "raises", "lies"):
+    for model in ("crashes", "raises", "lies", "forges"):
         request = job_request(media, "a")
         request.spec.model = model
         code, message = server.caller.refused(server.caller.jobs.CreateJob, request)
@@ -319,6 +319,7 @@ def test_a_package_that_raises_hangs_or_crashes_harms_no_other_model(
     assert "no licence" in models["models/raises"].note
     assert "ended its process" in models["models/crashes"].note
     assert "sample_rate = 'fast'" in models["models/lies"].note
+    assert "answers of another form" in models["models/forges"].note
     assert "Traceback" not in server.log()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -222,6 +223,14 @@ class _Package:
             advice=f"Update or remove the package that provides the {noun}; its log is in the server's state folder.",
         )
 
+    @contextlib.contextmanager
+    def refusing_other_forms(self) -> Iterator[None]:
+        """Refuse an answer that the block cannot take apart: the process is not trusted."""
+        try:
+            yield
+        except (TypeError, ValueError):
+            self.refuse("gives answers of another form")
+
     def close(self) -> None:
         self._host.kill()
         self._host.close()
@@ -245,15 +254,17 @@ class _Plugin:
         raise NotImplementedError("the process of the device loads this model")
 
     def _facts(self) -> tuple[Any, str]:
-        listed, obstacle, variants = self._package.ask(self._id, "facts")
-        self._package.variants = tuple(map(str, variants))
+        answer = self._package.ask(self._id, "facts")
         info = _KINDS[self._package.kind].info
         types = {field.name: str(field.type) for field in fields(info)}
-        for name, value in listed.items():
-            known = name in types and isinstance(value, _VALUES[types[name]])
-            if not known or (name in ("sample_rate", "channels") and value == 0):
-                self._package.refuse(f"describes itself with {name} = {value!r}")
-        return info(**listed), str(obstacle)
+        with self._package.refusing_other_forms():
+            listed, obstacle, variants = answer
+            self._package.variants = tuple(map(str, variants))
+            for name, value in dict(listed).items():
+                known = name in types and isinstance(value, _VALUES[types[name]])
+                if not known or (name in ("sample_rate", "channels") and value == 0):
+                    self._package.refuse(f"describes itself with {name} = {value!r}")
+            return info(**listed), str(obstacle)
 
 
 class _PluginEngine(_Plugin):
@@ -261,12 +272,17 @@ class _PluginEngine(_Plugin):
         self._package.ask(self._id, "check", prompt)
 
     def match_text(self, text: str) -> TextMatch:
-        sound, note, proposals = self._package.ask(self._id, "match_text", text) or ("", "", ())
-        return TextMatch(str(sound), str(note), tuple(map(str, proposals)))
+        answer = self._package.ask(self._id, "match_text", text)
+        with self._package.refusing_other_forms():
+            sound, note, proposals = answer or ("", "", ())
+            return TextMatch(str(sound), str(note), tuple(map(str, proposals)))
 
     def sounds(self) -> tuple[KnownSound, ...]:
         answer = self._package.ask(self._id, "sounds")
-        return tuple(KnownSound(str(name), str(kind), tuple(map(str, phrases))) for name, kind, phrases in answer or ())
+        with self._package.refusing_other_forms():
+            return tuple(
+                KnownSound(str(name), str(kind), tuple(map(str, phrases))) for name, kind, phrases in answer or ()
+            )
 
     def separate(self, request: EngineRequest, control: Control) -> NoReturn:
         raise NotImplementedError("the process of the device runs this engine")

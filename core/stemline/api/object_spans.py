@@ -26,7 +26,7 @@ from stemline.media.pictures.tracking import TRACKED_PIXELS, Mask
 from stemline.prompts import Box
 from stemline.prompts import Mask as MaskFiles
 from stemline.workflow.results import Progress
-from stemline.workflow.shown_object import masks_of_shown, shown_in
+from stemline.workflow.shown_object import ShownObject, masks_of_shown, shown_in
 
 _NEAR_S = 0.07
 _LONGEST_S = 0.5
@@ -124,16 +124,8 @@ def suggest_spans(
     box, masks = (shown, None) if isinstance(shown, Box) else (None, shown)
     if masks is not None and isinstance(host, PlainFile):
         masks = mask_from_start(masks)
-    found = next(((clip, one) for clip in clips if (one := shown_in(clip, box, masks)) is not None), None)
-    if found is None:
-        raise UsageError("No clip shows the object.", advice="Check the time of the box, or the names of the masks.")
-    clip, place = found
-    if clip.source_range.duration > _MAX_S:
-        raise UsageError(
-            f"The clip is longer than {_MAX_S // 60} minutes.",
-            code=Code.PROMPT_UNSUPPORTED,
-            advice="Choose a part of it with --in and --out, or range=.",
-        )
+    place = _place_of(box, masks, clips)
+    clip = place.clip
 
     def stop() -> bool:
         if cancelled is not None and cancelled():
@@ -159,6 +151,20 @@ def suggest_spans(
     events = list(_events(clip, stop))
     spans = [event for event in events if any(abs(float(event.start) - moment) <= _NEAR_S for moment in stops)]
     return ObjectSpans(tuple(_on_timeline(clip, span) for span in spans), len(stops), len(events))
+
+
+def _place_of(box: Box | None, masks: MaskFiles | None, clips: Sequence[ClipRange]) -> ShownObject:
+    """Return where the first clip that shows the object does so. Raises UsageError for none, and for a long one."""
+    place = next((one for clip in clips if (one := shown_in(clip, box, masks)) is not None), None)
+    if place is None:
+        raise UsageError("No clip shows the object.", advice="Check the time of the box, or the names of the masks.")
+    if place.clip.source_range.duration > _MAX_S:
+        raise UsageError(
+            f"The clip is longer than {_MAX_S // 60} minutes.",
+            code=Code.PROMPT_UNSUPPORTED,
+            advice="Choose a part of it with --in and --out, or range=.",
+        )
+    return place
 
 
 def _events(clip: ClipRange, stop: Callable[[], bool]) -> Iterator[TimeRange]:

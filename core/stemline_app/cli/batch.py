@@ -39,20 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Separate sounds from every clip of an edit. Writes the edit with new audio tracks.",
     )
     parser.add_argument("edit", metavar="EDIT", help=f"an edit: {', '.join(hosts.read_suffixes)}")
-    parser.add_argument(
-        "--stem", action="append", default=[], metavar="NAME=TEXT", help="a stem to make; may be repeated"
-    )
-    add_pictures(
-        parser,
-        "masks of the object that makes the sound: a folder with a film or a folder of pictures for each clip, by name",
-    )
-    parser.add_argument(
-        "--stems-from",
-        metavar="FILE",
-        help="make the stems of an earlier .stems.otio, with their marks, boxes and masks",
-    )
-    add_voice(parser)
-    parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
+    _add_stems(parser)
     parser.add_argument("--tracks", default="all", metavar="A1,A2|all", help="audio tracks to separate (default: all)")
     parser.add_argument(
         "--clip", action="append", default=[], metavar="NAME", help="a clip to separate (default: all); may be repeated"
@@ -62,21 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="add the stems to the edit that an earlier run with --extend, or the panel, wrote into the same folder",
     )
-    parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default: 2)")
-    parser.add_argument("--enable", choices=PLAYS, default="all", help="new tracks to enable (default: all)")
-    add_hidden(parser, "--play", dest="enable", choices=PLAYS)
-    parser.add_argument(
-        "--originals",
-        choices=ORIGINALS,
-        default="disable",
-        help="disable the separated clips (default), or keep them enabled",
-    )
-    parser.add_argument(
-        "--lanes",
-        choices=LANES,
-        default="fit",
-        help="a second track only where clips overlap (default), or neighbours on alternating tracks",
-    )
+    _add_tracks(parser)
     _add_media(parser)
     parser.add_argument(
         "--for",
@@ -93,6 +66,41 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add_common(parser)
     parser.set_defaults(func=run)
+
+
+def _add_stems(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stem", action="append", default=[], metavar="NAME=TEXT", help="a stem to make; may be repeated"
+    )
+    add_pictures(
+        parser,
+        "masks of the object that makes the sound: a folder with a film or a folder of pictures for each clip, by name",
+    )
+    parser.add_argument(
+        "--stems-from",
+        metavar="FILE",
+        help="make the stems of an earlier .stems.otio, with their marks, boxes and masks",
+    )
+    add_voice(parser)
+    parser.add_argument("--dme", action="store_true", help="make dialogue and music; effects are the residual")
+
+
+def _add_tracks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--handles", default="2", metavar="SECONDS", help="extra media in stem files (default: 2)")
+    parser.add_argument("--enable", choices=PLAYS, default="all", help="new tracks to enable (default: all)")
+    add_hidden(parser, "--play", dest="enable", choices=PLAYS)
+    parser.add_argument(
+        "--originals",
+        choices=ORIGINALS,
+        default="disable",
+        help="disable the separated clips (default), or keep them enabled",
+    )
+    parser.add_argument(
+        "--lanes",
+        choices=LANES,
+        default="fit",
+        help="a second track only where clips overlap (default), or neighbours on alternating tracks",
+    )
 
 
 def _add_media(parser: argparse.ArgumentParser) -> None:

@@ -16,8 +16,8 @@ from stemline.media import MediaHasher
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs.claims import Group
 from stemline_server.jobs.job_table import JobTable
-from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import Filter, JobRecord, NewJob, Result
+from stemline_server.jobs.specs import keys_of
 from stemline_server.store.content import Draft
 from stemline_server.store.media_store import MediaStore
 from stemline_server.store.media_table import MediaReference, MediaShape

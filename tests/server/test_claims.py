@@ -12,8 +12,8 @@ import pytest
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
 from stemline_server.jobs.claims import MAX_PROMPTS, Group, next_group, waiting_claims
-from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import JobRecord, NewJob, Result
+from stemline_server.jobs.specs import keys_of
 from stemline_server.store.schema import SCHEMA
 
 MEDIA = "media/" + "a" * 64

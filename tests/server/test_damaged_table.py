@@ -16,8 +16,8 @@ from server.harness import ServerProcess, job_request, samples_of
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import table
 from stemline_server.jobs.claims import next_group
-from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import NewJob, Result
+from stemline_server.jobs.specs import keys_of
 from stemline_server.store import media_table
 from stemline_server.store.database import Database
 from stemline_server.store.media_table import MediaShape

@@ -8,7 +8,8 @@ from google.protobuf.descriptor import Descriptor
 from stemline.identity import GENERATION, NOT_IN_THE_KEY, SEPARATION
 from stemline.v1 import generation_pb2
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs.keys import JobKeys, claim_name, keys_of
+from stemline_server.jobs.claims import claim_name
+from stemline_server.jobs.specs import JobKeys, keys_of
 
 MEDIA, STEM, OTHER_STEM = ("media/" + digit * 64 for digit in "abc")
 

@@ -26,8 +26,8 @@ from stemline.trust.audit_log import AuditLog, check_log, hashed_words, log_file
 from stemline.v1 import separation_pb2 as pb
 from stemline_app.cli import main
 from stemline_server.jobs.gate import Gate
-from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import NewJob
+from stemline_server.jobs.specs import JobKeys
 from stemline_server.policy.rules import AuditSettings, JobFacts, Policy, read_policy
 from stemline_server.seats.seat_file import OPERATOR
 

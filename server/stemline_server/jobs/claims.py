@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stemline.identity import digest
 from stemline.v1 import separation_pb2 as pb
 from stemline_server.jobs import shares, table
-from stemline_server.jobs.keys import claim_name
 from stemline_server.jobs.record import JobRecord
 from stemline_server.store.media_table import now_us
 
@@ -107,3 +107,8 @@ def waiting_claims(connection: sqlite3.Connection) -> set[str]:
     """Return the names of the groups that are to go on, because their scratch folders are still needed."""
     rows = connection.execute("SELECT DISTINCT claim FROM jobs WHERE state = ? AND claim != ''", (pb.STATE_QUEUED,))
     return {row["claim"] for row in rows}
+
+
+def claim_name(keys: list[str]) -> str:
+    """Return the name of a group, which is the same whenever the same keys meet, also after a restart."""
+    return digest(keys)

@@ -18,8 +18,8 @@ from stemline_server.engines.base import AudioSource
 from stemline_server.generators.base import GenerateRequest, Generator, GeneratorInfo
 from stemline_server.generators.registry import GeneratorSource
 from stemline_server.jobs.catalog import PluginThreads
-from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import media_read_by
+from stemline_server.jobs.specs import JobKeys
 from stemline_server.pipeline.generate import GENERATION_VERSION, fitted
 from stemline_server.store.media_table import MediaRow, media_id
 

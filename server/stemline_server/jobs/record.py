@@ -9,8 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from stemline.v1 import generation_pb2, suggest_pb2
 from stemline.v1 import separation_pb2 as pb
-from stemline_server.jobs.keys import JobKeys
-from stemline_server.jobs.specs import media_names
+from stemline_server.jobs.specs import JobKeys, media_names
 from stemline_server.seats.access import may_see
 from stemline_server.seats.seat_file import OPERATOR, Seat
 

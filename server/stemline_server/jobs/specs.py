@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stemline.clips import SampleRange
 from stemline.errors import Code, InputError, MediaError, UsageError
+from stemline.identity import SEPARATION
 from stemline.options import MAX_PRIORITY, MAX_REASON, MAX_SPANS, QUALITIES
 from stemline.prompts import clean_text
 from stemline.v1 import generation_pb2
@@ -19,6 +20,19 @@ from stemline_server.store.media_table import MediaRow, media_id
 _MAX_ID_CHARACTERS = 128
 _MAX_SUBTRACT = 64
 _MAX_SAMPLE = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The job key, which makes two jobs one computation, and the group key, which lets different jobs share a run.
+
+    Attributes:
+        key: Digest of everything that changes the result.
+        group: The same without the prompt.
+    """
+
+    key: str
+    group: str
 
 
 def check_ids(request: pb.CreateJobRequest | generation_pb2.CreateGenerationRequest) -> None:
@@ -168,3 +182,22 @@ def _check_held(names: Sequence[str], known: Mapping[str, MediaRow]) -> None:
             raise MediaError(
                 f"The server does not hold {name}.", code=Code.MEDIA_UNKNOWN, advice="Register or upload it first."
             )
+
+
+def keys_of(spec: pb.SeparationSpec, model: str, revision: str, pipeline_version: int) -> JobKeys:
+    """Return the keys of a job, made from the fields that `stemline.identity` declares.
+
+    Args:
+        spec: The checked spec: text stripped, quality and channels set.
+        model: Id of the model that runs.
+        revision: Digest of its weights and code.
+        pipeline_version: Version of everything around the model.
+    """
+    values = SEPARATION.values_of(
+        spec,
+        model=model,
+        revision=revision,
+        pipeline_version=pipeline_version,
+        channels=pb.ChannelPolicy.Name(spec.channels),
+    )
+    return JobKeys(key=SEPARATION.job_key(values), group=SEPARATION.group_key(values))

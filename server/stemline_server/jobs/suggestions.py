@@ -7,8 +7,8 @@ from typing import Any, cast
 from stemline.errors import Code, SeparationError
 from stemline.identity import SUGGESTION, digest
 from stemline.v1 import separation_pb2, suggest_pb2
-from stemline_server.jobs.keys import JobKeys
 from stemline_server.jobs.record import NewJob
+from stemline_server.jobs.specs import JobKeys
 from stemline_server.seats.access import caller
 from stemline_server.store.media_table import MediaRow
 from stemline_server.taggers.base import TaggerInfo

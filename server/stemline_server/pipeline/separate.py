@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from stemline.clips import SampleRange
 from stemline.errors import SeparationError
-from stemline_server.engines.base import AudioSource, Control, Engine, EnginePrompt, EngineRequest, Waveform
+from stemline.media import SAMPLE_BYTES
+from stemline_server.engines.base import AudioSource, Control, Engine, EnginePrompt, EngineRequest, Finding, Waveform
 from stemline_server.pipeline.carry import carried
-from stemline_server.pipeline.control import Passes
 from stemline_server.pipeline.groups import correlated, one_each
 from stemline_server.pipeline.resample import ResampledSource, Resampler, resampled_blocks
-from stemline_server.pipeline.spool import Spool
 from stemline_server.pipeline.task import Models, PipelineTask, Sink
 from stemline_server.pipeline.views import ChannelView, FoldDown
 
@@ -207,3 +209,69 @@ def _exactly(blocks: Iterable[Waveform], shape: tuple[int, int], length_samples:
         samples = min(left, _BLOCK_SAMPLES)
         left -= samples
         yield np.zeros((*shape, samples), np.float32)
+
+
+@dataclass
+class Passes:
+    """A `Control` of several passes of an engine over one task.
+
+    Reports their progress as one; at the end one finding for each prompt, and the warnings of that pass.
+    """
+
+    control: Control
+    passes: int
+    current: int = 0
+    _warned: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
+    _findings: dict[int, tuple[int, Finding]] = field(default_factory=dict)
+
+    def step(self, done: int, total: int) -> None:
+        """Report the progress of the current pass as a part of the whole. Raises Cancelled."""
+        self.control.step(self.current * total + done, self.passes * total)
+
+    def warn(self, prompt: int, code: str, message: str) -> None:
+        """Note a warning of the current pass."""
+        self._warned.setdefault((self.current, prompt), {})[code] = message
+
+    def find(self, prompt: int, finding: Finding) -> None:
+        """Note a finding of the current pass. A sound that is in any of the channels is found."""
+        _, best = self._findings.get(prompt, (0, None))
+        if best is None or (finding.found, finding.confidence) > (best.found, best.confidence):
+            self._findings[prompt] = self.current, finding
+
+    def tell(self, prompts: int, notes: tuple[tuple[str, str], ...]) -> None:
+        """Report the findings, each with `notes`. A prompt that no pass reported on was not found."""
+        for number in range(prompts):
+            of_pass, found = self._findings.get(number, (0, Finding(found=False, confidence=0.0)))
+            for code, message in self._warned.get((of_pass, number), {}).items():
+                self.control.warn(number, code, message)
+            self.control.find(number, replace(found, notes=(*found.notes, *notes)))
+
+
+class Spool:
+    """A first-in first-out queue of blocks [*shape, n] that wait for other channels, in an unnamed temporary file."""
+
+    def __init__(self, shape: tuple[int, ...], folder: Path | None) -> None:
+        """Make an empty queue with its file in `folder`. Raises OSError."""
+        self._shape = shape
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        self._read_bytes = 0
+
+    def __enter__(self) -> Self:
+        """Return the queue."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete the file."""
+        self._file.close()
+
+    def write(self, block: Waveform) -> None:
+        """Append a block. Raises OSError where the disk is full."""
+        self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(np.moveaxis(block, -1, 0), np.float32).tobytes())
+
+    def read(self, samples: int) -> Waveform:
+        """Return the next `samples` samples: [*shape, samples]."""
+        self._file.seek(self._read_bytes)
+        data = self._file.read(samples * math.prod(self._shape) * SAMPLE_BYTES)
+        self._read_bytes += len(data)
+        return np.moveaxis(np.frombuffer(data, np.float32).reshape(samples, *self._shape), 0, -1)

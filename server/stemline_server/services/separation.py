@@ -12,7 +12,6 @@ from stemline.v1 import separation_pb2_grpc
 from stemline_server.engines.base import EngineInfo
 from stemline_server.jobs.board import JobBoard
 from stemline_server.jobs.catalog import Catalog
-from stemline_server.jobs.keys import keys_of
 from stemline_server.jobs.record import Filter, JobRecord, NewJob
 from stemline_server.jobs.specs import (
     check_against_media,
@@ -21,6 +20,7 @@ from stemline_server.jobs.specs import (
     checked_reason,
     engine_prompt,
     job_kind,
+    keys_of,
     media_names,
     normal_spec,
 )

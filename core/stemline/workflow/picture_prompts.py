@@ -29,7 +29,7 @@ from stemline.workflow.results import Progress
 from stemline.workflow.shown_object import ShownObject, masks_of_shown, shown_in
 
 _REFUSED = "refused"
-_VERSION = 2  # of picture tracks
+_VERSION = 3  # of picture tracks
 _LONGEST = 1920
 
 

@@ -20,7 +20,7 @@ from stemline.media.pictures.tracking import TRACKED_PIXELS, Marks
 from stemline.media.pictures.upright import PictureShape
 from stemline.prompts import Box, Mask
 
-_VERSION = 2  # of followed masks
+_VERSION = 3  # of followed masks
 _DEFAULT_RATE = Fraction(25)
 _AROUND_S = 10  # more than handles and context
 _ROUNDED_S = Fraction(1, 1000)  # ranges begin at whole samples

@@ -54,6 +54,44 @@ def test_an_object_that_leaves_the_picture_leaves_no_mask_behind() -> None:
     assert step.confidence < DOUBTFUL
 
 
+def square_at(place: tuple[int, int] | None, side: int = 60) -> np.ndarray:
+    """A bright, textured square over a dark, textured ground; None: the ground alone."""
+    random = np.random.default_rng(1)
+    picture = random.integers(20, 70, (180, 320, 3), dtype=np.uint8)
+    texture = np.kron(
+        random.integers(120, 255, (10, 10, 3), dtype=np.uint8), np.ones((side // 10,) * 2 + (1,), np.uint8)
+    )
+    if place is not None:
+        x, y = place
+        picture[y : y + side, x : x + side] = texture[:, : 320 - x]
+    return picture
+
+
+@pytest.mark.parametrize("back", [(200, 60), (20, 100)])
+def test_an_object_that_comes_back_is_claimed_again_and_where_it_is_away_it_is_flagged(back: tuple[int, int]) -> None:
+    tracker = CornerTracker()
+    tracker.start(square_at((200, 60)), Marks(box=(196, 56, 68, 68)))
+    for x in range(208, 312, 8):
+        tracker.step(square_at((x, 60)))
+    away = [tracker.step(square_at(None)) for _ in range(5)]
+    assert all(step.confidence < DOUBTFUL and not step.mask.any() for step in away)
+    for shift in range(0, 40, 4):
+        x, y = back[0] + shift, back[1]
+        step = tracker.step(square_at((x, y)))
+        true = np.zeros((180, 320), bool)
+        true[y : y + 60, x : x + 60] = True
+        assert step.confidence >= DOUBTFUL
+        assert overlap(step.mask, true) > 0.9
+
+
+def test_an_object_that_comes_back_too_changed_to_be_found_is_flagged_in_each_picture() -> None:
+    tracker = CornerTracker()
+    tracker.start(square_at((100, 60)), Marks(box=(96, 56, 68, 68)))
+    tracker.step(square_at(None))
+    back = [tracker.step(square_at((20 + 4 * number, 20), side=120)) for number in range(8)]
+    assert all(step.confidence < DOUBTFUL and not step.mask.any() for step in back)
+
+
 def test_the_pictures_may_be_given_backwards() -> None:
     clip = clip_of("moving")
     tracker = CornerTracker()

@@ -3,7 +3,8 @@
 The optical flow of Lucas and Kanade follows corners inside the mask, forwards and back. RANSAC fits a similarity from a
 reference picture to the present one, which moves the reference mask. Where the moved reference picture differs from the
 present one, the object is hidden. GrabCut (Rother et al. 2004) decides the pixels near the outline. The result
-becomes the new reference at intervals, unless much of the object is hidden.
+becomes the new reference at intervals, unless much of the object is hidden. A lost object is searched for in the whole
+picture by normalised correlation with the reference, in the size and the angle that it had last.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _BAND = 8
 _NEW_REFERENCE = 8
 _REFINED_EVERY = 2
 _VISIBLE = 0.9
+_FOUND_AGAIN = 0.85
 _HIDDEN_LEVELS = 38
 _SMOOTH = (9, 9)
 _CLICK_PIXELS = 70
@@ -68,7 +70,7 @@ class CornerTracker:
             return Step(self._mask.astype(bool), 0.0, is_cut)
         self._count += 1
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        found = self._follow(grey)
+        found = self._follow(grey) or self._find_again(picture, grey)
         size = (picture.shape[1], picture.shape[0])
         moved = cv2.warpAffine(self._mask, self._moved, size, flags=cv2.INTER_NEAREST)
         if not moved.any():
@@ -114,6 +116,45 @@ class CornerTracker:
         if len(self._now) < _FEW_CORNERS:
             self._add_corners(grey)
         return True
+
+    def _find_again(self, picture: Picture, grey: Bytes) -> bool:
+        """Search for the reference in the whole picture, and go on from there. False where nothing fits it well."""
+        last, corners = self._moved, (self._now, self._origin)
+        place = self._best_place(grey)
+        if place is None:
+            return False
+        self._moved = place
+        self._now = self._origin = np.zeros((0, 1, 2), np.float32)
+        moved = cv2.warpAffine(self._mask, place, (grey.shape[1], grey.shape[0]), flags=cv2.INTER_NEAREST)
+        if np.count_nonzero(moved) >= _LEAST_PIXELS:
+            visible, confidence = self._visible(picture, moved)
+            share = np.count_nonzero(visible) / np.count_nonzero(moved)
+            if confidence >= _FOUND_AGAIN and share >= _VISIBLE:
+                self._add_corners(grey)
+        if len(self._now) >= _FEWEST_CORNERS:
+            return True
+        self._moved, (self._now, self._origin) = last, corners
+        return False
+
+    def _best_place(self, grey: Bytes) -> Affine | None:
+        """Return the last similarity, moved to where the picture fits the reference best. None where it has no room."""
+        x, y, width, height = cv2.boundingRect(self._mask)
+        outline = np.array([[[x, y]], [[x + width, y]], [[x, y + height]], [[x + width, y + height]]], np.float32)
+        turned = cv2.transform(outline, self._moved)
+        left, top = np.floor(turned.min(axis=(0, 1)))
+        wide, high = np.ceil(turned.max(axis=(0, 1)) - (left, top)).astype(int)
+        if not (0 < wide <= grey.shape[1] and 0 < high <= grey.shape[0]):
+            return None
+        shift = self._moved.copy()
+        shift[:, 2] -= (left, top)
+        size = (int(wide), int(high))
+        where = cv2.warpAffine(self._mask, shift, size, flags=cv2.INTER_NEAREST)
+        reference = cv2.warpAffine(cv2.cvtColor(self._smooth, cv2.COLOR_RGB2GRAY), shift, size)
+        fits = cv2.matchTemplate(cv2.blur(grey, _SMOOTH), reference, cv2.TM_CCOEFF_NORMED, mask=where)
+        fits[~np.isfinite(fits)] = -1
+        row, column = np.unravel_index(int(fits.argmax()), fits.shape)
+        shift[:, 2] += (column, row)
+        return shift
 
     def _add_corners(self, grey: Bytes) -> None:
         """Find corners where the moved mask is, and their places in the reference."""

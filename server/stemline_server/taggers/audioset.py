@@ -7,11 +7,11 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from stemline_server.engines.base import AudioSource
-from stemline_server.engines.embedded import voice_activity
+from stemline_server.engines.embedded import voice_activity, yamnet
 from stemline_server.engines.embedded.net_separator import NetSeparator
 from stemline_server.engines.embedded.voice_activity import VoiceDetector, decimated
 from stemline_server.engines.embedded.weights import load_net, net_digest
-from stemline_server.taggers import yamnet
+from stemline_server.engines.embedded.yamnet import YamNet
 from stemline_server.taggers.base import Progress, SoundTag, TaggerInfo
 from stemline_server.taggers.calibration import AUDIOSET, calibrations_for
 from stemline_server.taggers.hearing import (
@@ -23,7 +23,6 @@ from stemline_server.taggers.hearing import (
     pieces,
 )
 from stemline_server.taggers.spotting import Scores, Track, known_sounds, spot
-from stemline_server.taggers.yamnet import YamNet
 
 _VERSION = 1
 """Increase this whenever the same audio gives other tags with the same weights."""

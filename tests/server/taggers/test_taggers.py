@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from stemline.errors import Cancelled, SeparationError
+from stemline_server.engines.embedded import yamnet
 from stemline_server.engines.embedded.evaluation_clips import Clip, MemorySource, read_clips
-from stemline_server.taggers import evaluate, registry, yamnet
+from stemline_server.taggers import evaluate, registry
 from stemline_server.taggers.audioset import AudioSetTagger
 from stemline_server.taggers.base import Tagger
 from stemline_server.taggers.embedded import EmbeddedTagger

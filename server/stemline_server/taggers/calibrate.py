@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from stemline.clips import SampleRange
 from stemline_server.engines.embedded.evaluation_clips import MemorySource
-from stemline_server.engines.embedded.training.corpus import RATE
-from stemline_server.engines.embedded.training.holdout import resampled
+from stemline_server.engines.embedded.training.corpus import RATE, resampled
 from stemline_server.engines.embedded.training.mixtures import CATEGORY_SHARE, UNNAMED_LABELS, Corpus, source
 from stemline_server.taggers import registry
 from stemline_server.taggers.calibration import kind_of
@@ -51,7 +50,7 @@ def mixtures(folders: Sequence[Path], split: str, count: int, seed: int) -> Iter
             wave += sound / level * 10 ** (rng.uniform(-_LEVEL_SPREAD_DB, _LEVEL_SPREAD_DB) / 20)
             prompts |= {prompt, "music"} if category in ("song", "instrument") else {prompt}
         if prompts:
-            yield MemorySource(resampled(wave / np.abs(wave).max() * 0.5)), prompts
+            yield MemorySource(resampled(wave / np.abs(wave).max() * 0.5, 48_000)), prompts
 
 
 def collect(tagger: registry.ScoringTagger, drawn: Iterator[tuple[MemorySource, set[str]]]) -> Samples:

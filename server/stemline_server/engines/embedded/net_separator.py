@@ -20,7 +20,8 @@ from stemline_server.engines.base import AudioSource, Control, Waveform
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from stemline_server.engines.embedded.sound_net import SoundNet
+    from stemline_server.engines.embedded.sound_net import QueriedNet
+    from stemline_server.engines.embedded.teachers import Teachers
 
 SAMPLE_RATE = 48_000
 HOP = 960
@@ -73,6 +74,32 @@ class Evidence:
         np.maximum(self.share, share, out=self.share)
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Decide from the answers of a net whether a sound occurs. `training.gate` fits it and stores it with the weights.
+
+    The defaults belong to the shipped weights and were fitted to packages held out from training.
+
+    Attributes:
+        absent_below: Presence in a window below which a sound counts as absent: a fifth of the animals and effects and
+            a tenth of the music and ambience that are absent, and one in 500 of all sounds that are present.
+        offset: Log odds that music or ambience occurs if the gains pass all of the energy, for even prior odds.
+        slope: Change of the log odds with each factor of ten in the share of the energy that the gains pass.
+    """
+
+    absent_below: float = 0.1
+    offset: float = 2.6
+    slope: float = 2.5
+
+    def probability(self, share: float) -> float:
+        """Return the probability that music or ambience occurs, given the share of the energy that the gains pass.
+
+        With the defaults, below 0.4 are seven tenths of the sounds that are absent and a twentieth of those that are
+        present. The share does not tell apart present and absent animals and effects.
+        """
+        return 1 / (1 + math.exp(-self.offset - self.slope * math.log10(share + 1e-9)))
+
+
 class NetSeparation:
     """Iterate over the targets [queries, samples] of a separation.
 
@@ -95,12 +122,30 @@ class NetSeparator:
 
     Attributes:
         classes: Names of the sounds that the net knows, in the order of its embedding.
+        gate: Decides whether a sound occurs.
+        network: The net, in eval mode.
+        teachers: The nets whose features it takes; None for a net without them.
     """
 
-    def __init__(self, network: SoundNet, classes: tuple[str, ...]) -> None:
-        """Wrap a net in eval mode and the names of its classes."""
-        self._network = network
+    def __init__(
+        self,
+        network: QueriedNet,
+        classes: tuple[str, ...],
+        teachers: Teachers | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        """Wrap a net.
+
+        Args:
+            network: The net, in eval mode.
+            classes: The names of its classes.
+            teachers: The nets whose features it takes.
+            gate: The gate fitted to the net; None for the default.
+        """
+        self.network = network
         self.classes = classes
+        self.gate = gate or Gate()
+        self.teachers = teachers
         self._number = {name: i for i, name in enumerate(classes)}
 
     def separate(self, audio: AudioSource, queries: Sequence[NetQuery], control: Control) -> NetSeparation:
@@ -164,14 +209,23 @@ class NetSeparator:
         from stemline_server.engines.embedded.sound_net import BINS, Query, sum_bands  # noqa: PLC0415
 
         frames = -(-audio.length_samples // HOP) + 1
-        spectra = short_time_spectra(audio, 0, frames)
+        wave = padded_samples(audio, 0, frames)
+        spectra = framed_spectra(wave)
         count = len(class_names)
         with torch.inference_mode():
             power = sum_bands(torch.from_numpy(np.abs(spectra[:, :BINS]) ** 2))[None]
             words = torch.tensor([self._number[name] for name in class_names])
             query = Query(torch.zeros(count, dtype=torch.long), words, torch.zeros(count, frames, 4))
-            gain, active = self._network(power, query)
+            gain, active = self.network(power, query, *self._heard(wave))
         return power, gain, active
+
+    def _heard(self, wave: npt.NDArray[np.float32]) -> tuple[Tensor, ...]:
+        """Return the features [1, T, channels] by the teachers, if the net takes them, of padded samples."""
+        if self.teachers is None:
+            return ()
+        import torch  # noqa: PLC0415 - only needed where the net is used
+
+        return (torch.from_numpy(self.teachers.features(wave))[None],)
 
     def _blocks(
         self,
@@ -189,9 +243,10 @@ class NetSeparator:
         while emitted < frames:
             start = max(min(start, frames - WINDOW_FRAMES), 0)
             end = min(start + WINDOW_FRAMES, frames)
-            spectra = short_time_spectra(audio, start, end)
+            padded = padded_samples(audio, start, end)
+            spectra = framed_spectra(padded)
             spans = [span_channels(query, start, end) for query in queries]
-            gains = self._gains(spectra, words, spans, evidence)
+            gains = self._gains(spectra, words, spans, evidence, self._heard(padded))
             gains = gains[:, emitted - start :]
             if overlap is not None:
                 ramp = np.linspace(0, 1, overlap.shape[1], dtype=np.float32)[None, :, None]
@@ -209,7 +264,12 @@ class NetSeparator:
                 yield wave[:, : length - begin]
 
     def _gains(
-        self, spectra: npt.NDArray[np.complex64], words: list[int], spans: list[Gains], evidence: Evidence
+        self,
+        spectra: npt.NDArray[np.complex64],
+        words: list[int],
+        spans: list[Gains],
+        evidence: Evidence,
+        heard: tuple[Tensor, ...],
     ) -> Gains:
         """Return the gains [queries, T, bins] of one window and update the evidence."""
         import torch  # noqa: PLC0415 - only needed where the net is used
@@ -221,14 +281,21 @@ class NetSeparator:
             query = Query(
                 torch.zeros(len(words), dtype=torch.long), torch.tensor(words), torch.from_numpy(np.stack(spans))
             )
-            gain, active = self._network(power, query)
-            presence = torch.sigmoid(active).sort(dim=1).values[:, -min(_PRESENCE_FRAMES, active.shape[1])]
+            gain, active = self.network(power, query, *heard)
+            presence = window_presence(active)
             share = (gain**2 * power).sum((1, 2)) / (power.sum() + 1e-12)
             evidence.update(presence.numpy(), share.numpy())
             gain = raise_to_level(gain, power, presence)
         bins = np.minimum(np.arange(spectra.shape[1]), BINS - 1)
         by_bin: Gains = gain.numpy()[:, :, BAND_OF_BIN.numpy()[bins]]
         return by_bin
+
+
+def window_presence(active: Tensor) -> Tensor:
+    """Return the certainty that a sound occurs in a window, 0..1, [Q], from its logits in each frame, [Q, T]."""
+    import torch  # noqa: PLC0415 - only needed where the net is used
+
+    return torch.sigmoid(active).sort(dim=1).values[:, -min(_PRESENCE_FRAMES, active.shape[1])]
 
 
 def raise_to_level(gain: Tensor, power: Tensor, presence: Tensor) -> Tensor:
@@ -255,21 +322,15 @@ def raise_to_level(gain: Tensor, power: Tensor, presence: Tensor) -> Tensor:
     return (gain * factor[:, None, None]).clamp(max=1)
 
 
-def presence_probability(share: float) -> float:
-    """Return the probability that music or ambience occurs, given the share of the energy that the gains pass.
-
-    Fitted to packages held out from training, for even prior odds. Below 0.4 are seven tenths of the sounds that are
-    absent and a twentieth of those that are present. The share does not tell apart present and absent animals and
-    effects.
-    """
-    return 1 / (1 + math.exp(-2.6 - 2.5 * math.log10(share + 1e-9)))
-
-
-def short_time_spectra(audio: AudioSource, start: int, end: int) -> npt.NDArray[np.complex64]:
-    """Return the spectra [T, bins] of the frames [start, end). Frame f is centred at sample f * HOP."""
+def padded_samples(audio: AudioSource, start: int, end: int) -> npt.NDArray[np.float32]:
+    """Return the samples of the frames [start, end), each centred at frame * HOP, with silence outside of the audio."""
     first, last = (start - 1) * HOP, end * HOP
     inside = audio.read(max(first, 0), min(last, audio.length_samples))[0]
-    wave = np.pad(inside, (max(-first, 0), max(last - max(audio.length_samples, first, 0), 0)))
+    return np.pad(inside, (max(-first, 0), max(last - max(audio.length_samples, first, 0), 0)))
+
+
+def framed_spectra(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.complex64]:
+    """Return the spectra [T, bins] of the frames in padded samples [(T + 1) * HOP]."""
     framed = np.lib.stride_tricks.sliding_window_view(wave, 2 * HOP)[::HOP]
     return np.asarray(np.fft.rfft(framed * window()), np.complex64)
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 BINS = 641
 SPAN_CHANNELS = 4
 LINEAR_BINS = 64
+TEACHER_WIDTH = 60
+"""Channels to which the features by other nets are reduced."""
 
 
 def band_edges() -> list[int]:
@@ -36,7 +38,8 @@ _WIDE_BAND_MEMBERS = torch.nn.functional.one_hot(BAND_OF_BIN, BANDS).float()[LIN
 
 def sum_bands(bins: Tensor) -> Tensor:
     """Sum the bins of each band: [..., BINS] to [..., BANDS]."""
-    return torch.cat([bins[..., :LINEAR_BINS], bins[..., LINEAR_BINS:] @ _WIDE_BAND_MEMBERS], -1)
+    members = _WIDE_BAND_MEMBERS.to(bins.device)
+    return torch.cat([bins[..., :LINEAR_BINS], bins[..., LINEAR_BINS:] @ members], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,62 +81,113 @@ def span_template(energy: Tensor, query: Query) -> Tensor:
     return (mean(inside) - mean(outside)) * known[:, None]
 
 
-class SoundNet(nn.Module):
-    """Estimate gains with a recurrent trunk shared by all queries and a smaller recurrent net for every query.
+class QueriedNet(nn.Module):
+    """Hold the parts that all trunks share: the features of a mixture, the embedding of a query and two shortcuts.
 
-    Both nets step over pairs of frames, for speed; there is a gain for every frame. Two shortcuts speed up training:
-    the present energy of a band, and how much louder it is in the marked spans. Queries modulate the trunk by
-    feature-wise scales and shifts (Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", 2018).
-    The attributes have the names of the stored weights.
+    The shortcuts speed up training: the present energy of a band, and how much louder it is in the marked spans.
+    Queries modulate the trunk by feature-wise scales and shifts (Perez et al., "FiLM: Visual Reasoning with a General
+    Conditioning Layer", 2018). The attributes have the names of the stored weights.
     """
 
-    def __init__(self, words: int, trunk: int = 160, query: int = 112) -> None:
+    def __init__(self, words: int, modulation: int) -> None:
+        """Create the parts with random weights.
+
+        Args:
+            words: Number of classes.
+            modulation: Number of scales and shifts of a query.
+        """
+        super().__init__()
+        self.word = nn.Embedding(words, 96)
+        self.template = nn.Sequential(nn.Linear(BANDS, 96), nn.Tanh())
+        self.film = nn.Sequential(nn.Linear(192, 192), nn.GELU(), nn.Linear(192, modulation))
+        self.now = nn.Linear(192, BANDS)
+        self.lean = nn.Parameter(torch.full((BANDS,), 0.5))
+
+    def condition(self, template: Tensor, query: Query) -> Tensor:
+        """Return the embedding of each query and its span template [Q, BANDS], [Q, 192]."""
+        return torch.cat([self.word(query.word), self.template(template)], -1)
+
+    def gains(self, gain: Tensor, condition: Tensor, steady: Tensor, template: Tensor) -> Tensor:
+        """Return gains 0..1 from the trunk's logits and the shortcuts, all [Q, T, BANDS] but the span template."""
+        logits: Tensor = gain + self.now(condition)[:, None] * steady + (self.lean * template)[:, None]
+        return torch.sigmoid(logits)
+
+
+class SoundNet(QueriedNet):
+    """Estimate gains with a recurrent trunk shared by all queries and a smaller recurrent net for every query.
+
+    Both nets step over pairs of frames, for speed; there is a gain for every frame.
+    """
+
+    def __init__(self, words: int, trunk: int = 160, query: int = 112, teacher_channels: int = 0) -> None:
         """Create a net with random weights.
 
         Args:
             words: Number of classes.
             trunk: Width of the shared recurrent net.
             query: Width of each query's recurrent net.
+            teacher_channels: Number of features by other nets; see `teachers`.
         """
-        super().__init__()
+        super().__init__(words, 2 * 2 * trunk)
         self.enter = nn.Sequential(nn.Linear(2 * 3 * BANDS, 224), nn.GELU())
+        self.teachers = teacher_layers(teacher_channels, 224)
         self.trunk = nn.GRU(224, trunk, bidirectional=True, batch_first=True)
-        self.word = nn.Embedding(words, 96)
-        self.template = nn.Sequential(nn.Linear(BANDS, 96), nn.Tanh())
-        self.film = nn.Sequential(nn.Linear(192, 192), nn.GELU(), nn.Linear(192, 2 * 2 * trunk))
         self.mix = nn.Linear(2 * trunk + SPAN_CHANNELS, 128)
         self.listen = nn.GRU(128, query, bidirectional=True, batch_first=True)
         self.gain = nn.Linear(2 * query + 128, 2 * BANDS)
         self.active = nn.Linear(2 * query + 128, 2)
-        self.now = nn.Linear(192, BANDS)
-        self.lean = nn.Parameter(torch.full((BANDS,), 0.5))
 
-    def forward(self, power: Tensor, query: Query) -> tuple[Tensor, Tensor]:
+    def forward(self, power: Tensor, query: Query, heard: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Estimate the gains and the activity of all queries.
 
         Args:
             power: Band power of the mixtures, [B, T, BANDS].
             query: The queries.
+            heard: Features by other nets, [B, T, teacher channels]; None for a net without them.
 
         Returns:
             Gains [Q, T, BANDS] in 0..1 and logits [Q, T] of the sound being active in a frame.
         """
         frames = power.shape[1]
-        energy = log_energy(power)
-        steady = energy - energy.mean(1, keepdim=True)
-        onset = torch.diff(energy, dim=1, prepend=energy[:, :1])
-        shared, _ = self.trunk(self.enter(frame_pairs(torch.cat([0.5 * energy, steady, onset], -1))))
+        energy, steady, onset = spectral_features(power)
+        entered = self.enter[0](frame_pairs(torch.cat([0.5 * energy, steady, onset], -1)))
+        if self.teachers is not None and heard is not None:
+            entered = entered + self.teachers(pair_means(heard))
+        shared, _ = self.trunk(self.enter[1](entered))
         template = span_template(energy, query)
-        condition = torch.cat([self.word(query.word), self.template(template)], -1)
+        condition = self.condition(template, query)
         scale, shift = self.film(condition)[:, None].chunk(2, -1)
         tuned = shared[query.mixture] * (1 + scale) + shift
-        marks = frame_pairs(query.spans).unflatten(-1, (2, SPAN_CHANNELS)).mean(-2)
-        mixed = nn.functional.gelu(self.mix(torch.cat([tuned, marks], -1)))
+        mixed = nn.functional.gelu(self.mix(torch.cat([tuned, pair_means(query.spans)], -1)))
         recurrent, _ = self.listen(mixed)
         both = torch.cat([recurrent, mixed], -1)
         gain = self.gain(both).unflatten(-1, (2, BANDS)).flatten(1, 2)[:, :frames]
-        gain = gain + self.now(condition)[:, None] * steady[query.mixture] + (self.lean * template)[:, None]
-        return torch.sigmoid(gain), self.active(both).flatten(1)[:, :frames]
+        active = self.active(both).flatten(1)[:, :frames]
+        return self.gains(gain, condition, steady[query.mixture], template), active
+
+
+def teacher_layers(channels: int, width: int) -> nn.Sequential | None:
+    """Return layers from features by other nets to `width` inputs of a trunk; None without such features.
+
+    The last layer starts at zero: a net that goes on from weights without such features begins with their results.
+    """
+    if not channels:
+        return None
+    last = nn.Linear(TEACHER_WIDTH, width, bias=False)
+    nn.init.zeros_(last.weight)
+    return nn.Sequential(nn.Linear(channels, TEACHER_WIDTH), nn.GELU(), last)
+
+
+def spectral_features(power: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return log energy, its deviation from the mean over time, and its change, [B, T, BANDS] each."""
+    energy = log_energy(power)
+    return energy, energy - energy.mean(1, keepdim=True), torch.diff(energy, dim=1, prepend=energy[:, :1])
+
+
+def pair_means(frames: Tensor) -> Tensor:
+    """Return the means of pairs of frames: [N, T, F] to [N, (T + 1) // 2, F]."""
+    pairs: Tensor = frame_pairs(frames).unflatten(-1, (2, frames.shape[2]))
+    return pairs.mean(-2)
 
 
 def frame_pairs(frames: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ import json
 import struct
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from stemline_server.engines.embedded.net_separator import NetSeparator
+from stemline.errors import Code, SeparationError
+from stemline_server.engines.embedded.net_separator import Gate, NetSeparator
 
 WEIGHTS = "sound_net.safetensors"
 
@@ -32,21 +34,44 @@ def net_digest() -> str:
 
 
 def load_net() -> NetSeparator | None:
-    """Load the net, or return None if the package was built without its weights."""
+    """Load the net, or return None if the package was built without its weights.
+
+    Raises:
+        SeparationError: The weights cannot be used; see `read_net`.
+    """
     path = files(__package__).joinpath(WEIGHTS)
-    if not path.is_file():
-        return None
-    import torch  # noqa: PLC0415 - only needed where the net is used
-    from safetensors import safe_open  # noqa: PLC0415
+    return read_net(Path(str(path))) if path.is_file() else None
 
-    from stemline_server.engines.embedded.sound_net import SoundNet  # noqa: PLC0415
 
-    with safe_open(str(path), framework="pt") as stored:
-        classes = tuple(json.loads(stored.metadata()["classes"]))
-        values: dict[str, Any] = {name: stored.get_tensor(name).to(torch.float32) for name in stored.keys()}  # noqa: SIM118
-    network = SoundNet(len(classes))
-    network.load_state_dict(values)
-    return NetSeparator(network.eval(), classes)
+def read_net(path: Path) -> NetSeparator:
+    """Load the net that a weights file describes: its trunk, teachers, classes and gate.
+
+    Args:
+        path: A file by `training.train.export`. Files without a trunk, teachers and a gate have the net, and the gate,
+            of the first version.
+
+    Raises:
+        SeparationError: The file is damaged or from a newer version, or a teacher is missing or has other weights
+            (MODEL_UNAVAILABLE).
+    """
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - only needed where the net is used
+
+    from stemline_server.engines.embedded.dual_path_net import build_net  # noqa: PLC0415 - it imports torch
+    from stemline_server.engines.embedded.teachers import stored_teachers  # noqa: PLC0415
+
+    try:
+        with safe_open(str(path), framework="pt") as stored:
+            described = stored.metadata()
+            values: dict[str, Any] = {name: stored.get_tensor(name).float() for name in stored.keys()}  # noqa: SIM118
+        classes = tuple(json.loads(described["classes"]))
+        teachers = stored_teachers(json.loads(described.get("teachers", "{}")))
+        network = build_net(described.get("trunk", "gru"), len(classes), teachers.channels if teachers else 0)
+        network.load_state_dict(values)
+        gate = Gate(**json.loads(described.get("gate", "{}")))
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = f"The weights {path.name} cannot be used ({error}); install Stemline again or train them again."
+        raise SeparationError(reason, code=Code.MODEL_UNAVAILABLE) from error
+    return NetSeparator(network.eval(), classes, teachers, gate)
 
 
 def _read_weights() -> bytes:

@@ -3,7 +3,9 @@
 Downloads the packages of packages.toml by name and hash (Debian bookworm; about 7 GB), decodes and labels them, renders
 and synthesises other sounds (needs fluidsynth), trains for `--minutes` and writes the weights into the package. Files
 that are already in WORK are used again. `--data FOLDER` adds own recordings, and `--resume` goes on after an
-interruption. `--evaluation MANIFEST` leaves out every file that an evaluation set names.
+interruption. `--trunk` and `--teachers` choose another net, and `--device cuda` trains on a graphics card with all
+sounds in its memory. `training.gate` then fits the gate. `--evaluation MANIFEST` leaves out every file that an
+evaluation set names.
 """
 
 from __future__ import annotations
@@ -12,10 +14,18 @@ import argparse
 import hashlib
 from pathlib import Path
 
+import torch
+
+from stemline.errors import SeparationError
+
+from ..dual_path_net import TRUNKS
+from ..teachers import CHANNELS, Teachers
 from . import corpus, fetch, rendering, synthesis
 from .train import SHIPPED, TrainingPlan, export, train
 
 SEEDS = (1, 2)
+MIXTURES, MIXTURES_ON_CARD = 12, 96
+"""Mixtures in a batch."""
 PEAK_RATE = 2e-3
 GENTLE_RATE = 1e-3
 """Highest learning rates: from random weights, and one that keeps what earlier weights have learned."""
@@ -86,12 +96,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--no-packages", action="store_true", help="with --data: train on own and synthesised sounds alone, offline"
     )
+    parser.add_argument("--trunk", choices=TRUNKS, default="gru", help="the net to train (default gru, as shipped)")
+    parser.add_argument(
+        "--teachers", nargs="+", choices=tuple(CHANNELS), default=[], help="other nets whose features are inputs"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to train (default cpu)")
     parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
     parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="the weights file to write")
     options = parser.parse_args(arguments)
     if options.no_packages and not options.data:
         parser.error("--no-packages needs --data")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda needs an NVIDIA graphics card and a PyTorch with CUDA; leave it out to use the CPU")
+    try:
+        teachers = Teachers(options.teachers) if options.teachers else None
+    except SeparationError as error:
+        parser.error(str(error))
     folders: tuple[Path, ...] = (own_corpus(options.work, options.data),) if options.data else ()
     if options.no_packages:
         folders += (synthesised_corpus(options.work),)
@@ -108,8 +129,12 @@ def main(arguments: list[str] | None = None) -> int:
         peak_rate=rate,
         workers=options.workers,
         resume=options.resume,
+        mixtures=MIXTURES_ON_CARD if options.device == "cuda" else MIXTURES,
+        trunk=options.trunk,
+        teachers=tuple(options.teachers),
+        device="cuda" if options.device == "cuda" else None,
     )
-    print(export(train(plan), options.output))  # noqa: T201 - the output of a command-line tool
+    print(export(train(plan), options.output, trunk=options.trunk, teachers=teachers))  # noqa: T201 - the output of a command-line tool
     return 0
 
 

@@ -132,6 +132,12 @@ def without_rumble(wave: Wave) -> Wave:
     return np.fft.irfft(spectrum, n)[: len(wave)].astype(np.float32)
 
 
+def resampled(wave: Wave, rate: int) -> Wave:
+    """Resample a wave from 32 kHz to a rate in Hz through its spectrum."""
+    length = len(wave) * rate // RATE
+    return (np.fft.irfft(np.fft.rfft(wave), length) * (length / len(wave))).astype(np.float32)
+
+
 def trimmed(wave: Wave) -> Wave:
     """Remove silence at both ends; return an empty array if there is only silence."""
     if len(wave) < 800:

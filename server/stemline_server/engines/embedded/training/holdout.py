@@ -16,7 +16,7 @@ import numpy as np
 
 from ..evaluation_clips import RATE as EVALUATION_RATE
 from ..evaluation_clips import active_spans
-from .corpus import RATE, Wave
+from .corpus import RATE, Wave, resampled
 from .mixtures import CONTINUOUS, UNNAMED_LABELS, Corpus, source
 
 SECONDS = 7
@@ -29,13 +29,6 @@ AGAINST = {
     "sfx": ("song", "speech", "ambience", "instrument"),
     "noise": ("speech", "song", "animal"),
 }
-
-
-def resampled(wave: Wave) -> Wave:
-    """Resample a wave from 32 to 48 kHz through its spectrum."""
-    spectrum = np.fft.rfft(wave)
-    length = len(wave) * EVALUATION_RATE // RATE
-    return (np.fft.irfft(spectrum, length) * (length / len(wave))).astype(np.float32)
 
 
 def write_flac(path: Path, wave: Wave) -> None:
@@ -72,7 +65,7 @@ def mixture(rng: np.random.Generator, corpus: Corpus, name: str, number: int) ->
     label, target = draw_sound(rng, corpus, kind)
     other, residual = draw_sound(rng, corpus, AGAINST[name][number % len(AGAINST[name])], avoid=label)
     snr_db = float(rng.uniform(-4, 4))
-    target, residual = resampled(target) * 10 ** (snr_db / 20), resampled(residual)
+    target, residual = resampled(target, EVALUATION_RATE) * 10 ** (snr_db / 20), resampled(residual, EVALUATION_RATE)
     scale = 0.7 / max(np.abs(target + residual).max(), np.abs(target).max(), np.abs(residual).max())
     spans = [[s.start_sample / EVALUATION_RATE, s.end_sample / EVALUATION_RATE] for s in active_spans(target)]
     entry = {

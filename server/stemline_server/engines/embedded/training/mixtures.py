@@ -16,8 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..net_separator import HOP as NET_HOP
+from ..net_separator import SAMPLE_RATE as NET_RATE
 from ..sound_net import BINS, Query, sum_bands
-from .corpus import RATE, Recording, Wave, groups, read_index
+from ..teachers import Teachers
+from .corpus import RATE, Recording, Wave, groups, read_index, resampled
 
 WINDOW, HOP = 1280, 640
 ANY = "any"
@@ -93,6 +96,10 @@ class Corpus:
         labels = self._sounds[kind]
         size = np.array([sum(len(p) for p in labels[name].values()) ** 0.35 for name in labels])
         return str(rng.choice(list(labels), p=size / size.sum()))
+
+    def all_takes(self) -> list[npt.NDArray[np.int16]]:
+        """Return all recordings."""
+        return [take for kind in self._sounds.values() for label in kind.values() for p in label.values() for take in p]
 
     def takes(self, rng: np.random.Generator, label: str) -> list[npt.NDArray[np.int16]]:
         """Return all recordings of a label in one random package."""
@@ -178,6 +185,7 @@ class Batch:
         cross: Band cross power of target and mixture, [Q, T, BANDS].
         present: 1 if the target occurs in the mixture, else 0, [Q].
         kinds: Category of each query's target, or "absent".
+        heard: Features of the mixtures by teachers, [B, T, channels]; None without teachers.
     """
 
     power: Tensor
@@ -186,12 +194,40 @@ class Batch:
     cross: Tensor
     present: Tensor
     kinds: tuple[str, ...]
+    heard: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch with its arrays on a device."""
+        query = Query(*(part.to(device) for part in (self.query.mixture, self.query.word, self.query.spans)))
+        parts = (part.to(device) for part in (self.power, self.target, self.cross, self.present))
+        power, target, cross, present = parts
+        heard = None if self.heard is None else self.heard.to(device)
+        return Batch(power, query, target, cross, present, self.kinds, heard)
 
 
 def short_time_spectra(waves: npt.NDArray[np.float32]) -> Tensor:
     """Return complex spectra [N, T, BINS] of waves [N, samples]."""
+    return spectra_of(torch.from_numpy(waves))
+
+
+def spectra_of(waves: Tensor) -> Tensor:
+    """Return complex spectra [N, T, BINS] of waves [N, samples] on the device of the waves."""
+    window = torch.hann_window(WINDOW, device=waves.device).sqrt()
+    return torch.stft(waves, WINDOW, HOP, window=window, return_complex=True).transpose(1, 2)
+
+
+def teacher_features(teachers: Teachers, spectra: Tensor, samples: int) -> Tensor:
+    """Return what teachers hear in a mixture, [T, channels] on the CPU.
+
+    Args:
+        teachers: The teachers; they run on the CPU.
+        spectra: Spectra of the mixture, [T, BINS].
+        samples: Its length at 32 kHz.
+    """
     window = torch.hann_window(WINDOW).sqrt()
-    return torch.stft(torch.from_numpy(waves), WINDOW, HOP, window=window, return_complex=True).transpose(1, 2)
+    wave = torch.istft(spectra.cpu().T[None], WINDOW, HOP, window=window, length=samples)[0]
+    padding = (NET_HOP, NET_HOP)
+    return torch.from_numpy(teachers.features(np.pad(resampled(wave.numpy(), NET_RATE), padding)))
 
 
 def band_product(one: Tensor, other: Tensor) -> Tensor:
@@ -281,21 +317,62 @@ def activity(power: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     return np.asarray((level > level.max() * 10**-3.2) & (level > 0))
 
 
+class QueryTable:
+    """Collect the queries of a batch."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        """Start without queries."""
+        self._rng = rng
+        self._number = {word: i for i, word in enumerate(class_names())}
+        self._rows: list[int] = []
+        self._words: list[int] = []
+        self._present: list[float] = []
+        self._spans: list[npt.NDArray[np.float32]] = []
+        self._kinds: list[str] = []
+
+    def add(self, row: int, word: str, kind: str, active: npt.NDArray[np.bool_]) -> None:
+        """Add a query; some marked sounds are asked for without their name.
+
+        Args:
+            row: Row of the mixture.
+            word: Class that is asked for.
+            kind: Category of the target, or "absent".
+            active: Whether the target sounds in each frame, [T]; ignored for absent ones.
+        """
+        there = kind != "absent"
+        spans = draw_spans(self._rng, active) if there else np.zeros((len(active), 4), np.float32)
+        named = word if not spans.any() or self._rng.random() < 0.8 else ANY
+        self._rows.append(row)
+        self._words.append(self._number[named if there else word])
+        self._present.append(float(there))
+        self._spans.append(spans)
+        self._kinds.append(kind)
+
+    def batch(self, power: Tensor, target: Tensor, cross: Tensor, heard: Tensor | None) -> Batch:
+        """Return the batch, on the device of the mixtures' power; see `Batch` for the arguments."""
+        query = Query(
+            torch.tensor(self._rows), torch.tensor(self._words), torch.from_numpy(np.stack(self._spans)).float()
+        )
+        kinds = tuple(self._kinds)
+        return Batch(power, query, target, cross, torch.tensor(self._present), kinds, heard).to(power.device)
+
+
 class Mixer:
     """Draw batches from a corpus."""
 
-    def __init__(self, corpus: Corpus, seed: int, seconds: float = 3.2) -> None:
+    def __init__(self, corpus: Corpus, seed: int, seconds: float = 3.2, teachers: Teachers | None = None) -> None:
         """Create a mixer.
 
         Args:
             corpus: The recordings.
             seed: Seed of the random generator.
             seconds: Usual length of a mixture.
+            teachers: The nets that hear the mixtures, too.
         """
         self._corpus = corpus
         self._rng = np.random.default_rng(seed)
         self._n = int(seconds * RATE)
-        self._word = {word: i for i, word in enumerate(class_names())}
+        self._teachers = teachers
 
     def _sources(self, n: int) -> tuple[list[str], Tensor]:
         """Draw the labels and complex spectra [sources, T, BINS] of a mixture, with levels and recording chains."""
@@ -317,27 +394,22 @@ class Mixer:
             limit: Maximum number of queries about each.
             longer: Factor on the usual length.
         """
-        power, target, cross, spans, rows, words, present, kinds = [], [], [], [], [], [], [], []
+        power, target, cross, heard, table = [], [], [], [], QueryTable(self._rng)
         for row in range(mixtures):
             labels, spectra = self._sources(longer * self._n)
             mixed = spectra.sum(0)
             if self._rng.random() < 0.4:
                 mixed = mixed + torch.randn_like(mixed) * float(10 ** (self._rng.uniform(-55, -28) / 20))
             power.append(band_product(mixed, mixed))
+            if self._teachers is not None:
+                heard.append(teacher_features(self._teachers, mixed, longer * self._n))
             with_mix = band_product(spectra, mixed)
             for word, included in draw_queries(self._rng, labels, limit):
                 wanted = spectra[included].sum(0)
                 target.append(band_product(wanted, wanted))
                 cross.append(with_mix[included].sum(0))
-                spans.append(
-                    draw_spans(self._rng, activity(target[-1].numpy())) if included else np.zeros((len(mixed), 4))
-                )
-                named = word if not spans[-1].any() or self._rng.random() < 0.8 else ANY
-                words.append(self._word[named if included else word])
-                rows.append(row)
-                present.append(float(bool(included)))
-                kinds.append(category(labels[included[0]]) if included else "absent")
-        query = Query(torch.tensor(rows), torch.tensor(words), torch.from_numpy(np.stack(spans)).float())
-        return Batch(
-            torch.stack(power), query, torch.stack(target), torch.stack(cross), torch.tensor(present), tuple(kinds)
+                kind = category(labels[included[0]]) if included else "absent"
+                table.add(row, word, kind, activity(target[-1].numpy()))
+        return table.batch(
+            torch.stack(power), torch.stack(target), torch.stack(cross), torch.stack(heard) if heard else None
         )

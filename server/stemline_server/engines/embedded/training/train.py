@@ -1,6 +1,7 @@
 """Train the net in several processes on shared weights until a time budget is spent, and export the weights.
 
-The processes update the weights without locks (Niu et al., "Hogwild!", 2011). The learning rate follows a cosine over
+The processes update the weights without locks (Niu et al., "Hogwild!", 2011); on a CUDA device, one process trains
+with all sounds on the device (`resident`). The learning rate follows a cosine over
 the time budget, so a run fits any machine. Checkpoints hold the moving average of the weights; `log.jsonl` holds the
 losses and the scores on held-out packages.
 """
@@ -22,8 +23,11 @@ from torch import Tensor, multiprocessing
 
 from stemline.files import write_json
 
-from ..sound_net import SoundNet
+from ..dual_path_net import build_net
+from ..sound_net import QueriedNet
+from ..teachers import Teachers
 from .mixtures import Batch, Corpus, Mixer, class_names
+from .resident import ResidentMixer
 
 CHECKPOINT_S = 60
 AVERAGE, LAST, STATE = "average.safetensors", "last.safetensors", "state.json"
@@ -46,6 +50,9 @@ class TrainingPlan:
         workers: Number of processes.
         steps: Steps of each process after which it ends; 0 for no limit.
         resume: Go on from the checkpoint in `out`: the time spent counts, and the moments of the optimiser restart.
+        trunk: One of `dual_path_net.TRUNKS`.
+        teachers: Names of the nets whose features are inputs; see `teachers.CHANNELS`.
+        device: Torch device that holds sounds and net in one process; None for processes on the CPU.
     """
 
     corpora: tuple[Path, ...]
@@ -59,6 +66,18 @@ class TrainingPlan:
     workers: int = 2
     steps: int = 0
     resume: bool = False
+    trunk: str = "gru"
+    teachers: tuple[str, ...] = ()
+    device: str | None = None
+
+    def load_teachers(self) -> Teachers | None:
+        """Return the teachers, or None if there are none. Raises what `Teachers` raises."""
+        return Teachers(self.teachers) if self.teachers else None
+
+    def new_net(self) -> QueriedNet:
+        """Return a net with random weights on the CPU."""
+        teachers = self.load_teachers()
+        return build_net(self.trunk, len(class_names()), teachers.channels if teachers else 0)
 
 
 def scores(gain: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -100,11 +119,11 @@ def loss_of(gain: Tensor, active: Tensor, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def measure(net: SoundNet, batches: Sequence[Batch]) -> dict[str, float]:
+def measure(net: QueriedNet, batches: Sequence[Batch]) -> dict[str, float]:
     """Return mean SI-SDR improvements by category, with and without spans, the harmed share and mean presences."""
     found: dict[str, list[float]] = defaultdict(list)
     for batch in batches:
-        gain, active = net(batch.power, batch.query)
+        gain, active = net(batch.power, batch.query, batch.heard)
         gained = scores(gain, batch)[1] - mixture_si_sdr(batch)
         marked = batch.query.spans.sum((1, 2)) > 0
         sure = torch.sigmoid(active).amax(1)
@@ -116,27 +135,27 @@ def measure(net: SoundNet, batches: Sequence[Batch]) -> dict[str, float]:
     return {name: round(sum(v) / len(v), 2) for name, v in sorted(found.items())}
 
 
-def fixed_batches(corpora: Sequence[Path], split: str, count: int) -> list[Batch]:
+def fixed_batches(corpora: Sequence[Path], split: str, count: int, teachers: Teachers | None = None) -> list[Batch]:
     """Return batches that are the same in every run."""
-    mixer = Mixer(Corpus(corpora, split), seed=7, seconds=6.0)
+    mixer = Mixer(Corpus(corpora, split), seed=7, seconds=6.0, teachers=teachers)
     return [mixer.batch(10) for _ in range(count)]
 
 
 class WeightAverage:
     """Hold the exponential moving average of the weights over the steps of one worker."""
 
-    def __init__(self, net: SoundNet, half_life_steps: float = 60) -> None:
+    def __init__(self, net: QueriedNet, half_life_steps: float = 60) -> None:
         """Start with the weights of a net."""
         self.values = {k: v.detach().clone() for k, v in net.state_dict().items()}
         self._keep = 0.5 ** (1 / half_life_steps)
 
-    def update(self, net: SoundNet) -> None:
+    def update(self, net: QueriedNet) -> None:
         """Include the weights after a step."""
         for name, value in net.state_dict().items():
             self.values[name].lerp_(value, 1 - self._keep)
 
 
-def train_worker(number: int, net: SoundNet, plan: TrainingPlan, started: float, counter: Tensor) -> None:
+def train_worker(number: int, net: QueriedNet, plan: TrainingPlan, started: float, counter: Tensor) -> None:
     """Train in one process with its own mixtures and AdamW moments on shared weights.
 
     Args:
@@ -148,9 +167,24 @@ def train_worker(number: int, net: SoundNet, plan: TrainingPlan, started: float,
     """
     os.nice(19)
     torch.set_num_threads(1)
-    mixer = Mixer(Corpus(plan.corpora, "train"), seed=plan.seed + number, seconds=plan.seconds)
+    corpus, seed = Corpus(plan.corpora, "train"), plan.seed + number
+    run_steps(net, Mixer(corpus, seed, plan.seconds, plan.load_teachers()), plan, started, counter[number:])
+
+
+def run_steps(
+    net: QueriedNet, mixer: Mixer | ResidentMixer, plan: TrainingPlan, started: float, counter: Tensor
+) -> None:
+    """Train on the batches of a mixer until the time or the steps are spent.
+
+    Args:
+        net: The net, on the device of the batches.
+        mixer: Draws the batches.
+        plan: The settings.
+        started: Time at which the run started.
+        counter: Counters of mixtures; the first is that of this process. The process that sees all of them reports.
+    """
     optimiser = torch.optim.AdamW(net.parameters(), lr=0, betas=(0.9, 0.98), weight_decay=0.01)
-    reporter = Reporter(net, plan, started) if number == 0 else None
+    reporter = Reporter(net, plan, started) if len(counter) == (1 if plan.device else plan.workers) else None
     step = 0
     while (spent := time.time() - started) < plan.budget_s and not 0 < plan.steps <= step:
         warm = min(1.0, (step + 1) / 100)
@@ -159,14 +193,14 @@ def train_worker(number: int, net: SoundNet, plan: TrainingPlan, started: float,
             group["lr"] = rate
         longer = 2 if step % 4 == 3 else 1
         batch = mixer.batch(plan.mixtures // longer, longer=longer)
-        gain, active = net(batch.power, batch.query)
+        gain, active = net(batch.power, batch.query, batch.heard)
         loss = loss_of(gain, active, batch)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         step += 1
-        counter[number] += len(batch.power)
+        counter[0] += len(batch.power)
         if reporter:
             reporter.record_step(step, float(loss.detach()), int(counter.sum()))
     if reporter:
@@ -176,16 +210,21 @@ def train_worker(number: int, net: SoundNet, plan: TrainingPlan, started: float,
 class Reporter:
     """Average the weights, write checkpoints and the log, and measure on held-out packages."""
 
-    def __init__(self, net: SoundNet, plan: TrainingPlan, started: float) -> None:
+    def __init__(self, net: QueriedNet, plan: TrainingPlan, started: float) -> None:
         """Draw the batches to measure on, of the splits that the corpora have."""
         self._net, self._plan, self._started = net, plan, started
+        self._device = next(net.parameters()).device
         self._average = WeightAverage(net)
         if plan.resume:
-            self._average.values = load_file(plan.out / AVERAGE)
+            self._average.values = {k: v.to(self._device) for k, v in load_file(plan.out / AVERAGE).items()}
         self._losses: list[float] = []
         self._saved = time.time()
         splits = [split for split in ("held", "unseen") if Corpus(plan.corpora, split).categories]
-        self._sets = {split: fixed_batches(plan.corpora, split, 5) for split in splits}
+        teachers = plan.load_teachers()
+        self._sets = {
+            split: [batch.to(self._device) for batch in fixed_batches(plan.corpora, split, 5, teachers)]
+            for split in splits
+        }
 
     def record_step(self, step: int, loss: float, mixtures: int) -> None:
         """Average the weights, log every 50 steps and write a checkpoint every minute."""
@@ -202,11 +241,11 @@ class Reporter:
         self._saved = time.time()
         out = self._plan.out
         for name, values in ((AVERAGE, self._average.values), (LAST, self._net.state_dict())):
-            save_file(values, out / f"{name}.part")
+            save_file({k: v.cpu().contiguous() for k, v in values.items()}, out / f"{name}.part")
             (out / f"{name}.part").replace(out / name)  # a run that is killed here keeps the checkpoint before
         state = {"spent_s": round(self._saved - self._started), "mixtures": mixtures}
         write_json(out / STATE, state)
-        averaged = SoundNet(len(class_names()))
+        averaged = self._plan.new_net().to(self._device)
         averaged.load_state_dict(self._average.values)
         for split, batches in self._sets.items():
             self._log({"split": split, "mixtures": mixtures} | measure(averaged, batches))
@@ -222,22 +261,31 @@ def train(plan: TrainingPlan) -> Path:
 
     Raises:
         FileNotFoundError: There is no checkpoint to resume from.
+        ValueError: The weights to start from belong to another trunk or other teachers.
+        SeparationError: A teacher is not installed (MODEL_UNAVAILABLE).
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     torch.manual_seed(plan.seed)
-    net = SoundNet(len(class_names()))
+    net = plan.new_net()
     begin = plan.out / LAST if plan.resume else plan.begin
     if begin:
-        net.load_state_dict({name: value.float() for name, value in load_file(begin).items()})
-    net.share_memory()
-    counter = torch.zeros(plan.workers, dtype=torch.long).share_memory_()
-    context = multiprocessing.get_context("spawn")
+        load_beginning(net, begin)
+    counter = torch.zeros(1 if plan.device else plan.workers, dtype=torch.long).share_memory_()
     started = time.time()
     if plan.resume:
         state = json.loads((plan.out / STATE).read_text())
         started -= state["spent_s"]
         counter[0] = state["mixtures"]
+    if plan.device:
+        net = net.to(plan.device)
+        torch.set_float32_matmul_precision("high")
+        corpus = Corpus(plan.corpora, "train")
+        mixer = ResidentMixer(corpus, plan.seed, plan.seconds, plan.load_teachers(), torch.device(plan.device))
+        run_steps(net, mixer, plan, started, counter)
+        return plan.out / AVERAGE
+    net.share_memory()
+    context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=train_worker, args=(i, net, plan, started, counter)) for i in range(plan.workers)
     ]
@@ -248,16 +296,37 @@ def train(plan: TrainingPlan) -> Path:
     return plan.out / AVERAGE
 
 
-def export(weights: Path, target: Path = SHIPPED) -> Path:
-    """Convert trained weights to half precision with the classes in the header, as they are shipped.
+def load_beginning(net: QueriedNet, begin: Path) -> None:
+    """Load weights to start from. Layers of teachers that they lack start at zero, so nothing that was learned is lost.
+
+    Raises:
+        ValueError: The weights belong to another trunk or other teachers.
+    """
+    values = {name: value.float() for name, value in load_file(begin).items()}
+    try:
+        missing, unknown = net.load_state_dict(values, strict=False)
+    except RuntimeError as error:  # a layer has another size
+        raise ValueError(f"{begin} belongs to a net with another trunk or other teachers.") from error
+    if unknown or any(not name.startswith("teachers.") for name in missing):
+        raise ValueError(f"{begin} belongs to a net with another trunk or other teachers.")
+
+
+def export(weights: Path, target: Path = SHIPPED, *, trunk: str = "gru", teachers: Teachers | None = None) -> Path:
+    """Convert trained weights to half precision, with what is needed to load them in the header.
 
     Args:
         weights: Trained weights.
         target: The file to write.
+        trunk: The trunk of the net.
+        teachers: The nets whose features are inputs.
 
     Returns:
         `target`.
     """
     values = {name: value.to(torch.float16).contiguous() for name, value in load_file(weights).items()}
-    save_file(values, target, metadata={"classes": json.dumps(class_names()), "format": "stemline-sound-net-1"})
+    described = {"classes": json.dumps(class_names()), "format": "stemline-sound-net-1"}
+    if trunk != "gru" or teachers:
+        digests = json.dumps(teachers.digests() if teachers else {})
+        described |= {"format": "stemline-sound-net-2", "trunk": trunk, "teachers": digests}
+    save_file(values, target, metadata=described)
     return target

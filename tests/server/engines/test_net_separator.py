@@ -52,7 +52,9 @@ class NullControl:
 class Constant(SoundNet):
     """Returns equal gains and no certainty, so the estimate must be that multiple of the mixture."""
 
-    def forward(self, power: torch.Tensor, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, power: torch.Tensor, query: Query, heard: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         shape = (len(query.word), power.shape[1], BANDS)
         return torch.full(shape, 0.5), torch.full(shape[:2], -100.0)
 
@@ -60,7 +62,9 @@ class Constant(SoundNet):
 class Certain(Constant):
     """Returns full certainty that the sound is present all the time."""
 
-    def forward(self, power: torch.Tensor, query: Query) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, power: torch.Tensor, query: Query, heard: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         gains, active = super().forward(power, query)
         return gains, -active
 

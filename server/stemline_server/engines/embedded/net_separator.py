@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stemline_server.engines.embedded.sound_net import QueriedNet
-    from stemline_server.engines.embedded.teachers import Teachers
 
 SAMPLE_RATE = 48_000
 HOP = 960
@@ -100,6 +99,19 @@ class Gate:
         return 1 / (1 + math.exp(-self.offset - self.slope * math.log10(share + 1e-9)))
 
 
+class FeatureSource(Protocol):
+    """Compute features that a net takes as inputs beside the mix; see `teachers.Teachers`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the nets that the features come from."""
+        ...
+
+    def features(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return features [T, channels] of samples [(T + 1) * HOP]; frame f is centred at sample (f + 1) * HOP."""
+        ...
+
+
 class NetSeparation:
     """Iterate over the targets [queries, samples] of a separation.
 
@@ -131,7 +143,7 @@ class NetSeparator:
         self,
         network: QueriedNet,
         classes: tuple[str, ...],
-        teachers: Teachers | None = None,
+        teachers: FeatureSource | None = None,
         gate: Gate | None = None,
     ) -> None:
         """Wrap a net.

@@ -47,7 +47,7 @@ class Teachers:
         """
         if unknown := set(names) - set(CHANNELS):
             raise ValueError(f"Unknown teachers: {', '.join(sorted(unknown))}. Choose from {', '.join(CHANNELS)}.")
-        self.names = tuple(name for name in CHANNELS if name in names)
+        self.names: tuple[str, ...] = tuple(name for name in CHANNELS if name in names)
         self.channels = sum(CHANNELS[name] for name in self.names)
         for name in self.names:
             if reason := _unavailable(name):

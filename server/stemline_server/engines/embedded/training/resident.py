@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..teachers import Teachers
+from ..net_separator import FeatureSource
 from .corpus import RATE
 from .mixtures import (
     CONTINUOUS,
@@ -21,15 +21,11 @@ from .mixtures import (
     Batch,
     Corpus,
     QueryTable,
-    band_product,
     category,
-    chain_gains,
     draw_labels,
     draw_queries,
-    envelope,
-    spectra_of,
-    teacher_features,
 )
+from .signals import band_product, chain_gains, envelope, spectra_of, teacher_features
 
 _REVERB_SHARE, _ENVELOPE_SHARE, _NOISY_SHARE = 0.12, 0.2, 0.4
 
@@ -58,7 +54,7 @@ class ResidentMixer:
     """Draw batches from a corpus whose recordings are on a device."""
 
     def __init__(
-        self, corpus: Corpus, seed: int, seconds: float, teachers: Teachers | None, device: torch.device
+        self, corpus: Corpus, seed: int, seconds: float, teachers: FeatureSource | None, device: torch.device
     ) -> None:
         """Copy the recordings to the device.
 

@@ -15,7 +15,16 @@ from stemline.errors import StemlineError
 from stemline.media import Loudness
 from stemline.workflow.derived_tracks import REMIX
 from stemline_panel.model.request import MIX
-from stemline_panel.sound.layers import Layer, LayerReader, layers_of, matched_gains, part_of, sidecar_peaks
+from stemline_panel.sound.layers import (
+    Layer,
+    LayerReader,
+    covered_part,
+    layers_of,
+    listen_to_decoding,
+    matched_gains,
+    part_of,
+    sidecar_peaks,
+)
 from stemline_panel.sound.opened_clip import OpenedClip, open_clip
 from stemline_panel.sound.player import Player
 from stemline_panel.sound.sink import AudioSink
@@ -46,14 +55,16 @@ class PlaybackController(QObject):
     """Opens, draws and plays one clip at a time.
 
     Signals: `opened` (OpenedClip); `failed` (why a clip cannot be shown); `waveform_ready` and `overview_ready`
-    (WaveformData); `extent_found` (range or None); `compared` (Comparison); `layer_drawn` (name); `moved` (playhead);
-    `play_changed` after any change of player or layer.
+    (WaveformData); `decoding` (share of a sound that is decoded as a whole before it can be shown); `extent_found`
+    (range or None); `compared` (Comparison); `layer_drawn` (name); `moved` (playhead); `play_changed` after any change
+    of player or layer.
     """
 
     opened = pyqtSignal(object)
     failed = pyqtSignal(object)
     waveform_ready = pyqtSignal(object)
     overview_ready = pyqtSignal(object)
+    decoding = pyqtSignal(float)
     extent_found = pyqtSignal(object)
     compared = pyqtSignal(object)
     layer_drawn = pyqtSignal(str)
@@ -65,6 +76,7 @@ class PlaybackController(QObject):
         super().__init__()
         self._worker = Worker("sound", self)
         self.player = Player(sink)
+        self._end_listening = listen_to_decoding(lambda share: self._worker.post(lambda: self.decoding.emit(share)))
         self._held: ClipWaveform | None = None
         """The open media. Only the worker uses it."""
         self._waveform: ClipWaveform | None = None
@@ -140,7 +152,7 @@ class PlaybackController(QObject):
         hidden = {layer.name for layer in live}
         layers = tuple(layer for layer in layers_of(opened, stems) if layer.name not in hidden)
         self._layers = (*layers, *live)
-        part = _covered_part(opened, stems)
+        part = covered_part(opened, stems)
         self.levels = {}
         parts = amounts if amounts.keys() <= {layer.name for layer in layers} else {}
         self._remix = _levels_of(parts)
@@ -265,6 +277,7 @@ class PlaybackController(QObject):
         """Stop and close the media. Return True if the worker thread ended."""
         self._tick.stop()
         self._redraw.stop()
+        self._end_listening()
         self.player.close()
         self._worker.do(self._close_held, lambda _: None, lambda _: None)
         return self._worker.close()
@@ -371,14 +384,6 @@ class PlaybackController(QObject):
 def _levels_of(amounts: Mapping[str, float]) -> dict[str, float]:
     """Return gains in dB as factors; minus infinity becomes 0."""
     return {name: 10.0 ** (gain_db / 20) for name, gain_db in amounts.items()}
-
-
-def _covered_part(opened: OpenedClip, stems: Mapping[str, StemClip]) -> SampleRange:
-    """Return the part that the stems cover: the whole clip, or that of an audition."""
-    if not stems:
-        return SampleRange(0, opened.played.length)
-    record = next(iter(stems.values())).record_range
-    return part_of(opened, record.start, record.end)
 
 
 def _measure(layers: tuple[Layer, ...], stems: Mapping[str, StemClip], part: SampleRange) -> dict[str, Loudness]:

@@ -40,6 +40,7 @@ class TransportController(QObject):
         playback.overview_ready.connect(wave.note_peak)
         playback.moved.connect(lambda _: self._show_playhead())
         playback.play_changed.connect(self.show_player)
+        playback.decoding.connect(self._show_decoding)
         wave.waveform_wanted.connect(self._request_waveform)
         strip.moved.connect(self._centre_view)
         transport.play_pressed.connect(self.play)
@@ -74,6 +75,13 @@ class TransportController(QObject):
     def play(self) -> None:
         """Play or pause."""
         self._playback.toggle(self._marks.selection, loop=self._window.transport.loop.isChecked())
+
+    def _show_decoding(self, share: float) -> None:
+        """Say why a place of compressed sound is not drawn or heard yet."""
+        if share < 1:
+            self._window.show_progress(self.tr("Reading the sound: {percent} %").format(percent=int(100 * share)))
+        else:
+            self._window.show_status(self.tr("The sound was read."))
 
     def nudge(self, seconds: int) -> None:
         """Move the playhead by seconds."""

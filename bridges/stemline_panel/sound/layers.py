@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import MediaSource, SampleRange, StemClip
-from stemline.media import AudioReader, Loudness, measure_loudness, open_audio
+from stemline.media import AudioReader, Loudness, PcmCache, measure_loudness, open_audio
+from stemline.paths import cache_dir
 from stemline.timebase import round_half_up
 from stemline.workflow.record import StemRecord
 from stemline.workflow.sidecars import read_sidecar, sidecar_of
@@ -53,13 +54,35 @@ def layers_of(opened: OpenedClip, stems: Mapping[str, StemClip]) -> tuple[Layer,
     return tuple(layers)
 
 
+DecodingListener = Callable[[float], None]
+"""(share that is decoded). Called from the thread that decodes."""
+
+_listeners: list[DecodingListener] = []
+
+
+def listen_to_decoding(listener: DecodingListener) -> Callable[[], None]:
+    """Have `listener` called while a sound is decoded into the cache as a whole. Return what ends that."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
+def open_sound(source: MediaSource) -> AudioReader:
+    """Open the sound of a source, and report where all of it has to be decoded first. Raises MediaError."""
+
+    def report(done: int, whole: int) -> None:
+        for listener in tuple(_listeners):
+            listener(done / whole)
+
+    return open_audio(source, cache=PcmCache(cache_dir() / "pcm", progress=report))
+
+
 @contextmanager
 def open_layer(layer: Layer) -> Iterator[AudioReader | LiveSound]:
     """Open the sound of a layer. A live one stays open afterwards. Raises MediaError."""
     if layer.live is not None:
         yield layer.live
         return
-    with open_audio(layer.source) as reader:
+    with open_sound(layer.source) as reader:
         yield reader
 
 
@@ -143,3 +166,11 @@ def part_of(opened: OpenedClip, start: Fraction, end: Fraction) -> SampleRange:
     """Return a range of the timeline in samples from the clip's first."""
     base = opened.played.start_sample
     return SampleRange(opened.sample_at(start) - base, opened.sample_at(end) - base)
+
+
+def covered_part(opened: OpenedClip, stems: Mapping[str, StemClip]) -> SampleRange:
+    """Return the part that the stems cover: the whole clip, or that of an audition."""
+    if not stems:
+        return SampleRange(0, opened.played.length)
+    record = next(iter(stems.values())).record_range
+    return part_of(opened, record.start, record.end)

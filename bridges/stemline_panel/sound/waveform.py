@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemline.clips import SampleRange, TimeRange
-from stemline.media import AudioReader, Overview, find_event_bounds, open_audio, peaks_of
-from stemline_panel.sound.layers import Layer, open_layer
+from stemline.media import AudioReader, Overview, find_event_bounds, peaks_of
+from stemline_panel.sound.layers import Layer, open_layer, open_sound
 from stemline_panel.sound.live_sound import LiveSound
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.spectrogram import BANDS, Spectrogram, SpectrogramPixels
@@ -50,7 +50,7 @@ class ClipWaveform:
         """Open the media. Raises MediaError."""
         self.opened = opened
         played = opened.played
-        self._reader = open_audio(opened.clip.source)
+        self._reader = open_sound(opened.clip.source)
         self._drawn: list[tuple[AudioReader | LiveSound, int, float]] | None = None
         """Reader, offset in samples and level of each layer that is drawn; None draws the clip itself."""
         self._drawn_files = ExitStack()
@@ -86,7 +86,7 @@ class ClipWaveform:
         if self._overview.complete:
             return False
         if self._scan is None:
-            self._scan = open_audio(self.opened.clip.source)
+            self._scan = open_sound(self.opened.clip.source)
         start = self._overview.start_sample + self._overview.filled_samples
         end = min(start + _SCAN_SAMPLES, self.opened.played.end_sample)
         block = self._scan.read(start, end)

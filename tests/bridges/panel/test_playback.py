@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -222,3 +223,29 @@ def test_a_missing_device_is_reported_without_blocking_the_window(open_panel: Op
     panel.until(lambda: panel.window.transport.problem.text() == "No sound device found; connect one to listen.")
     assert len(asked) == 1
     assert asked[0] is not threading.main_thread()
+
+
+def test_compressed_sound_says_how_far_it_is_read_before_its_middle_is_shown(
+    open_panel: OpenPanel, tmp_path: Path
+) -> None:
+    """AC-3 is exact only when it is decoded from its start, so a view of its middle first needs all of it."""
+    film = tmp_path / "film.mkv"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("ac3", rate=48000, layout="stereo")
+        for start in range(0, 30 * 48000, 48000):
+            sound = np.sin(np.arange(start, start + 48000) / 20).astype(np.float32) * np.float32(0.1)
+            frame = av.AudioFrame.from_ndarray(np.stack([sound, sound]), format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = 48000, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    panel = open_panel(film).ready()
+    said: list[str] = []
+    panel.playback.decoding.connect(lambda _: said.append(panel.window.status_text))
+    panel.playback.seek(Fraction(20))
+    panel.window.wave.show_range(TimeRange(Fraction(20), Fraction(22)))
+    panel.until(lambda: said and said[-1] == "The sound was read.")
+    assert said[0].startswith("Reading the sound: ")
+    percents = [int(text.split()[3]) for text in said[:-1]]
+    assert percents == sorted(percents)
+    panel.director.transport.play()
+    assert panel.sink.hear(2048).any()

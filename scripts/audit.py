@@ -21,6 +21,9 @@ def main() -> int:
         return 0
     unknown = [pin["name"] for pin in pins if "skip_reason" in pin]
     vulnerable = [pin for pin in pins if pin.get("vulns")]
+    if len(unknown) == len(pins):
+        print("Not audited: the database of vulnerabilities knows no pin from here.")
+        return 0
     print(f"{len(pins) - len(unknown)} pins audited, {len(unknown)} not known to the database.")
     for pin in vulnerable:
         print(f"{pin['name']} {pin['version']}: {', '.join(found['id'] for found in pin['vulns'])}")

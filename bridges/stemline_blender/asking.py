@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from bpy.app.translations import pgettext_iface as iface_
 from . import compat, prompts
 from .jobs import SeparationJob
 from .link import HostError, StemNameError, clean_stem_name, stem_name_from_text, to_exact
-from .preferences import is_local, preferences
+from .preferences import preferences, usable_server
 from .reading import StripSelection, read_selection
 from .session import SESSION
 from .strips import playing_rate
@@ -32,7 +31,7 @@ def new_job(scene: Any) -> SeparationJob:
     if scene.sequence_editor is None:
         raise HostError("The scene has no sequence.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
     folder = output_folder()
-    server = _server()
+    server = usable_server()
     reading = _reading(scene, folder)
     fills, further = _fill(scene, settings, name)
     params = {
@@ -59,25 +58,13 @@ def new_listening(scene: Any) -> SeparationJob:
     """Return a job that asks what is heard in the selected strips. Raises HostError with the one thing to do."""
     if scene.sequence_editor is None:
         raise HostError("The scene has no sequence.", "EDIT_NO_CLIPS", "Add a sound or movie strip.")
-    folder, server = output_folder(), _server()
+    folder, server = output_folder(), usable_server()
     reading = _reading(scene, folder)
     params, file = {"server": server or None}, bpy.data.filepath
     title = iface_("What is in here?")
     job = SeparationJob(title, reading, params, SESSION.document, file, scene.as_pointer(), "suggest")
     job.start_rendering(scene, compat.holder_on_show(scene.sequence_editor), folder / "rendered")
     return job
-
-
-def _server() -> str:
-    """Return the server of the preferences or the environment. Raises HostError where Blender may not reach it."""
-    server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
-    if server and not is_local(server) and not compat.can_go_online():
-        raise HostError(
-            f"Blender has no online access, and {server} is another computer.",
-            "SERVER_UNREACHABLE",
-            "Allow Online Access in Preferences > System, or clear the server.",
-        )
-    return server
 
 
 def _reading(scene: Any, folder: Path) -> StripSelection:

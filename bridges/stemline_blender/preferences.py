@@ -1,9 +1,13 @@
 """The add-on's preferences."""
 
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
 import bpy
+
+from . import compat
+from .link import HostError
 
 DEFAULT_FOLDER = "//stemline"
 
@@ -47,6 +51,18 @@ def preferences() -> Any:
     """Return the preferences, or the defaults."""
     addon = bpy.context.preferences.addons.get(__package__)
     return addon.preferences if addon is not None and addon.preferences is not None else _Defaults
+
+
+def usable_server() -> str:
+    """Return the server of the preferences or the environment. Raises HostError where Blender may not reach it."""
+    server = preferences().server.strip() or os.environ.get("STEMLINE_SERVER", "")
+    if server and not is_local(server) and not compat.can_go_online():
+        raise HostError(
+            f"Blender has no online access, and {server} is another computer.",
+            "SERVER_UNREACHABLE",
+            "Allow Online Access in Preferences > System, or clear the server.",
+        )
+    return str(server)
 
 
 def is_local(server: str) -> bool:

@@ -29,7 +29,7 @@ from .link import (
     RemoteError,
     find_installation,
 )
-from .preferences import preferences
+from .preferences import preferences, usable_server
 from .writing import StripWriter
 
 _LOG = logging.getLogger(__name__)
@@ -70,13 +70,16 @@ class BlenderSession:
             return
         self.state, self.sentence, self.command = STARTING, "", ""
         try:
+            server = usable_server()
             installation = find_installation(preferences().program, "blender")
             log = Path(tempfile.gettempdir()) / f"stemline-blender-{os.getpid()}.log"
-            server = preferences().server.strip()
             arguments = ("host", "--server", server) if server else ("host",)
             self._companion = CompanionProcess.start(installation, self._handlers(), log, arguments)
         except NotInstalled as problem:
             self._break(str(problem), problem.command)
+            return
+        except HostError as problem:
+            self._break(f"{problem} {problem.advice}", "")
             return
         except OSError as problem:
             self._break(f"Stemline cannot be started: {problem.strerror or problem}.", _REINSTALL)
@@ -226,8 +229,12 @@ class BlenderSession:
         if self._unchecked is None or self._is_checking or self._companion is None or self.server != "ready":
             return
         key, self._unchecked = self._unchecked, None
+        try:
+            server = usable_server()
+        except HostError:  # the run itself says so
+            return
         self._is_checking = True
-        params = {"texts": [key[1]], "model": key[0], "server": preferences().server.strip() or None}
+        params = {"texts": [key[1]], "model": key[0], "server": server or None}
         self._companion.peer.ask("check_prompts", params, lambda ask: self._on_checked(key, ask))
 
     def _on_checked(self, key: tuple[str, str], ask: Call) -> None:

@@ -66,7 +66,7 @@ class LiveStem:
         try:
             for chunk in self._call:
                 with self._lock:
-                    if self._file.closed:
+                    if self._file.closed or not 0 <= chunk.start_sample <= self.received_samples:
                         return
                     self._file.seek(chunk.start_sample * frame_bytes)
                     self._file.write(chunk.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("cv2")
 from core.media.tracked_clips import HEIGHT, WIDTH, TrackedClip, make_clip, overlap, steps
 from stemline.errors import UsageError
 from stemline.media.pictures.corner_tracker import CornerTracker, first_mask
+from stemline.media.pictures.trackers import TrackerInfo, list_trackers
 from stemline.media.pictures.tracking import DOUBTFUL, Marks
 
 
@@ -137,3 +139,18 @@ def test_flat_and_tiny_pictures_lose_the_object_and_raise_nothing() -> None:
     tracker = CornerTracker()
     tracker.start(flat, Marks(mask=mask))
     assert tracker.step(flat).confidence < DOUBTFUL
+
+
+class _Raises:
+    """A package whose list of trackers raises."""
+
+    def infos(self) -> tuple[TrackerInfo, ...]:
+        raise RuntimeError("no licence server")
+
+
+def test_a_package_that_cannot_list_its_trackers_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = SimpleNamespace(name="theirs", load=_Raises)
+    monkeypatch.setattr("stemline.media.pictures.trackers.entry_points", lambda group: [entry])
+    first, theirs = list_trackers()
+    assert first.id == "corners"
+    assert (theirs.id, theirs.available, theirs.note) == ("theirs", False, "RuntimeError: no licence server")

@@ -59,7 +59,7 @@ def list_trackers() -> tuple[TrackerInfo, ...]:
         >>> stemline.list_trackers()[0].id
         'corners'
     """
-    return (_corners_info(), *(info for source in _sources() for info in source.infos()))
+    return (_corners_info(), *(info for _, infos in _sources() for info in infos))
 
 
 def find_tracker(tracker_id: str) -> TrackerInfo:
@@ -94,7 +94,7 @@ def create_tracker(tracker_id: str) -> Tracker:
         from stemline.media.pictures.corner_tracker import CornerTracker  # noqa: PLC0415 - an optional package
 
         return CornerTracker()
-    return next(source.create(info.id) for source in _sources() if info.id in {one.id for one in source.infos()})
+    return next(source.create(info.id) for source, infos in _sources() if info in infos)
 
 
 def _corners_info() -> TrackerInfo:
@@ -104,17 +104,21 @@ def _corners_info() -> TrackerInfo:
     return TrackerInfo(CORNERS, title, available=True, revision="1")
 
 
-def _sources() -> Iterator[TrackerSource]:
+def _sources() -> Iterator[tuple[TrackerSource, tuple[TrackerInfo, ...]]]:
+    """Yield what each entry point names, with its trackers."""
     for entry in sorted(entry_points(group=_GROUP), key=lambda entry: entry.name):
         try:
-            yield cast(TrackerSource, entry.load())
-        except Exception as error:  # noqa: BLE001 - code of other packages may raise anything while it is imported
-            yield _BrokenSource(entry.name, f"{type(error).__name__}: {error}")
+            source = cast(TrackerSource, entry.load())
+            infos = tuple(source.infos())
+        except Exception as error:  # noqa: BLE001 - code of other packages may raise anything
+            source = _BrokenSource(entry.name, f"{type(error).__name__}: {error}")
+            infos = source.infos()
+        yield source, infos
 
 
 @dataclass(frozen=True, slots=True)
 class _BrokenSource:
-    """A tracker whose package does not load."""
+    """A tracker whose package does not load or cannot list what it has."""
 
     name: str
     reason: str

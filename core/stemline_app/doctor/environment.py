@@ -104,8 +104,10 @@ def _codecs() -> Check:
 
 
 def _trackers() -> Iterator[Check]:
-    from stemline.media.pictures.trackers import list_trackers
-
+    try:
+        from stemline.media.pictures.trackers import list_trackers
+    except ImportError:  # of PyAV, which has a row of its own
+        return
     for tracker in list_trackers():
         if tracker.available:
             yield Check(f"tracker {tracker.id}", Status.OK, tracker.title)

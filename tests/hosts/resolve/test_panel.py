@@ -166,7 +166,7 @@ def assert_pictures(folder: Path, count: int) -> None:
     pictures = [QImage(str(path)) for path in sorted(folder.glob("*.png"))]
     assert len(pictures) == count
     for picture in pictures:
-        assert picture.width() >= 1000
+        assert picture.width() >= 800  # the window fits the screen of Qt's offscreen platform
         assert (
             len({picture.pixel(x, y) for x in range(0, picture.width(), 7) for y in range(0, picture.height(), 7)}) > 50
         )

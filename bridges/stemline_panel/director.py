@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from PyQt5.QtCore import QObject, QPoint
-from PyQt5.QtWidgets import QMenu
 
 from stemline.errors import NoServerError, StemlineError
 from stemline.hosts.base import ReadClips, Rendered
@@ -41,12 +40,10 @@ from stemline_panel.model.session import Session
 from stemline_panel.sound.opened_clip import OpenedClip
 from stemline_panel.sound.sink import AudioSink
 from stemline_panel.user_data import UserData
-from stemline_panel.widgets.actions import Handlers, bind_actions, set_keys
+from stemline_panel.widgets.actions import Handlers, bind_actions, mark_menu, set_keys
 from stemline_panel.widgets.badge import Health
 from stemline_panel.widgets.main_window import MainWindow
 from stemline_panel.widgets.shortcut_dialog import ShortcutDialog
-
-_MARK_MENU = ("select_sound", "mark_plus", "mark_minus", "flip_mark", "delete_mark", "zoom_selection")
 
 
 class Director(QObject):
@@ -181,10 +178,7 @@ class Director(QObject):
     def _show_mark_menu(self, time: Fraction, where: QPoint) -> None:
         """Move the playhead to a time and open the menu of marks there."""
         self.playback.seek(time)
-        menu = QMenu(self.window)
-        for name in _MARK_MENU:
-            menu.addAction(self.actions[name])
-        menu.popup(where)
+        mark_menu(self.window, self.actions).popup(where)
 
     # -- signals of the controllers ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from PyQt5.QtCore import QT_TRANSLATE_NOOP
 from PyQt5.QtGui import QKeySequence
-from PyQt5.QtWidgets import QAction
+from PyQt5.QtWidgets import QAction, QMenu
 
 from stemline_panel.model.formatting import translate
 from stemline_panel.model.shortcuts import SHORTCUTS, keys_of
@@ -16,6 +16,7 @@ from stemline_panel.widgets.main_window import MainWindow
 Handlers = dict[str, Callable[[], object]]
 """What each action does, by its name in `model.shortcuts`."""
 
+_MARK_MENU = ("select_sound", "mark_plus", "mark_minus", "flip_mark", "delete_mark", "zoom_selection")
 _MENUS = {
     QT_TRANSLATE_NOOP("Menu", "File"): (
         "open", "watch", "reload", "render", None, "show_in_folder", "copy_job", "settings",
@@ -64,3 +65,11 @@ def bind_actions(window: MainWindow, handlers: Mapping[str, Callable[[], object]
             else:
                 menu.addAction(actions[name])
     return actions
+
+
+def mark_menu(window: MainWindow, actions: Mapping[str, QAction]) -> QMenu:
+    """Return a menu of what can be done with marks, by the actions of `bind_actions`."""
+    menu = QMenu(window)
+    for name in _MARK_MENU:
+        menu.addAction(actions[name])
+    return menu

@@ -78,8 +78,7 @@ def render_soundfont(work: Path, extracted: Path, name: str, held_out: bool) -> 
     return folder
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Trains the embedded net from scratch.")
     parser.add_argument("work", type=Path, help="folder for downloads, sounds and checkpoints (about 25 GB)")
     parser.add_argument("--minutes", type=float, default=180, help="time to train (default 180)")
@@ -104,6 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--licences", default="", help="only packages whose licence matches this pattern")
     parser.add_argument("--any-version", action="store_true", help="take packages with other hashes too")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="the weights file to write")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.no_packages and not options.data:
         parser.error("--no-packages needs --data")

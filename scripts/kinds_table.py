@@ -106,7 +106,7 @@ _RELATED = {
     "background noise, door, footsteps": "building#1 room#1 structure#1",
     "wind, rustling leaves, birds singing": "plant#2 woods#1 forest#2",
     "breathing, cough, speech": "body_part#1 organ#1 disease#1",
-    "speech, crowd noise, footsteps": "person#1",
+    "speech, crowd noise, footsteps": "worker#1 professional#1 performer#1 artist#1 scholar#1 athlete#1 official#1",
     "crowd noise, applause, music": "social_event#1 gathering#1 game#1 sport#1",
     "wind, rain, thunder": "weather#1 storm#1 precipitation#3",
     "music, vocals, instrument": "music#1",
@@ -141,6 +141,8 @@ _NEVER = frozenset(
     )
 )
 """Words whose usual meaning is another one, or that editors do not use for a sound."""
+_INSULTS = ("disparagement#1", "ethnic_slur#1", "obscenity#1")
+"""Labels of usage whose words are left out."""
 
 
 class _WordNet:
@@ -155,20 +157,27 @@ class _WordNet:
             self.tagged[fields[0]] = int(fields[-count - 1])
         self.words: dict[str, list[str]] = {}
         self.hypernyms: dict[str, list[str]] = {}
+        self.usages: dict[str, set[str]] = {}
         for fields in _lines(folder / "data.noun"):
             end = 4 + 2 * int(fields[3], 16)
             self.words[fields[0]] = fields[4:end:2]
             count = int(fields[end])
             pointers = [fields[end + 1 + 4 * i : end + 5 + 4 * i] for i in range(count)]
             self.hypernyms[fields[0]] = [target for kind, target, *_ in pointers if kind == "@"]
+            self.usages[fields[0]] = {target for kind, target, *_ in pointers if kind == ";u"}
+        self._insults = {self.sense(label) for label in _INSULTS}
 
     def anchors(self, table: dict[str, str]) -> dict[str, str]:
         """Return the name of each sense that a table lists."""
-        found = {}
+        found: dict[str, str] = {}
         for name, senses in table.items():
-            for lemma, number in (sense.split("#") for sense in senses.split()):
-                found[self.index[lemma][int(number) - 1]] = name
+            found.update((self.sense(named), name) for named in senses.split())
         return found
+
+    def sense(self, named: str) -> str:
+        """Return a sense that is named as lemma#number."""
+        lemma, number = named.split("#")
+        return self.index[lemma][int(number) - 1]
 
     def nearest(self, sense: str, anchors: dict[str, str]) -> str:
         """Return the name of the nearest hypernym that has one, or ""."""
@@ -181,9 +190,10 @@ class _WordNet:
             level = [up for one in level for up in self.hypernyms[one] if up not in seen]
         return ""
 
-    def is_common_noun(self, lemma: str) -> bool:
-        """Return whether WordNet spells a lemma in lower case in its first sense."""
-        return lemma in self.words[self.index[lemma][0]]
+    def is_usable_noun(self, lemma: str) -> bool:
+        """Return whether WordNet spells a lemma in lower case in its first sense, and labels no sense as an insult."""
+        senses = self.index[lemma]
+        return lemma in self.words[senses[0]] and not any(self.usages[sense] & self._insults for sense in senses)
 
 
 def _lines(path: Path) -> list[list[str]]:
@@ -199,7 +209,7 @@ def _kinds(net: _WordNet, taken: set[str]) -> dict[str, list[str]]:
     anchors, found = net.anchors(_KINDS), defaultdict(list)
     for lemma in net.index:
         text = _normal(lemma)
-        if not re.fullmatch(r"[a-z]{3,}( [a-z]{3,})?", text) or text in taken | _NEVER or not net.is_common_noun(lemma):
+        if not re.fullmatch(r"[a-z]{3,}( [a-z]{3,})?", text) or text in taken | _NEVER or not net.is_usable_noun(lemma):
             continue
         sound = net.nearest(net.index[lemma][0], anchors)
         if sound and not _names(text.split()[-1], sound):
@@ -217,7 +227,7 @@ def _related(net: _WordNet, taken: set[str]) -> dict[str, list[str]]:
     anchors, found = net.anchors(_RELATED), defaultdict(list)
     for lemma in net.index:
         text = _normal(lemma)
-        if re.fullmatch("[a-z]{3,}", text) and text not in taken and net.tagged[lemma] and net.is_common_noun(lemma):
+        if re.fullmatch("[a-z]{3,}", text) and text not in taken and net.tagged[lemma] and net.is_usable_noun(lemma):
             suggested = net.nearest(net.index[lemma][0], anchors)
             if suggested and not _is_taken(text):
                 found[suggested].append(text)

@@ -6,11 +6,12 @@ that it does not need.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
+
+from stemline.wire_format import read_fields, read_varint
 
 # Numbers of the fields in onnx.proto
 _GRAPH_OF_MODEL = 7
@@ -20,8 +21,6 @@ _DIMS, _DATA_TYPE, _FLOAT_DATA, _NAME, _RAW_DATA, _EXTERNAL_DATA = 1, 2, 4, 8, 9
 _KEY, _VALUE = 1, 2
 _FLOAT32 = 1
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_VARINT_BYTES = 10
 
 Fields = dict[int, list[int | bytes]]
 
@@ -84,50 +83,16 @@ def _dimensions(fields: Fields) -> tuple[int, ...]:
             continue
         at = 0
         while at < len(value):
-            size, at = _varint(value, at)
+            size, at = read_varint(value, at)
             shape.append(size)
     return tuple(shape)
 
 
 def _fields(message: bytes) -> Fields:
     fields: Fields = {}
-    for number, value in _wire_values(message):
+    for number, value in read_fields(message):
         fields.setdefault(number, []).append(value)
     return fields
-
-
-def _wire_values(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, at = _varint(message, at)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"unknown wire type {kind}")
-        if at + size > len(message):
-            raise ValueError("a field ends after its message")
-        yield number, message[at : at + size]
-        at += size
-
-
-def _varint(message: bytes, at: int) -> tuple[int, int]:
-    """Return an integer of variable length and the position behind it."""
-    value = 0
-    for place in range(_MAX_VARINT_BYTES):
-        if at + place >= len(message):
-            break
-        byte = message[at + place]
-        value |= (byte & 0x7F) << 7 * place
-        if byte < 0x80:
-            return value, at + place + 1
-    raise ValueError("an integer does not end")
 
 
 def _only(fields: Fields, number: int) -> bytes:

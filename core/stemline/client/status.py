@@ -1,22 +1,21 @@
 """Turn gRPC statuses into errors of Stemline.
 
-The rich status (`grpc-status-details-bin`) is read with a few lines of protobuf wire format: the generated google.rpc
+The rich status (`grpc-status-details-bin`) is read by its wire format: the generated google.rpc
 messages need a newer protobuf than the environments Stemline runs in can promise. Layouts: google/rpc/status.proto and
 google/rpc/error_details.proto.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import grpc
 
 from stemline.error_table import error_for
 from stemline.errors import Code, NoServerError, StemlineError
+from stemline.wire_format import read_fields
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 _CODE_OF_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: Code.INVALID_ARGUMENT,
@@ -68,7 +67,7 @@ def details_of(error: grpc.RpcError) -> StatusDetails:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             try:
                 return _read_status(value)
-            except (ValueError, IndexError):
+            except ValueError:
                 break
     return StatusDetails()
 
@@ -80,10 +79,10 @@ def _call_of(error: object) -> grpc.Call | None:
 
 def _read_status(data: bytes) -> StatusDetails:
     reason, advice, retry_after_s = "", "", None
-    for number, packed in _fields(data):
+    for number, packed in read_fields(data):
         if number != 3 or not isinstance(packed, bytes):
             continue
-        detail = dict(_fields(packed))
+        detail = dict(read_fields(packed))
         type_url, value = detail.get(1, b""), detail.get(2, b"")
         if not isinstance(type_url, bytes) or not isinstance(value, bytes):
             continue
@@ -96,55 +95,20 @@ def _read_status(data: bytes) -> StatusDetails:
 
 def _read_error_info(data: bytes) -> tuple[str, str]:
     reason, metadata = "", {}
-    for number, value in _fields(data):
+    for number, value in read_fields(data):
         if not isinstance(value, bytes):
             continue
         if number == 1:
             reason = value.decode()
         elif number == 3:
-            entry = dict(_fields(value))
+            entry = dict(read_fields(value))
             metadata[entry.get(1, b"")] = entry.get(2, b"")
     advice = metadata.get(b"advice", b"")
     return reason, advice.decode() if isinstance(advice, bytes) else ""
 
 
 def _read_retry_info(data: bytes) -> float:
-    delay = dict(_fields(data)).get(1, b"")
-    parts = dict(_fields(delay)) if isinstance(delay, bytes) else {}
+    delay = dict(read_fields(data)).get(1, b"")
+    parts = dict(read_fields(delay)) if isinstance(delay, bytes) else {}
     seconds, nanos = parts.get(1, 0), parts.get(2, 0)
     return (seconds + nanos / 1e9) if isinstance(seconds, int) and isinstance(nanos, int) else 0.0
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield (field number, value) of one message. Raises ValueError or IndexError for bytes that are not a message."""
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, position = _varint(data, position)
-            yield tag >> 3, value
-            continue
-        if kind == _BYTES:
-            size, position = _varint(data, position)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position + size > len(data):
-            raise ValueError("truncated")
-        yield tag >> 3, data[position : position + size]
-        position += size
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position += 1
-        if byte < 0x80:
-            return value, position
-        shift += 7
-        if shift > 63:
-            raise ValueError("varint too long")

@@ -38,7 +38,7 @@ from stemline.workflow.previous_stems import FinishedFile
 from stemline.workflow.progress import Hooks
 from stemline.workflow.replacing import Replace
 from stemline.workflow.results import Notice
-from stemline.workflow.room_tone_source import ToneSource, marked_rooms
+from stemline.workflow.room_tone_source import ToneSource
 from stemline.workflow.settings import RunSettings
 from stemline.workflow.work_pools import SegmentResult
 
@@ -99,7 +99,6 @@ class Fills:
         self._folder = folder
         self._files: dict[tuple[str, int, int, str], FillFile] = {}
         self._rooms: dict[int, Room] = {}
-        self._marked = marked_rooms(settings.replace, prepared.clips, prepared.facts)
         self._maker: SoundMaker | None = None
         if any(fill.words for fill in settings.replace.values()):
             assert hooks.client is not None  # noqa: S101 - fills are written while the run is connected
@@ -150,7 +149,7 @@ class Fills:
                 sounds.append(self._own_file(result, stem, fill))
             elif fill.words:
                 sounds += [self._from_words(result, stem, fill, take) for take in range(1, fill.takes + 1)]
-            elif (marked := self._marked.get((stem, result.segment.source))) is not None:
+            elif (marked := self._prepared.rooms.get((stem, result.segment.source))) is not None:
                 sounds.append(self._room_tone(result, stem, fill, marked))
             elif not self._active(result, stem):  # silent: there is nothing to replace, and no room tone is missing
                 sounds.append(self._room_tone(result, stem, fill, self._tone_of(result)))

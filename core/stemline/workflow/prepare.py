@@ -19,7 +19,7 @@ from stemline.plan import SeparationPlan, WholeClips, plan_separation
 from stemline.prompts import StemRequest, distinct_stems
 from stemline.workflow.derived_tracks import check_names
 from stemline.workflow.previous_stems import finished_sets
-from stemline.workflow.room_tone_source import marked_rooms
+from stemline.workflow.room_tone_source import ToneSource, marked_rooms
 from stemline.workflow.settings import RunSettings
 
 
@@ -37,6 +37,7 @@ class Prepared:
         timeline_start: Timecode of the timeline's first frame, in seconds.
         drop_frame: Whether the edit counts in drop-frame timecode.
         near: Time of the timeline from which on the results are wanted first; None for no preference.
+        rooms: Room tone of the ranges that the user marked, by stem and media.
     """
 
     clips: tuple[ClipRange, ...]
@@ -48,6 +49,7 @@ class Prepared:
     timeline_start: Fraction = Fraction(0)
     drop_frame: bool = False
     near: Fraction | None = None
+    rooms: Mapping[tuple[str, MediaSource], ToneSource] = dataclasses.field(default_factory=dict)
 
     @property
     def audio_s(self) -> float:
@@ -115,7 +117,6 @@ def prepare(
     if not planned:
         raise EditError(_nothing_to_do(skipped), code=Code.EDIT_NO_CLIPS)
     working = tuple(clip for clip in clips if clip.clip_id in planned)
-    marked_rooms(settings.replace, working, facts)  # before any work
     return Prepared(
         working,
         facts,
@@ -126,6 +127,7 @@ def prepare(
         read.timeline_start,
         read.drop_frame,
         wanted.near,
+        marked_rooms(settings.replace, working, facts),
     )
 
 

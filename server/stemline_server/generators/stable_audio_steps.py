@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from stemline.errors import Code, OutputError
-from stemline_bridge.files import atomic_path
+from stemline_server._job_state import load_state, save_state
 from stemline_server.generators.base import GenerateRequest
 
 _Saved = tuple[int, dict[str, Tensor]]
@@ -81,31 +78,10 @@ class StoredSteps:
             return
         state = {"latents": latents, "random": self._generator.get_state()}
         state |= {f"history{place}": held for place, held in enumerate(history) if held is not None}
-        self._save(step, state)
-
-    def _save(self, step: int, state: dict[str, Tensor]) -> None:
-        if self._path is None:
-            return
-        metadata = {"key": self._key, "step": str(step)}
-        try:
-            with atomic_path(self._path) as part:
-                save_file({name: value.cpu().clone().contiguous() for name, value in state.items()}, part, metadata)
-        except (OSError, SafetensorError) as error:
-            raise OutputError(
-                f"Cannot write the state of the sound to {self._path.parent}: {error}.",
-                code=Code.DISK_FULL,
-                advice="Free some disk space.",
-            ) from error
+        if self._path is not None:
+            save_state(self._path, self._key, step, state)
 
     def _load(self) -> _Saved | None:
-        """Return the number of finished steps and their state; None where there is none, or it is damaged."""
-        if self._path is None:
-            return None
-        try:
-            with safe_open(self._path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a mapping
-            step = int(metadata["step"])
-        except (OSError, SafetensorError, KeyError, ValueError):
-            return None
-        return (step, state) if metadata.get("key") == self._key and {"latents", "random"} <= state.keys() else None
+        """Return the number of finished steps and their state; None where they cannot be used."""
+        saved = load_state(self._path, self._key) if self._path is not None else None
+        return saved if saved is not None and {"latents", "random"} <= saved[1].keys() else None

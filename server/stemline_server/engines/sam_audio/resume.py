@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from stemline.errors import Code, OutputError
-from stemline_bridge import atomic_path
+from stemline_server._job_state import load_state, save_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +38,7 @@ class SolveFile:
         Raises:
             OutputError: The file cannot be written (DISK_FULL).
         """
-        try:
-            with atomic_path(self.path) as part:
-                save_file({"state": state.cpu().contiguous()}, part, metadata={"key": self.key, "step": str(step)})
-        except (OSError, SafetensorError) as error:
-            raise OutputError(
-                f"Cannot write the state of the separation to {self.folder}: {error}.",
-                code=Code.DISK_FULL,
-                advice="Free some disk space.",
-            ) from error
+        save_state(self.path, self.key, step, {"state": state})
 
     def load(self, shape: torch.Size) -> tuple[int, Tensor] | None:
         """Read the state.
@@ -60,12 +49,7 @@ class SolveFile:
         Returns:
             The number of finished steps and the state, or None if the file is missing, damaged or of another request.
         """
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                state: Tensor = file.get_tensor("state").clone()
-        except (OSError, SafetensorError):
+        saved = load_state(self.path, self.key)
+        if saved is None or "state" not in saved[1] or saved[1]["state"].shape != shape:
             return None
-        if metadata.get("key") != self.key or state.shape != shape:
-            return None
-        return int(metadata["step"]), state
+        return saved[0], saved[1]["state"]

@@ -115,7 +115,7 @@ class SpeechVerifier:
         if _energy(speech) <= _MIN_SPEECH_SHARE * _energy(mix):
             return False
         answer = answer or self._ask_net("speech", mix)
-        similarity = _similarity(answer.target, speech)
+        similarity = cosine_similarity(answer.target, speech[0])
         return any(answer.presence >= p and similarity >= s for p, s in _MIN_PRESENCE_AND_SIMILARITY)
 
     def _ask_net(self, class_name: str, mix: Waveform) -> _NetAnswer:
@@ -154,10 +154,10 @@ class BackgroundSource:
         return self._confirmed.envelope(start_sample, end_sample)
 
 
-def _similarity(target: npt.NDArray[np.float64], estimate: Waveform) -> float:
-    """Return the cosine similarity of two waveforms, [samples] and [1, samples]."""
-    norm = float(max(_energy(target) * _energy(estimate), np.finfo(np.float64).tiny) ** 0.5)
-    return float(target @ estimate[0]) / norm
+def cosine_similarity(one: npt.NDArray[np.floating], other: npt.NDArray[np.floating]) -> float:
+    """Return the cosine similarity of two waveforms [samples]; 0 where one of them is silent."""
+    norm = float(max(_energy(one) * _energy(other), np.finfo(np.float64).tiny) ** 0.5)
+    return float(one @ other) / norm
 
 
 def _energy(wave: npt.NDArray[np.floating]) -> float:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stemline_server.engines.base import AudioSource, Control, Waveform
 from stemline_server.engines.embedded.array_source import ArraySource
-from stemline_server.engines.embedded.background import SegmentDecisions
+from stemline_server.engines.embedded.background import SegmentDecisions, cosine_similarity
 from stemline_server.engines.embedded.deepfilter import SpeechSource
 from stemline_server.engines.embedded.dtln import Dtln, difference_blocks
 from stemline_server.engines.embedded.net_separator import NetQuery, NetSeparator
@@ -111,7 +111,7 @@ class VocalsReferee:
             return False
         best = (self.refined or self.speech).read(start_sample, end_sample)[0].astype(np.float64)
         voices = self.vocals.read(start_sample, end_sample)[0].astype(np.float64)
-        if _similarity(voices - best, mix[0] - best) > _MAX_BACKGROUND_SIMILARITY:
+        if cosine_similarity(voices - best, mix[0] - best) > _MAX_BACKGROUND_SIMILARITY:
             return False
         if self.refined is None:
             other = self._net_speech(mix)
@@ -158,10 +158,5 @@ class DialogueSource:
         return (1 - share) * speech + share * self._vocals.read(start_sample, end_sample)
 
 
-def _similarity(one: Samples, other: Samples) -> float:
-    """Return the cosine similarity of two waveforms [samples]."""
-    return float(one @ other / np.sqrt(max(float((one @ one) * (other @ other)), np.finfo(np.float64).tiny)))
-
-
 def _distance(one: Samples, other: Samples) -> float:
-    return 1 - _similarity(one, other)
+    return 1 - cosine_similarity(one, other)

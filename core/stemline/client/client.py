@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,11 +84,10 @@ def connect(
     if endpoint is not None and not endpoint.tls and not endpoint.token:
         endpoint = replace(endpoint, token=token_of_local_server(endpoint.port))
     link = Link(endpoint, start_timeout_s)
-    try:
+    with ExitStack() as undo:
+        undo.callback(link.close)
         info = link.check_version()
-    except BaseException:
-        link.close()
-        raise
+        undo.pop_all()
     return Client(link, server_info_of(info))
 
 

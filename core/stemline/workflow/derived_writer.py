@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -93,21 +94,21 @@ class Derivation:
         with (
             _temporary_folder(self._settings.output_dir) as folder,
             ThreadPoolExecutor(SOUNDS_AT_ONCE, thread_name_prefix="derived-writer") as writers,
+            ExitStack() as undo,
         ):
-            try:
-                fills = Fills(self._prepared, self._settings, self._hooks, folder)
-                if self._settings.replace:
-                    fills.convert_files(done)
-                    measured = zip(done, writers.map(self._attempt(fills.measure), done), strict=True)
-                    rooms = {id(result): room for result, room in measured if room is not None}
-                    done = [result for result in done if result.error is None]
-                    fills.set_rooms(rooms, done)
-                write = self._attempt(lambda result: self._write_and_tell(result, done, fills))
-                return [notice for notices in writers.map(write, done) for notice in notices or ()]
-            except BaseException:
-                self._hooks.stop()
-                writers.shutdown(wait=False, cancel_futures=True)
-                raise
+            undo.callback(writers.shutdown, wait=False, cancel_futures=True)
+            undo.callback(self._hooks.stop)  # first: the last callback is called first
+            fills = Fills(self._prepared, self._settings, self._hooks, folder)
+            if self._settings.replace:
+                fills.convert_files(done)
+                measured = zip(done, writers.map(self._attempt(fills.measure), done), strict=True)
+                rooms = {id(result): room for result, room in measured if room is not None}
+                done = [result for result in done if result.error is None]
+                fills.set_rooms(rooms, done)
+            write = self._attempt(lambda result: self._write_and_tell(result, done, fills))
+            notices = [notice for some in writers.map(write, done) for notice in some or ()]
+            undo.pop_all()
+            return notices
 
     def _attempt(self, work: Callable[[SegmentResult], _T]) -> Callable[[SegmentResult], _T | None]:
         """Return `work` for threads: an error that concerns one segment is stored in its result."""

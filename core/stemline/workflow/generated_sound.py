@@ -198,7 +198,8 @@ class SoundMaker:
         (job,) = self._client.create_generations([request])
         self._hooks.open_jobs.add(job.name)
         seen_ms = 0
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._cancel, job.name)
             for seen in self._client.watch([job.name]):
                 job = seen
                 if self._hooks.stopped():
@@ -208,14 +209,15 @@ class SoundMaker:
                 now_ms = round(whole_ms * (1.0 if job.ended else job.fraction))
                 self._report(now_ms - seen_ms)
                 seen_ms = now_ms
-        except BaseException:
-            with contextlib.suppress(StemlineError):
-                self._client.cancel([job.name])
-            raise
+            undo.pop_all()
         self._hooks.open_jobs.discard(job.name)
         if job.stem is None:
             raise job.error.error() if job.error else SeparationError("The job was stopped on the server.")
         return job
+
+    def _cancel(self, job: str) -> None:
+        with contextlib.suppress(StemlineError):
+            self._client.cancel([job])
 
     def _report(self, more_ms: int) -> None:
         with self._lock:

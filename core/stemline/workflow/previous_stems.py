@@ -149,21 +149,21 @@ def claim(
             before = {name: (_audio_states(path), read_sidecar(sidecars[name])) for name, path in paths.items()}
             for name, sidecar in sidecars.items():
                 write_json(sidecar, WritingMark(fingerprints[name], os.getpid(), in_cells).to_json())
-        try:
-            yield
-        except BaseException:
+        with contextlib.ExitStack() as undo:
             for name, (states, record) in before.items():
-                with contextlib.suppress(OSError, OutputError):
-                    _restore(paths[name], states, record)
-            raise
+                undo.callback(_restore, paths[name], states, record)
+            yield
+            undo.pop_all()
 
 
 def _restore(path: Path, states: _States, record: StemRecord | WritingMark | None) -> None:
-    now = _audio_states(path)
-    if now and now == states and isinstance(record, StemRecord):
-        write_json(sidecar_path(path), record.to_json())
-    elif not now or now == states:
-        sidecar_path(path).unlink(missing_ok=True)
+    """Put the previous sidecar back, unless a new file is in place. A failure leaves the mark."""
+    with contextlib.suppress(OSError, OutputError):
+        now = _audio_states(path)
+        if now and now == states and isinstance(record, StemRecord):
+            write_json(sidecar_path(path), record.to_json())
+        elif not now or now == states:
+            sidecar_path(path).unlink(missing_ok=True)
 
 
 def _audio_states(path: Path) -> _States:

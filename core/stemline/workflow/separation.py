@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +93,10 @@ class Separation:
             UsageError: The model refuses a prompt.
             StemlineError: Something else that stops the whole run, such as a full disk.
         """
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._jobs.cancel)  # again: a batch may have created its jobs while the others were cancelled
             self._run_batches()
-        except BaseException:
-            self._jobs.cancel()  # again: a batch may have created its jobs while the others were cancelled
-            raise
+            undo.pop_all()
         order = {id(segment): i for i, segment in enumerate(self._prepared.plan.segments)}
         return sorted(self._results, key=lambda result: order[id(result.segment)])
 
@@ -122,19 +122,18 @@ class Separation:
         with (
             ThreadPoolExecutor(_WRITERS, thread_name_prefix="stem-writer") as writers,
             ThreadPoolExecutor(_BATCHES_AT_ONCE, thread_name_prefix="stem-batch") as followers,
+            ExitStack() as undo,
         ):
+            undo.callback(self._jobs.cancel)
+            undo.callback(writers.shutdown, wait=False, cancel_futures=True)
+            undo.callback(self._hooks.stop)  # first: the last callback is called first
             batches = WorkPools(writers, followers, self._jobs, self._write)
-            try:
-                for batch in _batches(list(self._starts)):
-                    batches.raise_failed()
-                    self._send(batch, batches)
-                self._all(batches.followed)
-                self._results += self._all(batches.written)
-            except BaseException:
-                self._hooks.stop()
-                writers.shutdown(wait=False, cancel_futures=True)
-                self._jobs.cancel()
-                raise
+            for batch in _batches(list(self._starts)):
+                batches.raise_failed()
+                self._send(batch, batches)
+            self._all(batches.followed)
+            self._results += self._all(batches.written)
+            undo.pop_all()
 
     def _all(self, futures: Sequence[Future[Any]]) -> list[Any]:
         """Return the results. Raises the first error, and Cancelled while it waits."""

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,13 +49,11 @@ class StemWriter(ABC):
         self.source_sha256 = ""
         self._sha = hashlib.sha256()
         self._part = part_path(path)
-        with output_errors(path):
+        with output_errors(path), ExitStack() as undo:
             self._file: BinaryIO = self._part.open("x+b", buffering=0)
-            try:
-                self._begin()
-            except BaseException:
-                self._discard()
-                raise
+            undo.callback(self._discard)
+            self._begin()
+            undo.pop_all()
 
     def write(self, block: FloatBlock) -> None:
         """Write the next samples, [channels, n].
@@ -85,15 +84,13 @@ class StemWriter(ABC):
         """Complete the file and give it its name. Raises OutputError."""
         if self._file.closed:
             return
-        try:
-            with output_errors(self.path):
-                self.audio_sha256 = self._sha.hexdigest()
-                self._finish()
-                self._file.close()
-                put_in_place(self._part, self.path)
-        except BaseException:
-            self._discard()
-            raise
+        with ExitStack() as undo, output_errors(self.path):
+            undo.callback(self._discard)
+            self.audio_sha256 = self._sha.hexdigest()
+            self._finish()
+            self._file.close()
+            put_in_place(self._part, self.path)
+            undo.pop_all()
 
     def discard(self) -> None:
         """Delete the temporary file."""
